@@ -1,0 +1,51 @@
+"""Documents to passages to ranked evidence, over FAISS and SQLite; usable alone.
+
+    encoder = load_encoder()
+    ingest(Path("docs"), Path("build/index"), encoder)
+    with open_index(Path("build/index"), encoder) as index:
+        for found in index.search("How long do I have to dispute a payment?"):
+            print(found.passage.doc_id, found.passage.start, found.passage.text)
+
+Importing this loads neither torch nor FAISS; what needs them imports them.
+"""
+
+from retrieval.convert import convert_file
+from retrieval.documents import Document, Passage, RankedPassage
+from retrieval.encoder import Encoder, load_encoder
+from retrieval.errors import (
+    ConversionError,
+    EncoderError,
+    IndexDamagedError,
+    IndexMismatchError,
+    NoDocumentsError,
+    NotIngestedError,
+    RetrievalError,
+)
+from retrieval.ingest import IngestProgress, IngestReport, ingest
+from retrieval.search import Index, IndexStats, open_index
+from retrieval.split import split_document
+from retrieval.store import PassageStore
+
+__all__ = [
+    "ConversionError",
+    "Document",
+    "Encoder",
+    "EncoderError",
+    "Index",
+    "IndexDamagedError",
+    "IndexMismatchError",
+    "IndexStats",
+    "IngestProgress",
+    "IngestReport",
+    "NoDocumentsError",
+    "NotIngestedError",
+    "Passage",
+    "PassageStore",
+    "RankedPassage",
+    "RetrievalError",
+    "convert_file",
+    "ingest",
+    "load_encoder",
+    "open_index",
+    "split_document",
+]

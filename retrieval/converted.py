@@ -1,0 +1,39 @@
+"""What a format module returns, and how bytes become text."""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+
+from retrieval.errors import ConversionError
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """Markdown-like text, the title it names itself by (None: none), and page offsets in code points."""
+
+    text: str
+    title: str | None = None
+    page_starts: tuple[int, ...] = ()
+
+
+def decode_utf8(data: bytes, name: str) -> str:
+    """UTF-8 to text, without a byte order mark and with every line end as "\\n".
+
+    Raises ConversionError for binary data and for other encodings, naming the first bad byte.
+    """
+    if 0 in data:
+        raise ConversionError(
+            found=f"{name} holds binary data (a zero byte at offset {data.index(0)})",
+            expected="UTF-8 text, as its name says",
+            next_step=f"save {name} as UTF-8 text, or give it the suffix of what it is",
+        )
+    try:
+        text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConversionError(
+            found=f"{name} is not UTF-8 (byte 0x{data[error.start]:02x} at offset {error.start})",
+            expected="UTF-8 text",
+            next_step=f"save {name} as UTF-8",
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")

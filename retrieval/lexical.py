@@ -1,0 +1,79 @@
+"""BM25 by SQLite's FTS5, and how much of a query a passage covers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from retrieval.documents import Passage
+from retrieval.store import PassageStore
+from retrieval.terms import Term, Tokenizer
+
+# A term in more than this share of the passages costs the most time and tells them apart the least.
+_COMMON_SHARE = 0.05
+# In a small index 5% is a handful of passages, and pruning would save nothing.
+_COMMON_AT_LEAST = 20
+
+
+def document_frequencies(store: PassageStore, terms: Sequence[Term]) -> dict[Term, int]:
+    """In how many passages each term stands."""
+    with store.reading() as connection:
+        frequencies = {}
+        for term in terms:
+            if term.is_prefix:
+                statement, value = (
+                    "SELECT count(*) FROM passages_fts WHERE passages_fts MATCH ?",
+                    term.expression,
+                )
+            else:
+                statement, value = "SELECT doc FROM passages_terms WHERE term = ?", term.key
+            row = connection.execute(statement, (value,)).fetchone()
+            frequencies[term] = int(row[0]) if row is not None else 0
+    return frequencies
+
+
+def match_expression(frequencies: Mapping[Term, int], passages: int) -> str | None:
+    """The FTS5 query for those terms worth looking up: any of them may match. None where nothing can."""
+    known = {term: frequency for term, frequency in frequencies.items() if frequency}
+    limit = max(_COMMON_SHARE * passages, _COMMON_AT_LEAST)
+    rare = [term for term, frequency in known.items() if frequency <= limit]
+    return " OR ".join(f"({term.expression})" for term in rare or known) or None
+
+
+def bm25_ranking(store: PassageStore, expression: str, limit: int) -> dict[int, float]:
+    """Passage numbers with their positive BM25 score, best first."""
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT rowid, -bm25(passages_fts) FROM passages_fts WHERE passages_fts MATCH ? "
+            "ORDER BY bm25(passages_fts), rowid LIMIT ?",
+            (expression, limit),
+        )
+        return dict(rows)
+
+
+def bm25_scores(store: PassageStore, expression: str, numbers: Sequence[int]) -> dict[int, float]:
+    """The score of those of the numbered passages that match."""
+    marks = ", ".join("?" * len(numbers))
+    with store.reading() as connection:
+        rows = connection.execute(
+            f"SELECT rowid, -bm25(passages_fts) FROM passages_fts WHERE passages_fts MATCH ? AND rowid IN ({marks})",
+            (expression, *numbers),
+        )
+        return dict(rows)
+
+
+def coverage(passage: Passage, frequencies: Mapping[Term, int], passages: int, tokenizer: Tokenizer) -> float:
+    """The share of the query's idf weight whose terms stand in title, heading or text, in [0, 1].
+
+    A term that stands in no passage weighs most: a query about something unknown is covered badly by
+    whatever is found for it.
+    """
+    weights = {
+        term: math.log1p((max(passages - frequency, 0) + 0.5) / (frequency + 0.5))
+        for term, frequency in frequencies.items()
+    }
+    total = math.fsum(weights.values())
+    if total <= 0.0:
+        return 0.0
+    keys = tokenizer.keys("\n".join((passage.title, passage.heading, passage.text)))
+    return min(1.0, math.fsum(weight for term, weight in weights.items() if term.key in keys) / total)

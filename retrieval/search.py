@@ -1,0 +1,215 @@
+"""A question to ranked passages: dense and BM25, fused by reciprocal rank."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval import lexical
+from retrieval.documents import Document, Passage, RankedPassage
+from retrieval.encoder import Encoder
+from retrieval.errors import NotIngestedError
+from retrieval.faiss_file import FAISS_NAME, DenseIndex, open_faiss
+from retrieval.store import DATABASE_NAME, PassageStore
+from retrieval.terms import Tokenizer
+
+Weights = tuple[float, float]
+DEFAULT_WEIGHTS: Weights = (1.0, 0.5)
+
+_CANDIDATES = 50
+_RANK_CONSTANT = 60
+_PASSAGES_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    """What an index holds. `generation` counts the changes made to it."""
+
+    documents: int
+    passages: int
+    encoder: str
+    dimension: int
+    generation: int
+
+
+def open_index(index_dir: Path, encoder: Encoder) -> Index:
+    """The index in a folder.
+
+    Raises NotIngestedError where there is none, IndexMismatchError where another encoder made it,
+    IndexDamagedError where it is not what was written.
+    """
+    store = PassageStore.open(index_dir / DATABASE_NAME)
+    try:
+        if store.counts()[1] == 0:
+            raise NotIngestedError(
+                found=f"the index in {index_dir} is empty",
+                expected="documents in it",
+                next_step="run: softgraft ingest DOMAIN",
+            )
+        store.check_encoder(encoder.id, encoder.dimension)
+        dense = open_faiss(store, index_dir / FAISS_NAME)
+    except BaseException:
+        store.close()
+        raise
+    return Index(store, encoder, dense)
+
+
+class Index:
+    """Passages that can be searched. Safe to use from several threads; opened by `open_index`.
+
+    After an ingest, in this process or another, an open index serves the new state from the moment that
+    it is complete; until then it serves the old one, without passages that are gone.
+    """
+
+    def __init__(self, store: PassageStore, encoder: Encoder, dense: DenseIndex) -> None:
+        self.encoder = encoder
+        self._store = store
+        self._dense = dense
+        self._tokenizer = Tokenizer()
+        self._refreshing = threading.Lock()
+
+    def close(self) -> None:
+        self._tokenizer.close()
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def search(self, query: str, k: int = 4, *, weights: Weights = DEFAULT_WEIGHTS) -> list[RankedPassage]:
+        """The `k` passages that fit a query best, best first; fewer where there are fewer.
+
+        `weights` are those of the dense and the BM25 ranking in the fusion; a ranking of weight 0 brings
+        in no passage. A blank query has no results. Raises ValueError for k < 1 and for weights that are
+        negative or both 0.
+        """
+        return self.search_many([query], k, weights=weights)[0]
+
+    def search_many(
+        self, queries: Sequence[str], k: int = 4, *, weights: Weights = DEFAULT_WEIGHTS
+    ) -> list[list[RankedPassage]]:
+        """`search` for each query, in order, with all queries encoded in one go."""
+        if k < 1:
+            raise ValueError(f"k is {k}; at least 1 is needed")
+        if min(weights) < 0 or not max(weights) > 0:
+            raise ValueError(f"weights are {weights}; expected none below 0 and one above 0")
+        asked = [position for position, query in enumerate(queries) if query.strip()]
+        results: list[list[RankedPassage]] = [[] for _ in queries]
+        if asked:
+            vectors = self.encoder.encode([queries[position] for position in asked])
+            for position, vector in zip(asked, vectors, strict=True):
+                results[position] = self._search(queries[position], vector, k, weights)
+        return results
+
+    def get(self, ids: Sequence[str]) -> list[Passage]:
+        """The passages of these ids, in this order; ids that are not there are left out."""
+        found = self._store.passages_by_id(ids)
+        return [found[one] for one in ids if one in found]
+
+    def document(self, doc_id: str) -> Document:
+        """Raises RetrievalError where there is none of that id."""
+        return self._store.document(doc_id)
+
+    def document_ids(self) -> list[str]:
+        """The ids of all documents, sorted."""
+        return self._store.document_ids()
+
+    def passages(self) -> Iterator[Passage]:
+        """Every passage, by document and then by position."""
+        numbers = self._store.passage_numbers()
+        for first in range(0, len(numbers), _PASSAGES_AT_ONCE):
+            some = numbers[first : first + _PASSAGES_AT_ONCE]
+            found = self._store.passages_by_number(some)
+            yield from (found[number] for number in some if number in found)
+
+    def stats(self) -> IndexStats:
+        with self._store.reading():
+            documents, passages = self._store.counts()
+            return IndexStats(
+                documents=documents,
+                passages=passages,
+                encoder=self._store.encoder_id or "",
+                dimension=self._store.dimension,
+                generation=self._store.generation,
+            )
+
+    def _search(self, query: str, vector: NDArray[np.float32], k: int, weights: Weights) -> list[RankedPassage]:
+        limit = max(_CANDIDATES, k)
+        dense = self._current_dense()
+        nearest = _nearest(dense, vector, limit) if weights[0] > 0 else {}
+        terms = self._tokenizer.query_terms(query)
+        # Near enough for weighing terms while an ingest is under way, and it costs no count in SQLite.
+        total = len(dense)
+        with self._store.reading():
+            frequencies = lexical.document_frequencies(self._store, terms)
+            expression = lexical.match_expression(frequencies, total)
+            matched: dict[int, float] = {}
+            if expression is not None and weights[1] > 0:
+                matched = lexical.bm25_ranking(self._store, expression, limit)
+            fused = fuse((list(nearest), list(matched)), weights)
+            # Passages deleted since the FAISS file was built fall out here.
+            passages = self._store.passages_by_number(list(fused))
+            best = [number for number in fused if number in passages][:k]
+            cosines = self._cosines(vector, best, nearest)
+            if expression is not None and not set(best) <= set(matched):
+                matched |= lexical.bm25_scores(self._store, expression, best)
+        return [
+            RankedPassage(
+                passage=passages[number],
+                score=fused[number],
+                dense=cosines[number],
+                bm25=matched.get(number, 0.0),
+                coverage=lexical.coverage(passages[number], frequencies, total, self._tokenizer),
+            )
+            for number in best
+        ]
+
+    def _cosines(
+        self, vector: NDArray[np.float32], numbers: Sequence[int], known: Mapping[int, float]
+    ) -> dict[int, float]:
+        missing = self._store.vectors_by_number([number for number in numbers if number not in known])
+        computed = {number: float(vector @ other) for number, other in missing.items()}
+        return {number: min(1.0, max(-1.0, score)) for number, score in {**computed, **known}.items()}
+
+    def _current_dense(self) -> DenseIndex:
+        """Takes up a FAISS file that an ingest has finished since.
+
+        While one is under way the old file goes on serving: rebuilding for each document would cost more
+        than the search.
+        """
+        generation = self._store.generation
+        if generation != self._dense.generation:
+            with self._refreshing:
+                record = self._store.faiss_record()
+                stale = generation != self._dense.generation
+                if stale and record is not None and record[0] == generation:
+                    self._dense = open_faiss(self._store, self._store.path.with_name(FAISS_NAME))
+        return self._dense
+
+
+def _nearest(dense: DenseIndex, vector: NDArray[np.float32], limit: int) -> dict[int, float]:
+    scores, numbers = dense.search(vector[None, :], limit)
+    return {int(number): float(score) for number, score in zip(numbers[0], scores[0], strict=True)}
+
+
+def fuse(rankings: Sequence[Sequence[int]], weights: Sequence[float]) -> dict[int, float]:
+    """Weighted reciprocal rank fusion (Cormack et al. 2009, constant 60): item -> score, best first."""
+    scores: dict[int, float] = {}
+    for ranking, weight in zip(rankings, weights, strict=True):
+        for rank, item in enumerate(ranking, start=1):
+            scores[item] = scores.get(item, 0.0) + weight / (_RANK_CONSTANT + rank)
+    return dict(sorted(scores.items(), key=lambda entry: -entry[1]))

@@ -1,0 +1,219 @@
+"""The structure of Markdown-like text as line numbers: headings, and the blocks between them."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+# Longer "headings" are paragraphs that happen to start with "#" or to stand over a rule; taking them
+# out of the text would lose it.
+_MAX_HEADING_CHARACTERS = 200
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading's level (1 to 6), its text without markup, and its span in code points."""
+
+    level: int
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A paragraph, list, table, quotation or code block: a span, and the spans of its parts if it has any.
+
+    `parts` are a list's entries or a table's rows: what the block is cut into when it does not fit.
+    """
+
+    start: int
+    end: int
+    parts: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading with what stands under it before the next one. `path` names the headings above, outermost first.
+
+    `heading` is None for what precedes the first one. `has_children`: the next heading is a deeper one.
+    """
+
+    heading: Heading | None
+    path: tuple[Heading, ...]
+    blocks: tuple[Block, ...]
+    has_children: bool
+
+
+def first_title(text: str) -> str | None:
+    """The first level-1 heading."""
+    structure = _read(text)
+    return next((heading.text for heading in structure.headings if heading.level == 1), None)
+
+
+def read_sections(text: str) -> list[Section]:
+    """Every section in order. The spans of headings and blocks cover all that is not white space."""
+    structure = _read(text)
+    headings = structure.headings
+    starts = [block.start for block in structure.blocks]
+    sections: list[Section] = []
+    lead = structure.blocks[: bisect_left(starts, headings[0].start) if headings else None]
+    if lead:
+        sections.append(Section(heading=None, path=(), blocks=lead, has_children=False))
+    path: list[Heading] = []
+    for position, heading in enumerate(headings):
+        following = headings[position + 1] if position + 1 < len(headings) else None
+        end = following.start if following is not None else len(text)
+        path = [*(above for above in path if above.level < heading.level), heading]
+        sections.append(
+            Section(
+                heading=heading,
+                path=tuple(path),
+                blocks=structure.blocks[bisect_left(starts, heading.end) : bisect_left(starts, end)],
+                has_children=following is not None and following.level > heading.level,
+            )
+        )
+    return sections
+
+
+@dataclass(frozen=True, slots=True)
+class _Structure:
+    headings: tuple[Heading, ...]
+    blocks: tuple[Block, ...]
+
+
+# Converters read a text for its title, the splitter for its sections: parse it once.
+@lru_cache(maxsize=4)
+def _read(text: str) -> _Structure:
+    # Positions are found by counting "\n", so nothing else may end a line for the parser.
+    source = text.replace("\r", " ")
+    lines = _Lines(source)
+    front_matter = _FRONT_MATTER.match(source)
+    skipped = source.count("\n", 0, front_matter.end()) if front_matter is not None else 0
+    body = source[lines.start(skipped) :] if skipped else source
+    headings: list[Heading] = []
+    blocks: list[Block] = []
+    covered = 0
+    for token, inner in _top_level(_parser().parse(body)):
+        if token.map is None:
+            continue
+        first, last = token.map[0] + skipped, token.map[1] + skipped
+        # What the parser consumes without a token (link definitions, front matter) is text all the same.
+        blocks.extend(lines.paragraphs(covered, first))
+        covered = max(covered, last)
+        heading = _heading(token, inner, lines, first, last)
+        span = lines.span(first, last)
+        if heading is not None:
+            headings.append(heading)
+        elif span is not None and token.type != "hr":
+            blocks.append(Block(*span, parts=_parts(token, inner, lines, skipped, first, last)))
+    blocks.extend(lines.paragraphs(covered, len(lines)))
+    return _Structure(tuple(headings), tuple(blocks))
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    # Only headings need their inline markup read, and it is most of the parser's work.
+    return MarkdownIt("commonmark").enable("table").disable("inline")
+
+
+@lru_cache(maxsize=1)
+def _inline_parser() -> MarkdownIt:
+    return MarkdownIt("commonmark")
+
+
+def _top_level(tokens: Sequence[Token]) -> Iterator[tuple[Token, Sequence[Token]]]:
+    """Each block on the outermost level with the tokens inside it."""
+    opened = 0
+    for position, token in enumerate(tokens):
+        if token.level == 0 and token.nesting >= 0:
+            opened = position
+        if token.level == 0 and token.nesting <= 0:
+            yield tokens[opened], tokens[opened + 1 : position]
+
+
+def _heading(token: Token, inner: Sequence[Token], lines: _Lines, first: int, last: int) -> Heading | None:
+    if token.type != "heading_open":
+        return None
+    source = inner[0]
+    children = _inline_parser().parseInline(source.content)[0].children or []
+    text = " ".join("".join(_words(children)).split())
+    if not text or len(text) > _MAX_HEADING_CHARACTERS or "\n" in source.content:
+        return None
+    span = lines.span(first, last)
+    return Heading(int(token.tag[1]), text, *span) if span is not None else None
+
+
+def _words(children: Sequence[Token]) -> Iterator[str]:
+    for child in children:
+        if child.type in {"softbreak", "hardbreak"}:
+            yield " "
+        elif child.type == "image":
+            yield from _words(child.children or [])
+        else:
+            yield child.content
+
+
+def _parts(
+    token: Token, inner: Sequence[Token], lines: _Lines, skipped: int, first: int, last: int
+) -> tuple[tuple[int, int], ...]:
+    if token.type in {"bullet_list_open", "ordered_list_open"}:
+        starts = [
+            entry.map[0] + skipped
+            for entry in inner
+            if entry.type == "list_item_open" and entry.level == 1 and entry.map is not None
+        ]
+    elif token.type in {"table_open", "fence", "code_block"} or lines.all_rows(first, last):
+        starts = list(range(first, last))
+    else:
+        return ()
+    # An entry's own map may stop before a lazy line; the next entry's start does not.
+    bounds = sorted({first, *starts, last})
+    spans = (lines.span(begin, end) for begin, end in pairwise(bounds))
+    return tuple(span for span in spans if span is not None)
+
+
+class _Lines:
+    """Line numbers to offsets in code points."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def start(self, line: int) -> int:
+        return self._starts[line] if line < len(self._starts) else len(self._text)
+
+    def span(self, first: int, last: int) -> tuple[int, int] | None:
+        """The lines `first` up to `last` without white space at either end; None if that leaves nothing."""
+        start, end = self.start(first), self.start(last)
+        inner = self._text[start:end]
+        if not inner.strip():
+            return None
+        return start + len(inner) - len(inner.lstrip()), end - (len(inner) - len(inner.rstrip()))
+
+    def paragraphs(self, first: int, last: int) -> Iterator[Block]:
+        """The runs of lines that are not blank."""
+        begin = first
+        for line in range(first, last + 1):
+            if line == last or not self._text[self.start(line) : self.start(line + 1)].strip():
+                span = self.span(begin, line)
+                if span is not None:
+                    yield Block(*span)
+                begin = line + 1
+
+    def all_rows(self, first: int, last: int) -> bool:
+        """Whether these lines are the rows of a table without Markdown's rule under its head."""
+        if last - first < 2:
+            return False
+        return all(" | " in self._text[self.start(line) : self.start(line + 1)] for line in range(first, last))

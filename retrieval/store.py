@@ -1,0 +1,323 @@
+"""The truth: documents, passages, their words and their vectors, in one SQLite file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.database import Database, open_database
+from retrieval.documents import Document, Passage, embedded_digest
+from retrieval.errors import IndexDamagedError, IndexMismatchError, RetrievalError
+from retrieval.terms import searchable
+
+DATABASE_NAME = "index.sqlite"
+
+# SQLite takes a limited number of parameters in a statement.
+_AT_ONCE = 500
+_DOCUMENT_COLUMNS = "id, title, text, group_name, source, source_digest, converter, page_starts"
+_PASSAGE_COLUMNS = "number, id, doc_id, title, heading, text, start, end, page"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """What tells whether a document has to be made again."""
+
+    id: str
+    source: str
+    source_digest: str
+    converter: str
+    splitter: str
+
+
+class PassageStore:
+    """Documents with their passages and vectors. Safe to use from several threads.
+
+    Constructing one does no I/O; `PassageStore.open` does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database: Database | None = None
+
+    @classmethod
+    def open(cls, path: Path, *, create: bool = False) -> Self:
+        """Opens the database file at `path`.
+
+        Raises NotIngestedError where there is none and `create` is not set, IndexDamagedError for what
+        is no index, IndexMismatchError for one of a newer format.
+        """
+        store = cls(path)
+        store._database = open_database(path, create=create)
+        return store
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A context in which everything read comes from one state of the index."""
+        return self._opened().reading()
+
+    # The encoder and the generation
+
+    def bind_encoder(self, encoder_id: str, dimension: int) -> None:
+        """Ties an empty index to an encoder, or checks that it is tied to this one. Raises IndexMismatchError."""
+        with self._opened().writing() as connection:
+            if connection.execute("SELECT 1 FROM documents LIMIT 1").fetchone() is None:
+                _set_meta(connection, "encoder", encoder_id)
+                _set_meta(connection, "dimension", str(dimension))
+        self.check_encoder(encoder_id, dimension)
+
+    def check_encoder(self, encoder_id: str, dimension: int) -> None:
+        """Raises IndexMismatchError where the vectors in the index are another encoder's."""
+        with self.reading() as connection:
+            found, found_dimension = _meta(connection, "encoder"), _meta(connection, "dimension")
+        if (found, found_dimension) != (encoder_id, str(dimension)):
+            raise IndexMismatchError(
+                found=f"the index was made by the encoder {found} (dimension {found_dimension})",
+                expected=f"the encoder {encoder_id} (dimension {dimension})",
+                next_step=f"delete the folder {self.path.parent} and run: softgraft ingest DOMAIN",
+            )
+
+    @property
+    def encoder_id(self) -> str | None:
+        with self.reading() as connection:
+            return _meta(connection, "encoder")
+
+    @property
+    def dimension(self) -> int:
+        with self.reading() as connection:
+            return int(_meta(connection, "dimension") or 0)
+
+    @property
+    def generation(self) -> int:
+        """Counts the transactions that changed documents."""
+        with self.reading() as connection:
+            return int(_meta(connection, "generation") or 0)
+
+    def faiss_record(self) -> tuple[int, str] | None:
+        """Generation and SHA-256 (hex) of the FAISS file that was last written."""
+        with self.reading() as connection:
+            generation, digest = _meta(connection, "faiss_generation"), _meta(connection, "faiss_digest")
+        return (int(generation), digest) if generation is not None and digest is not None else None
+
+    def record_faiss(self, generation: int, digest: str) -> None:
+        """Notes the FAISS file just written, unless a newer one has been noted meanwhile."""
+        with self._opened().writing() as connection:
+            if int(_meta(connection, "faiss_generation") or 0) <= generation:
+                _set_meta(connection, "faiss_generation", str(generation))
+                _set_meta(connection, "faiss_digest", digest)
+
+    # Writing: one document, one transaction
+
+    def replace_document(
+        self,
+        document: Document,
+        splitter: str,
+        passages: Sequence[Passage],
+        vectors: NDArray[np.float32],
+    ) -> None:
+        """Writes a document, its passages and their vectors `[len(passages), dimension]`; all or nothing.
+
+        A document of the same id is replaced. Raises ValueError where passages, document and vectors do
+        not belong together.
+        """
+        if vectors.shape != (len(passages), self.dimension):
+            raise ValueError(f"vectors {vectors.shape} for {len(passages)} passages of {self.dimension}")
+        for passage in passages:
+            if passage.doc_id != document.id or document.text[passage.start : passage.end] != passage.text:
+                raise ValueError(f"passage {passage.id} is no span of document {document.id!r}")
+        with self._opened().writing() as connection:
+            _delete(connection, document.id)
+            connection.execute(
+                f"INSERT INTO documents ({_DOCUMENT_COLUMNS}, splitter) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*_document_row(document), splitter),
+            )
+            for passage, vector in zip(passages, vectors, strict=True):
+                _insert_passage(connection, passage, vector)
+            _next_generation(connection)
+
+    def delete_document(self, doc_id: str) -> bool:
+        """Removes a document with everything made of it; False where there is none."""
+        with self._opened().writing() as connection:
+            deleted = _delete(connection, doc_id)
+            if deleted:
+                _next_generation(connection)
+        return deleted
+
+    # Reading
+
+    def stored_documents(self) -> list[StoredDocument]:
+        with self.reading() as connection:
+            rows = connection.execute("SELECT id, source, source_digest, converter, splitter FROM documents")
+            return [StoredDocument(*row) for row in rows]
+
+    def document(self, doc_id: str) -> Document:
+        """Raises RetrievalError where there is none of that id."""
+        with self.reading() as connection:
+            row = connection.execute(f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE id = ?", (doc_id,)).fetchone()
+        if row is None:
+            raise RetrievalError(
+                found=f"there is no document {doc_id!r} in the index",
+                expected="the id of an indexed document",
+                next_step="check the id, or ingest again if its file is new",
+            )
+        return Document(*(*row[:-1], tuple(json.loads(row[-1]))))
+
+    def counts(self) -> tuple[int, int]:
+        """How many documents and passages there are."""
+        with self.reading() as connection:
+            documents = connection.execute("SELECT count(*) FROM documents").fetchone()[0]
+            return documents, connection.execute("SELECT count(*) FROM passages").fetchone()[0]
+
+    def document_ids(self) -> list[str]:
+        with self.reading() as connection:
+            return [row[0] for row in connection.execute("SELECT id FROM documents ORDER BY id")]
+
+    def passage_numbers(self) -> list[int]:
+        """The internal numbers of all passages, by document and then by position."""
+        with self.reading() as connection:
+            rows = connection.execute("SELECT number FROM passages ORDER BY doc_id, start")
+            return [row[0] for row in rows]
+
+    def passages_by_number(self, numbers: Sequence[int]) -> dict[int, Passage]:
+        """Those of the numbered passages that there are."""
+        rows = self._select(f"SELECT {_PASSAGE_COLUMNS} FROM passages WHERE number", numbers)
+        return {row[0]: Passage(*row[1:]) for row in rows}
+
+    def passages_by_id(self, ids: Sequence[str]) -> dict[str, Passage]:
+        """Those passages of these ids that there are."""
+        rows = self._select(f"SELECT {_PASSAGE_COLUMNS} FROM passages WHERE id", ids)
+        return {row[1]: Passage(*row[1:]) for row in rows}
+
+    def vectors_by_number(self, numbers: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+        """Vectors `[dimension]` of those of the numbered passages that there are. Raises IndexDamagedError."""
+        rows = self._select("SELECT number, vector, checksum FROM vectors WHERE number", numbers)
+        dimension = self.dimension
+        return {number: self._vector(blob, checksum, dimension) for number, blob, checksum in rows}
+
+    def vectors_by_digest(self, digests: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Vectors of passages with the same embedded text, whichever document they are in."""
+        rows = self._select(
+            "SELECT embedded_digest, vector, checksum FROM passages JOIN vectors USING (number) WHERE embedded_digest",
+            digests,
+        )
+        dimension = self.dimension
+        return {digest: self._vector(blob, checksum, dimension) for digest, blob, checksum in rows}
+
+    def all_vectors(self) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
+        """The generation, passage numbers `[n]` and vectors `[n, dimension]`. Raises IndexDamagedError."""
+        with self.reading() as connection:
+            generation, dimension = self.generation, self.dimension
+            _, count = self.counts()
+            numbers = np.empty(count, dtype=np.int64)
+            vectors = np.empty((count, dimension), dtype=np.float32)
+            filled = 0
+            for number, blob, checksum in connection.execute(
+                "SELECT number, vector, checksum FROM vectors ORDER BY number"
+            ):
+                if filled == count:
+                    raise self._damaged("more vectors than passages")
+                numbers[filled] = number
+                vectors[filled] = self._vector(blob, checksum, dimension)
+                filled += 1
+        if filled != count:
+            raise self._damaged(f"{filled} vectors for {count} passages")
+        return generation, numbers, vectors
+
+    def _select(self, statement: str, keys: Sequence[int] | Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        for first in range(0, len(keys), _AT_ONCE):
+            some = keys[first : first + _AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            with self.reading() as connection:
+                rows = connection.execute(f"{statement} IN ({marks})", tuple(some)).fetchall()
+            yield from rows
+
+    def _vector(self, blob: bytes, checksum: int, dimension: int) -> NDArray[np.float32]:
+        if zlib.crc32(blob) != checksum or len(blob) != 4 * dimension:
+            raise self._damaged("a vector does not match its checksum")
+        return np.frombuffer(blob, dtype="<f4").astype(np.float32, copy=False)
+
+    def _damaged(self, what: str) -> IndexDamagedError:
+        return IndexDamagedError(
+            found=f"{self.path.name} is damaged ({what})",
+            expected="the index as it was written",
+            next_step=f"delete the folder {self.path.parent} and run: softgraft ingest DOMAIN",
+        )
+
+    def _opened(self) -> Database:
+        if self._database is None:
+            raise RuntimeError("this store is not open: use PassageStore.open")
+        return self._database
+
+
+def _meta(connection: sqlite3.Connection, key: str) -> str | None:
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return row[0] if row is not None else None
+
+
+def _set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    connection.execute(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )
+
+
+def _next_generation(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
+
+
+def _document_row(document: Document) -> tuple[str, ...]:
+    return (
+        *(document.id, document.title, document.text, document.group),
+        *(document.source, document.source_digest, document.converter),
+        json.dumps(document.page_starts),
+    )
+
+
+def _insert_passage(connection: sqlite3.Connection, passage: Passage, vector: NDArray[np.float32]) -> None:
+    number = connection.execute(
+        "INSERT INTO passages (id, doc_id, title, heading, text, start, end, page, embedded_digest) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(passage.id, passage.doc_id, passage.title, passage.heading, passage.text),
+            *(passage.start, passage.end, passage.page, embedded_digest(passage)),
+        ),
+    ).lastrowid
+    blob = np.ascontiguousarray(vector, dtype="<f4").tobytes()
+    connection.execute("INSERT INTO vectors VALUES (?, ?, ?)", (number, blob, zlib.crc32(blob)))
+    columns = [searchable(part) for part in (passage.title, passage.heading, passage.text)]
+    connection.execute(
+        "INSERT INTO passages_fts (rowid, title, heading, text, bigrams) VALUES (?, ?, ?, ?, ?)",
+        (number, *(column.words for column in columns), " ".join(column.bigrams for column in columns)),
+    )
+
+
+def _delete(connection: sqlite3.Connection, doc_id: str) -> bool:
+    rows = connection.execute("SELECT number FROM passages WHERE doc_id = ?", (doc_id,)).fetchall()
+    connection.executemany("DELETE FROM passages_fts WHERE rowid = ?", rows)
+    connection.executemany("DELETE FROM vectors WHERE number = ?", rows)
+    connection.execute("DELETE FROM passages WHERE doc_id = ?", (doc_id,))
+    return connection.execute("DELETE FROM documents WHERE id = ?", (doc_id,)).rowcount > 0

@@ -1,0 +1,161 @@
+"""A soft prompt on disk: `soft_prompt.safetensors` and `manifest.json` in a folder of their own.
+
+The manifest says what the vectors belong to; anything that does not fit is refused. docs/artifact.md has the format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from soft_prompt.backbone import Backbone
+from soft_prompt.checkpoint import write_bytes
+from soft_prompt.errors import ArtifactError
+from soft_prompt.prompt import SoftPrompt
+
+FORMAT_VERSION = 1
+VECTORS = "soft_prompt.safetensors"
+MANIFEST = "manifest.json"
+_RETRAIN = "softgraft train DOMAIN"
+
+
+class Scores(BaseModel):
+    """Dev scores. Token F1 is between 0 and 1, losses are nats an answer token."""
+
+    model_config = ConfigDict(extra="forbid")
+    dev_loss: float
+    dev_loss_text_twin: float
+    dev_token_f1: float
+    dev_token_f1_text_twin: float
+
+
+class Manifest(BaseModel):
+    """What a saved soft prompt is and what it belongs to."""
+
+    model_config = ConfigDict(extra="forbid")
+    format_version: int
+    kind: Literal["embedding"]
+    slot: str
+    length: int
+    hidden_size: int
+    layers: int | None = None
+    text_twin: str
+    template_name: str
+    template_version: int
+    template_hash: str
+    backbone: str
+    backbone_digest: str
+    tokenizer_hash: str
+    attention: Literal["exact"]
+    objective: str
+    seed: int
+    data_hash: str
+    train: dict[str, float | int | str | None]
+    scores: Scores
+    vectors_sha256: str
+
+
+def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest) -> Manifest:
+    """Write a soft prompt; what stood in the folder before stays until the new one is whole.
+
+    Returns:
+        The manifest as written, with the digest of the vectors.
+    """
+    data = save({"vectors": soft_prompt.vectors.detach().to("cpu", torch.float32).contiguous()})
+    manifest = manifest.model_copy(update={"vectors_sha256": hashlib.sha256(data).hexdigest()})
+    fresh, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    write_bytes(fresh / VECTORS, data)
+    write_bytes(fresh / MANIFEST, manifest.model_dump_json(indent=1).encode())
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a saved soft prompt, or None where none was ever saved.
+
+    Raises:
+        ArtifactError: it is damaged, or of a newer format.
+    """
+    old = folder.with_name(f".{folder.name}.old")
+    if not folder.exists() and old.exists():
+        # A save was cut off between its two renames.
+        old.rename(folder)
+    if not folder.exists():
+        return None
+    path = folder / MANIFEST
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        version = raw["format_version"]
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise ArtifactError(
+                found=f"{path} has the format {version}",
+                expected=f"at most format {FORMAT_VERSION}",
+                next_step="update Softgraft, or train again: " + _RETRAIN,
+            )
+        return Manifest.model_validate(raw)
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise ArtifactError(
+            found=f"{path} cannot be read: {str(error).splitlines()[0]}",
+            expected="the manifest of a trained soft prompt",
+            next_step=f"delete the folder {folder} and run: {_RETRAIN}",
+        ) from error
+
+
+def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Manifest] | None:
+    """Read a saved soft prompt for a backbone, or None where none was ever saved.
+
+    Raises:
+        ArtifactError: damaged, or trained on another backbone or tokenizer.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return None
+    _check_backbone(folder, manifest, backbone)
+    path = folder / VECTORS
+    damaged = {"expected": "the vectors that the manifest names", "next_step": f"delete {folder} and run: {_RETRAIN}"}
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(found=f"{path} cannot be read: {error}", **damaged) from error
+    if hashlib.sha256(data).hexdigest() != manifest.vectors_sha256:
+        raise ArtifactError(found=f"{path} does not have the digest that its manifest names", **damaged)
+    try:
+        vectors = load(data)["vectors"]
+    except (SafetensorError, KeyError) as error:
+        raise ArtifactError(found=f"{path} is no soft prompt: {error}", **damaged) from error
+    expected = (manifest.length, manifest.hidden_size)
+    if tuple(vectors.shape) != expected or vectors.dtype != torch.float32 or not torch.isfinite(vectors).all():
+        raise ArtifactError(
+            found=f"{path} holds vectors {tuple(vectors.shape)} {vectors.dtype}, perhaps not finite",
+            expected=f"finite fp32 vectors of the shape {expected}",
+            next_step=damaged["next_step"],
+        )
+    return SoftPrompt(manifest.slot, vectors, manifest.text_twin), manifest
+
+
+def _check_backbone(folder: Path, manifest: Manifest, backbone: Backbone) -> None:
+    for what, found, expected in (
+        ("weights", manifest.backbone_digest, backbone.digest),
+        ("tokenizer", manifest.tokenizer_hash, backbone.tokenizer_hash),
+        ("hidden size", str(manifest.hidden_size), str(backbone.hidden_size)),
+    ):
+        if found != expected:
+            raise ArtifactError(
+                found=f"the soft prompt in {folder} was trained on {manifest.backbone!r} ({what} {found[:16]})",
+                expected=f"one trained on {backbone.id!r} ({what} {expected[:16]})",
+                next_step=f"train it for this backbone: {_RETRAIN}, or set `backbone: {manifest.backbone}` in domain.yaml",
+            )

@@ -1,0 +1,200 @@
+"""The frozen language model and its tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from soft_prompt.chat_layout import control_texts, plain_chat
+from soft_prompt.embedded import GGUF_SHA256, prepared_folder, sha256_file
+from soft_prompt.errors import BackboneError
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A frozen causal language model. Nothing ever writes to its weights.
+
+    Make one with `Backbone.load`, or wrap a model you already have.
+
+    Attributes:
+        id: name by which the backbone is asked for, such as `embedded` or `Qwen/Qwen3-0.6B`.
+        digest: SHA-256 that stands for the weights.
+        model: a Transformers causal model in evaluation mode, without gradients.
+        tokenizer: its fast tokenizer.
+    """
+
+    id: str
+    digest: str
+    model: Any
+    tokenizer: Any
+
+    def __post_init__(self) -> None:
+        self.model.eval()
+        self.model.requires_grad_(False)
+
+    @classmethod
+    def load(cls, name: str = EMBEDDED, *, dtype: torch.dtype = torch.bfloat16, device: str = "cpu") -> Backbone:
+        """Load a backbone.
+
+        Args:
+            name: `embedded`, a local folder, or a Hugging Face model id.
+            dtype: dtype of the weights in memory.
+            device: a PyTorch device.
+
+        Raises:
+            BackboneError: not found, damaged, or no causal language model.
+        """
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+
+        folder = prepared_folder() if name == EMBEDDED else _resolve(name)
+        logging.disable_progress_bar()
+        try:
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise BackboneError(
+                found=f"the backbone {name!r} does not load: {str(error).splitlines()[0]}",
+                expected="a causal language model that Transformers reads, with its tokenizer",
+                next_step="check `backbone:` in domain.yaml",
+            ) from error
+        finally:
+            logging.enable_progress_bar()
+        return cls(id=name, digest=GGUF_SHA256 if name == EMBEDDED else _weight_digest(folder), model=model,
+                   tokenizer=tokenizer)  # fmt: skip
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return torch.device(self.model.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """dtype of the weights."""
+        dtype: torch.dtype = self.model.dtype
+        return dtype
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of an embedding."""
+        return int(self.model.get_input_embeddings().weight.shape[1])
+
+    @property
+    def max_tokens(self) -> int:
+        """Length of the context in tokens."""
+        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 2048))
+
+    @cached_property
+    def tokenizer_hash(self) -> str:
+        """SHA-256 of the tokenizer's own serialisation."""
+        return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """Token ids that end an answer; a model may name several."""
+        configured = self.model.generation_config.eos_token_id
+        ids = configured if isinstance(configured, list) else [configured]
+        return frozenset(int(i) for i in [*ids, self.tokenizer.eos_token_id] if i is not None)
+
+    @cached_property
+    def end_id(self) -> int:
+        """The token id that training puts behind an answer: the one the chat template ends a turn with."""
+        own = self.tokenizer.eos_token_id
+        if own is None and not self.end_ids:
+            raise BackboneError(
+                found=f"the backbone {self.id!r} names no end-of-text token",
+                expected="a tokenizer or generation config with an eos token",
+                next_step="choose another backbone",
+            )
+        return int(own) if own is not None else min(self.end_ids)
+
+    def encode_text(self, text: str) -> list[int]:
+        """Token ids of data. Control tokens written out in the text stay text."""
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        return ids
+
+    def encode_control(self, text: str) -> list[int]:
+        """Token ids of the backbone's own control text."""
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids, control tokens left out."""
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Embeddings of token ids, `[tokens, hidden]`, in the backbone's dtype, without gradient."""
+        with torch.no_grad():
+            embedded: Tensor = self.model.get_input_embeddings()(torch.tensor(list(ids), device=self.device))
+        return embedded
+
+    def chat_controls(self, roles: tuple[str, ...]) -> list[str]:
+        """Control texts around the contents of messages with these roles (see `chat_layout`)."""
+
+        def apply(messages: list[dict[str, str]]) -> str:
+            if self.tokenizer.chat_template is None:
+                return plain_chat(messages)
+            rendered: str = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            return rendered
+
+        return control_texts(apply, roles)
+
+
+def weights_checksum(backbone: Backbone) -> str:
+    """SHA-256 over every parameter and buffer as it is in memory: equal before and after training."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(backbone.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _resolve(name: str) -> Path:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if name.startswith((".", "/", "~")):
+        raise BackboneError(
+            found=f"no folder {name}",
+            expected="a folder with a Transformers model",
+            next_step="check `backbone:` in domain.yaml",
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        offline = os.environ.get("HF_HUB_OFFLINE") == "1"
+        raise BackboneError(
+            found=f"the backbone {name!r} is not in the local model cache and cannot be fetched"
+            + (" (HF_HUB_OFFLINE=1)" if offline else ""),
+            expected="`embedded`, a local folder, a Hugging Face model id, or openai:MODEL",
+            next_step="check the name and the network, or set `backbone: embedded` in domain.yaml",
+        ) from error
+
+
+def _weight_digest(folder: Path) -> str:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise BackboneError(
+            found=f"{folder} holds no .safetensors weights",
+            expected="weights in safetensors; pickled weights are never read",
+            next_step="convert the checkpoint with model.save_pretrained(folder)",
+        )
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(sha256_file(file).encode())
+    return digest.hexdigest()

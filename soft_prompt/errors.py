@@ -1,0 +1,36 @@
+"""Errors of the soft-prompt engine.
+
+SoftPromptError
+ ├─ BackboneError    the backbone is missing, damaged, or cannot do what was asked
+ ├─ ArtifactError    a saved soft prompt is missing, damaged, or belongs to something else
+ ├─ ContextError     a prompt is longer than the backbone's context
+ └─ TrainingError    training cannot start or has diverged
+"""
+
+from __future__ import annotations
+
+
+class SoftPromptError(Exception):
+    """Base of every error of `soft_prompt`; says what was found, what was expected and what to do next."""
+
+    def __init__(self, *, found: str, expected: str, next_step: str) -> None:
+        self.found = found
+        self.expected = expected
+        self.next_step = next_step
+        super().__init__(f"{found}. Expected: {expected}. Next: {next_step}")
+
+
+class BackboneError(SoftPromptError):
+    """The backbone is missing, damaged, or cannot do what was asked."""
+
+
+class ArtifactError(SoftPromptError):
+    """A saved soft prompt is missing, damaged, or belongs to another backbone."""
+
+
+class ContextError(SoftPromptError):
+    """A prompt is longer than the backbone's context."""
+
+
+class TrainingError(SoftPromptError):
+    """Training cannot start, or has diverged."""

@@ -1,0 +1,66 @@
+"""The two ways a batch runs through the backbone: for the loss of known answers, and to open a reply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from soft_prompt.batch import Batch, assemble
+from soft_prompt.cache import filled_cache
+from soft_prompt.encode import Row
+from soft_prompt.prefix_store import PrefixStore
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A prompt and the answer that training aims at.
+
+    Attributes:
+        row: the encoded prompt.
+        answer: token ids of the answer, with the end token behind it.
+    """
+
+    row: Row
+    answer: tuple[int, ...]
+
+    @property
+    def full(self) -> Row:
+        """The prompt with the answer behind it; the last token is only ever predicted."""
+        return self.row.followed_by(self.answer[:-1]) if len(self.answer) > 1 else self.row
+
+
+def answer_loss(store: PrefixStore, examples: Sequence[Example]) -> tuple[Tensor, int]:
+    """Summed cross entropy of the answers, and how many tokens were summed.
+
+    Logits are made at answer positions only: all rows end at the right, so answer `n` long is predicted by the last
+    `n` positions of its row.
+
+    Returns:
+        Loss, a scalar in fp32 that is differentiable in the soft prompts' vectors, and the number of answer tokens.
+    """
+    batch = assemble(store, [example.full for example in examples])
+    new = batch.embeddings.shape[1]
+    wanted = torch.zeros((len(examples), new), dtype=torch.bool, device=batch.mask.device)
+    targets: list[int] = []
+    for number, example in enumerate(examples):
+        wanted[number, new - len(example.answer) :] = True
+        targets += example.answer
+    output = store.backbone.model(
+        inputs_embeds=batch.embeddings,
+        attention_mask=batch.mask,
+        position_ids=batch.positions,
+        past_key_values=filled_cache(cached_layers(batch)),
+        use_cache=True,
+        logits_to_keep=wanted,
+    )
+    logits = output.logits.float().reshape(len(targets), -1)
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(targets, device=logits.device), reduction="sum")
+    return loss, len(targets)
+
+
+def cached_layers(batch: Batch) -> list[tuple[Tensor, Tensor]]:
+    """The cached part of a batch, a key and a value tensor a layer."""
+    return [] if batch.cached is None else [(layer[0], layer[1]) for layer in batch.cached]

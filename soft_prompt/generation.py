@@ -1,0 +1,192 @@
+"""Replies from the frozen backbone: batched, streaming, greedy or sampled, with stop texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from soft_prompt.batch import assemble
+from soft_prompt.cache import GrowingLayer, growing_cache
+from soft_prompt.encode import Row
+from soft_prompt.forward import cached_layers
+from soft_prompt.prefix_store import PrefixStore
+from soft_prompt.sampling import Decoding, next_tokens, row_generators
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One finished reply.
+
+    Attributes:
+        text: the reply without its stop text.
+        tokens: tokens decoded.
+        finish: `stop` at an end token or stop text, `length` at `max_tokens`.
+        prompt_tokens: positions of the prompt.
+        cached_tokens: how many of them came from the prefix store.
+    """
+
+    text: str
+    tokens: int
+    finish: Literal["stop", "length"]
+    prompt_tokens: int
+    cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """New text of one row; `reply` is set with the last one."""
+
+    row: int
+    text: str
+    reply: Reply | None = None
+
+
+@dataclass
+class _RowText:
+    """What one row has said so far, and how much of it may already be shown."""
+
+    row: int
+    prompt_tokens: int
+    cached_tokens: int
+    ids: list[int] = field(default_factory=list)
+    shown: int = 0
+
+    def advance(self, token: int, decode: Callable[[Sequence[int]], str], ends: bool, decoding: Decoding) -> Delta:
+        if not ends:
+            self.ids.append(token)
+        text = decode(self.ids)
+        cut = min((at for at in (text.find(s) for s in decoding.stop) if at >= 0), default=None)
+        if cut is not None:
+            text = text[:cut]
+        finish: Literal["stop", "length"] | None = None
+        if ends or cut is not None:
+            finish = "stop"
+        elif len(self.ids) >= decoding.max_tokens:
+            finish = "length"
+        # Held back until it is certain: half a character, and a beginning of a stop text.
+        safe = len(text) if finish else len(text.rstrip("�")) - _overlap(text, decoding.stop)
+        new, self.shown = text[self.shown : safe], max(self.shown, safe)
+        if finish is None:
+            return Delta(self.row, new)
+        reply = Reply(text, len(self.ids), finish, self.prompt_tokens, self.cached_tokens)
+        return Delta(self.row, new, reply)
+
+
+def stream(store: PrefixStore, row: Row, decoding: Decoding | None = None) -> Iterator[Delta]:
+    """Decode one row and yield its text as it becomes certain. Closing the iterator stops decoding."""
+    yield from decode_batch(store, [row], decoding or Decoding())
+
+
+def generate(
+    store: PrefixStore,
+    rows: Sequence[Row],
+    decoding: Decoding | None = None,
+    *,
+    batch_size: int = 16,
+    on_reply: Callable[[int], None] | None = None,
+) -> list[Reply]:
+    """Decode many rows.
+
+    Args:
+        store: prefix keys and values, and the backbone.
+        rows: the encoded prompts.
+        decoding: how; greedy by default.
+        batch_size: rows a forward pass; rows of like length are put together.
+        on_reply: called with the number of finished replies after each.
+
+    Returns:
+        One reply a row, in the order of `rows`.
+
+    Raises:
+        ContextError: a prompt leaves no room for `max_tokens` more.
+    """
+    decoding = decoding or Decoding()
+    replies: dict[int, Reply] = {}
+    order = sorted(range(len(rows)), key=lambda i: rows[i].length)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        for delta in decode_batch(store, [rows[i] for i in chosen], decoding, numbers=chosen):
+            if delta.reply is not None:
+                replies[chosen[delta.row]] = delta.reply
+                if on_reply is not None:
+                    on_reply(len(replies))
+    return [replies[i] for i in range(len(rows))]
+
+
+def decode_batch(
+    store: PrefixStore, rows: Sequence[Row], decoding: Decoding, *, numbers: Sequence[int] | None = None
+) -> Iterator[Delta]:
+    """Decode rows together, yielding every row's new text. A finished row leaves the batch.
+
+    `numbers` are the rows' own numbers, from which their random generators are seeded; by default their places.
+    """
+    backbone = store.backbone
+    with torch.no_grad():
+        batch = assemble(store, rows, room=decoding.max_tokens)
+        width = batch.mask.shape[1]
+        cache = growing_cache(_layer_count(store, batch.cached), width + decoding.max_tokens)
+        for number, (keys, values) in enumerate(cached_layers(batch)):
+            cache.update(keys, values, number)
+        logits = backbone.model(
+            inputs_embeds=batch.embeddings,
+            attention_mask=batch.mask,
+            position_ids=batch.positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+    mask, positions = batch.mask, batch.positions[:, -1:]
+    generators = row_generators(decoding, numbers or range(len(rows)))
+    live = [_RowText(i, row.length, int(batch.mask[i, : batch.cached_length].sum())) for i, row in enumerate(rows)]
+    while live:
+        tokens = next_tokens(logits, decoding, [generators[row.row] for row in live])
+        keep = []
+        for number, (row, token) in enumerate(zip(live, tokens.tolist(), strict=True)):
+            delta = row.advance(token, backbone.decode, token in backbone.end_ids, decoding)
+            if delta.reply is None:
+                keep.append(number)
+            if delta.text or delta.reply is not None:
+                yield delta
+        if not keep:
+            return
+        with torch.no_grad():
+            if len(keep) < len(live):
+                kept = torch.tensor(keep, device=mask.device)
+                live = [live[i] for i in keep]
+                tokens, mask, positions = tokens[kept], mask[kept], positions[kept]
+                for layer in cache.layers:
+                    assert isinstance(layer, GrowingLayer)
+                    layer.select_rows(kept)
+            mask = torch.nn.functional.pad(mask, (0, 1), value=1)
+            positions = positions + 1
+            logits = backbone.model(
+                input_ids=tokens[:, None],
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+
+
+def _layer_count(store: PrefixStore, cached: Tensor | None) -> int:
+    return (
+        int(cached.shape[0])
+        if cached is not None
+        else int(store.backbone.model.config.get_text_config().num_hidden_layers)
+    )
+
+
+def _overlap(text: str, stops: Sequence[str]) -> int:
+    """Length of the longest end of the text that begins a stop text."""
+    longest = 0
+    for stop in stops:
+        for size in range(min(len(stop) - 1, len(text)), longest, -1):
+            if text.endswith(stop[:size]):
+                longest = size
+                break
+    return longest

@@ -1,0 +1,285 @@
+"""Training a soft prompt at the cost of the answer.
+
+What stands before the slot does not depend on it in a causal model, so its keys and values come from the prefix store
+and gradients run through slot, question and answer only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from prompts import RenderedPrompt
+from soft_prompt.checkpoint import EpochScore, RunState, load_checkpoint, remove_checkpoint, save_checkpoint
+from soft_prompt.encode import encode_prompt
+from soft_prompt.errors import TrainingError
+from soft_prompt.forward import Example, answer_loss
+from soft_prompt.prefix_store import PrefixStore
+from soft_prompt.prompt import SoftPrompt
+from soft_prompt.schedule import batches_per_epoch, epoch_batches, learning_rate
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Settings of a run; every one of them is recorded with the soft prompt.
+
+    Attributes:
+        epochs: at most so many passes over the examples.
+        batch_size: examples a step.
+        learning_rate: peak, for AdamW without weight decay.
+        warmup_steps: linear warm-up before the cosine.
+        clip: largest norm of the gradient.
+        patience: stop after so many epochs without a better loss on dev.
+        seed: of the order of examples.
+        checkpoint_steps: write the run's state every so many steps.
+    """
+
+    epochs: int = 6
+    batch_size: int = 8
+    learning_rate: float = 2e-2
+    warmup_steps: int = 10
+    clip: float = 1.0
+    patience: int = 2
+    seed: int = 0
+    checkpoint_steps: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TrainStep:
+    """Progress of a run, for a bar or a log."""
+
+    phase: Literal["prefixes", "train", "dev"]
+    done: int
+    total: int
+    epoch: int
+    loss: float | None = None
+    examples_per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run. `start_loss` and `dev_loss` are the dev losses of the initial and of the kept vectors."""
+
+    soft_prompt: SoftPrompt
+    start_loss: float
+    dev_loss: float
+    best_epoch: int
+    scores: tuple[EpochScore, ...]
+    losses: tuple[float, ...]
+    seconds: float
+    resumed: bool
+
+
+Task = tuple[RenderedPrompt, str]
+
+
+def train(
+    store: PrefixStore,
+    start: SoftPrompt,
+    examples: Sequence[Task],
+    dev: Sequence[Task],
+    config: TrainConfig | None = None,
+    *,
+    folder: Path | None = None,
+    on_step: Callable[[TrainStep], None] | None = None,
+) -> TrainResult:
+    """Train a soft prompt on prompts and their answers.
+
+    Args:
+        store: prefix keys and values, and the frozen backbone.
+        start: the initial vectors; not changed.
+        examples: rendered prompts, each with the answer to aim at.
+        dev: the same, held out; its loss chooses the epoch that is kept.
+        config: settings.
+        folder: where the run's state is written; a run that was killed goes on from there and ends with the same
+            bits (same machine, build and threads). None writes nothing.
+        on_step: called after every prefix, step and dev batch.
+
+    Returns:
+        The best vectors on dev and how the run went.
+
+    Raises:
+        TrainingError: no examples, an empty answer, or a loss that is not a number.
+        ContextError: an example is longer than the backbone's context.
+    """
+    config = config or TrainConfig()
+    run = _Run(store, start, examples, dev, config, folder, on_step or (lambda _: None))
+    return run.go()
+
+
+class _Run:
+    def __init__(
+        self,
+        store: PrefixStore,
+        start: SoftPrompt,
+        examples: Sequence[Task],
+        dev: Sequence[Task],
+        config: TrainConfig,
+        folder: Path | None,
+        on_step: Callable[[TrainStep], None],
+    ) -> None:
+        for name, tasks in (("train", examples), ("dev", dev)):
+            if not tasks or any(not answer.strip() for _, answer in tasks):
+                raise TrainingError(
+                    found=f"{len(tasks)} {name} examples, {sum(not a.strip() for _, a in tasks)} with an empty answer",
+                    expected="at least one example, each with an answer",
+                    next_step=f"add questions with answers to {name}.jsonl",
+                )
+        self.store, self.config, self.folder, self.on_step = store, config, folder, on_step
+        self.start = start
+        self.vectors = start.vectors.detach().to(store.backbone.device, torch.float32).clone().requires_grad_(True)
+        live = replace(start, vectors=self.vectors)
+        self.examples = [_encode(store, task, live) for task in examples]
+        self.dev = [_encode(store, task, live) for task in dev]
+        self.optimizer = torch.optim.AdamW([self.vectors], lr=config.learning_rate, weight_decay=0.0)
+        self.best = self.vectors.detach().clone()
+        self.state = RunState()
+        self.steps = config.epochs * batches_per_epoch(len(self.examples), config.batch_size)
+        self.fingerprint = self._fingerprint()
+
+    def go(self) -> TrainResult:
+        resumed = self._resume()
+        began = time.monotonic() - self.state.seconds
+        self._warm()
+        if not self.state.scores:
+            self._finish_epoch(None, began)
+        while self.state.epoch < self.config.epochs and self.state.bad_epochs < self.config.patience:
+            self._epoch(began)
+        if self.folder is not None:
+            remove_checkpoint(self.folder)
+        return TrainResult(
+            soft_prompt=replace(self.start, vectors=self.best.cpu()),
+            start_loss=self.state.scores[0].dev_loss or math.nan,
+            dev_loss=self.state.best_loss,
+            best_epoch=self.state.best_epoch,
+            scores=tuple(self.state.scores),
+            losses=tuple(self.state.losses),
+            seconds=time.monotonic() - began,
+            resumed=resumed,
+        )
+
+    def _warm(self) -> None:
+        prefixes = list(dict.fromkeys(e.row.prefix for e in [*self.examples, *self.dev] if e.row.prefix))
+        for number, prefix in enumerate(prefixes, 1):
+            self.store.get(prefix)
+            self.on_step(TrainStep("prefixes", number, len(prefixes), self.state.epoch))
+
+    def _epoch(self, began: float) -> None:
+        state = self.state
+        lengths = [e.row.suffix_length + len(e.answer) for e in self.examples]
+        batches = epoch_batches(lengths, self.config.batch_size, self.config.seed, state.epoch)
+        started, seen = time.monotonic(), 0
+        for batch in batches[state.cursor :]:
+            loss = self._step([self.examples[i] for i in batch])
+            seen += len(batch)
+            state.cursor += 1
+            rate = seen / (time.monotonic() - started)
+            self.on_step(TrainStep("train", state.step, self.steps, state.epoch + 1, loss, rate))
+            if state.step % self.config.checkpoint_steps == 0:
+                self._save(began)
+        train_loss = state.epoch_loss / max(1, state.epoch_tokens)
+        state.epoch, state.cursor, state.epoch_loss, state.epoch_tokens = state.epoch + 1, 0, 0.0, 0
+        self._finish_epoch(train_loss, began)
+        self._save(began)
+
+    def _step(self, examples: Sequence[Example]) -> float:
+        config, state = self.config, self.state
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(
+                state.step, peak=config.learning_rate, warmup=config.warmup_steps, total=self.steps
+            )
+        total, tokens = answer_loss(self.store, examples)
+        loss = total / tokens
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        norm = float(torch.nn.utils.clip_grad_norm_([self.vectors], config.clip))
+        value = float(loss.detach())
+        if not math.isfinite(value) or not math.isfinite(norm):
+            lower = config.learning_rate / 4
+            raise TrainingError(
+                found=f"a loss of {value} at step {state.step + 1}: training has diverged",
+                expected="a finite loss",
+                next_step=f"lower the learning rate: softgraft train DOMAIN --learning-rate {lower:g}",
+            )
+        self.optimizer.step()
+        state.step += 1
+        state.epoch_loss += float(total.detach())
+        state.epoch_tokens += tokens
+        state.losses.append(value)
+        return value
+
+    def _finish_epoch(self, train_loss: float | None, began: float) -> None:
+        state = self.state
+        loss = self._dev_loss()
+        state.scores.append(EpochScore(state.epoch, train_loss, loss, time.monotonic() - began))
+        if loss < state.best_loss:
+            state.best_loss, state.best_epoch, state.bad_epochs = loss, state.epoch, 0
+            self.best = self.vectors.detach().clone()
+        else:
+            state.bad_epochs += 1
+
+    def _dev_loss(self) -> float:
+        order = sorted(range(len(self.dev)), key=lambda i: self.dev[i].full.suffix_length)
+        total, tokens = 0.0, 0
+        with torch.no_grad():
+            for start in range(0, len(order), self.config.batch_size):
+                batch = [self.dev[i] for i in order[start : start + self.config.batch_size]]
+                loss, count = answer_loss(self.store, batch)
+                total, tokens = total + float(loss), tokens + count
+                self.on_step(TrainStep("dev", min(len(order), start + len(batch)), len(order), self.state.epoch))
+        return total / tokens
+
+    def _resume(self) -> bool:
+        found = load_checkpoint(self.folder, self.fingerprint) if self.folder is not None else None
+        if found is None:
+            return False
+        self.state, tensors = found
+        with torch.no_grad():
+            self.vectors.copy_(tensors["vectors"])
+        self.best = tensors["best"].to(self.vectors.device)
+        if "exp_avg" in tensors:
+            moments = {name: tensors[name] for name in ("step", "exp_avg", "exp_avg_sq")}
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": {0: moments}, "param_groups": groups})
+        return True
+
+    def _save(self, began: float) -> None:
+        if self.folder is None:
+            return
+        self.state.seconds = time.monotonic() - began
+        tensors: dict[str, Tensor] = {"vectors": self.vectors, "best": self.best}
+        tensors.update(self.optimizer.state.get(self.vectors, {}))
+        save_checkpoint(self.folder, self.fingerprint, self.state, tensors)
+
+    def _fingerprint(self) -> str:
+        """Stands for everything the result depends on; a checkpoint of another run is not taken up."""
+        backbone = self.store.backbone
+        digest = hashlib.sha256()
+        settings = {k: v for k, v in asdict(self.config).items() if k != "checkpoint_steps"}
+        digest.update(json.dumps([settings, backbone.digest, str(backbone.dtype), self.start.slot]).encode())
+        digest.update(self.start.vectors.detach().cpu().contiguous().numpy().tobytes())
+        for example in [*self.examples, *self.dev]:
+            ids = [p if isinstance(p, tuple) else ("slot", p.slot) for p in example.row.suffix]
+            digest.update(repr((example.row.prefix, ids, example.answer)).encode())
+        return digest.hexdigest()
+
+
+def _encode(store: PrefixStore, task: Task, soft_prompt: SoftPrompt) -> Example:
+    prompt, answer = task
+    row = encode_prompt(store.backbone, prompt, {soft_prompt.slot: soft_prompt})
+    if soft_prompt not in row.suffix:
+        raise TrainingError(
+            found=f"a prompt without the soft slot {soft_prompt.slot!r}",
+            expected=f"the slot {{{soft_prompt.slot}}} in a message of the template",
+            next_step="put the slot into the template, or choose another template in domain.yaml",
+        )
+    return Example(row, (*store.backbone.encode_text(answer), store.backbone.end_id))
