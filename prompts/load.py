@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from prompts.errors import TemplateError, UnknownTemplateError
 from prompts.template import PASSAGE_FIELDS, InputKind, MessagePattern, Piece, Slot, Template, parse_pieces
@@ -25,12 +25,12 @@ class _MessageFile(BaseModel):
 
 class _TemplateFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    name: Annotated[str, Field(pattern=NAME.pattern)]
+    name: Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]
     version: Annotated[int, Field(ge=1)]
-    language: Annotated[str, Field(pattern=r"[a-z]{2}")] = "en"
+    language: Annotated[str, Field(pattern=r"^[a-z]{2}$")] = "en"
     description: Annotated[str, Field(min_length=1)]
     inputs: dict[str, InputKind]
-    soft_slots: dict[str, Annotated[str, Field(min_length=1)]] = {}
+    soft_slots: dict[str, Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = {}
     passage: str = "{title}: {text}\n"
     no_passages: str = ""
     messages: Annotated[list[_MessageFile], Field(min_length=1)]
@@ -82,6 +82,14 @@ def load_template(path: Path) -> Template:
         file = _TemplateFile.model_validate(data)
     except ValidationError as error:
         problems = [f"line {_line(node, e['loc'])}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        # Braces are looked at as well, so that a person mends the file once.
+        for number, message in enumerate(data["messages"] if isinstance(data.get("messages"), list) else []):
+            try:
+                parse_pieces(message["content"])
+            except ValueError as brace:
+                problems.append(f"line {_line(node, ('messages', number, 'content'))}: {brace}")
+            except (KeyError, TypeError):
+                continue  # no text at all, which is among the problems already, or a history entry
         raise _problem(path, problems) from error
     template, problems = _assemble(file, node)
     if problems:
@@ -139,7 +147,7 @@ def _assemble(file: _TemplateFile, node: Any) -> tuple[Template, list[str]]:
         language=file.language,
         description=file.description,
         inputs=file.inputs,
-        soft_slots={slot: twin.strip() for slot, twin in file.soft_slots.items()},
+        soft_slots=file.soft_slots,
         messages=tuple(messages),
         passage=passage,
         no_passages=file.no_passages,

@@ -20,6 +20,9 @@ _ABBREVIATION = re.compile(
 )
 
 
+_FIRST_TRY = 64  # characters
+
+
 def sentences(text: str, span: Span) -> list[Span]:
     """The sentences of a span, white space between them in none of them."""
     start, end = span
@@ -58,9 +61,14 @@ def trimmed(text: str, span: Span) -> list[Span]:
 
 def _longest_prefix(text: str, span: Span, fits: Callable[[Span], bool]) -> int:
     start, end = span
-    if fits(span):
+    # Doubling from a small size on, since counting the tokens of all that is left would cost the square
+    # of its length.
+    size = _FIRST_TRY
+    while start + size < end and fits((start, start + size)):
+        size *= 2
+    if start + size >= end and fits(span):
         return end
-    low, high = start + 1, end
+    low, high = start + 1, min(start + size, end)
     while low < high:
         middle = (low + high + 1) // 2
         if fits((start, middle)):

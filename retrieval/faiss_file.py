@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,26 @@ class DenseIndex:
         found = min(limit, len(self))
         if found == 0:
             return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
-        scores, numbers = self._index.search(np.ascontiguousarray(vectors, dtype=np.float32), found)
+        with _one_thread():
+            scores, numbers = self._index.search(np.ascontiguousarray(vectors, dtype=np.float32), found)
         return scores, numbers
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """FAISS shares queries, not passages, out over threads: for one query they only wait for each other.
+
+    On a busy machine that waiting takes longer than the search. The setting belongs to the calling
+    thread and reaches torch as well, so it is put back.
+    """
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def open_faiss(store: PassageStore, path: Path) -> DenseIndex:

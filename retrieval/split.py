@@ -18,6 +18,8 @@ SPLITTER = "split/1"
 DEFAULT_MAX_TOKENS = 128
 MIN_MAX_TOKENS = 16
 
+_CHARACTERS_A_TOKEN = 16
+
 CountTokens = Callable[[str], int]
 
 
@@ -144,7 +146,9 @@ class _Cutter:
     def _tokens(self, span: Span) -> int:
         if span not in self._counted:
             text = self._text[span[0] : span[1]]
-            self._counted[span] = self._count_tokens(embedded_text(self._title, self._heading, text))
+            tokens = self._count_tokens(embedded_text(self._title, self._heading, text))
+            # Some tokenizers make one unknown token of a word of any length.
+            self._counted[span] = max(tokens, len(text) // _CHARACTERS_A_TOKEN)
         return self._counted[span]
 
     def _pack(self, spans: Sequence[Span]) -> list[Span]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from soft_prompt.generation import Delta, Reply, generate, stream
     from soft_prompt.loss_curve import save_loss_curve
     from soft_prompt.prefix_store import PrefixStore
-    from soft_prompt.prompt import SoftPrompt, from_text_twin
+    from soft_prompt.prompt import SoftPrompt, from_text_twin, kv_from_text_twin
     from soft_prompt.sampling import Decoding
     from soft_prompt.training import TrainConfig, TrainResult, TrainStep, train
 
@@ -40,6 +40,7 @@ _HOME = {
     "encode_prompt": "encode",
     "from_text_twin": "prompt",
     "generate": "generation",
+    "kv_from_text_twin": "prompt",
     "load_soft_prompt": "artifact",
     "read_manifest": "artifact",
     "save_loss_curve": "loss_curve",
@@ -71,6 +72,7 @@ __all__ = [
     "encode_prompt",
     "from_text_twin",
     "generate",
+    "kv_from_text_twin",
     "load_soft_prompt",
     "read_manifest",
     "save_loss_curve",

@@ -42,10 +42,11 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     format_version: int
-    kind: Literal["embedding"]
+    kind: Literal["embedding", "kv"]
     slot: str
     length: int
     hidden_size: int
+    shape: list[int]
     layers: int | None = None
     text_twin: str
     template_name: str
@@ -137,14 +138,14 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
         vectors = load(data)["vectors"]
     except (SafetensorError, KeyError) as error:
         raise ArtifactError(found=f"{path} is no soft prompt: {error}", **damaged) from error
-    expected = (manifest.length, manifest.hidden_size)
+    expected = tuple(manifest.shape)
     if tuple(vectors.shape) != expected or vectors.dtype != torch.float32 or not torch.isfinite(vectors).all():
         raise ArtifactError(
             found=f"{path} holds vectors {tuple(vectors.shape)} {vectors.dtype}, perhaps not finite",
             expected=f"finite fp32 vectors of the shape {expected}",
             next_step=damaged["next_step"],
         )
-    return SoftPrompt(manifest.slot, vectors, manifest.text_twin), manifest
+    return SoftPrompt(manifest.slot, vectors, manifest.text_twin, manifest.kind), manifest
 
 
 def _check_backbone(folder: Path, manifest: Manifest, backbone: Backbone) -> None:
@@ -157,5 +158,5 @@ def _check_backbone(folder: Path, manifest: Manifest, backbone: Backbone) -> Non
             raise ArtifactError(
                 found=f"the soft prompt in {folder} was trained on {manifest.backbone!r} ({what} {found[:16]})",
                 expected=f"one trained on {backbone.id!r} ({what} {expected[:16]})",
-                next_step=f"train it for this backbone: {_RETRAIN}, or set `backbone: {manifest.backbone}` in domain.yaml",
+                next_step=f"train for this backbone: {_RETRAIN}; or set `backbone: {manifest.backbone}` in domain.yaml",
             )

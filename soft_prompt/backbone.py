@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from soft_prompt.chat_layout import control_texts, plain_chat
@@ -62,7 +63,7 @@ class Backbone:
         try:
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device)
             tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise BackboneError(
                 found=f"the backbone {name!r} does not load: {str(error).splitlines()[0]}",
                 expected="a causal language model that Transformers reads, with its tokenizer",
@@ -145,7 +146,14 @@ class Backbone:
         def apply(messages: list[dict[str, str]]) -> str:
             if self.tokenizer.chat_template is None:
                 return plain_chat(messages)
-            rendered: str = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            try:
+                rendered: str = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            except Exception as error:  # a chat template is foreign code and raises what it likes
+                raise BackboneError(
+                    found=f"the chat template of the backbone {self.id!r} refuses the roles {roles}: {error}",
+                    expected="a chat template that takes system messages and any order of roles",
+                    next_step="choose a template with the roles that this backbone knows, or another backbone",
+                ) from error
             return rendered
 
         return control_texts(apply, roles)

@@ -32,6 +32,17 @@ class Row:
         return sum(part.length if isinstance(part, SoftPrompt) else len(part) for part in self.suffix)
 
     @property
+    def front(self) -> SoftPrompt | None:
+        """The `kv` soft prompt that stands right behind the prefix, if there is one."""
+        first = self.suffix[0] if self.suffix else None
+        return first if isinstance(first, SoftPrompt) and first.kind == "kv" else None
+
+    @property
+    def run_length(self) -> int:
+        """Positions of the suffix that run through the model."""
+        return sum(part.run_length if isinstance(part, SoftPrompt) else len(part) for part in self.suffix)
+
+    @property
     def length(self) -> int:
         """Positions of the whole row."""
         return len(self.prefix) + self.suffix_length

@@ -22,7 +22,8 @@ def save_loss_curve(result: TrainResult, path: Path, title: str) -> None:
     axes.plot(steps, result.losses, linewidth=0.8, alpha=0.6, label="train, each step")
     last = result.scores[-1].epoch or 1
     at = [score.epoch * len(result.losses) / last for score in result.scores]
-    axes.plot(at, [score.dev_loss for score in result.scores], marker="o", label="dev, each epoch")
+    dev = [score.dev_loss if score.dev_loss is not None else float("nan") for score in result.scores]
+    axes.plot(at, dev, marker="o", label="dev, each epoch")
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats an answer token)")
     axes.set_title(title)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -58,9 +59,13 @@ class PrefixStore:
                 return self._memory[key]
             if key in self._disk and self._folder is not None:
                 self._disk.move_to_end(key)
-                loaded: Tensor = load_file(self._folder / f"{key}.safetensors", device=str(self.backbone.device))["kv"]
-                return loaded
-            entry = self._compute(prefix)
+                try:
+                    stored = load_file(self._folder / f"{key}.safetensors", device=str(self.backbone.device))
+                    return stored["kv"]
+                except (OSError, SafetensorError):
+                    # Temporary folders are swept by others; what is lost is computed again.
+                    del self._disk[key]
+            entry = self.compute(prefix)
             self._keep(key, entry)
             return entry
 
@@ -73,7 +78,8 @@ class PrefixStore:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 self._folder = None
 
-    def _compute(self, prefix: Sequence[int]) -> Tensor:
+    def compute(self, prefix: Sequence[int]) -> Tensor:
+        """Keys and values of a prefix as `get` gives them, computed and not kept."""
         ids = torch.tensor([list(prefix)], device=self.backbone.device)
         cache = filled_cache([])
         with torch.no_grad():
@@ -98,7 +104,7 @@ class PrefixStore:
             (self._folder / f"{oldest}.safetensors").unlink(missing_ok=True)
         try:
             save_file({"kv": entry.cpu()}, self._folder / f"{key}.safetensors")
-        except OSError:
+        except (OSError, SafetensorError):
             # A full disk costs time, not correctness: the entry is computed again when it is needed.
             (self._folder / f"{key}.safetensors").unlink(missing_ok=True)
             self.disk_bytes = sum(self._disk.values())

@@ -1,42 +1,69 @@
 """A soft prompt: learned vectors that fill a soft slot.
 
-The `embedding` kind is prompt tuning (Lester et al. 2021, arXiv:2104.08691) with the slot anywhere in the template.
+The `embedding` kind is prompt tuning (Lester et al. 2021, arXiv:2104.08691), the `kv` kind prefix tuning without its
+reparameterisation (Li and Liang 2021, arXiv:2101.00190), both with the slot anywhere in the template.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from soft_prompt.backbone import Backbone
 from soft_prompt.errors import TrainingError
+from soft_prompt.rotary import rotate, unrotate
+
+if TYPE_CHECKING:
+    from soft_prompt.prefix_store import PrefixStore
+
+Kind = Literal["embedding", "kv"]
 
 
 @dataclass(frozen=True, eq=False)
 class SoftPrompt:
-    """Vectors for one soft slot, one a position.
+    """Vectors for one soft slot.
 
     Attributes:
         slot: name of the soft slot.
-        vectors: `[length, hidden]`, fp32, on the CPU or the backbone's device.
+        vectors: fp32; `[length, hidden]` for `embedding`, and `[layers, 2, kv_heads, length, head_dim]` for `kv`,
+            keys before values, keys without rotary position.
         text_twin: the text that the vectors started from.
+        kind: what the vectors are.
     """
 
     slot: str
     vectors: Tensor
     text_twin: str
+    kind: Kind = "embedding"
 
     @property
     def length(self) -> int:
         """How many positions the soft prompt takes."""
-        return int(self.vectors.shape[0])
+        return int(self.vectors.shape[0] if self.kind == "embedding" else self.vectors.shape[3])
+
+    @property
+    def run_length(self) -> int:
+        """How many of them run through the model: none for `kv`."""
+        return self.length if self.kind == "embedding" else 0
+
+
+def keys_and_values(backbone: Backbone, soft_prompt: SoftPrompt, first: int) -> Tensor:
+    """A `kv` soft prompt as it stands in a cache from position `first` on.
+
+    Returns:
+        `[layers, 2, kv_heads, length, head_dim]` in the backbone's dtype, differentiable in the vectors.
+    """
+    vectors = soft_prompt.vectors.to(backbone.device)
+    keys = rotate(backbone, vectors[:, 0], first)
+    return torch.stack((keys, vectors[:, 1]), dim=1).to(backbone.dtype)
 
 
 def from_text_twin(backbone: Backbone, slot: str, text_twin: str, length: int | None = None) -> SoftPrompt:
-    """A soft prompt that starts as the embeddings of its text twin.
+    """An `embedding` soft prompt that starts as the embeddings of its text twin.
 
     Args:
         backbone: whose embeddings are taken.
@@ -51,7 +78,37 @@ def from_text_twin(backbone: Backbone, slot: str, text_twin: str, length: int | 
     Raises:
         TrainingError: the text is empty or the length is not positive.
     """
-    ids: Sequence[int] = backbone.encode_text(text_twin)
+    ids = _twin_ids(backbone, text_twin, length)
+    return SoftPrompt(slot, backbone.embed(ids).to(torch.float32).clone(), text_twin)
+
+
+def kv_from_text_twin(
+    store: PrefixStore, slot: str, text_twin: str, prefix: Sequence[int], length: int | None = None
+) -> SoftPrompt:
+    """A `kv` soft prompt that starts as the keys and values of its text twin behind a prefix.
+
+    Args:
+        store: of the backbone.
+        slot: name of the soft slot.
+        text_twin: the text to start from.
+        prefix: token ids of a typical prompt before the slot; the text is read behind them.
+        length: as in `from_text_twin`.
+
+    Returns:
+        A soft prompt with vectors `[layers, 2, kv_heads, length, head_dim]`, fp32, keys without position.
+
+    Raises:
+        TrainingError: the text is empty or the length is not positive.
+        BackboneError: the backbone has no rotary positions that can be taken off.
+    """
+    ids = _twin_ids(store.backbone, text_twin, length)
+    whole = store.compute([*prefix, *ids])[..., len(prefix) :, :].to(torch.float32)
+    keys = unrotate(store.backbone, whole[:, 0], len(prefix))
+    return SoftPrompt(slot, torch.stack((keys, whole[:, 1]), dim=1).clone(), text_twin, "kv")
+
+
+def _twin_ids(backbone: Backbone, text_twin: str, length: int | None) -> list[int]:
+    ids = backbone.encode_text(text_twin)
     if not ids or (length is not None and length < 1):
         raise TrainingError(
             found=f"a text twin of {len(ids)} tokens and a length of {length}",
@@ -59,5 +116,4 @@ def from_text_twin(backbone: Backbone, slot: str, text_twin: str, length: int | 
             next_step="write the text twin under `soft_slots:` in the template, or set `train.length` in domain.yaml",
         )
     wanted = len(ids) if length is None else length
-    repeated = [ids[i % len(ids)] for i in range(wanted)]
-    return SoftPrompt(slot, backbone.embed(repeated).to(torch.float32).clone(), text_twin)
+    return [ids[i % len(ids)] for i in range(wanted)]

@@ -175,7 +175,7 @@ class _Run:
 
     def _epoch(self, began: float) -> None:
         state = self.state
-        lengths = [e.row.suffix_length + len(e.answer) for e in self.examples]
+        lengths = [e.row.run_length + len(e.answer) for e in self.examples]
         batches = epoch_batches(lengths, self.config.batch_size, self.config.seed, state.epoch)
         started, seen = time.monotonic(), 0
         for batch in batches[state.cursor :]:
@@ -228,7 +228,7 @@ class _Run:
             state.bad_epochs += 1
 
     def _dev_loss(self) -> float:
-        order = sorted(range(len(self.dev)), key=lambda i: self.dev[i].full.suffix_length)
+        order = sorted(range(len(self.dev)), key=lambda i: self.dev[i].full.run_length)
         total, tokens = 0.0, 0
         with torch.no_grad():
             for start in range(0, len(order), self.config.batch_size):

@@ -1,0 +1,66 @@
+"""LangChain over the cores: chat model, prompt template, retriever, and the conversational graph with its memory.
+
+Names load on first use, so importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chains.answering import Answering, AnswerSettings, Evidence, TemplateFile
+    from chains.chat_model import SoftPromptChat
+    from chains.citations import Citation, cite
+    from chains.conversation import DomainChain
+    from chains.errors import ChainError, InputError, RemoteModelError
+    from chains.memory import ConversationMemory
+    from chains.prompt_template import GraftPromptTemplate
+    from chains.retriever import DomainRetriever
+    from chains.speaker import LocalSpeaker, RemoteSpeaker, Speaker, openai_chat
+
+_HOME = {
+    "AnswerSettings": "answering",
+    "Answering": "answering",
+    "ChainError": "errors",
+    "Citation": "citations",
+    "ConversationMemory": "memory",
+    "DomainChain": "conversation",
+    "DomainRetriever": "retriever",
+    "Evidence": "answering",
+    "GraftPromptTemplate": "prompt_template",
+    "InputError": "errors",
+    "LocalSpeaker": "speaker",
+    "RemoteModelError": "errors",
+    "RemoteSpeaker": "speaker",
+    "SoftPromptChat": "chat_model",
+    "Speaker": "speaker",
+    "TemplateFile": "answering",
+    "cite": "citations",
+    "openai_chat": "speaker",
+}
+
+__all__ = [
+    "AnswerSettings",
+    "Answering",
+    "ChainError",
+    "Citation",
+    "ConversationMemory",
+    "DomainChain",
+    "DomainRetriever",
+    "Evidence",
+    "GraftPromptTemplate",
+    "InputError",
+    "LocalSpeaker",
+    "RemoteModelError",
+    "RemoteSpeaker",
+    "SoftPromptChat",
+    "Speaker",
+    "TemplateFile",
+    "cite",
+    "openai_chat",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'chains' has no attribute {name!r}")
+    return getattr(import_module(f"chains.{_HOME[name]}"), name)

@@ -1,0 +1,150 @@
+"""The steps from a question to what the model reads, for one question or many.
+
+The graph calls them one question at a time and evaluation in batches; both go through the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chains.condense import Way, joined_query, leans_on_history, usable_rewrite
+from chains.speaker import Speaker
+from prompts import PassageInput, RenderedPrompt, Template, Turn, load_template
+from retrieval import Index, RankedPassage
+from retrieval.evidence_score import EvidenceScale
+
+
+class TemplateFile:
+    """A template that is read again when its file changes, so that an edit changes the next answer."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: tuple[int, int] | None = None
+        self._template: Template | None = None
+
+    def current(self) -> Template:
+        """The template as the file stands now.
+
+        Raises:
+            TemplateError: the file has problems.
+        """
+        try:
+            stat = self.path.stat()
+            seen = (stat.st_mtime_ns, stat.st_size)
+        except OSError:
+            seen = None
+        if self._template is None or seen is None or seen != self._seen:
+            self._template = load_template(self.path)
+            self._seen = seen
+        return self._template
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSettings:
+    """How questions are turned into prompts.
+
+    Attributes:
+        passages: retrieve at most so many.
+        evidence_tokens: and give the model at most so many tokens of them; the best passage always counts.
+        history_turns: exchanges of the conversation that the model reads.
+        condense: how a follow-up becomes a query.
+        weights: of the dense and the BM25 ranking.
+        refusal: said when nothing in the documents fits.
+    """
+
+    passages: int = 4
+    evidence_tokens: int = 320
+    history_turns: int = 3
+    condense: Way = "join"
+    weights: tuple[float, float] = (1.0, 0.5)
+    refusal: str = "I do not have information about that."
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one answer is given.
+
+    Attributes:
+        passages: the best first, within the token budget; kept for the record even where they are too weak to use.
+        score: how likely they answer the query, 0 to 1; None where no scale was fitted.
+        enough: False means that nothing in the documents fits.
+    """
+
+    passages: tuple[RankedPassage, ...]
+    score: float | None
+    enough: bool
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Everything that one domain answers with.
+
+    Attributes:
+        index: the domain's passages.
+        template: of the answer; `condense_template` rewrites follow-ups where the settings say so.
+        speaker: words the answers; `rewriter` rewrites follow-ups.
+        count_tokens: in the speaker's own tokens, as near as is known.
+        scale: of the evidence score; None never refuses.
+    """
+
+    index: Index
+    template: TemplateFile
+    condense_template: TemplateFile
+    speaker: Speaker
+    rewriter: Speaker
+    count_tokens: Callable[[str], int]
+    scale: EvidenceScale | None
+    settings: AnswerSettings
+
+    def query(self, question: str, turns: Sequence[Turn]) -> str:
+        """What is searched for: the question, or its standalone form where it leans on the conversation."""
+        way = self.settings.condense
+        if way == "off" or not turns or not leans_on_history(question):
+            return question
+        if way == "model":
+            prompt = self.condense_template.current().render({"history": self.recent(turns), "question": question})
+            if rewrite := usable_rewrite(self.rewriter.reply_many([prompt])[0]):
+                return rewrite
+        return joined_query(question, turns)
+
+    def evidence_many(self, queries: Sequence[str]) -> list[Evidence]:
+        """Ranked passages for each query, cut to the token budget, with their score."""
+        settings = self.settings
+        found = self.index.search_many(list(queries), settings.passages, weights=settings.weights)
+        return [self.judge(ranked) for ranked in found]
+
+    def judge(self, ranked: Sequence[RankedPassage]) -> Evidence:
+        """Score a ranking and cut it to the token budget."""
+        if self.scale is None:
+            return Evidence(self._within_budget(ranked), None, bool(ranked))
+        return Evidence(self._within_budget(ranked), round(self.scale.score(ranked), 4), self.scale.enough(ranked))
+
+    def prompt(self, question: str, turns: Sequence[Turn], evidence: Evidence) -> RenderedPrompt:
+        """What the model reads. Evidence that is too weak is withheld, so that it cannot be mistaken for an answer."""
+        template = self.template.current()
+        values: dict[str, object] = {"question": question, "history": self.recent(turns)}
+        if "context" in template.inputs:
+            values["context"] = [_as_input(entry) for entry in evidence.passages] if evidence.enough else []
+        return template.render(values)
+
+    def recent(self, turns: Sequence[Turn]) -> list[Turn]:
+        """The last exchanges that the model still reads."""
+        return list(turns)[-2 * self.settings.history_turns :] if self.settings.history_turns else []
+
+    def _within_budget(self, ranked: Sequence[RankedPassage]) -> tuple[RankedPassage, ...]:
+        kept: list[RankedPassage] = []
+        left = self.settings.evidence_tokens
+        for entry in ranked:
+            passage = entry.passage
+            left -= self.count_tokens(f"{passage.title} {passage.heading} {passage.text}")
+            if kept and left < 0:
+                break
+            kept.append(entry)
+        return tuple(kept)
+
+
+def _as_input(entry: RankedPassage) -> PassageInput:
+    passage = entry.passage
+    return PassageInput(passage.id, passage.title, passage.heading, passage.text)

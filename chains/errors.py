@@ -1,0 +1,26 @@
+"""Errors of the chains.
+
+ChainError
+ ├─ RemoteModelError  a model behind an API cannot be reached or used (a missing key, say)
+ └─ InputError        the chain was called with something it does not take
+"""
+
+from __future__ import annotations
+
+
+class ChainError(Exception):
+    """Base of every error of `chains`; says what was found, what was expected and what to do next."""
+
+    def __init__(self, *, found: str, expected: str, next_step: str) -> None:
+        self.found = found
+        self.expected = expected
+        self.next_step = next_step
+        super().__init__(f"{found}. Expected: {expected}. Next: {next_step}")
+
+
+class RemoteModelError(ChainError):
+    """A model behind an API cannot be reached or used."""
+
+
+class InputError(ChainError):
+    """The chain was called with something it does not take."""

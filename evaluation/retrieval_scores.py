@@ -1,0 +1,64 @@
+"""How well passages are found: the rank of the first passage that holds the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evaluation.items import Item
+from retrieval import Index, Passage
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalScores:
+    """Means over answerable questions; each has one unit to find: its quote, or else its document."""
+
+    questions: int
+    recall_at_1: float
+    recall_at_5: float
+    ndcg_at_10: float
+
+
+class Gold:
+    """Where the answers stand, by passage."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._spans: dict[str, tuple[int, int] | None] = {}
+
+    def holds(self, item: Item, doc_id: str, start: int, end: int) -> bool:
+        """Whether a span holds a question's answer: it overlaps the quote, or stands in the document if none is given."""
+        if doc_id not in item.documents:
+            return False
+        span = self._span(item)
+        return span is None or doc_id != item.doc_id or (start < span[1] and span[0] < end)
+
+    def passage_holds(self, item: Item, passage: Passage) -> bool:
+        """Whether a passage holds a question's answer."""
+        return self.holds(item, passage.doc_id, passage.start, passage.end)
+
+    def _span(self, item: Item) -> tuple[int, int] | None:
+        if not item.quote or not item.doc_id:
+            return None
+        if item.id not in self._spans:
+            at = self._index.document(item.doc_id).text.find(item.quote)
+            self._spans[item.id] = (at, at + len(item.quote)) if at >= 0 else None
+        return self._spans[item.id]
+
+
+def retrieval_scores(items: Sequence[Item], ranked: Sequence[Sequence[Passage]], gold: Gold) -> RetrievalScores | None:
+    """Score rankings of at least ten passages; None where no question names its document."""
+    ranks: list[int | None] = []
+    for item, passages in zip(items, ranked, strict=True):
+        if item.answerable and item.documents:
+            hits = (rank for rank, passage in enumerate(passages, 1) if gold.passage_holds(item, passage))
+            ranks.append(next(hits, None))
+    if not ranks:
+        return None
+    return RetrievalScores(
+        questions=len(ranks),
+        recall_at_1=sum(r == 1 for r in ranks) / len(ranks),
+        recall_at_5=sum(r is not None and r <= 5 for r in ranks) / len(ranks),
+        ndcg_at_10=sum(1 / math.log2(1 + r) for r in ranks if r is not None and r <= 10) / len(ranks),
+    )

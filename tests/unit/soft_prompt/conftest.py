@@ -1,0 +1,23 @@
+"""What the tests of the engine share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from soft_prompt import Backbone, PrefixStore, SoftPrompt, from_text_twin
+
+
+@pytest.fixture(scope="session")
+def soft_prompt(tiny_backbone: Backbone) -> SoftPrompt:
+    """A soft prompt that started from its text twin."""
+    return from_text_twin(tiny_backbone, "domain", "Answer the question.")
+
+
+@pytest.fixture
+def store(tiny_backbone: Backbone) -> Iterator[PrefixStore]:
+    """An empty prefix store of the tiny backbone."""
+    store = PrefixStore(tiny_backbone)
+    yield store
+    store.close()
