@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chains.answering import Answering, AnswerSettings, Evidence, TemplateFile
+    from chains.answering import Answering, AnswerSettings, Evidence, TemplateFile, TextTwins
     from chains.chat_model import SoftPromptChat
     from chains.citations import Citation, cite
     from chains.conversation import DomainChain
@@ -34,6 +34,7 @@ _HOME = {
     "SoftPromptChat": "chat_model",
     "Speaker": "speaker",
     "TemplateFile": "answering",
+    "TextTwins": "answering",
     "cite": "citations",
     "openai_chat": "speaker",
 }
@@ -55,6 +56,7 @@ __all__ = [
     "SoftPromptChat",
     "Speaker",
     "TemplateFile",
+    "TextTwins",
     "cite",
     "openai_chat",
 ]

@@ -5,7 +5,7 @@ The graph calls them one question at a time and evaluation in batches; both go t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,22 @@ class TemplateFile:
             self._template = load_template(self.path)
             self._seen = seen
         return self._template
+
+
+class TextTwins(Mapping[str, str]):
+    """Soft slot name to text twin, as the template file stands now."""
+
+    def __init__(self, template: TemplateFile) -> None:
+        self._template = template
+
+    def __getitem__(self, slot: str) -> str:
+        return self._template.current().soft_slots[slot]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._template.current().soft_slots)
+
+    def __len__(self) -> int:
+        return len(self._template.current().soft_slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +103,7 @@ class Answering:
         speaker: words the answers; `rewriter` rewrites follow-ups.
         count_tokens: in the speaker's own tokens, as near as is known.
         scale: of the evidence score; None never refuses.
+        notices: what the caller should know about this domain, such as a template edited after training.
     """
 
     index: Index
@@ -97,6 +114,7 @@ class Answering:
     count_tokens: Callable[[str], int]
     scale: EvidenceScale | None
     settings: AnswerSettings
+    notices: Callable[[], list[str]] = list
 
     def query(self, question: str, turns: Sequence[Turn]) -> str:
         """What is searched for: the question, or its standalone form where it leans on the conversation."""

@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, SkipValidation
 
 from chains.content import from_messages
 from chains.errors import InputError
@@ -35,7 +35,8 @@ class SoftPromptChat(BaseChatModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     store: PrefixStore = Field(exclude=True, repr=False)
-    fills: Mapping[str, SlotFill] = Field(default_factory=dict, exclude=True, repr=False)
+    # Not validated, since that would copy it: a mapping may follow a template file that is edited.
+    fills: SkipValidation[Mapping[str, SlotFill]] = Field(default_factory=dict, exclude=True, repr=False)
     graft: str = "empty"
     max_tokens: int = 64
     temperature: float = 0.0

@@ -43,13 +43,14 @@ class Citation:
 
 
 def cite(answer: str, passages: Sequence[Passage]) -> list[Citation]:
-    """Citations of an answer, at most one a sentence, in the order of the answer."""
+    """Citations of an answer, at most one a sentence and each quote once, in the order of the answer."""
     quotes = [(passage, start, end) for passage in passages for start, end in sentence_spans(passage.text)]
     if not quotes:
         return []
     words = [_words(passage.text[start:end]) for passage, start, end in quotes]
     weight = _weights(words)
-    found = []
+    found: list[Citation] = []
+    cited: set[tuple[str, int]] = set()
     for start, end in sentence_spans(answer):
         sentence = answer[start:end]
         wanted = _words(sentence)
@@ -60,8 +61,12 @@ def cite(answer: str, passages: Sequence[Passage]) -> list[Citation]:
         support, _, best = max(
             (sum(weight(w) for w in wanted & have) / total, -len(have), number) for number, have in enumerate(words)
         )
-        if support >= _THRESHOLD:
-            passage, quote_start, quote_end = quotes[best]
+        passage, quote_start, quote_end = quotes[best]
+        # A quote with another figure contradicts the sentence, however many words they share.
+        figures = {w for w in wanted if any(c.isdigit() for c in w)}
+        seen = (passage.id, quote_start)
+        if support >= _THRESHOLD and figures <= words[best] and seen not in cited:
+            cited.add(seen)
             found.append(
                 Citation(
                     sentence=sentence,

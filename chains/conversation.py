@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from threading import Lock
@@ -29,7 +30,7 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
     id is remembered in the domain's own database; without a thread id nothing is kept.
 
     Output: a dict of `question`, `query` (what was searched for), `evidence` (ranked passages), `evidence_score`,
-    `refused`, `answer` and `citations`. Streaming gives the same dict in parts that add up to it.
+    `refused`, `answer`, `citations` and `notices`. Streaming gives the same dict in parts that add up to it.
     """
 
     def __init__(self, answering: Answering, memory_path: Path) -> None:
@@ -76,7 +77,7 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
     ) -> Iterator[dict[str, Any]]:
         """The answer in parts, each a dict to be added to those before it."""
         state = _checked(input, kwargs)
-        yield AddableDict(question=state["question"])
+        yield AddableDict(question=state["question"], notices=self._notices())
         thread_id = _thread_id(config)
         if thread_id is None:
             yield from map(_part, _shown(self._forgetful.stream(state, config, stream_mode=["custom", "updates"])))
@@ -90,7 +91,7 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
     ) -> AsyncIterator[dict[str, Any]]:
         """As `stream`."""
         state = _checked(input, kwargs)
-        yield AddableDict(question=state["question"])
+        yield AddableDict(question=state["question"], notices=self._notices())
         thread_id = _thread_id(config)
         if thread_id is None:
             async for found in self._forgetful.astream(state, config, stream_mode=["custom", "updates"]):
@@ -102,6 +103,13 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
             async for found in graph.astream(state, config, stream_mode=["custom", "updates"], durability="exit"):
                 for part in _shown([found]):
                     yield _part(part)
+
+    def _notices(self) -> list[str]:
+        found = self.answering.notices()
+        for notice in found:
+            # Python shows a warning once a place and text, which is how often it should be heard.
+            warnings.warn(notice, stacklevel=3)
+        return found
 
     def history(self, thread_id: str) -> list[dict[str, Any]]:
         """The exchanges of one conversation, each with question, answer and citations."""

@@ -104,3 +104,10 @@ def items_hash(items: Sequence[Item]) -> str:
     for item in items:
         digest.update(item.model_dump_json().encode())
     return digest.hexdigest()
+
+
+def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """At most `limit` questions, evenly spread over the list, so that a part has all its kinds; None takes all."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[i * len(items) // limit] for i in range(limit)]

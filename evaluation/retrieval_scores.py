@@ -28,7 +28,7 @@ class Gold:
         self._spans: dict[str, tuple[int, int] | None] = {}
 
     def holds(self, item: Item, doc_id: str, start: int, end: int) -> bool:
-        """Whether a span holds a question's answer: it overlaps the quote, or stands in the document if none is given."""
+        """Whether a span holds a question's answer: overlaps its quote or, without one, stands in its document."""
         if doc_id not in item.documents:
             return False
         span = self._span(item)

@@ -1,4 +1,7 @@
-"""Scores of a reply's text, normalised as SQuAD does (Rajpurkar et al. 2016, arXiv:1606.05250); Chinese by character."""
+"""Scores of a reply's text, normalised as SQuAD does; Chinese by character.
+
+Source of the normalisation and the token F1: Rajpurkar et al. 2016, arXiv:1606.05250.
+"""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from retrieval.errors import (
     NotIngestedError,
     RetrievalError,
 )
+from retrieval.evidence_score import EvidenceScale, fit_scale, load_scale, save_scale
 from retrieval.ingest import IngestProgress, IngestReport, ingest
 from retrieval.search import Index, IndexStats, open_index
 from retrieval.split import split_document
@@ -31,6 +32,7 @@ __all__ = [
     "Document",
     "Encoder",
     "EncoderError",
+    "EvidenceScale",
     "Index",
     "IndexDamagedError",
     "IndexMismatchError",
@@ -44,8 +46,11 @@ __all__ = [
     "RankedPassage",
     "RetrievalError",
     "convert_file",
+    "fit_scale",
     "ingest",
     "load_encoder",
+    "load_scale",
     "open_index",
+    "save_scale",
     "split_document",
 ]

@@ -136,6 +136,10 @@ class Index:
             found = self._store.passages_by_number(some)
             yield from (found[number] for number in some if number in found)
 
+    def document_passages(self, doc_ids: Sequence[str]) -> list[Passage]:
+        """Every passage of these documents, by document and then by position; unknown ids have none."""
+        return self._store.passages_by_document(doc_ids)
+
     def stats(self) -> IndexStats:
         with self._store.reading():
             documents, passages = self._store.counts()

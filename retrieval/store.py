@@ -212,6 +212,11 @@ class PassageStore:
         rows = self._select(f"SELECT {_PASSAGE_COLUMNS} FROM passages WHERE id", ids)
         return {row[1]: Passage(*row[1:]) for row in rows}
 
+    def passages_by_document(self, doc_ids: Sequence[str]) -> list[Passage]:
+        """Every passage of these documents, by document and then by position."""
+        rows = self._select(f"SELECT {_PASSAGE_COLUMNS} FROM passages WHERE doc_id", doc_ids)
+        return sorted((Passage(*row[1:]) for row in rows), key=lambda passage: (passage.doc_id, passage.start))
+
     def vectors_by_number(self, numbers: Sequence[int]) -> dict[int, NDArray[np.float32]]:
         """Vectors `[dimension]` of those of the numbered passages that there are. Raises IndexDamagedError."""
         rows = self._select("SELECT number, vector, checksum FROM vectors WHERE number", numbers)

@@ -72,6 +72,7 @@ def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest) 
     """
     data = save({"vectors": soft_prompt.vectors.detach().to("cpu", torch.float32).contiguous()})
     manifest = manifest.model_copy(update={"vectors_sha256": hashlib.sha256(data).hexdigest()})
+    _mend(folder)
     fresh, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -85,16 +86,20 @@ def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest) 
     return manifest
 
 
+def _mend(folder: Path) -> None:
+    """Put back what stood in a folder when a save was cut off between its two renames."""
+    old = folder.with_name(f".{folder.name}.old")
+    if not folder.exists() and old.exists():
+        old.rename(folder)
+
+
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a saved soft prompt, or None where none was ever saved.
 
     Raises:
         ArtifactError: it is damaged, or of a newer format.
     """
-    old = folder.with_name(f".{folder.name}.old")
-    if not folder.exists() and old.exists():
-        # A save was cut off between its two renames.
-        old.rename(folder)
+    _mend(folder)
     if not folder.exists():
         return None
     path = folder / MANIFEST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -70,8 +71,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 def save_checkpoint(folder: Path, fingerprint: str, state: RunState, tensors: Mapping[str, Tensor]) -> None:
     """Write the run's state. `fingerprint` says which run it belongs to."""
     folder.mkdir(parents=True, exist_ok=True)
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"fingerprint": fingerprint, "state": json.dumps(asdict(state))}
-    write_bytes(folder / FILE, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
+    write_bytes(folder / FILE, save(whole, {**metadata, "digest": _digest(metadata["state"], whole)}))
 
 
 def load_checkpoint(folder: Path, fingerprint: str) -> tuple[RunState, dict[str, Tensor]] | None:
@@ -90,11 +92,18 @@ def load_checkpoint(folder: Path, fingerprint: str) -> tuple[RunState, dict[str,
             raw = json.loads(metadata["state"])
             raw["scores"] = [EpochScore(**score) for score in raw["scores"]]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata["digest"] != _digest(metadata["state"], tensors):
+                return None
+            return RunState(**raw), tensors
     except (SafetensorError, ValueError, KeyError, TypeError):
         return None
-    if not all(torch.isfinite(t).all() for t in tensors.values()):
-        return None
-    return RunState(**raw), tensors
+
+
+def _digest(state: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(state.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode() + tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def remove_checkpoint(folder: Path) -> None:

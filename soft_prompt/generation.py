@@ -60,15 +60,15 @@ class _RowText:
             self.ids.append(token)
         text = decode(self.ids)
         cut = min((at for at in (text.find(s) for s in decoding.stop) if at >= 0), default=None)
-        if cut is not None:
-            text = text[:cut]
+        # Half a character at the end becomes a whole one with the next token, or is never said.
+        text = text.rstrip("�") if cut is None else text[:cut]
         finish: Literal["stop", "length"] | None = None
         if ends or cut is not None:
             finish = "stop"
         elif len(self.ids) >= decoding.max_tokens:
             finish = "length"
-        # Held back until it is certain: half a character, and a beginning of a stop text.
-        safe = len(text) if finish else len(text.rstrip("�")) - _overlap(text, decoding.stop)
+        # A beginning of a stop text is held back until it is certain.
+        safe = len(text) if finish else len(text) - _overlap(text, decoding.stop)
         new, self.shown = text[self.shown : safe], max(self.shown, safe)
         if finish is None:
             return Delta(self.row, new)

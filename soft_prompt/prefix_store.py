@@ -60,8 +60,9 @@ class PrefixStore:
             if key in self._disk and self._folder is not None:
                 self._disk.move_to_end(key)
                 try:
-                    stored = load_file(self._folder / f"{key}.safetensors", device=str(self.backbone.device))
-                    return stored["kv"]
+                    file = self._folder / f"{key}.safetensors"
+                    stored: Tensor = load_file(file, device=str(self.backbone.device))["kv"]
+                    return stored
                 except (OSError, SafetensorError):
                     # Temporary folders are swept by others; what is lost is computed again.
                     del self._disk[key]

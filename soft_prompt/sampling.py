@@ -32,7 +32,7 @@ class Decoding:
     def __post_init__(self) -> None:
         problems = [
             (self.max_tokens < 1, f"max_tokens={self.max_tokens}", "at least 1"),
-            (self.temperature < 0, f"temperature={self.temperature}", "0 or more"),
+            (not self.temperature >= 0, f"temperature={self.temperature}", "0 or more"),
             (not 0 < self.top_p <= 1, f"top_p={self.top_p}", "above 0 and at most 1"),
             ("" in self.stop, "an empty stop text", "texts of at least one character"),
         ]

@@ -204,12 +204,7 @@ class _Run:
         norm = float(torch.nn.utils.clip_grad_norm_([self.vectors], config.clip))
         value = float(loss.detach())
         if not math.isfinite(value) or not math.isfinite(norm):
-            lower = config.learning_rate / 4
-            raise TrainingError(
-                found=f"a loss of {value} at step {state.step + 1}: training has diverged",
-                expected="a finite loss",
-                next_step=f"lower the learning rate: softgraft train DOMAIN --learning-rate {lower:g}",
-            )
+            raise self._diverged(value)
         self.optimizer.step()
         state.step += 1
         state.epoch_loss += float(total.detach())
@@ -220,12 +215,22 @@ class _Run:
     def _finish_epoch(self, train_loss: float | None, began: float) -> None:
         state = self.state
         loss = self._dev_loss()
+        if not math.isfinite(loss):
+            raise self._diverged(loss)
         state.scores.append(EpochScore(state.epoch, train_loss, loss, time.monotonic() - began))
         if loss < state.best_loss:
             state.best_loss, state.best_epoch, state.bad_epochs = loss, state.epoch, 0
             self.best = self.vectors.detach().clone()
         else:
             state.bad_epochs += 1
+
+    def _diverged(self, loss: float) -> TrainingError:
+        lower = self.config.learning_rate / 4
+        return TrainingError(
+            found=f"a loss of {loss} at step {self.state.step + 1}: training has diverged",
+            expected="a finite loss",
+            next_step=f"lower the learning rate: softgraft train DOMAIN --learning-rate {lower:g}",
+        )
 
     def _dev_loss(self) -> float:
         order = sorted(range(len(self.dev)), key=lambda i: self.dev[i].full.run_length)
@@ -265,7 +270,8 @@ class _Run:
         backbone = self.store.backbone
         digest = hashlib.sha256()
         settings = {k: v for k, v in asdict(self.config).items() if k != "checkpoint_steps"}
-        digest.update(json.dumps([settings, backbone.digest, str(backbone.dtype), self.start.slot]).encode())
+        backed = [backbone.digest, str(backbone.dtype), self.start.slot, len(self.examples)]
+        digest.update(json.dumps([settings, *backed]).encode())
         digest.update(self.start.vectors.detach().cpu().contiguous().numpy().tobytes())
         for example in [*self.examples, *self.dev]:
             ids = [p if isinstance(p, tuple) else ("slot", p.slot) for p in example.row.suffix]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from soft_prompt import Backbone, PrefixStore, SoftPrompt, from_text_twin
 
@@ -21,3 +22,12 @@ def store(tiny_backbone: Backbone) -> Iterator[PrefixStore]:
     store = PrefixStore(tiny_backbone)
     yield store
     store.close()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny models run faster on one thread than on several that wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""What the engine is measured against: one row at a time, the whole of it, without cache, mask, padding or positions."""
+"""What the engine is measured against: each row alone and whole, without cache, mask, padding or positions."""
 
 from __future__ import annotations
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+from oracle import full_logits, some_ids, some_rows, some_soft_prompt, whole
 from torch import Tensor
 
 from soft_prompt import Backbone, ContextError, PrefixStore, Row
 from soft_prompt.batch import Batch, assemble
 from soft_prompt.cache import filled_cache
 from soft_prompt.forward import cached_layers
-from oracle import full_logits, some_ids, some_rows, some_soft_prompt, whole
 
 
 def batch_logits(backbone: Backbone, batch: Batch) -> Tensor:
@@ -133,7 +133,7 @@ def test_the_context_may_be_filled_and_no_further(make_tiny_backbone: Callable[.
     store = PrefixStore(make_tiny_backbone(max_position_embeddings=32))
     row = Row(some_ids(20, 1), (some_ids(4, 2),))
     assert assemble(store, [row], room=8).mask.sum() == 24
-    with pytest.raises(ContextError, match="24 tokens with room for 9 more.*at most 32 tokens"):
+    with pytest.raises(ContextError, match=r"24 tokens with room for 9 more.*at most 32 tokens"):
         assemble(store, [row], room=9)
     with pytest.raises(ContextError):
         assemble(store, [Row((), (some_ids(2, 3),)), row.followed_by(some_ids(9, 4))])

@@ -96,9 +96,7 @@ def test_control_tokens_in_data_stay_text(tiny_backbone: Backbone, text: str) ->
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_prompt_of_hostile_data_has_the_control_tokens_of_its_layout_only(
-    tiny_backbone: Backbone, text: str
-) -> None:
+def test_a_prompt_of_hostile_data_has_the_control_tokens_of_its_layout_only(tiny_backbone: Backbone, text: str) -> None:
     tame = flat(encode_prompt(tiny_backbone, prompt_with("x", passage="x", history="x"), {"domain": "x"}))
     row = encode_prompt(tiny_backbone, prompt_with(text, passage=text, history=text), {"domain": text})
     ids = flat(row)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from oracle import some_ids
+
 from soft_prompt import Backbone, PrefixStore
 
 LENGTH = 8

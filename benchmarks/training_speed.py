@@ -1,0 +1,455 @@
+"""Training speed and memory of Softgraft against PEFT prompt tuning on the same frozen backbone.
+
+    python benchmarks/training_speed.py
+    python benchmarks/training_speed.py --contexts 1000 --peft-steps 3 --threads 2
+
+Both sides train on the same token ids, in the same batches, with the same number of virtual tokens, which start from
+the same vectors, in the same dtype and threads, with AdamW and clipping. A run is a number of epochs over a fixed
+number of examples; Softgraft's time includes filling its prefix store. Memory is taken in a process of its own for
+each system, since the peak of one would hide the other's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import random
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from soft_prompt import Backbone, PrefixStore, Row, SoftPrompt, from_text_twin, kv_from_text_twin
+from soft_prompt.forward import Example, answer_loss
+from soft_prompt.schedule import epoch_batches
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = ROOT / "domains" / "bank" / "docs"
+TWIN = "Answer the customer's question from the passages above, in one short sentence and in the bank's own words."
+SYSTEMS = ("softgraft-embedding", "softgraft-kv", "peft", "peft-answer-logits")
+LEARNING_RATE, CLIP = 1e-2, 1.0
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One example as token ids; the answer ends with the end token."""
+
+    context: tuple[int, ...]
+    question: tuple[int, ...]
+    answer: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One run of a system.
+
+    Attributes:
+        seconds: of the whole run; scaled up where fewer steps were timed.
+        fill_seconds: the part of it that filled the prefix store.
+        timed_steps: steps that ran under the clock.
+    """
+
+    seconds: float
+    fill_seconds: float
+    timed_steps: int
+
+
+@dataclass
+class Result:
+    """One row of the table."""
+
+    context: int
+    questions_per_context: int
+    system: str
+    uses_of_a_context: int
+    first_step_loss: float
+    same_tokens_loss: float
+    timings: list[Timing] = field(default_factory=list)
+    examples_per_second: float = math.nan
+    ratio_to_peft: float = math.nan
+    memory: dict[str, int] | None = None
+
+
+class System(Protocol):
+    """One way to train the same virtual tokens on the same tasks."""
+
+    def start(self) -> None:
+        """Forget everything learned and stored."""
+
+    def fill(self, tasks: Sequence[Task]) -> None:
+        """Compute what can be computed once."""
+
+    def step(self, tasks: Sequence[Task]) -> float:
+        """One step of forward, backward and optimiser; returns the loss, the mean over answer tokens."""
+
+
+class Softgraft:
+    """The engine's own pieces: prefix store, loss at answer positions, AdamW on fp32 vectors."""
+
+    def __init__(self, backbone: Backbone, initial: SoftPrompt) -> None:
+        self.backbone, self.initial = backbone, initial
+        self.store = PrefixStore(backbone)
+
+    def start(self) -> None:
+        self.store.close()
+        self.store = PrefixStore(self.backbone)
+        vectors = self.initial.vectors.detach().to(self.backbone.device).clone().requires_grad_(True)
+        self.soft_prompt = replace(self.initial, vectors=vectors)
+        self.optimizer = torch.optim.AdamW([vectors], lr=LEARNING_RATE, weight_decay=0.0)
+
+    def fill(self, tasks: Sequence[Task]) -> None:
+        for context in dict.fromkeys(task.context for task in tasks):
+            self.store.get(context)
+
+    def step(self, tasks: Sequence[Task]) -> float:
+        examples = [Example(Row(task.context, (self.soft_prompt, task.question)), task.answer) for task in tasks]
+        total, tokens = answer_loss(self.store, examples)
+        return _descend(total / tokens, self.soft_prompt.vectors, self.optimizer)
+
+
+class PeftPromptTuning:
+    """PEFT as its users write it: labels of -100 before the answer, attention mask, padding at the right.
+
+    With `answer_logits_only`, logits are made where the answer is predicted and nowhere else.
+    """
+
+    def __init__(self, backbone: Backbone, initial: SoftPrompt, *, answer_logits_only: bool) -> None:
+        try:
+            from peft import PromptTuningConfig, TaskType, get_peft_model
+        except ImportError as error:
+            raise SystemExit('PEFT is not installed. Next: pip install "peft>=0.21,<0.22"') from error
+        self.device, self.initial, self.answer_logits_only = backbone.device, initial, answer_logits_only
+        self.pad = backbone.end_id
+        config = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=initial.length)
+        self.model: Any = get_peft_model(backbone.model, config)
+        self.vectors: Tensor = self.model.prompt_encoder["default"].embedding.weight
+
+    def start(self) -> None:
+        with torch.no_grad():
+            self.vectors.copy_(self.initial.vectors)
+        self.optimizer = torch.optim.AdamW([self.vectors], lr=LEARNING_RATE, weight_decay=0.0)
+
+    def fill(self, tasks: Sequence[Task]) -> None:
+        """Nothing: every context runs through the model for every example."""
+
+    def step(self, tasks: Sequence[Task]) -> float:
+        rows = [(*task.context, *task.question, *task.answer) for task in tasks]
+        widest = max(map(len, rows))
+        ids = torch.full((len(rows), widest), self.pad)
+        labels = torch.full((len(rows), widest), IGNORED)
+        mask = torch.zeros((len(rows), widest), dtype=torch.int64)
+        for number, (row, task) in enumerate(zip(rows, tasks, strict=True)):
+            ids[number, : len(row)] = torch.tensor(row)
+            labels[number, len(row) - len(task.answer) : len(row)] = torch.tensor(task.answer)
+            mask[number, : len(row)] = 1
+        ids, labels, mask = ids.to(self.device), labels.to(self.device), mask.to(self.device)
+        return _descend(self._loss(ids, labels, mask), self.vectors, self.optimizer)
+
+    def _loss(self, ids: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        if not self.answer_logits_only:
+            loss: Tensor = self.model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).loss
+            return loss
+        answers = labels != IGNORED
+        # A token is predicted one place before it stands; the virtual tokens stand before everything.
+        predicting = torch.nn.functional.pad(answers, (self.initial.length - 1, 1))
+        output = self.model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=predicting)
+        return torch.nn.functional.cross_entropy(output.logits.float().flatten(0, -2), labels[answers])
+
+
+def _descend(loss: Tensor, vectors: Tensor, optimizer: torch.optim.Optimizer) -> float:
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    torch.nn.utils.clip_grad_norm_([vectors], CLIP)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def make_system(name: str, backbone: Backbone, tasks: Sequence[Task], length: int) -> System:
+    """A system by its name, with virtual tokens that start from the text twin."""
+    initial = from_text_twin(backbone, "domain", TWIN, length)
+    if name == "softgraft-embedding":
+        return Softgraft(backbone, initial)
+    if name == "softgraft-kv":
+        store = PrefixStore(backbone)
+        return Softgraft(backbone, kv_from_text_twin(store, "domain", TWIN, tasks[0].context, length))
+    return PeftPromptTuning(backbone, initial, answer_logits_only=name == "peft-answer-logits")
+
+
+def make_tasks(backbone: Backbone, options: argparse.Namespace, context: int, per_context: int) -> list[Task]:
+    """Tasks over windows of real text, fixed by the seed; context lengths differ as those of real passages do."""
+    chance = random.Random(f"{options.seed}-{context}-{per_context}")
+    stream = backbone.encode_text("\n\n".join(path.read_text(encoding="utf-8") for path in text_files()))
+
+    def window(length: int) -> tuple[int, ...]:
+        start = chance.randrange(len(stream))
+        repeated = stream * (2 + length // len(stream))
+        return tuple(repeated[start : start + length])
+
+    contexts: list[tuple[int, ...]] = []
+    while len(contexts) * per_context < options.examples:
+        drawn = window(round(context * chance.uniform(1 - options.spread, 1 + options.spread)))
+        if drawn not in contexts:
+            contexts.append(drawn)
+    return [
+        Task(contexts[n // per_context], window(options.question), (*window(options.answer - 1), backbone.end_id))
+        for n in range(options.examples)
+    ]
+
+
+def text_files() -> list[Path]:
+    """Where the text comes from."""
+    return sorted(TEXT.glob("*.md"))
+
+
+def make_batches(tasks: Sequence[Task], options: argparse.Namespace) -> list[list[Task]]:
+    """The batches of a whole run, in the engine's own order."""
+    lengths = [len(task.question) + len(task.answer) for task in tasks]
+    orders = [epoch_batches(lengths, options.batch, options.seed, epoch) for epoch in range(options.epochs)]
+    return [[tasks[i] for i in batch] for order in orders for batch in order]
+
+
+def time_run(system: System, batches: Sequence[Sequence[Task]], only_steps: int | None) -> Timing:
+    """Time a run from the start. With `only_steps`, that many steps are timed and scaled to the whole run."""
+    system.start()
+    gc.collect()
+    timed = batches if only_steps is None else batches[:only_steps]
+    began = _clock()
+    system.fill([task for batch in batches for task in batch])
+    filled = _clock()
+    for batch in timed:
+        system.step(batch)
+    stepping = (_clock() - filled) * len(batches) / len(timed)
+    return Timing(filled - began + stepping, filled - began, len(timed))
+
+
+def _clock() -> float:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def slot_first_loss(backbone: Backbone, tasks: Sequence[Task], length: int) -> float:
+    """Loss of Softgraft with the slot where PEFT has it: near PEFT's first loss if both see the same tokens."""
+    initial = from_text_twin(backbone, "domain", TWIN, length)
+    examples = [Example(Row((), (initial, (*t.context, *t.question))), t.answer) for t in tasks]
+    with torch.no_grad():
+        total, tokens = answer_loss(PrefixStore(backbone), examples)
+    return float(total) / tokens
+
+
+def measure(backbone: Backbone, options: argparse.Namespace, context: int, per_context: int) -> list[Result]:
+    """Time all systems on one kind of data, taking turns."""
+    tasks = make_tasks(backbone, options, context, per_context)
+    batches = make_batches(tasks, options)
+    same_tokens = slot_first_loss(backbone, batches[0], options.prompt)
+    systems = {name: make_system(name, backbone, tasks, options.prompt) for name in options.systems}
+    results = {}
+    for name, system in systems.items():
+        system.start()
+        first = system.step(batches[0])  # also the warm-up
+        results[name] = Result(context, per_context, name, per_context * options.epochs, first, same_tokens)
+        if name.startswith("peft") and not math.isclose(first, same_tokens, rel_tol=0.03, abs_tol=0.03):
+            raise SystemExit(
+                f"{name} has a loss of {first:.4f} in its first step, Softgraft with the slot in the same place "
+                f"{same_tokens:.4f}: the two do not train on the same tokens"
+            )
+    for repeat in range(options.repeats):
+        names = list(systems)
+        for name in names[repeat % len(names) :] + names[: repeat % len(names)]:
+            only_steps = options.peft_steps if name.startswith("peft") else None
+            results[name].timings.append(time_run(systems[name], batches, only_steps))
+            systems[name].start()  # gives a filled store back before the next system runs
+    for result in results.values():
+        median = statistics.median(timing.seconds for timing in result.timings)
+        result.examples_per_second = len(tasks) * options.epochs / median
+    if "peft" in results:
+        for result in results.values():
+            result.ratio_to_peft = result.examples_per_second / results["peft"].examples_per_second
+    return list(results.values())
+
+
+def measure_memory(backbone: Backbone, options: argparse.Namespace) -> dict[str, int]:
+    """Peak memory of this process, which runs one system: one epoch, or two steps where nothing accumulates."""
+    loaded = peak_memory()
+    tasks = make_tasks(backbone, options, options.contexts[0], options.questions_per_context[0])
+    system = make_system(options.only, backbone, tasks, options.prompt)
+    batches = make_batches(tasks, options)[: math.ceil(len(tasks) / options.batch)]
+    system.start()
+    system.fill(tasks)
+    for batch in batches if isinstance(system, Softgraft) else batches[:2]:
+        system.step(batch)
+    memory = {"loaded_bytes": loaded, "peak_bytes": peak_memory()}
+    if torch.cuda.is_initialized():
+        memory["peak_device_bytes"] = torch.cuda.max_memory_allocated()
+    if isinstance(system, Softgraft):
+        entry = system.store.get(tasks[0].context)
+        tokens = sum(len(context) for context in {task.context for task in tasks})
+        memory["prefix_store_bytes"] = tokens * entry.nbytes // len(tasks[0].context)
+        system.store.close()
+    return memory
+
+
+def peak_memory() -> int:
+    """Largest resident set of this process so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Not getrusage, which on Linux starts from the peak of the process that started this one.
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def memory_in_own_process(options: argparse.Namespace, result: Result) -> dict[str, int]:
+    """Run `measure_memory` in a process of its own."""
+    flags = ("backbone", "device", "dtype", "threads", "seed", "examples", "batch", "prompt", "question", "answer")
+    command = [sys.executable, __file__, "--only", result.system, "--contexts", str(result.context)]
+    command += ["--questions-per-context", str(result.questions_per_context), "--spread", str(options.spread)]
+    command += [part for flag in flags for part in (f"--{flag}", str(getattr(options, flag)))]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode != 0:
+        raise SystemExit(f"the memory run of {result.system} failed:\n{finished.stderr}")
+    memory: dict[str, int] = json.loads(finished.stdout.splitlines()[-1])
+    return memory
+
+
+def describe_hardware(options: argparse.Namespace) -> dict[str, Any]:
+    """What the figures were measured on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*:\s*(.+)", cpuinfo.read_text()) if cpuinfo.is_file() else []
+    return {
+        "cpu": names[0] if names else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": options.threads,
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "device": torch.cuda.get_device_name() if options.device.startswith("cuda") else "cpu",
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def hardware_slug(hardware: dict[str, Any]) -> str:
+    """The hardware's name as part of a file name."""
+    name = f"{hardware['cpu']} {hardware['cores']} cores" if hardware["device"] == "cpu" else hardware["device"]
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", str(name).lower())).strip("-")
+
+
+def describe_versions() -> dict[str, str]:
+    """Versions of what takes part."""
+    versions = {"python": platform.python_version()}
+    for name in ("torch", "transformers", "peft", "softgraft"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def show(results: Sequence[Result], options: argparse.Namespace) -> None:
+    """Print the table."""
+    title = (
+        f"Training, batch {options.batch}, {options.prompt} virtual tokens, {options.epochs} epochs, {options.dtype}"
+    )
+    table = Table(title=title)
+    for column in ("context", "uses of a context", "system", "examples/s", "times PEFT", "peak MiB", "first loss"):
+        table.add_column(column, justify="left" if column == "system" else "right", no_wrap=column == "system")
+    for number, row in enumerate(results):
+        memory = f"{row.memory['peak_bytes'] / 2**20:,.0f}" if row.memory else "–"
+        cells = (f"{row.context:,}", str(row.uses_of_a_context), row.system, f"{row.examples_per_second:.2f}")
+        ends = number + 1 == len(results) or results[number + 1].system == options.systems[0]
+        table.add_row(*cells, f"{row.ratio_to_peft:.1f}", memory, f"{row.first_step_loss:.3f}", end_section=ends)
+    Console().print(table)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Training speed and memory against PEFT prompt tuning.")
+
+    def numbers(text: str) -> list[int]:
+        return [int(part) for part in text.split(",")]
+
+    def names(text: str) -> list[str]:
+        if unknown := set(text.split(",")) - set(SYSTEMS):
+            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: choose from {', '.join(SYSTEMS)}")
+        return text.split(",")
+
+    add = parser.add_argument
+    add("--contexts", type=numbers, default=[200, 1000, 2000], help="mean tokens of a context")
+    add("--questions-per-context", type=numbers, default=[4, 1], help="examples that share a context")
+    add("--systems", type=names, default=list(SYSTEMS), help="which to run, comma between")
+    add("--examples", type=int, default=48, help="examples an epoch")
+    add("--epochs", type=int, default=3)
+    add("--batch", type=int, default=4)
+    add("--prompt", type=int, default=20, help="virtual tokens")
+    add("--question", type=int, default=20, help="tokens of a question")
+    add("--answer", type=int, default=8, help="tokens of an answer, the end token counted")
+    add("--spread", type=float, default=0.1, help="by which share contexts are shorter or longer than the mean")
+    add("--repeats", type=int, default=3, help="runs of each system; the median is reported")
+    add("--peft-steps", type=int, help="time so many steps of PEFT and scale to the whole run (default: all)")
+    add("--backbone", default="embedded")
+    add("--device", default="cpu")
+    add("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    add("--threads", type=int, default=os.cpu_count())
+    add("--seed", type=int, default=0)
+    add("--no-memory", action="store_true", help="leave the memory runs out")
+    add("--only", choices=SYSTEMS, help="measure the memory of one system in this process, and print JSON")
+    add("--out", type=Path, help="where the JSON goes (default: benchmarks/results, named after the hardware)")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Measure, print and write."""
+    options = parse()
+    torch.set_num_threads(options.threads)
+    backbone = Backbone.load(options.backbone, dtype=getattr(torch, options.dtype), device=options.device)
+    if options.only:
+        print(json.dumps(measure_memory(backbone, options)))
+        return
+    hardware = describe_hardware(options)
+    out = options.out or ROOT / "benchmarks" / "results" / f"training_speed-{hardware_slug(hardware)}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    steps = "all steps" if options.peft_steps is None else f"{options.peft_steps} steps, scaled to the whole run"
+    report: dict[str, Any] = {
+        "benchmark": "training_speed",
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": {k: v for k, v in vars(options).items() if k not in ("only", "out")},
+        "peft_timed": f"{steps}; a step of it costs the same in every epoch",
+        "backbone": {"id": backbone.id, "digest": backbone.digest},
+        "data_sha256": hashlib.sha256(b"".join(path.read_bytes() for path in text_files())).hexdigest(),
+        "versions": describe_versions(),
+        "hardware": hardware,
+    }
+    results: list[Result] = []
+    for context in options.contexts:
+        for per_context in options.questions_per_context:
+            measured = measure(backbone, options, context, per_context)
+            for result in measured if not options.no_memory else []:
+                result.memory = memory_in_own_process(options, result)
+            results += measured
+            # Written after each kind of data, so that a long run that is stopped keeps what it has.
+            report |= {"finished": datetime.now(UTC).isoformat(timespec="seconds")}
+            report |= {"rows": [asdict(result) for result in results]}
+            out.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    show(results, options)
+    print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The systems that are compared, and how one of them answers a set of questions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from chains import Answering, Evidence
+from chains.citations import cite
+from evaluation.items import Item
+from evaluation.refusals import RefusalJudge
+from evaluation.retrieval_scores import Gold
+from evaluation.text_scores import contains_answer, exact_match, token_f1
+from prompts import Turn
+from retrieval import RankedPassage
+
+Source = Literal["none", "retrieved", "gold"]
+
+
+@dataclass(frozen=True)
+class System:
+    """One row of the table: an answering, and where its evidence comes from."""
+
+    name: str
+    answering: Answering
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How one question was answered.
+
+    Attributes:
+        accuracy: 1 where a short answer stands in the reply; None for an unanswerable question.
+        exact, f1: against the references; None where the data gives none.
+        refused: by the gate or, as far as can be judged, in words.
+        right_citations, citations: how many citations the reply has, and how many stand where the answer does.
+    """
+
+    item: Item
+    reply: str
+    accuracy: float | None
+    exact: float | None
+    f1: float | None
+    refused: bool
+    right_citations: int
+    citations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """All answers of one system. `seconds` a question, retrieval and batched decoding together."""
+
+    system: str
+    answers: tuple[Answer, ...]
+    seconds: float
+
+
+def turns_of(item: Item) -> list[Turn]:
+    """The conversation before a question."""
+    return [turn for asked, told in item.history for turn in (Turn("user", asked), Turn("assistant", told))]
+
+
+def retrieve_all(answering: Answering, items: Sequence[Item]) -> tuple[list[Evidence], float]:
+    """Evidence for every question, and the seconds it took."""
+    began = time.perf_counter()
+    queries = [answering.query(item.question, turns_of(item)) for item in items]
+    return answering.evidence_many(queries), time.perf_counter() - began
+
+
+def gold_evidence(answering: Answering, items: Sequence[Item], gold: Gold) -> list[Evidence]:
+    """The passages that hold each answer; not enough where there are none."""
+    found = []
+    for item in items:
+        passages = [p for p in _passages_of(answering, item) if gold.passage_holds(item, p.passage)]
+        if not item.quote and passages:
+            # Only the document is known: its passages that show a short answer, else its beginning.
+            shown = [p for p in passages if contains_answer(p.passage.text, item.answers)]
+            passages = (shown or passages)[:1]
+        kept = tuple(passages) if item.answerable else ()
+        found.append(Evidence(kept, None, bool(kept)))
+    return found
+
+
+def answer_all(
+    system: System,
+    items: Sequence[Item],
+    evidence: Sequence[Evidence],
+    gold: Gold,
+    judge: RefusalJudge | None,
+    *,
+    retrieval_seconds: float = 0.0,
+    on_reply: Callable[[int], None] | None = None,
+) -> Answers:
+    """Let one system answer every question, and score it."""
+    answering = system.answering
+    began = time.perf_counter()
+    asked = [i for i, found in enumerate(evidence) if found.enough]
+    prompts = [answering.prompt(items[i].question, turns_of(items[i]), evidence[i]) for i in asked]
+    replies = [answering.settings.refusal] * len(items)
+    for i, reply in zip(asked, answering.speaker.reply_many(prompts, on_reply=on_reply), strict=True):
+        replies[i] = reply.strip()
+    seconds = time.perf_counter() - began + retrieval_seconds
+    worded = judge.refuses(replies) if judge is not None else [not reply for reply in replies]
+    answers = []
+    for item, reply, found, refuses in zip(items, replies, evidence, worded, strict=True):
+        refused = not found.enough or refuses
+        citations = [] if refused else cite(reply, [entry.passage for entry in found.passages])
+        answers.append(
+            Answer(
+                item=item,
+                reply=reply,
+                accuracy=contains_answer(reply, item.answers) if item.answerable else None,
+                exact=exact_match(reply, (*item.references, *item.answers)) if item.references else None,
+                f1=token_f1(reply, item.references) if item.references else None,
+                refused=refused,
+                right_citations=sum(gold.holds(item, c.doc_id, c.start, c.end) for c in citations),
+                citations=len(citations),
+            )
+        )
+    return Answers(system.name, tuple(answers), seconds / max(1, len(items)))
+
+
+def _passages_of(answering: Answering, item: Item) -> list[RankedPassage]:
+    return [RankedPassage(p, 0.0, 0.0, 0.0, 0.0) for p in answering.index.document_passages(sorted(item.documents))]

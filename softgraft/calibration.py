@@ -1,0 +1,52 @@
+"""The evidence score of a domain, fitted on its own questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chains import AnswerSettings
+from chains.condense import joined_query, leans_on_history
+from evaluation.items import Item
+from evaluation.retrieval_scores import Gold
+from evaluation.systems import turns_of
+from retrieval import EvidenceScale, Index, RankedPassage, fit_scale
+
+# Fewer unanswerable questions than this say too little; then rankings without their gold document stand in for them.
+_MINIMUM = 10
+# How deep to look for passages that are left when the gold document is taken away.
+_DEEP = 30
+
+
+def calibrate(
+    index: Index, settings: AnswerSettings, train: Sequence[Item], dev: Sequence[Item]
+) -> EvidenceScale | None:
+    """Fit the scale on train and choose its threshold on dev; None where the questions do not allow it."""
+    gold = Gold(index)
+    fitted, chosen = (_labelled(index, settings, items, gold) for items in (train, dev))
+    if not chosen or len({label for _, label in fitted}) < 2 or not any(label for _, label in chosen):
+        return None
+    return fit_scale(fitted, chosen)
+
+
+def _labelled(
+    index: Index, settings: AnswerSettings, items: Sequence[Item], gold: Gold
+) -> list[tuple[Sequence[RankedPassage], bool]]:
+    # Follow-ups are joined to the question before them, whatever rewrites them later: no model is needed here.
+    queries = [
+        joined_query(item.question, turns_of(item)) if leans_on_history(item.question) else item.question
+        for item in items
+    ]
+    deep = index.search_many(queries, max(_DEEP, settings.passages), weights=settings.weights)
+    labelled: list[tuple[Sequence[RankedPassage], bool]] = []
+    for item, ranked in zip(items, deep, strict=True):
+        top = ranked[: settings.passages]
+        if not item.answerable:
+            labelled.append((top, False))
+        elif not item.documents or any(gold.passage_holds(item, entry.passage) for entry in top):
+            labelled.append((top, True))
+    if sum(not label for _, label in labelled) < _MINIMUM:
+        for item, ranked in zip(items, deep, strict=True):
+            foreign = [entry for entry in ranked if entry.passage.doc_id not in item.documents]
+            if item.answerable and item.documents and foreign:
+                labelled.append((foreign[: settings.passages], False))
+    return labelled

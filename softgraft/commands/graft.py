@@ -1,0 +1,125 @@
+"""`softgraft ingest`, `train` and `eval`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from softgraft.commands.options import Json, Limit, Name
+from softgraft.resolve import resolve
+from softgraft.screen import bars, err, on_ingest, on_train, out, print_json, report_lines, report_table
+
+
+def ingest_command(domain: Name, json: Json = False) -> None:
+    """Index the documents of a domain; unchanged ones are not embedded again.
+
+    Example: [bold]softgraft ingest bank[/]
+    """
+    opened = resolve(domain)
+    with bars(not json) as tell:
+        done = opened.ingest(on_progress=on_ingest(tell))
+    report, scale = done.report, done.scale
+    if json:
+        print_json({"ingest": asdict(report), "evidence_score": asdict(scale) if scale else None})
+        return
+    out.print(
+        f"{report.added} documents added, {report.changed} changed, {report.unchanged} unchanged, {report.removed} "
+        f"removed: {report.passages} passages, {report.embedded} embedded, {report.seconds:.1f} s"
+    )
+    for name, message in report.failed:
+        err.print(f"[yellow]left out:[/] {escape(name)}: {escape(message)}")
+    for name in report.skipped:
+        err.print(f"[yellow]skipped:[/] {escape(name)} (not a kind of document that is read)")
+    if scale is not None:
+        right = "" if scale.right_refusals is None else f", {scale.right_refusals:.0%} of those without an answer"
+        out.print(
+            f"evidence score fitted: on {scale.questions} dev questions it refuses {scale.wrong_refusals:.0%} of those "
+            f"with an answer{right}"
+        )
+    else:
+        out.print(
+            "no evidence score: it needs train.jsonl and dev.jsonl; until then nothing is refused for weak evidence"
+        )
+    out.print(f"next: {opened.status()['next']}")
+
+
+def train_command(
+    domain: Name,
+    json: Json = False,
+    limit: Limit = None,
+    kind: Annotated[Literal["embedding", "kv"] | None, typer.Option(help="Kind of soft prompt.")] = None,
+    length: Annotated[int | None, typer.Option(min=1, help="Positions of the soft prompt.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=1e-8)] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+) -> None:
+    """Train the soft prompt of a domain; stopped at any time, it goes on where it was.
+
+    Options replace what domain.yaml says for this run.
+
+    Example: [bold]softgraft train bank --epochs 4[/]
+    """
+    opened = resolve(domain)
+    given = {"kind": kind, "length": length, "epochs": epochs, "batch_size": batch_size,
+             "learning_rate": learning_rate, "seed": seed}  # fmt: skip
+    settings = opened.file.train.model_copy(update={k: v for k, v in given.items() if v is not None})
+    try:
+        with bars(not json) as tell:
+            report = opened.train(
+                limit=limit,
+                settings=settings,
+                on_step=on_train(tell),
+                on_score=lambda name, done, total: tell(f"answering dev, {name}", done, total, ""),
+            )
+    except KeyboardInterrupt:
+        err.print(
+            f"\nStopped. What was there before is untouched; to go on where it stopped: softgraft train {domain}"
+            + "".join(f" --{k.replace('_', '-')} {v}" for k, v in {**given, "limit": limit}.items() if v is not None)
+        )
+        raise typer.Exit(130) from None
+    if json:
+        print_json(asdict(report))
+        return
+    out.print(
+        f"{report.kind} soft prompt of {report.length} positions, trained on {report.examples} questions in "
+        f"{report.seconds:.0f} s; best of {report.epochs} epochs: {report.best_epoch}"
+    )
+    out.print(
+        f"token F1 on {report.dev_questions} dev questions: {report.dev_f1:.3f}, text twin {report.dev_f1_text_twin:.3f}"
+    )
+    if report.kept:
+        out.print(f"kept in {report.folder}\nnext: softgraft eval {domain}")
+    else:
+        out.print(
+            "not kept: it does not beat its text twin on dev, so answers go on as before\n"
+            f"next: more questions in train.jsonl, or softgraft train {domain} --learning-rate "
+            f"{settings.learning_rate / 2:g}"
+        )
+
+
+def evaluate_command(
+    domain: Name,
+    json: Json = False,
+    limit: Limit = None,
+    split: Annotated[Literal["dev", "test"], typer.Option(help="Which questions.")] = "test",
+) -> None:
+    """Compare no retrieval, template, text twin and soft prompt on held-out questions.
+
+    Example: [bold]softgraft eval bank --json > bank.json[/]
+    """
+    opened = resolve(domain)
+    with bars(not json) as tell:
+        report = opened.evaluate(
+            split=split, limit=limit, on_progress=lambda name, done, total: tell(name, done, total, "")
+        )
+    if json:
+        print_json(report.as_json())
+        return
+    out.print(report_table(report))
+    for line in report_lines(report):
+        out.print(line)
+    out.print(f"written to {opened.build / 'reports'}\nnext: softgraft chat {domain}")

@@ -1,0 +1,47 @@
+"""`softgraft status`."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from softgraft.commands.options import Json, Name
+from softgraft.resolve import resolve
+from softgraft.screen import out, print_json
+
+
+def status(domain: Name, json: Json = False) -> None:
+    """Say what a domain has, what it lacks, and what to type next.
+
+    Example: [bold]softgraft status bank[/]
+    """
+    found = resolve(domain).status()
+    if json:
+        print_json(found)
+        return
+    out.print(f"[bold]{escape(found['title'])}[/] ({found['folder']})")
+    out.print(f"  backbone     {found['backbone']}")
+    out.print(f"  template     {found['template']}")
+    counts = ", ".join(f"{count} {split}" for split, count in found["questions"].items())
+    out.print(f"  questions    {counts or 'none'}")
+    index = found["index"]
+    out.print(
+        f"  index        {index['documents']} documents, {index['passages']} passages"
+        if index
+        else "  index        none"
+    )
+    prompt = found["soft_prompt"]
+    if prompt:
+        out.print(
+            f"  soft prompt  {prompt['kind']}, {prompt['length']} positions, dev F1 {prompt['dev_token_f1']:.3f} "
+            f"(text twin {prompt['dev_token_f1_text_twin']:.3f})"
+        )
+    else:
+        out.print("  soft prompt  none kept; the text twin is used")
+    if found["unfinished_training"]:
+        out.print("  training     unfinished; `softgraft train` goes on where it stopped")
+    for row in found["evaluation"] or []:
+        if row["token_f1"] is not None:
+            out.print(f"  test         {row['system']:<10} token F1 {row['token_f1']:.3f}")
+    for notice in found["notices"]:
+        out.print(f"[yellow]note:[/] {escape(notice)}")
+    out.print(f"next: {found['next']}")

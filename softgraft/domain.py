@@ -1,0 +1,365 @@
+"""A domain opened for use: ingest, train, evaluate, and the chain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from chains import (
+    Answering,
+    AnswerSettings,
+    DomainChain,
+    LocalSpeaker,
+    RemoteSpeaker,
+    SoftPromptChat,
+    Speaker,
+    TemplateFile,
+    TextTwins,
+    openai_chat,
+)
+from chains.speaker import OPENAI
+from evaluation import Answers, Report, System, evaluate, fit_refusal_judge, items_hash, read_items
+from evaluation.items import Item, spread
+from prompts import find_template
+from retrieval import (
+    Encoder,
+    Index,
+    IngestProgress,
+    IngestReport,
+    ingest,
+    load_encoder,
+    load_scale,
+    open_index,
+    save_scale,
+)
+from retrieval.evidence_score import EvidenceScale
+from soft_prompt import (
+    Backbone,
+    Manifest,
+    PrefixStore,
+    SlotFill,
+    SoftPrompt,
+    load_soft_prompt,
+    read_manifest,
+)
+from softgraft.calibration import calibrate
+from softgraft.domain_file import DomainFile, TrainSettings, read_domain_file
+from softgraft.errors import UsageError
+from softgraft.grafting import Grafting, OnScore, OnStep, TrainReport
+from softgraft.hardware import describe_machine
+from softgraft.status import domain_status
+
+Graft = Literal["soft", "text-twin", "empty"]
+SYSTEMS = ("base", "template", "text-twin", "soft", "soft-gold")
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What an ingest did, and the evidence score that was fitted afterwards, if the questions allow one."""
+
+    report: IngestReport
+    scale: EvidenceScale | None
+
+
+class Domain:
+    """One domain on its backbone. Make one with `softgraft.open_domain`; models load when they are first needed."""
+
+    def __init__(self, folder: Path, file: DomainFile, build: Path) -> None:
+        self.folder = folder
+        self.file = file
+        # Everything generated: index, soft prompt, memory, reports.
+        self.build = build
+
+    def __repr__(self) -> str:
+        return f"Domain({self.file.name!r}, backbone={self.file.backbone!r})"
+
+    # What it is made of
+
+    @property
+    def remote(self) -> bool:
+        """Whether the backbone is behind an API and takes no vectors."""
+        return self.file.backbone.startswith(OPENAI)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The sentence encoder of the index."""
+        return load_encoder(self.file.encoder)
+
+    @cached_property
+    def index(self) -> Index:
+        """The domain's passages.
+
+        Raises:
+            NotIngestedError: nothing was ingested yet.
+        """
+        return open_index(self.build / "index", self.encoder)
+
+    @cached_property
+    def store(self) -> PrefixStore:
+        """The backbone, with the keys and values that were computed so far.
+
+        Raises:
+            UsageError: the backbone is behind an API.
+            BackboneError: it does not load.
+        """
+        if self.remote:
+            raise UsageError(
+                found=f"the backbone {self.file.backbone!r} is behind an API and takes no vectors",
+                expected="a local backbone, such as `embedded` or a Hugging Face model id",
+                next_step="set `backbone: embedded` in domain.yaml; answering works with the text twin as it is",
+            )
+        dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[self.file.dtype]
+        return PrefixStore(Backbone.load(self.file.backbone, dtype=dtype, device=self.file.device))
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """Of the trained soft prompt, or None where none was kept."""
+        return read_manifest(self.build / "soft_prompt")
+
+    @cached_property
+    def template(self) -> TemplateFile:
+        """The template of the answers, followed as its file changes."""
+        return self._template(self.file.template)
+
+    def items(self, split: Literal["train", "dev", "test"]) -> list[Item]:
+        """The questions of a split."""
+        return read_items(self.folder / f"{split}.jsonl")
+
+    # What it does
+
+    @cached_property
+    def chain(self) -> DomainChain:
+        """The chain: `chain.invoke({"question": "..."}, config={"configurable": {"thread_id": "42"}})`."""
+        graft: Graft = "text-twin" if self.remote or self.manifest is None else "soft"
+        return DomainChain(self.answering(graft), self.build / "memory.sqlite")
+
+    def ingest(self, *, on_progress: Callable[[IngestProgress], None] | None = None) -> Ingested:
+        """Bring the index up to the documents, then fit the evidence score on the questions, if there are any.
+
+        Raises:
+            NoDocumentsError: docs/ holds nothing that can be read; the index stays as it was.
+        """
+        report = ingest(
+            self.folder / "docs",
+            self.build / "index",
+            self.encoder,
+            max_tokens=self.file.retrieval.passage_tokens,
+            progress=on_progress,
+        )
+        self._forget("index", "chain")
+        path = self.build / "evidence.json"
+        train, dev = (self.items(s) if (self.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
+        scale = calibrate(self.index, self._answer_settings(), train, dev) if train and dev else None
+        if scale is not None:
+            save_scale(scale, path)
+        else:
+            path.unlink(missing_ok=True)
+        return Ingested(report, scale)
+
+    def train(
+        self,
+        *,
+        limit: int | None = None,
+        dev_limit: int | None = None,
+        settings: TrainSettings | None = None,
+        on_step: OnStep | None = None,
+        on_score: OnScore | None = None,
+    ) -> TrainReport:
+        """Train the soft prompt; it is kept if it beats its text twin on dev.
+
+        Args:
+            limit, dev_limit: use so many questions of train and of dev, spread over the file; None uses all.
+            settings: in place of those in domain.yaml.
+            on_step, on_score: progress.
+
+        Raises:
+            TrainingError: nothing to train on, or the loss diverged.
+        """
+        grafting = Grafting(
+            self.file.name, self.answering("text-twin"), self.store, settings or self.file.train, self.build
+        )
+        train, dev = spread(self.items("train"), limit), spread(self.items("dev"), dev_limit)
+        report = grafting.run(train, dev, on_step=on_step, on_score=on_score)
+        self._forget("chain")
+        return report
+
+    def evaluate(
+        self,
+        *,
+        split: Literal["dev", "test"] = "test",
+        limit: int | None = None,
+        on_progress: Callable[[str, int, int], None] | None = None,
+    ) -> Report:
+        """Compare the systems on held-out questions; the report and every reply are written to build/reports/.
+
+        Args:
+            split: which questions.
+            limit: so many of them, spread over the file; None takes all.
+            on_progress: called with the system's name, answers done and answers in all.
+        """
+        items = spread(self.items(split), limit)
+        if not items:
+            raise UsageError(
+                found=f"no questions in {self.folder / f'{split}.jsonl'}",
+                expected="questions with answers to evaluate on",
+                next_step=f"write some to {split}.jsonl",
+            )
+        systems = [self._system(name) for name in self._system_names()]
+        judge = fit_refusal_judge(self.encoder, self.items("train"))
+        config = {
+            "domain": self.file.model_dump(),
+            "split": split,
+            "data_sha256": items_hash(items),
+            "soft_prompt": manifest.model_dump() if (manifest := self.manifest) else None,
+            "machine": describe_machine(),
+        }
+        report, answers = evaluate(items, systems, judge, config, on_progress=on_progress)
+        self._write_report(report, answers, split)
+        return report
+
+    def status(self) -> dict[str, Any]:
+        """What is there and what is missing, as plain data; loads no model."""
+        return domain_status(self.folder, self.build, self.file, self.notices)
+
+    def close(self) -> None:
+        """Close files and forget models."""
+        for name in ("chain", "index", "store"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
+        self._forget("chain", "index", "store", "encoder")
+
+    # How it is put together
+
+    def answering(self, graft: Graft, template: TemplateFile | None = None) -> Answering:
+        """Everything an answer needs, with the soft slot filled in one way.
+
+        Raises:
+            UsageError: `soft` where no soft prompt was kept.
+            ArtifactError: the soft prompt belongs to another backbone, or is damaged.
+        """
+        template = template or self.template
+        speaker = self._speaker(graft, template)
+        return Answering(
+            index=self.index,
+            template=template,
+            condense_template=self._template("condense-question"),
+            speaker=speaker,
+            rewriter=speaker,
+            count_tokens=self._count_tokens,
+            scale=load_scale(self.build / "evidence.json"),
+            settings=self._answer_settings(),
+            notices=self.notices,
+        )
+
+    def _answer_settings(self) -> AnswerSettings:
+        retrieval, answer = self.file.retrieval, self.file.answer
+        way = answer.condense
+        return AnswerSettings(
+            passages=retrieval.passages,
+            evidence_tokens=retrieval.evidence_tokens,
+            history_turns=answer.history_turns,
+            # A small backbone rewrites worse than joining does; a model behind an API rewrites well.
+            condense=("model" if self.remote else "join") if way == "auto" else way,
+            weights=(retrieval.dense_weight, retrieval.bm25_weight),
+            refusal=self.file.refusal,
+        )
+
+    def _speaker(self, graft: Graft, template: TemplateFile) -> Speaker:
+        answer = self.file.answer
+        twins = TextTwins(template)
+        if self.remote:
+            chat = openai_chat(
+                self.file.backbone,
+                max_tokens=answer.max_tokens,
+                temperature=answer.temperature,
+                base_url=self.file.base_url,
+            )
+            return RemoteSpeaker(chat, (lambda _: "") if graft == "empty" else twins.__getitem__)
+        fills: Mapping[str, SlotFill] = self._soft_fill() if graft == "soft" else twins if graft == "text-twin" else {}
+        return LocalSpeaker(
+            SoftPromptChat(
+                store=self.store,
+                fills=fills,
+                graft=graft,
+                max_tokens=answer.max_tokens,
+                temperature=answer.temperature,
+            )
+        )
+
+    def _soft_fill(self) -> dict[str, SlotFill]:
+        loaded: tuple[SoftPrompt, Manifest] | None = load_soft_prompt(self.build / "soft_prompt", self.store.backbone)
+        if loaded is None:
+            raise UsageError(
+                found=f"no trained soft prompt in {self.build}",
+                expected="one that was trained and kept",
+                next_step=f"run: softgraft train {self.file.name}",
+            )
+        return {loaded[0].slot: loaded[0]}
+
+    def notices(self) -> list[str]:
+        """What a caller should know: a template that was edited after training, say."""
+        manifest = None if self.remote else self.manifest
+        if manifest is None:
+            return []
+        template = self.template.current()
+        if manifest.slot not in template.soft_slots:
+            return [
+                f"the template {template.name!r} has no slot {manifest.slot!r}, so the soft prompt is not used; "
+                f"train again: softgraft train {self.file.name}"
+            ]
+        if manifest.template_hash != template.content_hash:
+            return [
+                f"the template {template.name!r} was edited after the soft prompt was trained; answers may suffer "
+                f"until you train again: softgraft train {self.file.name}"
+            ]
+        return []
+
+    def _system_names(self) -> list[str]:
+        return [n for n in SYSTEMS if not n.startswith("soft") or (not self.remote and self.manifest is not None)]
+
+    def _system(self, name: str) -> System:
+        if name == "base":
+            closed = self._template(self.file.closed_book_template)
+            return System(name, self.answering("empty", closed), "none")
+        graft: Graft = {"template": "empty", "text-twin": "text-twin"}.get(name, "soft")  # type: ignore[assignment]
+        return System(name, self.answering(graft), "gold" if name == "soft-gold" else "retrieved")
+
+    def _template(self, name: str) -> TemplateFile:
+        return TemplateFile(find_template(name, self.file.language, [self.folder / "templates"]))
+
+    def _count_tokens(self, text: str) -> int:
+        return self.encoder.count_tokens(text) if self.remote else len(self.store.backbone.encode_text(text))
+
+    def _write_report(self, report: Report, answers: list[Answers], split: str) -> None:
+        folder = self.build / "reports"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"eval-{split}.json").write_text(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
+        with (folder / f"eval-{split}-replies.jsonl").open("w", encoding="utf-8") as file:
+            for found in answers:
+                for answer in found.answers:
+                    row = {**asdict(answer), "item": answer.item.id, "system": found.system}
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def _forget(self, *names: str) -> None:
+        for name in names:
+            self.__dict__.pop(name, None)
+
+
+def open_domain(path: str | Path, *, build: Path | None = None) -> Domain:
+    """Open a domain by the path of its folder.
+
+    Args:
+        path: the folder with domain.yaml.
+        build: where everything generated goes; `build/` in the folder by default.
+
+    Raises:
+        DomainError: no such domain, or its domain.yaml has problems.
+    """
+    folder = Path(path)
+    return Domain(folder, read_domain_file(folder), build or folder / "build")

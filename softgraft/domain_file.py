@@ -1,0 +1,122 @@
+"""domain.yaml: what a domain is made of. Everything in it is text that a person may edit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from softgraft.errors import DomainError
+
+FILE = "domain.yaml"
+
+_Positive = Annotated[int, Field(ge=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RetrievalSettings(_Strict):
+    """How passages are cut and found."""
+
+    passages: _Positive = 4
+    evidence_tokens: _Positive = 320
+    passage_tokens: Annotated[int, Field(ge=16)] = 96
+    dense_weight: Annotated[float, Field(ge=0)] = 1.0
+    bm25_weight: Annotated[float, Field(ge=0)] = 1.0
+
+
+class AnswerFileSettings(_Strict):
+    """How answers are worded."""
+
+    max_tokens: _Positive = 64
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    history_turns: Annotated[int, Field(ge=0)] = 3
+    condense: Literal["auto", "off", "join", "model"] = "auto"
+
+
+class TrainSettings(_Strict):
+    """How the soft prompt is trained; `length: null` takes as many positions as the text twin has tokens."""
+
+    kind: Literal["embedding", "kv"] = "embedding"
+    length: _Positive | None = None
+    epochs: _Positive = 6
+    batch_size: _Positive = 8
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-2
+    warmup_steps: Annotated[int, Field(ge=0)] = 10
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    patience: _Positive = 2
+    seed: int = 0
+
+
+class DomainFile(_Strict):
+    """The contents of domain.yaml."""
+
+    name: Annotated[str, Field(pattern=r"[A-Za-z0-9][A-Za-z0-9_-]*")]
+    title: Annotated[str, Field(min_length=1)]
+    language: Annotated[str, Field(pattern=r"[a-z]{2}")] = "en"
+    backbone: str = "embedded"
+    base_url: str | None = None
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    device: str = "cpu"
+    encoder: str = "embedded"
+    template: str = "rag-chat"
+    closed_book_template: str = "closed-book"
+    refusal: Annotated[str, Field(min_length=1)] = "I do not have information about that."
+    retrieval: RetrievalSettings = RetrievalSettings()
+    answer: AnswerFileSettings = AnswerFileSettings()
+    train: TrainSettings = TrainSettings()
+
+
+def read_domain_file(folder: Path) -> DomainFile:
+    """Read domain.yaml of a domain's folder.
+
+    Raises:
+        DomainError: missing or malformed; every problem is listed.
+    """
+    path = folder / FILE
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DomainError(
+            found=f"no {FILE} in {folder}",
+            expected="a domain: a folder with domain.yaml and docs/",
+            next_step=f"make one: softgraft new {folder.name} --from FOLDER",
+        ) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise _problem(path, [str(error).replace("\n", " ")]) from error
+    try:
+        return DomainFile.model_validate(data)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
+        raise _problem(path, problems) from error
+
+
+def write_domain_file(folder: Path, file: DomainFile, note: str) -> None:
+    """Write domain.yaml with the settings that a person is likely to change, and a note at the top."""
+    data = {
+        "name": file.name,
+        "title": file.title,
+        "language": file.language,
+        "backbone": file.backbone,
+        "template": file.template,
+        "refusal": file.refusal,
+        "retrieval": file.retrieval.model_dump(),
+        "answer": file.answer.model_dump(),
+        "train": file.train.model_dump(),
+    }
+    comment = "".join(f"# {line}\n" for line in note.splitlines())
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+    (folder / FILE).write_text(comment + text, encoding="utf-8")
+
+
+def _problem(path: Path, problems: list[str]) -> DomainError:
+    listed = "".join(f"\n  {problem}" for problem in problems)
+    return DomainError(
+        found=f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {path}:{listed}\n",
+        expected="the settings that the README lists under `A domain's settings`",
+        next_step=f"edit {path}",
+    )

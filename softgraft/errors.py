@@ -1,0 +1,80 @@
+"""One table from errors to exit codes and HTTP statuses.
+
+SoftgraftError
+ ├─ DomainError   no such domain, or its domain.yaml has problems
+ └─ UsageError    a command or method was called in a way that cannot work
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chains.errors import ChainError, InputError, RemoteModelError
+from evaluation.errors import EvaluationError
+from prompts.errors import PromptError
+from retrieval.errors import IndexDamagedError, IndexMismatchError, NotIngestedError, RetrievalError
+from soft_prompt.errors import ArtifactError, BackboneError, SoftPromptError, TrainingError
+
+
+class SoftgraftError(Exception):
+    """Base of the errors of `softgraft`; says what was found, what was expected and what to do next."""
+
+    def __init__(self, *, found: str, expected: str, next_step: str) -> None:
+        self.found = found
+        self.expected = expected
+        self.next_step = next_step
+        super().__init__(f"{found}. Expected: {expected}. Next: {next_step}")
+
+
+class DomainError(SoftgraftError):
+    """No such domain, or its domain.yaml has problems."""
+
+
+class UsageError(SoftgraftError):
+    """A command or method was called in a way that cannot work."""
+
+
+AnyError = ChainError | EvaluationError | PromptError | RetrievalError | SoftPromptError | SoftgraftError
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an error leaves a process or a server."""
+
+    exit_code: int
+    http_status: int
+
+
+# The most special class first; the first that fits counts.
+OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
+    (UsageError, Outcome(2, 400)),
+    (InputError, Outcome(2, 400)),
+    (DomainError, Outcome(3, 404)),
+    (NotIngestedError, Outcome(3, 409)),
+    (PromptError, Outcome(4, 422)),
+    (EvaluationError, Outcome(4, 422)),
+    (ArtifactError, Outcome(5, 409)),
+    (IndexMismatchError, Outcome(5, 409)),
+    (IndexDamagedError, Outcome(5, 500)),
+    (RetrievalError, Outcome(4, 422)),
+    (BackboneError, Outcome(6, 503)),
+    (RemoteModelError, Outcome(6, 502)),
+    (TrainingError, Outcome(7, 422)),
+    (SoftPromptError, Outcome(4, 422)),
+    (ChainError, Outcome(1, 500)),
+    (SoftgraftError, Outcome(1, 500)),
+)
+
+KNOWN: tuple[type[Exception], ...] = (
+    ChainError,
+    EvaluationError,
+    PromptError,
+    RetrievalError,
+    SoftPromptError,
+    SoftgraftError,
+)
+
+
+def outcome_of(error: Exception) -> Outcome:
+    """The outcome of an error of this project."""
+    return next(outcome for kind, outcome in OUTCOMES if isinstance(error, kind))

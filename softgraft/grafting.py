@@ -1,0 +1,220 @@
+"""Training a domain's soft prompt: what is trained on, and whether the result is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from chains import Answering, Evidence, LocalSpeaker, SoftPromptChat
+from evaluation.items import Item, items_hash
+from evaluation.retrieval_scores import Gold
+from evaluation.systems import gold_evidence, retrieve_all, turns_of
+from evaluation.text_scores import token_f1
+from prompts import RenderedPrompt
+from soft_prompt import (
+    Manifest,
+    PrefixStore,
+    Scores,
+    SlotFill,
+    SoftPrompt,
+    TrainConfig,
+    TrainingError,
+    TrainResult,
+    TrainStep,
+    encode_prompt,
+    from_text_twin,
+    kv_from_text_twin,
+    save_loss_curve,
+    save_soft_prompt,
+    train,
+)
+from soft_prompt.artifact import FORMAT_VERSION
+from softgraft.domain_file import TrainSettings
+
+OBJECTIVE = "cross entropy of the response, evidence as retrieved"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReport:
+    """How a training run ended.
+
+    `kept` says whether the soft prompt beat its text twin on dev and is used from now on. F1 is token F1 on dev, losses
+    are nats an answer token. `examples` were trained on; `withheld` questions never reach the model, because the
+    evidence score refuses them.
+    """
+
+    domain: str
+    kept: bool
+    kind: str
+    length: int
+    examples: int
+    withheld: int
+    dev_questions: int
+    dev_f1: float
+    dev_f1_text_twin: float
+    dev_loss: float
+    dev_loss_text_twin: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+    resumed: bool
+    folder: str
+
+
+OnStep = Callable[[TrainStep], None]
+OnScore = Callable[[str, int, int], None]
+Told = list[tuple[RenderedPrompt, Item]]
+
+
+@dataclass(frozen=True)
+class Grafting:
+    """One training run of a domain.
+
+    Attributes:
+        answering: the domain's, over its index and template; its evidence is what the soft prompt learns to read.
+        folder: the domain's build folder.
+    """
+
+    name: str
+    answering: Answering
+    store: PrefixStore
+    settings: TrainSettings
+    folder: Path
+
+    def run(
+        self,
+        items: Sequence[Item],
+        dev: Sequence[Item],
+        *,
+        on_step: OnStep | None = None,
+        on_score: OnScore | None = None,
+    ) -> TrainReport:
+        """Train, compare with the text twin on dev, and keep the better of the two.
+
+        Raises:
+            TrainingError: nothing to train on, or the loss diverged.
+        """
+        told, dev_told = self._told(items, teach=True), self._told(dev, teach=False)
+        start = self._start(told)
+        config = TrainConfig(**self.settings.model_dump(exclude={"kind", "length"}))
+        result = train(
+            self.store,
+            start,
+            [(prompt, item.target) for prompt, item in told],
+            [(prompt, item.target) for prompt, item in dev_told],
+            config,
+            folder=self.folder / "checkpoint",
+            on_step=on_step,
+        )
+        tell = on_score or (lambda *_: None)
+        soft = self._f1(dev_told, result.soft_prompt, "soft", tell)
+        twin = self._f1(dev_told, start.text_twin, "text-twin", tell)
+        kept = soft > twin
+        if kept:
+            scores = Scores(
+                dev_loss=result.dev_loss,
+                dev_loss_text_twin=result.start_loss,
+                dev_token_f1=soft,
+                dev_token_f1_text_twin=twin,
+            )
+            save_soft_prompt(
+                self.folder / "soft_prompt", result.soft_prompt, self._manifest(result, config, items, scores)
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        save_loss_curve(result, self.folder / "loss_curve.png", f"{self.name}: {start.kind} soft prompt")
+        return TrainReport(
+            domain=self.name,
+            kept=kept,
+            kind=start.kind,
+            length=start.length,
+            examples=len(told),
+            withheld=len(_with_target(items)) - len(told),
+            dev_questions=len(dev_told),
+            dev_f1=soft,
+            dev_f1_text_twin=twin,
+            dev_loss=result.dev_loss,
+            dev_loss_text_twin=result.start_loss,
+            best_epoch=result.best_epoch,
+            epochs=len(result.scores) - 1,
+            seconds=result.seconds,
+            resumed=result.resumed,
+            folder=str(self.folder / "soft_prompt"),
+        )
+
+    def _told(self, items: Sequence[Item], *, teach: bool) -> Told:
+        """Prompts as at answering time. Where retrieval missed the answer, teaching puts it in: a prompt that is
+        taught to answer without it learns to invent."""
+        chosen = _with_target(items)
+        evidence, _ = retrieve_all(self.answering, chosen)
+        if teach:
+            gold = Gold(self.answering.index)
+            known = gold_evidence(self.answering, chosen, gold)
+            evidence = [_with_gold(e, k, i, gold) for e, k, i in zip(evidence, known, chosen, strict=True)]
+        return [
+            (self.answering.prompt(item.question, turns_of(item), found), item)
+            for item, found in zip(chosen, evidence, strict=True)
+            if found.enough
+        ]
+
+    def _start(self, told: Told) -> SoftPrompt:
+        template = self.answering.template.current()
+        slots = sorted(template.soft_slots)
+        if len(slots) != 1 or not told:
+            raise TrainingError(
+                found=f"{len(slots)} soft slots in the template {template.name!r}, {len(told)} questions to train on",
+                expected="one soft slot, and questions in train.jsonl that the documents answer",
+                next_step="put one slot under `soft_slots:` in the template, and write questions to train.jsonl",
+            )
+        slot, twin, length = slots[0], template.text_twin(slots[0]), self.settings.length
+        if self.settings.kind == "embedding":
+            return from_text_twin(self.store.backbone, slot, twin, length)
+        prefix = encode_prompt(self.store.backbone, told[0][0], {}).prefix
+        return kv_from_text_twin(self.store, slot, twin, prefix, length)
+
+    def _f1(self, told: Told, fill: SlotFill, name: str, tell: OnScore) -> float:
+        speaker = self.answering.speaker
+        assert isinstance(speaker, LocalSpeaker)
+        slot = next(iter(self.answering.template.current().soft_slots))
+        chat: SoftPromptChat = speaker.chat.model_copy(update={"fills": {slot: fill}, "graft": name})
+        replies = LocalSpeaker(chat).reply_many(
+            [prompt for prompt, _ in told], on_reply=lambda done: tell(name, done, len(told))
+        )
+        scores = [token_f1(reply, item.references) for reply, (_, item) in zip(replies, told, strict=True)]
+        return sum(scores) / len(scores)
+
+    def _manifest(self, result: TrainResult, config: TrainConfig, items: Sequence[Item], scores: Scores) -> Manifest:
+        template, backbone = self.answering.template.current(), self.store.backbone
+        return Manifest(
+            format_version=FORMAT_VERSION,
+            kind=result.soft_prompt.kind,
+            slot=result.soft_prompt.slot,
+            length=result.soft_prompt.length,
+            hidden_size=backbone.hidden_size,
+            shape=list(result.soft_prompt.vectors.shape),
+            text_twin=result.soft_prompt.text_twin,
+            template_name=template.name,
+            template_version=template.version,
+            template_hash=template.content_hash,
+            backbone=backbone.id,
+            backbone_digest=backbone.digest,
+            tokenizer_hash=backbone.tokenizer_hash,
+            attention="exact",
+            objective=OBJECTIVE,
+            seed=config.seed,
+            data_hash=items_hash(_with_target(items)),
+            train=asdict(config),
+            scores=scores,
+            vectors_sha256="",
+        )
+
+
+def _with_target(items: Sequence[Item]) -> list[Item]:
+    return [item for item in items if item.target]
+
+
+def _with_gold(found: Evidence, known: Evidence, item: Item, gold: Gold) -> Evidence:
+    """Evidence in which an answerable question finds its answer: gold takes the place of the weakest passage."""
+    if not known.enough or any(gold.passage_holds(item, entry.passage) for entry in found.passages):
+        return found
+    return replace(found, passages=(*found.passages[:-1], known.passages[0]), enough=True)

@@ -1,0 +1,78 @@
+"""What a domain has and what it lacks, read from its files; no model is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from evaluation import read_items
+from retrieval import PassageStore
+from retrieval.store import DATABASE_NAME
+from soft_prompt.artifact import read_manifest
+from softgraft.domain_file import DomainFile
+
+
+def domain_status(folder: Path, build: Path, file: DomainFile, notices: Callable[[], list[str]]) -> dict[str, Any]:
+    """Plain data: documents, questions, index, soft prompt, last evaluation, and the next command to run."""
+    questions = {
+        s: len(read_items(path)) for s in ("train", "dev", "test") if (path := folder / f"{s}.jsonl").is_file()
+    }
+    index = _index(build)
+    manifest = read_manifest(build / "soft_prompt")
+    report = build / "reports" / "eval-test.json"
+    status = {
+        "domain": file.name,
+        "title": file.title,
+        "folder": str(folder),
+        "backbone": file.backbone,
+        "template": file.template,
+        "questions": questions,
+        "index": index,
+        "evidence_score": (build / "evidence.json").is_file(),
+        "soft_prompt": None
+        if manifest is None
+        else {
+            "kind": manifest.kind,
+            "length": manifest.length,
+            "backbone": manifest.backbone,
+            "dev_token_f1": manifest.scores.dev_token_f1,
+            "dev_token_f1_text_twin": manifest.scores.dev_token_f1_text_twin,
+        },
+        "unfinished_training": (build / "checkpoint" / "checkpoint.safetensors").is_file(),
+        "notices": notices() if manifest is not None else [],
+        "evaluation": _rows(report),
+    }
+    status["next"] = _next(file.name, index is not None, manifest is not None, bool(questions.get("train")), report)
+    return status
+
+
+def _index(build: Path) -> dict[str, int] | None:
+    path = build / "index" / DATABASE_NAME
+    if not path.is_file():
+        return None
+    with PassageStore.open(path) as store:
+        documents, passages = store.counts()
+    return {"documents": documents, "passages": passages}
+
+
+def _rows(report: Path) -> list[dict[str, Any]] | None:
+    if not report.is_file():
+        return None
+    try:
+        rows = json.loads(report.read_text(encoding="utf-8"))["rows"]
+        return [{"system": r["system"], "token_f1": (r["token_f1"] or {}).get("mean")} for r in rows]
+    except (ValueError, KeyError, TypeError):
+        # A report is only a record; a damaged one is written again by the next evaluation.
+        return None
+
+
+def _next(name: str, ingested: bool, trained: bool, questions: bool, report: Path) -> str:
+    if not ingested:
+        return f"softgraft ingest {name}"
+    if not trained and questions:
+        return f"softgraft train {name}"
+    if questions and not report.is_file():
+        return f"softgraft eval {name}"
+    return f"softgraft chat {name}"
