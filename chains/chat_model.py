@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LangSmithParams
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -52,6 +52,13 @@ class SoftPromptChat(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         names = ("graft", "max_tokens", "temperature", "top_p", "seed", "stop")
         return {"model": self.store.backbone.id, **{name: getattr(self, name) for name in names}}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        """What a tracer records of a call."""
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = self._llm_type
+        params["ls_model_name"] = kwargs.get("model", self.store.backbone.id)
+        return params
 
     def reply_many(
         self, prompts: Sequence[RenderedPrompt], *, on_reply: Callable[[int], None] | None = None

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from retrieval import Passage
 
 _SENTENCE = re.compile(r"[^\n.!?。！？]+(?:[.!?](?=\S)[^\n.!?。！？]*)*[.!?。！？]*")
-_WORD = re.compile(r"[^\W_]+(?:[.,:'’][^\W_]+)*|[぀-ヿ一-鿿]")
+# Chinese and Japanese have no spaces, so each character is a word of its own, also beside a figure.
+_LETTER = r"(?![぀-ヿ一-鿿])[^\W_]"
+_WORD = re.compile(rf"[぀-ヿ一-鿿]|(?:{_LETTER})+(?:[.,:'’](?:{_LETTER})+)*")
 _THRESHOLD = 0.35
 
 

@@ -39,6 +39,8 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
         self._memory: ConversationMemory | None = None
         self._opening = Lock()
         self._locks = ThreadLocks()
+        # Python's own "once a place" starts anew whenever a library touches the warning filters.
+        self._warned: set[str] = set()
         self._forgetful = build_graph(answering, None)
         self._remembering: CompiledStateGraph[Any] | None = None
 
@@ -107,8 +109,9 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
     def _notices(self) -> list[str]:
         found = self.answering.notices()
         for notice in found:
-            # Python shows a warning once a place and text, which is how often it should be heard.
-            warnings.warn(notice, stacklevel=3)
+            if notice not in self._warned:
+                self._warned.add(notice)
+                warnings.warn(notice, stacklevel=3)
         return found
 
     def history(self, thread_id: str) -> list[dict[str, Any]]:

@@ -72,7 +72,9 @@ class ThreadLocks:
     @contextmanager
     def hold(self, thread_id: str) -> Iterator[None]:
         """Wait for the turn of this caller."""
-        with self._lock(thread_id).lock:
+        # The name keeps the entry alive: a lock that nobody holds on to is forgotten, and the next caller gets another.
+        held = self._lock(thread_id)
+        with held.lock:
             yield
 
     @asynccontextmanager

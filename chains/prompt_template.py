@@ -57,8 +57,15 @@ class GraftPromptTemplate(ChatPromptTemplate):
             InputError: a value of a kind that is not taken.
         """
         kinds = self._template.inputs
+        kwargs = self._merge_partial_and_user_variables(**kwargs)
         values = {name: _clean(kinds.get(name, "text"), value) for name, value in kwargs.items()}
         return to_messages(self._template.render(values))
+
+    def partial(self, **kwargs: Any) -> GraftPromptTemplate:
+        """The same template with some inputs given beforehand."""
+        made = cast(GraftPromptTemplate, super().partial(**kwargs))
+        made._template = self._template
+        return made
 
     async def aformat_messages(self, **kwargs: Any) -> list[BaseMessage]:
         """As `format_messages`."""

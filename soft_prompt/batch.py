@@ -32,20 +32,34 @@ class Batch:
 
     Attributes:
         embeddings: `[batch, new, hidden]`, in the backbone's dtype; differentiable in the soft prompts' vectors.
-        mask: `[batch, cached + new]`, int64, 0 where padding stands.
+        mask: `[batch, cached + fronts + new]`, int64, 0 where padding stands.
         positions: `[batch, new]`, int64, rotary positions.
-        cached: `[layers, 2, batch, kv_heads, cached, head_dim]`, or None where no row has a cached part.
+        cached: `[layers, 2, batch, kv_heads, cached, head_dim]` from the store, without gradient; None where no row
+            has a cached part.
+        fronts: the same shape over the positions of the `kv` soft prompts, differentiable; None where there are none.
     """
 
     embeddings: Tensor
     mask: Tensor
     positions: Tensor
     cached: Tensor | None
+    fronts: Tensor | None
 
     @property
     def cached_length(self) -> int:
         """Positions that come from the store."""
         return 0 if self.cached is None else int(self.cached.shape[-2])
+
+    def layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values before the new positions, a pair a layer, each `[batch, kv_heads, tokens, head_dim]`."""
+        # unbind has one backward for all layers; indexing would fill a tensor of the whole size for each.
+        parts = [part.unbind(0) for part in (self.cached, self.fronts) if part is not None]
+        found = []
+        for layer in zip(*parts, strict=True):
+            pairs = [part.unbind(0) for part in layer]
+            keys, values = (torch.cat([pair[i] for pair in pairs], dim=-2) for i in (0, 1))
+            found.append((keys, values))
+        return found
 
 
 def assemble(store: PrefixStore, rows: Sequence[Row], *, room: int = 0) -> Batch:
@@ -69,25 +83,27 @@ def assemble(store: PrefixStore, rows: Sequence[Row], *, room: int = 0) -> Batch
             next_step="lower `evidence_tokens` or `max_tokens` in domain.yaml, or ask a shorter question",
         )
     new = max(row.run_length for row in rows)
-    if any(row.front is not None and row.run_length < new for row in rows):
-        _refuse_sliding_windows(backbone)
+    fronts = [row.front.length if row.front else 0 for row in rows]
     # A kv soft prompt stands between prefix and suffix, so no prefix token can run again behind it.
     taken = [len(r.prefix) if r.front else max(0, min(len(r.prefix), r.length - new)) for r in rows]
-    cached = [t + (r.front.length if r.front else 0) for t, r in zip(taken, rows, strict=True)]
-    widest = max(cached)
+    widest, front = max(taken), max(fronts)
+    if front and len({(row.run_length, length) for row, length in zip(rows, fronts, strict=True)}) > 1:
+        _refuse_sliding_windows(backbone)
     embeddings, mask, positions = [], [], []
-    for row, from_store, in_cache in zip(rows, taken, cached, strict=True):
+    for row, from_store, own in zip(rows, taken, fronts, strict=True):
         vectors = _embed(store, row, from_store)
         pad = new - vectors.shape[0]
         embeddings.append(torch.nn.functional.pad(vectors, (0, 0, pad, 0)))
-        mask.append([0] * (widest - in_cache) + [1] * in_cache + [0] * pad + [1] * (new - pad))
-        positions.append([0] * pad + list(range(in_cache, row.length)))
+        cached = [0] * (widest - from_store) + [1] * from_store + [0] * (front - own) + [1] * own
+        mask.append(cached + [0] * pad + [1] * (new - pad))
+        positions.append([0] * pad + list(range(from_store + own, row.length)))
     device = backbone.device
     return Batch(
         embeddings=torch.stack(embeddings),
         mask=torch.tensor(mask, device=device),
         positions=torch.tensor(positions, device=device),
         cached=_stack_cached(store, rows, taken, widest) if widest else None,
+        fronts=_stack_fronts(store, rows, front) if front else None,
     )
 
 
@@ -113,25 +129,32 @@ def _embed(store: PrefixStore, row: Row, from_store: int) -> Tensor:
 
 def _stack_cached(store: PrefixStore, rows: Sequence[Row], taken: Sequence[int], widest: int) -> Tensor:
     """`[layers, 2, batch, kv_heads, widest, head_dim]`, padded at the left."""
-    columns = []
-    for row, from_store in zip(rows, taken, strict=True):
-        parts = [store.get(row.prefix)[..., :from_store, :]] if from_store else []
-        if row.front is not None:
-            parts.append(keys_and_values(store.backbone, row.front, len(row.prefix)))
-        columns.append(torch.cat(parts, dim=-2) if parts else None)
+    whole: Tensor | None = None
+    for number, (row, from_store) in enumerate(zip(rows, taken, strict=True)):
+        if from_store == 0:
+            continue
+        entry = store.get(row.prefix)
+        if whole is None:
+            layers, pair, heads, _, head_dim = entry.shape
+            whole = entry.new_zeros((layers, pair, len(rows), heads, widest, head_dim))
+        whole[:, :, number, :, widest - from_store :] = entry[..., :from_store, :]
+    assert whole is not None
+    return whole
+
+
+def _stack_fronts(store: PrefixStore, rows: Sequence[Row], front: int) -> Tensor:
+    """The `kv` soft prompts as they stand behind their prefixes, padded at the left."""
+    columns = [keys_and_values(store.backbone, r.front, len(r.prefix)) if r.front else None for r in rows]
     like = next(column for column in columns if column is not None)
-    empty = like[..., :0, :]
-    padded = [
-        torch.nn.functional.pad(c, (0, 0, widest - c.shape[-2], 0))
-        for c in (empty if column is None else column for column in columns)
-    ]
-    return torch.stack(padded, dim=2)
+    padded = [like.new_zeros(like.shape)[..., :0, :] if column is None else column for column in columns]
+    return torch.stack([torch.nn.functional.pad(c, (0, 0, front - c.shape[-2], 0)) for c in padded], dim=2)
 
 
 def _refuse_sliding_windows(backbone: Backbone) -> None:
     config = backbone.model.config.get_text_config()
     kinds = getattr(config, "layer_types", None) or []
-    if any(kind == "sliding_attention" for kind in kinds):
+    # Some configurations, as Mistral's and Phi-3's, name no layer types: then the window is every layer's.
+    if getattr(config, "sliding_window", None) and (not kinds or "sliding_attention" in kinds):
         raise BackboneError(
             found=f"kv soft prompts in rows of different length on {backbone.id!r}, which has sliding windows",
             expected="rows of one length there, since windows count padding",

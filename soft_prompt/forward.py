@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from soft_prompt.batch import Batch, assemble
+from soft_prompt.batch import assemble
 from soft_prompt.cache import filled_cache
 from soft_prompt.encode import Row
 from soft_prompt.prefix_store import PrefixStore
@@ -52,15 +52,10 @@ def answer_loss(store: PrefixStore, examples: Sequence[Example]) -> tuple[Tensor
         inputs_embeds=batch.embeddings,
         attention_mask=batch.mask,
         position_ids=batch.positions,
-        past_key_values=filled_cache(cached_layers(batch)),
+        past_key_values=filled_cache(batch.layers()),
         use_cache=True,
         logits_to_keep=wanted,
     )
     logits = output.logits.float().reshape(len(targets), -1)
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor(targets, device=logits.device), reduction="sum")
     return loss, len(targets)
-
-
-def cached_layers(batch: Batch) -> list[tuple[Tensor, Tensor]]:
-    """The cached part of a batch, a key and a value tensor a layer."""
-    return [] if batch.cached is None else [(layer[0], layer[1]) for layer in batch.cached]

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from soft_prompt.batch import assemble
 from soft_prompt.cache import GrowingLayer, growing_cache
 from soft_prompt.encode import Row
-from soft_prompt.forward import cached_layers
 from soft_prompt.prefix_store import PrefixStore
 from soft_prompt.sampling import Decoding, next_tokens, row_generators
 
@@ -128,8 +126,8 @@ def decode_batch(
     with torch.no_grad():
         batch = assemble(store, rows, room=decoding.max_tokens)
         width = batch.mask.shape[1]
-        cache = growing_cache(_layer_count(store, batch.cached), width + decoding.max_tokens)
-        for number, (keys, values) in enumerate(cached_layers(batch)):
+        cache = growing_cache(_layer_count(store), width + decoding.max_tokens)
+        for number, (keys, values) in enumerate(batch.layers()):
             cache.update(keys, values, number)
         logits = backbone.model(
             inputs_embeds=batch.embeddings,
@@ -173,12 +171,8 @@ def decode_batch(
             ).logits[:, -1]
 
 
-def _layer_count(store: PrefixStore, cached: Tensor | None) -> int:
-    return (
-        int(cached.shape[0])
-        if cached is not None
-        else int(store.backbone.model.config.get_text_config().num_hidden_layers)
-    )
+def _layer_count(store: PrefixStore) -> int:
+    return int(store.backbone.model.config.get_text_config().num_hidden_layers)
 
 
 def _overlap(text: str, stops: Sequence[str]) -> int:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from tiny_task import CONFIG, DEV, EXAMPLES, run
 
-from soft_prompt import Backbone, PrefixStore, SoftPrompt, from_text_twin
+from soft_prompt import Backbone, PrefixStore, SoftPrompt, TrainResult, TrainStep, from_text_twin, train
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +32,21 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def start(tiny_backbone: Backbone) -> SoftPrompt:
+    return from_text_twin(tiny_backbone, "domain", "Be brief.")
+
+
+@pytest.fixture(scope="session")
+def steps(tiny_backbone: Backbone, start: SoftPrompt) -> list[TrainStep]:
+    """Every call of `on_step` in a run that nobody stops."""
+    seen: list[TrainStep] = []
+    train(PrefixStore(tiny_backbone), start, EXAMPLES, DEV, CONFIG, on_step=seen.append)
+    return seen
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny_backbone: Backbone, start: SoftPrompt) -> TrainResult:
+    return run(tiny_backbone, start)

@@ -9,10 +9,9 @@ import torch
 from oracle import full_logits, some_ids, some_rows, some_soft_prompt, whole
 from torch import Tensor
 
-from soft_prompt import Backbone, ContextError, PrefixStore, Row
+from soft_prompt import Backbone, BackboneError, ContextError, PrefixStore, Row, SoftPrompt
 from soft_prompt.batch import Batch, assemble
 from soft_prompt.cache import filled_cache
-from soft_prompt.forward import cached_layers
 
 
 def batch_logits(backbone: Backbone, batch: Batch) -> Tensor:
@@ -22,7 +21,7 @@ def batch_logits(backbone: Backbone, batch: Batch) -> Tensor:
             inputs_embeds=batch.embeddings,
             attention_mask=batch.mask,
             position_ids=batch.positions,
-            past_key_values=filled_cache(cached_layers(batch)),
+            past_key_values=filled_cache(batch.layers()),
             use_cache=True,
         ).logits
     return logits
@@ -146,3 +145,19 @@ def test_a_batch_is_differentiable_in_the_vectors_only(tiny_backbone: Backbone, 
     assert batch.embeddings.requires_grad
     assert batch.cached is not None
     assert not batch.cached.requires_grad
+
+
+def test_kv_prompts_in_rows_of_different_length_are_right_or_refused(family_backbone: Backbone) -> None:
+    # A kv soft prompt leaves padding between prefix and suffix, which a sliding window counts as distance.
+    generator = torch.Generator().manual_seed(3)
+    front = SoftPrompt("domain", torch.randn(3, 2, 2, 4, 8, generator=generator), "twin", "kv")
+    rows = [Row(some_ids(20, 1), (front, some_ids(14, 2))), Row(some_ids(9, 3), (front, some_ids(3, 4)))]
+    store = PrefixStore(family_backbone)
+    if getattr(family_backbone.model.config, "sliding_window", None):
+        with pytest.raises(BackboneError, match="sliding windows"):
+            assemble(store, rows)
+    else:
+        together = batch_logits(family_backbone, assemble(store, rows))
+        for number, row in enumerate(rows):
+            alone = batch_logits(family_backbone, assemble(store, [row]))[0]
+            torch.testing.assert_close(together[number, -alone.shape[0] :], alone, atol=1e-4, rtol=0)

@@ -1,0 +1,44 @@
+"""LangChain's own tests of a retriever, over a small index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from runpy import run_path
+from typing import Any
+
+import pytest
+from langchain_tests.integration_tests import RetrieversIntegrationTests
+
+from chains import DomainRetriever
+from retrieval import ingest, open_index
+
+
+class TestDomainRetriever(RetrieversIntegrationTests):
+    """`k` documents, as many as were asked for."""
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _index(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        folder = tmp_path_factory.mktemp("contract")
+        (folder / "docs").mkdir()
+        for number in range(5):
+            (folder / "docs" / f"{number}.txt").write_text(f"The fee for card number {number} is {number} euros.\n")
+        retrieval = run_path(str(Path(__file__).parents[1] / "unit" / "retrieval" / "conftest.py"))
+        encoder = retrieval["HashingEncoder"]()
+        ingest(folder / "docs", folder / "index", encoder)
+        with open_index(folder / "index", encoder) as index:
+            cls.index = index
+            yield
+
+    @property
+    def retriever_constructor(self) -> type[DomainRetriever]:
+        return DomainRetriever
+
+    @property
+    def retriever_constructor_params(self) -> dict[str, Any]:
+        return {"index": self.index}
+
+    @property
+    def retriever_query_example(self) -> str:
+        return "What is the fee for a card?"
