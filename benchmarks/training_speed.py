@@ -42,7 +42,7 @@ from soft_prompt.forward import Example, answer_loss
 from soft_prompt.schedule import epoch_batches
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXT = ROOT / "domains" / "bank" / "docs"
+TEXT = sorted((ROOT / "domains" / "bank" / "docs").glob("*.md"))
 TWIN = "Answer the customer's question from the passages above, in one short sentence and in the bank's own words."
 SYSTEMS = ("softgraft-embedding", "softgraft-kv", "peft", "peft-answer-logits")
 LEARNING_RATE, CLIP = 1e-2, 1.0
@@ -60,13 +60,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One run of a system.
-
-    Attributes:
-        seconds: of the whole run; scaled up where fewer steps were timed.
-        fill_seconds: the part of it that filled the prefix store.
-        timed_steps: steps that ran under the clock.
-    """
+    """One run: seconds of the whole (scaled up where fewer steps were timed), of filling the store, steps timed."""
 
     seconds: float
     fill_seconds: float
@@ -84,22 +78,17 @@ class Result:
     first_step_loss: float
     same_tokens_loss: float
     timings: list[Timing] = field(default_factory=list)
-    examples_per_second: float = math.nan
-    ratio_to_peft: float = math.nan
+    examples_per_second: float = 0.0
+    ratio_to_peft: float = 0.0
     memory: dict[str, int] | None = None
 
 
 class System(Protocol):
-    """One way to train the same virtual tokens on the same tasks."""
+    """One way to train: `start` forgets everything, `fill` computes what is computed once, `step` gives its loss."""
 
-    def start(self) -> None:
-        """Forget everything learned and stored."""
-
-    def fill(self, tasks: Sequence[Task]) -> None:
-        """Compute what can be computed once."""
-
-    def step(self, tasks: Sequence[Task]) -> float:
-        """One step of forward, backward and optimiser; returns the loss, the mean over answer tokens."""
+    def start(self) -> None: ...
+    def fill(self, tasks: Sequence[Task]) -> None: ...
+    def step(self, tasks: Sequence[Task]) -> float: ...
 
 
 class Softgraft:
@@ -127,10 +116,7 @@ class Softgraft:
 
 
 class PeftPromptTuning:
-    """PEFT as its users write it: labels of -100 before the answer, attention mask, padding at the right.
-
-    With `answer_logits_only`, logits are made where the answer is predicted and nowhere else.
-    """
+    """PEFT as its users write it; with `answer_logits_only`, logits are made where an answer token is predicted."""
 
     def __init__(self, backbone: Backbone, initial: SoftPrompt, *, answer_logits_only: bool) -> None:
         try:
@@ -154,15 +140,14 @@ class PeftPromptTuning:
     def step(self, tasks: Sequence[Task]) -> float:
         rows = [(*task.context, *task.question, *task.answer) for task in tasks]
         widest = max(map(len, rows))
-        ids = torch.full((len(rows), widest), self.pad)
-        labels = torch.full((len(rows), widest), IGNORED)
-        mask = torch.zeros((len(rows), widest), dtype=torch.int64)
-        for number, (row, task) in enumerate(zip(rows, tasks, strict=True)):
-            ids[number, : len(row)] = torch.tensor(row)
-            labels[number, len(row) - len(task.answer) : len(row)] = torch.tensor(task.answer)
-            mask[number, : len(row)] = 1
-        ids, labels, mask = ids.to(self.device), labels.to(self.device), mask.to(self.device)
-        return _descend(self._loss(ids, labels, mask), self.vectors, self.optimizer)
+        ids, labels, mask = [], [], []
+        for row, task in zip(rows, tasks, strict=True):
+            pad = widest - len(row)
+            ids.append([*row, *[self.pad] * pad])
+            labels.append([*[IGNORED] * (len(row) - len(task.answer)), *task.answer, *[IGNORED] * pad])
+            mask.append([*[1] * len(row), *[0] * pad])
+        batch = (torch.tensor(part, device=self.device) for part in (ids, labels, mask))
+        return _descend(self._loss(*batch), self.vectors, self.optimizer)
 
     def _loss(self, ids: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         if not self.answer_logits_only:
@@ -197,7 +182,7 @@ def make_system(name: str, backbone: Backbone, tasks: Sequence[Task], length: in
 def make_tasks(backbone: Backbone, options: argparse.Namespace, context: int, per_context: int) -> list[Task]:
     """Tasks over windows of real text, fixed by the seed; context lengths differ as those of real passages do."""
     chance = random.Random(f"{options.seed}-{context}-{per_context}")
-    stream = backbone.encode_text("\n\n".join(path.read_text(encoding="utf-8") for path in text_files()))
+    stream = backbone.encode_text("\n\n".join(path.read_text(encoding="utf-8") for path in TEXT))
 
     def window(length: int) -> tuple[int, ...]:
         start = chance.randrange(len(stream))
@@ -215,11 +200,6 @@ def make_tasks(backbone: Backbone, options: argparse.Namespace, context: int, pe
     ]
 
 
-def text_files() -> list[Path]:
-    """Where the text comes from."""
-    return sorted(TEXT.glob("*.md"))
-
-
 def make_batches(tasks: Sequence[Task], options: argparse.Namespace) -> list[list[Task]]:
     """The batches of a whole run, in the engine's own order."""
     lengths = [len(task.question) + len(task.answer) for task in tasks]
@@ -231,7 +211,7 @@ def time_run(system: System, batches: Sequence[Sequence[Task]], only_steps: int 
     """Time a run from the start. With `only_steps`, that many steps are timed and scaled to the whole run."""
     system.start()
     gc.collect()
-    timed = batches if only_steps is None else batches[:only_steps]
+    timed = batches[:only_steps]
     began = _clock()
     system.fill([task for batch in batches for task in batch])
     filled = _clock()
@@ -242,7 +222,7 @@ def time_run(system: System, batches: Sequence[Sequence[Task]], only_steps: int 
 
 
 def _clock() -> float:
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
 
@@ -261,29 +241,26 @@ def measure(backbone: Backbone, options: argparse.Namespace, context: int, per_c
     tasks = make_tasks(backbone, options, context, per_context)
     batches = make_batches(tasks, options)
     same_tokens = slot_first_loss(backbone, batches[0], options.prompt)
-    systems = {name: make_system(name, backbone, tasks, options.prompt) for name in options.systems}
+    systems = {name: make_system(name, backbone, tasks, options.prompt) for name in SYSTEMS}
     results = {}
     for name, system in systems.items():
         system.start()
         first = system.step(batches[0])  # also the warm-up
         results[name] = Result(context, per_context, name, per_context * options.epochs, first, same_tokens)
-        if name.startswith("peft") and not math.isclose(first, same_tokens, rel_tol=0.03, abs_tol=0.03):
-            raise SystemExit(
-                f"{name} has a loss of {first:.4f} in its first step, Softgraft with the slot in the same place "
-                f"{same_tokens:.4f}: the two do not train on the same tokens"
-            )
+        if name.startswith("peft") and not math.isclose(first, same_tokens, rel_tol=0.03):
+            found = f"{name} starts from a loss of {first:.4f}, Softgraft with the slot in its place {same_tokens:.4f}"
+            raise SystemExit(f"{found}: the two do not train on the same tokens")
     for repeat in range(options.repeats):
-        names = list(systems)
-        for name in names[repeat % len(names) :] + names[: repeat % len(names)]:
+        first_turn = repeat % len(SYSTEMS)
+        for name in SYSTEMS[first_turn:] + SYSTEMS[:first_turn]:
             only_steps = options.peft_steps if name.startswith("peft") else None
             results[name].timings.append(time_run(systems[name], batches, only_steps))
             systems[name].start()  # gives a filled store back before the next system runs
     for result in results.values():
         median = statistics.median(timing.seconds for timing in result.timings)
         result.examples_per_second = len(tasks) * options.epochs / median
-    if "peft" in results:
-        for result in results.values():
-            result.ratio_to_peft = result.examples_per_second / results["peft"].examples_per_second
+    for result in results.values():
+        result.ratio_to_peft = result.examples_per_second / results["peft"].examples_per_second
     return list(results.values())
 
 
@@ -298,7 +275,7 @@ def measure_memory(backbone: Backbone, options: argparse.Namespace) -> dict[str,
     for batch in batches if isinstance(system, Softgraft) else batches[:2]:
         system.step(batch)
     memory = {"loaded_bytes": loaded, "peak_bytes": peak_memory()}
-    if torch.cuda.is_initialized():
+    if options.device.startswith("cuda"):
         memory["peak_device_bytes"] = torch.cuda.max_memory_allocated()
     if isinstance(system, Softgraft):
         entry = system.store.get(tasks[0].context)
@@ -310,11 +287,11 @@ def measure_memory(backbone: Backbone, options: argparse.Namespace) -> dict[str,
 
 def peak_memory() -> int:
     """Largest resident set of this process so far, in bytes."""
+    # On Linux getrusage starts from the peak of the process that started this one.
     status = Path("/proc/self/status")
-    if status.is_file():
-        # Not getrusage, which on Linux starts from the peak of the process that started this one.
-        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if not status.is_file():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024
 
 
 def memory_in_own_process(options: argparse.Namespace, result: Result) -> dict[str, int]:
@@ -323,9 +300,7 @@ def memory_in_own_process(options: argparse.Namespace, result: Result) -> dict[s
     command = [sys.executable, __file__, "--only", result.system, "--contexts", str(result.context)]
     command += ["--questions-per-context", str(result.questions_per_context), "--spread", str(options.spread)]
     command += [part for flag in flags for part in (f"--{flag}", str(getattr(options, flag)))]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    if finished.returncode != 0:
-        raise SystemExit(f"the memory run of {result.system} failed:\n{finished.stderr}")
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     memory: dict[str, int] = json.loads(finished.stdout.splitlines()[-1])
     return memory
 
@@ -335,7 +310,7 @@ def describe_hardware(options: argparse.Namespace) -> dict[str, Any]:
     cpuinfo = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*:\s*(.+)", cpuinfo.read_text()) if cpuinfo.is_file() else []
     return {
-        "cpu": names[0] if names else platform.processor() or platform.machine(),
+        "cpu": names[0] if names else platform.machine(),
         "cores": os.cpu_count(),
         "threads": options.threads,
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
@@ -345,36 +320,25 @@ def describe_hardware(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def hardware_slug(hardware: dict[str, Any]) -> str:
-    """The hardware's name as part of a file name."""
-    name = f"{hardware['cpu']} {hardware['cores']} cores" if hardware["device"] == "cpu" else hardware["device"]
-    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", str(name).lower())).strip("-")
-
-
 def describe_versions() -> dict[str, str]:
     """Versions of what takes part."""
-    versions = {"python": platform.python_version()}
-    for name in ("torch", "transformers", "peft", "softgraft"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
+    wanted = ("torch", "transformers", "peft", "softgraft")
+    installed = {package.name: package.version for package in importlib.metadata.distributions()}
+    return {"python": platform.python_version()} | {name: installed.get(name, "not installed") for name in wanted}
 
 
 def show(results: Sequence[Result], options: argparse.Namespace) -> None:
     """Print the table."""
-    title = (
-        f"Training, batch {options.batch}, {options.prompt} virtual tokens, {options.epochs} epochs, {options.dtype}"
-    )
-    table = Table(title=title)
-    for column in ("context", "uses of a context", "system", "examples/s", "times PEFT", "peak MiB", "first loss"):
-        table.add_column(column, justify="left" if column == "system" else "right", no_wrap=column == "system")
-    for number, row in enumerate(results):
+    tokens = f"prompt {options.prompt}, question {options.question}, answer {options.answer} tokens"
+    table = Table(title=f"Training: batch {options.batch}, {tokens}, {options.epochs} epochs, {options.dtype}")
+    for column in ("context", "uses", "system", "examples/s", "x PEFT", "peak MiB", "first loss"):
+        table.add_column(column, justify="left" if column == "system" else "right", no_wrap=True)
+    for row in results:
         memory = f"{row.memory['peak_bytes'] / 2**20:,.0f}" if row.memory else "–"
         cells = (f"{row.context:,}", str(row.uses_of_a_context), row.system, f"{row.examples_per_second:.2f}")
-        ends = number + 1 == len(results) or results[number + 1].system == options.systems[0]
+        ends = row.system == SYSTEMS[-1]
         table.add_row(*cells, f"{row.ratio_to_peft:.1f}", memory, f"{row.first_step_loss:.3f}", end_section=ends)
+    table.caption = "uses: how often a context recurs in a run (questions on it x epochs)"
     Console().print(table)
 
 
@@ -385,15 +349,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     def numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
 
-    def names(text: str) -> list[str]:
-        if unknown := set(text.split(",")) - set(SYSTEMS):
-            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: choose from {', '.join(SYSTEMS)}")
-        return text.split(",")
-
     add = parser.add_argument
     add("--contexts", type=numbers, default=[200, 1000, 2000], help="mean tokens of a context")
     add("--questions-per-context", type=numbers, default=[4, 1], help="examples that share a context")
-    add("--systems", type=names, default=list(SYSTEMS), help="which to run, comma between")
     add("--examples", type=int, default=48, help="examples an epoch")
     add("--epochs", type=int, default=3)
     add("--batch", type=int, default=4)
@@ -423,16 +381,18 @@ def main() -> None:
         print(json.dumps(measure_memory(backbone, options)))
         return
     hardware = describe_hardware(options)
-    out = options.out or ROOT / "benchmarks" / "results" / f"training_speed-{hardware_slug(hardware)}.json"
+    processor = f"{hardware['cpu']} {hardware['cores']} cores" if hardware["device"] == "cpu" else hardware["device"]
+    slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", processor.lower())).strip("-")
+    out = options.out or ROOT / "benchmarks" / "results" / f"training_speed-{slug}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    steps = "all steps" if options.peft_steps is None else f"{options.peft_steps} steps, scaled to the whole run"
+    steps = "every step" if options.peft_steps is None else f"the first {options.peft_steps}, scaled to the whole run"
     report: dict[str, Any] = {
         "benchmark": "training_speed",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": {k: v for k, v in vars(options).items() if k not in ("only", "out")},
-        "peft_timed": f"{steps}; a step of it costs the same in every epoch",
+        "peft_steps_timed": f"{steps}; they cost the same in every epoch",
         "backbone": {"id": backbone.id, "digest": backbone.digest},
-        "data_sha256": hashlib.sha256(b"".join(path.read_bytes() for path in text_files())).hexdigest(),
+        "data_sha256": hashlib.sha256(b"".join(path.read_bytes() for path in TEXT)).hexdigest(),
         "versions": describe_versions(),
         "hardware": hardware,
     }
@@ -444,8 +404,8 @@ def main() -> None:
                 result.memory = memory_in_own_process(options, result)
             results += measured
             # Written after each kind of data, so that a long run that is stopped keeps what it has.
-            report |= {"finished": datetime.now(UTC).isoformat(timespec="seconds")}
-            report |= {"rows": [asdict(result) for result in results]}
+            finished = datetime.now(UTC).isoformat(timespec="seconds")
+            report |= {"finished": finished, "rows": [asdict(result) for result in results]}
             out.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     show(results, options)
     print(f"written to {out}")

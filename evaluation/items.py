@@ -65,7 +65,8 @@ def read_items(path: Path) -> list[Item]:
         ItemsError: no such file, a line that is no JSON or no item, or an id that comes twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: JSON lets U+2028 and its like stand in a string, where they end no line.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ItemsError(
             found=f"{path} cannot be read: {error}",

@@ -6,17 +6,20 @@ Source of the normalisation and the token F1: Rajpurkar et al. 2016, arXiv:1606.
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
 _ARTICLES = frozenset(("a", "an", "the"))
+# Unicode counts some of these, such as the dollar sign, as symbols; SQuAD takes them all away.
+_MARKS = frozenset(string.punctuation)
 _CJK = re.compile(r"([぀-ヿ㐀-鿿豈-﫿])")
 
 
 def normalise(text: str) -> list[str]:
     """Lower-case tokens without punctuation and articles; each Chinese or Japanese character is a token."""
-    kept = "".join(c for c in text.lower() if not unicodedata.category(c).startswith("P"))
+    kept = "".join(c for c in text.lower() if c not in _MARKS and not unicodedata.category(c).startswith("P"))
     return [token for token in _CJK.sub(r" \1 ", kept).split() if token not in _ARTICLES]
 
 

@@ -201,8 +201,11 @@ def _fits(value: object, kind: InputKind) -> bool:
         return isinstance(value, str)
     if isinstance(value, str) or not isinstance(value, Sequence):
         return False
-    entry = PassageInput if kind == "passages" else Turn
-    return all(isinstance(item, entry) for item in cast("Sequence[object]", value))
+    entries = cast("Sequence[object]", value)
+    if kind == "passages":
+        return all(isinstance(entry, PassageInput) for entry in entries)
+    # A history that brings a system message of its own would speak for the house.
+    return all(isinstance(entry, Turn) and entry.role in ("user", "assistant") for entry in entries)
 
 
 def _plain(pieces: Sequence[Piece]) -> list[list[str]]:

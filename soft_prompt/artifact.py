@@ -150,7 +150,14 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
             expected=f"finite fp32 vectors of the shape {expected}",
             next_step=damaged["next_step"],
         )
-    return SoftPrompt(manifest.slot, vectors, manifest.text_twin, manifest.kind), manifest
+    found = SoftPrompt(manifest.slot, vectors, manifest.text_twin, manifest.kind)
+    if vectors.ndim != {"embedding": 2, "kv": 5}[manifest.kind] or found.length != manifest.length:
+        raise ArtifactError(
+            found=f"{path} holds vectors {tuple(vectors.shape)}",
+            expected=f"{manifest.length} positions of the kind {manifest.kind!r}",
+            next_step=damaged["next_step"],
+        )
+    return found, manifest
 
 
 def _check_backbone(folder: Path, manifest: Manifest, backbone: Backbone) -> None:

@@ -52,6 +52,20 @@ class TrainConfig:
     seed: int = 0
     checkpoint_steps: int = 10
 
+    def __post_init__(self) -> None:
+        whole = ("epochs", "batch_size", "patience", "checkpoint_steps")
+        problems = [f"{name}={getattr(self, name)}" for name in whole if getattr(self, name) < 1]
+        problems += [f"warmup_steps={self.warmup_steps}"] if self.warmup_steps < 0 else []
+        # Beyond fp32 the optimiser itself fails.
+        rates = ("learning_rate", "clip")
+        problems += [f"{n}={getattr(self, n)}" for n in rates if not 0 < getattr(self, n) < 1e30]
+        if problems:
+            raise TrainingError(
+                found=", ".join(problems),
+                expected="whole numbers of at least 1, a warm-up of at least 0, and positive finite rates",
+                next_step="correct the settings under `train:` in domain.yaml",
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class TrainStep:
@@ -158,7 +172,7 @@ class _Run:
             remove_checkpoint(self.folder)
         return TrainResult(
             soft_prompt=replace(self.start, vectors=self.best.cpu()),
-            start_loss=self.state.scores[0].dev_loss or math.nan,
+            start_loss=_known(self.state.scores[0].dev_loss),
             dev_loss=self.state.best_loss,
             best_epoch=self.state.best_epoch,
             scores=tuple(self.state.scores),
@@ -289,3 +303,7 @@ def _encode(store: PrefixStore, task: Task, soft_prompt: SoftPrompt) -> Example:
             next_step="put the slot into the template, or choose another template in domain.yaml",
         )
     return Example(row, (*store.backbone.encode_text(answer), store.backbone.end_id))
+
+
+def _known(loss: float | None) -> float:
+    return math.nan if loss is None else loss

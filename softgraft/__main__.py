@@ -6,6 +6,9 @@ import json
 import os
 import sys
 
+# What shells call a process that Ctrl-C ended.
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line."""
@@ -16,7 +19,8 @@ def main() -> None:
     from softgraft.screen import say_error
 
     try:
-        app(prog_name="softgraft", standalone_mode=False)
+        # Outside its standalone mode the library returns the exit code that a command ended with.
+        code = app(prog_name="softgraft", standalone_mode=False)
     except KNOWN as error:
         outcome = outcome_of(error)
         if "--json" in sys.argv:
@@ -24,15 +28,17 @@ def main() -> None:
             sys.stdout.write(json.dumps({"error": {"type": type(error).__name__, **fields}}) + "\n")
         else:
             say_error(error)
-        sys.exit(outcome.exit_code)
+        code = outcome.exit_code
     except Exception as error:
-        handled = _command_line_error(error)
-        if handled is None:
+        code = _command_line_error(error)
+        if code is None:
             raise
-        sys.exit(handled)
     except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
         sys.stderr.write("\nStopped. Nothing that was there before is lost.\n")
-        sys.exit(130)
+    if code:
+        sys.exit(code)
 
 
 def _command_line_error(error: Exception) -> int | None:
@@ -42,7 +48,7 @@ def _command_line_error(error: Exception) -> int | None:
         show()
         return int(getattr(error, "exit_code", 2))
     if type(error).__name__ in ("Abort", "Exit"):
-        return int(getattr(error, "exit_code", 130))
+        return int(getattr(error, "exit_code", INTERRUPTED))
     return None
 
 

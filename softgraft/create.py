@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from evaluation import Item, read_items
 from retrieval.convert import SUFFIXES
@@ -39,11 +43,11 @@ def create_domain(
         Folder, number of document files, number of questions a split.
 
     Raises:
-        UsageError: the source has no documents.
+        UsageError: the source has no documents, or the name cannot be one.
         DomainError: the domain exists already.
         ItemsError: a question file is malformed.
     """
-    folder = Path(name) if len(Path(name).parts) > 1 else DOMAINS / name
+    folder = Path(name) if "/" in name or os.sep in name else DOMAINS / name
     documents = _documents(source)
     if folder.exists():
         raise DomainError(
@@ -55,15 +59,23 @@ def create_domain(
     splits = _questions(source)
     has_responses = any(item.response for items in splits.values() for item in items)
     extractive = bool(splits) and not has_responses
-    file = DomainFile(
-        name=folder.name,
-        title=title or folder.name.replace("-", " ").replace("_", " ").capitalize(),
-        language=language,
-        backbone=backbone,
-        template="extractive-qa" if extractive else "rag-chat",
-        refusal=_refusal(language),
-        retrieval=RetrievalSettings(),
-    )
+    try:
+        file = DomainFile(
+            name=folder.name,
+            title=title or folder.name.replace("-", " ").replace("_", " ").capitalize(),
+            language=language,
+            backbone=backbone,
+            template="extractive-qa" if extractive else "rag-chat",
+            refusal=_refusal(language),
+            retrieval=RetrievalSettings(),
+        )
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['input']!r}" for e in error.errors())
+        raise UsageError(
+            found=f"a domain cannot have the {problems}",
+            expected="a name of letters, digits, - and _, and a language of two letters",
+            next_step="choose others: softgraft new NAME --from FOLDER --language en",
+        ) from error
     scratch = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(scratch, ignore_errors=True)
     try:
@@ -88,17 +100,19 @@ def create_domain(
 
 
 def cut_dev(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Split questions into train and dev, no group in both, with a fixed seed."""
-    groups = sorted({item.group or item.doc_id or item.id for item in items})
+    """Split questions into train and dev, no group in both, with a fixed seed. Most questions stay in train."""
+    sizes = Counter(item.group or item.doc_id or item.id for item in items)
+    groups = sorted(sizes)
     random.Random(SEED).shuffle(groups)
     wanted = min(DEV_MOST, round(DEV_SHARE * len(items)))
     dev: set[str] = set()
     taken = 0
-    for group in groups[:-1]:
+    for group in groups:
         if taken >= wanted:
             break
-        dev.add(group)
-        taken += sum((item.group or item.doc_id or item.id) == group for item in items)
+        if 2 * (taken + sizes[group]) <= len(items):
+            dev.add(group)
+            taken += sizes[group]
     chosen = [(item.group or item.doc_id or item.id) in dev for item in items]
     return (
         [item for item, held in zip(items, chosen, strict=True) if not held],

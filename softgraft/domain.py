@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
@@ -53,6 +54,7 @@ from softgraft.domain_file import DomainFile, TrainSettings, read_domain_file
 from softgraft.errors import UsageError
 from softgraft.grafting import Grafting, OnScore, OnStep, TrainReport
 from softgraft.hardware import describe_machine
+from softgraft.resolve import DOMAINS
 from softgraft.status import domain_status
 
 Graft = Literal["soft", "text-twin", "empty"]
@@ -80,6 +82,11 @@ class Domain:
         return f"Domain({self.file.name!r}, backbone={self.file.backbone!r})"
 
     # What it is made of
+
+    @property
+    def typed(self) -> str:
+        """What a person types for this domain: its name under domains/, or its path."""
+        return self.folder.name if self.folder.parent == DOMAINS else str(self.folder)
 
     @property
     def remote(self) -> bool:
@@ -211,7 +218,8 @@ class Domain:
                 next_step=f"write some to {split}.jsonl",
             )
         systems = [self._system(name) for name in self._system_names()]
-        judge = fit_refusal_judge(self.encoder, self.items("train"))
+        told = self.items("train") if (self.folder / "train.jsonl").is_file() else []
+        judge = fit_refusal_judge(self.encoder, told)
         config = {
             "domain": self.file.model_dump(),
             "split": split,
@@ -225,7 +233,7 @@ class Domain:
 
     def status(self) -> dict[str, Any]:
         """What is there and what is missing, as plain data; loads no model."""
-        return domain_status(self.folder, self.build, self.file, self.notices)
+        return domain_status(self.folder, self.build, self.file, self.typed, self.notices)
 
     def close(self) -> None:
         """Close files and forget models."""
@@ -281,7 +289,10 @@ class Domain:
                 base_url=self.file.base_url,
             )
             return RemoteSpeaker(chat, (lambda _: "") if graft == "empty" else twins.__getitem__)
-        fills: Mapping[str, SlotFill] = self._soft_fill() if graft == "soft" else twins if graft == "text-twin" else {}
+        fills: Mapping[str, SlotFill] = {}
+        if graft != "empty":
+            # A slot that nothing was trained for, such as one that was renamed since, holds its text twin.
+            fills = ChainMap(self._soft_fill(), cast(Any, twins)) if graft == "soft" else twins
         return LocalSpeaker(
             SoftPromptChat(
                 store=self.store,
@@ -298,7 +309,7 @@ class Domain:
             raise UsageError(
                 found=f"no trained soft prompt in {self.build}",
                 expected="one that was trained and kept",
-                next_step=f"run: softgraft train {self.file.name}",
+                next_step=f"run: softgraft train {self.typed}",
             )
         return {loaded[0].slot: loaded[0]}
 
@@ -310,13 +321,13 @@ class Domain:
         template = self.template.current()
         if manifest.slot not in template.soft_slots:
             return [
-                f"the template {template.name!r} has no slot {manifest.slot!r}, so the soft prompt is not used; "
-                f"train again: softgraft train {self.file.name}"
+                f"the template {template.name!r} has no slot {manifest.slot!r}, so the soft prompt is not used and "
+                f"its text twin is; train again: softgraft train {self.typed}"
             ]
         if manifest.template_hash != template.content_hash:
             return [
                 f"the template {template.name!r} was edited after the soft prompt was trained; answers may suffer "
-                f"until you train again: softgraft train {self.file.name}"
+                f"until you train again: softgraft train {self.typed}"
             ]
         return []
 

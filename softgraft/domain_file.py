@@ -24,9 +24,9 @@ class RetrievalSettings(_Strict):
 
     passages: _Positive = 4
     evidence_tokens: _Positive = 320
-    passage_tokens: Annotated[int, Field(ge=16)] = 96
+    passage_tokens: Annotated[int, Field(ge=16)] = 72
     dense_weight: Annotated[float, Field(ge=0)] = 1.0
-    bm25_weight: Annotated[float, Field(ge=0)] = 1.0
+    bm25_weight: Annotated[float, Field(ge=0)] = 0.5
 
 
 class AnswerFileSettings(_Strict):
@@ -41,9 +41,9 @@ class AnswerFileSettings(_Strict):
 class TrainSettings(_Strict):
     """How the soft prompt is trained; `length: null` takes as many positions as the text twin has tokens."""
 
-    kind: Literal["embedding", "kv"] = "embedding"
-    length: _Positive | None = None
-    epochs: _Positive = 6
+    kind: Literal["embedding", "kv"] = "kv"
+    length: _Positive | None = 32
+    epochs: _Positive = 3
     batch_size: _Positive = 8
     learning_rate: Annotated[float, Field(gt=0)] = 2e-2
     warmup_steps: Annotated[int, Field(ge=0)] = 10
@@ -55,9 +55,9 @@ class TrainSettings(_Strict):
 class DomainFile(_Strict):
     """The contents of domain.yaml."""
 
-    name: Annotated[str, Field(pattern=r"[A-Za-z0-9][A-Za-z0-9_-]*")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
     title: Annotated[str, Field(min_length=1)]
-    language: Annotated[str, Field(pattern=r"[a-z]{2}")] = "en"
+    language: Annotated[str, Field(pattern=r"^[a-z]{2}$")] = "en"
     backbone: str = "embedded"
     base_url: str | None = None
     dtype: Literal["bfloat16", "float32"] = "bfloat16"

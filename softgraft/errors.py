@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from chains.errors import ChainError, InputError, RemoteModelError
 from evaluation.errors import EvaluationError
 from prompts.errors import PromptError
-from retrieval.errors import IndexDamagedError, IndexMismatchError, NotIngestedError, RetrievalError
+from retrieval.errors import EncoderError, IndexDamagedError, IndexMismatchError, NotIngestedError, RetrievalError
 from soft_prompt.errors import ArtifactError, BackboneError, SoftPromptError, TrainingError
 
 
@@ -56,6 +56,7 @@ OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
     (ArtifactError, Outcome(5, 409)),
     (IndexMismatchError, Outcome(5, 409)),
     (IndexDamagedError, Outcome(5, 500)),
+    (EncoderError, Outcome(6, 503)),
     (RetrievalError, Outcome(4, 422)),
     (BackboneError, Outcome(6, 503)),
     (RemoteModelError, Outcome(6, 502)),

@@ -14,7 +14,9 @@ from soft_prompt.artifact import read_manifest
 from softgraft.domain_file import DomainFile
 
 
-def domain_status(folder: Path, build: Path, file: DomainFile, notices: Callable[[], list[str]]) -> dict[str, Any]:
+def domain_status(
+    folder: Path, build: Path, file: DomainFile, typed: str, notices: Callable[[], list[str]]
+) -> dict[str, Any]:
     """Plain data: documents, questions, index, soft prompt, last evaluation, and the next command to run."""
     questions = {
         s: len(read_items(path)) for s in ("train", "dev", "test") if (path := folder / f"{s}.jsonl").is_file()
@@ -44,7 +46,7 @@ def domain_status(folder: Path, build: Path, file: DomainFile, notices: Callable
         "notices": notices() if manifest is not None else [],
         "evaluation": _rows(report),
     }
-    status["next"] = _next(file.name, index is not None, manifest is not None, bool(questions.get("train")), report)
+    status["next"] = _next(typed, index is not None, manifest is not None, bool(questions.get("train")), report)
     return status
 
 

@@ -77,10 +77,10 @@ def train_command(
             )
     except KeyboardInterrupt:
         err.print(
-            f"\nStopped. What was there before is untouched; to go on where it stopped: softgraft train {domain}"
+            f"\nTo go on where it stopped: softgraft train {domain}"
             + "".join(f" --{k.replace('_', '-')} {v}" for k, v in {**given, "limit": limit}.items() if v is not None)
         )
-        raise typer.Exit(130) from None
+        raise
     if json:
         print_json(asdict(report))
         return

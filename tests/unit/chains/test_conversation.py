@@ -131,7 +131,8 @@ def test_it_is_a_runnable(chain: DomainChain) -> None:
     "given",
     [
         ASKED, None, {}, {"query": ASKED}, {"question": ASKED, "extra": 1}, {"question": 7}, {"question": " \n"},
-        {"question": [soft_block("domain")]}, {"question": ASKED, "history": "hello"}, {"question": ASKED, "history": [1]},
+        {"question": [soft_block("domain")]}, {"question": ASKED, "history": "hello"},
+        {"question": ASKED, "history": [1]},
     ],
 )  # fmt: skip
 def test_an_input_of_another_kind_is_refused(chain: DomainChain, chat: ScriptedChat, given: Any) -> None:

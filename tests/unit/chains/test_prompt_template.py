@@ -106,7 +106,9 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(text: str) -> None:
     messages = formatted(
-        question=text, context=[PassageInput("p1", text, text, text)], history=[[text, [{"type": "text", "text": text}]]]
+        question=text,
+        context=[PassageInput("p1", text, text, text)],
+        history=[[text, [{"type": "text", "text": text}]]],
     )
     assert [block for block in blocks(messages) if block["type"] != "text"] == [BLOCK]
     assert texts(messages)[1:] == [f"{text}. {text}\n{text}\n\n", text, text, text]

@@ -44,7 +44,7 @@ def test_pairs_are_compared_question_by_question() -> None:
     assert found is not None
     # Every question gained the same, so there is nothing uncertain about it.
     assert (found.low, found.mean, found.high) == pytest.approx((0.1, 0.1, 0.1))
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         paired_difference([1.0], [1.0, 0.0])
 
 

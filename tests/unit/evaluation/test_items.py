@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,6 @@ def test_a_part_is_spread_over_the_whole(count: int, limit: int | None) -> None:
     found = [int(item.id) for item in spread(items, limit)]
     assert len(found) == (count if limit is None else min(limit, count))
     assert found == sorted(set(found))
-    gaps = [after - before for before, after in zip(found, found[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(found)]
     assert not gaps or max(gaps) - min(gaps) <= 1
     assert not found or found[0] == 0

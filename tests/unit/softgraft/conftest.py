@@ -1,0 +1,89 @@
+"""What the tests of the product share: a small domain on a tiny backbone, both in folders of their own."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+sys.path.append(str(Path(__file__).parents[1] / "chains"))
+
+from house_domain import opened, write_domain
+
+from soft_prompt import Backbone
+from softgraft import Domain
+from softgraft.grafting import TrainReport
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Tiny models run faster on one thread than on several that wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def backbone_folders(
+    make_tiny_backbone: Callable[..., Backbone], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """Two backbones of the same shape and other weights, as folders that Transformers reads."""
+    folders = []
+    for seed in (0, 1):
+        made = make_tiny_backbone("llama", seed=seed, num_hidden_layers=1, max_position_embeddings=2048)
+        folder = tmp_path_factory.mktemp("backbone")
+        made.model.save_pretrained(folder)
+        made.tokenizer.save_pretrained(folder)
+        folders.append(folder)
+    return folders[0], folders[1]
+
+
+@pytest.fixture
+def make_domain(tmp_path: Path, backbone_folders: tuple[Path, Path]) -> Iterator[Callable[..., Domain]]:
+    """Makes domains: `make_domain("house", refusal="No.")`."""
+    made: list[Domain] = []
+
+    def make(name: str = "house", *, backbone: str | None = None, ingest: bool = False, **settings: Any) -> Domain:
+        folder = write_domain(tmp_path / name, backbone or str(backbone_folders[0]), **settings)
+        made.append(opened(folder))
+        if ingest:
+            made[-1].ingest()
+        return made[-1]
+
+    yield make
+    for domain in made:
+        domain.close()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, backbone_folders: tuple[Path, Path]) -> tuple[Path, TrainReport]:
+    """A domain whose soft prompt was trained and kept; copied, never changed."""
+    folder = write_domain(tmp_path_factory.mktemp("trained") / "house", str(backbone_folders[0]))
+    domain = opened(folder)
+    domain.ingest()
+    with single_thread():
+        report = domain.train()
+    domain.close()
+    return folder, report
+
+
+@pytest.fixture
+def grafted(trained: tuple[Path, TrainReport], tmp_path: Path) -> Iterator[Domain]:
+    """A copy of the trained domain."""
+    domain = opened(Path(shutil.copytree(trained[0], tmp_path / "house")))
+    yield domain
+    domain.close()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """For all tests; what is made for the whole session comes before it."""
+    with single_thread():
+        yield

@@ -1,0 +1,82 @@
+"""domain.yaml: every problem is listed, and what is written is read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from softgraft.domain_file import DomainFile, TrainSettings, read_domain_file, write_domain_file
+from softgraft.errors import DomainError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    return folder
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "domain.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_short_file_takes_the_defaults(folder: Path) -> None:
+    file = read_domain_file(write(folder, "name: shop\ntitle: The shop\n"))
+    assert file == DomainFile(name="shop", title="The shop")
+    assert (file.backbone, file.template, file.train) == ("embedded", "rag-chat", TrainSettings())
+
+
+def test_every_problem_is_listed(folder: Path) -> None:
+    write(
+        folder,
+        "name: shop\ntitle: ''\nlanguage: english\nbackbon: x\nretrieval:\n  passages: 0\n  depth: 3\n"
+        "answer:\n  condense: sometimes\ntrain:\n  learning_rate: -1\n",
+    )
+    with pytest.raises(DomainError) as caught:
+        read_domain_file(folder)
+    assert caught.value.found.startswith("7 problems in ")
+    for place in (
+        "title", "language", "backbon", "retrieval.passages", "retrieval.depth", "answer.condense",
+        "train.learning_rate",
+    ):  # fmt: skip
+        assert f"\n  {place}: " in caught.value.found
+    assert caught.value.next_step == f"edit {folder / 'domain.yaml'}"
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n", "name: [shop\n", "name: shop\n"])
+def test_what_is_no_domain_file_is_refused(folder: Path, text: str) -> None:
+    with pytest.raises(DomainError, match="1 problem in"):
+        read_domain_file(write(folder, text))
+
+
+def test_other_encodings_are_refused(folder: Path) -> None:
+    (folder / "domain.yaml").write_bytes("title: Stra\xdfe".encode("latin-1"))
+    with pytest.raises(DomainError, match="1 problem"):
+        read_domain_file(folder)
+
+
+@pytest.mark.parametrize("name", ["", "my shop", "../shop", "shop/", "shop\n", "-shop", "sh*p"])
+def test_a_name_that_is_no_folder_name_is_refused(folder: Path, name: str) -> None:
+    with pytest.raises(DomainError, match="name"):
+        read_domain_file(write(folder, f"name: {name!r}\ntitle: x\n".replace("\\n", "\\n")))
+    with pytest.raises(ValueError, match="name"):
+        DomainFile(name=name, title="x")
+
+
+def test_a_folder_without_the_file_says_how_to_make_one(folder: Path) -> None:
+    with pytest.raises(DomainError, match="softgraft new shop --from FOLDER"):
+        read_domain_file(folder)
+    with pytest.raises(DomainError, match="softgraft new nowhere --from FOLDER"):
+        read_domain_file(folder.parent / "nowhere")
+
+
+def test_what_is_written_is_read_again(folder: Path) -> None:
+    file = DomainFile(name="shop", title="商店", language="zh", refusal="没有。", backbone="openai:gpt-4o-mini")
+    write_domain_file(folder, file, "A note\nin two lines.")
+    assert read_domain_file(folder) == file
+    text = (folder / "domain.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# A note\n# in two lines.\n")
+    # A person reads it, so it stays what it says.
+    assert "商店" in text
