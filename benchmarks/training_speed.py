@@ -3,10 +3,9 @@
     python benchmarks/training_speed.py
     python benchmarks/training_speed.py --contexts 1000 --peft-steps 3 --threads 2
 
-Both sides train on the same token ids, in the same batches, with the same number of virtual tokens, which start from
-the same vectors, in the same dtype and threads, with AdamW and clipping. A run is a number of epochs over a fixed
-number of examples; Softgraft's time includes filling its prefix store. Memory is taken in a process of its own for
-each system, since the peak of one would hide the other's.
+Both sides train on the same token ids, batches, dtype and threads, with AdamW and clipping, and their virtual tokens
+start from the same text. A run is some epochs over a fixed number of examples; Softgraft's time includes filling its
+prefix store. Memory is taken in a process of its own for each system, since one peak would hide the other.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,8 +45,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TEXT = sorted((ROOT / "domains" / "bank" / "docs").glob("*.md"))
 TWIN = "Answer the customer's question from the passages above, in one short sentence and in the bank's own words."
 SYSTEMS = ("softgraft-embedding", "softgraft-kv", "peft", "peft-answer-logits")
-LEARNING_RATE, CLIP = 1e-2, 1.0
-IGNORED = -100
+LEARNING_RATE, CLIP, IGNORED = 1e-2, 1.0, -100
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +55,6 @@ class Task:
     context: tuple[int, ...]
     question: tuple[int, ...]
     answer: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """One run: seconds of the whole (scaled up where fewer steps were timed), of filling the store, steps timed."""
-
-    seconds: float
-    fill_seconds: float
-    timed_steps: int
 
 
 @dataclass
@@ -77,7 +67,7 @@ class Result:
     uses_of_a_context: int
     first_step_loss: float
     same_tokens_loss: float
-    timings: list[Timing] = field(default_factory=list)
+    timings: list[dict[str, float]] = field(default_factory=list)
     examples_per_second: float = 0.0
     ratio_to_peft: float = 0.0
     memory: dict[str, int] | None = None
@@ -174,8 +164,7 @@ def make_system(name: str, backbone: Backbone, tasks: Sequence[Task], length: in
     if name == "softgraft-embedding":
         return Softgraft(backbone, initial)
     if name == "softgraft-kv":
-        store = PrefixStore(backbone)
-        return Softgraft(backbone, kv_from_text_twin(store, "domain", TWIN, tasks[0].context, length))
+        return Softgraft(backbone, kv_from_text_twin(PrefixStore(backbone), "domain", TWIN, tasks[0].context, length))
     return PeftPromptTuning(backbone, initial, answer_logits_only=name == "peft-answer-logits")
 
 
@@ -207,7 +196,7 @@ def make_batches(tasks: Sequence[Task], options: argparse.Namespace) -> list[lis
     return [[tasks[i] for i in batch] for order in orders for batch in order]
 
 
-def time_run(system: System, batches: Sequence[Sequence[Task]], only_steps: int | None) -> Timing:
+def time_run(system: System, batches: Sequence[Sequence[Task]], only_steps: int | None) -> dict[str, float]:
     """Time a run from the start. With `only_steps`, that many steps are timed and scaled to the whole run."""
     system.start()
     gc.collect()
@@ -218,7 +207,8 @@ def time_run(system: System, batches: Sequence[Sequence[Task]], only_steps: int 
     for batch in timed:
         system.step(batch)
     stepping = (_clock() - filled) * len(batches) / len(timed)
-    return Timing(filled - began + stepping, filled - began, len(timed))
+    filling = filled - began
+    return {"seconds": filling + stepping, "fill_seconds": filling, "timed_steps": len(timed)}
 
 
 def _clock() -> float:
@@ -245,20 +235,19 @@ def measure(backbone: Backbone, options: argparse.Namespace, context: int, per_c
     results = {}
     for name, system in systems.items():
         system.start()
-        first = system.step(batches[0])  # also the warm-up
+        first = system.step(batches[0])  # the warm-up
         results[name] = Result(context, per_context, name, per_context * options.epochs, first, same_tokens)
         if name.startswith("peft") and not math.isclose(first, same_tokens, rel_tol=0.03):
             found = f"{name} starts from a loss of {first:.4f}, Softgraft with the slot in its place {same_tokens:.4f}"
             raise SystemExit(f"{found}: the two do not train on the same tokens")
     for repeat in range(options.repeats):
-        first_turn = repeat % len(SYSTEMS)
-        for name in SYSTEMS[first_turn:] + SYSTEMS[:first_turn]:
+        for name in SYSTEMS[repeat % 4 :] + SYSTEMS[: repeat % 4]:
             only_steps = options.peft_steps if name.startswith("peft") else None
             results[name].timings.append(time_run(systems[name], batches, only_steps))
             systems[name].start()  # gives a filled store back before the next system runs
     for result in results.values():
-        median = statistics.median(timing.seconds for timing in result.timings)
-        result.examples_per_second = len(tasks) * options.epochs / median
+        seconds = statistics.median(timing["seconds"] for timing in result.timings)
+        result.examples_per_second = len(tasks) * options.epochs / seconds
     for result in results.values():
         result.ratio_to_peft = result.examples_per_second / results["peft"].examples_per_second
     return list(results.values())
@@ -296,13 +285,13 @@ def peak_memory() -> int:
 
 def memory_in_own_process(options: argparse.Namespace, result: Result) -> dict[str, int]:
     """Run `measure_memory` in a process of its own."""
-    flags = ("backbone", "device", "dtype", "threads", "seed", "examples", "batch", "prompt", "question", "answer")
+    data = ("seed", "examples", "batch", "prompt", "question", "answer", "spread")
+    flags = (*data, "backbone", "device", "dtype", "threads")
     command = [sys.executable, __file__, "--only", result.system, "--contexts", str(result.context)]
-    command += ["--questions-per-context", str(result.questions_per_context), "--spread", str(options.spread)]
+    command += ["--questions-per-context", str(result.questions_per_context)]
     command += [part for flag in flags for part in (f"--{flag}", str(getattr(options, flag)))]
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    memory: dict[str, int] = json.loads(finished.stdout.splitlines()[-1])
-    return memory
+    return dict(json.loads(finished.stdout.splitlines()[-1]))
 
 
 def describe_hardware(options: argparse.Namespace) -> dict[str, Any]:
@@ -316,7 +305,6 @@ def describe_hardware(options: argparse.Namespace) -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "device": torch.cuda.get_device_name() if options.device.startswith("cuda") else "cpu",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "system": f"{platform.system()} {platform.machine()}",
     }
 
 
@@ -329,16 +317,15 @@ def describe_versions() -> dict[str, str]:
 
 def show(results: Sequence[Result], options: argparse.Namespace) -> None:
     """Print the table."""
-    tokens = f"prompt {options.prompt}, question {options.question}, answer {options.answer} tokens"
-    table = Table(title=f"Training: batch {options.batch}, {tokens}, {options.epochs} epochs, {options.dtype}")
-    for column in ("context", "uses", "system", "examples/s", "x PEFT", "peak MiB", "first loss"):
+    table = Table(title=f"Training: batch {options.batch}, {options.prompt} virtual tokens, {options.epochs} epochs")
+    for column in ("context", "uses", "system", "examples/s", "x PEFT", "MiB", "loss"):
         table.add_column(column, justify="left" if column == "system" else "right", no_wrap=True)
     for row in results:
         memory = f"{row.memory['peak_bytes'] / 2**20:,.0f}" if row.memory else "–"
-        cells = (f"{row.context:,}", str(row.uses_of_a_context), row.system, f"{row.examples_per_second:.2f}")
-        ends = row.system == SYSTEMS[-1]
-        table.add_row(*cells, f"{row.ratio_to_peft:.1f}", memory, f"{row.first_step_loss:.3f}", end_section=ends)
-    table.caption = "uses: how often a context recurs in a run (questions on it x epochs)"
+        cells = [f"{row.context:,}", str(row.uses_of_a_context), row.system, f"{row.examples_per_second:.2f}"]
+        cells += [f"{row.ratio_to_peft:.1f}", memory, f"{row.first_step_loss:.3f}"]
+        table.add_row(*cells, end_section=row.system == SYSTEMS[-1])
+    table.caption = "uses: of a context in a run; MiB: peak resident; loss: of the first step"
     Console().print(table)
 
 
@@ -385,28 +372,26 @@ def main() -> None:
     slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", processor.lower())).strip("-")
     out = options.out or ROOT / "benchmarks" / "results" / f"training_speed-{slug}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    steps = "every step" if options.peft_steps is None else f"the first {options.peft_steps}, scaled to the whole run"
     report: dict[str, Any] = {
         "benchmark": "training_speed",
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S %Z}",
         "config": {k: v for k, v in vars(options).items() if k not in ("only", "out")},
-        "peft_steps_timed": f"{steps}; they cost the same in every epoch",
+        "peft_steps_timed": "all" if options.peft_steps is None else f"{options.peft_steps}, scaled to the whole run",
         "backbone": {"id": backbone.id, "digest": backbone.digest},
         "data_sha256": hashlib.sha256(b"".join(path.read_bytes() for path in TEXT)).hexdigest(),
         "versions": describe_versions(),
         "hardware": hardware,
     }
     results: list[Result] = []
-    for context in options.contexts:
-        for per_context in options.questions_per_context:
-            measured = measure(backbone, options, context, per_context)
-            for result in measured if not options.no_memory else []:
-                result.memory = memory_in_own_process(options, result)
-            results += measured
-            # Written after each kind of data, so that a long run that is stopped keeps what it has.
-            finished = datetime.now(UTC).isoformat(timespec="seconds")
-            report |= {"finished": finished, "rows": [asdict(result) for result in results]}
-            out.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    for context, per_context in product(options.contexts, options.questions_per_context):
+        measured = measure(backbone, options, context, per_context)
+        for result in measured if not options.no_memory else []:
+            result.memory = memory_in_own_process(options, result)
+        results += measured
+        # Written after each kind of data, so that a long run that is stopped keeps what it has.
+        report["finished"] = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S %Z}"
+        report["rows"] = [asdict(result) for result in results]
+        out.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     show(results, options)
     print(f"written to {out}")
 

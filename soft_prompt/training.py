@@ -104,6 +104,7 @@ def train(
     config: TrainConfig | None = None,
     *,
     folder: Path | None = None,
+    keep_state: bool = False,
     on_step: Callable[[TrainStep], None] | None = None,
 ) -> TrainResult:
     """Train a soft prompt on prompts and their answers.
@@ -116,6 +117,8 @@ def train(
         config: settings.
         folder: where the run's state is written; a run that was killed goes on from there and ends with the same
             bits (same machine, build and threads). None writes nothing.
+        keep_state: leave the state of a finished run there, for a caller that calls `remove_checkpoint` once the
+            result is in safety.
         on_step: called after every prefix, step and dev batch.
 
     Returns:
@@ -127,7 +130,10 @@ def train(
     """
     config = config or TrainConfig()
     run = _Run(store, start, examples, dev, config, folder, on_step or (lambda _: None))
-    return run.go()
+    result = run.go()
+    if folder is not None and not keep_state:
+        remove_checkpoint(folder)
+    return result
 
 
 class _Run:
@@ -168,8 +174,6 @@ class _Run:
             self._finish_epoch(None, began)
         while self.state.epoch < self.config.epochs and self.state.bad_epochs < self.config.patience:
             self._epoch(began)
-        if self.folder is not None:
-            remove_checkpoint(self.folder)
         return TrainResult(
             soft_prompt=replace(self.start, vectors=self.best.cpu()),
             start_loss=_known(self.state.scores[0].dev_loss),

@@ -30,6 +30,7 @@ from soft_prompt import (
     train,
 )
 from soft_prompt.artifact import FORMAT_VERSION
+from soft_prompt.checkpoint import remove_checkpoint
 from softgraft.domain_file import TrainSettings
 
 OBJECTIVE = "cross entropy of the response, evidence as retrieved"
@@ -105,6 +106,7 @@ class Grafting:
             [(prompt, item.target) for prompt, item in dev_told],
             config,
             folder=self.folder / "checkpoint",
+            keep_state=True,
             on_step=on_step,
         )
         tell = on_score or (lambda *_: None)
@@ -123,6 +125,8 @@ class Grafting:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         save_loss_curve(result, self.folder / "loss_curve.png", f"{self.name}: {start.kind} soft prompt")
+        # Not before: whoever is stopped while dev is answered need not train again.
+        remove_checkpoint(self.folder / "checkpoint")
         return TrainReport(
             domain=self.name,
             kept=kept,

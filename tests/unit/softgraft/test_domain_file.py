@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_other_encodings_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["", "my shop", "../shop", "shop/", "shop\n", "-shop", "sh*p"])
 def test_a_name_that_is_no_folder_name_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(DomainError, match="name"):
-        read_domain_file(write(folder, f"name: {name!r}\ntitle: x\n".replace("\\n", "\\n")))
+        read_domain_file(write(folder, f"name: {json.dumps(name)}\ntitle: x\n"))
     with pytest.raises(ValueError, match="name"):
         DomainFile(name=name, title="x")
 

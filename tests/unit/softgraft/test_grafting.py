@@ -72,7 +72,7 @@ def test_the_manifest_says_what_it_belongs_to(trained: tuple[Path, TrainReport],
     assert (manifest.objective, manifest.seed) == (OBJECTIVE, 0)
     assert manifest.data_hash == items_hash(grafted.items("train"))
     assert manifest.train == {
-        **{name: value for name, value in TRAIN.items() if name != "length"},
+        **{name: value for name, value in TRAIN.items() if name not in ("kind", "length")},
         "clip": 1.0,
         "seed": 0,
         "checkpoint_steps": 10,
@@ -169,6 +169,22 @@ def test_a_run_that_was_stopped_goes_on(make_domain: MakeDomain, trained: tuple[
     assert ours is not None
     assert theirs is not None
     assert ours.vectors_sha256 == theirs.vectors_sha256
+
+
+def test_a_run_that_was_stopped_while_it_was_scored_is_not_trained_again(make_domain: MakeDomain) -> None:
+    domain = make_domain(ingest=True)
+
+    def stop(name: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        domain.train(on_score=stop)
+    assert domain.status()["unfinished_training"]
+    steps: list[TrainStep] = []
+    report = domain.train(on_step=steps.append)
+    assert (report.resumed, report.kept) == (True, True)
+    assert [step for step in steps if step.phase == "train"] == []
+    assert not domain.status()["unfinished_training"]
 
 
 # What is trained on

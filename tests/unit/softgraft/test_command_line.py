@@ -1,0 +1,131 @@
+"""What the command line makes of errors, wrong options and Ctrl-C. The commands themselves are in tests/integration."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import softgraft
+from softgraft.__main__ import INTERRUPTED, main
+
+COMMANDS = ("new", "ingest", "train", "eval", "ask", "chat", "status", "demo")
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs a command in an empty workplace: exit code, standard output, standard error without colours."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["softgraft", *arguments])
+        try:
+            main()
+            code = 0
+        except SystemExit as done:
+            code = done.code if isinstance(done.code, int) else 0
+        said = capsys.readouterr()
+        return code, said.out, re.sub(r"\x1b\[[0-9;]*m", "", said.err)
+
+    return run
+
+
+@pytest.fixture
+def leaflets(tmp_path: Path) -> Path:
+    folder = tmp_path / "leaflets"
+    folder.mkdir()
+    (folder / "fees.md").write_text("# Fees\n\nThe card is free.\n")
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_with_an_example(run: Run, command: str) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert f"Example: softgraft {command}" in re.sub(r"\x1b\[[0-9;]*m", "", out)
+
+
+def test_all_commands_are_listed(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    assert all(re.search(rf"^\W*{command}\b", out, re.MULTILINE) for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("status", "bank", "--colour"), "No such option: --colour"),
+        (("train", "bank", "--epochs", "0"), "--epochs"),
+        (("train", "bank", "--kind", "tree"), "--kind"),
+        (("ask", "bank"), "Missing argument 'question'"),
+        (("new", "shop"), "--from"),
+        (("sing",), "No such command 'sing'"),
+    ],
+)
+def test_a_command_that_cannot_be_understood(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+@pytest.mark.parametrize("command", ["ingest", "train", "eval", "chat", "status", "demo"])
+def test_an_unknown_domain(run: Run, command: str) -> None:
+    code, out, err = run(command, "banc")
+    assert (code, out) == (3, "")
+    assert err.splitlines()[0] == "error: no domain 'banc'"
+    assert err.splitlines()[2] == "  next:     make one: softgraft new banc --from FOLDER"
+
+
+def test_an_error_as_json(run: Run) -> None:
+    code, out, err = run("status", "banc", "--json")
+    assert (code, err) == (3, "")
+    assert json.loads(out)["error"] == {
+        "type": "DomainError",
+        "found": "no domain 'banc'",
+        "expected": json.loads(out)["error"]["expected"],
+        "next_step": "make one: softgraft new banc --from FOLDER",
+    }
+
+
+def test_square_brackets_in_a_message_are_no_markup(run: Run) -> None:
+    assert "error: no domain '[red]banc[/]'" in run("status", "[red]banc[/]")[2]
+
+
+def test_new_then_status(run: Run, leaflets: Path) -> None:
+    code, out, err = run("new", "shop", "--from", str(leaflets))
+    assert (code, err) == (0, "")
+    assert out == "made domains/shop: 1 document files, 0 questions\nnext: softgraft ingest shop\n"
+    code, out, err = run("status", "shop", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["next"] == "softgraft ingest shop"
+    code, out, _ = run("status", "shop")
+    assert code == 0
+    assert "soft prompt  none kept; the text twin is used" in out
+    assert run("new", "shop", "--from", str(leaflets))[0] == 3
+
+
+def test_ctrl_c_says_that_nothing_is_lost(run: Run, leaflets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # As if the key were pressed while the first document is copied.
+    monkeypatch.setattr(shutil, "copyfile", interrupted)
+    code, out, err = run("new", "shop", "--from", str(leaflets))
+    assert (code, out) == (INTERRUPTED, "")
+    assert "Stopped. Nothing that was there before is lost." in err
+    assert list(Path("domains").iterdir()) == []
+
+
+def test_the_public_names_are_sorted_and_exist() -> None:
+    assert softgraft.__all__ == ["Domain", "__version__", "open_domain"]
+    for name in softgraft.__all__:
+        assert hasattr(softgraft, name)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = softgraft.Nothing
