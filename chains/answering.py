@@ -16,6 +16,10 @@ from retrieval import Index, RankedPassage
 from retrieval.evidence_score import EvidenceScale
 
 
+# The evidence score looks at so many passages, however few of them the model is given.
+JUDGED = 4
+
+
 class TemplateFile:
     """A template that is read again when its file changes, so that an edit changes the next answer."""
 
@@ -130,14 +134,17 @@ class Answering:
     def evidence_many(self, queries: Sequence[str]) -> list[Evidence]:
         """Ranked passages for each query, cut to the token budget, with their score."""
         settings = self.settings
-        found = self.index.search_many(list(queries), settings.passages, weights=settings.weights)
+        depth = max(settings.passages, JUDGED)
+        found = self.index.search_many(list(queries), depth, weights=settings.weights)
         return [self.judge(ranked) for ranked in found]
 
     def judge(self, ranked: Sequence[RankedPassage]) -> Evidence:
-        """Score a ranking and cut it to the token budget."""
+        """Score the head of a ranking, and cut it to what the model reads."""
+        shown = self._within_budget(ranked[: self.settings.passages])
         if self.scale is None:
-            return Evidence(self._within_budget(ranked), None, bool(ranked))
-        return Evidence(self._within_budget(ranked), round(self.scale.score(ranked), 4), self.scale.enough(ranked))
+            return Evidence(shown, None, bool(ranked))
+        head = ranked[:JUDGED]
+        return Evidence(shown, round(self.scale.score(head), 4), self.scale.enough(head))
 
     def prompt(self, question: str, turns: Sequence[Turn], evidence: Evidence) -> RenderedPrompt:
         """What the model reads. Evidence that is too weak is withheld, so that it cannot be mistaken for an answer."""

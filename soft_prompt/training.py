@@ -58,11 +58,11 @@ class TrainConfig:
         problems += [f"warmup_steps={self.warmup_steps}"] if self.warmup_steps < 0 else []
         # Beyond fp32 the optimiser itself fails.
         rates = ("learning_rate", "clip")
-        problems += [f"{n}={getattr(self, n)}" for n in rates if not 0 < getattr(self, n) < 1e30]
+        problems += [f"{n}={getattr(self, n)}" for n in rates if not 0 <= getattr(self, n) < 1e30]
         if problems:
             raise TrainingError(
                 found=", ".join(problems),
-                expected="whole numbers of at least 1, a warm-up of at least 0, and positive finite rates",
+                expected="whole numbers of at least 1, a warm-up of at least 0, and finite rates of at least 0",
                 next_step="correct the settings under `train:` in domain.yaml",
             )
 

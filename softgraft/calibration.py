@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chains import AnswerSettings
+from chains.answering import JUDGED
 from chains.condense import joined_query, leans_on_history
 from evaluation.items import Item
 from evaluation.retrieval_scores import Gold
@@ -36,10 +37,10 @@ def _labelled(
         joined_query(item.question, turns_of(item)) if leans_on_history(item.question) else item.question
         for item in items
     ]
-    deep = index.search_many(queries, max(_DEEP, settings.passages), weights=settings.weights)
+    deep = index.search_many(queries, _DEEP, weights=settings.weights)
     labelled: list[tuple[Sequence[RankedPassage], bool]] = []
     for item, ranked in zip(items, deep, strict=True):
-        top = ranked[: settings.passages]
+        top = ranked[:JUDGED]
         if not item.answerable:
             labelled.append((top, False))
         elif not item.documents or any(gold.passage_holds(item, entry.passage) for entry in top):
@@ -48,5 +49,5 @@ def _labelled(
         for item, ranked in zip(items, deep, strict=True):
             foreign = [entry for entry in ranked if entry.passage.doc_id not in item.documents]
             if item.answerable and item.documents and foreign:
-                labelled.append((foreign[: settings.passages], False))
+                labelled.append((foreign[:JUDGED], False))
     return labelled

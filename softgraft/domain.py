@@ -58,6 +58,8 @@ from softgraft.resolve import DOMAINS
 from softgraft.status import domain_status
 
 Graft = Literal["soft", "text-twin", "empty"]
+# With the models beside it this stays well under 4 GiB; what does not fit lies on disk, hardly slower.
+_STORE_MEMORY = 512 * 1024**2
 SYSTEMS = ("base", "template", "text-twin", "soft", "soft-gold")
 
 
@@ -122,7 +124,8 @@ class Domain:
                 next_step="set `backbone: embedded` in domain.yaml; answering works with the text twin as it is",
             )
         dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[self.file.dtype]
-        return PrefixStore(Backbone.load(self.file.backbone, dtype=dtype, device=self.file.device))
+        backbone = Backbone.load(self.file.backbone, dtype=dtype, device=self.file.device)
+        return PrefixStore(backbone, memory_bytes=_STORE_MEMORY)
 
     @property
     def manifest(self) -> Manifest | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from retrieval import IngestProgress
     from soft_prompt import TrainStep
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# A pipe or a file has no width of its own, and eighty columns would break every table.
+_PLAIN_WIDTH = 120
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else _PLAIN_WIDTH)
 
 
 def say_error(error: Any) -> None:
@@ -82,9 +85,8 @@ def on_train(tell: Tell) -> Callable[[TrainStep], None]:
 
 def report_table(report: Report) -> Table:
     """The table of an evaluation."""
-    table = Table(title=None)
-    for name in ("system", "answer accuracy", "exact", "token F1 (95%)", "refuses right", "refuses wrong",
-                 "citations right", "s/answer"):  # fmt: skip
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("system", "accuracy", "exact", "token F1 (95%)", "refused", "wrongly", "citations", "seconds"):
         table.add_column(name, justify="left" if name == "system" else "right")
     for row in report.rows:
         table.add_row(
@@ -102,7 +104,10 @@ def report_table(report: Report) -> Table:
 
 def report_lines(report: Report) -> list[str]:
     """What the table does not show: retrieval, and paired differences."""
-    lines = []
+    lines = [
+        "refused: share of the questions without an answer that are refused; wrongly: of those with one; "
+        "citations: share that stand where the answer does; seconds: an answer"
+    ]
     if (scores := report.retrieval) is not None:
         lines.append(
             f"retrieval over {scores.questions} questions: recall@1 {scores.recall_at_1:.3f}, "

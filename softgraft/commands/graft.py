@@ -89,7 +89,8 @@ def train_command(
         f"{report.seconds:.0f} s; best of {report.epochs} epochs: {report.best_epoch}"
     )
     out.print(
-        f"token F1 on {report.dev_questions} dev questions: {report.dev_f1:.3f}, text twin {report.dev_f1_text_twin:.3f}"
+        f"token F1 on {report.dev_questions} dev questions: {report.dev_f1:.3f}, "
+        f"text twin {report.dev_f1_text_twin:.3f}"
     )
     if report.kept:
         out.print(f"kept in {report.folder}\nnext: softgraft eval {domain}")

@@ -31,7 +31,8 @@ def new(
     if json:
         print_json(made)
         return
-    out.print(f"made {made['folder']}: {made['documents']} document files, {made['questions']} questions")
+    counts = ", ".join(f"{count} {split}" for split, count in made["questions"].items())
+    out.print(f"made {made['folder']}: {made['documents']} document files, questions: {counts or 'none'}")
     out.print(f"next: softgraft ingest {name}")
 
 

@@ -33,6 +33,7 @@ def test_a_prompt_comes_back_from_its_messages(prompt: RenderedPrompt) -> None:
     assert from_messages(to_messages(prompt)) == prompt
 
 
+@pytest.mark.filterwarnings("ignore:The function `load` is in beta")
 @given(PROMPT)
 def test_a_prompt_survives_what_langchain_does_with_messages(prompt: RenderedPrompt) -> None:
     messages = to_messages(prompt)

@@ -101,7 +101,7 @@ def test_square_brackets_in_a_message_are_no_markup(run: Run) -> None:
 def test_new_then_status(run: Run, leaflets: Path) -> None:
     code, out, err = run("new", "shop", "--from", str(leaflets))
     assert (code, err) == (0, "")
-    assert out == "made domains/shop: 1 document files, 0 questions\nnext: softgraft ingest shop\n"
+    assert out == "made domains/shop: 1 document files, questions: none\nnext: softgraft ingest shop\n"
     code, out, err = run("status", "shop", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["next"] == "softgraft ingest shop"
