@@ -15,7 +15,6 @@ from prompts import PassageInput, RenderedPrompt, Template, Turn, load_template
 from retrieval import Index, RankedPassage
 from retrieval.evidence_score import EvidenceScale
 
-
 # The evidence score looks at so many passages, however few of them the model is given.
 JUDGED = 4
 

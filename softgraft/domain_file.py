@@ -43,9 +43,9 @@ class TrainSettings(_Strict):
 
     kind: Literal["embedding", "kv"] = "kv"
     length: _Positive | None = 32
-    epochs: _Positive = 3
+    epochs: _Positive = 4
     batch_size: _Positive = 8
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-2
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-2
     warmup_steps: Annotated[int, Field(ge=0)] = 10
     clip: Annotated[float, Field(gt=0)] = 1.0
     patience: _Positive = 2
