@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
+from evaluation.items import items_hash, spread
 from softgraft.commands.answer import show_answer, thread_config
-from softgraft.domain import open_domain
+from softgraft.domain import Domain, open_domain
 from softgraft.resolve import domain_folder
 from softgraft.screen import bars, on_ingest, on_train, out, print_json, report_lines, report_table
 
@@ -33,10 +36,9 @@ ASKED = {
 
 
 def run_demo(name: str, *, as_json: bool = False) -> None:
-    """Ingest, train, evaluate and ask, in a build folder of its own, so that a whole training is not replaced."""
+    """Ingest, train, evaluate and ask."""
     began = time.monotonic()
-    folder = domain_folder(name)
-    opened = open_domain(folder, build=folder / "build" / "demo")
+    opened = _open(domain_folder(name))
     result: dict[str, Any] = {"domain": opened.file.name, "stages": {}}
 
     def stage(title: str) -> None:
@@ -93,10 +95,22 @@ def run_demo(name: str, *, as_json: bool = False) -> None:
         print_json(result)
         return
     out.print(f"\n[bold]Done in {result['seconds']:.0f} s.[/] Everything the demo made is in {opened.build}. Now:")
+    activate = [("source .venv/bin/activate", "once, so that the commands are found")]
     for command, why in (
-        (f"softgraft ingest {name} && softgraft train {name}", "train on all questions"),
+        *(activate if shutil.which("softgraft") is None and Path(".venv/bin/softgraft").exists() else []),
         (f'softgraft ask {name} "..."', "ask one question"),
         (f"softgraft chat {name}", "talk"),
+        (f"softgraft train {name} && softgraft eval {name}", "train and compare on all questions"),
         ("softgraft new NAME --from FOLDER", "your own documents"),
     ):
         out.print(f"  {command:<52} {why}")
+
+
+def _open(folder: Path) -> Domain:
+    """The domain, with a build folder of its own where a whole training would be replaced by the demo's."""
+    opened = open_domain(folder)
+    manifest = opened.manifest
+    ours = items_hash([item for item in spread(opened.items("train"), TRAIN) if item.target])
+    if manifest is None or manifest.data_hash == ours:
+        return opened
+    return open_domain(folder, build=opened.build / "demo")
