@@ -21,12 +21,16 @@ _DEEP = 30
 def calibrate(
     index: Index, settings: AnswerSettings, train: Sequence[Item], dev: Sequence[Item]
 ) -> EvidenceScale | None:
-    """Fit the scale on train and choose its threshold on dev; None where the questions do not allow it."""
+    """Fit the scale on train and choose its threshold on train and dev; None where the questions do not allow it.
+
+    The scale has five numbers, so train is hardly flattered by the fit, and a threshold that may lose one answerable
+    question in twenty needs more of them than a dev set holds.
+    """
     gold = Gold(index)
     fitted, chosen = (_labelled(index, settings, items, gold) for items in (train, dev))
     if not chosen or len({label for _, label in fitted}) < 2 or not any(label for _, label in chosen):
         return None
-    return fit_scale(fitted, chosen)
+    return fit_scale(fitted, [*fitted, *chosen])
 
 
 def _labelled(

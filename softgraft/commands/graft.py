@@ -36,7 +36,7 @@ def ingest_command(domain: Name, json: Json = False) -> None:
     if scale is not None:
         right = "" if scale.right_refusals is None else f", {scale.right_refusals:.0%} of those without an answer"
         out.print(
-            f"evidence score fitted: on {scale.questions} dev questions it refuses {scale.wrong_refusals:.0%} of those "
+            f"evidence score fitted: on {scale.questions} train and dev questions it refuses {scale.wrong_refusals:.0%} of those "
             f"with an answer{right}"
         )
     else:
