@@ -36,8 +36,8 @@ def ingest_command(domain: Name, json: Json = False) -> None:
     if scale is not None:
         right = "" if scale.right_refusals is None else f", {scale.right_refusals:.0%} of those without an answer"
         out.print(
-            f"evidence score fitted: on {scale.questions} train and dev questions it refuses {scale.wrong_refusals:.0%} of those "
-            f"with an answer{right}"
+            f"evidence score fitted: of {scale.questions} train and dev questions it refuses "
+            f"{scale.wrong_refusals:.0%} of those with an answer{right}"
         )
     else:
         out.print(
