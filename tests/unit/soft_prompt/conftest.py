@@ -25,9 +25,12 @@ def store(tiny_backbone: Backbone) -> Iterator[PrefixStore]:
     store.close()
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """Tiny models run faster on one thread than on several that wait for each other."""
+    """Tiny models run faster on one thread than on several that wait for each other.
+
+    Bits are the same for the same number of threads only, so this comes before any run that others share.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
