@@ -150,7 +150,9 @@ class Answering:
         template = self.template.current()
         values: dict[str, object] = {"question": question, "history": self.recent(turns)}
         if "context" in template.inputs:
-            values["context"] = [_as_input(entry) for entry in evidence.passages] if evidence.enough else []
+            # The best passage stands last, nearest to the slot and the question, where a small model reads it best.
+            given = reversed(evidence.passages) if evidence.enough else ()
+            values["context"] = [_as_input(entry) for entry in given]
         return template.render(values)
 
     def recent(self, turns: Sequence[Turn]) -> list[Turn]:

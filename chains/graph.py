@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
@@ -20,6 +20,9 @@ from chains.answering import Answering, Evidence
 from chains.citations import cite
 from prompts import Turn
 from retrieval import Passage, RankedPassage
+
+# What a ranking says of a passage, besides the passage itself.
+_RANKS = tuple(f.name for f in fields(RankedPassage) if f.name != "passage")
 
 
 class TurnRecord(TypedDict):
@@ -93,8 +96,7 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
 
 def evidence_record(entry: RankedPassage) -> dict[str, Any]:
     """A ranked passage as plain data."""
-    return {**asdict(entry.passage), "score": entry.score, "dense": entry.dense, "bm25": entry.bm25,
-            "coverage": entry.coverage}  # fmt: skip
+    return {**asdict(entry.passage), **{name: getattr(entry, name) for name in _RANKS}}
 
 
 def trimmed(pieces: Iterable[str]) -> Iterator[str]:
@@ -113,7 +115,7 @@ def trimmed(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def _ranked(record: dict[str, Any]) -> RankedPassage:
-    ranks = {name: record[name] for name in ("score", "dense", "bm25", "coverage")}
+    ranks = {name: record[name] for name in _RANKS}
     return RankedPassage(Passage(**{k: v for k, v in record.items() if k not in ranks}), **ranks)
 
 

@@ -48,10 +48,10 @@ class Passage:
 class RankedPassage:
     """A passage and how it fits a query.
 
-    `score` is the fused reciprocal-rank score: it orders the results of one query and means nothing
-    across queries. `dense` is the cosine to the query in [-1, 1]; `bm25` is positive, 0.0 where no query
-    term matched; `coverage` in [0, 1] is the share of the query's idf weight whose terms stand in the
-    passage.
+    `score` orders the results of one query and means nothing across queries. `dense` is the cosine to
+    the query in [-1, 1], and `sentence` that of the passage's best sentence, or 0.0 where the dense ranking
+    has no weight; `bm25` is positive, 0.0 where no query term matched; `coverage` in [0, 1] is
+    the share of the query's idf weight whose terms stand in the passage.
     """
 
     passage: Passage
@@ -59,6 +59,7 @@ class RankedPassage:
     dense: float
     bm25: float
     coverage: float
+    sentence: float = 0.0
 
 
 def passage_id(doc_id: str, start: int, end: int, text: str) -> str:

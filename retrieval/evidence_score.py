@@ -15,7 +15,7 @@ from pathlib import Path
 from retrieval.documents import RankedPassage
 from retrieval.errors import RetrievalError
 
-FEATURES = ("best_cosine", "mean_cosine", "best_coverage", "log_bm25")
+FEATURES = ("best_cosine", "mean_cosine", "best_sentence", "best_coverage", "log_bm25")
 # At most this share of answerable dev questions may fall under the threshold.
 WRONG_REFUSALS = 0.05
 
@@ -52,6 +52,7 @@ def evidence_features(ranked: Sequence[RankedPassage]) -> tuple[float, ...]:
     return (
         max(entry.dense for entry in ranked),
         sum(cosines) / len(cosines),
+        max(entry.sentence for entry in ranked),
         max(entry.coverage for entry in ranked),
         math.log1p(max(entry.bm25 for entry in ranked)),
     )

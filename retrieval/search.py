@@ -1,4 +1,4 @@
-"""A question to ranked passages: dense and BM25, fused by reciprocal rank."""
+"""A question to ranked passages: dense and BM25 fused by reciprocal rank, then ordered by their sentences."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from retrieval.documents import Document, Passage, RankedPassage
 from retrieval.encoder import Encoder
 from retrieval.errors import NotIngestedError
 from retrieval.faiss_file import FAISS_NAME, DenseIndex, open_faiss
+from retrieval.rerank import DEPTH, SentenceReranker, Weights
 from retrieval.store import DATABASE_NAME, PassageStore
 from retrieval.terms import Tokenizer
 
-Weights = tuple[float, float]
 DEFAULT_WEIGHTS: Weights = (1.0, 0.5)
 
 _CANDIDATES = 50
@@ -73,6 +73,7 @@ class Index:
         self._store = store
         self._dense = dense
         self._tokenizer = Tokenizer()
+        self._reranker = SentenceReranker(encoder)
         self._refreshing = threading.Lock()
 
     def close(self) -> None:
@@ -93,9 +94,9 @@ class Index:
     def search(self, query: str, k: int = 4, *, weights: Weights = DEFAULT_WEIGHTS) -> list[RankedPassage]:
         """The `k` passages that fit a query best, best first; fewer where there are fewer.
 
-        `weights` are those of the dense and the BM25 ranking in the fusion; a ranking of weight 0 brings
-        in no passage. A blank query has no results. Raises ValueError for k < 1 and for weights that are
-        negative or both 0.
+        `weights` are those of the dense and the BM25 ranking, in the fusion and in the order of the best;
+        a ranking of weight 0 brings in no passage. A blank query has no results. Raises ValueError for k < 1
+        and for weights that are negative or both 0.
         """
         return self.search_many([query], k, weights=weights)[0]
 
@@ -111,8 +112,13 @@ class Index:
         results: list[list[RankedPassage]] = [[] for _ in queries]
         if asked:
             vectors = self.encoder.encode([queries[position] for position in asked])
-            for position, vector in zip(asked, vectors, strict=True):
-                results[position] = self._search(queries[position], vector, k, weights)
+            deep = max(k, DEPTH)
+            found = [
+                self._search(queries[position], vector, deep, weights)
+                for position, vector in zip(asked, vectors, strict=True)
+            ]
+            for position, ranked in zip(asked, self._reranker.rerank(vectors, found, weights), strict=True):
+                results[position] = ranked[:k]
         return results
 
     def get(self, ids: Sequence[str]) -> list[Passage]:

@@ -23,7 +23,7 @@ def calibrate(
 ) -> EvidenceScale | None:
     """Fit the scale on train and choose its threshold on train and dev; None where the questions do not allow it.
 
-    The scale has five numbers, so train is hardly flattered by the fit, and a threshold that may lose one answerable
+    The scale has six numbers, so train is hardly flattered by the fit, and a threshold that may lose one answerable
     question in twenty needs more of them than a dev set holds.
     """
     gold = Gold(index)

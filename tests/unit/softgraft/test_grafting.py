@@ -193,7 +193,8 @@ def test_a_run_that_was_stopped_while_it_was_scored_is_not_trained_again(make_do
 def test_where_retrieval_missed_the_answer_teaching_puts_it_in(make_domain: MakeDomain) -> None:
     domain = make_domain(train=LITTLE)
     quote = "A transfer overseas costs 15 euros."
-    missed = {**questions("train")[0], "question": "Which letter should I keep?", "doc_id": "transfers", "quote": quote}
+    asked_for = "Is a replacement card sent with a letter?"
+    missed = {**questions("train")[0], "question": asked_for, "doc_id": "transfers", "quote": quote}
     write_items(domain.folder / "train.jsonl", [missed, *questions("train")[1:]])
     domain.ingest()
     from softgraft.grafting import Grafting
@@ -203,8 +204,8 @@ def test_where_retrieval_missed_the_answer_teaching_puts_it_in(make_domain: Make
     taught, asked = (grafting._told(items, teach=teach)[0][0].messages[0].text for teach in (True, False))
     assert quote in taught
     assert quote not in asked
-    # Gold takes the place of the weakest passage; the others are what answering would see.
-    assert taught.split(".")[1] == asked.split(".")[1]
+    # Gold takes the place of the weakest passage, which stands first; the other is what answering would see.
+    assert taught.split("\n\n")[-2] == asked.split("\n\n")[-2]
 
 
 @pytest.mark.parametrize(
