@@ -5,6 +5,7 @@ The graph calls them one question at a time and evaluation in batches; both go t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +66,9 @@ class AnswerSettings:
     """How questions are turned into prompts.
 
     Attributes:
-        passages: retrieve at most so many.
-        evidence_tokens: and give the model at most so many tokens of them; the best passage always counts.
+        passages: give the model at most so many.
+        margin: and none whose score is so far below the best one's.
+        evidence_tokens: and at most so many tokens of them; the best passage always counts.
         history_turns: exchanges of the conversation that the model reads.
         condense: how a follow-up becomes a query.
         weights: of the dense and the BM25 ranking.
@@ -74,6 +76,7 @@ class AnswerSettings:
     """
 
     passages: int = 4
+    margin: float = math.inf
     evidence_tokens: int = 320
     history_turns: int = 3
     condense: Way = "join"
@@ -164,6 +167,8 @@ class Answering:
         left = self.settings.evidence_tokens
         for entry in ranked:
             passage = entry.passage
+            if entry.score < ranked[0].score - self.settings.margin:
+                break
             left -= self.count_tokens(f"{passage.title} {passage.heading} {passage.text}")
             if kept and left < 0:
                 break

@@ -273,6 +273,7 @@ class Domain:
         way = answer.condense
         return AnswerSettings(
             passages=retrieval.passages,
+            margin=retrieval.margin,
             evidence_tokens=retrieval.evidence_tokens,
             history_turns=answer.history_turns,
             # A small backbone rewrites worse than joining does; a model behind an API rewrites well.

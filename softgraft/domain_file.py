@@ -22,7 +22,8 @@ class _Strict(BaseModel):
 class RetrievalSettings(_Strict):
     """How passages are cut and found."""
 
-    passages: _Positive = 2
+    passages: _Positive = 3
+    margin: Annotated[float, Field(ge=0)] = 0.15
     evidence_tokens: _Positive = 320
     passage_tokens: Annotated[int, Field(ge=16)] = 72
     dense_weight: Annotated[float, Field(ge=0)] = 1.0

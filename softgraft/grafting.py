@@ -154,7 +154,8 @@ class Grafting:
         if teach:
             gold = Gold(self.answering.index)
             known = gold_evidence(self.answering, chosen, gold)
-            evidence = [_with_gold(e, k, i, gold) for e, k, i in zip(evidence, known, chosen, strict=True)]
+            most = self.answering.settings.passages
+            evidence = [_with_gold(e, k, i, gold, most) for e, k, i in zip(evidence, known, chosen, strict=True)]
         return [
             (self.answering.prompt(item.question, turns_of(item), found), item)
             for item, found in zip(chosen, evidence, strict=True)
@@ -217,8 +218,9 @@ def _with_target(items: Sequence[Item]) -> list[Item]:
     return [item for item in items if item.target]
 
 
-def _with_gold(found: Evidence, known: Evidence, item: Item, gold: Gold) -> Evidence:
-    """Evidence in which an answerable question finds its answer: gold takes the place of the weakest passage."""
+def _with_gold(found: Evidence, known: Evidence, item: Item, gold: Gold, most: int) -> Evidence:
+    """Evidence in which an answerable question finds its answer: gold comes last or, where there are as many passages
+    as the model may be given, takes the place of the weakest."""
     if not known.enough or any(gold.passage_holds(item, entry.passage) for entry in found.passages):
         return found
-    return replace(found, passages=(*found.passages[:-1], known.passages[0]), enough=True)
+    return replace(found, passages=(*found.passages[: most - 1], known.passages[0]), enough=True)

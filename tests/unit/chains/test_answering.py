@@ -97,6 +97,16 @@ def test_evidence_keeps_within_the_budget(index: Index, chat: ScriptedChat) -> N
         assert best.passages == all_of_them.passages[:1]
 
 
+def test_what_falls_too_far_behind_the_best_is_left_out(index: Index, chat: ScriptedChat) -> None:
+    query = "What does a replacement card cost?"
+    [wide] = make_answering(index, chat, passages=4).evidence_many([query])
+    gaps = [wide.passages[0].score - entry.score for entry in wide.passages]
+    assert gaps[1] > 0.01
+    for kept, margin in ((1, gaps[1] - 0.005), (2, gaps[1] + 0.001), (4, gaps[3] + 0.001), (1, 0.0)):
+        [found] = make_answering(index, chat, passages=4, margin=margin).evidence_many([query])
+        assert found.passages == wide.passages[:kept]
+
+
 def test_without_a_scale_nothing_is_scored_and_nothing_found_is_refused(index: Index, chat: ScriptedChat) -> None:
     found, blank = make_answering(index, chat).evidence_many(["horses", " "])
     assert (found.score, found.enough) == (None, True)
