@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from soft_prompt.adapter import Adapter, initial_adapter
     from soft_prompt.artifact import Manifest, Scores, load_soft_prompt, read_manifest, save_soft_prompt
     from soft_prompt.backbone import Backbone, weights_checksum
     from soft_prompt.encode import Row, SlotFill, encode_prompt
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from soft_prompt.training import TrainConfig, TrainResult, TrainStep, train
 
 _HOME = {
+    "Adapter": "adapter",
     "ArtifactError": "errors",
     "Backbone": "backbone",
     "BackboneError": "errors",
@@ -40,6 +42,7 @@ _HOME = {
     "encode_prompt": "encode",
     "from_text_twin": "prompt",
     "generate": "generation",
+    "initial_adapter": "adapter",
     "kv_from_text_twin": "prompt",
     "load_soft_prompt": "artifact",
     "read_manifest": "artifact",
@@ -51,6 +54,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Adapter",
     "ArtifactError",
     "Backbone",
     "BackboneError",
@@ -72,6 +76,7 @@ __all__ = [
     "encode_prompt",
     "from_text_twin",
     "generate",
+    "initial_adapter",
     "kv_from_text_twin",
     "load_soft_prompt",
     "read_manifest",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -15,10 +16,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
+from soft_prompt.adapter import adapter_shapes
 from soft_prompt.backbone import Backbone
 from soft_prompt.checkpoint import write_bytes
 from soft_prompt.errors import ArtifactError
+from soft_prompt.prompt import VECTORS as VECTORS_TENSOR
 from soft_prompt.prompt import SoftPrompt
 
 FORMAT_VERSION = 1
@@ -47,6 +51,7 @@ class Manifest(BaseModel):
     length: int
     hidden_size: int
     shape: list[int]
+    adapter_rank: int | None = None
     layers: int | None = None
     text_twin: str
     template_name: str
@@ -70,7 +75,8 @@ def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest) 
     Returns:
         The manifest as written, with the digest of the vectors.
     """
-    data = save({"vectors": soft_prompt.vectors.detach().to("cpu", torch.float32).contiguous()})
+    tensors = soft_prompt.tensors()
+    data = save({name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()})
     manifest = manifest.model_copy(update={"vectors_sha256": hashlib.sha256(data).hexdigest()})
     _mend(folder)
     fresh, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
@@ -140,7 +146,8 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
     if hashlib.sha256(data).hexdigest() != manifest.vectors_sha256:
         raise ArtifactError(found=f"{path} does not have the digest that its manifest names", **damaged)
     try:
-        vectors = load(data)["vectors"]
+        tensors = load(data)
+        vectors = tensors[VECTORS_TENSOR]
     except (SafetensorError, KeyError) as error:
         raise ArtifactError(found=f"{path} is no soft prompt: {error}", **damaged) from error
     expected = tuple(manifest.shape)
@@ -157,7 +164,25 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
             expected=f"{manifest.length} positions of the kind {manifest.kind!r}",
             next_step=damaged["next_step"],
         )
-    return found, manifest
+    if not _adapter_fits(tensors, manifest, backbone):
+        raise ArtifactError(
+            found=f"{path} holds {len(tensors) - 1} tensors beside the vectors, perhaps not finite",
+            expected=f"finite fp32 weights of rank {manifest.adapter_rank} beside every linear layer"
+            if manifest.adapter_rank
+            else "none, since the manifest names no adapter",
+            next_step=damaged["next_step"],
+        )
+    return found.with_tensors(tensors), manifest
+
+
+def _adapter_fits(tensors: Mapping[str, Tensor], manifest: Manifest, backbone: Backbone) -> bool:
+    """Whether the tensors beside the vectors are the adapter that the manifest names, or none."""
+    rank = manifest.adapter_rank
+    shapes = {} if rank is None else adapter_shapes(backbone, rank)
+    weights = {name: tensor for name, tensor in tensors.items() if name != VECTORS_TENSOR}
+    return {name: tuple(t.shape) for name, t in weights.items()} == shapes and all(
+        t.dtype == torch.float32 and bool(torch.isfinite(t).all()) for t in weights.values()
+    )
 
 
 def _check_backbone(folder: Path, manifest: Manifest, backbone: Backbone) -> None:

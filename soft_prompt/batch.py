@@ -8,7 +8,8 @@ longest, the last tokens of its prefix run through the model again instead of co
     row 1   |  pad | cached prefix |  end of prefix | suffix  |
 
 A `kv` soft prompt lies in the cache behind its prefix and runs nothing through the model; behind it a shorter suffix
-has to be padded, which only backbones without sliding windows allow.
+has to be padded, which only backbones without sliding windows allow. The same holds where an adapter acts from the slot
+on, since the prefix must not meet it.
 """
 
 from __future__ import annotations
@@ -84,10 +85,14 @@ def assemble(store: PrefixStore, rows: Sequence[Row], *, room: int = 0) -> Batch
         )
     new = max(row.run_length for row in rows)
     fronts = [row.front.length if row.front else 0 for row in rows]
-    # A kv soft prompt stands between prefix and suffix, so no prefix token can run again behind it.
-    taken = [len(r.prefix) if r.front else max(0, min(len(r.prefix), r.length - new)) for r in rows]
+    # A kv soft prompt stands between prefix and suffix, so no prefix token can run again behind it; nor may one run
+    # again where it would meet an adapter.
+    taken = [len(r.prefix) if _keeps_prefix(r) else max(0, min(len(r.prefix), r.length - new)) for r in rows]
     widest, front = max(taken), max(fronts)
-    if front and len({(row.run_length, length) for row, length in zip(rows, fronts, strict=True)}) > 1:
+    if (
+        any(map(_keeps_prefix, rows))
+        and len({(row.run_length, length) for row, length in zip(rows, fronts, strict=True)}) > 1
+    ):
         _refuse_sliding_windows(backbone)
     embeddings, mask, positions = [], [], []
     for row, from_store, own in zip(rows, taken, fronts, strict=True):
@@ -105,6 +110,10 @@ def assemble(store: PrefixStore, rows: Sequence[Row], *, room: int = 0) -> Batch
         cached=_stack_cached(store, rows, taken, widest) if widest else None,
         fronts=_stack_fronts(store, rows, front) if front else None,
     )
+
+
+def _keeps_prefix(row: Row) -> bool:
+    return row.front is not None or row.adapter is not None
 
 
 def _embed(store: PrefixStore, row: Row, from_store: int) -> Tensor:
@@ -156,7 +165,7 @@ def _refuse_sliding_windows(backbone: Backbone) -> None:
     # Some configurations, as Mistral's and Phi-3's, name no layer types: then the window is every layer's.
     if getattr(config, "sliding_window", None) and (not kinds or "sliding_attention" in kinds):
         raise BackboneError(
-            found=f"kv soft prompts in rows of different length on {backbone.id!r}, which has sliding windows",
+            found=f"kv soft prompts or adapters in rows of different length, and {backbone.id!r} has sliding windows",
             expected="rows of one length there, since windows count padding",
-            next_step="ask one question at a time, or train the kind `embedding`",
+            next_step="ask one question at a time, or train the kind `embedding` without an adapter",
         )

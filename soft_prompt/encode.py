@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prompts import RenderedPrompt, SoftSegment
+from soft_prompt.adapter import Adapter
 from soft_prompt.backbone import Backbone
+from soft_prompt.errors import BackboneError
 from soft_prompt.prompt import SoftPrompt
 
 # What goes into a soft slot: vectors, a text (its text twin), or nothing.
@@ -36,6 +38,22 @@ class Row:
         """The `kv` soft prompt that stands right behind the prefix, if there is one."""
         first = self.suffix[0] if self.suffix else None
         return first if isinstance(first, SoftPrompt) and first.kind == "kv" else None
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """What acts beside the backbone's weights behind the prefix.
+
+        Raises:
+            BackboneError: two soft prompts of the row have one each.
+        """
+        found = [part.adapter for part in self.suffix if isinstance(part, SoftPrompt) and part.adapter is not None]
+        if len(found) > 1:
+            raise BackboneError(
+                found=f"{len(found)} soft prompts with an adapter in one prompt",
+                expected="one of them at most, since each would act on what the other has learned",
+                next_step="train all but one of them without an adapter: softgraft train DOMAIN --adapter-rank 0",
+            )
+        return found[0] if found else None
 
     @property
     def run_length(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from soft_prompt.adapter import adapted, together
 from soft_prompt.batch import assemble
 from soft_prompt.cache import filled_cache
 from soft_prompt.encode import Row
@@ -48,14 +49,15 @@ def answer_loss(store: PrefixStore, examples: Sequence[Example]) -> tuple[Tensor
     for number, example in enumerate(examples):
         wanted[number, new - len(example.answer) :] = True
         targets += example.answer
-    output = store.backbone.model(
-        inputs_embeds=batch.embeddings,
-        attention_mask=batch.mask,
-        position_ids=batch.positions,
-        past_key_values=filled_cache(batch.layers()),
-        use_cache=True,
-        logits_to_keep=wanted,
-    )
+    with adapted(store.backbone, together(store.backbone, [example.row.adapter for example in examples])):
+        output = store.backbone.model(
+            inputs_embeds=batch.embeddings,
+            attention_mask=batch.mask,
+            position_ids=batch.positions,
+            past_key_values=filled_cache(batch.layers()),
+            use_cache=True,
+            logits_to_keep=wanted,
+        )
     logits = output.logits.float().reshape(len(targets), -1)
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor(targets, device=logits.device), reduction="sum")
     return loss, len(targets)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from soft_prompt.adapter import adapted, together
 from soft_prompt.batch import assemble
 from soft_prompt.cache import GrowingLayer, growing_cache
 from soft_prompt.encode import Row
@@ -129,14 +130,16 @@ def decode_batch(
         cache = growing_cache(_layer_count(store), width + decoding.max_tokens)
         for number, (keys, values) in enumerate(batch.layers()):
             cache.update(keys, values, number)
-        logits = backbone.model(
-            inputs_embeds=batch.embeddings,
-            attention_mask=batch.mask,
-            position_ids=batch.positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
+        adapters = together(backbone, [row.adapter for row in rows])
+        with adapted(backbone, adapters):
+            logits = backbone.model(
+                inputs_embeds=batch.embeddings,
+                attention_mask=batch.mask,
+                position_ids=batch.positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
     mask, positions = batch.mask, batch.positions[:, -1:]
     generators = row_generators(decoding, numbers or range(len(rows)))
     live = [_RowText(i, row.length, int(batch.mask[i, : batch.cached_length].sum())) for i, row in enumerate(rows)]
@@ -156,19 +159,21 @@ def decode_batch(
                 kept = torch.tensor(keep, device=mask.device)
                 live = [live[i] for i in keep]
                 tokens, mask, positions = tokens[kept], mask[kept], positions[kept]
+                adapters = together(backbone, [rows[row.row].adapter for row in live])
                 for layer in cache.layers:
                     assert isinstance(layer, GrowingLayer)
                     layer.select_rows(kept)
             mask = torch.nn.functional.pad(mask, (0, 1), value=1)
             positions = positions + 1
-            logits = backbone.model(
-                input_ids=tokens[:, None],
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
+            with adapted(backbone, adapters):
+                logits = backbone.model(
+                    input_ids=tokens[:, None],
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                ).logits[:, -1]
 
 
 def _layer_count(store: PrefixStore) -> int:

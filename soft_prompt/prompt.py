@@ -6,13 +6,14 @@ reparameterisation (Li and Liang 2021, arXiv:2101.00190), both with the slot any
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
+from soft_prompt.adapter import Adapter
 from soft_prompt.backbone import Backbone
 from soft_prompt.errors import TrainingError
 from soft_prompt.rotary import rotate, unrotate
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from soft_prompt.prefix_store import PrefixStore
 
 Kind = Literal["embedding", "kv"]
+VECTORS = "vectors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +35,24 @@ class SoftPrompt:
             keys before values, keys without rotary position.
         text_twin: the text that the vectors started from.
         kind: what the vectors are.
+        adapter: low-rank weights that act from the slot on, trained with the vectors; None for vectors alone.
     """
 
     slot: str
     vectors: Tensor
     text_twin: str
     kind: Kind = "embedding"
+    adapter: Adapter | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that training changes, by name: `vectors`, and an adapter's weights."""
+        return {VECTORS: self.vectors, **(self.adapter.tensors() if self.adapter else {})}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> SoftPrompt:
+        """The soft prompt with other tensors of the same names."""
+        weights = {name: tensor for name, tensor in tensors.items() if name != VECTORS}
+        adapter = Adapter.of_tensors(weights) if weights else None
+        return replace(self, vectors=tensors[VECTORS], adapter=adapter)
 
     @property
     def length(self) -> int:

@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +24,7 @@ from soft_prompt.encode import encode_prompt
 from soft_prompt.errors import TrainingError
 from soft_prompt.forward import Example, answer_loss
 from soft_prompt.prefix_store import PrefixStore
-from soft_prompt.prompt import SoftPrompt
+from soft_prompt.prompt import VECTORS, SoftPrompt
 from soft_prompt.schedule import batches_per_epoch, epoch_batches, learning_rate
 
 
@@ -36,6 +36,7 @@ class TrainConfig:
         epochs: at most so many passes over the examples.
         batch_size: examples a step.
         learning_rate: peak, for AdamW without weight decay.
+        adapter_learning_rate: the same for the weights of an adapter, where the start has one.
         warmup_steps: linear warm-up before the cosine.
         clip: largest norm of the gradient.
         patience: stop after so many epochs without a better loss on dev.
@@ -46,6 +47,7 @@ class TrainConfig:
     epochs: int = 6
     batch_size: int = 8
     learning_rate: float = 2e-2
+    adapter_learning_rate: float = 1e-3
     warmup_steps: int = 10
     clip: float = 1.0
     patience: int = 2
@@ -57,7 +59,7 @@ class TrainConfig:
         problems = [f"{name}={getattr(self, name)}" for name in whole if getattr(self, name) < 1]
         problems += [f"warmup_steps={self.warmup_steps}"] if self.warmup_steps < 0 else []
         # Beyond fp32 the optimiser itself fails.
-        rates = ("learning_rate", "clip")
+        rates = ("learning_rate", "adapter_learning_rate", "clip")
         problems += [f"{n}={getattr(self, n)}" for n in rates if not 0 <= getattr(self, n) < 1e30]
         if problems:
             raise TrainingError(
@@ -156,12 +158,16 @@ class _Run:
                 )
         self.store, self.config, self.folder, self.on_step = store, config, folder, on_step
         self.start = start
-        self.vectors = start.vectors.detach().to(store.backbone.device, torch.float32).clone().requires_grad_(True)
-        live = replace(start, vectors=self.vectors)
+        # What is trained, by name; `live` holds the same tensors.
+        self.trained = {n: t.detach().to(store.backbone.device, torch.float32).clone().requires_grad_(True)
+                        for n, t in start.tensors().items()}  # fmt: skip
+        live = start.with_tensors(self.trained)
         self.examples = [_encode(store, task, live) for task in examples]
         self.dev = [_encode(store, task, live) for task in dev]
-        self.optimizer = torch.optim.AdamW([self.vectors], lr=config.learning_rate, weight_decay=0.0)
-        self.best = self.vectors.detach().clone()
+        self.peaks = [config.learning_rate if n == VECTORS else config.adapter_learning_rate for n in self.trained]
+        groups = [{"params": [t], "lr": peak} for t, peak in zip(self.trained.values(), self.peaks, strict=True)]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
+        self.best = self._copy()
         self.state = RunState()
         self.steps = config.epochs * batches_per_epoch(len(self.examples), config.batch_size)
         self.fingerprint = self._fingerprint()
@@ -175,7 +181,7 @@ class _Run:
         while self.state.epoch < self.config.epochs and self.state.bad_epochs < self.config.patience:
             self._epoch(began)
         return TrainResult(
-            soft_prompt=replace(self.start, vectors=self.best.cpu()),
+            soft_prompt=self.start.with_tensors({name: tensor.cpu() for name, tensor in self.best.items()}),
             start_loss=_known(self.state.scores[0].dev_loss),
             dev_loss=self.state.best_loss,
             best_epoch=self.state.best_epoch,
@@ -184,6 +190,9 @@ class _Run:
             seconds=time.monotonic() - began,
             resumed=resumed,
         )
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.trained.items()}
 
     def _warm(self) -> None:
         prefixes = list(dict.fromkeys(e.row.prefix for e in [*self.examples, *self.dev] if e.row.prefix))
@@ -211,15 +220,13 @@ class _Run:
 
     def _step(self, examples: Sequence[Example]) -> float:
         config, state = self.config, self.state
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(
-                state.step, peak=config.learning_rate, warmup=config.warmup_steps, total=self.steps
-            )
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = learning_rate(state.step, peak=peak, warmup=config.warmup_steps, total=self.steps)
         total, tokens = answer_loss(self.store, examples)
         loss = total / tokens
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        norm = float(torch.nn.utils.clip_grad_norm_([self.vectors], config.clip))
+        norm = float(torch.nn.utils.clip_grad_norm_(self.trained.values(), config.clip))
         value = float(loss.detach())
         if not math.isfinite(value) or not math.isfinite(norm):
             raise self._diverged(value)
@@ -238,7 +245,7 @@ class _Run:
         state.scores.append(EpochScore(state.epoch, train_loss, loss, time.monotonic() - began))
         if loss < state.best_loss:
             state.best_loss, state.best_epoch, state.bad_epochs = loss, state.epoch, 0
-            self.best = self.vectors.detach().clone()
+            self.best = self._copy()
         else:
             state.bad_epochs += 1
 
@@ -266,21 +273,25 @@ class _Run:
         if found is None:
             return False
         self.state, tensors = found
-        with torch.no_grad():
-            self.vectors.copy_(tensors["vectors"])
-        self.best = tensors["best"].to(self.vectors.device)
-        if "exp_avg" in tensors:
-            moments = {name: tensors[name] for name in ("step", "exp_avg", "exp_avg_sq")}
-            groups = self.optimizer.state_dict()["param_groups"]
-            self.optimizer.load_state_dict({"state": {0: moments}, "param_groups": groups})
+        moments: dict[int, dict[str, Tensor]] = {}
+        for number, (name, tensor) in enumerate(self.trained.items()):
+            with torch.no_grad():
+                tensor.copy_(tensors[f"now.{name}"])
+            self.best[name] = tensors[f"best.{name}"].to(tensor.device)
+            if f"exp_avg.{name}" in tensors:
+                moments[number] = {kind: tensors[f"{kind}.{name}"] for kind in ("step", "exp_avg", "exp_avg_sq")}
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         return True
 
     def _save(self, began: float) -> None:
         if self.folder is None:
             return
         self.state.seconds = time.monotonic() - began
-        tensors: dict[str, Tensor] = {"vectors": self.vectors, "best": self.best}
-        tensors.update(self.optimizer.state.get(self.vectors, {}))
+        tensors: dict[str, Tensor] = {}
+        for name, tensor in self.trained.items():
+            tensors |= {f"now.{name}": tensor, f"best.{name}": self.best[name]}
+            tensors |= {f"{kind}.{name}": moment for kind, moment in self.optimizer.state.get(tensor, {}).items()}
         save_checkpoint(self.folder, self.fingerprint, self.state, tensors)
 
     def _fingerprint(self) -> str:
@@ -290,7 +301,8 @@ class _Run:
         settings = {k: v for k, v in asdict(self.config).items() if k != "checkpoint_steps"}
         backed = [backbone.digest, str(backbone.dtype), self.start.slot, len(self.examples)]
         digest.update(json.dumps([settings, *backed]).encode())
-        digest.update(self.start.vectors.detach().cpu().contiguous().numpy().tobytes())
+        for name, tensor in self.start.tensors().items():
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         for example in [*self.examples, *self.dev]:
             ids = [p if isinstance(p, tuple) else ("slot", p.slot) for p in example.row.suffix]
             digest.update(repr((example.row.prefix, ids, example.answer)).encode())

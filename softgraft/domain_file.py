@@ -40,13 +40,18 @@ class AnswerFileSettings(_Strict):
 
 
 class TrainSettings(_Strict):
-    """How the soft prompt is trained; `length: null` takes as many positions as the text twin has tokens."""
+    """How the soft prompt is trained.
+
+    `length: null` takes as many positions as the text twin has tokens, `adapter_rank: 0` trains no adapter beside it.
+    """
 
     kind: Literal["embedding", "kv"] = "kv"
     length: _Positive | None = 32
+    adapter_rank: Annotated[int, Field(ge=0, le=64)] = 0
     epochs: _Positive = 4
     batch_size: _Positive = 8
     learning_rate: Annotated[float, Field(gt=0)] = 1e-2
+    adapter_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     warmup_steps: Annotated[int, Field(ge=0)] = 10
     clip: Annotated[float, Field(gt=0)] = 1.0
     patience: _Positive = 2

@@ -24,6 +24,7 @@ from soft_prompt import (
     TrainStep,
     encode_prompt,
     from_text_twin,
+    initial_adapter,
     kv_from_text_twin,
     save_loss_curve,
     save_soft_prompt,
@@ -49,6 +50,7 @@ class TrainReport:
     kept: bool
     kind: str
     length: int
+    adapter_rank: int
     examples: int
     withheld: int
     dev_questions: int
@@ -98,7 +100,7 @@ class Grafting:
         """
         told, dev_told = self._told(items, teach=True), self._told(dev, teach=False)
         start = self._start(told)
-        config = TrainConfig(**self.settings.model_dump(exclude={"kind", "length"}))
+        config = TrainConfig(**self.settings.model_dump(exclude={"kind", "length", "adapter_rank"}))
         result = train(
             self.store,
             start,
@@ -132,6 +134,7 @@ class Grafting:
             kept=kept,
             kind=start.kind,
             length=start.length,
+            adapter_rank=self.settings.adapter_rank,
             examples=len(told),
             withheld=len(_with_target(items)) - len(told),
             dev_questions=len(dev_told),
@@ -172,10 +175,12 @@ class Grafting:
                 next_step="put one slot under `soft_slots:` in the template, and write questions to train.jsonl",
             )
         slot, twin, length = slots[0], template.text_twin(slots[0]), self.settings.length
+        backbone, rank = self.store.backbone, self.settings.adapter_rank
+        adapter = initial_adapter(backbone, rank, self.settings.seed) if rank else None
         if self.settings.kind == "embedding":
-            return from_text_twin(self.store.backbone, slot, twin, length)
-        prefix = encode_prompt(self.store.backbone, told[0][0], {}).prefix
-        return kv_from_text_twin(self.store, slot, twin, prefix, length)
+            return replace(from_text_twin(backbone, slot, twin, length), adapter=adapter)
+        prefix = encode_prompt(backbone, told[0][0], {}).prefix
+        return replace(kv_from_text_twin(self.store, slot, twin, prefix, length), adapter=adapter)
 
     def _f1(self, told: Told, fill: SlotFill, name: str, tell: OnScore) -> float:
         speaker = self.answering.speaker
@@ -197,6 +202,7 @@ class Grafting:
             length=result.soft_prompt.length,
             hidden_size=backbone.hidden_size,
             shape=list(result.soft_prompt.vectors.shape),
+            adapter_rank=result.soft_prompt.adapter.rank if result.soft_prompt.adapter else None,
             text_twin=result.soft_prompt.text_twin,
             template_name=template.name,
             template_version=template.version,

@@ -52,9 +52,13 @@ def train_command(
     limit: Limit = None,
     kind: Annotated[Literal["embedding", "kv"] | None, typer.Option(help="Kind of soft prompt.")] = None,
     length: Annotated[int | None, typer.Option(min=1, help="Positions of the soft prompt.")] = None,
+    adapter_rank: Annotated[
+        int | None, typer.Option(min=0, max=64, help="Rank of the weights beside the frozen ones; 0 trains none.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option(min=1e-8)] = None,
+    adapter_learning_rate: Annotated[float | None, typer.Option(min=1e-8)] = None,
     seed: Annotated[int | None, typer.Option()] = None,
 ) -> None:
     """Train the soft prompt of a domain; stopped at any time, it goes on where it was.
@@ -64,8 +68,9 @@ def train_command(
     Example: [bold]softgraft train bank --epochs 4[/]
     """
     opened = resolve(domain)
-    given = {"kind": kind, "length": length, "epochs": epochs, "batch_size": batch_size,
-             "learning_rate": learning_rate, "seed": seed}  # fmt: skip
+    given = {"kind": kind, "length": length, "adapter_rank": adapter_rank, "epochs": epochs, "batch_size": batch_size,
+             "learning_rate": learning_rate, "adapter_learning_rate": adapter_learning_rate,
+             "seed": seed}  # fmt: skip
     settings = opened.file.train.model_copy(update={k: v for k, v in given.items() if v is not None})
     try:
         with bars(not json) as tell:
@@ -84,8 +89,9 @@ def train_command(
     if json:
         print_json(asdict(report))
         return
+    beside = f" and an adapter of rank {report.adapter_rank}" if report.adapter_rank else ""
     out.print(
-        f"{report.kind} soft prompt of {report.length} positions, trained on {report.examples} questions in "
+        f"{report.kind} soft prompt of {report.length} positions{beside}, trained on {report.examples} questions in "
         f"{report.seconds:.0f} s; best of {report.epochs} epochs: {report.best_epoch}"
     )
     out.print(

@@ -73,6 +73,7 @@ def test_the_manifest_says_what_it_belongs_to(trained: tuple[Path, TrainReport],
     assert manifest.data_hash == items_hash(grafted.items("train"))
     assert manifest.train == {
         **{name: value for name, value in TRAIN.items() if name not in ("kind", "length")},
+        "adapter_learning_rate": 1e-3,
         "clip": 1.0,
         "seed": 0,
         "checkpoint_steps": 10,
