@@ -36,9 +36,10 @@ _PASSAGES_TOGETHER = 256
 
 @dataclass(frozen=True, slots=True)
 class IngestProgress:
-    """How far an ingest is: `done` of `total` files read, or of the passages of this batch embedded."""
+    """How far an ingest is: `done` of `total` files read, of the passages of this batch embedded, or,
+    once the index is there, of the questions searched for to fit the evidence score."""
 
-    stage: Literal["reading", "embedding", "indexing"]
+    stage: Literal["reading", "embedding", "indexing", "scoring"]
     done: int
     total: int
     source: str = ""

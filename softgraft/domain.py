@@ -165,7 +165,18 @@ class Domain:
         self._forget("index", "chain")
         path = self.build / "evidence.json"
         train, dev = (self.items(s) if (self.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
-        scale = calibrate(self.index, self._answer_settings(), train, dev) if train and dev else None
+        tell = on_progress or (lambda _: None)
+        scale = (
+            calibrate(
+                self.index,
+                self._answer_settings(),
+                train,
+                dev,
+                lambda done, total: tell(IngestProgress("scoring", done, total)),
+            )
+            if train and dev
+            else None
+        )
         if scale is not None:
             save_scale(scale, path)
         else:
