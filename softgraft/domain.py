@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,11 +56,11 @@ from softgraft.grafting import Grafting, OnScore, OnStep, TrainReport
 from softgraft.hardware import describe_machine
 from softgraft.resolve import DOMAINS
 from softgraft.status import domain_status
+from softgraft.systems import system_names
 
 Graft = Literal["soft", "text-twin", "empty"]
 # With the models beside it this stays well under 4 GiB; what does not fit lies on disk, hardly slower.
 _STORE_MEMORY = 512 * 1024**2
-SYSTEMS = ("base", "template", "text-twin", "soft", "soft-gold")
 
 
 @dataclass(frozen=True)
@@ -215,6 +215,7 @@ class Domain:
         *,
         split: Literal["dev", "test"] = "test",
         limit: int | None = None,
+        systems: Sequence[str] | None = None,
         on_progress: Callable[[str, int, int], None] | None = None,
     ) -> Report:
         """Compare the systems on held-out questions; the report and every reply are written to build/reports/.
@@ -222,6 +223,7 @@ class Domain:
         Args:
             split: which questions.
             limit: so many of them, spread over the file; None takes all.
+            systems: names of those to compare; None compares all that this domain has.
             on_progress: called with the system's name, answers done and answers in all.
         """
         items = spread(self.items(split), limit)
@@ -231,7 +233,8 @@ class Domain:
                 expected="questions with answers to evaluate on",
                 next_step=f"write some to {split}.jsonl",
             )
-        systems = [self._system(name) for name in self._system_names()]
+        trained = not self.remote and self.manifest is not None
+        compared = [self._system(n) for n in system_names(systems, trained=trained, typed=self.typed)]
         told = self.items("train") if (self.folder / "train.jsonl").is_file() else []
         judge = fit_refusal_judge(self.encoder, told)
         config = {
@@ -241,7 +244,7 @@ class Domain:
             "soft_prompt": manifest.model_dump() if (manifest := self.manifest) else None,
             "machine": describe_machine(),
         }
-        report, answers = evaluate(items, systems, judge, config, on_progress=on_progress)
+        report, answers = evaluate(items, compared, judge, config, on_progress=on_progress)
         self._write_report(report, answers, split)
         return report
 
@@ -345,9 +348,6 @@ class Domain:
                 f"until you train again: softgraft train {self.typed}"
             ]
         return []
-
-    def _system_names(self) -> list[str]:
-        return [n for n in SYSTEMS if not n.startswith("soft") or (not self.remote and self.manifest is not None)]
 
     def _system(self, name: str) -> System:
         if name == "base":

@@ -113,6 +113,7 @@ def evaluate_command(
     json: Json = False,
     limit: Limit = None,
     split: Annotated[Literal["dev", "test"], typer.Option(help="Which questions.")] = "test",
+    systems: Annotated[str | None, typer.Option(help="Only these, such as text-twin,soft.")] = None,
 ) -> None:
     """Compare no retrieval, template, text twin and soft prompt on held-out questions.
 
@@ -121,7 +122,10 @@ def evaluate_command(
     opened = resolve(domain)
     with bars(not json) as tell:
         report = opened.evaluate(
-            split=split, limit=limit, on_progress=lambda name, done, total: tell(name, done, total, "")
+            split=split,
+            limit=limit,
+            systems=[name.strip() for name in systems.split(",")] if systems is not None else None,
+            on_progress=lambda name, done, total: tell(name, done, total, ""),
         )
     if json:
         print_json(report.as_json())
