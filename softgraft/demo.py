@@ -18,7 +18,7 @@ from softgraft.screen import bars, on_ingest, on_train, out, print_json, report_
 
 TRAIN = 120
 DEV = 30
-EPOCHS = 3
+EPOCHS = 2
 TEST = 24
 THREAD = "demo"
 ASKED = {

@@ -47,8 +47,8 @@ class TrainSettings(_Strict):
 
     kind: Literal["embedding", "kv"] = "kv"
     length: _Positive | None = 32
-    adapter_rank: Annotated[int, Field(ge=0, le=64)] = 0
-    epochs: _Positive = 4
+    adapter_rank: Annotated[int, Field(ge=0, le=64)] = 4
+    epochs: _Positive = 2
     batch_size: _Positive = 8
     learning_rate: Annotated[float, Field(gt=0)] = 1e-2
     adapter_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
