@@ -1,6 +1,5 @@
 """Training speed and memory of Softgraft against PEFT prompt tuning on the same frozen backbone.
 
-    python benchmarks/training_speed.py
     python benchmarks/training_speed.py --contexts 1000 --peft-steps 3 --threads 2
 
 Both sides train on the same token ids, batches, dtype and threads, with AdamW and clipping, and their virtual tokens
@@ -37,15 +36,15 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from soft_prompt import Backbone, PrefixStore, Row, SoftPrompt, from_text_twin, kv_from_text_twin
+from soft_prompt import Backbone, PrefixStore, Row, SoftPrompt, from_text_twin, initial_adapter, kv_from_text_twin
 from soft_prompt.forward import Example, answer_loss
 from soft_prompt.schedule import epoch_batches
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = sorted((ROOT / "domains" / "bank" / "docs").glob("*.md"))
 TWIN = "Answer the customer's question from the passages above, in one short sentence and in the bank's own words."
-SYSTEMS = ("softgraft-embedding", "softgraft-kv", "peft", "peft-answer-logits")
-LEARNING_RATE, CLIP, IGNORED = 1e-2, 1.0, -100
+SYSTEMS = ("softgraft-embedding", "softgraft-kv", "softgraft-kv-adapter", "peft", "peft-answer-logits")
+LEARNING_RATE, CLIP, IGNORED, RANK = 1e-3, 1.0, -100, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +90,10 @@ class Softgraft:
     def start(self) -> None:
         self.store.close()
         self.store = PrefixStore(self.backbone)
-        vectors = self.initial.vectors.detach().to(self.backbone.device).clone().requires_grad_(True)
-        self.soft_prompt = replace(self.initial, vectors=vectors)
-        self.optimizer = torch.optim.AdamW([vectors], lr=LEARNING_RATE, weight_decay=0.0)
+        initial = self.initial.tensors().items()
+        self.trained = {n: t.detach().to(self.backbone.device).clone().requires_grad_(True) for n, t in initial}
+        self.soft_prompt = self.initial.with_tensors(self.trained)
+        self.optimizer = torch.optim.AdamW(self.trained.values(), lr=LEARNING_RATE, weight_decay=0.0)
 
     def fill(self, tasks: Sequence[Task]) -> None:
         for context in dict.fromkeys(task.context for task in tasks):
@@ -102,7 +102,7 @@ class Softgraft:
     def step(self, tasks: Sequence[Task]) -> float:
         examples = [Example(Row(task.context, (self.soft_prompt, task.question)), task.answer) for task in tasks]
         total, tokens = answer_loss(self.store, examples)
-        return _descend(total / tokens, self.soft_prompt.vectors, self.optimizer)
+        return _descend(total / tokens, list(self.trained.values()), self.optimizer)
 
 
 class PeftPromptTuning:
@@ -120,8 +120,7 @@ class PeftPromptTuning:
         self.vectors: Tensor = self.model.prompt_encoder["default"].embedding.weight
 
     def start(self) -> None:
-        with torch.no_grad():
-            self.vectors.copy_(self.initial.vectors)
+        self.vectors.data.copy_(self.initial.vectors)
         self.optimizer = torch.optim.AdamW([self.vectors], lr=LEARNING_RATE, weight_decay=0.0)
 
     def fill(self, tasks: Sequence[Task]) -> None:
@@ -137,7 +136,7 @@ class PeftPromptTuning:
             labels.append([*[IGNORED] * (len(row) - len(task.answer)), *task.answer, *[IGNORED] * pad])
             mask.append([*[1] * len(row), *[0] * pad])
         batch = (torch.tensor(part, device=self.device) for part in (ids, labels, mask))
-        return _descend(self._loss(*batch), self.vectors, self.optimizer)
+        return _descend(self._loss(*batch), [self.vectors], self.optimizer)
 
     def _loss(self, ids: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         if not self.answer_logits_only:
@@ -150,10 +149,10 @@ class PeftPromptTuning:
         return torch.nn.functional.cross_entropy(output.logits.float().flatten(0, -2), labels[answers])
 
 
-def _descend(loss: Tensor, vectors: Tensor, optimizer: torch.optim.Optimizer) -> float:
+def _descend(loss: Tensor, trained: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> float:
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
-    torch.nn.utils.clip_grad_norm_([vectors], CLIP)
+    torch.nn.utils.clip_grad_norm_(trained, CLIP)
     optimizer.step()
     return float(loss.detach())
 
@@ -163,8 +162,10 @@ def make_system(name: str, backbone: Backbone, tasks: Sequence[Task], length: in
     initial = from_text_twin(backbone, "domain", TWIN, length)
     if name == "softgraft-embedding":
         return Softgraft(backbone, initial)
-    if name == "softgraft-kv":
-        return Softgraft(backbone, kv_from_text_twin(PrefixStore(backbone), "domain", TWIN, tasks[0].context, length))
+    if name.startswith("softgraft-kv"):
+        kv = kv_from_text_twin(PrefixStore(backbone), "domain", TWIN, tasks[0].context, length)
+        adapter = initial_adapter(backbone, RANK, 0) if name.endswith("adapter") else None
+        return Softgraft(backbone, replace(kv, adapter=adapter))
     return PeftPromptTuning(backbone, initial, answer_logits_only=name == "peft-answer-logits")
 
 
@@ -241,7 +242,7 @@ def measure(backbone: Backbone, options: argparse.Namespace, context: int, per_c
             found = f"{name} starts from a loss of {first:.4f}, Softgraft with the slot in its place {same_tokens:.4f}"
             raise SystemExit(f"{found}: the two do not train on the same tokens")
     for repeat in range(options.repeats):
-        for name in SYSTEMS[repeat % 4 :] + SYSTEMS[: repeat % 4]:
+        for name in SYSTEMS[repeat % 5 :] + SYSTEMS[: repeat % 5]:
             only_steps = options.peft_steps if name.startswith("peft") else None
             results[name].timings.append(time_run(systems[name], batches, only_steps))
             systems[name].start()  # gives a filled store back before the next system runs
@@ -285,8 +286,8 @@ def peak_memory() -> int:
 
 def memory_in_own_process(options: argparse.Namespace, result: Result) -> dict[str, int]:
     """Run `measure_memory` in a process of its own."""
-    data = ("seed", "examples", "batch", "prompt", "question", "answer", "spread")
-    flags = (*data, "backbone", "device", "dtype", "threads")
+    data = ("seed", "examples", "batch", "prompt", "question", "answer", "spread", "backbone")
+    flags = (*data, "device", "dtype", "threads")
     command = [sys.executable, __file__, "--only", result.system, "--contexts", str(result.context)]
     command += ["--questions-per-context", str(result.questions_per_context)]
     command += [part for flag in flags for part in (f"--{flag}", str(getattr(options, flag)))]
@@ -310,9 +311,8 @@ def describe_hardware(options: argparse.Namespace) -> dict[str, Any]:
 
 def describe_versions() -> dict[str, str]:
     """Versions of what takes part."""
-    wanted = ("torch", "transformers", "peft", "softgraft")
-    installed = {package.name: package.version for package in importlib.metadata.distributions()}
-    return {"python": platform.python_version()} | {name: installed.get(name, "not installed") for name in wanted}
+    packages = ("torch", "transformers", "peft", "softgraft")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
 
 
 def show(results: Sequence[Result], options: argparse.Namespace) -> None:
