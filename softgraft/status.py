@@ -38,6 +38,7 @@ def domain_status(
         else {
             "kind": manifest.kind,
             "length": manifest.length,
+            "adapter_rank": manifest.adapter_rank,
             "backbone": manifest.backbone,
             "dev_token_f1": manifest.scores.dev_token_f1,
             "dev_token_f1_text_twin": manifest.scores.dev_token_f1_text_twin,

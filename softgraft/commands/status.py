@@ -31,8 +31,9 @@ def status(domain: Name, json: Json = False) -> None:
     )
     prompt = found["soft_prompt"]
     if prompt:
+        beside = f", adapter of rank {prompt['adapter_rank']}" if prompt["adapter_rank"] else ""
         out.print(
-            f"  soft prompt  {prompt['kind']}, {prompt['length']} positions, dev F1 {prompt['dev_token_f1']:.3f} "
+            f"  soft prompt  {prompt['kind']}, {prompt['length']} positions{beside}, dev F1 {prompt['dev_token_f1']:.3f} "
             f"(text twin {prompt['dev_token_f1_text_twin']:.3f})"
         )
     else:

@@ -42,6 +42,7 @@ def test_a_grafted_domain(grafted: Domain) -> None:
     assert found["soft_prompt"] == {
         "kind": "embedding",
         "length": LENGTH,
+        "adapter_rank": 4,
         "backbone": grafted.file.backbone,
         "dev_token_f1": 1.0,
         "dev_token_f1_text_twin": 0.0,
