@@ -33,8 +33,8 @@ def status(domain: Name, json: Json = False) -> None:
     if prompt:
         beside = f", adapter of rank {prompt['adapter_rank']}" if prompt["adapter_rank"] else ""
         out.print(
-            f"  soft prompt  {prompt['kind']}, {prompt['length']} positions{beside}, dev F1 {prompt['dev_token_f1']:.3f} "
-            f"(text twin {prompt['dev_token_f1_text_twin']:.3f})"
+            f"  soft prompt  {prompt['kind']}, {prompt['length']} positions{beside}, "
+            f"dev F1 {prompt['dev_token_f1']:.3f} (text twin {prompt['dev_token_f1_text_twin']:.3f})"
         )
     else:
         out.print("  soft prompt  none kept; the text twin is used")
