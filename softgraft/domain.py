@@ -60,7 +60,7 @@ from softgraft.systems import system_names
 
 Graft = Literal["soft", "text-twin", "empty"]
 # With the models beside it this stays well under 4 GiB; what does not fit lies on disk, hardly slower.
-_STORE_MEMORY = 512 * 1024**2
+_STORE_MEMORY = 256 * 1024**2
 
 
 @dataclass(frozen=True)

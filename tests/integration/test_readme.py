@@ -58,6 +58,7 @@ def test_the_readme_has_its_commands() -> None:
     assert found[:2] == ["make demo", "make test"]
     assert {shlex.split(line)[1] for line in found[2:]} >= {"new", "ingest", "train", "eval", "ask", "chat", "status"}
     assert len(blocks("python")) == 1
+    assert "@@" not in README, "a place that was to be filled in"
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])
