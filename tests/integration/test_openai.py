@@ -107,6 +107,8 @@ def domain(tmp_path: Path, server: Server, encoder: Encoder, monkeypatch: pytest
     (folder / "domain.yaml").write_text(
         f"name: shop\ntitle: The shop\nbackbone: openai:small-model\nbase_url: {server.url}\n"
         "answer:\n  max_tokens: 40\n  temperature: 0.0\n"
+        # Wide enough that the passage with the forged slot is read too.
+        "retrieval:\n  margin: 9\n"
     )
     item = {"id": "1", "question": QUESTION, "answers": ["12 euros"], "doc_id": "cards", "group": "cards"}
     (folder / "test.jsonl").write_text(json.dumps(item) + "\n")
