@@ -5,8 +5,8 @@
 
 For each domain and seed: train on all training questions with the settings of domain.yaml, then answer all test
 questions with every system, exactly as `softgraft train` and `softgraft eval` do; what no seed changes is answered
-once.
-Nothing is chosen on test. A result is written as it ends, and a run that is started again does only what is missing.
+once. Nothing is chosen on test. A result is written as it ends, and a run that is started again does only what is
+missing.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -93,7 +92,8 @@ def linear_layers(backbone: Backbone) -> dict[str, torch.nn.Linear]:
 
 
 _active = threading.local()
-_hooked: WeakSet[torch.nn.Module] = WeakSet()
+# Stands on the model itself, so that a copy of it, which has the hooks too, is not hooked twice.
+_MARK = "_softgraft_adapters"
 _hooking = threading.Lock()
 
 
@@ -153,11 +153,11 @@ def adapted(backbone: Backbone, weights: Together | None) -> Iterator[None]:
 def _hook(backbone: Backbone) -> None:
     """Put the hooks in place, once a model. Without an active adapter they give the output back as it is."""
     with _hooking:
-        if backbone.model in _hooked:
+        if getattr(backbone.model, _MARK, False):
             return
         for name, layer in linear_layers(backbone).items():
             layer.register_forward_hook(_adding(name))
-        _hooked.add(backbone.model)
+        setattr(backbone.model, _MARK, True)
 
 
 def _adding(name: str) -> Any:

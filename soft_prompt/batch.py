@@ -167,5 +167,5 @@ def _refuse_sliding_windows(backbone: Backbone) -> None:
         raise BackboneError(
             found=f"kv soft prompts or adapters in rows of different length, and {backbone.id!r} has sliding windows",
             expected="rows of one length there, since windows count padding",
-            next_step="ask one question at a time, or train the kind `embedding` without an adapter",
+            next_step="ask one question at a time, or: softgraft train DOMAIN --kind embedding --adapter-rank 0",
         )

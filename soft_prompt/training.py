@@ -251,10 +251,11 @@ class _Run:
 
     def _diverged(self, loss: float) -> TrainingError:
         lower = self.config.learning_rate / 4
+        beside = f" --adapter-learning-rate {self.config.adapter_learning_rate / 4:g}" if self.start.adapter else ""
         return TrainingError(
             found=f"a loss of {loss} at step {self.state.step + 1}: training has diverged",
             expected="a finite loss",
-            next_step=f"lower the learning rate: softgraft train DOMAIN --learning-rate {lower:g}",
+            next_step=f"lower the learning rate: softgraft train DOMAIN --learning-rate {lower:g}{beside}",
         )
 
     def _dev_loss(self) -> float:

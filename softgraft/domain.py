@@ -59,7 +59,7 @@ from softgraft.status import domain_status
 from softgraft.systems import system_names
 
 Graft = Literal["soft", "text-twin", "empty"]
-# With the models beside it this stays well under 4 GiB; what does not fit lies on disk, hardly slower.
+# With the models beside it a training stays under 4 GiB; what does not fit lies on disk, hardly slower.
 _STORE_MEMORY = 256 * 1024**2
 
 

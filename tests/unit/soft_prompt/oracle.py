@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from soft_prompt import Backbone, Row, SoftPrompt
+from soft_prompt.batch import Batch
+from soft_prompt.cache import filled_cache
 
 
 def some_ids(count: int, seed: int) -> tuple[int, ...]:
@@ -49,6 +51,19 @@ def whole(backbone: Backbone, row: Row) -> Tensor:
 def full_logits(backbone: Backbone, embeddings: Tensor) -> Tensor:
     """Logits of one plain forward pass over `[tokens, hidden]`: `[tokens, vocabulary]`."""
     logits: Tensor = backbone.model(inputs_embeds=embeddings[None], use_cache=False).logits[0]
+    return logits
+
+
+def batch_logits(backbone: Backbone, batch: Batch) -> Tensor:
+    """Logits of what runs in a batch, with the cached part taken from it: `[batch, new, vocabulary]`."""
+    with torch.no_grad():
+        logits: Tensor = backbone.model(
+            inputs_embeds=batch.embeddings,
+            attention_mask=batch.mask,
+            position_ids=batch.positions,
+            past_key_values=filled_cache(batch.layers()),
+            use_cache=True,
+        ).logits
     return logits
 
 

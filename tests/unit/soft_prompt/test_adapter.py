@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from oracle import some_ids, some_soft_prompt
+from oracle import batch_logits, some_ids, some_soft_prompt
 from test_artifact import manifest_for
 from tiny_task import CONFIG, Killed, run, same_bits, task
 from torch import Tensor
@@ -61,7 +61,6 @@ def merged(backbone: Backbone, adapter: Adapter) -> Backbone:
     other = Backbone(backbone.id, backbone.digest, model, backbone.tokenizer)
     with torch.no_grad():
         for name, layer in linear_layers(other).items():
-            layer._forward_hooks.clear()
             layer.weight += adapter.up[name] @ adapter.down[name]
     return other
 
@@ -69,16 +68,8 @@ def merged(backbone: Backbone, adapter: Adapter) -> Backbone:
 def last_logits(backbone: Backbone, rows: Sequence[Row]) -> Tensor:
     """`[rows, vocabulary]`, of the last position of each row."""
     batch = assemble(PrefixStore(backbone), rows)
-    with torch.no_grad(), adapted(backbone, together(backbone, [row.adapter for row in rows])):
-        logits: Tensor = backbone.model(
-            inputs_embeds=batch.embeddings,
-            attention_mask=batch.mask,
-            position_ids=batch.positions,
-            past_key_values=filled_cache(batch.layers()),
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
-    return logits
+    with adapted(backbone, together(backbone, [row.adapter for row in rows])):
+        return batch_logits(backbone, batch)[:, -1]
 
 
 def test_from_the_slot_on_the_row_runs_as_with_merged_weights(family_backbone: Backbone) -> None:
@@ -150,6 +141,15 @@ def test_without_it_the_backbone_gives_the_same_bits_as_before(make_tiny_backbon
     last_logits(backbone, mixed_rows(backbone))
     assert torch.equal(last_logits(backbone, [row]), before)
     assert weights_checksum(backbone) == checksum
+
+
+def test_a_copy_of_a_backbone_that_had_one_meets_it_once(make_tiny_backbone: Callable[..., Backbone]) -> None:
+    backbone = make_tiny_backbone()
+    soft = replace(some_soft_prompt(backbone, 4, 1), adapter=some_adapter(backbone, 2, 3))
+    row = Row(some_ids(9, 1), (soft, some_ids(5, 2)))
+    expected = last_logits(backbone, [row])
+    other = Backbone(backbone.id, backbone.digest, copy.deepcopy(backbone.model), backbone.tokenizer)
+    assert torch.equal(last_logits(other, [row]), expected)
 
 
 def test_another_thread_does_not_meet_it(tiny_backbone: Backbone) -> None:

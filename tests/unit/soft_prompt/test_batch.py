@@ -6,25 +6,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from oracle import full_logits, some_ids, some_rows, some_soft_prompt, whole
-from torch import Tensor
+from oracle import batch_logits, full_logits, some_ids, some_rows, some_soft_prompt, whole
 
 from soft_prompt import Backbone, BackboneError, ContextError, PrefixStore, Row, SoftPrompt
-from soft_prompt.batch import Batch, assemble
-from soft_prompt.cache import filled_cache
-
-
-def batch_logits(backbone: Backbone, batch: Batch) -> Tensor:
-    """`[batch, new, vocabulary]`, with the cached part taken from the batch."""
-    with torch.no_grad():
-        logits: Tensor = backbone.model(
-            inputs_embeds=batch.embeddings,
-            attention_mask=batch.mask,
-            position_ids=batch.positions,
-            past_key_values=filled_cache(batch.layers()),
-            use_cache=True,
-        ).logits
-    return logits
+from soft_prompt.batch import assemble
 
 
 def check_equal_to_each_row_alone(backbone: Backbone, rows: Sequence[Row]) -> None:
