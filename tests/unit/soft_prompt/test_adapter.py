@@ -106,6 +106,8 @@ def mixed_rows(backbone: Backbone) -> list[Row]:
         Row(some_ids(21, 5), (soft, some_ids(2, 6))),
         Row((), (replace(soft, adapter=one), some_ids(3, 7))),
         Row(some_ids(11, 8), (some_ids(7, 9),)),
+        # Shorter behind its prefix than the longest: none of the prefix may run again, where it would meet the adapter.
+        Row(some_ids(12, 10), (replace(soft, adapter=one), some_ids(1, 11))),
     ]
 
 
