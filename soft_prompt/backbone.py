@@ -96,6 +96,14 @@ class Backbone:
         return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 2048))
 
     @cached_property
+    def cache_layout(self) -> tuple[int, int, int]:
+        """Layers, key-value heads and width of a head, as the model's own cache has them."""
+        with torch.no_grad():
+            cache = self.model(input_ids=torch.tensor([[0]], device=self.device), use_cache=True).past_key_values
+        keys = cache.layers[0].keys
+        return len(cache.layers), int(keys.shape[1]), int(keys.shape[-1])
+
+    @cached_property
     def tokenizer_hash(self) -> str:
         """SHA-256 of the tokenizer's own serialisation."""
         return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()

@@ -9,7 +9,7 @@ longest, the last tokens of its prefix run through the model again instead of co
 
 A `kv` soft prompt lies in the cache behind its prefix and runs nothing through the model; behind it a shorter suffix
 has to be padded, which only backbones without sliding windows allow. The same holds where an adapter acts from the slot
-on, since the prefix must not meet it.
+on, since the prefix must not meet it, and where passages do not see one another.
 """
 
 from __future__ import annotations
@@ -86,11 +86,11 @@ def assemble(store: PrefixStore, rows: Sequence[Row], *, room: int = 0) -> Batch
     new = max(row.run_length for row in rows)
     fronts = [row.front.length if row.front else 0 for row in rows]
     # A kv soft prompt stands between prefix and suffix, so no prefix token can run again behind it; nor may one run
-    # again where it would meet an adapter.
-    taken = [len(r.prefix) if _keeps_prefix(r) else max(0, min(len(r.prefix), r.length - new)) for r in rows]
+    # again where it would meet an adapter, or see a passage that it must not see.
+    taken = [len(r.prefix) if r.keeps_prefix else max(0, min(len(r.prefix), r.length - new)) for r in rows]
     widest, front = max(taken), max(fronts)
     if (
-        any(map(_keeps_prefix, rows))
+        any(row.keeps_prefix for row in rows)
         and len({(row.run_length, length) for row, length in zip(rows, fronts, strict=True)}) > 1
     ):
         _refuse_sliding_windows(backbone)
@@ -110,10 +110,6 @@ def assemble(store: PrefixStore, rows: Sequence[Row], *, room: int = 0) -> Batch
         cached=_stack_cached(store, rows, taken, widest) if widest else None,
         fronts=_stack_fronts(store, rows, front) if front else None,
     )
-
-
-def _keeps_prefix(row: Row) -> bool:
-    return row.front is not None or row.adapter is not None
 
 
 def _embed(store: PrefixStore, row: Row, from_store: int) -> Tensor:
@@ -138,16 +134,14 @@ def _embed(store: PrefixStore, row: Row, from_store: int) -> Tensor:
 
 def _stack_cached(store: PrefixStore, rows: Sequence[Row], taken: Sequence[int], widest: int) -> Tensor:
     """`[layers, 2, batch, kv_heads, widest, head_dim]`, padded at the left."""
-    whole: Tensor | None = None
+    backbone = store.backbone
+    layers, heads, head_dim = backbone.cache_layout
+    whole = torch.empty((layers, 2, len(rows), heads, widest, head_dim), dtype=backbone.dtype, device=backbone.device)
     for number, (row, from_store) in enumerate(zip(rows, taken, strict=True)):
-        if from_store == 0:
-            continue
-        entry = store.get(row.prefix)
-        if whole is None:
-            layers, pair, heads, _, head_dim = entry.shape
-            whole = entry.new_zeros((layers, pair, len(rows), heads, widest, head_dim))
-        whole[:, :, number, :, widest - from_store :] = entry[..., :from_store, :]
-    assert whole is not None
+        mine = whole[:, :, number]
+        # What is masked is multiplied by zero, which only numbers survive.
+        mine[..., : widest - from_store, :] = 0
+        store.write(row, mine[..., widest - from_store :, :], from_store)
     return whole
 
 
@@ -165,7 +159,7 @@ def _refuse_sliding_windows(backbone: Backbone) -> None:
     # Some configurations, as Mistral's and Phi-3's, name no layer types: then the window is every layer's.
     if getattr(config, "sliding_window", None) and (not kinds or "sliding_attention" in kinds):
         raise BackboneError(
-            found=f"kv soft prompts or adapters in rows of different length, and {backbone.id!r} has sliding windows",
-            expected="rows of one length there, since windows count padding",
+            found=f"rows of different length, and {backbone.id!r} has sliding windows",
+            expected="rows of one length for kv, adapters and block attention, since windows count padding",
             next_step="ask one question at a time, or: softgraft train DOMAIN --kind embedding --adapter-rank 0",
         )

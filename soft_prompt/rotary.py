@@ -38,6 +38,23 @@ def unrotate(backbone: Backbone, keys: Tensor, first: int) -> Tensor:
     return _turn(keys, cos / scale**2, -sin / scale**2)
 
 
+def shift(backbone: Backbone, keys: Tensor, by: int) -> Tensor:
+    """Move rotated keys by a number of positions.
+
+    Args:
+        backbone: whose rotary embedding is used.
+        keys: `[layers, kv_heads, tokens, head_dim]`, any dtype, rotated to where they stand.
+        by: how many positions further on; negative moves them back.
+
+    Returns:
+        Keys of the same shape and dtype; the rotation between is in fp32.
+    """
+    # One position stands for all, since each key is turned by the same angle; the scale is on the keys already.
+    cos, sin = _angles(backbone, 1, abs(by))
+    scale = float(getattr(_rotary(backbone), "attention_scaling", 1.0))
+    return _turn(keys.float(), cos / scale, (sin if by >= 0 else -sin) / scale).to(keys.dtype)
+
+
 def _turn(keys: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     # Some families rotate only the first part of a head.
     width = cos.shape[-1]
