@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chains.condense import Way, joined_query, leans_on_history, usable_rewrite
@@ -157,6 +157,19 @@ class Answering:
             given = reversed(evidence.passages) if evidence.enough else ()
             values["context"] = [_as_input(entry) for entry in given]
         return template.render(values)
+
+    def fitting(self, question: str, turns: Sequence[Turn], evidence: Evidence) -> Evidence:
+        """The evidence without as many of its last-ranked passages as the model's context has no room for.
+
+        One is always left: a question that does not fit beside it is refused when it is answered.
+        """
+        while (
+            evidence.enough
+            and len(evidence.passages) > 1
+            and not self.speaker.fits(self.prompt(question, turns, evidence))
+        ):
+            evidence = replace(evidence, passages=evidence.passages[:-1])
+        return evidence
 
     def recent(self, turns: Sequence[Turn]) -> list[Turn]:
         """The last exchanges that the model still reads."""

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, SkipValidation
 from chains.content import from_messages
 from chains.errors import InputError
 from prompts import RenderedPrompt
-from soft_prompt import Decoding, PrefixStore, Reply, Row, SlotFill, encode_prompt, generate, stream
+from soft_prompt import Attention, Decoding, PrefixStore, Reply, Row, SlotFill, encode_prompt, generate, stream
 
 _SETTINGS = ("max_tokens", "seed", "temperature", "top_p")
 
@@ -28,6 +28,7 @@ class SoftPromptChat(BaseChatModel):
         fills: soft slot name to its soft prompt, its text twin, or None for nothing; a slot that is not named stays
             empty.
         graft: a name for the fills, reported with every reply.
+        attention: whether passages see one another; a soft prompt wants the one that it was trained with.
         max_tokens, temperature, top_p, seed: as in `soft_prompt.Decoding`; each can be given per call.
         stop: texts that end every reply, besides those given per call.
     """
@@ -38,6 +39,7 @@ class SoftPromptChat(BaseChatModel):
     # Not validated, since that would copy it: a mapping may follow a template file that is edited.
     fills: SkipValidation[Mapping[str, SlotFill]] = Field(default_factory=dict, exclude=True, repr=False)
     graft: str = "empty"
+    attention: Attention = "exact"
     max_tokens: int = 64
     temperature: float = 0.0
     top_p: float = 1.0
@@ -50,7 +52,7 @@ class SoftPromptChat(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        names = ("graft", "max_tokens", "temperature", "top_p", "seed", "stop")
+        names = ("graft", "attention", "max_tokens", "temperature", "top_p", "seed", "stop")
         return {"model": self.store.backbone.id, **{name: getattr(self, name) for name in names}}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -69,8 +71,13 @@ class SoftPromptChat(BaseChatModel):
             prompts: rendered templates.
             on_reply: called with the number of finished replies.
         """
-        rows = [encode_prompt(self.store.backbone, prompt, self.fills) for prompt in prompts]
+        rows = [encode_prompt(self.store.backbone, prompt, self.fills, self.attention) for prompt in prompts]
         return generate(self.store, rows, self._decoding(None, {}), on_reply=on_reply)
+
+    def fits(self, prompt: RenderedPrompt) -> bool:
+        """Whether a rendered template and a whole reply fit into the backbone's context."""
+        row = encode_prompt(self.store.backbone, prompt, self.fills, self.attention)
+        return row.length + self.max_tokens <= self.store.backbone.max_tokens
 
     def _generate(
         self,
@@ -104,7 +111,7 @@ class SoftPromptChat(BaseChatModel):
             yield chunk
 
     def _row(self, messages: list[BaseMessage]) -> Row:
-        return encode_prompt(self.store.backbone, from_messages(messages), self.fills)
+        return encode_prompt(self.store.backbone, from_messages(messages), self.fills, self.attention)
 
     def _decoding(self, stop: Sequence[str] | None, settings: Mapping[str, Any]) -> Decoding:
         if unknown := sorted(set(settings) - set(_SETTINGS)):

@@ -57,7 +57,13 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
         return {"query": answering.query(state["question"], _turns(state))}
 
     def retrieve(state: ChainState) -> dict[str, Any]:
-        [evidence] = answering.evidence_many([state["query"]])
+        [found] = answering.evidence_many([state["query"]])
+        evidence = answering.fitting(state["question"], _turns(state), found)
+        if cut := len(found.passages) - len(evidence.passages):
+            notice = (
+                f"{cut} of {len(found.passages)} passages were left out, the weakest first: the model's context is full"
+            )
+            get_stream_writer()({"notices": [notice]})
         return {
             "evidence": [evidence_record(entry) for entry in evidence.passages],
             "evidence_score": evidence.score,

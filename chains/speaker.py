@@ -32,6 +32,9 @@ class Speaker(Protocol):
     ) -> list[str]:
         """Answers to many prompts, in their order."""
 
+    def fits(self, prompt: RenderedPrompt) -> bool:
+        """Whether prompt and answer fit into the model's context, as far as can be known."""
+
 
 @dataclass(frozen=True)
 class LocalSpeaker:
@@ -49,6 +52,10 @@ class LocalSpeaker:
     ) -> list[str]:
         """See `Speaker`; decoded in batches."""
         return [reply.text for reply in self.chat.reply_many(prompts, on_reply=on_reply)]
+
+    def fits(self, prompt: RenderedPrompt) -> bool:
+        """See `Speaker`."""
+        return self.chat.fits(prompt)
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,10 @@ class RemoteSpeaker:
             if on_reply is not None:
                 on_reply(number)
         return replies
+
+    def fits(self, prompt: RenderedPrompt) -> bool:
+        """Always true: how much a model behind an API reads is not known here."""
+        return True
 
 
 def openai_chat(name: str, *, max_tokens: int, temperature: float, base_url: str | None = None) -> BaseChatModel:

@@ -67,7 +67,11 @@ def retrieve_all(answering: Answering, items: Sequence[Item]) -> tuple[list[Evid
     """Evidence for every question, and the seconds it took."""
     began = time.perf_counter()
     queries = [answering.query(item.question, turns_of(item)) for item in items]
-    return answering.evidence_many(queries), time.perf_counter() - began
+    evidence = [
+        answering.fitting(item.question, turns_of(item), found)
+        for item, found in zip(items, answering.evidence_many(queries), strict=True)
+    ]
+    return evidence, time.perf_counter() - began
 
 
 def gold_evidence(answering: Answering, items: Sequence[Item], gold: Gold) -> list[Evidence]:

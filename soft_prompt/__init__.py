@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from soft_prompt.adapter import Adapter, initial_adapter
     from soft_prompt.artifact import Manifest, Scores, load_soft_prompt, read_manifest, save_soft_prompt
     from soft_prompt.backbone import Backbone, weights_checksum
-    from soft_prompt.encode import Row, SlotFill, encode_prompt
+    from soft_prompt.encode import Attention, Row, SlotFill, encode_prompt
     from soft_prompt.errors import ArtifactError, BackboneError, ContextError, SoftPromptError, TrainingError
     from soft_prompt.generation import Delta, Reply, generate, stream
     from soft_prompt.loss_curve import save_loss_curve
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Adapter": "adapter",
     "ArtifactError": "errors",
+    "Attention": "encode",
     "Backbone": "backbone",
     "BackboneError": "errors",
     "ContextError": "errors",
@@ -56,6 +57,7 @@ _HOME = {
 __all__ = [
     "Adapter",
     "ArtifactError",
+    "Attention",
     "Backbone",
     "BackboneError",
     "ContextError",

@@ -21,6 +21,7 @@ from torch import Tensor
 from soft_prompt.adapter import adapter_shapes
 from soft_prompt.backbone import Backbone
 from soft_prompt.checkpoint import write_bytes
+from soft_prompt.encode import Attention
 from soft_prompt.errors import ArtifactError
 from soft_prompt.prompt import VECTORS as VECTORS_TENSOR
 from soft_prompt.prompt import SoftPrompt
@@ -60,7 +61,7 @@ class Manifest(BaseModel):
     backbone: str
     backbone_digest: str
     tokenizer_hash: str
-    attention: Literal["exact"]
+    attention: Attention
     objective: str
     seed: int
     data_hash: str

@@ -112,6 +112,12 @@ class PrefixStore:
         for _ in self._pieces(row, len(row.prefix)):
             continue
 
+    @property
+    def disk_used(self) -> int:
+        """Bytes that the entries take on disk."""
+        disk = self._on_disk() if self.folder is not None else self._disk
+        return 0 if disk is None else disk.total_bytes
+
     def compute(self, ids: Sequence[int], before: Tensor | None = None) -> Tensor:
         """Keys and values of a segment as `get` gives them, computed and not kept.
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from prompts import RenderedPrompt
 from soft_prompt.checkpoint import EpochScore, RunState, load_checkpoint, remove_checkpoint, save_checkpoint
-from soft_prompt.encode import encode_prompt
+from soft_prompt.encode import Attention, encode_prompt
 from soft_prompt.errors import TrainingError
 from soft_prompt.forward import Example, answer_loss
 from soft_prompt.prefix_store import PrefixStore
@@ -40,6 +40,7 @@ class TrainConfig:
         warmup_steps: linear warm-up before the cosine.
         clip: largest norm of the gradient.
         patience: stop after so many epochs without a better loss on dev.
+        attention: whether passages see one another, here and wherever the soft prompt is used.
         seed: of the order of examples.
         checkpoint_steps: write the run's state every so many steps.
     """
@@ -51,6 +52,7 @@ class TrainConfig:
     warmup_steps: int = 10
     clip: float = 1.0
     patience: int = 2
+    attention: Attention = "exact"
     seed: int = 0
     checkpoint_steps: int = 10
 
@@ -162,8 +164,8 @@ class _Run:
         self.trained = {n: t.detach().to(store.backbone.device, torch.float32).clone().requires_grad_(True)
                         for n, t in start.tensors().items()}  # fmt: skip
         live = start.with_tensors(self.trained)
-        self.examples = [_encode(store, task, live) for task in examples]
-        self.dev = [_encode(store, task, live) for task in dev]
+        self.examples = [_encode(store, task, live, config.attention) for task in examples]
+        self.dev = [_encode(store, task, live, config.attention) for task in dev]
         self.peaks = [config.learning_rate if n == VECTORS else config.adapter_learning_rate for n in self.trained]
         groups = [{"params": [t], "lr": peak} for t, peak in zip(self.trained.values(), self.peaks, strict=True)]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
@@ -195,10 +197,10 @@ class _Run:
         return {name: tensor.detach().clone() for name, tensor in self.trained.items()}
 
     def _warm(self) -> None:
-        prefixes = list(dict.fromkeys(e.row.prefix for e in [*self.examples, *self.dev] if e.row.prefix))
-        for number, prefix in enumerate(prefixes, 1):
-            self.store.get(prefix)
-            self.on_step(TrainStep("prefixes", number, len(prefixes), self.state.epoch))
+        rows = {e.row.prefix: e.row for e in [*self.examples, *self.dev] if e.row.prefix}
+        for number, row in enumerate(rows.values(), 1):
+            self.store.warm(row)
+            self.on_step(TrainStep("prefixes", number, len(rows), self.state.epoch))
 
     def _epoch(self, began: float) -> None:
         state = self.state
@@ -310,9 +312,9 @@ class _Run:
         return digest.hexdigest()
 
 
-def _encode(store: PrefixStore, task: Task, soft_prompt: SoftPrompt) -> Example:
+def _encode(store: PrefixStore, task: Task, soft_prompt: SoftPrompt, attention: Attention) -> Example:
     prompt, answer = task
-    row = encode_prompt(store.backbone, prompt, {soft_prompt.slot: soft_prompt})
+    row = encode_prompt(store.backbone, prompt, {soft_prompt.slot: soft_prompt}, attention)
     if soft_prompt not in row.suffix:
         raise TrainingError(
             found=f"a prompt without the soft slot {soft_prompt.slot!r}",

@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import torch
-
 from chains import (
     Answering,
     AnswerSettings,
@@ -40,27 +38,19 @@ from retrieval import (
     save_scale,
 )
 from retrieval.evidence_score import EvidenceScale
-from soft_prompt import (
-    Backbone,
-    Manifest,
-    PrefixStore,
-    SlotFill,
-    SoftPrompt,
-    load_soft_prompt,
-    read_manifest,
-)
+from soft_prompt import Manifest, PrefixStore, SlotFill, SoftPrompt, load_soft_prompt, read_manifest
 from softgraft.calibration import calibrate
 from softgraft.domain_file import DomainFile, TrainSettings, read_domain_file
 from softgraft.errors import UsageError
 from softgraft.grafting import Grafting, OnScore, OnStep, TrainReport
 from softgraft.hardware import describe_machine
+from softgraft.notices import training_notices
+from softgraft.passage_cache import Warmed, open_store, warm_passages
 from softgraft.resolve import DOMAINS
 from softgraft.status import domain_status
 from softgraft.systems import system_names
 
 Graft = Literal["soft", "text-twin", "empty"]
-# With the models beside it a training stays under 4 GiB; what does not fit lies on disk, hardly slower.
-_STORE_MEMORY = 256 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -123,9 +113,7 @@ class Domain:
                 expected="a local backbone, such as `embedded` or a Hugging Face model id",
                 next_step="set `backbone: embedded` in domain.yaml; answering works with the text twin as it is",
             )
-        dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[self.file.dtype]
-        backbone = Backbone.load(self.file.backbone, dtype=dtype, device=self.file.device)
-        return PrefixStore(backbone, memory_bytes=_STORE_MEMORY)
+        return open_store(self.file, self.build)
 
     @property
     def manifest(self) -> Manifest | None:
@@ -183,6 +171,12 @@ class Domain:
             path.unlink(missing_ok=True)
         return Ingested(report, scale)
 
+    def warm(self, *, on_progress: Callable[[int, int], None] | None = None) -> Warmed:
+        """Compute the keys and values of all passages ahead of the questions, and keep them in build/passages."""
+        trained = self.manifest
+        attention = trained.attention if trained else self.file.attention
+        return warm_passages(self.store, self.index, self.template.current(), attention, on_progress)
+
     def train(
         self,
         *,
@@ -203,7 +197,12 @@ class Domain:
             TrainingError: nothing to train on, or the loss diverged.
         """
         grafting = Grafting(
-            self.file.name, self.answering("text-twin"), self.store, settings or self.file.train, self.build
+            self.file.name,
+            self.answering("text-twin"),
+            self.store,
+            settings or self.file.train,
+            self.file.attention,
+            self.build,
         )
         train, dev = spread(self.items("train"), limit), spread(self.items("dev"), dev_limit)
         report = grafting.run(train, dev, on_step=on_step, on_score=on_score)
@@ -308,46 +307,41 @@ class Domain:
             )
             return RemoteSpeaker(chat, (lambda _: "") if graft == "empty" else twins.__getitem__)
         fills: Mapping[str, SlotFill] = {}
+        attention = self.file.attention
         if graft != "empty":
             # A slot that nothing was trained for, such as one that was renamed since, holds its text twin.
-            fills = ChainMap(self._soft_fill(), cast(Any, twins)) if graft == "soft" else twins
+            fills = twins
+        if graft == "soft":
+            soft_prompt, manifest = self._trained()
+            # What was learned from passages that see one another is of little use where they do not.
+            fills, attention = ChainMap({soft_prompt.slot: soft_prompt}, cast(Any, twins)), manifest.attention
         return LocalSpeaker(
             SoftPromptChat(
                 store=self.store,
                 fills=fills,
                 graft=graft,
+                attention=attention,
                 max_tokens=answer.max_tokens,
                 temperature=answer.temperature,
             )
         )
 
-    def _soft_fill(self) -> dict[str, SlotFill]:
-        loaded: tuple[SoftPrompt, Manifest] | None = load_soft_prompt(self.build / "soft_prompt", self.store.backbone)
+    def _trained(self) -> tuple[SoftPrompt, Manifest]:
+        loaded = load_soft_prompt(self.build / "soft_prompt", self.store.backbone)
         if loaded is None:
             raise UsageError(
                 found=f"no trained soft prompt in {self.build}",
                 expected="one that was trained and kept",
                 next_step=f"run: softgraft train {self.typed}",
             )
-        return {loaded[0].slot: loaded[0]}
+        return loaded
 
     def notices(self) -> list[str]:
         """What a caller should know: a template that was edited after training, say."""
         manifest = None if self.remote else self.manifest
         if manifest is None:
             return []
-        template = self.template.current()
-        if manifest.slot not in template.soft_slots:
-            return [
-                f"the template {template.name!r} has no slot {manifest.slot!r}, so the soft prompt is not used and "
-                f"its text twin is; train again: softgraft train {self.typed}"
-            ]
-        if manifest.template_hash != template.content_hash:
-            return [
-                f"the template {template.name!r} was edited after the soft prompt was trained; answers may suffer "
-                f"until you train again: softgraft train {self.typed}"
-            ]
-        return []
+        return training_notices(manifest, self.template.current(), self.file.attention, self.typed)
 
     def _system(self, name: str) -> System:
         if name == "base":

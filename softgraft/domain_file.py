@@ -30,6 +30,13 @@ class RetrievalSettings(_Strict):
     bm25_weight: Annotated[float, Field(ge=0)] = 0.5
 
 
+class CacheSettings(_Strict):
+    """How much room the keys and values of passages take, in memory and in build/passages; 0 keeps none there."""
+
+    memory_mib: Annotated[int, Field(ge=0)] = 256
+    disk_gib: Annotated[float, Field(ge=0)] = 16
+
+
 class AnswerFileSettings(_Strict):
     """How answers are worded."""
 
@@ -70,11 +77,13 @@ class DomainFile(_Strict):
     device: str = "cpu"
     encoder: str = "embedded"
     template: str = "rag-chat"
+    attention: Literal["exact", "block"] = "exact"
     closed_book_template: str = "closed-book"
     refusal: Annotated[str, Field(min_length=1)] = "I do not have information about that."
     retrieval: RetrievalSettings = RetrievalSettings()
     answer: AnswerFileSettings = AnswerFileSettings()
     train: TrainSettings = TrainSettings()
+    cache: CacheSettings = CacheSettings()
 
 
 def read_domain_file(folder: Path) -> DomainFile:

@@ -13,6 +13,7 @@ from evaluation.systems import gold_evidence, retrieve_all, turns_of
 from evaluation.text_scores import token_f1
 from prompts import RenderedPrompt
 from soft_prompt import (
+    Attention,
     Manifest,
     PrefixStore,
     Scores,
@@ -76,6 +77,7 @@ class Grafting:
 
     Attributes:
         answering: the domain's, over its index and template; its evidence is what the soft prompt learns to read.
+        attention: whether passages see one another.
         folder: the domain's build folder.
     """
 
@@ -83,6 +85,7 @@ class Grafting:
     answering: Answering
     store: PrefixStore
     settings: TrainSettings
+    attention: Attention
     folder: Path
 
     def run(
@@ -100,7 +103,9 @@ class Grafting:
         """
         told, dev_told = self._told(items, teach=True), self._told(dev, teach=False)
         start = self._start(told)
-        config = TrainConfig(**self.settings.model_dump(exclude={"kind", "length", "adapter_rank"}))
+        config = TrainConfig(
+            attention=self.attention, **self.settings.model_dump(exclude={"kind", "length", "adapter_rank"})
+        )
         result = train(
             self.store,
             start,
@@ -210,7 +215,7 @@ class Grafting:
             backbone=backbone.id,
             backbone_digest=backbone.digest,
             tokenizer_hash=backbone.tokenizer_hash,
-            attention="exact",
+            attention=config.attention,
             objective=OBJECTIVE,
             seed=config.seed,
             data_hash=items_hash(_with_target(items)),

@@ -25,7 +25,7 @@ from chains import DomainChain, InputError, LocalSpeaker, RemoteModelError, Soft
 from chains.content import soft_block
 from prompts import TemplateError, find_template
 from retrieval import Index
-from soft_prompt import PrefixStore
+from soft_prompt import Backbone, ContextError, PrefixStore
 
 MakeChain = Callable[..., DomainChain]
 KEYS = {"question", "query", "evidence", "evidence_score", "refused", "answer", "citations", "notices"}
@@ -396,3 +396,29 @@ def test_the_lock_of_a_conversation_goes_with_it(chain: DomainChain) -> None:
     while len(chain._locks._locks) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(chain._locks._locks) == 0
+
+
+def test_evidence_beyond_the_context_is_trimmed_from_the_lowest_rank_and_said(
+    make_chain: MakeChain, make_tiny_backbone: Callable[..., Backbone]
+) -> None:
+    def found_with(context: int) -> dict[str, Any]:
+        store = PrefixStore(make_tiny_backbone("llama", max_position_embeddings=context))
+        speaker = LocalSpeaker(SoftPromptChat(store=store, fills={"domain": "Be brief."}, max_tokens=16))
+        return make_chain(speaker).invoke({"question": ASKED})
+
+    whole, cut = found_with(4096), found_with(320)
+    assert (len(whole["evidence"]), whole["notices"]) == (4, [])
+    left = len(cut["evidence"])
+    assert 1 <= left < 4
+    assert cut["evidence"] == whole["evidence"][:left]
+    assert cut["answer"]
+    assert cut["notices"] == [f"{4 - left} of 4 passages were left out, the weakest first: the model's context is full"]
+
+
+def test_a_question_that_does_not_fit_beside_one_passage_is_refused(
+    make_chain: MakeChain, make_tiny_backbone: Callable[..., Backbone]
+) -> None:
+    store = PrefixStore(make_tiny_backbone("llama", max_position_embeddings=128))
+    chain = make_chain(LocalSpeaker(SoftPromptChat(store=store, max_tokens=16)))
+    with pytest.raises(ContextError, match="at most 128 tokens"):
+        chain.invoke({"question": ASKED})

@@ -122,7 +122,8 @@ def test_the_public_names_are_sorted_and_load() -> None:
     names = soft_prompt.__all__
     assert names == sorted(names, key=lambda name: (not name[0].isupper(), name))
     assert soft_prompt.SlotFill is encode.SlotFill
-    for name in set(names) - {"SlotFill"}:
+    assert soft_prompt.Attention is encode.Attention
+    for name in set(names) - {"Attention", "SlotFill"}:
         assert getattr(soft_prompt, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'absent'"):
         _ = soft_prompt.absent

@@ -74,6 +74,7 @@ def test_the_manifest_says_what_it_belongs_to(trained: tuple[Path, TrainReport],
     assert manifest.train == {
         **{name: value for name, value in TRAIN.items() if name not in ("kind", "length")},
         "adapter_learning_rate": 1e-3,
+        "attention": "exact",
         "clip": 1.0,
         "seed": 0,
         "checkpoint_steps": 10,
@@ -200,7 +201,7 @@ def test_where_retrieval_missed_the_answer_teaching_puts_it_in(make_domain: Make
     domain.ingest()
     from softgraft.grafting import Grafting
 
-    grafting = Grafting("house", domain.answering("text-twin"), domain.store, domain.file.train, domain.build)
+    grafting = Grafting("house", domain.answering("text-twin"), domain.store, domain.file.train, "exact", domain.build)
     items = domain.items("train")
     taught, asked = (grafting._told(items, teach=teach)[0][0].messages[0].text for teach in (True, False))
     assert quote in taught
