@@ -6,6 +6,7 @@ first loss has to be if both sides see the same tokens in the same places.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from training_data import Task
 from training_systems import LEARNING_RATE, TWIN, descend, slot_first_loss
 
 BASELINE = "peft-prompt-tuning"
-ANSWER_LOGITS = "peft-prompt-tuning-answer-logits"
+ANSWER_LOGITS = "peft-answer-logits"
 PEFT = (BASELINE, ANSWER_LOGITS, "peft-prefix-tuning", "peft-cartridge", "peft-lora")
 IGNORED, LORA_RANK = -100, 16
 
@@ -53,7 +54,10 @@ class PeftSystem:
             config = peft.CartridgeConfig(**virtual)
         else:
             config = peft.PromptTuningConfig(**virtual)
-        self.model: Any = peft.get_peft_model(self.backbone.model, config)
+        with warnings.catch_warnings():
+            # PEFT asks Transformers for an attribute by its old name.
+            warnings.simplefilter("ignore", FutureWarning)
+            self.model: Any = peft.get_peft_model(self.backbone.model, config)
         if self.initial is not None:
             self._take_initial(self.initial)
         self.trained = [weights for weights in self.model.parameters() if weights.requires_grad]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -81,7 +82,12 @@ def time_run(
     stepping = (clock(device) - filled) / share
     system.stop()
     filling = filled - began
-    return {"seconds": filling + stepping, "fill_seconds": filling, "timed_steps": len(timed)}
+    return {
+        "seconds": filling + stepping,
+        "fill_seconds": filling,
+        "timed_steps": len(timed),
+        "load_average": os.getloadavg()[0],
+    }
 
 
 def measure_memory(
@@ -92,6 +98,8 @@ def measure_memory(
     Softgraft keeps `memory_bytes` of its store in memory and the rest in a folder.
     """
     loaded = resident_bytes()
+    if backbone.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(backbone.device)
     folder = Path(tempfile.mkdtemp(prefix="training-speed-"))
     try:
         system = make_system(name, backbone, tasks, length, StoreSettings(memory_bytes, folder))

@@ -7,12 +7,15 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from peft_systems import BASELINE
+from peft_systems import BASELINE, PEFT
+from training_data import DATA
 from training_systems import BLOCK, SOFTGRAFT
 
 MIB = 2**20
@@ -39,7 +42,8 @@ class Cell:
         uses: how often contexts and passages recur in a run, as `count_uses` gives it.
         first_step_loss: loss of the first step.
         same_tokens_loss: what PEFT's first loss has to be near; None for Softgraft.
-        timings: of each run: `seconds` of the whole run, `fill_seconds` of them for the store, `timed_steps`.
+        timings: of each run: `seconds` of the whole run, `fill_seconds` of them for the store, `timed_steps`, and the
+            machine's `load_average` at its end, which shows whether something else ran beside it.
         memory: peaks in bytes of a process of its own; None where not measured.
         examples_per_second: by the median of the runs.
         ratio_to_peft: to PEFT prompt tuning on the same data; None where that was not measured.
@@ -83,7 +87,12 @@ class Report:
     def content(self) -> dict[str, Any]:
         """Everything, as it is written."""
         compare(self.cells)
-        return {**self.head, "finished": _now(), "rows": [asdict(cell) for cell in self.cells.values()]}
+        return {**self.head, "finished": _now(), "rows": [asdict(cell) for cell in self.rows()]}
+
+    def rows(self) -> list[Cell]:
+        """The rows in the order of a table, however the runs were split."""
+        order = (*SOFTGRAFT, *PEFT)
+        return sorted(self.cells.values(), key=lambda c: (DATA.index(c.data), c.context, order.index(c.system)))
 
     def write(self) -> None:
         """Write the file; a run that is stopped on the way leaves the one before."""
@@ -140,34 +149,49 @@ def held_bytes(cell: Cell) -> int | None:
     return memory.get("peak_device_bytes", memory.get("peak_anonymous_bytes", memory.get("peak_bytes")))
 
 
-def make_table(cells: Sequence[Cell], title: str) -> Table:
-    """The rows for a person."""
-    table = Table(title=title)
-    left = ("data", "system", "goal")
-    for column in ("data", "context", "uses", "system", "ex/s", "x PEFT", "goal", "peak MiB", "held", "files", "loss"):
-        table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
-    for cell, following in zip(cells, [*cells[1:], None], strict=True):
-        # Of a passage where they recur, of a context elsewhere.
-        uses = cell.uses.get("uses_of_a_passage", cell.uses["uses_of_a_context"])
-        memory = cell.memory or {}
-        table.add_row(
-            cell.data,
-            f"{cell.context:,}",
-            f"{uses:,}",
-            cell.system,
-            _number(cell.examples_per_second, ".2f"),
-            _number(cell.ratio_to_peft, ".1f"),
-            "" if cell.goal is None else f"{cell.goal:g} {_verdict(cell.goal_met)}",
-            _mib(memory.get("peak_bytes")),
-            f"{_mib(held_bytes(cell))} {_verdict(cell.memory_goal_met)}".rstrip(),
-            _mib(memory.get("peak_file_bytes")),
-            f"{cell.first_step_loss:.3f}",
-            end_section=following is None or (following.data, following.context) != (cell.data, cell.context),
+def make_tables(cells: Sequence[Cell]) -> list[Table]:
+    """The rows for a person, a table for each kind of data and length of context."""
+    tables = []
+    for (data, context), rows in groupby(cells, lambda cell: cell.key[:2]):
+        group = list(rows)
+        uses = [
+            f"{group[0].uses[f'{name}s']} {name}s, each used {group[0].uses[f'uses_of_a_{name}']} times or more"
+            for name in ("context", "passage")
+            if f"{name}s" in group[0].uses
+        ]
+        table = Table(
+            title=f"{data}, {context:,} tokens: {'; '.join(uses)}",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            title_justify="left",
         )
+        table.add_column("system", no_wrap=True)
+        for column in ("ex/s", "x PEFT", "goal", "peak", "held", "files", "loss"):
+            table.add_column(column, justify="right", no_wrap=True)
+        for cell in group:
+            memory = cell.memory or {}
+            table.add_row(
+                cell.system,
+                _number(cell.examples_per_second, ".2f"),
+                _number(cell.ratio_to_peft, ".1f"),
+                "" if cell.goal is None else f"{cell.goal:g} {_verdict(cell.goal_met)}",
+                _mib(memory.get("peak_bytes")),
+                f"{_mib(held_bytes(cell))} {_verdict(cell.memory_goal_met)}".rstrip(),
+                _mib(memory.get("peak_file_bytes")),
+                f"{cell.first_step_loss:.3f}",
+            )
+        tables.append(table)
+    tables[-1:] = [_with_legend(table) for table in tables[-1:]]
+    return tables
+
+
+def _with_legend(table: Table) -> Table:
     table.caption = (
-        "uses: how often a context, or a passage, is used in a run at least; peak: resident; held: without mapped "
-        "files, on a GPU its memory; files: mapped files, the model's and the cache's; loss: of the first step"
+        "ex/s: examples a second. goal: times PEFT prompt tuning, ✓ met, ✗ missed. peak: resident MiB. held: without "
+        "mapped files (on a GPU: its memory), ✓ no more than PEFT prompt tuning. files: mapped files, the model's and "
+        "the cache's. loss: of the first step."
     )
+    table.caption_justify = "left"
     return table
 
 
@@ -180,7 +204,7 @@ def _mib(size: int | None) -> str:
 
 
 def _verdict(met: bool | None) -> str:
-    return "" if met is None else "met" if met else "missed"
+    return "" if met is None else "✓" if met else "✗"
 
 
 def _now() -> str:

@@ -43,7 +43,7 @@ from training_measure import (
     systems_for,
     time_run,
 )
-from training_report import MIB, Report, make_table
+from training_report import MIB, Report, make_tables
 from training_systems import BLOCK, StoreSettings, has_block_attention
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -81,13 +81,15 @@ class Benchmark:
             for job in self._measured([j for j in jobs if (j.data, j.context) == (data, context)], memory):
                 done += job.seconds
                 left = (time.monotonic() - began) / done * (ahead - done)
-                what = "memory" if job.repeat is None else f"run {job.repeat + 1} of {self.options.repeats}"
-                found = self.report.cells[job.data, job.context, job.system].examples_per_second
-                speed = "" if found is None else f", {found:.2f} examples/s"
-                self.console.print(
-                    f"{job.data} {job.context:,} {job.system}: {what}{speed}; about {_duration(left)} left",
-                    highlight=False,
-                )
+                self.console.print(f"{self._found(job)}; about {_duration(left)} left", highlight=False, soft_wrap=True)
+
+    def _found(self, job: Job) -> str:
+        cell = self.report.cells[job.data, job.context, job.system]
+        if job.repeat is None:
+            found = f"memory, {(cell.memory or {})['peak_bytes'] / MIB:,.0f} MiB at its peak"
+        else:
+            found = f"run {job.repeat + 1} of {self.options.repeats}, {cell.examples_per_second:.2f} examples/s"
+        return f"{job.data}, {job.context:,} tokens, {job.system}: {found}"
 
     def _missing(self, data: str, context: int, token: float) -> list[Job]:
         tasks = make_tasks(self.backbone, self.settings, data, context)
@@ -261,8 +263,9 @@ def main() -> None:
         console.print(f"without {BLOCK}: this version of Softgraft has no block attention")
     Benchmark(backbone, options, report, console).run(lambda job: memory_in_own_process(options, job))
     content = report.content()
-    title = f"Training: batch {options.batch}, {options.prompt} virtual tokens, {options.epochs} epochs"
-    console.print(make_table(list(report.cells.values()), title))
+    console.print(f"batch {options.batch}, {options.prompt} virtual tokens, {options.epochs} epochs")
+    for table in make_tables(report.rows()):
+        console.print(table)
     console.print(f"written to {report.path}")
     if options.json:
         print(json.dumps(content, indent=1, allow_nan=False))

@@ -140,7 +140,7 @@ def test_block_attention_takes_each_passage_as_a_segment(tiny_backbone: Backbone
 
 @pytest.mark.parametrize(
     "name",
-    ["peft-prompt-tuning", "peft-prompt-tuning-answer-logits", "peft-prefix-tuning", "peft-cartridge", "peft-lora"],
+    ["peft-prompt-tuning", "peft-answer-logits", "peft-prefix-tuning", "peft-cartridge", "peft-lora"],
 )
 def test_peft_sees_the_same_tokens_in_the_same_places(tiny_backbone: Backbone, name: str) -> None:
     pytest.importorskip("peft", reason="PEFT comes with the extra `bench` only")
