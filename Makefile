@@ -34,7 +34,7 @@ check: $(DEV)
 	$(BIN)/pytest tests/unit
 
 bench: $(BENCH)
-	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python benchmarks/training_speed.py --fresh
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

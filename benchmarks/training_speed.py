@@ -1,399 +1,274 @@
-"""Training speed and memory of Softgraft against PEFT prompt tuning on the same frozen backbone.
+"""Training speed and memory of Softgraft against PEFT's methods on the same frozen backbone.
 
     python benchmarks/training_speed.py --contexts 1000 --peft-steps 3 --threads 2
 
-Both sides train on the same token ids, batches, dtype and threads, with AdamW and clipping, and their virtual tokens
-start from the same text. A run is some epochs over a fixed number of examples; Softgraft's time includes filling its
-prefix store. Memory is taken in a process of its own for each system, since one peak would hide the other.
+All systems train on the same token ids, batches, dtype and threads, with AdamW and clipping. A run is some epochs over
+a fixed number of examples; Softgraft's time includes filling its prefix store. Memory is taken in a process of its own
+for each system, since one peak would hide the others.
+
+Results are written as they come. Started again with the same settings and file, the script measures what is missing,
+so a long benchmark can be split: `--contexts 200`, then `--contexts 1000 --systems softgraft-kv,peft-prompt-tuning`.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import hashlib
-import importlib.metadata
 import json
-import math
 import os
-import platform
-import random
-import re
-import resource
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
-from itertools import product
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
-from torch import Tensor
 
-from soft_prompt import Backbone, PrefixStore, Row, SoftPrompt, from_text_twin, initial_adapter, kv_from_text_twin
-from soft_prompt.forward import Example, answer_loss
-from soft_prompt.schedule import epoch_batches
+from machine import describe_hardware, describe_versions, hardware_slug
+from peft_systems import PEFT
+from random_backbones import SHAPES, random_backbone
+from soft_prompt import Backbone
+from training_data import DATA, TEXT, DataSettings, Task, make_batches, make_tasks
+from training_measure import (
+    PROCESS_SECONDS,
+    SYSTEMS,
+    expected_seconds,
+    make_system,
+    measure_memory,
+    open_cell,
+    seconds_per_token,
+    systems_for,
+    time_run,
+)
+from training_report import MIB, Report, make_tables
+from training_systems import BLOCK, StoreSettings, has_block_attention
 
-ROOT = Path(__file__).resolve().parents[1]
-TEXT = sorted((ROOT / "domains" / "bank" / "docs").glob("*.md"))
-TWIN = "Answer the customer's question from the passages above, in one short sentence and in the bank's own words."
-SYSTEMS = ("softgraft-embedding", "softgraft-kv", "softgraft-kv-adapter", "peft", "peft-answer-logits")
-LEARNING_RATE, CLIP, IGNORED, RANK = 1e-3, 1.0, -100, 4
+RESULTS = Path(__file__).resolve().parent / "results"
+# These choose rows or where they go; everything else changes figures, so rows of one file share it.
+CHOICES = ("contexts", "data", "systems", "repeats", "no_memory", "memory_of", "out", "fresh", "json")
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One example as token ids; the answer ends with the end token."""
+@dataclass(frozen=True)
+class Job:
+    """Something to measure: run number `repeat` of a system by the clock, or its memory where `repeat` is None."""
 
-    context: tuple[int, ...]
-    question: tuple[int, ...]
-    answer: tuple[int, ...]
-
-
-@dataclass
-class Result:
-    """One row of the table."""
-
+    data: str
     context: int
-    questions_per_context: int
     system: str
-    uses_of_a_context: int
-    first_step_loss: float
-    same_tokens_loss: float
-    timings: list[dict[str, float]] = field(default_factory=list)
-    examples_per_second: float = 0.0
-    ratio_to_peft: float = 0.0
-    memory: dict[str, int] | None = None
+    repeat: int | None
+    seconds: float
 
 
-class System(Protocol):
-    """One way to train: `start` forgets everything, `fill` computes what is computed once, `step` gives its loss."""
+class Benchmark:
+    """All jobs of one command line on one backbone."""
 
-    def start(self) -> None: ...
-    def fill(self, tasks: Sequence[Task]) -> None: ...
-    def step(self, tasks: Sequence[Task]) -> float: ...
+    def __init__(self, backbone: Backbone, options: argparse.Namespace, report: Report, console: Console) -> None:
+        self.backbone, self.options, self.report, self.console = backbone, options, report, console
+        self.settings = data_settings(options)
 
+    def run(self, memory: Callable[[Job], dict[str, int]]) -> None:
+        """Do what is missing. `memory` measures a job's memory in a process of its own."""
+        token = seconds_per_token(self.backbone)
+        groups = [(data, context) for data in self.options.data for context in self.options.contexts]
+        jobs = [job for data, context in groups for job in self._missing(data, context, token)]
+        ahead = sum(job.seconds for job in jobs)
+        self.console.print(f"{len(jobs)} runs to do, about {_duration(ahead)}")
+        began, done = time.monotonic(), 0.0
+        for data, context in groups:
+            for job in self._measured([j for j in jobs if (j.data, j.context) == (data, context)], memory):
+                done += job.seconds
+                left = (time.monotonic() - began) / done * (ahead - done)
+                self.console.print(f"{self._found(job)}; about {_duration(left)} left", highlight=False, soft_wrap=True)
 
-class Softgraft:
-    """The engine's own pieces: prefix store, loss at answer positions, AdamW on fp32 vectors."""
+    def _found(self, job: Job) -> str:
+        cell = self.report.cells[job.data, job.context, job.system]
+        if job.repeat is None:
+            found = f"memory, {(cell.memory or {})['peak_bytes'] / MIB:,.0f} MiB at its peak"
+        else:
+            found = f"run {job.repeat + 1} of {self.options.repeats}, {cell.examples_per_second:.2f} examples/s"
+        return f"{job.data}, {job.context:,} tokens, {job.system}: {found}"
 
-    def __init__(self, backbone: Backbone, initial: SoftPrompt) -> None:
-        self.backbone, self.initial = backbone, initial
-        self.store = PrefixStore(backbone)
+    def _missing(self, data: str, context: int, token: float) -> list[Job]:
+        tasks = make_tasks(self.backbone, self.settings, data, context)
+        batches = make_batches(tasks, self.settings)
+        names = systems_for(data, self.options.systems)
+        expected = {name: expected_seconds(name, batches, self._only_steps(name), token) for name in names}
+        jobs = []
+        for repeat in range(self.options.repeats):
+            # Systems take turns, so that a machine that slows down slows all of them.
+            first = repeat % max(1, len(names))
+            jobs += [Job(data, context, n, repeat, expected[n]) for n in names[first:] + names[:first]]
+        if not self.options.no_memory:
+            one_epoch = {name: PROCESS_SECONDS + expected[name] / self.settings.epochs for name in names}
+            jobs += [Job(data, context, name, None, one_epoch[name]) for name in names]
+        return [job for job in jobs if not self._done(job)]
 
-    def start(self) -> None:
-        self.store.close()
-        self.store = PrefixStore(self.backbone)
-        initial = self.initial.tensors().items()
-        self.trained = {n: t.detach().to(self.backbone.device).clone().requires_grad_(True) for n, t in initial}
-        self.soft_prompt = self.initial.with_tensors(self.trained)
-        self.optimizer = torch.optim.AdamW(self.trained.values(), lr=LEARNING_RATE, weight_decay=0.0)
+    def _done(self, job: Job) -> bool:
+        cell = self.report.cells.get((job.data, job.context, job.system))
+        if cell is None:
+            return False
+        return cell.memory is not None if job.repeat is None else len(cell.timings) > job.repeat
 
-    def fill(self, tasks: Sequence[Task]) -> None:
-        for context in dict.fromkeys(task.context for task in tasks):
-            self.store.get(context)
+    def _measured(self, jobs: Sequence[Job], memory: Callable[[Job], dict[str, int]]) -> Iterator[Job]:
+        """Do the jobs of one kind of data; each is in the report and on disk when it is yielded."""
+        if not jobs:
+            return
+        tasks = make_tasks(self.backbone, self.settings, jobs[0].data, jobs[0].context)
+        batches = make_batches(tasks, self.settings)
+        store = StoreSettings(self.options.timed_store_memory_mib * MIB)
+        length = self.options.prompt
+        systems = {j.system: make_system(j.system, self.backbone, tasks, length, store) for j in jobs}
+        warm: set[str] = set()
+        for job in jobs:
+            key, system = (job.data, job.context, job.system), systems[job.system]
+            if job.repeat is None:
+                self.report.cells[key].memory = memory(job)
+            else:
+                if job.system not in warm:
+                    cell = open_cell(system, job.system, self.backbone, job.data, job.context, batches, length)
+                    self.report.cells.setdefault(key, cell)
+                    warm.add(job.system)
+                timing = time_run(system, batches, self._only_steps(job.system), self.backbone.device)
+                self.report.cells[key].timings.append(timing)
+            self.report.write()
+            yield job
 
-    def step(self, tasks: Sequence[Task]) -> float:
-        examples = [Example(Row(task.context, (self.soft_prompt, task.question)), task.answer) for task in tasks]
-        total, tokens = answer_loss(self.store, examples)
-        return _descend(total / tokens, list(self.trained.values()), self.optimizer)
-
-
-class PeftPromptTuning:
-    """PEFT as its users write it; with `answer_logits_only`, logits are made where an answer token is predicted."""
-
-    def __init__(self, backbone: Backbone, initial: SoftPrompt, *, answer_logits_only: bool) -> None:
-        try:
-            from peft import PromptTuningConfig, TaskType, get_peft_model
-        except ImportError as error:
-            raise SystemExit('PEFT is not installed. Next: pip install "peft>=0.21,<0.22"') from error
-        self.device, self.initial, self.answer_logits_only = backbone.device, initial, answer_logits_only
-        self.pad = backbone.end_id
-        config = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=initial.length)
-        self.model: Any = get_peft_model(backbone.model, config)
-        self.vectors: Tensor = self.model.prompt_encoder["default"].embedding.weight
-
-    def start(self) -> None:
-        self.vectors.data.copy_(self.initial.vectors)
-        self.optimizer = torch.optim.AdamW([self.vectors], lr=LEARNING_RATE, weight_decay=0.0)
-
-    def fill(self, tasks: Sequence[Task]) -> None:
-        """Nothing: every context runs through the model for every example."""
-
-    def step(self, tasks: Sequence[Task]) -> float:
-        rows = [(*task.context, *task.question, *task.answer) for task in tasks]
-        widest = max(map(len, rows))
-        ids, labels, mask = [], [], []
-        for row, task in zip(rows, tasks, strict=True):
-            pad = widest - len(row)
-            ids.append([*row, *[self.pad] * pad])
-            labels.append([*[IGNORED] * (len(row) - len(task.answer)), *task.answer, *[IGNORED] * pad])
-            mask.append([*[1] * len(row), *[0] * pad])
-        batch = (torch.tensor(part, device=self.device) for part in (ids, labels, mask))
-        return _descend(self._loss(*batch), [self.vectors], self.optimizer)
-
-    def _loss(self, ids: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-        if not self.answer_logits_only:
-            loss: Tensor = self.model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).loss
-            return loss
-        answers = labels != IGNORED
-        # A token is predicted one place before it stands; the virtual tokens stand before everything.
-        predicting = torch.nn.functional.pad(answers, (self.initial.length - 1, 1))
-        output = self.model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=predicting)
-        return torch.nn.functional.cross_entropy(output.logits.float().flatten(0, -2), labels[answers])
-
-
-def _descend(loss: Tensor, trained: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> float:
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    torch.nn.utils.clip_grad_norm_(trained, CLIP)
-    optimizer.step()
-    return float(loss.detach())
+    def _only_steps(self, name: str) -> int | None:
+        steps: int | None = self.options.peft_steps
+        return steps if name in PEFT else None
 
 
-def make_system(name: str, backbone: Backbone, tasks: Sequence[Task], length: int) -> System:
-    """A system by its name, with virtual tokens that start from the text twin."""
-    initial = from_text_twin(backbone, "domain", TWIN, length)
-    if name == "softgraft-embedding":
-        return Softgraft(backbone, initial)
-    if name.startswith("softgraft-kv"):
-        kv = kv_from_text_twin(PrefixStore(backbone), "domain", TWIN, tasks[0].context, length)
-        adapter = initial_adapter(backbone, RANK, 0) if name.endswith("adapter") else None
-        return Softgraft(backbone, replace(kv, adapter=adapter))
-    return PeftPromptTuning(backbone, initial, answer_logits_only=name == "peft-answer-logits")
-
-
-def make_tasks(backbone: Backbone, options: argparse.Namespace, context: int, per_context: int) -> list[Task]:
-    """Tasks over windows of real text, fixed by the seed; context lengths differ as those of real passages do."""
-    chance = random.Random(f"{options.seed}-{context}-{per_context}")
-    stream = backbone.encode_text("\n\n".join(path.read_text(encoding="utf-8") for path in TEXT))
-
-    def window(length: int) -> tuple[int, ...]:
-        start = chance.randrange(len(stream))
-        repeated = stream * (2 + length // len(stream))
-        return tuple(repeated[start : start + length])
-
-    contexts: list[tuple[int, ...]] = []
-    while len(contexts) * per_context < options.examples:
-        drawn = window(round(context * chance.uniform(1 - options.spread, 1 + options.spread)))
-        if drawn not in contexts:
-            contexts.append(drawn)
-    return [
-        Task(contexts[n // per_context], window(options.question), (*window(options.answer - 1), backbone.end_id))
-        for n in range(options.examples)
-    ]
-
-
-def make_batches(tasks: Sequence[Task], options: argparse.Namespace) -> list[list[Task]]:
-    """The batches of a whole run, in the engine's own order."""
-    lengths = [len(task.question) + len(task.answer) for task in tasks]
-    orders = [epoch_batches(lengths, options.batch, options.seed, epoch) for epoch in range(options.epochs)]
-    return [[tasks[i] for i in batch] for order in orders for batch in order]
-
-
-def time_run(system: System, batches: Sequence[Sequence[Task]], only_steps: int | None) -> dict[str, float]:
-    """Time a run from the start. With `only_steps`, that many steps are timed and scaled to the whole run."""
-    system.start()
-    gc.collect()
-    timed = batches[:only_steps]
-    began = _clock()
-    system.fill([task for batch in batches for task in batch])
-    filled = _clock()
-    for batch in timed:
-        system.step(batch)
-    stepping = (_clock() - filled) * len(batches) / len(timed)
-    filling = filled - began
-    return {"seconds": filling + stepping, "fill_seconds": filling, "timed_steps": len(timed)}
-
-
-def _clock() -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def slot_first_loss(backbone: Backbone, tasks: Sequence[Task], length: int) -> float:
-    """Loss of Softgraft with the slot where PEFT has it: near PEFT's first loss if both see the same tokens."""
-    initial = from_text_twin(backbone, "domain", TWIN, length)
-    examples = [Example(Row((), (initial, (*t.context, *t.question))), t.answer) for t in tasks]
-    with torch.no_grad():
-        total, tokens = answer_loss(PrefixStore(backbone), examples)
-    return float(total) / tokens
-
-
-def measure(backbone: Backbone, options: argparse.Namespace, context: int, per_context: int) -> list[Result]:
-    """Time all systems on one kind of data, taking turns."""
-    tasks = make_tasks(backbone, options, context, per_context)
-    batches = make_batches(tasks, options)
-    same_tokens = slot_first_loss(backbone, batches[0], options.prompt)
-    systems = {name: make_system(name, backbone, tasks, options.prompt) for name in SYSTEMS}
-    results = {}
-    for name, system in systems.items():
-        system.start()
-        first = system.step(batches[0])  # the warm-up
-        results[name] = Result(context, per_context, name, per_context * options.epochs, first, same_tokens)
-        if name.startswith("peft") and not math.isclose(first, same_tokens, rel_tol=0.03):
-            found = f"{name} starts from a loss of {first:.4f}, Softgraft with the slot in its place {same_tokens:.4f}"
-            raise SystemExit(f"{found}: the two do not train on the same tokens")
-    for repeat in range(options.repeats):
-        for name in SYSTEMS[repeat % 5 :] + SYSTEMS[: repeat % 5]:
-            only_steps = options.peft_steps if name.startswith("peft") else None
-            results[name].timings.append(time_run(systems[name], batches, only_steps))
-            systems[name].start()  # gives a filled store back before the next system runs
-    for result in results.values():
-        seconds = statistics.median(timing["seconds"] for timing in result.timings)
-        result.examples_per_second = len(tasks) * options.epochs / seconds
-    for result in results.values():
-        result.ratio_to_peft = result.examples_per_second / results["peft"].examples_per_second
-    return list(results.values())
-
-
-def measure_memory(backbone: Backbone, options: argparse.Namespace) -> dict[str, int]:
-    """Peak memory of this process, which runs one system: one epoch, or two steps where nothing accumulates."""
-    loaded = peak_memory()
-    tasks = make_tasks(backbone, options, options.contexts[0], options.questions_per_context[0])
-    system = make_system(options.only, backbone, tasks, options.prompt)
-    batches = make_batches(tasks, options)[: math.ceil(len(tasks) / options.batch)]
-    system.start()
-    system.fill(tasks)
-    for batch in batches if isinstance(system, Softgraft) else batches[:2]:
-        system.step(batch)
-    memory = {"loaded_bytes": loaded, "peak_bytes": peak_memory()}
-    if options.device.startswith("cuda"):
-        memory["peak_device_bytes"] = torch.cuda.max_memory_allocated()
-    if isinstance(system, Softgraft):
-        entry = system.store.get(tasks[0].context)
-        tokens = sum(len(context) for context in {task.context for task in tasks})
-        memory["prefix_store_bytes"] = tokens * entry.nbytes // len(tasks[0].context)
-        system.store.close()
-    return memory
-
-
-def peak_memory() -> int:
-    """Largest resident set of this process so far, in bytes."""
-    # On Linux getrusage starts from the peak of the process that started this one.
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024
-
-
-def memory_in_own_process(options: argparse.Namespace, result: Result) -> dict[str, int]:
-    """Run `measure_memory` in a process of its own."""
-    data = ("seed", "examples", "batch", "prompt", "question", "answer", "spread", "backbone")
-    flags = (*data, "device", "dtype", "threads")
-    command = [sys.executable, __file__, "--only", result.system, "--contexts", str(result.context)]
-    command += ["--questions-per-context", str(result.questions_per_context)]
-    command += [part for flag in flags for part in (f"--{flag}", str(getattr(options, flag)))]
-    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+def memory_in_own_process(options: argparse.Namespace, job: Job) -> dict[str, int]:
+    """Run this script for the memory of one system on one kind of data."""
+    command = [sys.executable, __file__, "--memory-of", job.system, "--data", job.data, "--contexts", str(job.context)]
+    for name, value in vars(options).items():
+        if name not in CHOICES and value is not None:
+            command += [f"--{name.replace('_', '-')}", str(value)]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if finished.returncode:
+        raise SystemExit(
+            f"measuring the memory of {job.system} at {job.context:,} tokens ended with status {finished.returncode}. "
+            "Next: see above, or leave it out with --no-memory; what was measured so far is kept"
+        )
     return dict(json.loads(finished.stdout.splitlines()[-1]))
 
 
-def describe_hardware(options: argparse.Namespace) -> dict[str, Any]:
-    """What the figures were measured on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*:\s*(.+)", cpuinfo.read_text()) if cpuinfo.is_file() else []
+def data_settings(options: argparse.Namespace) -> DataSettings:
+    """The part of the command line that the examples depend on."""
+    return DataSettings(**{field.name: getattr(options, field.name) for field in fields(DataSettings)})
+
+
+def load_backbone(options: argparse.Namespace) -> Backbone:
+    """The backbone that is asked for."""
+    dtype = getattr(torch, options.dtype)
+    if options.shape:
+        return random_backbone(options.shape, dtype=dtype, device=options.device, seed=options.seed)
+    return Backbone.load(options.backbone, dtype=dtype, device=options.device)
+
+
+def report_head(backbone: Backbone, options: argparse.Namespace) -> dict[str, Any]:
+    """What the rows of a file have in common."""
+    steps = options.peft_steps
     return {
-        "cpu": names[0] if names else platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": options.threads,
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "device": torch.cuda.get_device_name() if options.device.startswith("cuda") else "cpu",
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "benchmark": "training_speed",
+        "config": {name: value for name, value in vars(options).items() if name not in CHOICES},
+        "peft_steps_timed": "all" if steps is None else f"{steps}, scaled by tokens to the whole run",
+        "backbone": {"id": backbone.id, "digest": backbone.digest},
+        "data_sha256": hashlib.sha256(b"".join(path.read_bytes() for path in TEXT)).hexdigest(),
+        "versions": describe_versions(("torch", "transformers", "peft", "softgraft")),
+        "hardware": describe_hardware(options.device, options.threads),
     }
-
-
-def describe_versions() -> dict[str, str]:
-    """Versions of what takes part."""
-    packages = ("torch", "transformers", "peft", "softgraft")
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
-
-
-def show(results: Sequence[Result], options: argparse.Namespace) -> None:
-    """Print the table."""
-    table = Table(title=f"Training: batch {options.batch}, {options.prompt} virtual tokens, {options.epochs} epochs")
-    for column in ("context", "uses", "system", "examples/s", "x PEFT", "MiB", "loss"):
-        table.add_column(column, justify="left" if column == "system" else "right", no_wrap=True)
-    for row in results:
-        memory = f"{row.memory['peak_bytes'] / 2**20:,.0f}" if row.memory else "–"
-        cells = [f"{row.context:,}", str(row.uses_of_a_context), row.system, f"{row.examples_per_second:.2f}"]
-        cells += [f"{row.ratio_to_peft:.1f}", memory, f"{row.first_step_loss:.3f}"]
-        table.add_row(*cells, end_section=row.system == SYSTEMS[-1])
-    table.caption = "uses: of a context in a run; MiB: peak resident; loss: of the first step"
-    Console().print(table)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Training speed and memory against PEFT prompt tuning.")
-
-    def numbers(text: str) -> list[int]:
-        return [int(part) for part in text.split(",")]
-
-    add = parser.add_argument
-    add("--contexts", type=numbers, default=[200, 1000, 2000], help="mean tokens of a context")
-    add("--questions-per-context", type=numbers, default=[4, 1], help="examples that share a context")
-    add("--examples", type=int, default=48, help="examples an epoch")
-    add("--epochs", type=int, default=3)
-    add("--batch", type=int, default=4)
-    add("--prompt", type=int, default=20, help="virtual tokens")
-    add("--question", type=int, default=20, help="tokens of a question")
-    add("--answer", type=int, default=8, help="tokens of an answer, the end token counted")
-    add("--spread", type=float, default=0.1, help="by which share contexts are shorter or longer than the mean")
-    add("--repeats", type=int, default=3, help="runs of each system; the median is reported")
-    add("--peft-steps", type=int, help="time so many steps of PEFT and scale to the whole run (default: all)")
+    parser = argparse.ArgumentParser(description="Training speed and memory against PEFT's methods.")
+    add, data = parser.add_argument, asdict(DataSettings())
+    add("--contexts", type=_numbers, default=[200, 1000, 2000], help="mean tokens of a context")
+    add("--data", type=_names(DATA), default=list(DATA), help=f"kinds of data: {', '.join(DATA)}")
+    add("--systems", type=_names(SYSTEMS), help=f"rows to measure (default: all): {', '.join(SYSTEMS)}")
+    add("--examples", type=_count, default=data["examples"], help="examples an epoch")
+    add("--epochs", type=_count, default=data["epochs"])
+    add("--batch", type=_count, default=data["batch"])
+    add("--prompt", type=_count, default=20, help="virtual tokens")
+    add("--question", type=_count, default=data["question"], help="tokens of a question")
+    add("--answer", type=_count, default=data["answer"], help="tokens of an answer, the end token counted")
+    add("--spread", type=float, default=data["spread"], help="share by which contexts differ from the mean in length")
+    add("--questions-per-context", type=_count, default=data["questions_per_context"], help="for the data `recurring`")
+    add("--passage-uses", type=_count, default=data["passage_uses"], help="of a passage in a run at least")
+    add("--repeats", type=_count, default=3, help="runs of each system; the median is reported")
+    add("--peft-steps", type=_count, help="time so many steps of PEFT and scale to the whole run (default: all)")
+    add("--store-memory-mib", type=int, default=64, help="of Softgraft's store, where memory is measured")
+    add("--timed-store-memory-mib", type=int, default=1024, help="the same, where speed is measured")
     add("--backbone", default="embedded")
+    add("--shape", choices=sorted(SHAPES), help="a backbone of random weights in this shape instead")
     add("--device", default="cpu")
     add("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
-    add("--threads", type=int, default=os.cpu_count())
-    add("--seed", type=int, default=0)
+    add("--threads", type=_count, default=os.cpu_count())
+    add("--seed", type=int, default=data["seed"])
     add("--no-memory", action="store_true", help="leave the memory runs out")
-    add("--only", choices=SYSTEMS, help="measure the memory of one system in this process, and print JSON")
-    add("--out", type=Path, help="where the JSON goes (default: benchmarks/results, named after the hardware)")
-    return parser.parse_args(arguments)
+    add("--memory-of", choices=SYSTEMS, help="measure the memory of one system in this process, and print JSON")
+    add("--out", type=Path, help="the file of results (default: benchmarks/results, named after the hardware)")
+    add("--fresh", action="store_true", help="measure all again, even what the file of results holds")
+    add("--json", action="store_true", help="print the report as JSON on stdout, and all else on stderr")
+    options = parser.parse_args(arguments)
+    if options.systems is None:
+        options.systems = [name for name in SYSTEMS if name != BLOCK or has_block_attention()]
+    return options
+
+
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}, expected at least 1")
+    return int(text)
+
+
+def _numbers(text: str) -> list[int]:
+    return [_count(part) for part in text.split(",")]
+
+
+def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
+    def names(text: str) -> list[str]:
+        if unknown := [name for name in text.split(",") if name not in known]:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; expected: {', '.join(known)}")
+        return [name for name in known if name in text.split(",")]
+
+    return names
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
 
 
 def main() -> None:
     """Measure, print and write."""
     options = parse()
     torch.set_num_threads(options.threads)
-    backbone = Backbone.load(options.backbone, dtype=getattr(torch, options.dtype), device=options.device)
-    if options.only:
-        print(json.dumps(measure_memory(backbone, options)))
+    backbone = load_backbone(options)
+    settings = data_settings(options)
+    if options.memory_of:
+        tasks: list[Task] = make_tasks(backbone, settings, options.data[0], options.contexts[0])
+        budget = options.store_memory_mib * MIB
+        print(json.dumps(measure_memory(options.memory_of, backbone, tasks, settings, options.prompt, budget)))
         return
-    hardware = describe_hardware(options)
-    processor = f"{hardware['cpu']} {hardware['cores']} cores" if hardware["device"] == "cpu" else hardware["device"]
-    slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", processor.lower())).strip("-")
-    out = options.out or ROOT / "benchmarks" / "results" / f"training_speed-{slug}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    report: dict[str, Any] = {
-        "benchmark": "training_speed",
-        "started": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S %Z}",
-        "config": {k: v for k, v in vars(options).items() if k not in ("only", "out")},
-        "peft_steps_timed": "all" if options.peft_steps is None else f"{options.peft_steps}, scaled to the whole run",
-        "backbone": {"id": backbone.id, "digest": backbone.digest},
-        "data_sha256": hashlib.sha256(b"".join(path.read_bytes() for path in TEXT)).hexdigest(),
-        "versions": describe_versions(),
-        "hardware": hardware,
-    }
-    results: list[Result] = []
-    for context, per_context in product(options.contexts, options.questions_per_context):
-        measured = measure(backbone, options, context, per_context)
-        for result in measured if not options.no_memory else []:
-            result.memory = memory_in_own_process(options, result)
-        results += measured
-        # Written after each kind of data, so that a long run that is stopped keeps what it has.
-        report["finished"] = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S %Z}"
-        report["rows"] = [asdict(result) for result in results]
-        out.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    show(results, options)
-    print(f"written to {out}")
+    head = report_head(backbone, options)
+    slug = hardware_slug(head["hardware"]) + (f"-{options.shape}" if options.shape else "")
+    report = Report(options.out or RESULTS / f"training_speed-{slug}.json", head, fresh=options.fresh)
+    console = Console(stderr=options.json)
+    if BLOCK not in options.systems and not has_block_attention():
+        console.print(f"without {BLOCK}: this version of Softgraft has no block attention")
+    Benchmark(backbone, options, report, console).run(lambda job: memory_in_own_process(options, job))
+    content = report.content()
+    console.print(f"batch {options.batch}, {options.prompt} virtual tokens, {options.epochs} epochs")
+    for table in make_tables(report.rows()):
+        console.print(table)
+    console.print(f"written to {report.path}")
+    if options.json:
+        print(json.dumps(content, indent=1, allow_nan=False))
 
 
 if __name__ == "__main__":
