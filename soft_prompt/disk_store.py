@@ -93,6 +93,7 @@ class DiskStore:
             return False
         sizes[key] = size
         self._total += size
+        self._checked.add(key)
         return True
 
     def _sizes(self) -> OrderedDict[str, int]:
