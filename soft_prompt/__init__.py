@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from soft_prompt.generation import Delta, Reply, generate, stream
     from soft_prompt.loss_curve import save_loss_curve
     from soft_prompt.prefix_store import PrefixStore
+    from soft_prompt.probe import positions_can_move, require_movable_positions
     from soft_prompt.prompt import SoftPrompt, from_text_twin, kv_from_text_twin
     from soft_prompt.sampling import Decoding
     from soft_prompt.training import TrainConfig, TrainResult, TrainStep, train
@@ -45,7 +46,9 @@ _HOME = {
     "initial_adapter": "adapter",
     "kv_from_text_twin": "prompt",
     "load_soft_prompt": "artifact",
+    "positions_can_move": "probe",
     "read_manifest": "artifact",
+    "require_movable_positions": "probe",
     "save_loss_curve": "loss_curve",
     "save_soft_prompt": "artifact",
     "stream": "generation",
@@ -79,7 +82,9 @@ __all__ = [
     "initial_adapter",
     "kv_from_text_twin",
     "load_soft_prompt",
+    "positions_can_move",
     "read_manifest",
+    "require_movable_positions",
     "save_loss_curve",
     "save_soft_prompt",
     "stream",
