@@ -107,22 +107,39 @@ class Backbone:
         """Whether an encoder reads the prompt, in both directions, and a decoder writes the answer (T5)."""
         return bool(self.model.config.is_encoder_decoder)
 
+    def require_decoder_only(self, what: str) -> None:
+        """Refuse something that needs a causal model.
+
+        Args:
+            what: the thing, as the subject of a sentence.
+
+        Raises:
+            BackboneError: the backbone is an encoder-decoder.
+        """
+        if self.encoder_decoder:
+            raise BackboneError(
+                found=f"{what} on the encoder-decoder {self.id!r}, whose encoder reads in both directions",
+                expected="a soft prompt of the kind `embedding` without an adapter, in `exact` attention",
+                next_step="softgraft train DOMAIN --kind embedding --adapter-rank 0",
+            )
+
     @property
     def max_tokens(self) -> int:
-        """Length of the context in tokens.
+        """Length of the context in tokens; of an encoder-decoder, of what each of its halves reads.
 
         Rotary frequencies of the type `longrope` are others beyond the original length, for all rows of a batch at
         once: stored keys would no longer fit, and a long row would change its neighbours. So there the context ends.
         (Those of the type `dynamic` change beyond the whole context only.)
         """
-        config = self.model.config.get_text_config()
+        config = self.model.config.get_text_config(encoder=self.encoder_decoder or None)
         whole = int(getattr(config, "max_position_embeddings", 2048))
         return min(whole, self.stateless_tokens) if self.stateless_tokens else whole
 
     @property
     def stateless_tokens(self) -> int | None:
         """Up to how many tokens rotary frequencies stay as they are; None where they never change."""
-        found = getattr(self.model.config.get_text_config(), "rope_parameters", None) or {}
+        config = self.model.config.get_text_config(encoder=self.encoder_decoder or None)
+        found = getattr(config, "rope_parameters", None) or {}
         # Either the parameters of all layers, or those of each type of layer.
         kinds = [kind for kind in (found, *found.values()) if isinstance(kind, dict)]
         lengths = [k["original_max_position_embeddings"] for k in kinds if k.get("rope_type") == "longrope"]

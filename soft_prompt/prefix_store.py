@@ -81,6 +81,7 @@ class PrefixStore:
 
     def compute(self, prefix: Sequence[int]) -> Tensor:
         """Keys and values of a prefix as `get` gives them, computed and not kept."""
+        self.backbone.require_decoder_only("a prefix to store")
         ids = torch.tensor([list(prefix)], device=self.backbone.device)
         cache = filled_cache([])
         with torch.no_grad():

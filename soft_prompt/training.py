@@ -196,6 +196,8 @@ class _Run:
 
     def _warm(self) -> None:
         prefixes = list(dict.fromkeys(e.row.prefix for e in [*self.examples, *self.dev] if e.row.prefix))
+        if self.store.backbone.encoder_decoder:
+            prefixes = []
         for number, prefix in enumerate(prefixes, 1):
             self.store.get(prefix)
             self.on_step(TrainStep("prefixes", number, len(prefixes), self.state.epoch))

@@ -46,7 +46,25 @@ LEARNED: dict[str, dict[str, Any]] = {
 }
 # Encoder-decoders, whose decoder starts with the padding token.
 ENCODERS: dict[str, dict[str, Any]] = {
-    "t5": {"d_ff": 64, "d_kv": 8, "decoder_start_token_id": 2, "initializer_factor": 3.0},
+    "t5": {
+        "d_ff": 64,
+        "d_kv": 8,
+        "num_layers": 3,
+        "num_decoder_layers": 2,
+        "decoder_start_token_id": 2,
+        "initializer_factor": 2.0,
+    },
+    "bart": {
+        "d_model": 32,
+        "encoder_layers": 2,
+        "decoder_layers": 3,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64,
+        "initializer_range": 0.5,
+        "decoder_start_token_id": 2,
+    },
 }
 ALL = {**FAMILIES, **LEARNED, **ENCODERS}
 
@@ -76,6 +94,14 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
+def end_inputs(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Let every input end with the end token, as T5's do."""
+    from tokenizers.processors import TemplateProcessing
+
+    end = (tokenizer.eos_token, tokenizer.eos_token_id)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=f"$A {end[0]}", special_tokens=[end])
+
+
 def make_backbone(family: str = "llama", *, seed: int = 0, **overrides: Any) -> Backbone:
     """A random backbone of a family of models, in fp32."""
     import torch
@@ -84,6 +110,8 @@ def make_backbone(family: str = "llama", *, seed: int = 0, **overrides: Any) -> 
     from soft_prompt import Backbone
 
     tokenizer = make_tokenizer()
+    if family in ENCODERS:
+        end_inputs(tokenizer)
     settings: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
@@ -104,6 +132,10 @@ def make_backbone(family: str = "llama", *, seed: int = 0, **overrides: Any) -> 
         config = AutoConfig.for_model(family, **{**settings, **ALL.get(family, {}), **overrides})
         auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         model = auto.from_config(config, dtype=torch.float32)
+    if family == "t5":
+        # It starts without the scale that trained ones have, and a loss is 40 nats a token.
+        with torch.no_grad():
+            model.lm_head.weight.mul_(0.15)
     return Backbone(id="tiny", digest="0" * 64, model=model, tokenizer=tokenizer)
 
 
