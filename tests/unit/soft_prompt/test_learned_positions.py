@@ -1,4 +1,4 @@
-"""Backbones with a learned vector a position: the `embedding` kind works, and what needs rotary positions is refused."""
+"""Backbones with a learned vector a position: the `embedding` kind works, and what needs rotation is refused."""
 
 from __future__ import annotations
 

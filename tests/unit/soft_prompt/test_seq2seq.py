@@ -178,7 +178,7 @@ def test_a_prompt_and_an_answer_must_each_fit(make_tiny_backbone: Callable[..., 
     fits, over = Row(some_ids(31, 1), ()), Row(some_ids(32, 1), ())
     assert input_length(backbone, fits) == backbone.max_tokens == 32
     assert generate(store, [fits], Decoding(max_tokens=32))[0].tokens
-    with pytest.raises(ContextError, match="33 tokens.*at most 32 tokens"):
+    with pytest.raises(ContextError, match=r"33 tokens.*at most 32 tokens"):
         generate(store, [over], Decoding(max_tokens=4))
     with pytest.raises(ContextError, match="33 tokens"):
         generate(store, [fits], Decoding(max_tokens=33))
