@@ -1,6 +1,37 @@
 """Soft prompts for a frozen backbone: training at the cost of the answer, saving, and generation.
 
 Usable alone, without LangChain or an index. Names load on first use, so importing the package costs nothing.
+
+A whole program: the embedded model learns how a bank's answers sound, and says what it has learned of a fee that it
+reads in the prompt.
+
+>>> from prompts import SoftSegment
+>>> from soft_prompt import Backbone, Decoding, PrefixStore, TrainConfig
+>>> from soft_prompt import encode_prompt, from_text_twin, generate, prompt_of, train
+
+A prompt has a soft slot wherever one wants it. What stands before it runs through the model once, in training and in
+serving, so the slot goes behind the passage.
+
+>>> def ask(passage, question):
+...     return prompt_of("Answer from this text. ", passage, SoftSegment("bank"), user=question)
+>>> fees = [("transfer", "12 pounds"), ("new card", "5 pounds"), ("copy of a statement", "3 pounds")]
+>>> tasks = [(ask(f"Fee for a {of}: {fee}.", f"What does a {of} cost?"), f"FEE: {fee}") for of, fee in fees]
+
+The vectors start as the embeddings of a text, their text twin, and are trained on prompts and their answers.
+
+>>> backbone = Backbone.load()
+>>> store = PrefixStore(backbone)
+>>> start = from_text_twin(backbone, "bank", "State the fee and nothing else.")
+>>> result = train(store, start, tasks, tasks, TrainConfig(epochs=6, batch_size=3, warmup_steps=2))
+>>> result.dev_loss < 0.5 * result.start_loss
+True
+
+The trained prompt fills the slot of a prompt that it has not seen.
+
+>>> row = encode_prompt(backbone, ask("Fee for a loan: 40 pounds.", "What is the fee?"), {"bank": result.soft_prompt})
+>>> reply, = generate(store, [row], Decoding(max_tokens=12))
+>>> reply.text
+'FEE: 40 pounds'
 """
 
 from importlib import import_module
@@ -14,7 +45,9 @@ if TYPE_CHECKING:
     from soft_prompt.errors import ArtifactError, BackboneError, ContextError, SoftPromptError, TrainingError
     from soft_prompt.generation import Delta, Reply, generate, stream
     from soft_prompt.loss_curve import save_loss_curve
+    from soft_prompt.plain_prompt import prompt_of
     from soft_prompt.prefix_store import PrefixStore
+    from soft_prompt.probe import positions_can_move, require_movable_positions
     from soft_prompt.prompt import SoftPrompt, from_text_twin, kv_from_text_twin
     from soft_prompt.sampling import Decoding
     from soft_prompt.training import TrainConfig, TrainResult, TrainStep, train
@@ -46,7 +79,10 @@ _HOME = {
     "initial_adapter": "adapter",
     "kv_from_text_twin": "prompt",
     "load_soft_prompt": "artifact",
+    "positions_can_move": "probe",
+    "prompt_of": "plain_prompt",
     "read_manifest": "artifact",
+    "require_movable_positions": "probe",
     "save_loss_curve": "loss_curve",
     "save_soft_prompt": "artifact",
     "stream": "generation",
@@ -81,7 +117,10 @@ __all__ = [
     "initial_adapter",
     "kv_from_text_twin",
     "load_soft_prompt",
+    "positions_can_move",
+    "prompt_of",
     "read_manifest",
+    "require_movable_positions",
     "save_loss_curve",
     "save_soft_prompt",
     "stream",

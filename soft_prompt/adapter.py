@@ -60,8 +60,9 @@ def initial_adapter(backbone: Backbone, rank: int, seed: int) -> Adapter:
     """An adapter that changes nothing yet: `down` is random and `up` is zero.
 
     Raises:
-        BackboneError: the backbone has no linear layers to stand beside.
+        BackboneError: the backbone has no linear layers to stand beside, or is an encoder-decoder.
     """
+    backbone.require_decoder_only("an adapter")
     chance = torch.Generator().manual_seed(seed)
     down, up = {}, {}
     for name, layer in linear_layers(backbone).items():

@@ -23,6 +23,7 @@ from soft_prompt.backbone import Backbone
 from soft_prompt.checkpoint import write_bytes
 from soft_prompt.encode import Attention
 from soft_prompt.errors import ArtifactError
+from soft_prompt.probe import probe, require_movable_positions
 from soft_prompt.prompt import VECTORS as VECTORS_TENSOR
 from soft_prompt.prompt import SoftPrompt
 
@@ -120,7 +121,7 @@ def read_manifest(folder: Path) -> Manifest | None:
                 next_step="update Softgraft, or train again: " + _RETRAIN,
             )
         return Manifest.model_validate(raw)
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         raise ArtifactError(
             found=f"{path} cannot be read: {str(error).splitlines()[0]}",
             expected="the manifest of a trained soft prompt",
@@ -133,11 +134,14 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
 
     Raises:
         ArtifactError: damaged, or trained on another backbone or tokenizer.
+        BackboneError: of the kind `kv`, and keys and values of this backbone cannot be moved.
     """
     manifest = read_manifest(folder)
     if manifest is None:
         return None
     _check_backbone(folder, manifest, backbone)
+    if manifest.kind == "kv":
+        require_movable_positions(backbone)
     path = folder / VECTORS
     damaged = {"expected": "the vectors that the manifest names", "next_step": f"delete {folder} and run: {_RETRAIN}"}
     try:
@@ -159,10 +163,11 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
             next_step=damaged["next_step"],
         )
     found = SoftPrompt(manifest.slot, vectors, manifest.text_twin, manifest.kind)
-    if vectors.ndim != {"embedding": 2, "kv": 5}[manifest.kind] or found.length != manifest.length:
+    fitting = _shape_on(backbone, manifest)
+    if tuple(vectors.shape) != fitting:
         raise ArtifactError(
             found=f"{path} holds vectors {tuple(vectors.shape)}",
-            expected=f"{manifest.length} positions of the kind {manifest.kind!r}",
+            expected=f"{manifest.length} positions of the kind {manifest.kind!r}, of the shape {fitting}",
             next_step=damaged["next_step"],
         )
     if not _adapter_fits(tensors, manifest, backbone):
@@ -174,6 +179,14 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
             next_step=damaged["next_step"],
         )
     return found.with_tensors(tensors), manifest
+
+
+def _shape_on(backbone: Backbone, manifest: Manifest) -> tuple[int, ...]:
+    """The shape of vectors of that kind and length on the backbone."""
+    if manifest.kind == "embedding":
+        return (manifest.length, backbone.hidden_size)
+    found = probe(backbone)
+    return (manifest.layers or len(found.turned), 2, found.kv_heads, manifest.length, found.head_dim)
 
 
 def _adapter_fits(tensors: Mapping[str, Tensor], manifest: Manifest, backbone: Backbone) -> bool:

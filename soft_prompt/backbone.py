@@ -23,15 +23,18 @@ EMBEDDED = "embedded"
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A frozen causal language model. Nothing ever writes to its weights.
+    """A frozen language model, decoder-only or encoder-decoder. Nothing ever writes to its weights.
 
     Make one with `Backbone.load`, or wrap a model you already have.
 
     Attributes:
         id: name by which the backbone is asked for, such as `embedded` or `Qwen/Qwen3-0.6B`.
         digest: SHA-256 that stands for the weights.
-        model: a Transformers causal model in evaluation mode, without gradients.
+        model: a Transformers model in evaluation mode, without gradients.
         tokenizer: its fast tokenizer.
+
+    Raises:
+        BackboneError: the model carries a recurrent state instead of keys and values.
     """
 
     id: str
@@ -40,6 +43,13 @@ class Backbone:
     tokenizer: Any
 
     def __post_init__(self) -> None:
+        # Transformers marks so the models (Mamba and its kin) whose past is more than keys and values.
+        if getattr(self.model, "_is_stateful", False):
+            raise BackboneError(
+                found=f"the backbone {self.id!r} ({self.model.config.model_type}) has layers with a recurrent state",
+                expected="attention in every layer, whose keys and values can be stored",
+                next_step="choose another backbone in domain.yaml",
+            )
         self.model.eval()
         self.model.requires_grad_(False)
 
@@ -53,20 +63,22 @@ class Backbone:
             device: a PyTorch device.
 
         Raises:
-            BackboneError: not found, damaged, or no causal language model.
+            BackboneError: not found, damaged, or no language model that is supported.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
         from transformers.utils import logging
 
         folder = prepared_folder() if name == EMBEDDED else _resolve(name)
         logging.disable_progress_bar()
         try:
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device)
+            encoder_decoder = AutoConfig.from_pretrained(folder).is_encoder_decoder
+            auto = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
+            model = auto.from_pretrained(folder, dtype=dtype).to(device)
             tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise BackboneError(
                 found=f"the backbone {name!r} does not load: {str(error).splitlines()[0]}",
-                expected="a causal language model that Transformers reads, with its tokenizer",
+                expected="a causal or encoder-decoder language model that Transformers reads, with its tokenizer",
                 next_step="check `backbone:` in domain.yaml",
             ) from error
         finally:
@@ -91,9 +103,47 @@ class Backbone:
         return int(self.model.get_input_embeddings().weight.shape[1])
 
     @property
+    def encoder_decoder(self) -> bool:
+        """Whether an encoder reads the prompt, in both directions, and a decoder writes the answer (T5)."""
+        return bool(self.model.config.is_encoder_decoder)
+
+    def require_decoder_only(self, what: str) -> None:
+        """Refuse something that needs a causal model.
+
+        Args:
+            what: the thing, as the subject of a sentence.
+
+        Raises:
+            BackboneError: the backbone is an encoder-decoder.
+        """
+        if self.encoder_decoder:
+            raise BackboneError(
+                found=f"{what} on the encoder-decoder {self.id!r}, whose encoder reads in both directions",
+                expected="a soft prompt of the kind `embedding` without an adapter, in `exact` attention",
+                next_step="softgraft train DOMAIN --kind embedding --adapter-rank 0",
+            )
+
+    @property
     def max_tokens(self) -> int:
-        """Length of the context in tokens."""
-        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 2048))
+        """Length of the context in tokens; of an encoder-decoder, of what each of its halves reads.
+
+        Rotary frequencies of the type `longrope` are others beyond the original length, for all rows of a batch at
+        once: stored keys would no longer fit, and a long row would change its neighbours. So there the context ends.
+        (Those of the type `dynamic` change beyond the whole context only.)
+        """
+        config = self.model.config.get_text_config(encoder=self.encoder_decoder or None)
+        whole = int(getattr(config, "max_position_embeddings", 2048))
+        return min(whole, self.stateless_tokens) if self.stateless_tokens else whole
+
+    @property
+    def stateless_tokens(self) -> int | None:
+        """Up to how many tokens rotary frequencies stay as they are; None where they never change."""
+        config = self.model.config.get_text_config(encoder=self.encoder_decoder or None)
+        found = getattr(config, "rope_parameters", None) or {}
+        # Either the parameters of all layers, or those of each type of layer.
+        kinds = [kind for kind in (found, *found.values()) if isinstance(kind, dict)]
+        lengths = [k["original_max_position_embeddings"] for k in kinds if k.get("rope_type") == "longrope"]
+        return min(map(int, lengths), default=None)
 
     @cached_property
     def cache_layout(self) -> tuple[int, int, int]:

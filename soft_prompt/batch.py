@@ -80,7 +80,8 @@ def assemble(store: PrefixStore, rows: Sequence[Row], *, room: int = 0) -> Batch
     if longest + room > backbone.max_tokens:
         raise ContextError(
             found=f"a prompt of {longest} tokens with room for {room} more",
-            expected=f"at most {backbone.max_tokens} tokens for the backbone {backbone.id!r}",
+            expected=f"at most {backbone.max_tokens} tokens for the backbone {backbone.id!r}"
+            + (", whose rotary frequencies change beyond that" if backbone.stateless_tokens else ""),
             next_step="lower `evidence_tokens` or `max_tokens` in domain.yaml, or ask a shorter question",
         )
     new = max(row.run_length for row in rows)

@@ -11,6 +11,7 @@ from prompts import PassageSegment, RenderedPrompt, SoftSegment
 from soft_prompt.adapter import Adapter
 from soft_prompt.backbone import Backbone
 from soft_prompt.errors import BackboneError
+from soft_prompt.probe import require_movable_positions
 from soft_prompt.prompt import SoftPrompt
 
 # What goes into a soft slot: vectors, a text (its text twin), or nothing.
@@ -111,7 +112,8 @@ def encode_prompt(
         attention: whether passages see one another.
 
     Raises:
-        BackboneError: `block` attention without any text before the first passage.
+        BackboneError: `block` attention without any text before the first passage, or on a backbone whose keys cannot
+            be moved.
     """
     controls = backbone.chat_controls(tuple(message.role for message in prompt.messages))
     parts: list[tuple[int, ...] | SoftPrompt] = []
@@ -138,6 +140,8 @@ def encode_prompt(
         prefix_parts = max(0, len(parts) - 2)
     before = [part for part in parts[:prefix_parts] if not isinstance(part, SoftPrompt)]
     segments, count = _segments(before, passages)
+    if attention == "block":
+        require_movable_positions(backbone)
     if attention == "block" and count and not segments[0]:
         raise BackboneError(
             found="a prompt that begins with a passage",

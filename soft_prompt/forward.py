@@ -13,6 +13,7 @@ from soft_prompt.batch import assemble
 from soft_prompt.cache import filled_cache
 from soft_prompt.encode import Row
 from soft_prompt.prefix_store import PrefixStore
+from soft_prompt.seq2seq import encoder_decoder_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ def answer_loss(store: PrefixStore, examples: Sequence[Example]) -> tuple[Tensor
     Returns:
         Loss, a scalar in fp32 that is differentiable in the soft prompts' vectors, and the number of answer tokens.
     """
+    if store.backbone.encoder_decoder:
+        return encoder_decoder_loss(store.backbone, examples)
     batch = assemble(store, [example.full for example in examples])
     new = batch.embeddings.shape[1]
     wanted = torch.zeros((len(examples), new), dtype=torch.bool, device=batch.mask.device)

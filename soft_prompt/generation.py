@@ -14,6 +14,7 @@ from soft_prompt.cache import GrowingLayer, growing_cache
 from soft_prompt.encode import Row
 from soft_prompt.prefix_store import PrefixStore
 from soft_prompt.sampling import Decoding, next_tokens, row_generators
+from soft_prompt.seq2seq import decode_answers, input_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,14 @@ def decode_batch(
     `numbers` are the rows' own numbers, from which their random generators are seeded; by default their places.
     """
     backbone = store.backbone
+    if backbone.encoder_decoder:
+        texts = [_RowText(i, input_length(backbone, row), 0) for i, row in enumerate(rows)]
+
+        def say(row: int, token: int) -> Delta:
+            return texts[row].advance(token, backbone.decode, token in backbone.end_ids, decoding)
+
+        yield from decode_answers(backbone, rows, decoding, numbers or range(len(rows)), say)
+        return
     with torch.no_grad():
         batch = assemble(store, rows, room=decoding.max_tokens)
         width = batch.mask.shape[1]

@@ -125,6 +125,7 @@ class PrefixStore:
             ids: token ids.
             before: keys and values of all before it, `[layers, 2, kv_heads, tokens, head_dim]`.
         """
+        self.backbone.require_decoder_only("a prefix to store")
         first = 0 if before is None else before.shape[-2]
         layers = [] if before is None else [(layer[0][None], layer[1][None]) for layer in before]
         cache = filled_cache(layers)

@@ -16,6 +16,7 @@ from torch import Tensor
 from soft_prompt.adapter import Adapter
 from soft_prompt.backbone import Backbone
 from soft_prompt.errors import TrainingError
+from soft_prompt.probe import require_movable_positions
 from soft_prompt.rotary import rotate, unrotate
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ def keys_and_values(backbone: Backbone, soft_prompt: SoftPrompt, first: int) -> 
 
     Returns:
         `[layers, 2, kv_heads, length, head_dim]` in the backbone's dtype, differentiable in the vectors.
+
+    Raises:
+        BackboneError: keys and values of this backbone cannot be moved.
     """
     vectors = soft_prompt.vectors.to(backbone.device)
     keys = rotate(backbone, vectors[:, 0], first)
@@ -113,8 +117,9 @@ def kv_from_text_twin(
 
     Raises:
         TrainingError: the text is empty or the length is not positive.
-        BackboneError: the backbone has no rotary positions that can be taken off.
+        BackboneError: keys and values of this backbone cannot be moved.
     """
+    require_movable_positions(store.backbone)
     ids = _twin_ids(store.backbone, text_twin, length)
     whole = store.compute([*prefix, *ids])[..., len(prefix) :, :].to(torch.float32)
     keys = unrotate(store.backbone, whole[:, 0], len(prefix))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from soft_prompt.angles import Angles, angles, rotary_module
 from soft_prompt.backbone import Backbone
-from soft_prompt.errors import BackboneError
+from soft_prompt.probe import probe, require_movable_positions
 
 
 def rotate(backbone: Backbone, keys: Tensor, first: int) -> Tensor:
@@ -18,24 +19,21 @@ def rotate(backbone: Backbone, keys: Tensor, first: int) -> Tensor:
 
     Args:
         backbone: whose rotary embedding is used.
-        keys: `[layers, kv_heads, tokens, head_dim]`, fp32.
+        keys: `[layers, kv_heads, tokens, head_dim]`, fp32, of all layers, since each may turn in its own way.
         first: position of the first token.
 
     Returns:
-        Rotated keys of the same shape and dtype; differentiable.
+        Rotated keys of the same shape and dtype; differentiable. Layers without rotary positions pass through.
+
+    Raises:
+        BackboneError: keys of this backbone cannot be moved.
     """
-    cos, sin = _angles(backbone, keys.shape[-2], first)
-    return _turn(keys, cos, sin)
+    return _angles(backbone, keys.shape[-2], first).put_on(keys)
 
 
 def unrotate(backbone: Backbone, keys: Tensor, first: int) -> Tensor:
-    """Take the positions `first`, `first + 1`, ... off keys; the inverse of `rotate`.
-
-    Some families scale cosine and sine, so the inverse divides by the square of the scale.
-    """
-    cos, sin = _angles(backbone, keys.shape[-2], first)
-    scale = float(getattr(_rotary(backbone), "attention_scaling", 1.0))
-    return _turn(keys, cos / scale**2, -sin / scale**2)
+    """Take the positions `first`, `first + 1`, ... off keys; the inverse of `rotate`."""
+    return _angles(backbone, keys.shape[-2], first).take_off(keys)
 
 
 def shift(backbone: Backbone, keys: Tensor, by: int) -> Tensor:
@@ -48,37 +46,19 @@ def shift(backbone: Backbone, keys: Tensor, by: int) -> Tensor:
 
     Returns:
         Keys of the same shape and dtype; the rotation between is in fp32.
+
+    Raises:
+        BackboneError: keys of this backbone cannot be moved.
     """
-    # One position stands for all, since each key is turned by the same angle; the scale is on the keys already.
-    cos, sin = _angles(backbone, 1, abs(by))
-    scale = float(getattr(_rotary(backbone), "attention_scaling", 1.0))
-    return _turn(keys.float(), cos / scale, (sin if by >= 0 else -sin) / scale).to(keys.dtype)
+    # Each key turns by the same angle, so one position stands for all.
+    turn = _angles(backbone, 1, abs(by)).unscaled()
+    return (turn.put_on(keys.float()) if by >= 0 else turn.take_off(keys.float())).to(keys.dtype)
 
 
-def _turn(keys: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    # Some families rotate only the first part of a head.
-    width = cos.shape[-1]
-    turned, rest = keys[..., :width], keys[..., width:]
-    first, second = turned.chunk(2, dim=-1)
-    half = torch.cat((-second, first), dim=-1)
-    return torch.cat((turned * cos + half * sin, rest), dim=-1)
-
-
-def _angles(backbone: Backbone, tokens: int, first: int) -> tuple[Tensor, Tensor]:
-    positions = torch.arange(first, first + tokens, device=backbone.device)[None]
-    like = torch.zeros((), dtype=torch.float32, device=backbone.device)
-    cos, sin = _rotary(backbone)(like, positions)
-    return cos[0], sin[0]
-
-
-def _rotary(backbone: Backbone) -> torch.nn.Module:
-    found = getattr(backbone.model.base_model, "rotary_emb", None)
-    layered = getattr(backbone.model.config.get_text_config(), "rope_parameters", None)
-    per_layer = isinstance(layered, dict) and any(isinstance(value, dict) for value in layered.values())
-    if not isinstance(found, torch.nn.Module) or per_layer:
-        raise BackboneError(
-            found=f"the backbone {backbone.id!r} has no rotary positions that are the same in every layer",
-            expected="one rotary embedding for all layers",
-            next_step="train the kind `embedding`: softgraft train DOMAIN --kind embedding",
-        )
-    return found
+def _angles(backbone: Backbone, tokens: int, first: int) -> Angles:
+    require_movable_positions(backbone)
+    rotary = rotary_module(backbone)
+    assert rotary is not None
+    found = angles(backbone, rotary, first, tokens)
+    turned = probe(backbone).turned
+    return found if all(turned) else found.only_in(torch.tensor(turned, device=backbone.device))

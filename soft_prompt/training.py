@@ -198,7 +198,8 @@ class _Run:
 
     def _warm(self) -> None:
         rows = {e.row.prefix: e.row for e in [*self.examples, *self.dev] if e.row.prefix}
-        for number, row in enumerate(rows.values(), 1):
+        # An encoder reads in both directions, so nothing of it can be computed ahead.
+        for number, row in enumerate(() if self.store.backbone.encoder_decoder else rows.values(), 1):
             self.store.warm(row)
             self.on_step(TrainStep("prefixes", number, len(rows), self.state.epoch))
 

@@ -25,10 +25,13 @@ CORPUS = [
     "Answer the question in one short sentence. What is the fee for the card? When does the branch open?",
 ]
 
-# By their Transformers model type. The windows are shorter than the tests' prompts, so that padding or a cut cache in
-# the wrong place shows.
+# Families with rotary positions, by their Transformers model type. The windows are shorter than the tests' prompts, so
+# that padding or a cut cache in the wrong place shows.
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
+    "gemma": {"head_dim": 8},
+    # Rotates half of each head, and every query head has a key head of its own.
+    "phi": {"num_key_value_heads": 4, "partial_rotary_factor": 0.5},
     "qwen2": {},
     "qwen3": {"head_dim": 8},
     "mistral": {"sliding_window": 8, "head_dim": 8},
@@ -36,6 +39,34 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gemma3_text": {"sliding_window": 8, "head_dim": 8, "query_pre_attn_scalar": 8},
     "phi3": {"sliding_window": 8},
 }
+# Families with a learned vector a position.
+LEARNED: dict[str, dict[str, Any]] = {
+    "gpt2": {},
+    "opt": {"word_embed_proj_dim": 32},
+}
+# Encoder-decoders, whose decoder starts with the padding token.
+ENCODERS: dict[str, dict[str, Any]] = {
+    "t5": {
+        "d_ff": 64,
+        "d_kv": 8,
+        "num_layers": 3,
+        "num_decoder_layers": 2,
+        "decoder_start_token_id": 2,
+        "initializer_factor": 2.0,
+    },
+    "bart": {
+        "d_model": 32,
+        "encoder_layers": 2,
+        "decoder_layers": 3,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64,
+        "initializer_range": 0.5,
+        "decoder_start_token_id": 2,
+    },
+}
+ALL = {**FAMILIES, **LEARNED, **ENCODERS}
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -63,14 +94,24 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
+def end_inputs(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Let every input end with the end token, as T5's do."""
+    from tokenizers.processors import TemplateProcessing
+
+    end = (tokenizer.eos_token, tokenizer.eos_token_id)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=f"$A {end[0]}", special_tokens=[end])
+
+
 def make_backbone(family: str = "llama", *, seed: int = 0, **overrides: Any) -> Backbone:
     """A random backbone of a family of models, in fp32."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     from soft_prompt import Backbone
 
     tokenizer = make_tokenizer()
+    if family in ENCODERS:
+        end_inputs(tokenizer)
     settings: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
@@ -88,8 +129,13 @@ def make_backbone(family: str = "llama", *, seed: int = 0, **overrides: Any) -> 
     }
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        config = AutoConfig.for_model(family, **{**settings, **FAMILIES[family], **overrides})
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        config = AutoConfig.for_model(family, **{**settings, **ALL.get(family, {}), **overrides})
+        auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        model = auto.from_config(config, dtype=torch.float32)
+    if family == "t5":
+        # It starts without the scale that trained ones have, and a loss is 40 nats a token.
+        with torch.no_grad():
+            model.lm_head.weight.mul_(0.15)
     return Backbone(id="tiny", digest="0" * 64, model=model, tokenizer=tokenizer)
 
 
@@ -101,8 +147,20 @@ def tiny_backbone() -> Backbone:
 
 @pytest.fixture(scope="session", params=sorted(FAMILIES))
 def family_backbone(request: pytest.FixtureRequest) -> Backbone:
-    """A random backbone of each family in turn."""
+    """A random backbone of each family with rotary positions in turn."""
     return make_backbone(request.param)
+
+
+@pytest.fixture(scope="session", params=sorted(LEARNED))
+def learned_backbone(request: pytest.FixtureRequest) -> Backbone:
+    """A random backbone of each family with learned positions in turn."""
+    return make_backbone(request.param)
+
+
+@pytest.fixture(scope="session")
+def encoder_backbone() -> Backbone:
+    """A random T5."""
+    return make_backbone("t5")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from torch import Tensor
 from soft_prompt import Backbone, Row, SoftPrompt
 from soft_prompt.batch import Batch
 from soft_prompt.cache import filled_cache
+from soft_prompt.probe import probe
 
 
 def some_ids(count: int, seed: int) -> tuple[int, ...]:
@@ -24,6 +25,14 @@ def some_soft_prompt(backbone: Backbone, length: int, seed: int, slot: str = "do
     generator = torch.Generator().manual_seed(seed)
     scale = backbone.model.get_input_embeddings().weight.std()
     return SoftPrompt(slot, torch.randn(length, backbone.hidden_size, generator=generator) * scale, "twin")
+
+
+def some_kv(backbone: Backbone, length: int, seed: int) -> SoftPrompt:
+    """Keys and values of no token."""
+    chance = torch.Generator().manual_seed(seed)
+    found = probe(backbone)
+    shape = (len(found.turned), 2, found.kv_heads, length, found.head_dim)
+    return SoftPrompt("domain", torch.randn(shape, generator=chance), "twin", "kv")
 
 
 def some_rows(backbone: Backbone) -> list[Row]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from oracle import batch_logits, some_ids, some_soft_prompt
+from oracle import batch_logits, some_ids, some_kv, some_soft_prompt
 from test_artifact import manifest_for
 from tiny_task import CONFIG, Killed, run, same_bits, task
 from torch import Tensor
@@ -45,14 +45,6 @@ def some_adapter(backbone: Backbone, rank: int, seed: int) -> Adapter:
     blank = initial_adapter(backbone, rank, seed)
     up = {name: torch.randn(t.shape, generator=chance) * 0.2 for name, t in blank.up.items()}
     return Adapter(blank.down, up)
-
-
-def some_kv(backbone: Backbone, length: int, seed: int) -> SoftPrompt:
-    chance = torch.Generator().manual_seed(seed)
-    config = backbone.model.config.get_text_config()
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    shape = (config.num_hidden_layers, 2, config.num_key_value_heads, length, head)
-    return SoftPrompt("domain", torch.randn(shape, generator=chance), "twin", "kv")
 
 
 def merged(backbone: Backbone, adapter: Adapter) -> Backbone:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import MambaConfig, MambaForCausalLM
 
 import soft_prompt
 from soft_prompt import Backbone, BackboneError, TrainingError, encode, from_text_twin, weights_checksum
@@ -52,6 +53,17 @@ def test_pickled_weights_are_refused(folder: Path, tiny_backbone: Backbone) -> N
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="backbone"):
+        Backbone.load(str(tmp_path))
+
+
+def test_a_model_with_a_recurrent_state_is_refused(tmp_path: Path, tiny_backbone: Backbone) -> None:
+    # Its past is not keys and values, so no prefix of it could be stored.
+    model = MambaForCausalLM(MambaConfig(vocab_size=300, hidden_size=16, state_size=4, num_hidden_layers=1))
+    with pytest.raises(BackboneError, match=r"mamba.*recurrent state"):
+        Backbone("tiny", "0" * 64, model, tiny_backbone.tokenizer)
+    model.save_pretrained(tmp_path)
+    tiny_backbone.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(BackboneError, match="recurrent state"):
         Backbone.load(str(tmp_path))
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from oracle import batch_logits, full_logits, some_ids, some_rows, some_soft_prompt, whole
+from oracle import batch_logits, full_logits, some_ids, some_kv, some_rows, some_soft_prompt, whole
 
-from soft_prompt import Backbone, BackboneError, ContextError, PrefixStore, Row, SoftPrompt
+from soft_prompt import Backbone, BackboneError, ContextError, PrefixStore, Row
 from soft_prompt.batch import assemble
 
 
@@ -134,8 +134,7 @@ def test_a_batch_is_differentiable_in_the_vectors_only(tiny_backbone: Backbone, 
 
 def test_kv_prompts_in_rows_of_different_length_are_right_or_refused(family_backbone: Backbone) -> None:
     # A kv soft prompt leaves padding between prefix and suffix, which a sliding window counts as distance.
-    generator = torch.Generator().manual_seed(3)
-    front = SoftPrompt("domain", torch.randn(3, 2, 2, 4, 8, generator=generator), "twin", "kv")
+    front = some_kv(family_backbone, 4, 3)
     rows = [Row(some_ids(20, 1), (front, some_ids(14, 2))), Row(some_ids(9, 3), (front, some_ids(3, 4)))]
     store = PrefixStore(family_backbone)
     if getattr(family_backbone.model.config, "sliding_window", None):
