@@ -67,10 +67,29 @@ def test_values_and_unrotated_keys_are_those_of_each_passage_alone(tiny_backbone
     check_each_passage_alone(tiny_backbone, store)
 
 
-@pytest.mark.parametrize("family", ["qwen2", "qwen3", "phi3"])
+@pytest.mark.parametrize("family", ["qwen2", "qwen3", "phi", "phi3", "gemma2", "gemma3_text", "mistral"])
 def test_so_they_are_in_other_families(family: str, make_tiny_backbone: Callable[..., Backbone]) -> None:
     backbone = make_tiny_backbone(family)
     check_each_passage_alone(backbone, PrefixStore(backbone))
+
+
+def test_so_they_are_where_cosine_and_sine_are_scaled(make_tiny_backbone: Callable[..., Backbone]) -> None:
+    rope = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 128}
+    backbone = make_tiny_backbone(rope_parameters=rope)
+    assert backbone.model.base_model.rotary_emb.attention_scaling > 1.1
+    check_each_passage_alone(backbone, PrefixStore(backbone))
+
+
+@pytest.mark.parametrize(("family", "words"), [("gpt2", "no rotary positions"), ("t5", "encoder-decoder")])
+def test_where_keys_cannot_be_moved_it_is_refused(
+    family: str, words: str, make_tiny_backbone: Callable[..., Backbone]
+) -> None:
+    prompt = rendered(TextSegment("Help."), PassageSegment("Fees: 12.", "a"), SoftSegment("domain"))
+    backbone = make_tiny_backbone(family)
+    with pytest.raises(BackboneError, match=words) as caught:
+        encode_prompt(backbone, prompt, {}, "block")
+    assert "--kind embedding" in caught.value.next_step
+    assert encode_prompt(backbone, prompt, {}).passages == 1
 
 
 def test_one_passage_is_the_same_in_both_modes_to_the_bit(store: PrefixStore) -> None:
