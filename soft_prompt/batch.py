@@ -37,8 +37,8 @@ class Batch:
         positions: `[batch, new]`, int64, rotary positions.
         cached: `[layers, 2, batch, kv_heads, cached, head_dim]` from the store, without gradient; None where no row
             has a cached part.
-        fronts: the same over the positions of the `kv` soft prompts, in two parts: the layers that no row trains, without
-            gradient, and the others, differentiable; None where there are none.
+        fronts: the same over the positions of the `kv` soft prompts, in two parts: the layers that no row trains,
+            without gradient, and the others, differentiable; None where there are none.
     """
 
     embeddings: Tensor
@@ -155,7 +155,7 @@ def _stack_cached(store: PrefixStore, rows: Sequence[Row], taken: Sequence[int],
 
 
 def _stack_fronts(store: PrefixStore, rows: Sequence[Row], front: int) -> tuple[Tensor, Tensor]:
-    """The `kv` soft prompts behind their prefixes, padded at the left: the layers that no row trains, and the others."""
+    """The `kv` soft prompts behind their prefixes, padded at the left: layers that no row trains, and the others."""
     cut = min(row.front.lower_layers for row in rows if row.front)
     columns = [keys_and_values(store.backbone, r.front, len(r.prefix), cut) if r.front else None for r in rows]
     like = next(column for column in columns if column is not None)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
-from torch import Tensor
+# The command line asks which process it is before anything heavy loads.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Something = TypeVar("Something")
 
@@ -44,6 +46,8 @@ class Devices:
         """The sum of a number over all processes, the same in each."""
         if self.count == 1:
             return value
+        import torch
+
         # Gloo and NCCL sum tensors; fp64, so that a sum of losses loses nothing.
         return float(self._sum(torch.tensor(value, dtype=torch.float64, device=self.device)))
 
@@ -51,6 +55,8 @@ class Devices:
         """Put the sum of all processes' gradients into each; one without a share has none, which counts as zero."""
         if self.count == 1:
             return
+        import torch
+
         trained = list(tensors)
         flat = torch.cat([(torch.zeros_like(t) if t.grad is None else t.grad).flatten() for t in trained])
         parts = torch.split(self._sum(flat), [t.numel() for t in trained])

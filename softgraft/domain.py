@@ -49,6 +49,7 @@ from soft_prompt import (
     load_soft_prompt,
     read_manifest,
 )
+from soft_prompt.devices import own_device
 from softgraft.calibration import calibrate
 from softgraft.domain_file import DomainFile, TrainSettings, read_domain_file
 from softgraft.errors import UsageError
@@ -124,7 +125,7 @@ class Domain:
                 next_step="set `backbone: embedded` in domain.yaml; answering works with the text twin as it is",
             )
         dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[self.file.dtype]
-        backbone = Backbone.load(self.file.backbone, dtype=dtype, device=self.file.device)
+        backbone = Backbone.load(self.file.backbone, dtype=dtype, device=own_device(self.file.device))
         return PrefixStore(backbone, memory_bytes=_STORE_MEMORY)
 
     @property
