@@ -92,7 +92,7 @@ class PeftSystem:
             return
         # PEFT takes its keys as they are, from position 0 on, and has those of all layers in one row a token.
         with torch.no_grad():
-            placed = keys_and_values(self.backbone, initial, 0)
+            placed = torch.cat(keys_and_values(self.backbone, initial, 0))
         encoder.load_prompt_embeddings(placed.permute(3, 0, 1, 2, 4).reshape(initial.length, -1))
 
     def _loss(self, ids: Tensor, labels: Tensor, mask: Tensor) -> Tensor:

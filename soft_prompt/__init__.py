@@ -42,7 +42,14 @@ if TYPE_CHECKING:
     from soft_prompt.artifact import Manifest, Scores, load_soft_prompt, read_manifest, save_soft_prompt
     from soft_prompt.backbone import Backbone, weights_checksum
     from soft_prompt.encode import Attention, Row, SlotFill, encode_prompt
-    from soft_prompt.errors import ArtifactError, BackboneError, ContextError, SoftPromptError, TrainingError
+    from soft_prompt.errors import (
+        ArtifactError,
+        BackboneError,
+        ContextError,
+        DivergedError,
+        SoftPromptError,
+        TrainingError,
+    )
     from soft_prompt.generation import Delta, Reply, generate, stream
     from soft_prompt.loss_curve import save_loss_curve
     from soft_prompt.plain_prompt import prompt_of
@@ -50,7 +57,8 @@ if TYPE_CHECKING:
     from soft_prompt.probe import positions_can_move, require_movable_positions
     from soft_prompt.prompt import SoftPrompt, from_text_twin, kv_from_text_twin
     from soft_prompt.sampling import Decoding
-    from soft_prompt.training import TrainConfig, TrainResult, TrainStep, train
+    from soft_prompt.train_config import TrainConfig
+    from soft_prompt.training import TrainResult, TrainStep, train
 
 _HOME = {
     "Adapter": "adapter",
@@ -61,6 +69,7 @@ _HOME = {
     "ContextError": "errors",
     "Decoding": "sampling",
     "Delta": "generation",
+    "DivergedError": "errors",
     "Manifest": "artifact",
     "PrefixStore": "prefix_store",
     "Reply": "generation",
@@ -69,7 +78,7 @@ _HOME = {
     "SlotFill": "encode",
     "SoftPrompt": "prompt",
     "SoftPromptError": "errors",
-    "TrainConfig": "training",
+    "TrainConfig": "train_config",
     "TrainResult": "training",
     "TrainStep": "training",
     "TrainingError": "errors",
@@ -99,6 +108,7 @@ __all__ = [
     "ContextError",
     "Decoding",
     "Delta",
+    "DivergedError",
     "Manifest",
     "PrefixStore",
     "Reply",

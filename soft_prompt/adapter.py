@@ -8,6 +8,7 @@ adapter, in the thread that asked for it, and only while it asks.
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ Together = Mapping[str, tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """What is added to the output of each linear layer of the backbone's blocks: `(x @ down.T) @ up.T`.
+    """What is added to the output of the linear layers of the backbone's blocks: `(x @ down.T) @ up.T`.
 
     Attributes:
         down: name of a layer to `[rank, inputs]`, fp32.
@@ -40,6 +41,11 @@ class Adapter:
     def rank(self) -> int:
         """Rows of `down`."""
         return int(next(iter(self.down.values())).shape[0])
+
+    @property
+    def lowest_block(self) -> int:
+        """Number of the first block that it acts in."""
+        return min(_block(name) for name in self.down)
 
     def tensors(self) -> dict[str, Tensor]:
         """All weights by name, `down.<layer>` and `up.<layer>`."""
@@ -56,8 +62,14 @@ class Adapter:
         return cls(**parts)
 
 
-def initial_adapter(backbone: Backbone, rank: int, seed: int) -> Adapter:
+def initial_adapter(backbone: Backbone, rank: int, seed: int, layers: int | None = None) -> Adapter:
     """An adapter that changes nothing yet: `down` is random and `up` is zero.
+
+    Args:
+        backbone: beside whose linear layers it stands.
+        rank: of each pair of weights.
+        seed: of `down`.
+        layers: only beside those of the last so many blocks; None for all.
 
     Raises:
         BackboneError: the backbone has no linear layers to stand beside, or is an encoder-decoder.
@@ -65,7 +77,7 @@ def initial_adapter(backbone: Backbone, rank: int, seed: int) -> Adapter:
     backbone.require_decoder_only("an adapter")
     chance = torch.Generator().manual_seed(seed)
     down, up = {}, {}
-    for name, layer in linear_layers(backbone).items():
+    for name, layer in linear_layers(backbone, layers).items():
         down[name] = torch.randn(rank, layer.in_features, generator=chance) / math.sqrt(layer.in_features)
         up[name] = torch.zeros(layer.out_features, rank)
     if not down:
@@ -77,19 +89,29 @@ def initial_adapter(backbone: Backbone, rank: int, seed: int) -> Adapter:
     return Adapter(down, up)
 
 
-def adapter_shapes(backbone: Backbone, rank: int) -> dict[str, tuple[int, int]]:
+def adapter_shapes(backbone: Backbone, rank: int, layers: int | None = None) -> dict[str, tuple[int, int]]:
     """Names and shapes of the weights of an adapter of that rank, as `Adapter.tensors` gives them."""
-    layers = linear_layers(backbone).items()
-    return {f"down.{name}": (rank, layer.in_features) for name, layer in layers} | {
-        f"up.{name}": (layer.out_features, rank) for name, layer in layers
+    beside = linear_layers(backbone, layers).items()
+    return {f"down.{name}": (rank, layer.in_features) for name, layer in beside} | {
+        f"up.{name}": (layer.out_features, rank) for name, layer in beside
     }
 
 
-def linear_layers(backbone: Backbone) -> dict[str, torch.nn.Linear]:
-    """Name to layer, of every linear layer but the one that makes logits."""
+def linear_layers(backbone: Backbone, last: int | None = None) -> dict[str, torch.nn.Linear]:
+    """Name to layer, of every linear layer but the one that makes logits, or of those in the last so many blocks."""
     head = backbone.model.get_output_embeddings()
     found = backbone.model.named_modules()
-    return {name: m for name, m in found if isinstance(m, torch.nn.Linear) and m is not head}
+    layers = {name: m for name, m in found if isinstance(m, torch.nn.Linear) and m is not head}
+    if last is None:
+        return layers
+    first = int(backbone.model.config.get_text_config().num_hidden_layers) - last
+    return {name: layer for name, layer in layers.items() if _block(name) >= first}
+
+
+def _block(name: str) -> int:
+    """Number of the block that a layer is in: the first number in its name. What is in none runs before them all."""
+    found = re.search(r"\.(\d+)\.", name)
+    return int(found[1]) if found else -1
 
 
 _active = threading.local()
@@ -118,10 +140,12 @@ def together(backbone: Backbone, adapters: Sequence[Adapter | None]) -> Together
         return None
     return {
         name: (
-            torch.stack([_row(backbone, a.down[name] if a else None, layer.in_features, rank) for a in adapters]),
-            torch.stack([_row(backbone, a.up[name].T if a else None, layer.out_features, rank).T for a in adapters]),
+            torch.stack([_row(backbone, a.down[name] if a else None, layer.in_features, rank) for a in beside]),
+            torch.stack([_row(backbone, a.up[name].T if a else None, layer.out_features, rank).T for a in beside]),
         )
         for name, layer in linear_layers(backbone).items()
+        # An adapter may stand beside the last blocks alone. Where none stands, backward need not run.
+        if any(beside := [a if a is not None and name in a.down else None for a in adapters])
     }
 
 

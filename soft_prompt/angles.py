@@ -35,6 +35,12 @@ class Angles:
         square = self.cos**2 + self.sin**2
         return _turn(keys, self.cos / square, -self.sin / square)
 
+    def of_layers(self, first: int, count: int) -> Angles:
+        """The angles of some layers, from the one numbered `first` on."""
+        if self.cos.shape[0] == 1:
+            return self
+        return Angles(self.cos[first : first + count], self.sin[first : first + count])
+
     def unscaled(self) -> Angles:
         """The same angles without the scale that yarn and longrope put on, for keys that carry it already."""
         scale = (self.cos**2 + self.sin**2).sqrt()

@@ -24,8 +24,8 @@ from soft_prompt.checkpoint import write_bytes
 from soft_prompt.encode import Attention
 from soft_prompt.errors import ArtifactError
 from soft_prompt.probe import probe, require_movable_positions
+from soft_prompt.prompt import LOWER, SoftPrompt
 from soft_prompt.prompt import VECTORS as VECTORS_TENSOR
-from soft_prompt.prompt import SoftPrompt
 
 FORMAT_VERSION = 1
 VECTORS = "soft_prompt.safetensors"
@@ -66,7 +66,7 @@ class Manifest(BaseModel):
     objective: str
     seed: int
     data_hash: str
-    train: dict[str, float | int | str | None]
+    train: dict[str, bool | float | int | str | None]
     scores: Scores
     vectors_sha256: str
 
@@ -77,7 +77,7 @@ def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest) 
     Returns:
         The manifest as written, with the digest of the vectors.
     """
-    tensors = soft_prompt.tensors()
+    tensors = soft_prompt.tensors() | ({} if soft_prompt.lower is None else {LOWER: soft_prompt.lower})
     data = save({name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()})
     manifest = manifest.model_copy(update={"vectors_sha256": hashlib.sha256(data).hexdigest()})
     _mend(folder)
@@ -152,6 +152,7 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
         raise ArtifactError(found=f"{path} does not have the digest that its manifest names", **damaged)
     try:
         tensors = load(data)
+        lower = tensors.pop(LOWER, None)
         vectors = tensors[VECTORS_TENSOR]
     except (SafetensorError, KeyError) as error:
         raise ArtifactError(found=f"{path} is no soft prompt: {error}", **damaged) from error
@@ -162,7 +163,7 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
             expected=f"finite fp32 vectors of the shape {expected}",
             next_step=damaged["next_step"],
         )
-    found = SoftPrompt(manifest.slot, vectors, manifest.text_twin, manifest.kind)
+    found = SoftPrompt(manifest.slot, vectors, manifest.text_twin, manifest.kind, lower=lower)
     fitting = _shape_on(backbone, manifest)
     if tuple(vectors.shape) != fitting:
         raise ArtifactError(
@@ -170,10 +171,18 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
             expected=f"{manifest.length} positions of the kind {manifest.kind!r}, of the shape {fitting}",
             next_step=damaged["next_step"],
         )
+    if not _lower_fits(found, manifest, backbone):
+        raise ArtifactError(
+            found=f"{path} holds {found.lower_layers} layers below those that were trained, perhaps not finite",
+            expected=f"finite fp32 keys and values of all layers but the last {manifest.layers}"
+            if manifest.layers
+            else "none, since the manifest says that all layers were trained",
+            next_step=damaged["next_step"],
+        )
     if not _adapter_fits(tensors, manifest, backbone):
         raise ArtifactError(
             found=f"{path} holds {len(tensors) - 1} tensors beside the vectors, perhaps not finite",
-            expected=f"finite fp32 weights of rank {manifest.adapter_rank} beside every linear layer"
+            expected=f"finite fp32 weights of rank {manifest.adapter_rank} beside every linear layer that was trained"
             if manifest.adapter_rank
             else "none, since the manifest names no adapter",
             next_step=damaged["next_step"],
@@ -189,10 +198,24 @@ def _shape_on(backbone: Backbone, manifest: Manifest) -> tuple[int, ...]:
     return (manifest.layers or len(found.turned), 2, found.kv_heads, manifest.length, found.head_dim)
 
 
+def _lower_fits(found: SoftPrompt, manifest: Manifest, backbone: Backbone) -> bool:
+    """Whether the layers that were not trained are those that the manifest names."""
+    if manifest.layers is None or found.lower is None:
+        return manifest.layers is None and found.lower is None
+    below = int(backbone.model.config.get_text_config().num_hidden_layers) - manifest.layers
+    return (
+        found.kind == "kv"
+        and found.vectors.shape[0] == manifest.layers
+        and found.lower.shape == (below, *found.vectors.shape[1:])
+        and found.lower.dtype == torch.float32
+        and bool(torch.isfinite(found.lower).all())
+    )
+
+
 def _adapter_fits(tensors: Mapping[str, Tensor], manifest: Manifest, backbone: Backbone) -> bool:
     """Whether the tensors beside the vectors are the adapter that the manifest names, or none."""
     rank = manifest.adapter_rank
-    shapes = {} if rank is None else adapter_shapes(backbone, rank)
+    shapes = {} if rank is None else adapter_shapes(backbone, rank, manifest.layers)
     weights = {name: tensor for name, tensor in tensors.items() if name != VECTORS_TENSOR}
     return {name: tuple(t.shape) for name, t in weights.items()} == shapes and all(
         t.dtype == torch.float32 and bool(torch.isfinite(t).all()) for t in weights.values()

@@ -37,14 +37,15 @@ class Batch:
         positions: `[batch, new]`, int64, rotary positions.
         cached: `[layers, 2, batch, kv_heads, cached, head_dim]` from the store, without gradient; None where no row
             has a cached part.
-        fronts: the same shape over the positions of the `kv` soft prompts, differentiable; None where there are none.
+        fronts: the same over the positions of the `kv` soft prompts, in two parts: the layers that no row trains,
+            without gradient, and the others, differentiable; None where there are none.
     """
 
     embeddings: Tensor
     mask: Tensor
     positions: Tensor
     cached: Tensor | None
-    fronts: Tensor | None
+    fronts: tuple[Tensor, Tensor] | None
 
     @property
     def cached_length(self) -> int:
@@ -54,7 +55,9 @@ class Batch:
     def layers(self) -> list[tuple[Tensor, Tensor]]:
         """Keys and values before the new positions, a pair a layer, each `[batch, kv_heads, tokens, head_dim]`."""
         # unbind has one backward for all layers; indexing would fill a tensor of the whole size for each.
-        parts = [part.unbind(0) for part in (self.cached, self.fronts) if part is not None]
+        parts = [self.cached.unbind(0)] if self.cached is not None else []
+        if self.fronts is not None:
+            parts.append((*self.fronts[0].unbind(0), *self.fronts[1].unbind(0)))
         found = []
         for layer in zip(*parts, strict=True):
             pairs = [part.unbind(0) for part in layer]
@@ -146,12 +149,19 @@ def _stack_cached(store: PrefixStore, rows: Sequence[Row], taken: Sequence[int],
     return whole
 
 
-def _stack_fronts(store: PrefixStore, rows: Sequence[Row], front: int) -> Tensor:
-    """The `kv` soft prompts as they stand behind their prefixes, padded at the left."""
-    columns = [keys_and_values(store.backbone, r.front, len(r.prefix)) if r.front else None for r in rows]
+def _stack_fronts(store: PrefixStore, rows: Sequence[Row], front: int) -> tuple[Tensor, Tensor]:
+    """The `kv` soft prompts behind their prefixes, padded at the left: layers that no row trains, and the others."""
+    cut = min(row.front.lower_layers for row in rows if row.front)
+    columns = [keys_and_values(store.backbone, r.front, len(r.prefix), cut) if r.front else None for r in rows]
     like = next(column for column in columns if column is not None)
-    padded = [like.new_zeros(like.shape)[..., :0, :] if column is None else column for column in columns]
-    return torch.stack([torch.nn.functional.pad(c, (0, 0, front - c.shape[-2], 0)) for c in padded], dim=2)
+    none = (like[0][..., :0, :].detach(), like[1][..., :0, :].detach())
+    lower, upper = zip(*[column or none for column in columns], strict=True)
+    return _side_by_side(lower, front), _side_by_side(upper, front)
+
+
+def _side_by_side(columns: Sequence[Tensor], front: int) -> Tensor:
+    """One a row, padded at the left, as `[layers, 2, batch, kv_heads, front, head_dim]`."""
+    return torch.stack([torch.nn.functional.pad(c, (0, 0, front - c.shape[-2], 0)) for c in columns], dim=2)
 
 
 def _refuse_sliding_windows(backbone: Backbone) -> None:

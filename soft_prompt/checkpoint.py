@@ -38,6 +38,7 @@ class RunState:
         best_epoch: number of finished epochs when `best` was taken; 0 is the start.
         bad_epochs: finished epochs since then without a better score.
         epoch_loss, epoch_tokens: running sums of the current epoch.
+        micro_batch: examples that run at once, as chosen when the run began or after memory ran out; 0 before that.
         losses: the loss of every step.
         seconds: time spent before this process.
     """
@@ -50,6 +51,7 @@ class RunState:
     bad_epochs: int = 0
     epoch_loss: float = 0.0
     epoch_tokens: int = 0
+    micro_batch: int = 0
     losses: list[float] = field(default_factory=list)
     scores: list[EpochScore] = field(default_factory=list)
     seconds: float = 0.0

@@ -96,6 +96,12 @@ class Row:
         """The row with token ids behind it."""
         return replace(self, suffix=(*self.suffix, ids))
 
+    def with_soft_prompt(self, soft_prompt: SoftPrompt) -> Row:
+        """The row with another soft prompt in the slot of that name."""
+        own = soft_prompt.slot
+        parts = (soft_prompt if isinstance(p, SoftPrompt) and p.slot == own else p for p in self.suffix)
+        return Row(self.prefix, tuple(parts))
+
 
 def encode_prompt(
     backbone: Backbone, prompt: RenderedPrompt, fills: Mapping[str, SlotFill], attention: Attention = "exact"

@@ -4,7 +4,8 @@ SoftPromptError
  ├─ BackboneError    the backbone is missing, damaged, or cannot do what was asked
  ├─ ArtifactError    a saved soft prompt is missing, damaged, or belongs to something else
  ├─ ContextError     a prompt is longer than the backbone's context
- └─ TrainingError    training cannot start or has diverged
+ └─ TrainingError    training cannot start or go on
+     └─ DivergedError  its loss is no number, or stays above where it started
 """
 
 from __future__ import annotations
@@ -33,4 +34,8 @@ class ContextError(SoftPromptError):
 
 
 class TrainingError(SoftPromptError):
-    """Training cannot start, or has diverged."""
+    """Training cannot start, or cannot go on."""
+
+
+class DivergedError(TrainingError):
+    """The loss is no number, or stays above where it started."""

@@ -13,6 +13,7 @@ from soft_prompt.batch import assemble
 from soft_prompt.cache import filled_cache
 from soft_prompt.encode import Row
 from soft_prompt.prefix_store import PrefixStore
+from soft_prompt.prompt import SoftPrompt
 from soft_prompt.seq2seq import encoder_decoder_loss
 
 
@@ -32,6 +33,10 @@ class Example:
     def full(self) -> Row:
         """The prompt with the answer behind it; the last token is only ever predicted."""
         return self.row.followed_by(self.answer[:-1]) if len(self.answer) > 1 else self.row
+
+    def with_soft_prompt(self, soft_prompt: SoftPrompt) -> Example:
+        """The example with another soft prompt in the slot of that name."""
+        return Example(self.row.with_soft_prompt(soft_prompt), self.answer)
 
 
 def answer_loss(store: PrefixStore, examples: Sequence[Example]) -> tuple[Tensor, int]:

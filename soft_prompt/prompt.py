@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["embedding", "kv"]
 VECTORS = "vectors"
+LOWER = "lower"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,8 @@ class SoftPrompt:
         text_twin: the text that the vectors started from.
         kind: what the vectors are.
         adapter: low-rank weights that act from the slot on, trained with the vectors; None for vectors alone.
+        lower: fp32, for `kv` alone: `[layers below, 2, kv_heads, length, head_dim]`, the text twin's keys and values in
+            the layers below those of `vectors`, which are never trained; None where `vectors` has all layers.
     """
 
     slot: str
@@ -44,6 +47,7 @@ class SoftPrompt:
     text_twin: str
     kind: Kind = "embedding"
     adapter: Adapter | None = None
+    lower: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that training changes, by name: `vectors`, and an adapter's weights."""
@@ -54,6 +58,54 @@ class SoftPrompt:
         weights = {name: tensor for name, tensor in tensors.items() if name != VECTORS}
         adapter = Adapter.of_tensors(weights) if weights else None
         return replace(self, vectors=tensors[VECTORS], adapter=adapter)
+
+    def shortened(self, length: int) -> SoftPrompt:
+        """The soft prompt's first `length` positions; what was trained with `random_length` is made for that.
+
+        Raises:
+            TrainingError: it has fewer positions, or none are asked for.
+        """
+        if not 1 <= length <= self.length:
+            raise TrainingError(
+                found=f"{length} positions asked of a soft prompt of {self.length}",
+                expected=f"a length from 1 to {self.length}",
+                next_step="ask for a shorter one, or train a longer one: softgraft train DOMAIN --length N",
+            )
+        if self.kind == "embedding":
+            return replace(self, vectors=self.vectors[:length])
+        lower = None if self.lower is None else self.lower[..., :length, :]
+        return replace(self, vectors=self.vectors[..., :length, :], lower=lower)
+
+    def with_top(self, layers: int) -> SoftPrompt:
+        """The same soft prompt with the last `layers` layers in `vectors` and the others in `lower`.
+
+        Raises:
+            TrainingError: not of the kind `kv`, fewer layers than that, or an adapter beside a layer below them.
+        """
+        if self.kind != "kv" or not 1 <= layers <= self.vectors.shape[0]:
+            raise TrainingError(
+                found=f"{layers} layers to train of the kind {self.kind!r}"
+                + (f" with {self.vectors.shape[0]}" if self.kind == "kv" else ", which has none"),
+                expected="at least one layer and no more than a `kv` soft prompt has",
+                next_step="correct `train.layers` in domain.yaml, or: softgraft train DOMAIN --kind kv --layers N",
+            )
+        below = self.vectors.shape[0] - layers
+        if not below:
+            return self
+        if self.adapter is not None and self.adapter.lowest_block < below + self.lower_layers:
+            raise TrainingError(
+                found=f"an adapter beside block {self.adapter.lowest_block}, and {layers} layers to train",
+                expected="an adapter beside the last blocks alone, since training would run through those below",
+                next_step=f"make it with initial_adapter(backbone, rank, seed, layers={layers}), or train all layers",
+            )
+        parts = [self.vectors[:below].detach().clone()]
+        parts = parts if self.lower is None else [self.lower, *parts]
+        return replace(self, vectors=self.vectors[below:].clone(), lower=torch.cat(parts))
+
+    @property
+    def lower_layers(self) -> int:
+        """How many layers are never trained."""
+        return 0 if self.lower is None else int(self.lower.shape[0])
 
     @property
     def length(self) -> int:
@@ -66,17 +118,35 @@ class SoftPrompt:
         return self.length if self.kind == "embedding" else 0
 
 
-def keys_and_values(backbone: Backbone, soft_prompt: SoftPrompt, first: int) -> Tensor:
+def keys_and_values(
+    backbone: Backbone, soft_prompt: SoftPrompt, first: int, cut: int | None = None
+) -> tuple[Tensor, Tensor]:
     """A `kv` soft prompt as it stands in a cache from position `first` on.
 
+    Args:
+        backbone: whose rotary embedding is used.
+        soft_prompt: of the kind `kv`.
+        first: position of its first vector.
+        cut: number of layers in the first part of the result, at most `lower_layers`, which is the default.
+
     Returns:
-        `[layers, 2, kv_heads, length, head_dim]` in the backbone's dtype, differentiable in the vectors.
+        The layers below the cut and the others, each `[layers, 2, kv_heads, length, head_dim]` in the backbone's dtype.
+        Only the second part is differentiable in the vectors.
 
     Raises:
         BackboneError: keys and values of this backbone cannot be moved.
     """
-    vectors = soft_prompt.vectors.to(backbone.device)
-    keys = rotate(backbone, vectors[:, 0], first)
+    vectors, lower = soft_prompt.vectors, soft_prompt.lower
+    lower = vectors.detach()[:0] if lower is None else lower
+    cut = lower.shape[0] if cut is None else cut
+    # Turned apart, since one tensor that needs a gradient anywhere needs it in every layer.
+    upper = vectors if cut == lower.shape[0] else torch.cat((lower[cut:].to(vectors.device), vectors))
+    return _positioned(backbone, lower[:cut], first, 0), _positioned(backbone, upper, first, cut)
+
+
+def _positioned(backbone: Backbone, vectors: Tensor, first: int, layer: int) -> Tensor:
+    vectors = vectors.to(backbone.device)
+    keys = rotate(backbone, vectors[:, 0], first, layer)
     return torch.stack((keys, vectors[:, 1]), dim=1).to(backbone.dtype)
 
 

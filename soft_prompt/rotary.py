@@ -14,13 +14,14 @@ from soft_prompt.backbone import Backbone
 from soft_prompt.probe import probe, require_movable_positions
 
 
-def rotate(backbone: Backbone, keys: Tensor, first: int) -> Tensor:
+def rotate(backbone: Backbone, keys: Tensor, first: int, layer: int = 0) -> Tensor:
     """Rotate unpositioned keys to the positions `first`, `first + 1`, ...
 
     Args:
         backbone: whose rotary embedding is used.
-        keys: `[layers, kv_heads, tokens, head_dim]`, fp32, of all layers, since each may turn in its own way.
+        keys: `[layers, kv_heads, tokens, head_dim]`, fp32.
         first: position of the first token.
+        layer: number of the layer that comes first in `keys`, since each may turn in its own way.
 
     Returns:
         Rotated keys of the same shape and dtype; differentiable. Layers without rotary positions pass through.
@@ -28,11 +29,11 @@ def rotate(backbone: Backbone, keys: Tensor, first: int) -> Tensor:
     Raises:
         BackboneError: keys of this backbone cannot be moved.
     """
-    return _angles(backbone, keys.shape[-2], first).put_on(keys)
+    return _angles(backbone, keys.shape[-2], first).of_layers(layer, keys.shape[0]).put_on(keys)
 
 
 def unrotate(backbone: Backbone, keys: Tensor, first: int) -> Tensor:
-    """Take the positions `first`, `first + 1`, ... off keys; the inverse of `rotate`."""
+    """Take the positions `first`, `first + 1`, ... off keys of all layers; the inverse of `rotate`."""
     return _angles(backbone, keys.shape[-2], first).take_off(keys)
 
 

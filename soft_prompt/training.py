@@ -16,59 +16,21 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from prompts import RenderedPrompt
 from soft_prompt.checkpoint import EpochScore, RunState, load_checkpoint, remove_checkpoint, save_checkpoint
+from soft_prompt.devices import joined
+from soft_prompt.divergence import diverged, worse_than_start
 from soft_prompt.encode import Attention, encode_prompt
-from soft_prompt.errors import TrainingError
+from soft_prompt.errors import DivergedError, TrainingError
 from soft_prompt.forward import Example, answer_loss
+from soft_prompt.micro_batch import fitting_micro_batch, free_memory
 from soft_prompt.prefix_store import PrefixStore
-from soft_prompt.prompt import VECTORS, SoftPrompt
-from soft_prompt.schedule import batches_per_epoch, epoch_batches, learning_rate
-
-
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """Settings of a run; every one of them is recorded with the soft prompt.
-
-    Attributes:
-        epochs: at most so many passes over the examples.
-        batch_size: examples a step.
-        learning_rate: peak, for AdamW without weight decay.
-        adapter_learning_rate: the same for the weights of an adapter, where the start has one.
-        warmup_steps: linear warm-up before the cosine.
-        clip: largest norm of the gradient.
-        patience: stop after so many epochs without a better loss on dev.
-        attention: whether passages see one another, here and wherever the soft prompt is used.
-        seed: of the order of examples.
-        checkpoint_steps: write the run's state every so many steps.
-    """
-
-    epochs: int = 6
-    batch_size: int = 8
-    learning_rate: float = 2e-2
-    adapter_learning_rate: float = 1e-3
-    warmup_steps: int = 10
-    clip: float = 1.0
-    patience: int = 2
-    attention: Attention = "exact"
-    seed: int = 0
-    checkpoint_steps: int = 10
-
-    def __post_init__(self) -> None:
-        whole = ("epochs", "batch_size", "patience", "checkpoint_steps")
-        problems = [f"{name}={getattr(self, name)}" for name in whole if getattr(self, name) < 1]
-        problems += [f"warmup_steps={self.warmup_steps}"] if self.warmup_steps < 0 else []
-        # Beyond fp32 the optimiser itself fails.
-        rates = ("learning_rate", "adapter_learning_rate", "clip")
-        problems += [f"{n}={getattr(self, n)}" for n in rates if not 0 <= getattr(self, n) < 1e30]
-        if problems:
-            raise TrainingError(
-                found=", ".join(problems),
-                expected="whole numbers of at least 1, a warm-up of at least 0, and finite rates of at least 0",
-                next_step="correct the settings under `train:` in domain.yaml",
-            )
+from soft_prompt.prompt import LOWER, SoftPrompt
+from soft_prompt.schedule import batches_per_epoch, epoch_batches
+from soft_prompt.train_config import TrainConfig
+from soft_prompt.train_log import TrainLog
+from soft_prompt.trained_tensors import TrainedTensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +47,11 @@ class TrainStep:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished run. `start_loss` and `dev_loss` are the dev losses of the initial and of the kept vectors."""
+    """A finished run.
+
+    `start_loss` and `dev_loss` are the dev losses of the initial and of the kept vectors; `micro_batch` is how many
+    examples ran at once, in each of so many `processes`.
+    """
 
     soft_prompt: SoftPrompt
     start_loss: float
@@ -95,6 +61,8 @@ class TrainResult:
     losses: tuple[float, ...]
     seconds: float
     resumed: bool
+    micro_batch: int
+    processes: int
 
 
 Task = tuple[RenderedPrompt, str]
@@ -108,10 +76,14 @@ def train(
     config: TrainConfig | None = None,
     *,
     folder: Path | None = None,
+    log: Path | None = None,
     keep_state: bool = False,
     on_step: Callable[[TrainStep], None] | None = None,
 ) -> TrainResult:
     """Train a soft prompt on prompts and their answers.
+
+    Started in several processes by `torchrun` (or on GPUs by `accelerate launch`), each trains on its share of every
+    batch; all return the same result, and only the first writes. They need a common `folder`.
 
     Args:
         store: prefix keys and values, and the frozen backbone.
@@ -121,6 +93,7 @@ def train(
         config: settings.
         folder: where the run's state is written; a run that was killed goes on from there and ends with the same
             bits (same machine, build and threads). None writes nothing.
+        log: a file for one JSON object a line, one for each step and epoch (`soft_prompt.train_log`).
         keep_state: leave the state of a finished run there, for a caller that calls `remove_checkpoint` once the
             result is in safety.
         on_step: called after every prefix, step and dev batch.
@@ -129,13 +102,13 @@ def train(
         The best vectors on dev and how the run went.
 
     Raises:
-        TrainingError: no examples, an empty answer, or a loss that is not a number.
+        TrainingError: no examples, an empty answer, or settings that the start cannot follow.
+        DivergedError: a loss that is not a number, or one that stays above the start's.
         ContextError: an example is longer than the backbone's context.
     """
-    config = config or TrainConfig()
-    run = _Run(store, start, examples, dev, config, folder, on_step or (lambda _: None))
+    run = _Run(store, start, examples, dev, config or TrainConfig(), folder, log, on_step or (lambda _: None))
     result = run.go()
-    if folder is not None and not keep_state:
+    if folder is not None and not keep_state and run.devices.main:
         remove_checkpoint(folder)
     return result
 
@@ -149,6 +122,7 @@ class _Run:
         dev: Sequence[Task],
         config: TrainConfig,
         folder: Path | None,
+        log: Path | None,
         on_step: Callable[[TrainStep], None],
     ) -> None:
         for name, tasks in (("train", examples), ("dev", dev)):
@@ -158,50 +132,59 @@ class _Run:
                     expected="at least one example, each with an answer",
                     next_step=f"add questions with answers to {name}.jsonl",
                 )
-        self.store, self.config, self.folder, self.on_step = store, config, folder, on_step
-        self.start = start
-        # What is trained, by name; `live` holds the same tensors.
-        self.trained = {n: t.detach().to(store.backbone.device, torch.float32).clone().requires_grad_(True)
-                        for n, t in start.tensors().items()}  # fmt: skip
-        live = start.with_tensors(self.trained)
-        self.examples = [_encode(store, task, live, config.attention) for task in examples]
-        self.dev = [_encode(store, task, live, config.attention) for task in dev]
-        self.peaks = [config.learning_rate if n == VECTORS else config.adapter_learning_rate for n in self.trained]
-        groups = [{"params": [t], "lr": peak} for t, peak in zip(self.trained.values(), self.peaks, strict=True)]
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
-        self.best = self._copy()
+        self.store, self.config, self.folder, self.log_path, self.on_step = store, config, folder, log, on_step
+        self.devices = joined(store.backbone.device)
+        self.start = start if config.layers is None else start.with_top(config.layers)
+        self.trained = TrainedTensors(self.start, config, store.backbone.device)
+        self.examples = [_encode(store, task, self.start, config.attention) for task in examples]
+        self.dev = [_encode(store, task, self.start, config.attention) for task in dev]
+        self.best = self.trained.plain()
         self.state = RunState()
         self.steps = config.epochs * batches_per_epoch(len(self.examples), config.batch_size)
         self.fingerprint = self._fingerprint()
 
     def go(self) -> TrainResult:
         resumed = self._resume()
-        began = time.monotonic() - self.state.seconds
+        state, config = self.state, self.config
+        self.log = TrainLog(self.log_path if self.devices.main else None, state, resumed=resumed)
+        began = time.monotonic() - state.seconds
         self._warm()
-        if not self.state.scores:
+        state.micro_batch = state.micro_batch or self._micro_batch()
+        if not state.scores:
             self._finish_epoch(None, began)
-        while self.state.epoch < self.config.epochs and self.state.bad_epochs < self.config.patience:
+        while state.epoch < config.epochs and state.bad_epochs < config.patience:
             self._epoch(began)
+        # Nobody may still need what the first process is about to clear away.
+        self.devices.wait()
         return TrainResult(
             soft_prompt=self.start.with_tensors({name: tensor.cpu() for name, tensor in self.best.items()}),
-            start_loss=_known(self.state.scores[0].dev_loss),
-            dev_loss=self.state.best_loss,
-            best_epoch=self.state.best_epoch,
-            scores=tuple(self.state.scores),
-            losses=tuple(self.state.losses),
+            start_loss=_known(state.scores[0].dev_loss),
+            dev_loss=state.best_loss,
+            best_epoch=state.best_epoch,
+            scores=tuple(state.scores),
+            losses=tuple(state.losses),
             seconds=time.monotonic() - began,
             resumed=resumed,
+            micro_batch=state.micro_batch,
+            processes=self.devices.count,
         )
 
-    def _copy(self) -> dict[str, Tensor]:
-        return {name: tensor.detach().clone() for name, tensor in self.trained.items()}
-
     def _warm(self) -> None:
-        rows = {e.row.prefix: e.row for e in [*self.examples, *self.dev] if e.row.prefix}
+        """Compute the prefixes; of several processes each a part, and the rest when it meets them."""
         # An encoder reads in both directions, so nothing of it can be computed ahead.
-        for number, row in enumerate(() if self.store.backbone.encoder_decoder else rows.values(), 1):
+        ahead = not self.store.backbone.encoder_decoder
+        found = {e.row.prefix: e.row for e in [*self.examples, *self.dev] if e.row.prefix and ahead}
+        rows = self.devices.share(list(found.values()))
+        for number, row in enumerate(rows, 1):
             self.store.warm(row)
             self.on_step(TrainStep("prefixes", number, len(rows), self.state.epoch))
+
+    def _micro_batch(self) -> int:
+        config, device = self.config, self.store.backbone.device
+        if config.micro_batch is not None:
+            return min(config.micro_batch, config.batch_size)
+        free = free_memory(device) // (1 if device.type == "cuda" else self.devices.count)
+        return fitting_micro_batch(self.store.backbone, self.examples, config.batch_size, free)
 
     def _epoch(self, began: float) -> None:
         state = self.state
@@ -209,10 +192,13 @@ class _Run:
         batches = epoch_batches(lengths, self.config.batch_size, self.config.seed, state.epoch)
         started, seen = time.monotonic(), 0
         for batch in batches[state.cursor :]:
-            loss = self._step([self.examples[i] for i in batch])
+            loss, told = self._step([self.examples[i] for i in batch])
             seen += len(batch)
             state.cursor += 1
-            rate = seen / (time.monotonic() - started)
+            now = time.monotonic()
+            rate = seen / max(1e-9, now - started)
+            self.log.step(step=state.step, epoch=state.epoch + 1, loss=loss, **told,
+                          examples_per_second=round(rate, 3), seconds=round(now - began, 3))  # fmt: skip
             self.on_step(TrainStep("train", state.step, self.steps, state.epoch + 1, loss, rate))
             if state.step % self.config.checkpoint_steps == 0:
                 self._save(began)
@@ -221,91 +207,117 @@ class _Run:
         self._finish_epoch(train_loss, began)
         self._save(began)
 
-    def _step(self, examples: Sequence[Example]) -> float:
-        config, state = self.config, self.state
-        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
-            group["lr"] = learning_rate(state.step, peak=peak, warmup=config.warmup_steps, total=self.steps)
-        total, tokens = answer_loss(self.store, examples)
-        loss = total / tokens
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.trained.values(), config.clip))
-        value = float(loss.detach())
+    def _step(self, examples: Sequence[Example]) -> tuple[float, dict[str, float]]:
+        """One step: its mean loss an answer token, and what the log says beside it."""
+        state, trained = self.state, self.trained
+        rate = trained.set_rates(state.step, self.steps)
+        tokens = sum(len(example.answer) for example in examples)
+        total = self._summed_loss(examples, tokens)
+        self.devices.sum_gradients(trained.by_name.values())
+        norm, value = trained.clip(), total / tokens
         if not math.isfinite(value) or not math.isfinite(norm):
-            raise self._diverged(value)
-        self.optimizer.step()
+            raise self._diverged(f"a loss of {value}")
+        trained.optimizer.step()
         state.step += 1
-        state.epoch_loss += float(total.detach())
+        state.epoch_loss += total
         state.epoch_tokens += tokens
         state.losses.append(value)
-        return value
+        start_loss = _known(state.scores[0].dev_loss)
+        if (mean := worse_than_start(state.losses, start_loss, self.config.warmup_steps)) is not None:
+            raise self._diverged(
+                f"a mean loss of {mean:.3g} in the last steps, where dev began with {start_loss:.3g},", 0
+            )
+        return value, {"learning_rate": rate, "gradient_norm": norm}
+
+    def _summed_loss(self, examples: Sequence[Example], tokens: int | None) -> float:
+        """Summed loss of a batch, a micro-batch at a time, over all processes; where `tokens` says how many answer
+        tokens the whole batch has, the gradient of the mean loss an answer token is left behind, this process's part.
+
+        A micro-batch that does not fit into the device's memory is halved, for good.
+        """
+        own, state = self.devices.share(examples), self.state
+        while True:
+            self.trained.optimizer.zero_grad(set_to_none=True)
+            total = 0.0
+            try:
+                for first in range(0, len(own), state.micro_batch):
+                    soft_prompt = self.trained.for_step(state.step) if tokens else self.trained.soft_prompt()
+                    part = [e.with_soft_prompt(soft_prompt) for e in own[first : first + state.micro_batch]]
+                    loss, _ = answer_loss(self.store, part)
+                    if tokens:
+                        torch.autograd.backward(loss / tokens)
+                    total += float(loss.detach())
+                return self.devices.total(total)
+            except torch.OutOfMemoryError as error:
+                if state.micro_batch == 1:
+                    raise TrainingError(
+                        found=f"one example alone does not fit into the memory of {self.store.backbone.device}",
+                        expected="memory for at least one example at a time",
+                        next_step="lower `retrieval.evidence_tokens` in domain.yaml, or choose a smaller backbone",
+                    ) from error
+            # Not before the error and all that it holds on to is gone.
+            state.micro_batch = (state.micro_batch + 1) // 2
+            torch.cuda.empty_cache()
 
     def _finish_epoch(self, train_loss: float | None, began: float) -> None:
         state = self.state
         loss = self._dev_loss()
         if not math.isfinite(loss):
-            raise self._diverged(loss)
+            raise self._diverged(f"a loss of {loss}")
         state.scores.append(EpochScore(state.epoch, train_loss, loss, time.monotonic() - began))
+        self.log.epoch(state.scores[-1])
         if loss < state.best_loss:
             state.best_loss, state.best_epoch, state.bad_epochs = loss, state.epoch, 0
-            self.best = self._copy()
+            self.best = self.trained.plain()
         else:
             state.bad_epochs += 1
 
-    def _diverged(self, loss: float) -> TrainingError:
-        lower = self.config.learning_rate / 4
-        beside = f" --adapter-learning-rate {self.config.adapter_learning_rate / 4:g}" if self.start.adapter else ""
-        return TrainingError(
-            found=f"a loss of {loss} at step {self.state.step + 1}: training has diverged",
-            expected="a finite loss",
-            next_step=f"lower the learning rate: softgraft train DOMAIN --learning-rate {lower:g}{beside}",
-        )
+    def _diverged(self, loss: str, ahead: int = 1) -> DivergedError:
+        expected = "a finite loss" if ahead else "a loss that falls"
+        return diverged(loss, self.state.step + ahead, expected, self.config, adapter=self.start.adapter is not None)
 
     def _dev_loss(self) -> float:
         order = sorted(range(len(self.dev)), key=lambda i: self.dev[i].full.run_length)
-        total, tokens = 0.0, 0
+        total = 0.0
         with torch.no_grad():
             for start in range(0, len(order), self.config.batch_size):
                 batch = [self.dev[i] for i in order[start : start + self.config.batch_size]]
-                loss, count = answer_loss(self.store, batch)
-                total, tokens = total + float(loss), tokens + count
+                total += self._summed_loss(batch, None)
                 self.on_step(TrainStep("dev", min(len(order), start + len(batch)), len(order), self.state.epoch))
-        return total / tokens
+        return total / sum(len(example.answer) for example in self.dev)
 
     def _resume(self) -> bool:
         found = load_checkpoint(self.folder, self.fingerprint) if self.folder is not None else None
+        step = found[0].step if found else -1
+        if self.devices.total(step) != step * self.devices.count:
+            raise TrainingError(
+                found=f"a checkpoint of step {step} here and another elsewhere, in {self.devices.count} processes",
+                expected="one folder that all processes see",
+                next_step=f"put {self.folder} where every machine reads it, or delete it to start afresh",
+            )
         if found is None:
             return False
         self.state, tensors = found
-        moments: dict[int, dict[str, Tensor]] = {}
-        for number, (name, tensor) in enumerate(self.trained.items()):
-            with torch.no_grad():
-                tensor.copy_(tensors[f"now.{name}"])
-            self.best[name] = tensors[f"best.{name}"].to(tensor.device)
-            if f"exp_avg.{name}" in tensors:
-                moments[number] = {kind: tensors[f"{kind}.{name}"] for kind in ("step", "exp_avg", "exp_avg_sq")}
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.trained.restore(tensors)
+        self.best = {name: tensors[f"best.{name}"].to(tensor.device) for name, tensor in self.best.items()}
         return True
 
     def _save(self, began: float) -> None:
-        if self.folder is None:
+        if self.folder is None or not self.devices.main:
             return
         self.state.seconds = time.monotonic() - began
-        tensors: dict[str, Tensor] = {}
-        for name, tensor in self.trained.items():
-            tensors |= {f"now.{name}": tensor, f"best.{name}": self.best[name]}
-            tensors |= {f"{kind}.{name}": moment for kind, moment in self.optimizer.state.get(tensor, {}).items()}
-        save_checkpoint(self.folder, self.fingerprint, self.state, tensors)
+        best = {f"best.{name}": tensor for name, tensor in self.best.items()}
+        save_checkpoint(self.folder, self.fingerprint, self.state, self.trained.state() | best)
 
     def _fingerprint(self) -> str:
         """Stands for everything the result depends on; a checkpoint of another run is not taken up."""
         backbone = self.store.backbone
         digest = hashlib.sha256()
         settings = {k: v for k, v in asdict(self.config).items() if k != "checkpoint_steps"}
-        backed = [backbone.digest, str(backbone.dtype), self.start.slot, len(self.examples)]
+        backed = [backbone.digest, str(backbone.dtype), self.start.slot, len(self.examples), self.devices.count]
         digest.update(json.dumps([settings, *backed]).encode())
-        for name, tensor in self.start.tensors().items():
+        frozen = {} if self.start.lower is None else {LOWER: self.start.lower}
+        for name, tensor in (self.start.tensors() | frozen).items():
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         for example in [*self.examples, *self.dev]:
             ids = [p if isinstance(p, tuple) else ("slot", p.slot) for p in example.row.suffix]

@@ -49,7 +49,8 @@ class AnswerFileSettings(_Strict):
 class TrainSettings(_Strict):
     """How the soft prompt is trained.
 
-    `length: null` takes as many positions as the text twin has tokens, `adapter_rank: 0` trains no adapter beside it.
+    `length: null` takes as many positions as the text twin has tokens, `adapter_rank: 0` trains no adapter beside it,
+    `layers: null` trains all layers, `micro_batch: null` runs as many examples at once as memory has room for.
     """
 
     kind: Literal["embedding", "kv"] = "kv"
@@ -63,6 +64,10 @@ class TrainSettings(_Strict):
     clip: Annotated[float, Field(gt=0)] = 1.0
     patience: _Positive = 2
     seed: int = 0
+    layers: _Positive | None = None
+    reparameterise: bool = False
+    random_length: bool = False
+    micro_batch: _Positive | None = None
 
 
 class DomainFile(_Strict):

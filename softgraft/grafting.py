@@ -33,6 +33,7 @@ from soft_prompt import (
 )
 from soft_prompt.artifact import FORMAT_VERSION
 from soft_prompt.checkpoint import remove_checkpoint
+from soft_prompt.devices import Devices, joined
 from softgraft.domain_file import TrainSettings
 
 OBJECTIVE = "cross entropy of the response, evidence as retrieved"
@@ -44,7 +45,8 @@ class TrainReport:
 
     `kept` says whether the soft prompt beat its text twin on dev and is used from now on. F1 is token F1 on dev, losses
     are nats an answer token. `examples` were trained on; `withheld` questions never reach the model, because the
-    evidence score refuses them.
+    evidence score refuses them. `layers` is how many of the last layers were trained, None for all; `micro_batch` how
+    many examples ran at once in each of the `processes`.
     """
 
     domain: str
@@ -52,6 +54,7 @@ class TrainReport:
     kind: str
     length: int
     adapter_rank: int
+    layers: int | None
     examples: int
     withheld: int
     dev_questions: int
@@ -63,12 +66,24 @@ class TrainReport:
     epochs: int
     seconds: float
     resumed: bool
+    micro_batch: int
+    processes: int
     folder: str
 
 
 OnStep = Callable[[TrainStep], None]
 OnScore = Callable[[str, int, int], None]
 Told = list[tuple[RenderedPrompt, Item]]
+TRAIN_LOG = "train_log.jsonl"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What a run is given: questions as prompts, without those whose evidence is too weak; `items` are all of train."""
+
+    items: Sequence[Item]
+    told: Told
+    dev_told: Told
 
 
 @dataclass(frozen=True)
@@ -101,8 +116,32 @@ class Grafting:
         Raises:
             TrainingError: nothing to train on, or the loss diverged.
         """
-        told, dev_told = self._told(items, teach=True), self._told(dev, teach=False)
+        return self.train(self.questions(items, dev), on_step=on_step, on_score=on_score)
+
+    def questions(self, items: Sequence[Item], dev: Sequence[Item]) -> Questions:
+        """Train and dev questions as the prompts that are trained on and measured with."""
+        return Questions(items, self._told(items, teach=True), self._told(dev, teach=False))
+
+    def train(
+        self,
+        questions: Questions,
+        *,
+        twin_f1: float | None = None,
+        above: float = -1.0,
+        on_step: OnStep | None = None,
+        on_score: OnScore | None = None,
+    ) -> TrainReport:
+        """Train, compare with the text twin on dev, and keep the better of the two.
+
+        Args:
+            questions: of this domain, whose settings may be others.
+            twin_f1: of the text twin on dev, where it is known; it depends on no setting of a run.
+            above: keep nothing that has no higher token F1 than this.
+            on_step, on_score: progress.
+        """
+        told, dev_told = questions.told, questions.dev_told
         start = self._start(told)
+        devices = joined(self.store.backbone.device)
         config = TrainConfig(
             attention=self.attention, **self.settings.model_dump(exclude={"kind", "length", "adapter_rank"})
         )
@@ -113,14 +152,15 @@ class Grafting:
             [(prompt, item.target) for prompt, item in dev_told],
             config,
             folder=self.folder / "checkpoint",
+            log=self.folder / TRAIN_LOG,
             keep_state=True,
             on_step=on_step,
         )
         tell = on_score or (lambda *_: None)
-        soft = self._f1(dev_told, result.soft_prompt, "soft", tell)
-        twin = self._f1(dev_told, start.text_twin, "text-twin", tell)
-        kept = soft > twin
-        if kept:
+        soft = self._f1(dev_told, result.soft_prompt, "soft", tell, devices)
+        twin = self._f1(dev_told, start.text_twin, "text-twin", tell, devices) if twin_f1 is None else twin_f1
+        kept = soft > max(twin, above)
+        if kept and devices.main:
             scores = Scores(
                 dev_loss=result.dev_loss,
                 dev_loss_text_twin=result.start_loss,
@@ -128,20 +168,23 @@ class Grafting:
                 dev_token_f1_text_twin=twin,
             )
             save_soft_prompt(
-                self.folder / "soft_prompt", result.soft_prompt, self._manifest(result, config, items, scores)
+                self.folder / "soft_prompt", result.soft_prompt, self._manifest(result, config, questions.items, scores)
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        save_loss_curve(result, self.folder / "loss_curve.png", f"{self.name}: {start.kind} soft prompt")
-        # Not before: whoever is stopped while dev is answered need not train again.
-        remove_checkpoint(self.folder / "checkpoint")
+        if devices.main:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_loss_curve(result, self.folder / "loss_curve.png", f"{self.name}: {start.kind} soft prompt")
+            # Not before: whoever is stopped while dev is answered need not train again.
+            remove_checkpoint(self.folder / "checkpoint")
+        devices.wait()
         return TrainReport(
             domain=self.name,
             kept=kept,
             kind=start.kind,
             length=start.length,
             adapter_rank=self.settings.adapter_rank,
+            layers=config.layers,
             examples=len(told),
-            withheld=len(_with_target(items)) - len(told),
+            withheld=len(_with_target(questions.items)) - len(told),
             dev_questions=len(dev_told),
             dev_f1=soft,
             dev_f1_text_twin=twin,
@@ -151,6 +194,8 @@ class Grafting:
             epochs=len(result.scores) - 1,
             seconds=result.seconds,
             resumed=result.resumed,
+            micro_batch=result.micro_batch,
+            processes=result.processes,
             folder=str(self.folder / "soft_prompt"),
         )
 
@@ -181,22 +226,25 @@ class Grafting:
             )
         slot, twin, length = slots[0], template.text_twin(slots[0]), self.settings.length
         backbone, rank = self.store.backbone, self.settings.adapter_rank
-        adapter = initial_adapter(backbone, rank, self.settings.seed) if rank else None
+        # Training the last layers alone would be in vain with weights beside those below.
+        last = self.settings.layers
+        adapter = initial_adapter(backbone, rank, self.settings.seed, last) if rank else None
         if self.settings.kind == "embedding":
             return replace(from_text_twin(backbone, slot, twin, length), adapter=adapter)
         prefix = encode_prompt(backbone, told[0][0], {}).prefix
         return replace(kv_from_text_twin(self.store, slot, twin, prefix, length), adapter=adapter)
 
-    def _f1(self, told: Told, fill: SlotFill, name: str, tell: OnScore) -> float:
+    def _f1(self, told: Told, fill: SlotFill, name: str, tell: OnScore, devices: Devices) -> float:
         speaker = self.answering.speaker
         assert isinstance(speaker, LocalSpeaker)
         slot = next(iter(self.answering.template.current().soft_slots))
         chat: SoftPromptChat = speaker.chat.model_copy(update={"fills": {slot: fill}, "graft": name})
+        own = devices.share(told)
         replies = LocalSpeaker(chat).reply_many(
-            [prompt for prompt, _ in told], on_reply=lambda done: tell(name, done, len(told))
+            [prompt for prompt, _ in own], on_reply=lambda done: tell(name, done, len(own))
         )
-        scores = [token_f1(reply, item.references) for reply, (_, item) in zip(replies, told, strict=True)]
-        return sum(scores) / len(scores)
+        scores = [token_f1(reply, item.references) for reply, (_, item) in zip(replies, own, strict=True)]
+        return devices.total(sum(scores)) / len(told)
 
     def _manifest(self, result: TrainResult, config: TrainConfig, items: Sequence[Item], scores: Scores) -> Manifest:
         template, backbone = self.answering.template.current(), self.store.backbone
@@ -208,6 +256,7 @@ class Grafting:
             hidden_size=backbone.hidden_size,
             shape=list(result.soft_prompt.vectors.shape),
             adapter_rank=result.soft_prompt.adapter.rank if result.soft_prompt.adapter else None,
+            layers=result.soft_prompt.vectors.shape[0] if result.soft_prompt.lower is not None else None,
             text_twin=result.soft_prompt.text_twin,
             template_name=template.name,
             template_version=template.version,
@@ -219,7 +268,7 @@ class Grafting:
             objective=OBJECTIVE,
             seed=config.seed,
             data_hash=items_hash(_with_target(items)),
-            train=asdict(config),
+            train={**asdict(config), "micro_batch": result.micro_batch, "processes": result.processes},
             scores=scores,
             vectors_sha256="",
         )

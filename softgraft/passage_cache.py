@@ -11,6 +11,7 @@ import torch
 from prompts import PassageInput, Template
 from retrieval import Index
 from soft_prompt import Attention, Backbone, PrefixStore, encode_prompt
+from soft_prompt.devices import own_device
 from softgraft.domain_file import DomainFile
 
 FOLDER = "passages"
@@ -23,7 +24,7 @@ def open_store(file: DomainFile, build: Path) -> PrefixStore:
         BackboneError: the backbone does not load.
     """
     dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[file.dtype]
-    backbone = Backbone.load(file.backbone, dtype=dtype, device=file.device)
+    backbone = Backbone.load(file.backbone, dtype=dtype, device=own_device(file.device))
     disk = int(file.cache.disk_gib * 1024**3)
     folder = build / FOLDER if disk else None
     return PrefixStore(backbone, memory_bytes=file.cache.memory_mib * 1024**2, disk_bytes=disk, folder=folder)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
+from soft_prompt.devices import speaks
 from softgraft.commands.options import Json, Limit, Name
 from softgraft.resolve import resolve
 from softgraft.screen import bars, err, on_ingest, on_train, out, print_json, report_lines, report_table
@@ -83,20 +84,39 @@ def train_command(
     learning_rate: Annotated[float | None, typer.Option(min=1e-8)] = None,
     adapter_learning_rate: Annotated[float | None, typer.Option(min=1e-8)] = None,
     seed: Annotated[int | None, typer.Option()] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="Train only the last so many layers, of the kind kv.")
+    ] = None,
+    reparameterise: Annotated[
+        bool | None,
+        typer.Option("--reparameterise/--no-reparameterise", help="Train through a small network, thrown away later."),
+    ] = None,
+    random_length: Annotated[
+        bool | None,
+        typer.Option("--random-length/--whole-length", help="Train so that any shorter soft prompt works too."),
+    ] = None,
+    micro_batch: Annotated[
+        int | None, typer.Option(min=1, help="Examples that run at once; by default as many as memory has room for.")
+    ] = None,
 ) -> None:
     """Train the soft prompt of a domain; stopped at any time, it goes on where it was.
 
-    Options replace what domain.yaml says for this run.
+    Options replace what domain.yaml says for this run. Every step and epoch is a line of build/train_log.jsonl.
 
     Example: [bold]softgraft train bank --epochs 4[/]
+
+    Only the last layers, which is faster: [bold]softgraft train bank --layers 10[/]
+
+    On two devices: [bold]torchrun --nproc-per-node 2 -m softgraft train bank[/]
     """
     opened = resolve(domain)
     given = {"kind": kind, "length": length, "adapter_rank": adapter_rank, "epochs": epochs, "batch_size": batch_size,
              "learning_rate": learning_rate, "adapter_learning_rate": adapter_learning_rate,
-             "seed": seed}  # fmt: skip
+             "seed": seed, "layers": layers, "reparameterise": reparameterise, "random_length": random_length,
+             "micro_batch": micro_batch}  # fmt: skip
     settings = opened.file.train.model_copy(update={k: v for k, v in given.items() if v is not None})
     try:
-        with bars(not json) as tell:
+        with bars(not json and speaks()) as tell:
             report = opened.train(
                 limit=limit,
                 settings=settings,
@@ -106,16 +126,19 @@ def train_command(
     except KeyboardInterrupt:
         err.print(
             f"\nTo go on where it stopped: softgraft train {domain}"
-            + "".join(f" --{k.replace('_', '-')} {v}" for k, v in {**given, "limit": limit}.items() if v is not None)
+            + "".join(_typed(k, v) for k, v in {**given, "limit": limit}.items() if v is not None)
         )
         raise
+    if not speaks():
+        return
     if json:
         print_json(asdict(report))
         return
     beside = f" and an adapter of rank {report.adapter_rank}" if report.adapter_rank else ""
+    top = f" in the last {report.layers} layers" if report.layers else ""
     out.print(
-        f"{report.kind} soft prompt of {report.length} positions{beside}, trained on {report.examples} questions in "
-        f"{report.seconds:.0f} s; best of {report.epochs} epochs: {report.best_epoch}"
+        f"{report.kind} soft prompt of {report.length} positions{top}{beside}, trained on {report.examples} questions "
+        f"in {report.seconds:.0f} s; best of {report.epochs} epochs: {report.best_epoch}"
     )
     out.print(
         f"token F1 on {report.dev_questions} dev questions: {report.dev_f1:.3f}, "
@@ -129,6 +152,15 @@ def train_command(
             f"next: more questions in train.jsonl, or softgraft train {domain} --learning-rate "
             f"{settings.learning_rate / 2:g}"
         )
+
+
+def _typed(name: str, value: object) -> str:
+    """An option as a person types it."""
+    if name == "random_length":
+        return " --random-length" if value else " --whole-length"
+    if isinstance(value, bool):
+        return f" --{'' if value else 'no-'}{name}"
+    return f" --{name.replace('_', '-')} {value}"
 
 
 def evaluate_command(

@@ -64,6 +64,8 @@ def test_all_commands_are_listed(run: Run) -> None:
         (("status", "bank", "--colour"), "No such option: --colour"),
         (("train", "bank", "--epochs", "0"), "--epochs"),
         (("train", "bank", "--kind", "tree"), "--kind"),
+        (("train", "bank", "--layers", "0"), "--layers"),
+        (("train", "bank", "--micro-batch", "0"), "--micro-batch"),
         (("ask", "bank"), "Missing argument 'question'"),
         (("new", "shop"), "--from"),
         (("sing",), "No such command 'sing'"),

@@ -78,6 +78,12 @@ def test_the_manifest_says_what_it_belongs_to(trained: tuple[Path, TrainReport],
         "clip": 1.0,
         "seed": 0,
         "checkpoint_steps": 10,
+        "layers": None,
+        "reparameterise": False,
+        "random_length": False,
+        # What was chosen, not what was asked for.
+        "micro_batch": TRAIN["batch_size"],
+        "processes": 1,
     }
     assert manifest.scores.dev_token_f1 == report.dev_f1
     assert manifest.scores.dev_loss == report.dev_loss
@@ -138,6 +144,33 @@ def test_a_kv_soft_prompt(make_domain: MakeDomain) -> None:
     assert manifest is not None
     assert manifest.shape == [1, 2, 2, LENGTH, 8]
     assert domain.chain.invoke({"question": "What is the fee of a replacement card?"})["answer"] == ANSWER
+
+
+def test_the_last_layers_alone_in_every_other_way(
+    make_domain: MakeDomain, make_tiny_backbone: Callable[..., Any], tmp_path: Path
+) -> None:
+    made = make_tiny_backbone("llama", num_hidden_layers=2, max_position_embeddings=2048)
+    made.model.save_pretrained(tmp_path / "two")
+    made.tokenizer.save_pretrained(tmp_path / "two")
+    ways = {"layers": 1, "adapter_rank": 2, "reparameterise": True, "random_length": True, "micro_batch": 3}
+    settings = {**TRAIN, "kind": "kv", "learning_rate": 0.5, **ways}
+    domain = make_domain(ingest=True, backbone=str(tmp_path / "two"), train=settings)
+    report = domain.train()
+    assert (report.layers, report.adapter_rank, report.micro_batch, report.processes) == (1, 2, 3, 1)
+    assert report.kept
+    manifest = domain.manifest
+    assert manifest is not None
+    assert (manifest.layers, manifest.shape) == (1, [1, 2, 2, LENGTH, 8])
+    assert {name: manifest.train[name] for name in ways if name != "adapter_rank"} == {
+        name: value for name, value in ways.items() if name != "adapter_rank"
+    }
+    assert domain.chain.invoke({"question": "What is the fee of a replacement card?"})["answer"] == ANSWER
+
+
+def test_the_log_of_a_run_is_in_the_build_folder(trained: tuple[Path, TrainReport]) -> None:
+    lines = (trained[0] / "build" / "train_log.jsonl").read_text(encoding="utf-8").splitlines()
+    steps = [line for line in map(json.loads, lines) if "step" in line]
+    assert [line["step"] for line in steps] == list(range(1, trained[1].epochs + 1))
 
 
 def test_a_part_of_the_questions(make_domain: MakeDomain) -> None:
