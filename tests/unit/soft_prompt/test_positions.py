@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from oracle import batch_logits, full_logits, greedy_ids, some_ids, some_kv, whole
+from oracle import batch_logits, full_logits, greedy_ids, some_ids, some_kv, some_rows, whole
+from test_batch import check_equal_to_each_row_alone
+from test_generation import check_greedy
 from torch import Tensor
 
 from soft_prompt import (
@@ -153,6 +155,14 @@ def test_the_probe_passes_in_half_precision(
 ) -> None:
     made = make_tiny_backbone(family)
     assert positions_can_move(Backbone("half", "0" * 64, made.model.to(dtype), made.tokenizer))
+
+
+@pytest.mark.parametrize("name", ["cohere", "a layer without positions"])
+def test_an_embedding_needs_no_movable_positions(make_tiny_backbone: Callable[..., Backbone], name: str) -> None:
+    family, settings = VARIANTS.get(name, (name, {}))
+    backbone = make_tiny_backbone(family, **settings)
+    check_equal_to_each_row_alone(backbone, some_rows(backbone))
+    check_greedy(backbone, some_rows(backbone))
 
 
 def add_positions_to_values(backbone: Backbone) -> None:
