@@ -185,6 +185,11 @@ def add_learned_positions(backbone: Backbone) -> None:
     backbone.model.model.layers[0].register_forward_pre_hook(with_positions, with_kwargs=True)
 
 
+def break_last_layer(backbone: Backbone) -> None:
+    """Keys that are no numbers, as an overflow makes them."""
+    backbone.model.model.layers[-1].self_attn.k_proj.register_forward_hook(lambda _, __, output: output * torch.nan)
+
+
 def forget_positions(backbone: Backbone) -> None:
     """A model that does not look at the positions it is given."""
 
@@ -204,6 +209,7 @@ def forget_positions(backbone: Backbone) -> None:
         ("cohere", None, "has keys that depend on the position otherwise"),
         ("llama", add_positions_to_values, "has values that depend on the position otherwise .* in layer 2"),
         ("llama", add_learned_positions, "has keys that depend on the position otherwise"),
+        ("llama", break_last_layer, "otherwise .by inf% in layer 2"),
         ("llama", forget_positions, "rotates keys in no layer"),
     ],
 )
