@@ -2,8 +2,8 @@
 
 Usable alone, without LangChain or an index. Names load on first use, so importing the package costs nothing.
 
-A whole program: the embedded model learns how a bank's answers sound, and says what it has learned of a fee that it
-reads in the prompt.
+A whole program: the embedded model learns the form of a bank's answers and keeps to it for a fee that it reads for the
+first time.
 
 >>> from prompts import SoftSegment
 >>> from soft_prompt import Backbone, Decoding, PrefixStore, TrainConfig

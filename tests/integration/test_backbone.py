@@ -15,8 +15,19 @@ import torch
 
 import soft_prompt
 from prompts import PassageInput, RenderedPrompt, Turn, find_template, load_template
-from soft_prompt import Backbone, BackboneError, Decoding, PrefixStore, Row, encode_prompt, generate, weights_checksum
+from soft_prompt import (
+    Backbone,
+    BackboneError,
+    Decoding,
+    PrefixStore,
+    Row,
+    encode_prompt,
+    generate,
+    positions_can_move,
+    weights_checksum,
+)
 from soft_prompt.embedded import GGUF_FILE, GGUF_SHA256, INSTALL, PACKAGE, find_gguf, prepared_folder, sha256_file
+from soft_prompt.probe import TOLERANCE, probe
 
 ROOT = Path(soft_prompt.__file__).parents[1]
 
@@ -255,3 +266,9 @@ def test_it_works_offline_and_says_what_it_cannot_fetch() -> None:
     assert loaded == f"torch.bfloat16 {GGUF_SHA256}"
     assert "cannot be fetched (HF_HUB_OFFLINE=1)" in refused
     assert "backbone: embedded" in refused
+
+
+def test_keys_and_values_can_move_with_room_to_spare(backbone: Backbone) -> None:
+    for tried, spare in ((backbone, 100), (Backbone.load(), 2)):
+        assert positions_can_move(tried)
+        assert probe(tried).error * spare < TOLERANCE[tried.dtype]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import test_adapter
 from oracle import some_ids, some_rows
 from test_answer_loss import check_loss_and_gradient
 from test_batch import check_equal_to_each_row_alone
@@ -54,6 +55,10 @@ def test_the_context_ends_with_the_learned_positions(make_tiny_backbone: Callabl
     check_equal_to_each_row_alone(backbone, [Row(some_ids(20, 1), (some_ids(12, 2),))])
     with pytest.raises(ContextError, match="at most 32 tokens"):
         assemble(store, [Row(some_ids(20, 1), (some_ids(13, 2),))])
+
+
+def test_an_adapter_on_opt_acts_from_the_slot_on(make_tiny_backbone: Callable[..., Backbone]) -> None:
+    test_adapter.test_from_the_slot_on_the_row_runs_as_with_merged_weights(make_tiny_backbone("opt"))
 
 
 def test_an_adapter_on_gpt2_is_refused(make_tiny_backbone: Callable[..., Backbone]) -> None:

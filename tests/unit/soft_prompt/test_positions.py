@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from oracle import batch_logits, full_logits, greedy_ids, some_ids, some_kv, whole
+from oracle import batch_logits, full_logits, greedy_ids, some_ids, some_kv, some_rows, whole
+from test_batch import check_equal_to_each_row_alone
+from test_generation import check_greedy
 from torch import Tensor
 
 from soft_prompt import (
@@ -158,6 +160,14 @@ def test_the_probe_passes_in_half_precision(
     assert positions_can_move(Backbone("half", "0" * 64, made.model.to(dtype), made.tokenizer))
 
 
+@pytest.mark.parametrize("name", ["cohere", "a layer without positions"])
+def test_an_embedding_needs_no_movable_positions(make_tiny_backbone: Callable[..., Backbone], name: str) -> None:
+    family, settings = VARIANTS.get(name, (name, {}))
+    backbone = make_tiny_backbone(family, **settings)
+    check_equal_to_each_row_alone(backbone, some_rows(backbone))
+    check_greedy(backbone, some_rows(backbone))
+
+
 def add_positions_to_values(backbone: Backbone) -> None:
     """Values that depend on where they stand, in the last layer, so that no key does."""
     seen: list[Tensor] = []
@@ -176,6 +186,11 @@ def add_learned_positions(backbone: Backbone) -> None:
         return (args[0] + learned(kwargs["position_ids"]),), kwargs
 
     backbone.model.model.layers[0].register_forward_pre_hook(with_positions, with_kwargs=True)
+
+
+def break_last_layer(backbone: Backbone) -> None:
+    """Keys that are no numbers, as an overflow makes them."""
+    backbone.model.model.layers[-1].self_attn.k_proj.register_forward_hook(lambda _, __, output: output * torch.nan)
 
 
 def forget_positions(backbone: Backbone) -> None:
@@ -197,6 +212,7 @@ def forget_positions(backbone: Backbone) -> None:
         ("cohere", None, "has keys that depend on the position otherwise"),
         ("llama", add_positions_to_values, "has values that depend on the position otherwise .* in layer 2"),
         ("llama", add_learned_positions, "has keys that depend on the position otherwise"),
+        ("llama", break_last_layer, "otherwise .by inf% in layer 2"),
         ("llama", forget_positions, "rotates keys in no layer"),
     ],
 )
