@@ -10,6 +10,8 @@ from rich.markup import escape
 
 from soft_prompt.devices import speaks
 from softgraft.commands.options import Json, Limit, Name
+from softgraft.commands.search import search_domain
+from softgraft.errors import UsageError
 from softgraft.resolve import resolve
 from softgraft.screen import bars, err, on_ingest, on_train, out, print_json, report_lines, report_table
 
@@ -98,6 +100,10 @@ def train_command(
     micro_batch: Annotated[
         int | None, typer.Option(min=1, help="Examples that run at once; by default as many as memory has room for.")
     ] = None,
+    search: Annotated[
+        bool, typer.Option("--search", help="Try several settings on dev, those given first, and keep the best.")
+    ] = False,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="How long a search may take; 30 by default.")] = None,
 ) -> None:
     """Train the soft prompt of a domain; stopped at any time, it goes on where it was.
 
@@ -107,15 +113,27 @@ def train_command(
 
     Only the last layers, which is faster: [bold]softgraft train bank --layers 10[/]
 
+    The settings that suit it: [bold]softgraft train bank --search --minutes 60[/]
+
     On two devices: [bold]torchrun --nproc-per-node 2 -m softgraft train bank[/]
     """
+    if minutes is not None and not search:
+        raise UsageError(
+            found=f"--minutes {minutes:g} without --search",
+            expected="a time budget for a search alone; a single run ends after its epochs",
+            next_step=f"softgraft train {domain} --search --minutes {minutes:g}",
+        )
     opened = resolve(domain)
     given = {"kind": kind, "length": length, "adapter_rank": adapter_rank, "epochs": epochs, "batch_size": batch_size,
              "learning_rate": learning_rate, "adapter_learning_rate": adapter_learning_rate,
              "seed": seed, "layers": layers, "reparameterise": reparameterise, "random_length": random_length,
              "micro_batch": micro_batch}  # fmt: skip
     settings = opened.file.train.model_copy(update={k: v for k, v in given.items() if v is not None})
+    again = {**given, "limit": limit, "search": search or None, "minutes": minutes}
     try:
+        if search:
+            search_domain(opened, settings, 30.0 if minutes is None else minutes, limit, json=json)
+            return
         with bars(not json and speaks()) as tell:
             report = opened.train(
                 limit=limit,
@@ -126,7 +144,7 @@ def train_command(
     except KeyboardInterrupt:
         err.print(
             f"\nTo go on where it stopped: softgraft train {domain}"
-            + "".join(_typed(k, v) for k, v in {**given, "limit": limit}.items() if v is not None)
+            + "".join(_typed(k, v) for k, v in again.items() if v is not None)
         )
         raise
     if not speaks():
@@ -158,6 +176,8 @@ def _typed(name: str, value: object) -> str:
     """An option as a person types it."""
     if name == "random_length":
         return " --random-length" if value else " --whole-length"
+    if name == "search":
+        return " --search"
     if isinstance(value, bool):
         return f" --{'' if value else 'no-'}{name}"
     return f" --{name.replace('_', '-')} {value}"

@@ -65,6 +65,7 @@ def test_all_commands_are_listed(run: Run) -> None:
         (("train", "bank", "--epochs", "0"), "--epochs"),
         (("train", "bank", "--kind", "tree"), "--kind"),
         (("train", "bank", "--layers", "0"), "--layers"),
+        (("train", "bank", "--minutes", "5"), "--minutes 5 without --search"),
         (("train", "bank", "--micro-batch", "0"), "--micro-batch"),
         (("ask", "bank"), "Missing argument 'question'"),
         (("new", "shop"), "--from"),

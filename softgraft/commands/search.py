@@ -1,0 +1,86 @@
+"""`softgraft train DOMAIN --search`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from softgraft.screen import bars, on_train, out, print_json
+
+if TYPE_CHECKING:
+    from softgraft.domain import Domain
+    from softgraft.domain_file import TrainSettings
+    from softgraft.search import SearchReport, Trial
+
+# What a search varies; the other settings are shown where they are not the defaults.
+_VARIED = ("kind", "length", "adapter_rank", "epochs", "learning_rate")
+
+
+def search_domain(opened: Domain, settings: TrainSettings, minutes: float, limit: int | None, *, json: bool) -> None:
+    """Search, and show what was found."""
+    from softgraft.search import search
+
+    with bars(not json) as tell:
+        report = search(
+            opened,
+            minutes=minutes,
+            limit=limit,
+            settings=settings,
+            on_trial=lambda number, total, trial: tell("trials", number, total, _remark(trial)),
+            on_step=on_train(tell),
+            on_score=lambda name, done, total: tell(f"answering dev, {name}", done, total, ""),
+        )
+    if json:
+        print_json(asdict(report))
+        return
+    out.print(_table(report))
+    if report.left_out:
+        out.print(f"{report.left_out} more did not fit into {minutes:g} minutes; run the same command to go on")
+    if report.best is None:
+        out.print(f"no trial came to an end\nnext: softgraft train {opened.typed} --learning-rate {1e-3:g}")
+        return
+    out.print("the best, to put into domain.yaml:\n")
+    out.print(yaml.safe_dump({"train": shown(report.best.settings)}, sort_keys=False))
+    if report.kept:
+        out.print(f"its soft prompt is kept in {opened.build / 'soft_prompt'}\nnext: softgraft eval {opened.typed}")
+    else:
+        out.print(
+            "not kept: it does not beat its text twin on dev, so answers go on as before\n"
+            "next: more questions in train.jsonl"
+        )
+
+
+def shown(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that a person would write: what a search varies, and what is not the default."""
+    from softgraft.domain_file import TrainSettings
+
+    usual = TrainSettings().model_dump()
+    return {name: value for name, value in settings.items() if name in _VARIED or value != usual[name]}
+
+
+def _remark(trial: Trial) -> str:
+    return "no result" if trial.dev_f1 is None else f"dev F1 {trial.dev_f1:.3f}"
+
+
+def _table(report: SearchReport) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in (*_VARIED, "dev F1", "text twin", "dev loss", "seconds"):
+        table.add_column(name.replace("_", " "), justify="left" if name == "kind" else "right")
+    for trial in report.trials:
+        settings = [str(trial.settings[name]) for name in _VARIED]
+        scores = (trial.dev_f1, trial.dev_f1_text_twin, trial.dev_loss)
+        best = report.best is not None and trial.fingerprint == report.best.fingerprint
+        table.add_row(
+            *settings,
+            *("-" if score is None else f"{score:.3f}" for score in scores),
+            f"{trial.seconds:.0f}",
+            style="bold" if best else None,
+        )
+    for trial in report.trials:
+        if trial.problem:
+            table.caption = f"no result: {trial.problem}"
+    return table
