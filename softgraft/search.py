@@ -198,7 +198,9 @@ def _scored(trial: Trial, report: TrainReport, domain: Domain) -> Trial:
 def _data_digest(domain: Domain, questions: Questions) -> str:
     """Stands for the backbone, and for every prompt and answer as they are trained on and measured."""
     backbone = domain.store.backbone
-    digest = hashlib.sha256(repr((backbone.digest, str(backbone.dtype), domain.file.answer)).encode())
+    digest = hashlib.sha256(
+        repr((backbone.digest, str(backbone.dtype), domain.file.answer, domain.file.attention)).encode()
+    )
     template = domain.template.current()
     digest.update(template.content_hash.encode())
     for prompt, item in (*questions.told, *questions.dev_told):
