@@ -29,12 +29,12 @@ from soft_prompt.sampling import DecodeWeights
 
 _GROUPED = "softgraft_grouped"
 
-_decoders: MutableMapping[Any, dict[bool, Backbone]] = WeakKeyDictionary()
+_copies: MutableMapping[Any, dict[bool, Any]] = WeakKeyDictionary()
 _making = threading.Lock()
 
 
 def decoder(backbone: Backbone, weights: DecodeWeights = "auto") -> Backbone:
-    """The backbone as it decodes, made once and then kept as long as the backbone's model.
+    """The backbone as it decodes. Its model is made once and then kept as long as the backbone's own.
 
     Args:
         backbone: whose weights it shares.
@@ -53,10 +53,10 @@ def decoder(backbone: Backbone, weights: DecodeWeights = "auto") -> Backbone:
         )
     rounded = possible and weights != "own"
     with _making:
-        made = _decoders.setdefault(backbone.model, {})
+        made = _copies.setdefault(backbone.model, {})
         if rounded not in made:
-            made[rounded] = replace(backbone, model=_sharing_copy(backbone.model, rounded=rounded))
-        return made[rounded]
+            made[rounded] = _sharing_copy(backbone.model, rounded=rounded)
+    return replace(backbone, model=made[rounded])
 
 
 def _sharing_copy(model: Any, *, rounded: bool) -> Any:
