@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from soft_prompt.loss_curve import save_loss_curve
     from soft_prompt.prefix_store import PrefixStore
     from soft_prompt.prompt import SoftPrompt, from_text_twin, kv_from_text_twin
-    from soft_prompt.sampling import Decoding
+    from soft_prompt.sampling import DecodeWeights, Decoding
     from soft_prompt.training import TrainConfig, TrainResult, TrainStep, train
 
 _HOME = {
@@ -26,6 +26,7 @@ _HOME = {
     "Backbone": "backbone",
     "BackboneError": "errors",
     "ContextError": "errors",
+    "DecodeWeights": "sampling",
     "Decoding": "sampling",
     "Delta": "generation",
     "Manifest": "artifact",
@@ -61,6 +62,7 @@ __all__ = [
     "Backbone",
     "BackboneError",
     "ContextError",
+    "DecodeWeights",
     "Decoding",
     "Delta",
     "Manifest",
