@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import soft_prompt
-from soft_prompt import Backbone, BackboneError, TrainingError, encode, from_text_twin, weights_checksum
+from soft_prompt import Backbone, BackboneError, TrainingError, encode, from_text_twin, sampling, weights_checksum
 
 ROOT = Path(soft_prompt.__file__).parents[1]
 
