@@ -52,7 +52,7 @@ class SoftPromptChat(BaseChatModel):
     fills: SkipValidation[Mapping[str, SlotFill]] = Field(default_factory=dict, exclude=True, repr=False)
     graft: str = "empty"
     attention: Attention = "exact"
-    decode_weights: DecodeWeights = "auto"
+    decode_weights: DecodeWeights = "own"
     max_tokens: int = 64
     temperature: float = 0.0
     top_p: float = 1.0

@@ -33,7 +33,7 @@ class Decoding:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
-    weights: DecodeWeights = "auto"
+    weights: DecodeWeights = "own"
 
     def __post_init__(self) -> None:
         problems = [
