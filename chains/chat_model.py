@@ -15,7 +15,18 @@ from pydantic import ConfigDict, Field, SkipValidation
 from chains.content import from_messages
 from chains.errors import InputError
 from prompts import RenderedPrompt
-from soft_prompt import Attention, Decoding, PrefixStore, Reply, Row, SlotFill, encode_prompt, generate, stream
+from soft_prompt import (
+    Attention,
+    DecodeWeights,
+    Decoding,
+    PrefixStore,
+    Reply,
+    Row,
+    SlotFill,
+    encode_prompt,
+    generate,
+    stream,
+)
 
 _SETTINGS = ("max_tokens", "seed", "temperature", "top_p")
 
@@ -29,6 +40,7 @@ class SoftPromptChat(BaseChatModel):
             empty.
         graft: a name for the fills, reported with every reply.
         attention: whether passages see one another; a soft prompt wants the one that it was trained with.
+        decode_weights: how the backbone's weights are read, `weights` of `soft_prompt.Decoding`.
         max_tokens, temperature, top_p, seed: as in `soft_prompt.Decoding`; each can be given per call.
         stop: texts that end every reply, besides those given per call.
     """
@@ -40,6 +52,7 @@ class SoftPromptChat(BaseChatModel):
     fills: SkipValidation[Mapping[str, SlotFill]] = Field(default_factory=dict, exclude=True, repr=False)
     graft: str = "empty"
     attention: Attention = "exact"
+    decode_weights: DecodeWeights = "own"
     max_tokens: int = 64
     temperature: float = 0.0
     top_p: float = 1.0
@@ -52,7 +65,7 @@ class SoftPromptChat(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        names = ("graft", "attention", "max_tokens", "temperature", "top_p", "seed", "stop")
+        names = ("graft", "attention", "decode_weights", "max_tokens", "temperature", "top_p", "seed", "stop")
         return {"model": self.store.backbone.id, **{name: getattr(self, name) for name in names}}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -121,7 +134,7 @@ class SoftPromptChat(BaseChatModel):
                 next_step="leave it out, or set it on the model you call",
             )
         chosen = {name: settings[name] if settings.get(name) is not None else getattr(self, name) for name in _SETTINGS}
-        return Decoding(**chosen, stop=(*self.stop, *(stop or ())))
+        return Decoding(**chosen, weights=self.decode_weights, stop=(*self.stop, *(stop or ())))
 
     def _response_metadata(self, reply: Reply) -> dict[str, Any]:
         return {

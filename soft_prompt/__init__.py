@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from soft_prompt.prefix_store import PrefixStore
     from soft_prompt.probe import positions_can_move, require_movable_positions
     from soft_prompt.prompt import SoftPrompt, from_text_twin, kv_from_text_twin
-    from soft_prompt.sampling import Decoding
+    from soft_prompt.sampling import DecodeWeights, Decoding
     from soft_prompt.train_config import TrainConfig
     from soft_prompt.training import TrainResult, TrainStep, train
 
@@ -67,6 +67,7 @@ _HOME = {
     "Backbone": "backbone",
     "BackboneError": "errors",
     "ContextError": "errors",
+    "DecodeWeights": "sampling",
     "Decoding": "sampling",
     "Delta": "generation",
     "DivergedError": "errors",
@@ -106,6 +107,7 @@ __all__ = [
     "Backbone",
     "BackboneError",
     "ContextError",
+    "DecodeWeights",
     "Decoding",
     "Delta",
     "DivergedError",

@@ -11,6 +11,7 @@ import torch
 from soft_prompt.adapter import adapted, together
 from soft_prompt.batch import assemble
 from soft_prompt.cache import GrowingLayer, growing_cache
+from soft_prompt.decoder import decoder
 from soft_prompt.encode import Row
 from soft_prompt.prefix_store import PrefixStore
 from soft_prompt.sampling import Decoding, next_tokens, row_generators
@@ -133,6 +134,9 @@ def decode_batch(
 
         yield from decode_answers(backbone, rows, decoding, numbers or range(len(rows)), say)
         return
+    # What is drawn by chance is drawn from the backbone's own probabilities, unless int8 is asked for.
+    weights = "own" if decoding.weights == "auto" and decoding.temperature > 0 else decoding.weights
+    backbone = decoder(store.backbone, weights)
     with torch.no_grad():
         batch = assemble(store, rows, room=decoding.max_tokens)
         width = batch.mask.shape[1]
@@ -149,9 +153,13 @@ def decode_batch(
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[:, -1]
-    mask, positions = batch.mask, batch.positions[:, -1:]
+    positions = batch.positions[:, -1:]
+    # Where nothing is padded a token sees all that is stored, which needs no mask; else it is allocated once, as the
+    # cache is.
+    mask = None if bool(batch.mask.all()) else torch.nn.functional.pad(batch.mask, (0, decoding.max_tokens), value=1)
     generators = row_generators(decoding, numbers or range(len(rows)))
     live = [_RowText(i, row.length, int(batch.mask[i, : batch.cached_length].sum())) for i, row in enumerate(rows)]
+    del batch
     while live:
         tokens = next_tokens(logits, decoding, [generators[row.row] for row in live])
         keep = []
@@ -165,19 +173,20 @@ def decode_batch(
             return
         with torch.no_grad():
             if len(keep) < len(live):
-                kept = torch.tensor(keep, device=mask.device)
+                kept = torch.tensor(keep, device=tokens.device)
                 live = [live[i] for i in keep]
-                tokens, mask, positions = tokens[kept], mask[kept], positions[kept]
+                tokens, positions = tokens[kept], positions[kept]
+                mask = None if mask is None else mask[kept]
                 adapters = together(backbone, [rows[row.row].adapter for row in live])
                 for layer in cache.layers:
                     assert isinstance(layer, GrowingLayer)
                     layer.select_rows(kept)
-            mask = torch.nn.functional.pad(mask, (0, 1), value=1)
+            width += 1
             positions = positions + 1
             with adapted(backbone, adapters):
                 logits = backbone.model(
                     input_ids=tokens[:, None],
-                    attention_mask=mask,
+                    attention_mask=None if mask is None else mask[:, :width],
                     position_ids=positions,
                     past_key_values=cache,
                     use_cache=True,

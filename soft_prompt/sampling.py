@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from soft_prompt.errors import SoftPromptError
+
+DecodeWeights = Literal["auto", "own", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class Decoding:
         top_p: sample from the smallest set of tokens with this much probability; 1 samples from all.
         stop: texts that end a reply; they are not part of it.
         seed: of the sampling; each row draws from a generator of its own, so a reply does not depend on the batch.
+        weights: how the backbone's weights are read. `own` as they are; `int8` rounded where few rows run, which needs
+            a backbone in bf16 on the CPU; `auto` is `int8` there when greedy and `own` otherwise.
     """
 
     max_tokens: int = 64
@@ -28,6 +33,7 @@ class Decoding:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    weights: DecodeWeights = "own"
 
     def __post_init__(self) -> None:
         problems = [
@@ -35,6 +41,7 @@ class Decoding:
             (not self.temperature >= 0, f"temperature={self.temperature}", "0 or more"),
             (not 0 < self.top_p <= 1, f"top_p={self.top_p}", "above 0 and at most 1"),
             ("" in self.stop, "an empty stop text", "texts of at least one character"),
+            (self.weights not in get_args(DecodeWeights), f"weights={self.weights!r}", "auto, own or int8"),
         ]
         for wrong, found, expected in problems:
             if wrong:

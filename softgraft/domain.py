@@ -321,6 +321,7 @@ class Domain:
                 fills=fills,
                 graft=graft,
                 attention=attention,
+                decode_weights=answer.decode_weights,
                 max_tokens=answer.max_tokens,
                 temperature=answer.temperature,
             )

@@ -44,6 +44,7 @@ class AnswerFileSettings(_Strict):
     temperature: Annotated[float, Field(ge=0)] = 0.0
     history_turns: Annotated[int, Field(ge=0)] = 3
     condense: Literal["auto", "off", "join", "model"] = "auto"
+    decode_weights: Literal["auto", "own", "int8"] = "own"
 
 
 class TrainSettings(_Strict):

@@ -12,7 +12,7 @@ import torch
 from transformers import MambaConfig, MambaForCausalLM
 
 import soft_prompt
-from soft_prompt import Backbone, BackboneError, TrainingError, encode, from_text_twin, weights_checksum
+from soft_prompt import Backbone, BackboneError, TrainingError, encode, from_text_twin, sampling, weights_checksum
 
 ROOT = Path(soft_prompt.__file__).parents[1]
 
@@ -135,7 +135,8 @@ def test_the_public_names_are_sorted_and_load() -> None:
     assert names == sorted(names, key=lambda name: (not name[0].isupper(), name))
     assert soft_prompt.SlotFill is encode.SlotFill
     assert soft_prompt.Attention is encode.Attention
-    for name in set(names) - {"Attention", "SlotFill"}:
+    assert soft_prompt.DecodeWeights is sampling.DecodeWeights
+    for name in set(names) - {"Attention", "DecodeWeights", "SlotFill"}:
         assert getattr(soft_prompt, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'absent'"):
         _ = soft_prompt.absent

@@ -19,7 +19,10 @@ ROW = Row((), (some_ids(3, 1),))
 
 
 class ScriptedLlama(LlamaForCausalLM):  # type: ignore[misc]
-    """A tiny Llama that says given tokens, one a call, so that a test can choose what the backbone says."""
+    """A tiny Llama that says given tokens, one a call, so that a test can choose what the backbone says.
+
+    The script stands on the class, where the copy of the model that decodes has it too.
+    """
 
     script: Sequence[int] = ()
     calls = 0
@@ -27,7 +30,7 @@ class ScriptedLlama(LlamaForCausalLM):  # type: ignore[misc]
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         output = super().forward(*args, **kwargs)
         output.logits[:, -1, self.script[self.calls]] += 1e4
-        self.calls += 1
+        ScriptedLlama.calls += 1
         return output
 
 
@@ -43,7 +46,7 @@ class Speaker:
         return [token for character in text for token in self.backbone.encode_text(character)]
 
     def deltas(self, tokens: Sequence[int], **decoding: Any) -> list[Delta]:
-        self.model.script, self.model.calls = [*tokens, self.backbone.end_id], 0
+        ScriptedLlama.script, ScriptedLlama.calls = [*tokens, self.backbone.end_id], 0
         return list(stream(self.store, ROW, Decoding(**{"max_tokens": len(tokens) + 1, **decoding})))
 
     def say(self, text: str, **decoding: Any) -> tuple[list[str], Reply]:
@@ -124,7 +127,7 @@ def test_a_stop_text_over_several_tokens_ends_the_reply(
 
 def test_decoding_ends_with_the_stop_text(speaker: Speaker) -> None:
     _, reply = speaker.say("one STOP two", stop=("STOP",))
-    assert reply.tokens == speaker.model.calls == len("one STOP")
+    assert reply.tokens == ScriptedLlama.calls == len("one STOP")
 
 
 def test_a_beginning_of_a_stop_text_is_shown_once_it_is_none(speaker: Speaker) -> None:
@@ -163,12 +166,12 @@ def test_the_pieces_are_the_reply_whatever_is_said(speaker: Speaker, text: str, 
 
 
 def test_closing_the_stream_stops_decoding(speaker: Speaker) -> None:
-    speaker.model.script, speaker.model.calls = speaker.tokens("abcdef"), 0
+    ScriptedLlama.script, ScriptedLlama.calls = speaker.tokens("abcdef"), 0
     pieces = stream(speaker.store, ROW, Decoding(max_tokens=6))
     assert next(pieces).text == "a"
     assert next(pieces).text == "b"
     pieces.close()  # type: ignore[attr-defined]
-    assert speaker.model.calls == 2
+    assert ScriptedLlama.calls == 2
     with pytest.raises(StopIteration):
         next(pieces)
 
