@@ -54,16 +54,24 @@ class Batch:
 
     def layers(self) -> list[tuple[Tensor, Tensor]]:
         """Keys and values before the new positions, a pair a layer, each `[batch, kv_heads, tokens, head_dim]`."""
-        # unbind has one backward for all layers; indexing would fill a tensor of the whole size for each.
-        parts = [self.cached.unbind(0)] if self.cached is not None else []
-        if self.fronts is not None:
-            parts.append((*self.fronts[0].unbind(0), *self.fronts[1].unbind(0)))
-        found = []
-        for layer in zip(*parts, strict=True):
-            pairs = [part.unbind(0) for part in layer]
-            keys, values = (torch.cat([pair[i] for pair in pairs], dim=-2) for i in (0, 1))
-            found.append((keys, values))
-        return found
+        parts = [part for part in (self.cached_layers(), self.front_layers()) if part]
+        return [
+            (torch.cat([keys for keys, _ in layer], dim=-2), torch.cat([values for _, values in layer], dim=-2))
+            for layer in zip(*parts, strict=True)
+        ]
+
+    def cached_layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Those of `layers` that come from the store; empty where none do."""
+        return [] if self.cached is None else _pairs(self.cached)
+
+    def front_layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Those of `layers` that belong to `kv` soft prompts; empty where there are none."""
+        return [] if self.fronts is None else [*_pairs(self.fronts[0]), *_pairs(self.fronts[1])]
+
+
+def _pairs(layers: Tensor) -> list[tuple[Tensor, Tensor]]:
+    # unbind has one backward for all layers; indexing would fill a tensor of the whole size for each.
+    return [tuple(layer.unbind(0)) for layer in layers.unbind(0)]  # type: ignore[misc]
 
 
 def assemble(store: PrefixStore, rows: Sequence[Row], *, room: int = 0) -> Batch:

@@ -1,9 +1,8 @@
-"""The backbone as it decodes: the same weights, read in ways that suit one token at a time.
+"""The backbone as training and decoding use it: the same weights, read in ways that suit few tokens at a time.
 
 A decoder is a copy of the model's structure that shares every weight with it. What is changed in it, how attention is
-computed and how linear layers read their weights, is seen by nobody else: not by training, not by another thread, not
-by the caller who owns the model. It serves any model of Transformers that attends through
-`scaled_dot_product_attention`.
+computed and how linear layers read their weights, is not seen by the caller who owns the model. It serves any model of
+Transformers that attends through `scaled_dot_product_attention`.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from soft_prompt.backbone import Backbone
 from soft_prompt.errors import BackboneError
+from soft_prompt.frozen_attention import attend, frozen_of
 from soft_prompt.int8 import with_int8
 from soft_prompt.sampling import DecodeWeights
 
@@ -59,6 +59,11 @@ def decoder(backbone: Backbone, weights: DecodeWeights = "auto") -> Backbone:
     return replace(backbone, model=made[rounded])
 
 
+def attends_beside(backbone: Backbone) -> bool:
+    """Whether a decoder's attention can keep what is frozen apart (`frozen_attention`)."""
+    return bool(backbone.model.config._attn_implementation == _GROUPED) and backbone.device.type == "cpu"
+
+
 def _sharing_copy(model: Any, *, rounded: bool) -> Any:
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     twin = copy.deepcopy(model, shared)
@@ -91,6 +96,8 @@ def grouped_attention(
     Returns:
         `[batch, new, heads, head_dim]`, and None for the attention weights, which are not computed.
     """
+    if (frozen := frozen_of(module)) is not None:
+        return attend(query, key, value, frozen, attention_mask, _scale(query, options)), None
     batch, heads, new, head_dim = query.shape
     kv_heads = key.shape[1]
     groups = heads // kv_heads
@@ -107,3 +114,8 @@ def grouped_attention(
         scale=options.get("scaling"),
     )
     return attended.reshape(batch, heads, new, value.shape[-1]).transpose(1, 2).contiguous(), None
+
+
+def _scale(query: Tensor, options: dict[str, Any]) -> float:
+    given = options.get("scaling")
+    return float(query.shape[-1] ** -0.5 if given is None else given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor
 from soft_prompt.adapter import adapted, together
 from soft_prompt.batch import assemble
 from soft_prompt.cache import filled_cache
+from soft_prompt.decoder import attends_beside, decoder
 from soft_prompt.encode import Row
+from soft_prompt.frozen_attention import beside, cache_beside
 from soft_prompt.prefix_store import PrefixStore
 from soft_prompt.prompt import SoftPrompt
 from soft_prompt.seq2seq import encoder_decoder_loss
@@ -57,12 +60,18 @@ def answer_loss(store: PrefixStore, examples: Sequence[Example]) -> tuple[Tensor
     for number, example in enumerate(examples):
         wanted[number, new - len(example.answer) :] = True
         targets += example.answer
-    with adapted(store.backbone, together(store.backbone, [example.row.adapter for example in examples])):
-        output = store.backbone.model(
+    backbone = decoder(store.backbone, "own")
+    frozen = batch.cached_layers() if attends_beside(backbone) else []
+    cache = cache_beside(frozen, batch.front_layers()) if frozen else filled_cache(batch.layers())
+    with (
+        adapted(backbone, together(backbone, [example.row.adapter for example in examples])),
+        beside(frozen) if frozen else nullcontext(),
+    ):
+        output = backbone.model(
             inputs_embeds=batch.embeddings,
             attention_mask=batch.mask,
             position_ids=batch.positions,
-            past_key_values=filled_cache(batch.layers()),
+            past_key_values=cache,
             use_cache=True,
             logits_to_keep=wanted,
         )

@@ -131,12 +131,12 @@ class PrefixStore:
         cache = filled_cache(layers)
         device = self.backbone.device
         with torch.no_grad():
-            self.backbone.model(
+            # Without the head: logits are of no use here, and those of one token take as long as many layers.
+            self.backbone.model.base_model(
                 input_ids=torch.tensor([list(ids)], device=device),
                 position_ids=torch.arange(first, first + len(ids), device=device)[None],
                 past_key_values=cache,
                 use_cache=True,
-                logits_to_keep=1,
             )
         self.computed_tokens += len(ids)
         whole = stacked(cache)
