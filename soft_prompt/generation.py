@@ -13,6 +13,7 @@ from soft_prompt.batch import assemble
 from soft_prompt.cache import GrowingLayer, growing_cache
 from soft_prompt.decoder import decoder
 from soft_prompt.encode import Row
+from soft_prompt.errors import BackboneError
 from soft_prompt.prefix_store import PrefixStore
 from soft_prompt.sampling import Decoding, next_tokens, row_generators
 from soft_prompt.seq2seq import decode_answers, input_length
@@ -127,6 +128,12 @@ def decode_batch(
     """
     backbone = store.backbone
     if backbone.encoder_decoder:
+        if decoding.weights == "int8":
+            raise BackboneError(
+                found=f"int8 weights asked for, and the backbone {backbone.id!r} is an encoder-decoder",
+                expected="weights as they are",
+                next_step="set `decode_weights: own` in domain.yaml",
+            )
         texts = [_RowText(i, input_length(backbone, row), 0) for i, row in enumerate(rows)]
 
         def say(row: int, token: int) -> Delta:

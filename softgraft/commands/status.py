@@ -21,6 +21,7 @@ def status(domain: Name, json: Json = False) -> None:
     out.print(f"[bold]{escape(found['title'])}[/] ({found['folder']})")
     out.print(f"  backbone     {found['backbone']}")
     out.print(f"  template     {found['template']}")
+    out.print(f"  attention    {found['attention']}")
     counts = ", ".join(f"{count} {split}" for split, count in found["questions"].items())
     out.print(f"  questions    {counts or 'none'}")
     index = found["index"]
@@ -32,9 +33,10 @@ def status(domain: Name, json: Json = False) -> None:
     prompt = found["soft_prompt"]
     if prompt:
         beside = f", adapter of rank {prompt['adapter_rank']}" if prompt["adapter_rank"] else ""
+        part = f" in the last {prompt['layers']} layers" if prompt["layers"] else ""
         out.print(
-            f"  soft prompt  {prompt['kind']}, {prompt['length']} positions{beside}, "
-            f"dev F1 {prompt['dev_token_f1']:.3f} (text twin {prompt['dev_token_f1_text_twin']:.3f})"
+            f"  soft prompt  {prompt['kind']}, {prompt['length']} positions{part}{beside}, "
+            f"{prompt['attention']} attention, dev F1 {prompt['dev_token_f1']:.3f} (text twin {prompt['dev_token_f1_text_twin']:.3f})"
         )
     else:
         out.print("  soft prompt  none kept; the text twin is used")

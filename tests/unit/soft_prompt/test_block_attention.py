@@ -67,7 +67,7 @@ def test_values_and_unrotated_keys_are_those_of_each_passage_alone(tiny_backbone
     check_each_passage_alone(tiny_backbone, store)
 
 
-@pytest.mark.parametrize("family", ["qwen2", "qwen3", "phi", "phi3", "gemma2", "gemma3_text", "mistral"])
+@pytest.mark.parametrize("family", ["qwen2", "qwen3", "gemma", "phi", "phi3", "gemma2", "gemma3_text", "mistral"])
 def test_so_they_are_in_other_families(family: str, make_tiny_backbone: Callable[..., Backbone]) -> None:
     backbone = make_tiny_backbone(family)
     check_each_passage_alone(backbone, PrefixStore(backbone))
@@ -80,7 +80,9 @@ def test_so_they_are_where_cosine_and_sine_are_scaled(make_tiny_backbone: Callab
     check_each_passage_alone(backbone, PrefixStore(backbone))
 
 
-@pytest.mark.parametrize(("family", "words"), [("gpt2", "no rotary positions"), ("t5", "encoder-decoder")])
+@pytest.mark.parametrize(
+    ("family", "words"), [("gpt2", "no rotary positions"), ("opt", "no rotary positions"), ("t5", "encoder-decoder")]
+)
 def test_where_keys_cannot_be_moved_it_is_refused(
     family: str, words: str, make_tiny_backbone: Callable[..., Backbone]
 ) -> None:

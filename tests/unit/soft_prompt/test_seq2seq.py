@@ -172,6 +172,12 @@ def test_what_a_bidirectional_encoder_cannot_do_is_refused(encoder_backbone: Bac
         assert "softgraft train DOMAIN --kind embedding" in caught.value.next_step
 
 
+def test_int8_weights_are_refused(encoder_backbone: Backbone) -> None:
+    with pytest.raises(BackboneError, match="int8 weights asked for") as caught:
+        generate(PrefixStore(encoder_backbone), [Row(some_ids(5, 1), ())], Decoding(weights="int8"))
+    assert "decode_weights: own" in caught.value.next_step
+
+
 def test_a_prompt_and_an_answer_must_each_fit(make_tiny_backbone: Callable[..., Backbone]) -> None:
     backbone = make_tiny_backbone("bart", max_position_embeddings=32)
     store = PrefixStore(backbone)

@@ -43,6 +43,8 @@ def test_a_grafted_domain(grafted: Domain) -> None:
         "kind": "embedding",
         "length": LENGTH,
         "adapter_rank": 4,
+        "layers": None,
+        "attention": "exact",
         "backbone": grafted.file.backbone,
         "dev_token_f1": 1.0,
         "dev_token_f1_text_twin": 0.0,
