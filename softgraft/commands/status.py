@@ -36,7 +36,8 @@ def status(domain: Name, json: Json = False) -> None:
         part = f" in the last {prompt['layers']} layers" if prompt["layers"] else ""
         out.print(
             f"  soft prompt  {prompt['kind']}, {prompt['length']} positions{part}{beside}, "
-            f"{prompt['attention']} attention, dev F1 {prompt['dev_token_f1']:.3f} (text twin {prompt['dev_token_f1_text_twin']:.3f})"
+            f"{prompt['attention']} attention, dev F1 {prompt['dev_token_f1']:.3f} "
+            f"(text twin {prompt['dev_token_f1_text_twin']:.3f})"
         )
     else:
         out.print("  soft prompt  none kept; the text twin is used")
