@@ -44,7 +44,7 @@ from training_measure import (
     time_run,
 )
 from training_report import MIB, Report, make_tables
-from training_systems import BLOCK, StoreSettings, has_block_attention
+from training_systems import StoreSettings
 
 RESULTS = Path(__file__).resolve().parent / "results"
 # These choose rows or where they go; everything else changes figures, so rows of one file share it.
@@ -189,7 +189,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add, data = parser.add_argument, asdict(DataSettings())
     add("--contexts", type=_numbers, default=[200, 1000, 2000], help="mean tokens of a context")
     add("--data", type=_names(DATA), default=list(DATA), help=f"kinds of data: {', '.join(DATA)}")
-    add("--systems", type=_names(SYSTEMS), help=f"rows to measure (default: all): {', '.join(SYSTEMS)}")
+    add(
+        "--systems",
+        type=_names(SYSTEMS),
+        default=list(SYSTEMS),
+        help=f"rows to measure (default: all): {', '.join(SYSTEMS)}",
+    )
     add("--examples", type=_count, default=data["examples"], help="examples an epoch")
     add("--epochs", type=_count, default=data["epochs"])
     add("--batch", type=_count, default=data["batch"])
@@ -214,10 +219,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--out", type=Path, help="the file of results (default: benchmarks/results, named after the hardware)")
     add("--fresh", action="store_true", help="measure all again, even what the file of results holds")
     add("--json", action="store_true", help="print the report as JSON on stdout, and all else on stderr")
-    options = parser.parse_args(arguments)
-    if options.systems is None:
-        options.systems = [name for name in SYSTEMS if name != BLOCK or has_block_attention()]
-    return options
+    return parser.parse_args(arguments)
 
 
 def _count(text: str) -> int:
@@ -259,8 +261,6 @@ def main() -> None:
     slug = hardware_slug(head["hardware"]) + (f"-{options.shape}" if options.shape else "")
     report = Report(options.out or RESULTS / f"training_speed-{slug}.json", head, fresh=options.fresh)
     console = Console(stderr=options.json)
-    if BLOCK not in options.systems and not has_block_attention():
-        console.print(f"without {BLOCK}: this version of Softgraft has no block attention")
     Benchmark(backbone, options, report, console).run(lambda job: memory_in_own_process(options, job))
     content = report.content()
     console.print(f"batch {options.batch}, {options.prompt} virtual tokens, {options.epochs} epochs")

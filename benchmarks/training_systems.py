@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -48,15 +47,7 @@ class StoreSettings:
 
     def open(self, backbone: Backbone) -> PrefixStore:
         """An empty store."""
-        settings: dict[str, Any] = {"memory_bytes": self.memory_bytes}
-        if "folder" in inspect.signature(PrefixStore).parameters:
-            settings["folder"] = self.folder
-        return PrefixStore(backbone, **settings)
-
-
-def has_block_attention() -> bool:
-    """Whether this version of the engine puts passages together that do not see one another."""
-    return "cuts" in {field.name for field in fields(Row)}
+        return PrefixStore(backbone, memory_bytes=self.memory_bytes, folder=self.folder)
 
 
 class Softgraft:
@@ -75,10 +66,8 @@ class Softgraft:
         self.optimizer = torch.optim.AdamW(self.trained.values(), lr=LEARNING_RATE, weight_decay=0.0)
 
     def fill(self, tasks: Sequence[Task]) -> None:
-        # Only an engine that knows segments can fill the store by them.
-        warm: Callable[[Row], object] = getattr(self.store, "warm", lambda row: self.store.get(row.prefix))
         for task in {task.context: task for task in tasks}.values():
-            warm(self._row(task))
+            self.store.warm(self._row(task))
 
     def step(self, tasks: Sequence[Task]) -> float:
         examples = [Example(self._row(task), task.answer) for task in tasks]
@@ -89,16 +78,14 @@ class Softgraft:
         self.store.close()
 
     def _row(self, task: Task) -> Row:
-        segments: dict[str, Any] = {"cuts": task.cuts, "attention": "block"} if self.block else {}
-        return Row(task.context, (self.soft_prompt, task.question), **segments)
+        row = Row(task.context, (self.soft_prompt, task.question))
+        return replace(row, cuts=task.cuts, attention="block") if self.block else row
 
 
 def softgraft_system(
     name: str, backbone: Backbone, tasks: Sequence[Task], length: int, store: StoreSettings
 ) -> Softgraft:
     """A system of `SOFTGRAFT`, whose virtual tokens start from the text twin behind the first context."""
-    if name == BLOCK and not has_block_attention():
-        raise SystemExit(f"this version of Softgraft has no block attention. Next: leave {BLOCK} out of --systems")
     if name == "softgraft-embedding":
         return Softgraft(backbone, from_text_twin(backbone, "domain", TWIN, length), store)
     kv = kv_from_text_twin(PrefixStore(backbone), "domain", TWIN, tasks[0].context, length)
