@@ -27,7 +27,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from generation_systems import BLOCK, BLOCK_DISK, OWN, PEFT, PEFT_BEST, SYSTEMS, make_system
+from generation_systems import BLOCK, INT8, PEFT, SYSTEMS, make_system
 from machine import clock, describe_hardware, describe_versions, hardware_slug
 from random_backbones import SHAPES, random_backbone
 from soft_prompt import Backbone, Decoding, PrefixStore, Row, generate
@@ -114,7 +114,7 @@ def bytes_read(backbone: Backbone, system: str, context: int, batch: int) -> int
     layers = [m for m in backbone.model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
     weights = sum(layer.weight.numel() for layer in [*layers, head])
     rounded = backbone.device.type == "cpu" and backbone.dtype == torch.bfloat16 and batch <= MOST_ROWS
-    one = 1 if rounded and system not in (PEFT, PEFT_BEST, OWN) else torch.finfo(backbone.dtype).bits // 8
+    one = 1 if rounded and system in INT8 else torch.finfo(backbone.dtype).bits // 8
     return weights * one + context * batch * bytes_per_token(backbone)
 
 
@@ -157,7 +157,7 @@ def make_table(cells: Sequence[Cell]) -> Table:
         table.add_column(column, justify="left" if column == "system" else "right", no_wrap=True)
     for number, cell in enumerate(cells):
         goal = FIRST_TOKEN_GOALS.get((cell.system, cell.context)) if cell.batch == 1 else None
-        decode_goal = DECODE_GOAL if cell.batch == 1 and cell.system not in (PEFT, PEFT_BEST, OWN, BLOCK_DISK) else None
+        decode_goal = DECODE_GOAL if cell.batch == 1 and cell.system.startswith("softgraft") else None
         following = cells[number + 1] if number + 1 < len(cells) else None
         table.add_row(
             f"{cell.context:,}",

@@ -33,13 +33,10 @@ from training_data import Task
 from training_systems import TWIN
 
 PEFT, PEFT_BEST = "peft", "peft-same-context-cached"
-EXACT, BLOCK, BLOCK_DISK, OWN = (
-    "softgraft-exact",
-    "softgraft-block",
-    "softgraft-block-disk",
-    "softgraft-exact-own-dtype",
-)
-SYSTEMS = (PEFT, PEFT_BEST, EXACT, OWN, BLOCK, BLOCK_DISK)
+EXACT, BLOCK, BLOCK_DISK = "softgraft-exact", "softgraft-block", "softgraft-block-disk"
+EXACT_INT8, BLOCK_INT8 = "softgraft-exact-int8", "softgraft-block-int8"
+INT8 = (EXACT_INT8, BLOCK_INT8)
+SYSTEMS = (PEFT, PEFT_BEST, EXACT, BLOCK, BLOCK_DISK, EXACT_INT8, BLOCK_INT8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +88,7 @@ class Softgraft:
         *,
         attention: Literal["exact", "block"],
         from_disk: bool = False,
-        weights: DecodeWeights = "auto",
+        weights: DecodeWeights = "own",
     ) -> None:
         self.backbone = TimedBackbone(backbone.id, backbone.digest, backbone.model, backbone.tokenizer)
         self.weights = weights
@@ -216,6 +213,6 @@ def make_system(name: str, backbone: Backbone, tasks: Sequence[Task], length: in
     """A system of `SYSTEMS`, warm: what it keeps between questions is there."""
     if name in (PEFT, PEFT_BEST):
         return TransformersGenerate(backbone, tasks, length, cached=name == PEFT_BEST)
-    attention: Literal["exact", "block"] = "block" if name in (BLOCK, BLOCK_DISK) else "exact"
-    weights: DecodeWeights = "own" if name == OWN else "auto"
+    attention: Literal["exact", "block"] = "exact" if name in (EXACT, EXACT_INT8) else "block"
+    weights: DecodeWeights = "auto" if name in INT8 else "own"
     return Softgraft(backbone, tasks, length, attention=attention, from_disk=name == BLOCK_DISK, weights=weights)

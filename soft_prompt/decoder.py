@@ -24,7 +24,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from soft_prompt.backbone import Backbone
 from soft_prompt.errors import BackboneError
 from soft_prompt.frozen_attention import attend, frozen_of
-from soft_prompt.int8 import with_int8
+from soft_prompt.int8 import RowsLinear, with_int8
 from soft_prompt.sampling import DecodeWeights
 
 _GROUPED = "softgraft_grouped"
@@ -72,8 +72,11 @@ def _sharing_copy(model: Any, *, rounded: bool) -> Any:
         ALL_ATTENTION_FUNCTIONS.register(_GROUPED, grouped_attention)
         ALL_MASK_ATTENTION_FUNCTIONS.register(_GROUPED, sdpa_mask)
         twin.config._attn_implementation = _GROUPED
+    head = twin.get_output_embeddings()
+    if type(head) is torch.nn.Linear:
+        head.__class__ = RowsLinear
     if rounded:
-        for layer in [module for module in twin.modules() if type(module) is torch.nn.Linear]:
+        for layer in [module for module in twin.modules() if type(module) in (torch.nn.Linear, RowsLinear)]:
             with_int8(layer)
     return twin
 

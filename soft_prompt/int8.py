@@ -15,7 +15,19 @@ from torch import Tensor
 MOST_ROWS = 4
 
 
-class Int8Linear(torch.nn.Linear):
+class RowsLinear(torch.nn.Linear):
+    """A linear layer that puts all rows together first.
+
+    Of a slice such as the last position of `[batch, tokens, inputs]` PyTorch makes a batch of products, and copies the
+    weights for it: for a head over 49,152 tokens 90 ms in place of 7.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[..., inputs]` to `[..., outputs]`."""
+        return super().forward(x.reshape(-1, self.in_features)).view(*x.shape[:-1], self.out_features)
+
+
+class Int8Linear(RowsLinear):
     """A linear layer with an int8 copy of its weights beside them, used for at most `MOST_ROWS` rows.
 
     Attributes:
