@@ -205,7 +205,6 @@ def _lower_fits(found: SoftPrompt, manifest: Manifest, backbone: Backbone) -> bo
     below = int(backbone.model.config.get_text_config().num_hidden_layers) - manifest.layers
     return (
         found.kind == "kv"
-        and found.vectors.shape[0] == manifest.layers
         and found.lower.shape == (below, *found.vectors.shape[1:])
         and found.lower.dtype == torch.float32
         and bool(torch.isfinite(found.lower).all())

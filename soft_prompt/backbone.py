@@ -147,7 +147,12 @@ class Backbone:
 
     @cached_property
     def cache_layout(self) -> tuple[int, int, int]:
-        """Layers, key-value heads and width of a head, as the model's own cache has them."""
+        """Layers, key-value heads and width of a head, as the model's own cache has them.
+
+        Raises:
+            BackboneError: an encoder-decoder, of which nothing is stored.
+        """
+        self.require_decoder_only("stored keys and values")
         with torch.no_grad():
             cache = self.model(input_ids=torch.tensor([[0]], device=self.device), use_cache=True).past_key_values
         keys = cache.layers[0].keys

@@ -24,7 +24,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from soft_prompt.backbone import Backbone
 from soft_prompt.errors import BackboneError
 from soft_prompt.frozen_attention import attend, frozen_of
-from soft_prompt.int8 import RowsLinear, with_int8
+from soft_prompt.int8 import with_int8
+from soft_prompt.rows_linear import RowsLinear
 from soft_prompt.sampling import DecodeWeights
 
 _GROUPED = "softgraft_grouped"

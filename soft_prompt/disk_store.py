@@ -10,6 +10,7 @@ import os
 import shutil
 import zlib
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -60,13 +61,15 @@ class DiskStore:
             if key not in self._checked and _checksum(entry) != expected:
                 self._forget(key)
                 return None
-            os.utime(path)
         except (OSError, SafetensorError):
             # Temporary folders are swept by others, and a full disk leaves halves.
             self._forget(key)
             return None
         self._checked.add(key)
         sizes.move_to_end(key)
+        # A file that may be read and not touched only looks older to other processes than it is.
+        with suppress(OSError):
+            os.utime(path)
         return entry
 
     def put(self, key: str, entry: Tensor) -> bool:
@@ -108,7 +111,9 @@ class DiskStore:
     def _forget(self, key: str) -> None:
         self._total -= self._sizes().pop(key)
         self._checked.discard(key)
-        self._path(key).unlink(missing_ok=True)
+        # What cannot be removed is not asked for again by this process.
+        with suppress(OSError):
+            self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{_SUFFIX}"

@@ -142,3 +142,18 @@ def test_an_entry_stands_for_all_that_it_has_seen(folder: Path, tiny_backbone: B
     }
     store.get(*asked[change])
     assert (store.computed_tokens == 0) == (change == "nothing")
+
+
+def test_a_folder_that_cannot_be_written_is_still_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    DiskStore(folder, 10**6).put("entry", ENTRY)
+    DiskStore(folder, 10**6).put("damaged", ENTRY)
+    (folder / "damaged.safetensors").write_bytes(b"")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    store = DiskStore(folder, 10**6)
+    assert torch.equal(store.get("entry"), ENTRY)  # type: ignore[arg-type]
+    assert store.get("damaged") is None

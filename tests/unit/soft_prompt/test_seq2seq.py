@@ -161,6 +161,7 @@ def test_what_a_bidirectional_encoder_cannot_do_is_refused(encoder_backbone: Bac
     adapted = replace(some_soft_prompt(encoder_backbone, 2, 1), adapter=Adapter({}, {}))
     attempts: dict[str, Callable[[], object]] = {
         "a prefix to store": lambda: store.get(ids),
+        "stored keys and values": lambda: encoder_backbone.cache_layout,
         "an adapter": lambda: initial_adapter(encoder_backbone, 4, 0),
         "is an encoder-decoder": lambda: kv_from_text_twin(store, "domain", "Be brief.", ids),
         "a kv soft prompt": lambda: generate(store, [Row(ids, (kv,))]),
