@@ -13,9 +13,21 @@ from oracle import some_ids
 from tiny_task import CONFIG, DEV, EXAMPLES, Killed, run, same_bits
 from transformers import LlamaForCausalLM
 
-from soft_prompt import Backbone, SoftPrompt, TrainingError, TrainResult, TrainStep, initial_adapter
-from soft_prompt.encode import Row
-from soft_prompt.forward import Example
+from prompts import PassageSegment, SoftSegment
+from soft_prompt import (
+    Attention,
+    Backbone,
+    PrefixStore,
+    Row,
+    SoftPrompt,
+    TrainingError,
+    TrainResult,
+    TrainStep,
+    encode_prompt,
+    initial_adapter,
+    prompt_of,
+)
+from soft_prompt.forward import Example, answer_loss
 from soft_prompt.micro_batch import fitting_micro_batch, free_memory, row_bytes
 from soft_prompt.reparameterise import GAIN, initial_network, reparameterised
 from soft_prompt.trained_tensors import TrainedTensors
@@ -121,6 +133,28 @@ def test_another_soft_prompt_takes_its_slot_alone(start: SoftPrompt) -> None:
     changed = example.with_soft_prompt(other)
     assert changed.row.suffix == (example.row.suffix[0], other, style, example.row.suffix[3])
     assert (changed.row.prefix, changed.answer) == (example.row.prefix, example.answer)
+
+
+def test_another_soft_prompt_leaves_the_passages_apart(start: SoftPrompt) -> None:
+    row = Row(some_ids(9, 1), (start, some_ids(2, 2)), cuts=(3, 6), attention="block", passages=2)
+    other = replace(start, vectors=start.vectors + 1)
+    assert row.with_soft_prompt(other) == replace(row, suffix=(other, row.suffix[1]))
+
+
+def test_block_attention_is_trained_in(tiny_backbone: Backbone, start: SoftPrompt) -> None:
+    passages = [PassageSegment(f"Passage {number} of the text. ", str(number)) for number in range(2)]
+    prompt = prompt_of("Read this. ", *passages, SoftSegment(start.slot), user="What does it say?")
+    task = [(prompt, "a text")]
+    modes: tuple[Attention, ...] = ("exact", "block")
+    losses = {}
+    for attention in modes:
+        config = replace(CONFIG, epochs=1, learning_rate=0.0, attention=attention)
+        losses[attention] = run(tiny_backbone, start, config, examples=task, dev=task).start_loss
+        row = encode_prompt(tiny_backbone, prompt, {start.slot: start}, attention)
+        answer = (*tiny_backbone.encode_text("a text"), tiny_backbone.end_id)
+        alone, tokens = answer_loss(PrefixStore(tiny_backbone), [Example(row, answer)])
+        assert losses[attention] == pytest.approx(float(alone) / tokens, rel=1e-5)
+    assert losses["exact"] != pytest.approx(losses["block"], rel=1e-4)
 
 
 # Micro-batches
