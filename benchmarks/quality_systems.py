@@ -1,0 +1,219 @@
+"""Softgraft's systems of the quality benchmark, and what every system can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors.torch import save
+
+from prompts import Message, RenderedPrompt, SoftSegment, TextSegment
+from quality_data import Question
+from quality_training import BATCH, Trained, train_for
+from soft_prompt import (
+    Attention,
+    Backbone,
+    Decoding,
+    PrefixStore,
+    Row,
+    SlotFill,
+    SoftPrompt,
+    TrainConfig,
+    encode_prompt,
+    from_text_twin,
+    generate,
+    initial_adapter,
+    kv_from_text_twin,
+)
+from soft_prompt.forward import Example, answer_loss
+from soft_prompt.prefix_store import GIB
+from soft_prompt.trained_tensors import TrainedTensors
+
+# Longest answer that is trained on, in tokens; covidqa has a few that are whole paragraphs.
+ANSWER_TOKENS = 64
+REPLY_TOKENS = {"squad": 24, "covidqa": 48}
+
+
+class System(Protocol):
+    """A way to answer, perhaps trained.
+
+    Attributes:
+        parameters: how many numbers are trained.
+        bytes: what they take on disk.
+    """
+
+    parameters: int
+    bytes: int
+
+    def train(self, questions: Sequence[Question], seconds: float) -> Trained | None: ...
+    def reply(self, questions: Sequence[Question], max_tokens: int) -> list[str]: ...
+    def text_loss(self, texts: Sequence[str]) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What a system is made for.
+
+    Attributes:
+        backbone: the frozen model.
+        slot, twin: of the template.
+        passages: folder of keys and values of test passages, which trained vectors do not change.
+        seed: of everything drawn by chance.
+    """
+
+    backbone: Backbone
+    slot: str
+    twin: str
+    passages: Path
+    seed: int
+
+
+def answer_ids(backbone: Backbone, question: Question) -> tuple[int, ...]:
+    """What is learned: the answer, and the token that ends it."""
+    return (*backbone.encode_text(question.item.target)[: ANSWER_TOKENS - 1], backbone.end_id)
+
+
+def general_prompt(slot: str, text: str) -> RenderedPrompt:
+    """General text where a user writes it, behind the slot of a domain whose prompt was left on."""
+    system = (TextSegment("You are a helpful assistant.\n\n"), SoftSegment(slot))
+    return RenderedPrompt((Message("system", system), Message("user", (TextSegment(text),))))
+
+
+class Untrained:
+    """The template with its slot empty, with its text twin, or behind example conversations."""
+
+    parameters = bytes = 0
+
+    def __init__(
+        self, where: Where, fill: SlotFill, render: Callable[[Question], RenderedPrompt] = lambda q: q.prompt
+    ) -> None:
+        self.where, self.fill, self.render = where, fill, render
+
+    def train(self, questions: Sequence[Question], seconds: float) -> Trained | None:
+        return None
+
+    def reply(self, questions: Sequence[Question], max_tokens: int) -> list[str]:
+        return _replies(self.where, [self.row(self.render(q)) for q in questions], max_tokens)
+
+    def row(self, prompt: RenderedPrompt) -> Row:
+        return encode_prompt(self.where.backbone, prompt, {self.where.slot: self.fill})
+
+    def text_loss(self, texts: Sequence[str]) -> float:
+        return _text_loss(self.where, [self.row(general_prompt(self.where.slot, text)) for text in texts])
+
+
+@dataclass(frozen=True, slots=True)
+class GraftSettings:
+    """What of a soft prompt is trained, and how; each was chosen on dev.
+
+    Attributes:
+        kind: `embedding` or `kv`.
+        length: positions; 0 trains an adapter alone, with the text twin as plain text in the slot.
+        rank: of the adapter; 0 for none.
+        rate, adapter_rate: highest learning rates.
+        before: the slot stands before the passages, so that they run through the model at every step.
+        uncached: the slot stands behind the passages and nothing is kept, as SPRING trains (arXiv:2405.19670).
+        random_length: a random number of the first positions is trained at each step.
+        attention: whether passages see one another.
+        epochs: at most so many.
+    """
+
+    kind: str = "kv"
+    length: int = 32
+    rank: int = 0
+    rate: float = 1e-2
+    adapter_rate: float = 1e-3
+    before: bool = False
+    uncached: bool = False
+    random_length: bool = False
+    attention: Attention = "exact"
+    epochs: int | None = None
+
+
+class Graft:
+    """A soft prompt, trained by the engine's own pieces."""
+
+    def __init__(self, where: Where, settings: GraftSettings) -> None:
+        self.where, self.settings = where, settings
+
+    def train(self, questions: Sequence[Question], seconds: float) -> Trained | None:
+        backbone, settings = self.where.backbone, self.settings
+        with closing(PrefixStore(backbone, memory_bytes=6 * GIB)) as store:
+            start = self._start(store, questions[0])
+            config = TrainConfig(
+                learning_rate=settings.rate,
+                adapter_learning_rate=settings.adapter_rate,
+                seed=self.where.seed,
+                random_length=settings.random_length,
+                attention=settings.attention,
+            )
+            trained = TrainedTensors(start, config, backbone.device)
+            self.soft_prompt = start
+            examples = [Example(self.row(q.prompt), answer_ids(backbone, q)) for q in questions]
+
+            def loss_of(batch: list[int], step: int) -> tuple[torch.Tensor, int]:
+                now = trained.for_step(step)
+                return answer_loss(store, [examples[i].with_soft_prompt(now) for i in batch])
+
+            groups = [(group["params"], group["lr"]) for group in trained.optimizer.param_groups]
+            lengths = [example.row.run_length + len(example.answer) for example in examples]
+            done = train_for(seconds, lengths, loss_of, groups, self.where.seed, epochs=settings.epochs)
+        self.soft_prompt = start.with_tensors(trained.plain())
+        tensors = {name: t.detach().contiguous() for name, t in self.soft_prompt.tensors().items()}
+        self.parameters, self.bytes = sum(t.numel() for t in tensors.values()), len(save(tensors))
+        return done
+
+    def reply(self, questions: Sequence[Question], max_tokens: int) -> list[str]:
+        return _replies(self.where, [self.row(q.prompt) for q in questions], max_tokens)
+
+    def text_loss(self, texts: Sequence[str]) -> float:
+        return _text_loss(self.where, [self.row(general_prompt(self.where.slot, text)) for text in texts])
+
+    def row(self, prompt: RenderedPrompt) -> Row:
+        """The prompt with the soft prompt where the settings have it."""
+        prompt = _slot_before(prompt) if self.settings.before else prompt
+        fills = {self.where.slot: self.soft_prompt}
+        row = encode_prompt(self.where.backbone, prompt, fills, self.settings.attention)
+        return Row((), (row.prefix, *row.suffix)) if self.settings.uncached else row
+
+    def _start(self, store: PrefixStore, question: Question) -> SoftPrompt:
+        where, settings = self.where, self.settings
+        backbone = where.backbone
+        adapter = initial_adapter(backbone, settings.rank, where.seed) if settings.rank else None
+        if settings.kind == "embedding":
+            return replace(from_text_twin(backbone, where.slot, where.twin, settings.length), adapter=adapter)
+        prompt = _slot_before(question.prompt) if settings.before else question.prompt
+        prefix = encode_prompt(backbone, prompt, {}).prefix
+        kv = kv_from_text_twin(store, where.slot, where.twin, prefix, settings.length)
+        return replace(kv, adapter=adapter)
+
+
+def _slot_before(prompt: RenderedPrompt) -> RenderedPrompt:
+    """The slot of the system message before its passages, behind its first sentence."""
+    system, *others = prompt.messages
+    first, *rest = (part for part in system.segments if not isinstance(part, SoftSegment))
+    slot = next(part for part in system.segments if isinstance(part, SoftSegment))
+    return RenderedPrompt((Message(system.role, (first, slot, *rest)), *others))
+
+
+def _replies(where: Where, rows: Sequence[Row], max_tokens: int) -> list[str]:
+    with closing(PrefixStore(where.backbone, folder=where.passages)) as store:
+        found = generate(store, rows, Decoding(max_tokens=max_tokens), batch_size=2 * BATCH)
+    return [reply.text.strip() for reply in found]
+
+
+def _text_loss(where: Where, rows: Sequence[Row]) -> float:
+    """Mean loss a token of the texts that the rows' user messages hold, in nats."""
+    total, tokens = 0.0, 0
+    with torch.no_grad(), closing(PrefixStore(where.backbone)) as store:
+        for row in rows:
+            # The user's text is the last but one part; what closes its message is not text.
+            *before, text, _ = row.suffix
+            assert isinstance(text, tuple)
+            loss, count = answer_loss(store, [Example(replace(row, suffix=tuple(before)), text)])
+            total, tokens = total + float(loss), tokens + count
+    return total / tokens
