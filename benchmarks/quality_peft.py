@@ -99,7 +99,8 @@ class PeftSystem:
                 )
             for i, row in zip(chosen, whole[:, -(whole.shape[1] - width) :].tolist(), strict=True):
                 end = next((at for at, token in enumerate(row) if token in backbone.end_ids), len(row))
-                replies[i] = backbone.decode(row[:end]).strip()
+                # Half a character at the end is never said, as in the engine.
+                replies[i] = backbone.decode(row[:end]).rstrip("\ufffd").strip()
         return [replies[i] for i in range(len(rows))]
 
     def text_loss(self, texts: Sequence[str]) -> float:

@@ -1,0 +1,190 @@
+"""The benchmark of quality: what every system reads, when training ends, and that a run can be taken up again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from quality_data import Question
+    from quality_systems import Where
+
+TWIN = "Answer in one short sentence."
+PASSAGES = ("The fee for the card is 5 pounds.", "The branch opens at nine.", "A transfer costs 12 pounds.")
+
+
+def asked(*passages: str, question: str = "What is the fee?", answer: str = "5 pounds") -> Question:
+    from evaluation import Item
+    from prompts import PassageSegment, SoftSegment
+    from quality_data import Question
+    from soft_prompt import prompt_of
+
+    segments = [PassageSegment(f"{text} ", str(number)) for number, text in enumerate(passages or PASSAGES[:2])]
+    prompt = prompt_of("Read these passages. ", *segments, SoftSegment("domain"), user=question)
+    return Question(Item(id=question, question=question, answers=(answer,)), prompt, (), found=True)
+
+
+@pytest.fixture
+def where(make_tiny_backbone: Any, tmp_path: Path) -> Where:
+    from quality_systems import Where
+
+    return Where(make_tiny_backbone(), "domain", TWIN, tmp_path / "passages", seed=0)
+
+
+QUESTIONS = [("What is the fee?", "5 pounds"), ("When does the branch open?", "at nine"), ("And a card?", "5")]
+
+
+def questions() -> list[Question]:
+    return [asked(question=question, answer=answer) for question, answer in QUESTIONS]
+
+
+@pytest.mark.parametrize("name", ["lora-r16", "alora-r16", "peft-prompt-tuning", "full-fine-tuning"])
+def test_a_peer_answers_as_its_start_does_before_it_is_trained(where: Where, name: str) -> None:
+    pytest.importorskip("peft")
+    from quality_peft import PROMPT_TUNING, VIRTUAL_TOKENS, PeftSystem
+    from quality_systems import Untrained, answer_ids
+    from soft_prompt import PrefixStore, Row, from_text_twin
+    from soft_prompt.forward import Example, answer_loss
+
+    texts = ["The branch opens at nine and closes at five.", "A transfer."]
+    start = Untrained(where, TWIN)
+    expected = start.reply(questions(), 8), start.text_loss(texts)
+    rows = [start.row(q.prompt) for q in questions()]
+    if name == PROMPT_TUNING:
+        vectors = from_text_twin(where.backbone, "domain", TWIN, VIRTUAL_TOKENS)
+        empty = Untrained(where, None)
+        rows = [Row((), (vectors, row.prefix, *row.suffix)) for row in (empty.row(q.prompt) for q in questions())]
+    examples = [Example(row, answer_ids(where.backbone, q)) for row, q in zip(rows, questions(), strict=True)]
+    loss, tokens = answer_loss(PrefixStore(where.backbone), examples)
+    peer = PeftSystem(name, where)
+    own, own_tokens = peer._loss([(peer._ids(q), answer_ids(where.backbone, q)) for q in questions()])
+    # The whole model trains with products in bf16.
+    tolerance = 2e-2 if name == "full-fine-tuning" else 1e-4
+    assert own_tokens == tokens
+    assert float(own.detach()) == pytest.approx(float(loss.detach()), rel=tolerance)
+    if name in ("lora-r16", "alora-r16"):
+        assert peer.reply(questions(), 8) == expected[0]
+        assert peer.text_loss(texts) == pytest.approx(expected[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["lora-r16", "alora-r16", "peft-prompt-tuning", "full-fine-tuning"])
+def test_a_peer_learns(where: Where, name: str) -> None:
+    pytest.importorskip("peft")
+    from quality_peft import PeftSystem
+
+    peer = PeftSystem(name, where, rate=1e-2)
+    trained = peer.train(questions(), 0.7)
+    assert trained is not None
+    assert trained.steps > 3
+    assert trained.loss < 3.0
+    assert peer.parameters > 0
+
+
+@pytest.mark.parametrize("name", ["kv", "embedding", "kv+adapter", "kv-before", "embedding-before", "spring"])
+def test_a_graft_learns_wherever_its_slot_stands(where: Where, name: str) -> None:
+    from dataclasses import replace
+
+    from quality_systems import Graft
+    from quality_ways import GRAFTS
+
+    graft = Graft(where, replace(GRAFTS[name], length=4, rate=0.05, epochs=12))
+    trained = graft.train(questions(), 60)
+    assert trained is not None
+    assert (trained.steps, trained.epochs) == (12, 12)
+    first = Graft(where, replace(GRAFTS[name], length=4, rate=0.0, adapter_rate=0.0, epochs=1)).train(questions(), 60)
+    assert first is not None
+    assert trained.loss < first.loss
+    assert graft.parameters * 4 < graft.bytes < graft.parameters * 4 + 20_000
+
+
+def test_the_slot_before_the_passages_stands_behind_the_first_sentence(where: Where) -> None:
+    from dataclasses import replace
+
+    from quality_systems import Graft
+    from quality_ways import KV
+
+    graft = Graft(where, replace(KV, before=True, length=4, epochs=1))
+    graft.train(questions(), 60)
+    row = graft.row(asked().prompt)
+    head = where.backbone.decode(row.prefix)
+    assert head.endswith("Read these passages. ")
+    assert PASSAGES[0] not in head
+    assert row.front is graft.soft_prompt
+
+
+def test_spring_keeps_nothing_of_what_stands_before_its_slot(where: Where) -> None:
+    from quality_systems import Graft
+    from quality_ways import GRAFTS
+
+    graft = Graft(where, GRAFTS["spring"])
+    graft.train(questions()[:1], 0.05)
+    assert graft.row(asked().prompt).prefix == ()
+
+
+def test_training_ends_when_its_seconds_are_spent() -> None:
+    import torch
+
+    from quality_training import BATCH, train_for
+
+    weight = torch.ones(3, requires_grad=True)
+    trained = train_for(0.2, [5] * 20, lambda batch, _: ((weight**2).sum(), len(batch)), [([weight], 0.1)], 0)
+    assert 0.2 <= trained.seconds < 0.4
+    assert trained.epochs == pytest.approx(trained.steps * BATCH / 20, rel=0.2)
+    assert float((weight.detach() ** 2).sum()) < 3
+
+
+def test_the_best_on_dev_is_kept() -> None:
+    import torch
+
+    from quality_training import train_for
+
+    weight = torch.ones(1, requires_grad=True)
+    kept: list[float] = []
+    losses = iter([3.0, 1.0, 2.0, 2.5])
+    train_for(60, [5] * 8, lambda b, _: (weight.sum(), 1), [([weight], 0.1)], 0, epochs=3,
+              dev_loss=lambda: next(losses), keep=lambda: kept.append(float(weight)))  # fmt: skip
+    assert len(kept) == 2
+
+
+def test_cells_come_once_and_what_matters_most_first() -> None:
+    from quality_cells import SEEDED, all_cells
+
+    cells = all_cells(3)
+    assert len({cell.key for cell in cells}) == len(cells)
+    assert all(cell.system in SEEDED for cell in cells if cell.seed)
+    assert not any(cell.system.endswith("-block") for cell in cells if cell.evidence == "gold")
+    assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
+
+
+def test_what_is_there_is_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import quality
+    from quality_cells import Budget
+
+    out = tmp_path / "quality.json"
+    scores = {"f1": [0.5, 0.7], "exact": [0.0, 1.0], "accuracy": [1.0, 1.0]}
+
+    def cell_in_process(cell: Any, chosen: Any) -> dict[str, Any] | None:
+        if cell.seed:
+            return None
+        given = {"data": cell.data, "evidence": cell.evidence, "system": cell.system, "seed": cell.seed}
+        return {**given, "trained": None, "parameters": 0, "bytes": 0, "scores": scores}
+
+    monkeypatch.setattr(quality, "_in_process", cell_in_process)
+    arguments = ["quality.py", "--data", str(tmp_path), "--out", str(out), "--systems", "kv", "--sets", "squad"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    quality.main()
+    told = capsys.readouterr().out
+    assert "6 cells" in told
+    assert told.count("stays missing") == 4
+    assert sorted(json.loads(out.read_text())["cells"]) == ["squad/gold/kv/0", "squad/retrieved/kv/0"]
+    quality.main()
+    assert "4 cells" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", [*arguments, "--gold-seconds", str(Budget().gold_seconds + 1)])
+    with pytest.raises(SystemExit, match="the same settings, or another --out"):
+        quality.main()
