@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from safetensors.torch import save
 
+from evaluation.items import spread
 from prompts import Message, RenderedPrompt, SoftSegment, TextSegment
 from quality_data import Question
 from quality_training import BATCH, Trained, train_for
@@ -120,6 +121,7 @@ class GraftSettings:
         random_length: a random number of the first positions is trained at each step.
         attention: whether passages see one another.
         epochs: at most so many.
+        questions: of the training questions; fewer contexts are read, and each is met more often in the same time.
     """
 
     kind: str = "kv"
@@ -132,6 +134,7 @@ class GraftSettings:
     random_length: bool = False
     attention: Attention = "exact"
     epochs: int | None = None
+    questions: int | None = None
 
 
 class Graft:
@@ -142,6 +145,7 @@ class Graft:
 
     def train(self, questions: Sequence[Question], seconds: float) -> Trained | None:
         backbone, settings = self.where.backbone, self.settings
+        questions = spread(questions, settings.questions)
         with closing(PrefixStore(backbone, memory_bytes=6 * GIB)) as store:
             start = self._start(store, questions[0])
             config = TrainConfig(

@@ -36,6 +36,10 @@ WAYS = {
     "kv+adapter rank 16": replace(ADAPTER, rank=16),
     "kv+adapter rate 2e-3": replace(ADAPTER, adapter_rate=2e-3),
     "kv+adapter rate 4e-3": replace(ADAPTER, adapter_rate=4e-3),
+    "kv+adapter rank 16 rate 3e-3": replace(ADAPTER, rank=16, adapter_rate=3e-3),
+    "kv 200 questions": replace(KV, questions=200),
+    "kv rate 2e-2, 200 questions": replace(KV, rate=2e-2, questions=200),
+    "kv 64 rate 2e-2, 200 questions": replace(KV, length=64, rate=2e-2, questions=200),
     "kv random length": replace(KV, random_length=True),
 }
 # Rates of the peers, so that they too have theirs chosen on dev.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluation.errors import ItemsError
+
+_Any = TypeVar("_Any")
 
 
 class Item(BaseModel):
@@ -107,7 +109,7 @@ def items_hash(items: Sequence[Item]) -> str:
     return digest.hexdigest()
 
 
-def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
+def spread(items: Sequence[_Any], limit: int | None) -> list[_Any]:
     """At most `limit` questions, evenly spread over the list, so that a part has all its kinds; None takes all."""
     if limit is None or limit >= len(items):
         return list(items)
