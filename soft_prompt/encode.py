@@ -100,7 +100,7 @@ class Row:
         """The row with another soft prompt in the slot of that name."""
         own = soft_prompt.slot
         parts = (soft_prompt if isinstance(p, SoftPrompt) and p.slot == own else p for p in self.suffix)
-        return Row(self.prefix, tuple(parts))
+        return replace(self, suffix=tuple(parts))
 
 
 def encode_prompt(
