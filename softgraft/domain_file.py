@@ -98,7 +98,7 @@ class TrainSettings(_Strict):
             settings = TrainSettings.model_validate({**self.model_dump(), **given})
         except ValidationError as error:
             raise UsageError(
-                found="; ".join(str(problem["msg"]).removeprefix("Value error, ") for problem in error.errors()),
+                found="; ".join(_said(problem["msg"]) for problem in error.errors()),
                 expected="settings that can be trained together",
                 next_step="softgraft train DOMAIN --kind adapter --adapter lora --adapter-rank 4",
             ) from error
@@ -152,7 +152,7 @@ def read_domain_file(folder: Path) -> DomainFile:
     try:
         return DomainFile.model_validate(data)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {_said(e['msg'])}" for e in error.errors()]
         raise _problem(path, problems) from error
 
 
@@ -172,6 +172,11 @@ def write_domain_file(folder: Path, file: DomainFile, note: str) -> None:
     comment = "".join(f"# {line}\n" for line in note.splitlines())
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
     (folder / FILE).write_text(comment + text, encoding="utf-8")
+
+
+def _said(message: str) -> str:
+    """A problem in words, without what pydantic puts before a message of our own."""
+    return message.removeprefix("Value error, ")
 
 
 def _problem(path: Path, problems: list[str]) -> DomainError:
