@@ -55,8 +55,9 @@ if TYPE_CHECKING:
     from soft_prompt.plain_prompt import prompt_of
     from soft_prompt.prefix_store import PrefixStore
     from soft_prompt.probe import positions_can_move, require_movable_positions
-    from soft_prompt.prompt import SoftPrompt, from_text_twin, kv_from_text_twin
+    from soft_prompt.prompt import SoftPrompt, adapter_prompt, from_text_twin, kv_from_text_twin
     from soft_prompt.sampling import DecodeWeights, Decoding
+    from soft_prompt.scaling import initial_scaling
     from soft_prompt.train_config import TrainConfig
     from soft_prompt.training import TrainResult, TrainStep, train
 
@@ -83,10 +84,12 @@ _HOME = {
     "TrainResult": "training",
     "TrainStep": "training",
     "TrainingError": "errors",
+    "adapter_prompt": "prompt",
     "encode_prompt": "encode",
     "from_text_twin": "prompt",
     "generate": "generation",
     "initial_adapter": "adapter",
+    "initial_scaling": "scaling",
     "kv_from_text_twin": "prompt",
     "load_soft_prompt": "artifact",
     "positions_can_move": "probe",
@@ -123,10 +126,12 @@ __all__ = [
     "TrainResult",
     "TrainStep",
     "TrainingError",
+    "adapter_prompt",
     "encode_prompt",
     "from_text_twin",
     "generate",
     "initial_adapter",
+    "initial_scaling",
     "kv_from_text_twin",
     "load_soft_prompt",
     "positions_can_move",

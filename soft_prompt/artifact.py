@@ -10,7 +10,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,14 +17,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from soft_prompt.adapter import adapter_shapes
+from soft_prompt.adapter import AdapterForm, adapter_shapes
 from soft_prompt.backbone import Backbone
 from soft_prompt.checkpoint import write_bytes
 from soft_prompt.encode import Attention
 from soft_prompt.errors import ArtifactError
 from soft_prompt.probe import probe, require_movable_positions
-from soft_prompt.prompt import LOWER, SoftPrompt
+from soft_prompt.prompt import LOWER, Kind, SoftPrompt
 from soft_prompt.prompt import VECTORS as VECTORS_TENSOR
+from soft_prompt.scaling import scaling_shapes
 
 FORMAT_VERSION = 1
 VECTORS = "soft_prompt.safetensors"
@@ -48,11 +48,12 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     format_version: int
-    kind: Literal["embedding", "kv"]
+    kind: Kind
     slot: str
     length: int
     hidden_size: int
     shape: list[int]
+    adapter: AdapterForm | None = None
     adapter_rank: int | None = None
     layers: int | None = None
     text_twin: str
@@ -70,6 +71,11 @@ class Manifest(BaseModel):
     scores: Scores
     vectors_sha256: str
 
+    @property
+    def adapter_form(self) -> AdapterForm | None:
+        """What adapter it has; an older manifest names its rank alone."""
+        return self.adapter or (None if self.adapter_rank is None else "lora")
+
 
 def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest) -> Manifest:
     """Write a soft prompt; what stood in the folder before stays until the new one is whole.
@@ -77,7 +83,7 @@ def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest) 
     Returns:
         The manifest as written, with the digest of the vectors.
     """
-    tensors = soft_prompt.tensors() | ({} if soft_prompt.lower is None else {LOWER: soft_prompt.lower})
+    tensors = soft_prompt.tensors() | soft_prompt.frozen()
     data = save({name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()})
     manifest = manifest.model_copy(update={"vectors_sha256": hashlib.sha256(data).hexdigest()})
     _mend(folder)
@@ -182,9 +188,7 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
     if not _adapter_fits(tensors, manifest, backbone):
         raise ArtifactError(
             found=f"{path} holds {len(tensors) - 1} tensors beside the vectors, perhaps not finite",
-            expected=f"finite fp32 weights of rank {manifest.adapter_rank} beside every linear layer that was trained"
-            if manifest.adapter_rank
-            else "none, since the manifest names no adapter",
+            expected=_expected_adapter(manifest),
             next_step=damaged["next_step"],
         )
     return found.with_tensors(tensors), manifest
@@ -192,7 +196,7 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
 
 def _shape_on(backbone: Backbone, manifest: Manifest) -> tuple[int, ...]:
     """The shape of vectors of that kind and length on the backbone."""
-    if manifest.kind == "embedding":
+    if manifest.kind != "kv":
         return (manifest.length, backbone.hidden_size)
     found = probe(backbone)
     return (manifest.layers or len(found.turned), 2, found.kv_heads, manifest.length, found.head_dim)
@@ -200,6 +204,9 @@ def _shape_on(backbone: Backbone, manifest: Manifest) -> tuple[int, ...]:
 
 def _lower_fits(found: SoftPrompt, manifest: Manifest, backbone: Backbone) -> bool:
     """Whether the layers that were not trained are those that the manifest names."""
+    if manifest.kind == "adapter":
+        # Its layers are those that the adapter stands beside.
+        return found.lower is None
     if manifest.layers is None or found.lower is None:
         return manifest.layers is None and found.lower is None
     below = int(backbone.model.config.get_text_config().num_hidden_layers) - manifest.layers
@@ -213,12 +220,27 @@ def _lower_fits(found: SoftPrompt, manifest: Manifest, backbone: Backbone) -> bo
 
 def _adapter_fits(tensors: Mapping[str, Tensor], manifest: Manifest, backbone: Backbone) -> bool:
     """Whether the tensors beside the vectors are the adapter that the manifest names, or none."""
-    rank = manifest.adapter_rank
-    shapes = {} if rank is None else adapter_shapes(backbone, rank, manifest.layers)
+    shapes: Mapping[str, tuple[int, ...]] = {}
+    if manifest.adapter_form == "ia3":
+        shapes = scaling_shapes(backbone, manifest.layers)
+    elif manifest.adapter_form == "lora":
+        shapes = adapter_shapes(backbone, manifest.adapter_rank or 0, manifest.layers)
+    if manifest.kind == "adapter" and not shapes:
+        return False
     weights = {name: tensor for name, tensor in tensors.items() if name != VECTORS_TENSOR}
     return {name: tuple(t.shape) for name, t in weights.items()} == shapes and all(
         t.dtype == torch.float32 and bool(torch.isfinite(t).all()) for t in weights.values()
     )
+
+
+def _expected_adapter(manifest: Manifest) -> str:
+    if manifest.adapter == "ia3":
+        return "finite fp32 scales of the keys, values and inner activations of every block that was trained"
+    if manifest.adapter_rank:
+        return f"finite fp32 weights of rank {manifest.adapter_rank} beside every linear layer that was trained"
+    if manifest.kind == "adapter":
+        return "an adapter that the manifest names, since its kind is 'adapter'"
+    return "none, since the manifest names no adapter"
 
 
 def _check_backbone(folder: Path, manifest: Manifest, backbone: Backbone) -> None:

@@ -120,7 +120,7 @@ class Backbone:
             raise BackboneError(
                 found=f"{what} on the encoder-decoder {self.id!r}, whose encoder reads in both directions",
                 expected="a soft prompt of the kind `embedding` without an adapter, in `exact` attention",
-                next_step="softgraft train DOMAIN --kind embedding --adapter-rank 0",
+                next_step="softgraft train DOMAIN --kind embedding --adapter none",
             )
 
     @property
@@ -200,7 +200,9 @@ class Backbone:
     def embed(self, ids: Sequence[int]) -> Tensor:
         """Embeddings of token ids, `[tokens, hidden]`, in the backbone's dtype, without gradient."""
         with torch.no_grad():
-            embedded: Tensor = self.model.get_input_embeddings()(torch.tensor(list(ids), device=self.device))
+            embedded: Tensor = self.model.get_input_embeddings()(
+                torch.tensor(list(ids), dtype=torch.int64, device=self.device)
+            )
         return embedded
 
     def chat_controls(self, roles: tuple[str, ...]) -> list[str]:

@@ -133,7 +133,7 @@ def _embed(store: PrefixStore, row: Row, from_store: int) -> Tensor:
         if not isinstance(part, SoftPrompt):
             if part:
                 embedded.append(backbone.embed(part))
-        elif part.kind == "embedding":
+        elif part.kind != "kv":
             embedded.append(part.vectors.to(device=backbone.device, dtype=backbone.dtype))
         elif number != 1:
             raise BackboneError(
@@ -180,5 +180,5 @@ def _refuse_sliding_windows(backbone: Backbone) -> None:
         raise BackboneError(
             found=f"rows of different length, and {backbone.id!r} has sliding windows",
             expected="rows of one length for kv, adapters and block attention, since windows count padding",
-            next_step="ask one question at a time, or: softgraft train DOMAIN --kind embedding --adapter-rank 0",
+            next_step="ask one question at a time, or: softgraft train DOMAIN --kind embedding --adapter none",
         )

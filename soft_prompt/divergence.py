@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from soft_prompt.errors import DivergedError
+from soft_prompt.prompt import SoftPrompt
 from soft_prompt.train_config import TrainConfig
 
 WINDOW = 16
@@ -29,12 +30,13 @@ def worse_than_start(losses: Sequence[float], dev_loss: float, warmup: int) -> f
     return mean if mean > FACTOR * max(dev_loss, losses[0]) else None
 
 
-def diverged(loss: str, step: int, expected: str, config: TrainConfig, *, adapter: bool) -> DivergedError:
+def diverged(loss: str, step: int, expected: str, config: TrainConfig, start: SoftPrompt) -> DivergedError:
     """What a run that diverged ends with. `loss` says what was seen at `step`, which counts from 1."""
-    lower = config.learning_rate / 4
-    beside = f" --adapter-learning-rate {config.adapter_learning_rate / 4:g}" if adapter else ""
+    rates = {"learning-rate": config.learning_rate} if start.kind != "adapter" else {}
+    rates |= {"adapter-learning-rate": config.adapter_learning_rate} if start.adapter else {}
+    lower = "".join(f" --{name} {rate / 4:g}" for name, rate in rates.items())
     return DivergedError(
         found=f"{loss} at step {step}: training has diverged",
         expected=expected,
-        next_step=f"lower the learning rate: softgraft train DOMAIN --learning-rate {lower:g}{beside}",
+        next_step=f"lower the learning rate: softgraft train DOMAIN{lower}",
     )

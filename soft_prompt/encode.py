@@ -78,7 +78,7 @@ class Row:
             raise BackboneError(
                 found=f"{len(found)} soft prompts with an adapter in one prompt",
                 expected="one of them at most, since each would act on what the other has learned",
-                next_step="train all but one of them without an adapter: softgraft train DOMAIN --adapter-rank 0",
+                next_step="train all but one of them without an adapter: softgraft train DOMAIN --adapter none",
             )
         return found[0] if found else None
 

@@ -1,7 +1,8 @@
 """A soft prompt: learned vectors that fill a soft slot.
 
 The `embedding` kind is prompt tuning (Lester et al. 2021, arXiv:2104.08691), the `kv` kind prefix tuning without its
-reparameterisation (Li and Liang 2021, arXiv:2101.00190), both with the slot anywhere in the template.
+reparameterisation (Li and Liang 2021, arXiv:2101.00190), both with the slot anywhere in the template. The `adapter`
+kind leaves the slot's text as it is and trains only the weights that act from the slot on.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from soft_prompt.rotary import rotate, unrotate
 if TYPE_CHECKING:
     from soft_prompt.prefix_store import PrefixStore
 
-Kind = Literal["embedding", "kv"]
+Kind = Literal["embedding", "kv", "adapter"]
 VECTORS = "vectors"
 LOWER = "lower"
 
@@ -34,10 +35,12 @@ class SoftPrompt:
     Attributes:
         slot: name of the soft slot.
         vectors: fp32; `[length, hidden]` for `embedding`, and `[layers, 2, kv_heads, length, head_dim]` for `kv`,
-            keys before values, keys without rotary position.
+            keys before values, keys without rotary position; for `adapter` `[tokens, hidden]`, the embeddings of the
+            text twin, which are never trained.
         text_twin: the text that the vectors started from.
         kind: what the vectors are.
-        adapter: low-rank weights that act from the slot on, trained with the vectors; None for vectors alone.
+        adapter: weights that act from the slot on, trained with the vectors, or alone for the kind `adapter`; None for
+            vectors alone.
         lower: fp32, for `kv` alone: `[layers below, 2, kv_heads, length, head_dim]`, the text twin's keys and values in
             the layers below those of `vectors`, which are never trained; None where `vectors` has all layers.
     """
@@ -51,24 +54,38 @@ class SoftPrompt:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that training changes, by name: `vectors`, and an adapter's weights."""
-        return {VECTORS: self.vectors, **(self.adapter.tensors() if self.adapter else {})}
+        own = {} if self.kind == "adapter" else {VECTORS: self.vectors}
+        return own | (self.adapter.tensors() if self.adapter else {})
+
+    def frozen(self) -> dict[str, Tensor]:
+        """What belongs to it and is never trained, by name: `lower`, or the `vectors` of the kind `adapter`."""
+        if self.kind == "adapter":
+            return {VECTORS: self.vectors}
+        return {} if self.lower is None else {LOWER: self.lower}
 
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> SoftPrompt:
-        """The soft prompt with other tensors of the same names."""
+        """The soft prompt with other tensors of the same names; vectors that are not among them stay."""
         weights = {name: tensor for name, tensor in tensors.items() if name != VECTORS}
         adapter = Adapter.of_tensors(weights) if weights else None
-        return replace(self, vectors=tensors[VECTORS], adapter=adapter)
+        return replace(self, vectors=tensors.get(VECTORS, self.vectors), adapter=adapter)
+
+    def at_strength(self, strength: float) -> SoftPrompt:
+        """The soft prompt whose adapter, if it has one, changes each layer's output by `strength` times as much."""
+        if self.adapter is None or strength == 1:
+            return self
+        return replace(self, adapter=self.adapter.scaled(strength))
 
     def shortened(self, length: int) -> SoftPrompt:
         """The soft prompt's first `length` positions; what was trained with `random_length` is made for that.
 
         Raises:
-            TrainingError: it has fewer positions, or none are asked for.
+            TrainingError: it has fewer positions, none are asked for, or it is of the kind `adapter`, whose positions
+                are words.
         """
-        if not 1 <= length <= self.length:
+        if self.kind == "adapter" or not 1 <= length <= self.length:
             raise TrainingError(
-                found=f"{length} positions asked of a soft prompt of {self.length}",
-                expected=f"a length from 1 to {self.length}",
+                found=f"{length} positions asked of a soft prompt of {self.length}, kind {self.kind!r}",
+                expected=f"a length from 1 to {self.length}, of the kind `embedding` or `kv`",
                 next_step="ask for a shorter one, or train a longer one: softgraft train DOMAIN --length N",
             )
         if self.kind == "embedding":
@@ -79,28 +96,36 @@ class SoftPrompt:
     def with_top(self, layers: int) -> SoftPrompt:
         """The same soft prompt with the last `layers` layers in `vectors` and the others in `lower`.
 
+        One of the kind `adapter` has no layers of its own and stays as it is.
+
         Raises:
-            TrainingError: not of the kind `kv`, fewer layers than that, or an adapter beside a layer below them.
+            TrainingError: of the kind `embedding`, fewer layers than that, or an adapter beside a layer below them.
         """
+        if self.kind == "adapter" and self.adapter is not None and 1 <= layers <= self.adapter.blocks.stop:
+            self._require_above(self.adapter.blocks.stop - layers, layers)
+            return self
         if self.kind != "kv" or not 1 <= layers <= self.vectors.shape[0]:
             raise TrainingError(
                 found=f"{layers} layers to train of the kind {self.kind!r}"
-                + (f" with {self.vectors.shape[0]}" if self.kind == "kv" else ", which has none"),
-                expected="at least one layer and no more than a `kv` soft prompt has",
+                + {"kv": f" with {self.vectors.shape[0]}", "embedding": ", which has none", "adapter": ""}[self.kind],
+                expected="at least one layer and no more than a `kv` soft prompt or the backbone has",
                 next_step="correct `train.layers` in domain.yaml, or: softgraft train DOMAIN --kind kv --layers N",
             )
         below = self.vectors.shape[0] - layers
         if not below:
             return self
-        if self.adapter is not None and self.adapter.lowest_block < below + self.lower_layers:
-            raise TrainingError(
-                found=f"an adapter beside block {self.adapter.lowest_block}, and {layers} layers to train",
-                expected="an adapter beside the last blocks alone, since training would run through those below",
-                next_step=f"make it with initial_adapter(backbone, rank, seed, layers={layers}), or train all layers",
-            )
+        self._require_above(below + self.lower_layers, layers)
         parts = [self.vectors[:below].detach().clone()]
         parts = parts if self.lower is None else [self.lower, *parts]
         return replace(self, vectors=self.vectors[below:].clone(), lower=torch.cat(parts))
+
+    def _require_above(self, first: int, layers: int) -> None:
+        if self.adapter is not None and self.adapter.blocks.start < first:
+            raise TrainingError(
+                found=f"an adapter beside block {self.adapter.blocks.start}, and {layers} layers to train",
+                expected="an adapter beside the last blocks alone, since training would run through those below",
+                next_step=f"make it with initial_adapter(backbone, rank, seed, layers={layers}), or train all layers",
+            )
 
     @property
     def lower_layers(self) -> int:
@@ -110,12 +135,12 @@ class SoftPrompt:
     @property
     def length(self) -> int:
         """How many positions the soft prompt takes."""
-        return int(self.vectors.shape[0] if self.kind == "embedding" else self.vectors.shape[3])
+        return int(self.vectors.shape[3] if self.kind == "kv" else self.vectors.shape[0])
 
     @property
     def run_length(self) -> int:
         """How many of them run through the model: none for `kv`."""
-        return self.length if self.kind == "embedding" else 0
+        return 0 if self.kind == "kv" else self.length
 
 
 def keys_and_values(
@@ -168,6 +193,24 @@ def from_text_twin(backbone: Backbone, slot: str, text_twin: str, length: int | 
     """
     ids = _twin_ids(backbone, text_twin, length)
     return SoftPrompt(slot, backbone.embed(ids).to(torch.float32).clone(), text_twin)
+
+
+def adapter_prompt(backbone: Backbone, slot: str, text_twin: str, adapter: Adapter) -> SoftPrompt:
+    """A soft prompt of the kind `adapter`: the text twin stays in the slot, and weights act from there on.
+
+    With an adapter that changes nothing yet it answers as the text twin does.
+
+    Args:
+        backbone: whose embeddings of the text are taken.
+        slot: name of the soft slot.
+        text_twin: the text in the slot; it may be empty.
+        adapter: the weights, such as `initial_adapter` or `initial_scaling` makes them.
+
+    Returns:
+        A soft prompt with vectors `[tokens, hidden]`, fp32, which are never trained.
+    """
+    vectors = backbone.embed(backbone.encode_text(text_twin)).to(torch.float32).clone()
+    return SoftPrompt(slot, vectors, text_twin, "adapter", adapter)
 
 
 def kv_from_text_twin(

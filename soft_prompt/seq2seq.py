@@ -151,7 +151,7 @@ def _embed(backbone: Backbone, row: Row) -> Tensor:
     found = []
     for part in (before, row.prefix, *row.suffix, after):
         if isinstance(part, SoftPrompt):
-            if part.kind != "embedding":
+            if part.kind == "kv":
                 backbone.require_decoder_only("a kv soft prompt")
             if part.adapter is not None:
                 backbone.require_decoder_only("an adapter")

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from soft_prompt.errors import TrainingError
 from soft_prompt.prompt import VECTORS, SoftPrompt
 from soft_prompt.reparameterise import NETWORK, initial_network, reparameterised
 from soft_prompt.schedule import learning_rate
@@ -24,9 +25,13 @@ class TrainedTensors:
         start: the initial vectors; not changed.
         config: settings.
         device: where to train.
+
+    Raises:
+        TrainingError: there is nothing to train, or a setting asks for vectors and the start has none that are trained.
     """
 
     def __init__(self, start: SoftPrompt, config: TrainConfig, device: torch.device) -> None:
+        _require_vectors(start, config)
         self._start = replace(start, lower=None if start.lower is None else start.lower.to(device))
         self._config = config
         tensors = dict(start.tensors())
@@ -65,7 +70,7 @@ class TrainedTensors:
             return {name: tensor.detach().clone() for name, tensor in self.soft_prompt().tensors().items()}
 
     def set_rates(self, step: int, total: int) -> float:
-        """Take up the learning rates of a step; returns that of the vectors."""
+        """Take up the learning rates of a step; returns that of the vectors, or of an adapter alone."""
         for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = learning_rate(step, peak=peak, warmup=self._config.warmup_steps, total=total)
         return float(self.optimizer.param_groups[0]["lr"])
@@ -91,3 +96,22 @@ class TrainedTensors:
                 moments[number] = {kind: tensors[f"{kind}.{name}"] for kind in _MOMENTS}
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _require_vectors(start: SoftPrompt, config: TrainConfig) -> None:
+    """Refuse, for the kind `adapter`, what only vectors can do."""
+    if start.kind != "adapter":
+        return
+    if start.adapter is None:
+        raise TrainingError(
+            found="a soft prompt of the kind 'adapter' without an adapter",
+            expected="one with weights to train",
+            next_step="make it with adapter_prompt(backbone, slot, text_twin, adapter)",
+        )
+    asked = [name for name in ("reparameterise", "random_length") if getattr(config, name)]
+    if asked:
+        raise TrainingError(
+            found=f"{' and '.join(asked)} with the kind 'adapter', which trains no vectors",
+            expected="the kind `embedding` or `kv` for that",
+            next_step="softgraft train DOMAIN --kind adapter --no-reparameterise --whole-length",
+        )

@@ -26,7 +26,7 @@ from soft_prompt.errors import DivergedError, TrainingError
 from soft_prompt.forward import Example, answer_loss
 from soft_prompt.micro_batch import fitting_micro_batch, free_memory
 from soft_prompt.prefix_store import PrefixStore
-from soft_prompt.prompt import LOWER, SoftPrompt
+from soft_prompt.prompt import SoftPrompt
 from soft_prompt.schedule import batches_per_epoch, epoch_batches
 from soft_prompt.train_config import TrainConfig
 from soft_prompt.train_log import TrainLog
@@ -49,7 +49,7 @@ class TrainStep:
 class TrainResult:
     """A finished run.
 
-    `start_loss` and `dev_loss` are the dev losses of the initial and of the kept vectors; `micro_batch` is how many
+    `start_loss` and `dev_loss` are the dev losses of the start and of what is kept; `micro_batch` is how many
     examples ran at once, in each of so many `processes`.
     """
 
@@ -274,7 +274,7 @@ class _Run:
 
     def _diverged(self, loss: str, ahead: int = 1) -> DivergedError:
         expected = "a finite loss" if ahead else "a loss that falls"
-        return diverged(loss, self.state.step + ahead, expected, self.config, adapter=self.start.adapter is not None)
+        return diverged(loss, self.state.step + ahead, expected, self.config, self.start)
 
     def _dev_loss(self) -> float:
         order = sorted(range(len(self.dev)), key=lambda i: self.dev[i].full.run_length)
@@ -316,8 +316,7 @@ class _Run:
         settings = {k: v for k, v in asdict(self.config).items() if k != "checkpoint_steps"}
         backed = [backbone.digest, str(backbone.dtype), self.start.slot, len(self.examples), self.devices.count]
         digest.update(json.dumps([settings, *backed]).encode())
-        frozen = {} if self.start.lower is None else {LOWER: self.start.lower}
-        for name, tensor in (self.start.tensors() | frozen).items():
+        for name, tensor in (self.start.tensors() | self.start.frozen()).items():
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         for example in [*self.examples, *self.dev]:
             ids = [p if isinstance(p, tuple) else ("slot", p.slot) for p in example.row.suffix]

@@ -314,7 +314,8 @@ class Domain:
         if graft == "soft":
             soft_prompt, manifest = self._trained()
             # What was learned from passages that see one another is of little use where they do not.
-            fills, attention = ChainMap({soft_prompt.slot: soft_prompt}, cast(Any, twins)), manifest.attention
+            fill = soft_prompt.at_strength(answer.adapter_strength)
+            fills, attention = ChainMap({fill.slot: fill}, cast(Any, twins)), manifest.attention
         return LocalSpeaker(
             SoftPromptChat(
                 store=self.store,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from softgraft.errors import DomainError
+from softgraft.errors import DomainError, UsageError
 
 FILE = "domain.yaml"
 
@@ -38,24 +38,27 @@ class CacheSettings(_Strict):
 
 
 class AnswerFileSettings(_Strict):
-    """How answers are worded."""
+    """How answers are worded; `adapter_strength` is how much of its adapter a soft prompt answers with."""
 
     max_tokens: _Positive = 64
     temperature: Annotated[float, Field(ge=0)] = 0.0
     history_turns: Annotated[int, Field(ge=0)] = 3
     condense: Literal["auto", "off", "join", "model"] = "auto"
     decode_weights: Literal["auto", "own", "int8"] = "own"
+    adapter_strength: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
 class TrainSettings(_Strict):
     """How the soft prompt is trained.
 
-    `length: null` takes as many positions as the text twin has tokens, `adapter_rank: 0` trains no adapter beside it,
-    `layers: null` trains all layers, `micro_batch: null` runs as many examples at once as memory has room for.
+    `length: null` takes as many positions as the text twin has tokens; the kind `adapter` always does, and its vectors
+    are not trained. `adapter: none` trains no adapter, and neither does `lora` with `adapter_rank: 0`; `ia3` has no
+    rank. `layers: null` trains all layers, `micro_batch: null` runs as many examples at once as memory has room for.
     """
 
-    kind: Literal["embedding", "kv"] = "kv"
+    kind: Literal["embedding", "kv", "adapter"] = "kv"
     length: _Positive | None = 32
+    adapter: Literal["none", "lora", "ia3"] = "lora"
     adapter_rank: Annotated[int, Field(ge=0, le=64)] = 4
     epochs: _Positive = 2
     batch_size: _Positive = 8
@@ -69,6 +72,43 @@ class TrainSettings(_Strict):
     reparameterise: bool = False
     random_length: bool = False
     micro_batch: _Positive | None = None
+
+    @property
+    def adapter_form(self) -> Literal["lora", "ia3"] | None:
+        """The adapter that is trained, or None."""
+        return None if self.adapter == "none" or (self.adapter == "lora" and not self.adapter_rank) else self.adapter
+
+    @model_validator(mode="after")
+    def _trains_something(self) -> Self:
+        if self.kind == "adapter" and self.adapter_form is None:
+            raise ValueError(
+                "the kind `adapter` trains an adapter and nothing else, so it needs `adapter: ia3`, or `adapter: lora` "
+                f"with an adapter_rank of at least 1; found `adapter: {self.adapter}` with {self.adapter_rank}"
+            )
+        return self
+
+    def with_options(self, options: dict[str, Any]) -> TrainSettings:
+        """These settings with those of a command in place of some; None leaves one as it is.
+
+        Raises:
+            UsageError: together they cannot be trained.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        try:
+            settings = TrainSettings.model_validate({**self.model_dump(), **given})
+        except ValidationError as error:
+            raise UsageError(
+                found="; ".join(_said(problem["msg"]) for problem in error.errors()),
+                expected="settings that can be trained together",
+                next_step="softgraft train DOMAIN --kind adapter --adapter lora --adapter-rank 4",
+            ) from error
+        if settings.kind == "adapter" and "length" in given:
+            raise UsageError(
+                found=f"a length of {given['length']} for the kind `adapter`, which has its whole text twin",
+                expected="a length for the kinds `embedding` and `kv` alone",
+                next_step="leave out --length",
+            )
+        return settings
 
 
 class DomainFile(_Strict):
@@ -112,7 +152,7 @@ def read_domain_file(folder: Path) -> DomainFile:
     try:
         return DomainFile.model_validate(data)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {_said(e['msg'])}" for e in error.errors()]
         raise _problem(path, problems) from error
 
 
@@ -132,6 +172,11 @@ def write_domain_file(folder: Path, file: DomainFile, note: str) -> None:
     comment = "".join(f"# {line}\n" for line in note.splitlines())
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
     (folder / FILE).write_text(comment + text, encoding="utf-8")
+
+
+def _said(message: str) -> str:
+    """A problem in words, without what pydantic puts before a message of our own."""
+    return message.removeprefix("Value error, ")
 
 
 def _problem(path: Path, problems: list[str]) -> DomainError:

@@ -13,6 +13,7 @@ from evaluation.systems import gold_evidence, retrieve_all, turns_of
 from evaluation.text_scores import token_f1
 from prompts import RenderedPrompt
 from soft_prompt import (
+    Adapter,
     Attention,
     Manifest,
     PrefixStore,
@@ -23,9 +24,11 @@ from soft_prompt import (
     TrainingError,
     TrainResult,
     TrainStep,
+    adapter_prompt,
     encode_prompt,
     from_text_twin,
     initial_adapter,
+    initial_scaling,
     kv_from_text_twin,
     save_loss_curve,
     save_soft_prompt,
@@ -45,14 +48,16 @@ class TrainReport:
 
     `kept` says whether the soft prompt beat its text twin on dev and is used from now on. F1 is token F1 on dev, losses
     are nats an answer token. `examples` were trained on; `withheld` questions never reach the model, because the
-    evidence score refuses them. `layers` is how many of the last layers were trained, None for all; `micro_batch` how
-    many examples ran at once in each of the `processes`.
+    evidence score refuses them. `adapter` is `lora`, `ia3` or None, and only `lora` has an `adapter_rank` above 0.
+    `layers` is how many of the last layers were trained, None for all; `micro_batch` how many examples ran at once in
+    each of the `processes`.
     """
 
     domain: str
     kept: bool
     kind: str
     length: int
+    adapter: str | None
     adapter_rank: int
     layers: int | None
     examples: int
@@ -143,7 +148,7 @@ class Grafting:
         start = self._start(told)
         devices = joined(self.store.backbone.device)
         config = TrainConfig(
-            attention=self.attention, **self.settings.model_dump(exclude={"kind", "length", "adapter_rank"})
+            attention=self.attention, **self.settings.model_dump(exclude={"kind", "length", "adapter", "adapter_rank"})
         )
         result = train(
             self.store,
@@ -181,7 +186,8 @@ class Grafting:
             kept=kept,
             kind=start.kind,
             length=start.length,
-            adapter_rank=self.settings.adapter_rank,
+            adapter=start.adapter.form if start.adapter else None,
+            adapter_rank=start.adapter.rank if start.adapter else 0,
             layers=config.layers,
             examples=len(told),
             withheld=len(_with_target(questions.items)) - len(told),
@@ -225,14 +231,21 @@ class Grafting:
                 next_step="put one slot under `soft_slots:` in the template, and write questions to train.jsonl",
             )
         slot, twin, length = slots[0], template.text_twin(slots[0]), self.settings.length
-        backbone, rank = self.store.backbone, self.settings.adapter_rank
-        # Training the last layers alone would be in vain with weights beside those below.
-        last = self.settings.layers
-        adapter = initial_adapter(backbone, rank, self.settings.seed, last) if rank else None
+        backbone, adapter = self.store.backbone, self._adapter()
+        if self.settings.kind == "adapter":
+            assert adapter is not None
+            return adapter_prompt(backbone, slot, twin, adapter)
         if self.settings.kind == "embedding":
             return replace(from_text_twin(backbone, slot, twin, length), adapter=adapter)
         prefix = encode_prompt(backbone, told[0][0], {}).prefix
         return replace(kv_from_text_twin(self.store, slot, twin, prefix, length), adapter=adapter)
+
+    def _adapter(self) -> Adapter | None:
+        backbone, settings = self.store.backbone, self.settings
+        # Training the last layers alone would be in vain with weights beside those below.
+        if settings.adapter_form == "lora":
+            return initial_adapter(backbone, settings.adapter_rank, settings.seed, settings.layers)
+        return initial_scaling(backbone, settings.layers) if settings.adapter_form == "ia3" else None
 
     def _f1(self, told: Told, fill: SlotFill, name: str, tell: OnScore, devices: Devices) -> float:
         speaker = self.answering.speaker
@@ -247,17 +260,21 @@ class Grafting:
         return devices.total(sum(scores)) / len(told)
 
     def _manifest(self, result: TrainResult, config: TrainConfig, items: Sequence[Item], scores: Scores) -> Manifest:
-        template, backbone = self.answering.template.current(), self.store.backbone
+        template, backbone, soft_prompt = self.answering.template.current(), self.store.backbone, result.soft_prompt
+        adapter = soft_prompt.adapter
+        # Trained all, a `kv` soft prompt names no number, nor does it hold layers below.
+        layers = soft_prompt.vectors.shape[0] if soft_prompt.lower is not None else None
         return Manifest(
             format_version=FORMAT_VERSION,
-            kind=result.soft_prompt.kind,
-            slot=result.soft_prompt.slot,
-            length=result.soft_prompt.length,
+            kind=soft_prompt.kind,
+            slot=soft_prompt.slot,
+            length=soft_prompt.length,
             hidden_size=backbone.hidden_size,
-            shape=list(result.soft_prompt.vectors.shape),
-            adapter_rank=result.soft_prompt.adapter.rank if result.soft_prompt.adapter else None,
-            layers=result.soft_prompt.vectors.shape[0] if result.soft_prompt.lower is not None else None,
-            text_twin=result.soft_prompt.text_twin,
+            shape=list(soft_prompt.vectors.shape),
+            adapter=adapter.form if adapter else None,
+            adapter_rank=adapter.rank or None if adapter else None,
+            layers=config.layers if soft_prompt.kind == "adapter" else layers,
+            text_twin=soft_prompt.text_twin,
             template_name=template.name,
             template_version=template.version,
             template_hash=template.content_hash,

@@ -68,23 +68,24 @@ OnTrial = Callable[[int, int, Trial], None]
 
 def candidates(base: TrainSettings) -> list[TrainSettings]:
     """The settings to try: first those given, then one change at a time, the most likely to help first."""
-    length, rank = base.length or 32, base.adapter_rank
-    other: dict[str, Any] = (
-        {"kind": "embedding", "layers": None, "learning_rate": 2 * base.learning_rate}
-        if base.kind == "kv"
-        else {"kind": "kv", "learning_rate": base.learning_rate / 2}
-    )
-    changes: list[dict[str, Any]] = [
-        {},
-        {"learning_rate": base.learning_rate / 2},
-        {"learning_rate": base.learning_rate * 2},
+    length, rank = base.length or 32, base.adapter_rank or 4
+    more: dict[str, Any] = {"adapter": "lora", "adapter_rank": min(64, 2 * rank)}
+    low_rank: dict[str, Any] = {"adapter": "lora", "adapter_rank": rank}
+    # One of the kind `adapter` has no vectors to learn.
+    rate = "adapter_learning_rate" if base.kind == "adapter" else "learning_rate"
+    changes: list[dict[str, Any]] = [{}, {rate: getattr(base, rate) / 2}, {rate: getattr(base, rate) * 2}]
+    if base.kind == "adapter":
+        changes += [more, {"adapter": "lora", "adapter_rank": max(1, rank // 2)}, {"adapter": "ia3"}, {"kind": "kv"}]
+    else:
         # Vectors alone learn more slowly than with an adapter.
-        {"adapter_rank": 0, "epochs": 2 * base.epochs} if rank else {"adapter_rank": 4},
-        {"adapter_rank": min(64, 2 * rank) if rank else 8},
-        {"length": 2 * length},
-        {"length": max(1, length // 2)},
-        other,
-    ]
+        changes += [{"adapter": "none", "epochs": 2 * base.epochs} if base.adapter_form else low_rank, more]
+        changes += [{"length": 2 * length}, {"length": max(1, length // 2)}]
+        alone = {"kind": "adapter", "reparameterise": False, "random_length": False}
+        changes += [alone if base.adapter_form else {**low_rank, **alone}]
+    if base.kind == "kv":
+        changes += [{"kind": "embedding", "layers": None, "learning_rate": 2 * base.learning_rate}]
+    if base.kind == "embedding":
+        changes += [{"kind": "kv", "learning_rate": base.learning_rate / 2}]
     found: list[TrainSettings] = []
     for change in changes:
         settings = TrainSettings.model_validate({**base.model_dump(), **change})

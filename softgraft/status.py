@@ -39,6 +39,7 @@ def domain_status(
         else {
             "kind": manifest.kind,
             "length": manifest.length,
+            "adapter": manifest.adapter_form,
             "adapter_rank": manifest.adapter_rank,
             "layers": manifest.layers,
             "attention": manifest.attention,

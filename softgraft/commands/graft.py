@@ -76,10 +76,17 @@ def train_command(
     domain: Name,
     json: Json = False,
     limit: Limit = None,
-    kind: Annotated[Literal["embedding", "kv"] | None, typer.Option(help="Kind of soft prompt.")] = None,
+    kind: Annotated[
+        Literal["embedding", "kv", "adapter"] | None,
+        typer.Option(help="What is trained: vectors, or an adapter alone behind the text twin."),
+    ] = None,
     length: Annotated[int | None, typer.Option(min=1, help="Positions of the soft prompt.")] = None,
+    adapter: Annotated[
+        Literal["none", "lora", "ia3"] | None,
+        typer.Option(help="Weights beside the frozen ones: low-rank ones, or scales."),
+    ] = None,
     adapter_rank: Annotated[
-        int | None, typer.Option(min=0, max=64, help="Rank of the weights beside the frozen ones; 0 trains none.")
+        int | None, typer.Option(min=0, max=64, help="Rank of the low-rank ones; 0 trains none.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
@@ -87,7 +94,7 @@ def train_command(
     adapter_learning_rate: Annotated[float | None, typer.Option(min=1e-8)] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     layers: Annotated[
-        int | None, typer.Option(min=1, help="Train only the last so many layers, of the kind kv.")
+        int | None, typer.Option(min=1, help="Train only the last so many layers, of the kinds kv and adapter.")
     ] = None,
     reparameterise: Annotated[
         bool | None,
@@ -111,6 +118,8 @@ def train_command(
 
     Example: [bold]softgraft train bank --epochs 4[/]
 
+    Only weights beside the frozen ones: [bold]softgraft train bank --kind adapter --adapter-rank 8[/]
+
     Only the last layers, which is faster: [bold]softgraft train bank --layers 10[/]
 
     The settings that suit it: [bold]softgraft train bank --search --minutes 60[/]
@@ -124,11 +133,11 @@ def train_command(
             next_step=f"softgraft train {domain} --search --minutes {minutes:g}",
         )
     opened = resolve(domain)
-    given = {"kind": kind, "length": length, "adapter_rank": adapter_rank, "epochs": epochs, "batch_size": batch_size,
-             "learning_rate": learning_rate, "adapter_learning_rate": adapter_learning_rate,
+    given = {"kind": kind, "length": length, "adapter": adapter, "adapter_rank": adapter_rank, "epochs": epochs,
+             "batch_size": batch_size, "learning_rate": learning_rate, "adapter_learning_rate": adapter_learning_rate,
              "seed": seed, "layers": layers, "reparameterise": reparameterise, "random_length": random_length,
              "micro_batch": micro_batch}  # fmt: skip
-    settings = opened.file.train.model_copy(update={k: v for k, v in given.items() if v is not None})
+    settings = opened.file.train.with_options(given)
     again = {**given, "limit": limit, "search": search or None, "minutes": minutes}
     try:
         if search:
@@ -152,7 +161,8 @@ def train_command(
     if json:
         print_json(asdict(report))
         return
-    beside = f" and an adapter of rank {report.adapter_rank}" if report.adapter_rank else ""
+    adapters = {"lora": f" and an adapter of rank {report.adapter_rank}", "ia3": " and an adapter of scales"}
+    beside = adapters.get(report.adapter or "", "")
     top = f" in the last {report.layers} layers" if report.layers else ""
     out.print(
         f"{report.kind} soft prompt of {report.length} positions{top}{beside}, trained on {report.examples} questions "
@@ -165,10 +175,11 @@ def train_command(
     if report.kept:
         out.print(f"kept in {report.folder}\nnext: softgraft eval {domain}")
     else:
+        name = "adapter_learning_rate" if settings.kind == "adapter" else "learning_rate"
+        lower = _typed(name, f"{getattr(settings, name) / 2:g}")
         out.print(
             "not kept: it does not beat its text twin on dev, so answers go on as before\n"
-            f"next: more questions in train.jsonl, or softgraft train {domain} --learning-rate "
-            f"{settings.learning_rate / 2:g}"
+            f"next: more questions in train.jsonl, or softgraft train {domain}{lower}"
         )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from softgraft.search import SearchReport, Trial
 
 # What a search varies; the other settings are shown where they are not the defaults.
-_VARIED = ("kind", "length", "adapter_rank", "epochs", "learning_rate")
+_VARIED = ("kind", "length", "adapter", "adapter_rank", "epochs", "learning_rate", "adapter_learning_rate")
 
 
 def search_domain(opened: Domain, settings: TrainSettings, minutes: float, limit: int | None, *, json: bool) -> None:
@@ -69,7 +69,7 @@ def _remark(trial: Trial) -> str:
 def _table(report: SearchReport) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in (*_VARIED, "dev F1", "text twin", "dev loss", "seconds"):
-        table.add_column(name.replace("_", " "), justify="left" if name == "kind" else "right")
+        table.add_column(name.replace("_", " "), justify="left" if name in ("kind", "adapter") else "right")
     for trial in report.trials:
         settings = [str(trial.settings[name]) for name in _VARIED]
         scores = (trial.dev_f1, trial.dev_f1_text_twin, trial.dev_loss)

@@ -32,10 +32,10 @@ def status(domain: Name, json: Json = False) -> None:
     )
     prompt = found["soft_prompt"]
     if prompt:
-        beside = f", adapter of rank {prompt['adapter_rank']}" if prompt["adapter_rank"] else ""
+        beside = {"lora": f", adapter of rank {prompt['adapter_rank']}", "ia3": ", adapter of scales"}
         part = f" in the last {prompt['layers']} layers" if prompt["layers"] else ""
         out.print(
-            f"  soft prompt  {prompt['kind']}, {prompt['length']} positions{part}{beside}, "
+            f"  soft prompt  {prompt['kind']}, {prompt['length']} positions{part}{beside.get(prompt['adapter'], '')}, "
             f"{prompt['attention']} attention, dev F1 {prompt['dev_token_f1']:.3f} "
             f"(text twin {prompt['dev_token_f1_text_twin']:.3f})"
         )

@@ -135,6 +135,14 @@ def test_exact_segments_equal_one_pass_over_the_whole(tiny_backbone: Backbone, s
     torch.testing.assert_close(prefix_of(store, row), one_pass, atol=1e-5, rtol=1e-5)
 
 
+def test_a_row_with_another_soft_prompt_keeps_its_attention_and_its_passages(tiny_backbone: Backbone) -> None:
+    # Every step of a training run makes its rows so.
+    first, second = (some_soft_prompt(tiny_backbone, 3, seed) for seed in (1, 2))
+    row = block_row(TWO, suffix=(first, QUESTION))
+    assert row.with_soft_prompt(second) == block_row(TWO, suffix=(second, QUESTION))
+    assert row.with_soft_prompt(second).attention == "block"
+
+
 def test_text_behind_the_passages_sees_them_all(tiny_backbone: Backbone, store: PrefixStore) -> None:
     whole = prefix_of(store, block_row(ONE, TWO, text=THREE))
     before = prefix_of(store, block_row(ONE, TWO))

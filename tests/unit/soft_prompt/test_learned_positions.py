@@ -65,4 +65,4 @@ def test_an_adapter_on_gpt2_is_refused(make_tiny_backbone: Callable[..., Backbon
     # Its blocks are made of convolutions of width one, beside which no adapter stands.
     with pytest.raises(BackboneError, match="no linear layers in its blocks") as caught:
         initial_adapter(make_tiny_backbone("gpt2"), 4, 0)
-    assert "--adapter-rank 0" in caught.value.next_step
+    assert "--adapter none" in caught.value.next_step

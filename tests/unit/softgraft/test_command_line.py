@@ -65,6 +65,7 @@ def test_all_commands_are_listed(run: Run) -> None:
         (("train", "bank", "--epochs", "0"), "--epochs"),
         (("train", "bank", "--kind", "tree"), "--kind"),
         (("train", "bank", "--layers", "0"), "--layers"),
+        (("train", "bank", "--adapter", "tree"), "--adapter"),
         (("train", "bank", "--minutes", "5"), "--minutes 5 without --search"),
         (("train", "bank", "--micro-batch", "0"), "--micro-batch"),
         (("ask", "bank"), "Missing argument 'question'"),
@@ -112,6 +113,23 @@ def test_new_then_status(run: Run, leaflets: Path) -> None:
     assert code == 0
     assert "soft prompt  none kept; the text twin is used" in out
     assert run("new", "shop", "--from", str(leaflets))[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--kind", "adapter", "--adapter", "none"), "error: the kind `adapter` trains an adapter and nothing else"),
+        (("--kind", "adapter", "--adapter-rank", "0"), "error: the kind `adapter` trains an adapter and nothing else"),
+        (("--kind", "adapter", "--length", "8"), "error: a length of 8 for the kind `adapter`"),
+    ],
+)
+def test_options_of_train_that_cannot_go_together(
+    run: Run, leaflets: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    run("new", "shop", "--from", str(leaflets))
+    code, out, err = run("train", "shop", *arguments)
+    assert (code, out) == (2, "")
+    assert words in err
 
 
 def test_ctrl_c_says_that_nothing_is_lost(run: Run, leaflets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

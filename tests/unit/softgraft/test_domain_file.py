@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from softgraft.domain_file import DomainFile, TrainSettings, read_domain_file, write_domain_file
-from softgraft.errors import DomainError
+from softgraft.errors import DomainError, UsageError
 
 
 @pytest.fixture
@@ -81,3 +81,55 @@ def test_what_is_written_is_read_again(folder: Path) -> None:
     assert text.startswith("# A note\n# in two lines.\n")
     # A person reads it, so it stays what it says.
     assert "商店" in text
+
+
+@pytest.mark.parametrize(
+    ("written", "form"),
+    [
+        ("", "lora"),
+        # As files say it that are older than the choice of an adapter.
+        ("adapter_rank: 0", None),
+        ("adapter_rank: 8", "lora"),
+        ("adapter: none", None),
+        ("adapter: ia3\n  adapter_rank: 0", "ia3"),
+        ("kind: adapter", "lora"),
+        ("kind: adapter\n  adapter: ia3", "ia3"),
+    ],
+)
+def test_which_adapter_is_trained(folder: Path, written: str, form: str | None) -> None:
+    train = f"train:\n  {written}\n" if written else ""
+    assert read_domain_file(write(folder, f"name: shop\ntitle: x\n{train}")).train.adapter_form == form
+
+
+@pytest.mark.parametrize("without", ["adapter: none", "adapter_rank: 0"])
+def test_the_kind_adapter_needs_one(folder: Path, without: str) -> None:
+    with pytest.raises(DomainError, match=r"train: the kind `adapter` trains an adapter and nothing else") as caught:
+        read_domain_file(write(folder, f"name: shop\ntitle: x\ntrain:\n  kind: adapter\n  {without}\n"))
+    assert caught.value.found.startswith("1 problem in ")
+
+
+@pytest.mark.parametrize("strength", ["-0.1", "1.5", "much"])
+def test_a_strength_is_a_part_of_one(folder: Path, strength: str) -> None:
+    with pytest.raises(DomainError, match=r"answer\.adapter_strength"):
+        read_domain_file(write(folder, f"name: shop\ntitle: x\nanswer:\n  adapter_strength: {strength}\n"))
+
+
+def test_options_take_the_place_of_settings() -> None:
+    base = TrainSettings(length=8, epochs=5)
+    assert base.with_options({"kind": None, "epochs": None}) == base
+    changed = base.with_options({"kind": "adapter", "adapter_rank": 2, "length": None})
+    assert changed == TrainSettings(kind="adapter", adapter_rank=2, length=8, epochs=5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kind": "adapter", "adapter": "none"}, "^the kind `adapter` trains an adapter and nothing else"),
+        ({"kind": "adapter", "adapter_rank": 0}, "found `adapter: lora` with 0"),
+        ({"kind": "adapter", "length": 8}, "a length of 8 for the kind `adapter`"),
+    ],
+)
+def test_options_that_cannot_be_trained_together_are_refused(options: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        TrainSettings().with_options(options)
+    assert caught.value.next_step

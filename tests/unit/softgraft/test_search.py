@@ -28,11 +28,22 @@ def test_the_given_settings_come_first_and_each_change_once() -> None:
     base = TrainSettings()
     found = candidates(base)
     assert found[0] == base
-    assert len(found) == len({one.model_dump_json() for one in found}) == 8
+    assert len(found) == len({one.model_dump_json() for one in found}) == 9
     changed = [{k for k, v in one.model_dump().items() if v != base.model_dump()[k]} for one in found[1:]]
     assert changed == [
-        {"learning_rate"}, {"learning_rate"}, {"adapter_rank", "epochs"}, {"adapter_rank"}, {"length"}, {"length"},
-        {"kind", "learning_rate"},
+        {"learning_rate"}, {"learning_rate"}, {"adapter", "epochs"}, {"adapter_rank"}, {"length"}, {"length"},
+        {"kind"}, {"kind", "learning_rate"},
+    ]  # fmt: skip
+
+
+def test_an_adapter_alone_is_searched_in_what_it_has() -> None:
+    base = TrainSettings(kind="adapter", adapter_rank=8, layers=2)
+    found = candidates(base)
+    assert found[0] == base
+    changed = [{k: v for k, v in one.model_dump().items() if v != base.model_dump()[k]} for one in found[1:]]
+    assert changed == [
+        {"adapter_learning_rate": 5e-4}, {"adapter_learning_rate": 2e-3}, {"adapter_rank": 16}, {"adapter_rank": 4},
+        {"adapter": "ia3"}, {"kind": "kv"},
     ]  # fmt: skip
 
 
@@ -43,12 +54,16 @@ def test_the_given_settings_come_first_and_each_change_once() -> None:
         {"layers": 4},
         {"length": None, "adapter_rank": 64},
         {"length": 1, "adapter_rank": 1},
+        {"adapter": "ia3", "random_length": True},
+        {"kind": "embedding", "adapter": "none", "reparameterise": True},
     ],
 )
 def test_every_list_holds_settings_that_can_be_trained(settings: dict[str, Any]) -> None:
     found = candidates(TrainSettings(**settings))
-    assert {one.kind for one in found} == {"embedding", "kv"}
-    assert all(one.kind == "kv" or one.layers is None for one in found)
+    assert {one.kind for one in found} == {"embedding", "kv", "adapter"}
+    assert all(one.kind != "embedding" or one.layers is None for one in found)
+    alone = [one for one in found if one.kind == "adapter"]
+    assert all(one.adapter_form and not one.reparameterise and not one.random_length for one in alone)
     assert len({one.model_dump_json() for one in found}) == len(found)
 
 
@@ -65,7 +80,7 @@ def searched(make_domain: MakeDomain) -> tuple[Domain, SearchReport]:
 
 def test_a_search_keeps_the_best_and_a_second_one_trains_nothing(searched: tuple[Domain, SearchReport]) -> None:
     domain, report = searched
-    assert len(report.trials) == len(recorded(domain)) == 8
+    assert len(report.trials) == len(recorded(domain)) == 9
     assert report.left_out == 0
     scores = [trial.dev_f1 for trial in report.trials]
     assert len(set(scores)) > 1
@@ -94,8 +109,8 @@ def test_a_search_keeps_the_best_and_a_second_one_trains_nothing(searched: tuple
     assert domain.manifest.vectors_sha256 == put_right.best.vectors_sha256 == manifest.vectors_sha256
     # Other questions are another search.
     other = search(domain, limit=3, minutes=1e-9)
-    assert (len(other.trials), other.left_out) == (1, 7)
-    assert len(recorded(domain)) == 9
+    assert (len(other.trials), other.left_out) == (1, 8)
+    assert len(recorded(domain)) == 10
 
 
 def test_prefixes_are_computed_once_for_all_trials(make_domain: MakeDomain) -> None:
@@ -120,13 +135,13 @@ def test_a_search_that_was_stopped_goes_on(make_domain: MakeDomain) -> None:
     assert [trial["fingerprint"] for trial in recorded(domain)] == [trial.fingerprint for trial in ended]
     report = search(domain)
     assert report.trials[:3] == tuple(ended)
-    assert len(report.trials) == 8
+    assert len(report.trials) == 9
 
 
 def test_no_trial_starts_that_no_longer_fits(make_domain: MakeDomain) -> None:
     domain = make_domain(ingest=True, train={**QUICK, "epochs": 1})
     report = search(domain, minutes=1e-6)
-    assert (len(report.trials), report.left_out) == (1, 7)
+    assert (len(report.trials), report.left_out) == (1, 8)
 
 
 def test_a_trial_that_diverges_is_recorded_and_passed_over(make_domain: MakeDomain) -> None:
@@ -168,7 +183,7 @@ def test_the_settings_found_are_printed_as_domain_yaml_takes_them(
     search_domain(domain, domain.file.train, 30.0, None, json=True)
     as_json = json.loads(capsys.readouterr().out)
     assert as_json["best"]["settings"] == again.model_dump()
-    assert len(as_json["trials"]) == 8
+    assert len(as_json["trials"]) == 9
 
 
 def test_what_is_shown_makes_the_same_settings() -> None:

@@ -42,6 +42,7 @@ def test_a_grafted_domain(grafted: Domain) -> None:
     assert found["soft_prompt"] == {
         "kind": "embedding",
         "length": LENGTH,
+        "adapter": "lora",
         "adapter_rank": 4,
         "layers": None,
         "attention": "exact",
