@@ -24,10 +24,12 @@ from soft_prompt import (
     SlotFill,
     SoftPrompt,
     TrainConfig,
+    adapter_prompt,
     encode_prompt,
     from_text_twin,
     generate,
     initial_adapter,
+    initial_scaling,
     kv_from_text_twin,
 )
 from soft_prompt.forward import Example, answer_loss
@@ -112,9 +114,10 @@ class GraftSettings:
     """What of a soft prompt is trained, and how; each was chosen on dev.
 
     Attributes:
-        kind: `embedding` or `kv`.
-        length: positions; 0 trains an adapter alone, with the text twin as plain text in the slot.
-        rank: of the adapter; 0 for none.
+        kind: `embedding`, `kv`, or `adapter`, which leaves the text twin in the slot.
+        length: positions of the first two.
+        rank: of low-rank weights beside the frozen ones; 0 for none.
+        scaling: (IA)³ in their place.
         rate, adapter_rate: highest learning rates.
         before: the slot stands before the passages, so that they run through the model at every step.
         uncached: the slot stands behind the passages and nothing is kept, as SPRING trains (arXiv:2405.19670).
@@ -127,6 +130,7 @@ class GraftSettings:
     kind: str = "kv"
     length: int = 32
     rank: int = 0
+    scaling: bool = False
     rate: float = 1e-2
     adapter_rate: float = 1e-3
     before: bool = False
@@ -188,6 +192,10 @@ class Graft:
         where, settings = self.where, self.settings
         backbone = where.backbone
         adapter = initial_adapter(backbone, settings.rank, where.seed) if settings.rank else None
+        adapter = initial_scaling(backbone) if settings.scaling else adapter
+        if settings.kind == "adapter":
+            assert adapter is not None
+            return adapter_prompt(backbone, where.slot, where.twin, adapter)
         if settings.kind == "embedding":
             return replace(from_text_twin(backbone, where.slot, where.twin, settings.length), adapter=adapter)
         prompt = _slot_before(question.prompt) if settings.before else question.prompt

@@ -7,49 +7,55 @@ from dataclasses import replace
 from quality_peft import ALORA, FULL, LORA, PROMPT_TUNING
 from quality_systems import GraftSettings
 
-KV = GraftSettings()
+KV = GraftSettings(rate=2e-2)
 EMBEDDING = GraftSettings(kind="embedding", rate=2e-2)
-ADAPTER = replace(KV, rank=4)
-SPRING = replace(EMBEDDING, uncached=True, random_length=True)
+ADAPTER = GraftSettings(kind="adapter", rank=16, adapter_rate=3e-3)
+BOTH = replace(KV, rank=16, rate=1e-2, adapter_rate=3e-3)
 GRAFTS = {
     "embedding": EMBEDDING,
     "kv": KV,
-    "kv+adapter": ADAPTER,
+    "adapter": ADAPTER,
+    "kv+adapter": BOTH,
     "embedding-before": replace(EMBEDDING, before=True),
     "kv-before": replace(KV, before=True),
     "kv-block": replace(KV, attention="block"),
-    "kv+adapter-block": replace(ADAPTER, attention="block"),
-    "spring": SPRING,
+    "adapter-block": replace(ADAPTER, attention="block"),
+    "spring": replace(EMBEDDING, uncached=True, random_length=True),
 }
-# A way changes one thing of a system of `GRAFTS`.
-WAYS = {
-    "kv 8": replace(KV, length=8),
-    "kv 64": replace(KV, length=64),
+# Trained parameters from 10 thousand to 5 million; rates as of the system whose kind they are.
+CURVE = {
+    "embedding 8": replace(EMBEDDING, length=8),
+    "embedding 128": replace(EMBEDDING, length=128),
+    "kv 4": replace(KV, length=4),
     "kv 128": replace(KV, length=128),
-    "kv rate 5e-3": replace(KV, rate=5e-3),
-    "kv rate 2e-2": replace(KV, rate=2e-2),
-    "embedding 16": replace(EMBEDDING, length=16),
-    "embedding 64": replace(EMBEDDING, length=64),
-    "embedding rate 5e-3": replace(EMBEDDING, rate=5e-3),
-    "embedding rate 5e-2": replace(EMBEDDING, rate=5e-2),
-    "kv+adapter rank 1": replace(ADAPTER, rank=1),
-    "kv+adapter rank 16": replace(ADAPTER, rank=16),
-    "kv+adapter rate 2e-3": replace(ADAPTER, adapter_rate=2e-3),
-    "kv+adapter rate 4e-3": replace(ADAPTER, adapter_rate=4e-3),
-    "kv+adapter rank 16 rate 3e-3": replace(ADAPTER, rank=16, adapter_rate=3e-3),
+    "adapter ia3": replace(ADAPTER, rank=0, scaling=True, adapter_rate=3e-2),
+    "adapter rank 1": replace(ADAPTER, rank=1),
+    "adapter rank 4": replace(ADAPTER, rank=4),
+}
+# A way changes one thing or two.
+WAYS = CURVE | {
+    "kv rate 1e-2": replace(KV, rate=1e-2),
+    "kv rate 5e-2": replace(KV, rate=5e-2),
+    "kv 64 rate 5e-2": replace(KV, length=64, rate=5e-2),
+    "kv 64 rate 1e-2": replace(KV, length=64, rate=1e-2),
     "kv 200 questions": replace(KV, questions=200),
-    "kv rate 2e-2, 200 questions": replace(KV, rate=2e-2, questions=200),
-    "kv 64 rate 2e-2, 200 questions": replace(KV, length=64, rate=2e-2, questions=200),
-    "kv random length": replace(KV, random_length=True),
+    "embedding rate 5e-2": replace(EMBEDDING, rate=5e-2),
+    "embedding 64 rate 5e-2": replace(EMBEDDING, length=64, rate=5e-2),
+    "adapter rate 1e-3": replace(ADAPTER, adapter_rate=1e-3),
+    "adapter rate 6e-3": replace(ADAPTER, adapter_rate=6e-3),
+    "adapter rank 4 rate 6e-3": replace(ADAPTER, rank=4, adapter_rate=6e-3),
+    "adapter rank 1 rate 1e-2": replace(ADAPTER, rank=1, adapter_rate=1e-2),
+    "adapter 200 questions": replace(ADAPTER, questions=200),
+    "kv+adapter rank 4 rate 1e-3": replace(BOTH, rank=4, adapter_rate=1e-3),
 }
 # Rates of the peers, so that they too have theirs chosen on dev.
 PEER_WAYS = {
     "lora-r16 rate 1e-3": (LORA, 1e-3),
     "lora-r16 rate 3e-3": (LORA, 3e-3),
-    "lora-r16 rate 1e-2": (LORA, 1e-2),
+    "lora-r16 rate 6e-3": (LORA, 6e-3),
     "alora-r16 rate 3e-3": (ALORA, 3e-3),
-    "peft-prompt-tuning rate 1e-1": (PROMPT_TUNING, 1e-1),
     "peft-prompt-tuning rate 2e-2": (PROMPT_TUNING, 2e-2),
+    "peft-prompt-tuning rate 1e-1": (PROMPT_TUNING, 1e-1),
     "full-fine-tuning rate 3e-5": (FULL, 3e-5),
     "full-fine-tuning rate 1e-4": (FULL, 1e-4),
 }

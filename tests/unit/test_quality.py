@@ -84,7 +84,9 @@ def test_a_peer_learns(where: Where, name: str) -> None:
     assert peer.parameters > 0
 
 
-@pytest.mark.parametrize("name", ["kv", "embedding", "kv+adapter", "kv-before", "embedding-before", "spring"])
+@pytest.mark.parametrize(
+    "name", ["kv", "embedding", "adapter", "kv+adapter", "kv-before", "embedding-before", "spring"]
+)
 def test_a_graft_learns_wherever_its_slot_stands(where: Where, name: str) -> None:
     from dataclasses import replace
 
