@@ -148,7 +148,7 @@ def test_the_best_on_dev_is_kept() -> None:
     kept: list[float] = []
     losses = iter([3.0, 1.0, 2.0, 2.5])
     train_for(60, [5] * 8, lambda b, _: (weight.sum(), 1), [([weight], 0.1)], 0, epochs=3,
-              dev_loss=lambda: next(losses), keep=lambda: kept.append(float(weight)))  # fmt: skip
+              dev_loss=lambda: next(losses), keep=lambda: kept.append(float(weight.detach())))  # fmt: skip
     assert len(kept) == 2
 
 
