@@ -36,10 +36,13 @@ CURVE = {
 WAYS = CURVE | {
     "kv rate 1e-2": replace(KV, rate=1e-2),
     "kv rate 5e-2": replace(KV, rate=5e-2),
+    "kv rate 1e-1": replace(KV, rate=1e-1),
+    "kv 64 rate 1e-1": replace(KV, length=64, rate=1e-1),
     "kv 64 rate 5e-2": replace(KV, length=64, rate=5e-2),
     "kv 64 rate 1e-2": replace(KV, length=64, rate=1e-2),
     "kv 200 questions": replace(KV, questions=200),
     "embedding rate 5e-2": replace(EMBEDDING, rate=5e-2),
+    "embedding rate 1e-1": replace(EMBEDDING, rate=1e-1),
     "embedding 64 rate 5e-2": replace(EMBEDDING, length=64, rate=5e-2),
     "adapter rate 1e-3": replace(ADAPTER, adapter_rate=1e-3),
     "adapter rate 6e-3": replace(ADAPTER, adapter_rate=6e-3),
