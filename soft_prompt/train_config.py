@@ -15,7 +15,7 @@ class TrainConfig:
     Attributes:
         epochs: at most so many passes over the examples.
         batch_size: examples a step.
-        learning_rate: peak, for AdamW without weight decay.
+        learning_rate: peak, for AdamW without weight decay; of the vectors, so not used by the kind `adapter`.
         adapter_learning_rate: the same for the weights of an adapter, where the start has one, and of the network that
             reparameterises.
         warmup_steps: linear warm-up before the cosine.
@@ -24,8 +24,9 @@ class TrainConfig:
         attention: whether passages see one another, here and wherever the soft prompt is used.
         seed: of the order of examples and of random lengths.
         checkpoint_steps: write the run's state every so many steps.
-        layers: train only the last so many layers of a `kv` soft prompt; those below keep the start's keys and values,
-            and no gradient runs through them. None trains all.
+        layers: train only the last so many layers of a `kv` soft prompt, whose layers below keep the start's keys and
+            values, or of an adapter alone, which must stand beside no others; no gradient runs through those below.
+            None trains all.
         reparameterise: train the vectors through a small network that is thrown away afterwards.
         random_length: each step trains only the first few positions, a random number of them, so that any shorter
             soft prompt works afterwards (`SoftPrompt.shortened`).
