@@ -32,6 +32,8 @@ from soft_prompt.grown_vocabulary import GrownVocabulary, grow_vocabulary
 from soft_prompt.prompt import SoftPrompt
 
 ABOUT = "softgraft.json"
+# For whoever converts the checkpoint to GGUF: llama.cpp would read a boundary between segments as text.
+LLAMA_CPP_CHAT = "llama_cpp.jinja"
 FORMAT_VERSION = 1
 _RETRAIN = "softgraft train DOMAIN --kind embedding --adapter-rank 0"
 
@@ -94,6 +96,7 @@ def export_hf(folder: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -
             fresh.mkdir()
             _write_model(fresh, grown)
             same_ids = _write_tokenizer(fresh, backbone, grown, grafts, tokens)
+            (fresh / LLAMA_CPP_CHAT).write_text(written_chat(backbone, grown, grafts, ""), encoding="utf-8")
             about = provenance(backbone, grown, grafts, tokens) | {"same_ids": same_ids}
             (fresh / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             size = sum(file.stat().st_size for file in fresh.iterdir())
