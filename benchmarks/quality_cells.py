@@ -63,7 +63,7 @@ class Budget:
 
 def ways_cells(seeds: int) -> list[Cell]:
     """Ways that are compared on dev."""
-    ways = (*WAYS, *PEER_WAYS)
+    ways = (*GRAFTS, *WAYS, *PEER_WAYS)
     return [Cell(data, evidence, way, seed) for seed in range(seeds) for evidence in EVIDENCE for data in DATA_SETS
             for way in ways]  # fmt: skip
 

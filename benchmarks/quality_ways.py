@@ -7,8 +7,8 @@ from dataclasses import replace
 from quality_peft import ALORA, FULL, LORA, PROMPT_TUNING
 from quality_systems import GraftSettings
 
-KV = GraftSettings(rate=2e-2)
-EMBEDDING = GraftSettings(kind="embedding", rate=2e-2)
+KV = GraftSettings(rate=5e-2)
+EMBEDDING = GraftSettings(kind="embedding", rate=5e-2)
 ADAPTER = GraftSettings(kind="adapter", rank=16, adapter_rate=3e-3)
 BOTH = replace(KV, rank=16, rate=1e-2, adapter_rate=3e-3)
 GRAFTS = {
@@ -35,20 +35,23 @@ CURVE = {
 # A way changes one thing or two.
 WAYS = CURVE | {
     "kv rate 1e-2": replace(KV, rate=1e-2),
-    "kv rate 5e-2": replace(KV, rate=5e-2),
+    "kv rate 2e-2": replace(KV, rate=2e-2),
     "kv rate 1e-1": replace(KV, rate=1e-1),
     "kv 64 rate 1e-1": replace(KV, length=64, rate=1e-1),
-    "kv 64 rate 5e-2": replace(KV, length=64, rate=5e-2),
+    "kv 64": replace(KV, length=64),
     "kv 64 rate 1e-2": replace(KV, length=64, rate=1e-2),
     "kv 200 questions": replace(KV, questions=200),
-    "embedding rate 5e-2": replace(EMBEDDING, rate=5e-2),
+    "embedding rate 2e-2": replace(EMBEDDING, rate=2e-2),
     "embedding rate 1e-1": replace(EMBEDDING, rate=1e-1),
-    "embedding 64 rate 5e-2": replace(EMBEDDING, length=64, rate=5e-2),
+    "embedding 64": replace(EMBEDDING, length=64),
     "adapter rate 1e-3": replace(ADAPTER, adapter_rate=1e-3),
     "adapter rate 6e-3": replace(ADAPTER, adapter_rate=6e-3),
     "adapter rank 4 rate 6e-3": replace(ADAPTER, rank=4, adapter_rate=6e-3),
     "adapter rank 1 rate 1e-2": replace(ADAPTER, rank=1, adapter_rate=1e-2),
     "adapter 200 questions": replace(ADAPTER, questions=200),
+    "kv+adapter rate 5e-2": replace(BOTH, rate=5e-2),
+    "kv+adapter 200 questions": replace(BOTH, questions=200),
+    "kv+adapter rank 4": replace(BOTH, rank=4),
     "kv+adapter rank 4 rate 1e-3": replace(BOTH, rank=4, adapter_rate=1e-3),
 }
 # Rates of the peers, so that they too have theirs chosen on dev.
