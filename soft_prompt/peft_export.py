@@ -17,6 +17,7 @@ from soft_prompt.adapter import Adapter
 from soft_prompt.artifact import Manifest
 from soft_prompt.backbone import EMBEDDED, Backbone
 from soft_prompt.errors import ArtifactError
+from soft_prompt.invocation import slot_ids
 from soft_prompt.peft_folder import (
     DOWN,
     LAYER_PREFIX,
@@ -33,7 +34,10 @@ from soft_prompt.prompt import SoftPrompt
 from soft_prompt.rotary import rotate
 
 _IN_FRONT = "before every token of the prompt, the slot itself left empty"
-_INVOKED = "from the last place of `alora_invocation_tokens` on, which stand right behind the slot"
+_INVOKED = (
+    "from the last place of `alora_invocation_tokens` on: the slot, which holds its text twin, or nothing where the "
+    "length is 0, and what follows it"
+)
 
 
 def export_peft(
@@ -46,14 +50,16 @@ def export_peft(
 ) -> str:
     """Write a graft that `peft.PeftModel.from_pretrained(model, folder)` loads.
 
-    Logits are those of this project with the slot before everything (an adapter: with the slot right before the
-    invocation tokens), ordinary causal attention and no padding.
+    Logits are those of this project with the slot before everything (an adapter: with the slot where the
+    invocation tokens stand), ordinary causal attention and no padding.
 
     Args:
         folder: is made; or empty.
-        soft_prompt: vectors without an adapter, or an adapter without vectors.
+        soft_prompt: vectors without an adapter, or an adapter alone, with the words of its text twin or nothing in
+            the slot.
         backbone: which it was trained on.
-        invocation_ids: for an adapter alone, the token ids right behind the slot (`soft_prompt.invocation`).
+        invocation_ids: for an adapter alone, the token ids in the slot and right behind it
+            (`soft_prompt.invocation`); None takes those in the slot.
         manifest: as it was saved with the graft, kept so that an import loses nothing.
 
     Returns:
@@ -65,19 +71,18 @@ def export_peft(
     """
     backbone.require_decoder_only("an export to PEFT")
     adapter = soft_prompt.adapter
-    alone = adapter is not None and soft_prompt.length == 0
-    if alone != (invocation_ids is not None):
-        raise ArtifactError(
-            found=f"{'no ' if invocation_ids is None else ''}invocation tokens for "
-            + ("an adapter alone" if alone else "a soft prompt with vectors"),
-            expected="invocation tokens for an adapter alone, and for nothing else",
-            next_step="take them from the template: soft_prompt.invocation.invocation_ids(backbone, prompts, slot)",
-        )
-    if adapter is not None and not alone:
+    within = slot_ids(backbone, soft_prompt) if adapter is not None else None
+    if adapter is not None and within is None:
         raise ArtifactError(
             found=f"vectors of the kind {soft_prompt.kind!r} with an adapter of rank {adapter.rank} beside them",
             expected="one of the two, since no method of PEFT holds both in one adapter",
             next_step="train the vectors alone: softgraft train DOMAIN --adapter-rank 0",
+        )
+    if adapter is None and invocation_ids is not None:
+        raise ArtifactError(
+            found="invocation tokens for a soft prompt without an adapter",
+            expected="invocation tokens for an adapter alone, since nothing else is switched on by them",
+            next_step="leave `invocation_ids` out",
         )
     if manifest is not None and manifest.attention != "exact":
         raise ArtifactError(
@@ -85,8 +90,8 @@ def export_peft(
             expected="one trained in `exact` attention, the only one that PEFT has",
             next_step="set `attention: exact` in domain.yaml, and train again: softgraft train DOMAIN",
         )
-    if adapter is not None and invocation_ids is not None:
-        method, settings, tensors = _lora(adapter, backbone, invocation_ids)
+    if adapter is not None:
+        method, settings, tensors = _lora(adapter, backbone, invocation_ids or within or ())
     elif soft_prompt.kind == "kv":
         method, settings, tensors = _prefix_tuning(soft_prompt, backbone)
     else:
@@ -103,11 +108,12 @@ def export_peft(
         format_version=PROVENANCE_VERSION,
         slot=soft_prompt.slot,
         text_twin=soft_prompt.text_twin,
+        length=soft_prompt.length,
         lower_layers=soft_prompt.lower_layers,
         backbone=backbone.id,
         backbone_digest=backbone.digest,
         tokenizer_hash=backbone.tokenizer_hash,
-        placement=_INVOKED if alone else _IN_FRONT,
+        placement=_IN_FRONT if adapter is None else _INVOKED,
         manifest=manifest,
     )
     write_peft_folder(folder, config, tensors, provenance)
@@ -157,7 +163,7 @@ def _lora(adapter: Adapter, backbone: Backbone, invocation_ids: Sequence[int]) -
         raise ArtifactError(
             found=f"{len(adapter.tensors())} weights of ranks {sorted(ranks)}, {len(invocation_ids)} invocation tokens",
             expected="low-rank weights of one rank and nothing else, and at least one token that switches them on",
-            next_step="train low-rank weights: softgraft train DOMAIN --adapter-rank 8",
+            next_step="take the tokens from the template, with soft_prompt.invocation.invocation_ids",
         )
     _require_rows(backbone, adapter)
     settings = {

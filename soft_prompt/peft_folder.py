@@ -43,6 +43,7 @@ class Provenance(BaseModel):
     """What a graft was before it was exported.
 
     Attributes:
+        length: positions of the slot; for an adapter alone, tokens of its text twin.
         lower_layers: how many layers of a `kv` soft prompt were never trained.
         placement: in words, where PEFT puts it.
         manifest: as it was saved with the graft; None for one that was never saved.
@@ -52,6 +53,7 @@ class Provenance(BaseModel):
     format_version: int
     slot: str
     text_twin: str
+    length: int
     lower_layers: int
     backbone: str
     backbone_digest: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +30,7 @@ from soft_prompt.peft_folder import (
     read_peft_folder,
 )
 from soft_prompt.probe import probe, require_movable_positions
-from soft_prompt.prompt import SoftPrompt
+from soft_prompt.prompt import SoftPrompt, from_text_twin
 from soft_prompt.rotary import unrotate
 
 # Settings of LoRA with which a layer does something other than add (alpha / r) * up(down(x)), or with which more than
@@ -61,14 +62,15 @@ def import_peft(folder: Path, backbone: Backbone, slot: str | None = None, text_
     """Read an adapter that PEFT or `export_peft` saved.
 
     Prompt tuning becomes the kind `embedding`, prefix tuning the kind `kv` with the positions taken off its keys, and
-    LoRA an adapter without vectors, its scale put into `up`. LoRA acts from the slot on here, as an activated LoRA
+    LoRA an adapter alone, its scale put into `up`. LoRA acts from the slot on here, as an activated LoRA
     does; a plain one was trained to act on every token.
 
     Args:
         folder: with adapter_config.json and adapter_model.safetensors.
         backbone: which it was trained on.
         slot: the soft slot that it fills; None takes that of a graft that was exported.
-        text_twin: the text that stands for it; None takes that of a graft that was exported.
+        text_twin: the text that stands for it, and for LoRA the words in the slot, from which on it acts; "" leaves
+            the slot empty. None takes that of a graft that was exported.
 
     Returns:
         A soft prompt in fp32.
@@ -99,11 +101,18 @@ def import_peft(folder: Path, backbone: Backbone, slot: str | None = None, text_
             raise _refusal(found, f"says that {below} of {len(vectors)} layers were never trained", "fewer than all")
         return SoftPrompt(slot, vectors, text_twin, "kv").with_top(len(vectors) - below)
     if method == LORA:
-        adapter = _adapter(found, backbone)
-        return SoftPrompt(slot, torch.zeros(0, backbone.hidden_size), text_twin, adapter=adapter)
+        return replace(_words(found, backbone, slot, text_twin), adapter=_adapter(found, backbone))
     raise _refusal(
         found, f"is of the method {method!r}", f"{PROMPT_TUNING}, {PREFIX_TUNING}, or {LORA} on linear layers"
     )
+
+
+def _words(found: PeftFolder, backbone: Backbone, slot: str, text_twin: str) -> SoftPrompt:
+    """The slot of an adapter alone: the words of its text twin, as many as there were, or nothing."""
+    length = found.provenance.length if found.provenance else None
+    if not text_twin or length == 0:
+        return SoftPrompt(slot, torch.zeros(0, backbone.hidden_size), text_twin)
+    return from_text_twin(backbone, slot, text_twin, length)
 
 
 def _check_backbone(found: PeftFolder, backbone: Backbone) -> None:

@@ -12,7 +12,7 @@ from soft_prompt import Manifest, Scores, SlotFill, SoftPrompt, TrainingError, e
 from soft_prompt.artifact import FORMAT_VERSION, load_soft_prompt
 from soft_prompt.devices import joined
 from soft_prompt.forward import Example, mean_answer_loss
-from soft_prompt.invocation import invocation_ids, invoked_at_slot
+from soft_prompt.invocation import invocation_ids, invoked_at_slot, slot_ids
 from soft_prompt.peft_export import export_peft
 from soft_prompt.peft_folder import LORA, PeftFolder, read_peft_folder
 from soft_prompt.peft_import import import_peft
@@ -102,19 +102,20 @@ def _write_peft(domains: Sequence[Domain], folder: Path) -> tuple[str, list[str]
     soft_prompt, manifest = loaded
     template, slot = domain.template.current(), soft_prompt.slot
     notes = [] if template.content_hash == manifest.template_hash else domain.notices()
-    if soft_prompt.length:
+    ids = None
+    if soft_prompt.adapter is None:
         notes.append(
             f"PEFT puts the soft prompt before everything, where the template {template.name!r} has it in its slot "
             f"{slot!r}: the scores on dev were measured there"
         )
-        return export_peft(folder, soft_prompt, backbone, manifest=manifest), notes
-    first, other, later = sample_prompts(template)
-    ids = invocation_ids(backbone, [first, other], slot)
-    if not invoked_at_slot(backbone, later, slot, ids):
-        notes.append(
-            "in a conversation with earlier turns the invocation tokens stand again later, and PEFT switches on there: "
-            "give `alora_offsets=[tokens from the slot to the end]` to the model for those"
-        )
+    elif (within := slot_ids(backbone, soft_prompt)) is not None:
+        first, other, later = sample_prompts(template)
+        ids = invocation_ids(backbone, [first, other], slot, within)
+        if not invoked_at_slot(backbone, later, slot, ids, within):
+            notes.append(
+                "in a conversation with earlier turns the invocation tokens stand again later, and PEFT switches on "
+                "there: give `alora_offsets=[tokens from the slot to the end]` to the model for those"
+            )
     return export_peft(folder, soft_prompt, backbone, invocation_ids=ids, manifest=manifest), notes
 
 

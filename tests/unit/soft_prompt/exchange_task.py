@@ -24,7 +24,7 @@ KINDS = ("embedding", "kv", "adapter")
 
 
 def some_adapter(backbone: Backbone, rank: int = 3, seed: int = 5) -> SoftPrompt:
-    """An adapter that changes every layer it stands beside, and no vectors."""
+    """An adapter that changes every layer it stands beside, and nothing in the slot."""
     chance = torch.Generator().manual_seed(seed)
     start = initial_adapter(backbone, rank, seed)
     up = {name: torch.randn(weights.shape, generator=chance) * 0.3 for name, weights in start.up.items()}
@@ -49,9 +49,9 @@ def row_of(graft: SoftPrompt) -> Row:
     return Row(IDS[:AT], (graft, IDS[AT:])) if graft.adapter else Row((), (graft, IDS))
 
 
-def engine_logits(backbone: Backbone, graft: SoftPrompt) -> Tensor:
-    """Of the tokens behind the slot: `[tokens, vocabulary]`."""
-    row = row_of(graft)
+def engine_logits(backbone: Backbone, graft: SoftPrompt, row: Row | None = None) -> Tensor:
+    """Of what runs from the slot on, vectors left out: `[tokens, vocabulary]`."""
+    row = row or row_of(graft)
     # What stands before the slot runs without the adapter.
     batch = assemble(PrefixStore(backbone), [row])
     with adapted(backbone, together(backbone, [row.adapter])):

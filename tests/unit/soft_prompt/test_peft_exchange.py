@@ -6,6 +6,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ from exchange_task import (
     some_graft,
 )
 from oracle import full_logits, some_kv
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from soft_prompt import Backbone, SoftPrompt
+from soft_prompt import Backbone, Row, SoftPrompt, from_text_twin, initial_adapter
 from soft_prompt.cache import filled_cache
+from soft_prompt.invocation import slot_ids
 from soft_prompt.peft_export import export_peft
 from soft_prompt.peft_import import import_peft
 
@@ -108,10 +110,6 @@ def test_an_adapter_becomes_an_activated_lora_without_a_scale(tiny_backbone: Bac
 
 
 def test_an_adapter_beside_the_last_blocks_names_its_layers(tiny_backbone: Backbone, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from soft_prompt import initial_adapter
-
     graft = replace(some_adapter(tiny_backbone), adapter=initial_adapter(tiny_backbone, 2, 0, layers=1))
     config = config_of(exported(tiny_backbone, graft, tmp_path / "out"))
     assert len(config["target_modules"]) == 7
@@ -174,6 +172,24 @@ def test_before_the_invocation_tokens_peft_leaves_the_model_as_it_is(
     theirs = peft_logits(loaded_by_peft(own.model, folder), len(IDS))
     assert torch.equal(theirs[:AT], bare[:AT])
     assert (theirs[AT] - bare[AT]).abs().max() > 1e-2
+
+
+def test_an_adapter_with_words_in_its_slot_is_invoked_by_them(
+    tiny_backbone: Backbone, make_tiny_backbone: MakeBackbone, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft")
+    words = from_text_twin(tiny_backbone, "domain", tiny_backbone.decode(INVOCATION))
+    assert slot_ids(tiny_backbone, words) == INVOCATION
+    graft = replace(words, adapter=some_adapter(tiny_backbone).adapter)
+    export_peft(tmp_path / "out", graft, tiny_backbone)
+    assert config_of(tmp_path / "out")["alora_invocation_tokens"] == list(INVOCATION)
+    back = import_peft(tmp_path / "out", tiny_backbone)
+    assert torch.equal(back.vectors, words.vectors)
+    # The ids that PEFT reads have the words where the engine has their embeddings.
+    row = Row(IDS[:AT], (graft, IDS[AT + len(INVOCATION) :]))
+    ours = engine_logits(tiny_backbone, graft, row)
+    own = make_tiny_backbone()
+    torch.testing.assert_close(peft_logits(loaded_by_peft(own.model, tmp_path / "out"), len(ours)), ours)
 
 
 # There and back
@@ -249,7 +265,7 @@ def test_what_peft_trained_gives_the_same_logits_here(
     peft = pytest.importorskip("peft")
     trained = trained_by_peft(make_tiny_backbone().model, CONFIGS[method](peft))
     trained.save_pretrained(tmp_path)
-    graft = import_peft(tmp_path, tiny_backbone, "domain", "twin")
+    graft = import_peft(tmp_path, tiny_backbone, "domain", "" if "lora" in method else "twin")
     assert graft.kind == ("kv" if method.startswith("prefix") else "embedding")
     ours = engine_logits(tiny_backbone, graft)
     torch.testing.assert_close(peft_logits(trained, len(ours)), ours)
@@ -262,7 +278,7 @@ def test_a_plain_lora_acts_from_the_slot_on(
     config = peft.LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "down_proj"])
     trained = trained_by_peft(make_tiny_backbone().model, config)
     trained.save_pretrained(tmp_path)
-    graft = import_peft(tmp_path, tiny_backbone, "domain", "twin")
+    graft = import_peft(tmp_path, tiny_backbone, "domain", "")
     ours = engine_logits(tiny_backbone, graft)
     # Its slot stands behind some tokens; PEFT's acts on those too.
     assert row_of(graft).prefix
@@ -270,8 +286,6 @@ def test_a_plain_lora_acts_from_the_slot_on(
 
 
 def test_half_precision_is_read_as_fp32(tiny_backbone: Backbone, tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     graft = some_graft(tiny_backbone, "embedding")
     folder = exported(tiny_backbone, graft, tmp_path / "out")
     save_file({"prompt_embeddings": graft.vectors.bfloat16()}, folder / "adapter_model.safetensors")
