@@ -49,6 +49,9 @@ Settings = TypeVar("Settings", bound=BaseModel)
 class _VirtualTokens(BaseModel):
     num_virtual_tokens: int = Field(ge=1)
     num_transformer_submodules: int | None = None
+    num_layers: int | None = None
+    num_attention_heads: int | None = None
+    token_dim: int | None = None
 
 
 class _Lora(BaseModel):
@@ -154,6 +157,16 @@ def _keys_and_values(found: PeftFolder, backbone: Backbone) -> Tensor:
     require_movable_positions(backbone)
     layout = probe(backbone)
     layers = len(layout.turned)
+    config = _settings(found, _VirtualTokens)
+    # The same count of numbers may be other layers of another width.
+    theirs = (config.num_layers, config.num_attention_heads, config.token_dim)
+    ours = (layers, layout.kv_heads, layout.kv_heads * layout.head_dim)
+    if theirs != ours:
+        raise _refusal(
+            found,
+            f"says num_layers, num_attention_heads and token_dim are {theirs}",
+            f"{ours}, the layers, heads of keys and their joint width of {backbone.id!r}",
+        )
     flat = _embeddings(found, layers * 2 * layout.kv_heads * layout.head_dim)
     placed = flat.reshape(len(flat), layers, 2, layout.kv_heads, layout.head_dim).permute(1, 2, 3, 0, 4)
     placed = placed.to(backbone.device)
