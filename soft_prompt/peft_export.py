@@ -74,9 +74,9 @@ def export_peft(
     within = slot_ids(backbone, soft_prompt) if adapter is not None else None
     if adapter is not None and within is None:
         raise ArtifactError(
-            found=f"vectors of the kind {soft_prompt.kind!r} with an adapter of rank {adapter.rank} beside them",
+            found=f"vectors of the kind {soft_prompt.kind!r} with an adapter of the form {adapter.form!r} beside them",
             expected="one of the two, since no method of PEFT holds both in one adapter",
-            next_step="train the vectors alone: softgraft train DOMAIN --adapter-rank 0",
+            next_step="train the vectors alone: softgraft train DOMAIN --adapter none",
         )
     if adapter is None and invocation_ids is not None:
         raise ArtifactError(
@@ -158,11 +158,17 @@ def _prefix_tuning(soft_prompt: SoftPrompt, backbone: Backbone) -> Exported:
 
 
 def _lora(adapter: Adapter, backbone: Backbone, invocation_ids: Sequence[int]) -> Exported:
-    ranks = {int(down.shape[0]) for down in adapter.down.values()}
-    if len(ranks) != 1 or len(adapter.tensors()) != 2 * len(adapter.down) or not invocation_ids:
+    if adapter.form != "lora" or adapter.scale_in or adapter.scale_out:
         raise ArtifactError(
-            found=f"{len(adapter.tensors())} weights of ranks {sorted(ranks)}, {len(invocation_ids)} invocation tokens",
-            expected="low-rank weights of one rank and nothing else, and at least one token that switches them on",
+            found="an adapter that scales what goes into or comes out of layers, as (IA)³ does",
+            expected="low-rank weights alone, since PEFT switches no other kind on at a token",
+            next_step="train low-rank weights: softgraft train DOMAIN --kind adapter --adapter lora",
+        )
+    ranks = {int(down.shape[0]) for down in adapter.down.values()}
+    if len(ranks) != 1 or not invocation_ids:
+        raise ArtifactError(
+            found=f"weights of the ranks {sorted(ranks)} and {len(invocation_ids)} invocation tokens",
+            expected="weights of one rank, and at least one token that switches them on",
             next_step="take the tokens from the template, with soft_prompt.invocation.invocation_ids",
         )
     _require_rows(backbone, adapter)
@@ -199,7 +205,7 @@ def _require_rows(backbone: Backbone, adapter: Adapter) -> None:
         raise ArtifactError(
             found=f"an adapter beside {folded[0]}, which takes the tokens of all rows as one list on {backbone.id!r}",
             expected="layers that take `[batch, tokens, width]`, which PEFT needs to switch weights on at a token",
-            next_step="train vectors alone for this backbone: softgraft train DOMAIN --adapter-rank 0",
+            next_step="train vectors alone for this backbone: softgraft train DOMAIN --kind embedding --adapter none",
         )
 
 

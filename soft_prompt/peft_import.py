@@ -104,7 +104,7 @@ def import_peft(folder: Path, backbone: Backbone, slot: str | None = None, text_
             raise _refusal(found, f"says that {below} of {len(vectors)} layers were never trained", "fewer than all")
         return SoftPrompt(slot, vectors, text_twin, "kv").with_top(len(vectors) - below)
     if method == LORA:
-        return replace(_words(found, backbone, slot, text_twin), adapter=_adapter(found, backbone))
+        return replace(_words(found, backbone, slot, text_twin), kind="adapter", adapter=_adapter(found, backbone))
     raise _refusal(
         found, f"is of the method {method!r}", f"{PROMPT_TUNING}, {PREFIX_TUNING}, or {LORA} on linear layers"
     )

@@ -116,6 +116,11 @@ def _write_peft(domains: Sequence[Domain], folder: Path) -> tuple[str, list[str]
                 "in a conversation with earlier turns the invocation tokens stand again later, and PEFT switches on "
                 "there: give `alora_offsets=[tokens from the slot to the end]` to the model for those"
             )
+    if soft_prompt.adapter is not None and domain.file.answer.adapter_strength != 1:
+        notes.append(
+            f"the adapter is written whole, though the domain answers with {domain.file.answer.adapter_strength:g} of "
+            "it: multiply `lora_alpha` in adapter_config.json with that to have the same"
+        )
     return export_peft(folder, soft_prompt, backbone, invocation_ids=ids, manifest=manifest), notes
 
 
@@ -234,6 +239,7 @@ def _manifest(
         length=soft_prompt.length,
         hidden_size=backbone.hidden_size,
         shape=list(soft_prompt.vectors.shape),
+        adapter=soft_prompt.adapter.form if soft_prompt.adapter else None,
         adapter_rank=soft_prompt.adapter.rank if soft_prompt.adapter else None,
         layers=soft_prompt.vectors.shape[0] if soft_prompt.lower is not None else None,
         text_twin=soft_prompt.text_twin,

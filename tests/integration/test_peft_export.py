@@ -29,6 +29,7 @@ from soft_prompt import (
     PrefixStore,
     Row,
     SoftPrompt,
+    adapter_prompt,
     encode_prompt,
     from_text_twin,
     generate,
@@ -130,7 +131,7 @@ def grafts(backbone: Backbone) -> dict[str, SoftPrompt]:
     return {
         "embedding": replace(words, vectors=moved(words.vectors, 0.3)),
         "kv": replace(kv, vectors=moved(kv.vectors, 0.1)),
-        "adapter": replace(words, adapter=replace(adapter, up=up)),
+        "adapter": adapter_prompt(backbone, SLOT, TWIN, replace(adapter, up=up)),
     }
 
 

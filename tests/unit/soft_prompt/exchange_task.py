@@ -12,7 +12,7 @@ import torch
 from oracle import batch_logits, some_ids, some_kv, some_soft_prompt
 from torch import Tensor
 
-from soft_prompt import Backbone, PrefixStore, Row, SoftPrompt, initial_adapter
+from soft_prompt import Backbone, PrefixStore, Row, SoftPrompt, adapter_prompt, initial_adapter
 from soft_prompt.adapter import adapted, together
 from soft_prompt.batch import assemble
 
@@ -28,7 +28,7 @@ def some_adapter(backbone: Backbone, rank: int = 3, seed: int = 5) -> SoftPrompt
     chance = torch.Generator().manual_seed(seed)
     start = initial_adapter(backbone, rank, seed)
     up = {name: torch.randn(weights.shape, generator=chance) * 0.3 for name, weights in start.up.items()}
-    return SoftPrompt("domain", torch.zeros(0, backbone.hidden_size), "twin", adapter=replace(start, up=up))
+    return adapter_prompt(backbone, "domain", "", replace(start, up=up))
 
 
 def some_graft(backbone: Backbone, kind: str) -> SoftPrompt:

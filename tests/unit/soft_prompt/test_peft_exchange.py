@@ -29,7 +29,7 @@ from oracle import full_logits, some_kv
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from soft_prompt import Backbone, Row, SoftPrompt, from_text_twin, initial_adapter
+from soft_prompt import Backbone, Row, SoftPrompt, adapter_prompt, initial_adapter
 from soft_prompt.cache import filled_cache
 from soft_prompt.invocation import slot_ids
 from soft_prompt.peft_export import export_peft
@@ -178,13 +178,15 @@ def test_an_adapter_with_words_in_its_slot_is_invoked_by_them(
     tiny_backbone: Backbone, make_tiny_backbone: MakeBackbone, tmp_path: Path
 ) -> None:
     pytest.importorskip("peft")
-    words = from_text_twin(tiny_backbone, "domain", tiny_backbone.decode(INVOCATION))
-    assert slot_ids(tiny_backbone, words) == INVOCATION
-    graft = replace(words, adapter=some_adapter(tiny_backbone).adapter)
+    adapter = some_adapter(tiny_backbone).adapter
+    assert adapter is not None
+    graft = adapter_prompt(tiny_backbone, "domain", tiny_backbone.decode(INVOCATION), adapter)
+    assert slot_ids(tiny_backbone, graft) == INVOCATION
     export_peft(tmp_path / "out", graft, tiny_backbone)
     assert config_of(tmp_path / "out")["alora_invocation_tokens"] == list(INVOCATION)
     back = import_peft(tmp_path / "out", tiny_backbone)
-    assert torch.equal(back.vectors, words.vectors)
+    assert torch.equal(back.vectors, graft.vectors)
+    assert back.kind == "adapter"
     # The ids that PEFT reads have the words where the engine has their embeddings.
     row = Row(IDS[:AT], (graft, IDS[AT + len(INVOCATION) :]))
     ours = engine_logits(tiny_backbone, graft, row)
@@ -199,7 +201,12 @@ def test_an_adapter_with_words_in_its_slot_is_invoked_by_them(
 def test_what_was_exported_comes_back(family_backbone: Backbone, tmp_path: Path, kind: str) -> None:
     graft = some_graft(family_backbone, kind)
     back = import_peft(exported(family_backbone, graft, tmp_path / "out"), family_backbone)
-    assert (back.slot, back.text_twin, back.kind, back.length) == (graft.slot, "twin", graft.kind, graft.length)
+    assert (back.slot, back.text_twin, back.kind, back.length) == (
+        graft.slot,
+        graft.text_twin,
+        graft.kind,
+        graft.length,
+    )
     assert back.tensors().keys() == graft.tensors().keys()
     for name, tensor in graft.tensors().items():
         assert back.tensors()[name].dtype == torch.float32
@@ -266,7 +273,7 @@ def test_what_peft_trained_gives_the_same_logits_here(
     trained = trained_by_peft(make_tiny_backbone().model, CONFIGS[method](peft))
     trained.save_pretrained(tmp_path)
     graft = import_peft(tmp_path, tiny_backbone, "domain", "" if "lora" in method else "twin")
-    assert graft.kind == ("kv" if method.startswith("prefix") else "embedding")
+    assert graft.kind == {"prefix": "kv", "prompt": "embedding", "activated": "adapter"}[method.split()[0]]
     ours = engine_logits(tiny_backbone, graft)
     torch.testing.assert_close(peft_logits(trained, len(ours)), ours)
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from test_artifact import manifest_for
 from torch import Tensor
 
-from soft_prompt import ArtifactError, Backbone, BackboneError, SoftPrompt
+from soft_prompt import ArtifactError, Backbone, BackboneError, SoftPrompt, adapter_prompt, initial_scaling
 from soft_prompt.new_folder import new_folder
 from soft_prompt.peft_export import export_peft
 from soft_prompt.peft_import import import_peft
@@ -36,9 +36,9 @@ def nothing_left(folder: Path) -> bool:
 
 def test_vectors_beside_an_adapter_are_refused(tiny_backbone: Backbone, tmp_path: Path) -> None:
     both = replace(some_soft_prompt(tiny_backbone, 4, 1), adapter=some_adapter(tiny_backbone).adapter)
-    with pytest.raises(ArtifactError, match="with an adapter of rank 3 beside them") as caught:
+    with pytest.raises(ArtifactError, match="with an adapter of the form 'lora' beside them") as caught:
         export_peft(tmp_path / "out", both, tiny_backbone)
-    assert caught.value.next_step.endswith("softgraft train DOMAIN --adapter-rank 0")
+    assert caught.value.next_step.endswith("softgraft train DOMAIN --adapter none")
     assert nothing_left(tmp_path / "out")
 
 
@@ -95,6 +95,14 @@ def test_weights_of_several_ranks_are_refused(tiny_backbone: Backbone, tmp_path:
     )
     with pytest.raises(ArtifactError, match=r"ranks \[2, 3\]"):
         export_peft(tmp_path / "out", replace(graft, adapter=mixed), tiny_backbone, invocation_ids=INVOCATION)
+
+
+def test_scales_are_refused(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    graft = adapter_prompt(tiny_backbone, "domain", "Be brief.", initial_scaling(tiny_backbone))
+    with pytest.raises(ArtifactError, match="scales what goes into or comes out of layers") as caught:
+        export_peft(tmp_path / "out", graft, tiny_backbone)
+    assert "--adapter lora" in caught.value.next_step
+    assert nothing_left(tmp_path / "out")
 
 
 def test_nothing_is_written_over(tiny_backbone: Backbone, tmp_path: Path) -> None:

@@ -16,7 +16,15 @@ import torch
 from house_domain import ANSWER, LENGTH, TRAIN, TWIN, opened, write_domain, write_items
 from test_grafting import edit_template, stored
 
-from soft_prompt import ArtifactError, SoftPrompt, TrainingError, from_text_twin, initial_adapter, save_soft_prompt
+from soft_prompt import (
+    ArtifactError,
+    SoftPrompt,
+    TrainingError,
+    adapter_prompt,
+    from_text_twin,
+    initial_adapter,
+    save_soft_prompt,
+)
 from soft_prompt.invocation import invocation_ids
 from soft_prompt.peft_export import export_peft
 from softgraft import Domain
@@ -32,7 +40,7 @@ FILES = ["adapter_config.json", "adapter_model.safetensors", "softgraft.json"]
 @pytest.fixture(scope="module")
 def vectors_alone(tmp_path_factory: pytest.TempPathFactory, backbone_folders: tuple[Path, Path]) -> Path:
     """A domain whose soft prompt was trained without an adapter and kept; copied, never changed."""
-    settings = {**TRAIN, "adapter_rank": 0}
+    settings = {**TRAIN, "adapter": "none"}
     folder = write_domain(tmp_path_factory.mktemp("alone") / "house", str(backbone_folders[0]), train=settings)
     domain = opened(folder)
     domain.ingest()
@@ -62,6 +70,7 @@ def put(domain: Domain, soft_prompt: SoftPrompt) -> None:
         "kind": soft_prompt.kind,
         "length": soft_prompt.length,
         "shape": list(soft_prompt.vectors.shape),
+        "adapter": soft_prompt.adapter.form if soft_prompt.adapter else None,
         "adapter_rank": soft_prompt.adapter.rank if soft_prompt.adapter else None,
     }
     save_soft_prompt(domain.build / "soft_prompt", soft_prompt, manifest.model_copy(update=changes))
@@ -69,7 +78,7 @@ def put(domain: Domain, soft_prompt: SoftPrompt) -> None:
 
 def words_with_adapter(domain: Domain) -> SoftPrompt:
     backbone = domain.store.backbone
-    return replace(from_text_twin(backbone, "domain", TWIN), adapter=initial_adapter(backbone, 2, 0))
+    return adapter_prompt(backbone, "domain", TWIN, initial_adapter(backbone, 2, 0))
 
 
 # Export
@@ -116,6 +125,17 @@ def test_an_empty_slot_is_invoked_by_what_follows_it_with_a_note(grafted: Domain
     )
 
 
+def test_an_adapter_is_written_whole_with_a_note(grafted: Domain, tmp_path: Path) -> None:
+    put(grafted, words_with_adapter(grafted))
+    export_grafts([grafted], "peft", tmp_path / "whole")
+    answer = grafted.file.answer.model_copy(update={"adapter_strength": 0.5})
+    grafted.file = grafted.file.model_copy(update={"answer": answer})
+    [note] = export_grafts([grafted], "peft", tmp_path / "half").notes
+    assert "answers with 0.5 of it" in note
+    written = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("whole", "half")]
+    assert written[0] == written[1]
+
+
 def test_an_edited_template_is_noticed(grafted: Domain, tmp_path: Path) -> None:
     edit_template(grafted, "helpful assistant", "patient clerk")
     notes = export_grafts([grafted], "peft", tmp_path / "out").notes
@@ -124,8 +144,8 @@ def test_an_edited_template_is_noticed(grafted: Domain, tmp_path: Path) -> None:
 
 def test_vectors_beside_an_adapter_are_refused(grafted: Domain, tmp_path: Path) -> None:
     words = words_with_adapter(grafted)
-    put(grafted, replace(words, vectors=words.vectors + 1))
-    with pytest.raises(ArtifactError, match="with an adapter of rank 2 beside them"):
+    put(grafted, replace(words, vectors=words.vectors + 1, kind="embedding"))
+    with pytest.raises(ArtifactError, match="with an adapter of the form 'lora' beside them"):
         export_grafts([grafted], "peft", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -212,7 +232,7 @@ def test_an_adapter_of_peft_comes_with_a_note(
     report = import_graft(grafted, tmp_path / "out", keep=True)
     [note] = report.notes
     assert words in note
-    assert (report.method, report.adapter_rank) == ("LORA", 2)
+    assert (report.method, report.kind, report.adapter_rank) == ("LORA", "adapter", 2)
     # Nothing that was trained yet, so it answers as its text twin does.
     assert report.dev_loss == pytest.approx(report.dev_loss_text_twin)
 
