@@ -78,3 +78,13 @@ def answer_loss(store: PrefixStore, examples: Sequence[Example]) -> tuple[Tensor
     logits = output.logits.float().reshape(len(targets), -1)
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor(targets, device=logits.device), reduction="sum")
     return loss, len(targets)
+
+
+def mean_answer_loss(store: PrefixStore, examples: Sequence[Example], batch_size: int) -> float:
+    """Mean cross entropy an answer token, in nats, without gradient; at most `batch_size` examples run at once."""
+    order = sorted(examples, key=lambda example: example.full.run_length)
+    total = 0.0
+    with torch.no_grad():
+        for first in range(0, len(order), batch_size):
+            total += float(answer_loss(store, order[first : first + batch_size])[0])
+    return total / sum(len(example.answer) for example in examples)

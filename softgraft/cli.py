@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from softgraft.commands.answer import ask, chat
+from softgraft.commands.exchange import export_command, import_command
 from softgraft.commands.graft import evaluate_command, ingest_command, train_command
 from softgraft.commands.make import demo_command, new
 from softgraft.commands.status import status
@@ -24,5 +25,7 @@ app.command("train")(train_command)
 app.command("eval")(evaluate_command)
 app.command("ask")(ask)
 app.command("chat")(chat)
+app.command("export")(export_command)
+app.command("import")(import_command)
 app.command("status")(status)
 app.command("demo")(demo_command)

@@ -162,8 +162,8 @@ class Grafting:
             on_step=on_step,
         )
         tell = on_score or (lambda *_: None)
-        soft = self._f1(dev_told, result.soft_prompt, "soft", tell, devices)
-        twin = self._f1(dev_told, start.text_twin, "text-twin", tell, devices) if twin_f1 is None else twin_f1
+        soft = self.f1(dev_told, result.soft_prompt, "soft", tell, devices)
+        twin = self.f1(dev_told, start.text_twin, "text-twin", tell, devices) if twin_f1 is None else twin_f1
         kept = soft > max(twin, above)
         if kept and devices.main:
             scores = Scores(
@@ -247,7 +247,8 @@ class Grafting:
             return initial_adapter(backbone, settings.adapter_rank, settings.seed, settings.layers)
         return initial_scaling(backbone, settings.layers) if settings.adapter_form == "ia3" else None
 
-    def _f1(self, told: Told, fill: SlotFill, name: str, tell: OnScore, devices: Devices) -> float:
+    def f1(self, told: Told, fill: SlotFill, name: str, tell: OnScore, devices: Devices) -> float:
+        """Mean token F1 of the answers to these questions, with the soft slot filled like that."""
         speaker = self.answering.speaker
         assert isinstance(speaker, LocalSpeaker)
         slot = next(iter(self.answering.template.current().soft_slots))

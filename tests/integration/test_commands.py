@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 import softgraft
 from prompts import find_template
 
 ROOT = Path(softgraft.__file__).parents[1]
-COMMANDS = ("new", "ingest", "train", "eval", "ask", "chat", "status", "demo")
+COMMANDS = ("new", "ingest", "train", "eval", "ask", "chat", "export", "import", "status", "demo")
 
 DOCUMENTS = {
     "cards.md": (
@@ -299,6 +299,28 @@ def a_line_that_is_no_json(place: Workplace) -> None:
         place.run("train", "asked", "--epochs", "1"), 4, "line 9 of", "train.jsonl: Invalid JSON", "correct line 9 of"
     )
     assert snapshot(asked) == before
+
+
+@scenario
+def an_adapter_comes_from_elsewhere_and_goes_elsewhere(place: Workplace) -> None:
+    folder, elsewhere = copy_of(place, "traded"), place.folder / "elsewhere"
+    # As PEFT saves prompt tuning; one vector of it, so that nothing is likely to be gained.
+    elsewhere.mkdir()
+    config = {"peft_type": "PROMPT_TUNING", "task_type": "CAUSAL_LM", "num_virtual_tokens": 1, "token_dim": 576}
+    (elsewhere / "adapter_config.json").write_text(json.dumps(config))
+    (elsewhere / "adapter_model.safetensors").write_bytes(save({"prompt_embeddings": torch.full((1, 576), 0.01)}))
+    refused(place.run("export", "traded", "--format", "peft", "--out", "back"), 2, "softgraft train traded")
+    found = place.result("import", "traded", "--from", "elsewhere", "--keep")
+    assert (found["kept"], found["kind"], found["length"], found["dev_questions"]) == (True, "embedding", 1, 1)
+    assert place.result("status", "traded")["soft_prompt"]["dev_token_f1"] == found["dev_f1"]
+    written = place.result("export", "traded", "--format", "peft", "--out", "back")
+    assert written["files"] == ["adapter_config.json", "adapter_model.safetensors", "softgraft.json"]
+    tensors = load((place.folder / "back" / "adapter_model.safetensors").read_bytes())
+    assert torch.equal(tensors["prompt_embeddings"], torch.full((1, 576), 0.01))
+    before = snapshot(folder)
+    (elsewhere / "adapter_model.safetensors").rename(elsewhere / "adapter_model.bin")
+    refused(place.run("import", "traded", "--from", "elsewhere"), 5, "is pickled")
+    assert snapshot(folder) == before
 
 
 @scenario

@@ -14,7 +14,7 @@ import pytest
 import softgraft
 from softgraft.__main__ import INTERRUPTED, main
 
-COMMANDS = ("new", "ingest", "train", "eval", "ask", "chat", "status", "demo")
+COMMANDS = ("new", "ingest", "train", "eval", "ask", "chat", "export", "import", "status", "demo")
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -1,0 +1,259 @@
+"""A domain's graft taken elsewhere, and one from elsewhere taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from prompts import PassageInput, RenderedPrompt, Template, Turn
+from soft_prompt import Manifest, Scores, SlotFill, SoftPrompt, TrainingError, encode_prompt, save_soft_prompt
+from soft_prompt.artifact import FORMAT_VERSION, load_soft_prompt
+from soft_prompt.devices import joined
+from soft_prompt.forward import Example, mean_answer_loss
+from soft_prompt.invocation import invocation_ids, invoked_at_slot, slot_ids
+from soft_prompt.peft_export import export_peft
+from soft_prompt.peft_folder import LORA, PeftFolder, read_peft_folder
+from soft_prompt.peft_import import import_peft
+from softgraft.domain import Domain
+from softgraft.errors import UsageError
+from softgraft.grafting import Grafting, OnScore, Told
+
+ExportFormat = Literal["peft"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written.
+
+    `method` is what the format calls it; `notes` say where answers elsewhere may differ from those here; `size` is in
+    bytes.
+    """
+
+    domains: list[str]
+    format: str
+    method: str
+    folder: str
+    files: list[str]
+    size: int
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an adapter came to on dev, and whether it is used from now on.
+
+    F1 is token F1 on dev, losses are nats an answer token; `notes` say in what it stands otherwise here than where it
+    was trained.
+    """
+
+    domain: str
+    kept: bool
+    method: str
+    kind: str
+    length: int
+    adapter_rank: int
+    dev_questions: int
+    dev_f1: float
+    dev_f1_text_twin: float
+    dev_loss: float
+    dev_loss_text_twin: float
+    notes: list[str]
+    folder: str
+
+
+def export_grafts(domains: Sequence[Domain], way: ExportFormat, folder: Path) -> ExportReport:
+    """Write the kept grafts of domains in a form that other programs load.
+
+    Raises:
+        UsageError: nothing was kept, or the format does not hold so many domains.
+        ArtifactError: the format cannot give the same logits, or the folder cannot be written.
+    """
+    method, notes = _WRITERS[way](domains, folder)
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return ExportReport(
+        domains=[domain.file.name for domain in domains],
+        format=way,
+        method=method,
+        folder=str(folder),
+        files=[path.name for path in files],
+        size=sum(path.stat().st_size for path in files),
+        notes=notes,
+    )
+
+
+def _write_peft(domains: Sequence[Domain], folder: Path) -> tuple[str, list[str]]:
+    if len(domains) != 1:
+        raise UsageError(
+            found=f"{len(domains)} domains for one adapter of PEFT",
+            expected="one domain, since an adapter of PEFT holds one graft",
+            next_step=f"softgraft export {domains[0].typed} --format peft --out {folder}",
+        )
+    domain = domains[0]
+    backbone = domain.store.backbone
+    loaded = load_soft_prompt(domain.build / "soft_prompt", backbone)
+    if loaded is None:
+        raise UsageError(
+            found=f"no trained soft prompt in {domain.build}",
+            expected="one that was trained and kept",
+            next_step=f"run: softgraft train {domain.typed}",
+        )
+    soft_prompt, manifest = loaded
+    template, slot = domain.template.current(), soft_prompt.slot
+    notes = [] if template.content_hash == manifest.template_hash else domain.notices()
+    ids = None
+    if soft_prompt.adapter is None:
+        notes.append(
+            f"PEFT puts the soft prompt before everything, where the template {template.name!r} has it in its slot "
+            f"{slot!r}: the scores on dev were measured there"
+        )
+    elif (within := slot_ids(backbone, soft_prompt)) is not None:
+        first, other, later = sample_prompts(template)
+        ids = invocation_ids(backbone, [first, other], slot, within)
+        if not invoked_at_slot(backbone, later, slot, ids, within):
+            notes.append(
+                "in a conversation with earlier turns the invocation tokens stand again later, and PEFT switches on "
+                "there: give `alora_offsets=[tokens from the slot to the end]` to the model for those"
+            )
+    if soft_prompt.adapter is not None and domain.file.answer.adapter_strength != 1:
+        notes.append(
+            f"the adapter is written whole, though the domain answers with {domain.file.answer.adapter_strength:g} of "
+            "it: multiply `lora_alpha` in adapter_config.json with that to have the same"
+        )
+    return export_peft(folder, soft_prompt, backbone, invocation_ids=ids, manifest=manifest), notes
+
+
+# What each format is written with.
+_WRITERS: dict[ExportFormat, Callable[[Sequence[Domain], Path], tuple[str, list[str]]]] = {"peft": _write_peft}
+
+
+def sample_prompts(template: Template) -> tuple[RenderedPrompt, RenderedPrompt, RenderedPrompt]:
+    """Two prompts that have nothing in common but the template, and a third of a conversation with earlier turns."""
+    turns = (Turn("user", "Earlier?"), Turn("assistant", "Yes."))
+
+    def render(text: str, passages: int, history: Sequence[Turn] = ()) -> RenderedPrompt:
+        given = [PassageInput(str(n), f"{text} {n}", "", text) for n in range(passages)]
+        kinds = {"text": text, "passages": given, "history": history}
+        return template.render({name: kinds[kind] for name, kind in template.inputs.items()})
+
+    return render("What does it cost?", 1), render("12 pounds, I heard", 2), render("And now?", 1, turns)
+
+
+def import_graft(domain: Domain, folder: Path, *, keep: bool = False, on_score: OnScore | None = None) -> ImportReport:
+    """Read an adapter of PEFT into a domain's soft slot, measure it on dev, and keep it if it beats the text twin.
+
+    Args:
+        domain: whose template has one soft slot.
+        folder: as PEFT, or `export_grafts`, has saved it.
+        keep: even if it does not beat the text twin.
+        on_score: progress.
+
+    Raises:
+        ArtifactError: damaged, of another backbone, or of a method that this project has not.
+        TrainingError: no slot to fill, or no dev questions to measure on.
+    """
+    store, template = domain.store, domain.template.current()
+    slots = sorted(template.soft_slots)
+    if len(slots) != 1:
+        raise TrainingError(
+            found=f"{len(slots)} soft slots in the template {template.name!r}",
+            expected="one soft slot, for the adapter to fill",
+            next_step="put one slot under `soft_slots:` in the template",
+        )
+    [slot], twin = slots, template.text_twin(slots[0])
+    found = read_peft_folder(folder)
+    soft_prompt = import_peft(folder, store.backbone, slot, twin)
+    grafting = Grafting(
+        domain.file.name, domain.answering("text-twin"), store, domain.file.train, domain.file.attention, domain.build
+    )
+    told = grafting.questions((), domain.items("dev")).dev_told
+    if not told:
+        raise TrainingError(
+            found=f"no question to measure on in {domain.folder / 'dev.jsonl'}",
+            expected="questions in dev.jsonl that the documents answer",
+            next_step="write some to dev.jsonl",
+        )
+    tell, devices = on_score or (lambda *_: None), joined(store.backbone.device)
+    f1, twin_f1 = (
+        grafting.f1(told, fill, name, tell, devices) for fill, name in ((soft_prompt, "imported"), (twin, "text-twin"))
+    )
+    loss, twin_loss = (_dev_loss(domain, told, slot, fill) for fill in (soft_prompt, twin))
+    kept = keep or f1 > twin_f1
+    target = domain.build / "soft_prompt"
+    if kept:
+        scores = Scores(
+            dev_loss=loss, dev_loss_text_twin=twin_loss, dev_token_f1=f1, dev_token_f1_text_twin=twin_f1
+        )  # fmt: skip
+        save_soft_prompt(target, soft_prompt, _manifest(domain, template, soft_prompt, found, scores))
+        domain._forget("chain")
+    return ImportReport(
+        domain=domain.file.name,
+        kept=kept,
+        method=found.config["peft_type"],
+        kind=soft_prompt.kind,
+        length=soft_prompt.length,
+        adapter_rank=soft_prompt.adapter.rank if soft_prompt.adapter else 0,
+        dev_questions=len(told),
+        dev_f1=f1,
+        dev_f1_text_twin=twin_f1,
+        dev_loss=loss,
+        dev_loss_text_twin=twin_loss,
+        notes=_notes(found, slot),
+        folder=str(target),
+    )
+
+
+def _notes(found: PeftFolder, slot: str) -> list[str]:
+    if found.provenance is not None:
+        return []
+    if found.config["peft_type"] != LORA:
+        return [f"PEFT trained it before everything; here it stands in the slot {slot!r}"]
+    if found.config.get("alora_invocation_tokens"):
+        return [f"PEFT trained it to act from its invocation tokens on; here it acts from the slot {slot!r} on"]
+    return [f"PEFT trained it to act on every token; here it acts from the slot {slot!r} on"]
+
+
+def _dev_loss(domain: Domain, told: Told, slot: str, fill: SlotFill) -> float:
+    backbone = domain.store.backbone
+    examples = [
+        Example(
+            encode_prompt(backbone, prompt, {slot: fill}, domain.file.attention),
+            (*backbone.encode_text(item.target), backbone.end_id),
+        )
+        for prompt, item in told
+    ]
+    return mean_answer_loss(domain.store, examples, domain.file.train.batch_size)
+
+
+def _manifest(
+    domain: Domain, template: Template, soft_prompt: SoftPrompt, found: PeftFolder, scores: Scores
+) -> Manifest:
+    """How it was trained is taken over from the graft that was exported; PEFT itself does not say."""
+    backbone, before = domain.store.backbone, found.provenance.manifest if found.provenance else None
+    version = found.config.get("peft_version")
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        kind=soft_prompt.kind,
+        slot=soft_prompt.slot,
+        length=soft_prompt.length,
+        hidden_size=backbone.hidden_size,
+        shape=list(soft_prompt.vectors.shape),
+        adapter=soft_prompt.adapter.form if soft_prompt.adapter else None,
+        adapter_rank=soft_prompt.adapter.rank if soft_prompt.adapter else None,
+        layers=soft_prompt.vectors.shape[0] if soft_prompt.lower is not None else None,
+        text_twin=soft_prompt.text_twin,
+        template_name=template.name,
+        template_version=template.version,
+        template_hash=template.content_hash,
+        backbone=backbone.id,
+        backbone_digest=backbone.digest,
+        tokenizer_hash=backbone.tokenizer_hash,
+        attention=domain.file.attention,
+        objective=before.objective if before else f"unknown, imported from PEFT ({found.config['peft_type']})",
+        seed=before.seed if before else 0,
+        data_hash=before.data_hash if before else "",
+        train=before.train if before else {"peft_version": version if isinstance(version, str) else None},
+        scores=scores,
+        vectors_sha256="",
+    )
