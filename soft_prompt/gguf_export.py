@@ -7,9 +7,6 @@ llama.cpp cuts text by rules of its own, so a chat request there has no boundari
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +20,8 @@ from torch import Tensor
 from soft_prompt.backbone import Backbone
 from soft_prompt.errors import BackboneError
 from soft_prompt.grown_vocabulary import GrownVocabulary
-from soft_prompt.hf_export import HfGraft, cannot_write, grown_by, provenance, require_nothing_at, written_chat
+from soft_prompt.hf_export import HfGraft, grown_by, provenance, written_chat
+from soft_prompt.new_folder import new_file
 
 PROVENANCE = "softgraft.provenance"
 # llama.cpp's name for a tokenizer that cuts single digits, then words as GPT-2 does.
@@ -71,22 +69,10 @@ def export_gguf(file: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -
     """
     _require_llama(backbone)
     grown, tokens = grown_by(backbone, grafts)
-    require_nothing_at(file)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{file.name}-", dir=file.parent))
-        try:
-            fresh = scratch / "model.gguf"
-            about = provenance(backbone, grown, grafts, tokens)
-            _write(fresh, grown, written_chat(backbone, grown, grafts, ""), about)
-            with fresh.open("rb") as written:
-                os.fsync(written.fileno())
-            size = fresh.stat().st_size
-            fresh.replace(file)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    except OSError as error:
-        raise cannot_write(file, error) from error
+    with new_file(file) as fresh:
+        about = provenance(backbone, grown, grafts, tokens)
+        _write(fresh, grown, written_chat(backbone, grown, grafts, ""), about)
+        size = fresh.stat().st_size
     return GgufExport(file, tokens, size)
 
 

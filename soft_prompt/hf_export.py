@@ -10,8 +10,6 @@ import copy
 import hashlib
 import json
 import secrets
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from prompts import PassageInput, PassageSegment, RenderedPrompt, Template, Turn
 from soft_prompt.artifact import Manifest
@@ -29,13 +26,14 @@ from soft_prompt.encode import Row, encode_prompt
 from soft_prompt.errors import ArtifactError
 from soft_prompt.graft_chat import GraftText, chat_template, cut_at, hard_texts, passage_form
 from soft_prompt.grown_vocabulary import GrownVocabulary, grow_vocabulary
+from soft_prompt.new_folder import new_folder
 from soft_prompt.prompt import SoftPrompt
 
 ABOUT = "softgraft.json"
 # For whoever converts the checkpoint to GGUF: llama.cpp would read a boundary between segments as text.
 LLAMA_CPP_CHAT = "llama_cpp.jinja"
 FORMAT_VERSION = 1
-_RETRAIN = "softgraft train DOMAIN --kind embedding --adapter-rank 0"
+_RETRAIN = "softgraft train DOMAIN --kind embedding --adapter none"
 
 
 @dataclass(frozen=True)
@@ -87,24 +85,13 @@ def export_hf(folder: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -
             used.
     """
     grown, tokens = grown_by(backbone, grafts)
-    require_nothing_at(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        fresh = scratch / "checkpoint"
-        try:
-            fresh.mkdir()
-            _write_model(fresh, grown)
-            same_ids = _write_tokenizer(fresh, backbone, grown, grafts, tokens)
-            (fresh / LLAMA_CPP_CHAT).write_text(written_chat(backbone, grown, grafts, ""), encoding="utf-8")
-            about = provenance(backbone, grown, grafts, tokens) | {"same_ids": same_ids}
-            (fresh / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            size = sum(file.stat().st_size for file in fresh.iterdir())
-            fresh.replace(folder)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        raise cannot_write(folder, error) from error
+    with new_folder(folder) as fresh:
+        _write_model(fresh, grown)
+        same_ids = _write_tokenizer(fresh, backbone, grown, grafts, tokens)
+        (fresh / LLAMA_CPP_CHAT).write_text(written_chat(backbone, grown, grafts, ""), encoding="utf-8")
+        about = provenance(backbone, grown, grafts, tokens) | {"same_ids": same_ids}
+        (fresh / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        size = sum(file.stat().st_size for file in fresh.iterdir())
     return HfExport(folder, tokens, same_ids, size)
 
 
@@ -168,31 +155,6 @@ def _check(name: str, graft: HfGraft, backbone: Backbone) -> None:
             expected=f"finite vectors of the width {backbone.hidden_size}",
             next_step=f"train for this backbone: {_RETRAIN}",
         )
-
-
-def require_nothing_at(path: Path) -> None:
-    """Refuse a path at which something is.
-
-    Raises:
-        ArtifactError: a file, or a folder that is not empty.
-    """
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    if path.exists() or path.is_symlink():
-        raise ArtifactError(
-            found=f"{path} is there already",
-            expected="a path at which nothing is; an export never overwrites",
-            next_step="choose another path, or remove it",
-        )
-
-
-def cannot_write(path: Path, error: Exception) -> ArtifactError:
-    """What is raised where an export could not be written."""
-    return ArtifactError(
-        found=f"{path} cannot be written: {error}",
-        expected="a place that you may write to, with room for all weights of the backbone",
-        next_step="free some space, or export to another place",
-    )
 
 
 def written_chat(backbone: Backbone, grown: GrownVocabulary, grafts: Mapping[str, HfGraft], boundary: str) -> str:

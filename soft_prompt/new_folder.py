@@ -1,12 +1,15 @@
-"""A folder that appears whole or not at all."""
+"""Folders and files that appear whole or not at all."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from soft_prompt.errors import ArtifactError
 
@@ -21,24 +24,42 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises:
         ArtifactError: something stands there already, or it cannot be written; then nothing is left behind.
     """
+    with _scratch(folder) as scratch:
+        fresh = scratch / "fresh"
+        fresh.mkdir()
+        yield fresh
+        fresh.replace(folder)
+
+
+@contextmanager
+def new_file(file: Path) -> Iterator[Path]:
+    """A scratch file beside `file`, which takes its name once it is written; the rest as in `new_folder`."""
+    with _scratch(file) as scratch:
+        fresh = scratch / "fresh"
+        yield fresh
+        with fresh.open("rb") as written:
+            os.fsync(written.fileno())
+        fresh.replace(file)
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
     scratch = None
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ArtifactError(
-                found=f"{folder} exists and is not an empty folder",
-                expected="a folder that does not exist yet, since nothing is ever written over",
-                next_step="choose another folder with --out, or move that one away",
+                found=f"{path} exists and is not an empty folder",
+                expected="a place where nothing stands, since nothing is ever written over",
+                next_step="choose another one with --out, or move that one away",
             )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        scratch.chmod(0o755)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
         yield scratch
-        scratch.rename(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise ArtifactError(
-            found=f"{folder} cannot be written: {error}",
-            expected="a folder you may write, on a disk with room",
-            next_step="choose another folder with --out, or free some space",
+            found=f"{path} cannot be written: {error}",
+            expected="a place that you may write to, on a disk with room",
+            next_step="choose another one with --out, or free some space",
         ) from error
     finally:
         if scratch is not None:

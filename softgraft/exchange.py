@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from prompts import PassageInput, RenderedPrompt, Template, Turn
-from soft_prompt import Manifest, Scores, SlotFill, SoftPrompt, TrainingError, encode_prompt, save_soft_prompt
+from soft_prompt import Backbone, Manifest, Scores, SlotFill, SoftPrompt, TrainingError, encode_prompt, save_soft_prompt
 from soft_prompt.artifact import FORMAT_VERSION, load_soft_prompt
 from soft_prompt.devices import joined
 from soft_prompt.forward import Example, mean_answer_loss
+from soft_prompt.gguf_export import export_gguf
+from soft_prompt.hf_export import HfGraft, export_hf
 from soft_prompt.invocation import invocation_ids, invoked_at_slot, slot_ids
 from soft_prompt.peft_export import export_peft
 from soft_prompt.peft_folder import LORA, PeftFolder, read_peft_folder
@@ -20,7 +22,8 @@ from softgraft.domain import Domain
 from softgraft.errors import UsageError
 from softgraft.grafting import Grafting, OnScore, Told
 
-ExportFormat = Literal["peft"]
+ExportFormat = Literal["peft", "hf", "gguf"]
+Written = tuple[str, list[str], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class ExportReport:
     """What was written.
 
     `method` is what the format calls it; `notes` say where answers elsewhere may differ from those here; `size` is in
-    bytes.
+    bytes; `next` is what to type to use it.
     """
 
     domains: list[str]
@@ -38,6 +41,7 @@ class ExportReport:
     files: list[str]
     size: int
     notes: list[str]
+    next: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,8 @@ def export_grafts(domains: Sequence[Domain], way: ExportFormat, folder: Path) ->
         UsageError: nothing was kept, or the format does not hold so many domains.
         ArtifactError: the format cannot give the same logits, or the folder cannot be written.
     """
-    method, notes = _WRITERS[way](domains, folder)
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    method, notes, tell = _WRITERS[way](domains, folder)
+    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else [folder]
     return ExportReport(
         domains=[domain.file.name for domain in domains],
         format=way,
@@ -80,10 +84,11 @@ def export_grafts(domains: Sequence[Domain], way: ExportFormat, folder: Path) ->
         files=[path.name for path in files],
         size=sum(path.stat().st_size for path in files),
         notes=notes,
+        next=tell,
     )
 
 
-def _write_peft(domains: Sequence[Domain], folder: Path) -> tuple[str, list[str]]:
+def _write_peft(domains: Sequence[Domain], folder: Path) -> Written:
     if len(domains) != 1:
         raise UsageError(
             found=f"{len(domains)} domains for one adapter of PEFT",
@@ -92,14 +97,7 @@ def _write_peft(domains: Sequence[Domain], folder: Path) -> tuple[str, list[str]
         )
     domain = domains[0]
     backbone = domain.store.backbone
-    loaded = load_soft_prompt(domain.build / "soft_prompt", backbone)
-    if loaded is None:
-        raise UsageError(
-            found=f"no trained soft prompt in {domain.build}",
-            expected="one that was trained and kept",
-            next_step=f"run: softgraft train {domain.typed}",
-        )
-    soft_prompt, manifest = loaded
+    soft_prompt, manifest = _trained(domain, backbone)
     template, slot = domain.template.current(), soft_prompt.slot
     notes = [] if template.content_hash == manifest.template_hash else domain.notices()
     ids = None
@@ -121,11 +119,64 @@ def _write_peft(domains: Sequence[Domain], folder: Path) -> tuple[str, list[str]
             f"the adapter is written whole, though the domain answers with {domain.file.answer.adapter_strength:g} of "
             "it: multiply `lora_alpha` in adapter_config.json with that to have the same"
         )
-    return export_peft(folder, soft_prompt, backbone, invocation_ids=ids, manifest=manifest), notes
+    method = export_peft(folder, soft_prompt, backbone, invocation_ids=ids, manifest=manifest)
+    return method, notes, [f'peft.PeftModel.from_pretrained(model, "{folder}")']
+
+
+def _trained(domain: Domain, backbone: Backbone) -> tuple[SoftPrompt, Manifest]:
+    loaded = load_soft_prompt(domain.build / "soft_prompt", backbone)
+    if loaded is None:
+        raise UsageError(
+            found=f"no trained soft prompt in {domain.build}",
+            expected="one that was trained and kept",
+            next_step=f"run: softgraft train {domain.typed}",
+        )
+    return loaded
+
+
+def _write_hf(domains: Sequence[Domain], folder: Path) -> Written:
+    backbone, grafts = _together(domains)
+    written = export_hf(folder, backbone, grafts)
+    notes = [] if written.same_ids else [
+        "the tokenizer cuts some texts of a chat request otherwise than they were trained with: send token ids"
+    ]  # fmt: skip
+    called = "" if len(grafts) == 1 else f"; the chat template's variable `domain` chooses {' or '.join(grafts)}"
+    return f"checkpoint with {_counted(written.tokens)}{called}", notes, [f"vllm serve {folder}"]
+
+
+def _write_gguf(domains: Sequence[Domain], file: Path) -> Written:
+    backbone, grafts = _together(domains)
+    written = export_gguf(file, backbone, grafts)
+    notes = ["llama.cpp cuts the texts of a chat request by rules of its own: token ids give the same answers"]
+    return f"GGUF file with {_counted(written.tokens)}", notes, [f"llama-server -m {file} --jinja"]
+
+
+def _counted(tokens: Mapping[str, range]) -> str:
+    return f"{sum(map(len, tokens.values()))} new tokens"
+
+
+def _together(domains: Sequence[Domain]) -> tuple[Backbone, dict[str, HfGraft]]:
+    """The grafts of domains that share a backbone; one that was trained on another is refused as it is read."""
+    backbone = domains[0].store.backbone
+    grafts: dict[str, HfGraft] = {}
+    for domain in domains:
+        if domain.file.name in grafts:
+            raise UsageError(
+                found=f"two domains with the name {domain.file.name!r}",
+                expected="a name of its own for each, since a request chooses by it",
+                next_step="name each domain once, or change `name:` in one domain.yaml",
+            )
+        soft_prompt, manifest = _trained(domain, backbone)
+        grafts[domain.file.name] = HfGraft(soft_prompt, domain.template.current(), manifest)
+    return backbone, grafts
 
 
 # What each format is written with.
-_WRITERS: dict[ExportFormat, Callable[[Sequence[Domain], Path], tuple[str, list[str]]]] = {"peft": _write_peft}
+_WRITERS: dict[ExportFormat, Callable[[Sequence[Domain], Path], Written]] = {
+    "peft": _write_peft,
+    "hf": _write_hf,
+    "gguf": _write_gguf,
+}
 
 
 def sample_prompts(template: Template) -> tuple[RenderedPrompt, RenderedPrompt, RenderedPrompt]:

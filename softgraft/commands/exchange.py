@@ -16,13 +16,24 @@ from softgraft.screen import bars, err, out, print_json
 
 def export_command(
     domains: Annotated[list[str], typer.Argument(metavar="DOMAIN...", help="Names under domains/, or paths.")],
-    way: Annotated[Literal["peft"], typer.Option("--format", help="What to write: peft is an adapter of PEFT.")],
-    folder: Annotated[Path, typer.Option("--out", help="A folder that does not exist yet, or is empty.")],
+    way: Annotated[
+        Literal["peft", "hf", "gguf"],
+        typer.Option(
+            "--format",
+            help="peft: an adapter of PEFT. hf: a Transformers checkpoint with new tokens, for vLLM and its like. "
+            "gguf: the same for llama.cpp.",
+        ),
+    ],
+    folder: Annotated[Path, typer.Option("--out", help="A new or empty folder; for gguf a new file.")],
     json: Json = False,
 ) -> None:
     """Write a domain's graft for programs that know nothing of Softgraft.
 
+    Checkpoints and GGUF files hold `embedding` soft prompts without an adapter, of one or more domains.
+
     Example: [bold]softgraft export bank --format peft --out bank-peft[/]
+
+    Two domains for another server: [bold]softgraft export bank clinic --format hf --out served[/]
     """
     from softgraft.exchange import export_grafts
 
@@ -33,7 +44,8 @@ def export_command(
     out.print(f"{report.method}, {report.size:,} bytes in {escape(report.folder)}: {', '.join(report.files)}")
     for note in report.notes:
         err.print(f"[yellow]note:[/] {escape(note)}")
-    out.print(f'next: peft.PeftModel.from_pretrained(model, "{escape(report.folder)}")')
+    for command in report.next:
+        out.print(f"next: {escape(command)}")
 
 
 def import_command(
