@@ -9,8 +9,8 @@ from quality_systems import GraftSettings
 
 KV = GraftSettings(rate=5e-2)
 EMBEDDING = GraftSettings(kind="embedding", rate=5e-2)
-ADAPTER = GraftSettings(kind="adapter", rank=16, adapter_rate=3e-3)
-BOTH = replace(KV, rank=16, rate=1e-2, adapter_rate=3e-3)
+ADAPTER = GraftSettings(kind="adapter", rank=16, adapter_rate=3e-3, questions=200)
+BOTH = replace(KV, rank=16, rate=1e-2, adapter_rate=3e-3, questions=200)
 GRAFTS = {
     "embedding": EMBEDDING,
     "kv": KV,
@@ -48,9 +48,9 @@ WAYS = CURVE | {
     "adapter rate 6e-3": replace(ADAPTER, adapter_rate=6e-3),
     "adapter rank 4 rate 6e-3": replace(ADAPTER, rank=4, adapter_rate=6e-3),
     "adapter rank 1 rate 1e-2": replace(ADAPTER, rank=1, adapter_rate=1e-2),
-    "adapter 200 questions": replace(ADAPTER, questions=200),
+    "adapter 400 questions": replace(ADAPTER, questions=400),
     "kv+adapter rate 5e-2": replace(BOTH, rate=5e-2),
-    "kv+adapter 200 questions": replace(BOTH, questions=200),
+    "kv+adapter 400 questions": replace(BOTH, questions=400),
     "kv+adapter rank 4": replace(BOTH, rank=4),
     "kv+adapter rank 4 rate 1e-3": replace(BOTH, rank=4, adapter_rate=1e-3),
 }
