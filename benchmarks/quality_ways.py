@@ -7,8 +7,8 @@ from dataclasses import replace
 from quality_peft import ALORA, FULL, LORA, PROMPT_TUNING
 from quality_systems import GraftSettings
 
-KV = GraftSettings(rate=5e-2)
-EMBEDDING = GraftSettings(kind="embedding", rate=5e-2)
+KV = GraftSettings(rate=5e-2, questions=200)
+EMBEDDING = GraftSettings(kind="embedding", rate=5e-2, questions=200)
 ADAPTER = GraftSettings(kind="adapter", rank=16, adapter_rate=3e-3, questions=200)
 BOTH = replace(KV, rank=16, rate=1e-2, adapter_rate=3e-3, questions=200)
 GRAFTS = {
@@ -40,7 +40,7 @@ WAYS = CURVE | {
     "kv 64 rate 1e-1": replace(KV, length=64, rate=1e-1),
     "kv 64": replace(KV, length=64),
     "kv 64 rate 1e-2": replace(KV, length=64, rate=1e-2),
-    "kv 200 questions": replace(KV, questions=200),
+    "kv 400 questions": replace(KV, questions=400),
     "embedding rate 2e-2": replace(EMBEDDING, rate=2e-2),
     "embedding rate 1e-1": replace(EMBEDDING, rate=1e-1),
     "embedding 64": replace(EMBEDDING, length=64),

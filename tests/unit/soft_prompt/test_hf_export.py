@@ -317,7 +317,7 @@ def test_what_is_more_than_vectors_among_embeddings_is_refused(
     for graft, why in ((kv, "'kv'"), (adapted, "with an adapter"), (wide, r"\(5, 31\)"), (broken, "not finite")):
         with pytest.raises(ArtifactError, match=why) as caught:
             export_hf(tmp_path / "out", tiny_backbone, {"bank": HfGraft(graft, RAG)})
-        assert "--kind embedding --adapter-rank 0" in caught.value.next_step
+        assert "--kind embedding --adapter none" in caught.value.next_step
     with pytest.raises(ArtifactError, match="no domain"):
         export_hf(tmp_path / "out", tiny_backbone, {})
 

@@ -314,3 +314,35 @@ def test_a_command_that_cannot_be_understood(
     code, said, problem = run(*arguments)
     assert (code, said) == (2, "")
     assert words in problem
+
+
+def test_two_domains_in_one_checkpoint(
+    run: Callable[..., tuple[int, str, str]], grafted: Domain, tmp_path: Path
+) -> None:
+    put(grafted, from_text_twin(grafted.store.backbone, "domain", TWIN, LENGTH))
+    typed, out = str(grafted.folder), str(tmp_path / "served")
+    other = Path(shutil.copytree(grafted.folder, tmp_path / "second"))
+    settings = other / "domain.yaml"
+    settings.write_text(settings.read_text(encoding="utf-8").replace("name: house", "name: second"), encoding="utf-8")
+    code, said, notes = run("export", typed, str(other), "--format", "hf", "--out", out)
+    assert (code, notes) == (0, "")
+    assert said.startswith(f"checkpoint with {2 * LENGTH} new tokens; the chat template's variable `domain` chooses ")
+    assert "house or second" in said
+    assert said.endswith(f"next: vllm serve {out}\n")
+    about = json.loads((Path(out) / "softgraft.json").read_text(encoding="utf-8"))
+    assert sorted(about["domains"]) == ["house", "second"]
+    code, _, problem = run("export", typed, typed, "--format", "hf", "--out", out + "2")
+    assert code == 2
+    assert "two domains with the name 'house'" in problem
+    assert not Path(out + "2").exists()
+
+
+def test_a_backbone_that_llama_cpp_was_never_tried_with(
+    run: Callable[..., tuple[int, str, str]], grafted: Domain, tmp_path: Path
+) -> None:
+    put(grafted, from_text_twin(grafted.store.backbone, "domain", TWIN, LENGTH))
+    file = tmp_path / "house.gguf"
+    code, said, problem = run("export", str(grafted.folder), "--format", "gguf", "--out", str(file))
+    assert (code, said) == (6, "")
+    assert "with the tokenizer of SmolLM2" in problem
+    assert not file.exists()
