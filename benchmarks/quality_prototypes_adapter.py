@@ -75,5 +75,3 @@ class AdapterPrototype(RowPrototype):
 def _kept(shape: tuple[int, ...], share: float, chance: torch.Generator) -> Tensor:
     """0 where something is left out, and what makes up for it elsewhere."""
     return (torch.rand(shape, generator=chance) >= share).float() / (1 - share)
-
-
