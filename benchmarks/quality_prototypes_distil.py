@@ -47,6 +47,7 @@ class Distilled(RowPrototype):
 
     def train(self, questions: Sequence[Question], seconds: float) -> Trained | None:
         golds = self.data.questions("train", "gold", len(questions))
+        assert [gold.item for gold in golds] == [question.item for question in questions]
         fill: SlotFill = self.where.twin
         if self.teacher_seconds:
             teacher = Graft(self.where, GraftSettings())
