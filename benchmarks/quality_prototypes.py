@@ -16,13 +16,13 @@ from quality_prototypes_reparameterised import Longer, Reparameterised
 from quality_prototypes_top import TopLayers
 from quality_systems import System, Where
 
-# What they are compared with.
+# What they are compared with, besides "kv rate 2e-2" of `quality_ways`.
 COUNTERPARTS = ("text-twin", "kv", "kv+adapter", "embedding", "kv-block")
 _OF_WHERE: dict[str, Callable[[Where], System]] = {
     "kv dropout 0.1": partial(AdapterPrototype, rank=0, vector_dropout=0.1),
     "kv+adapter dropout 0.1": partial(AdapterPrototype, adapter_dropout=0.1, vector_dropout=0.1),
     "kv+adapter doubled": partial(AdapterPrototype, scale=2.0),
-    "text twin+adapter": partial(AdapterPrototype, vectors=False),
+    "text twin+adapter": partial(AdapterPrototype, rank=4, adapter_rate=1e-3, vectors=False),
     "kv instance-aware": InstanceAware,
     "embedding 16+shifts": partial(ShiftedEmbeddings, kind="embedding", length=16, rank=14),
     "kv+shifts": partial(ShiftedEmbeddings, kind="kv", length=32, rank=14),

@@ -13,19 +13,21 @@ from torch import Tensor
 
 from quality_data import Question
 from quality_prototypes_rows import RowPrototype
-from quality_systems import Where
+from quality_systems import GraftSettings, Where
 from soft_prompt import PrefixStore, SoftPrompt, from_text_twin, initial_adapter
 from soft_prompt.prompt import VECTORS
 
-RANK = 4
+# What each is measured beside, where it trains vectors too.
+BOTH = GraftSettings(rank=16, rate=1e-2, adapter_rate=3e-3)
 
 
 class AdapterPrototype(RowPrototype):
-    """An adapter of rank 4, or none, beside vectors that are trained or the twin's own.
+    """An adapter, or none, beside vectors that are trained or the twin's own.
 
     Args:
         where: what it is trained for.
         rank: of the adapter; 0 for none.
+        adapter_rate: its highest learning rate.
         vectors: whether a `kv` soft prompt of 32 is trained too; else the text twin stands in the slot as text.
         scale: of what the adapter adds.
         adapter_dropout: share of an adapter's inputs that a step leaves out, the same ones for all tokens of the step.
@@ -36,14 +38,15 @@ class AdapterPrototype(RowPrototype):
         self,
         where: Where,
         *,
-        rank: int = RANK,
+        rank: int = BOTH.rank,
+        adapter_rate: float = BOTH.adapter_rate,
         vectors: bool = True,
         scale: float = 1.0,
         adapter_dropout: float = 0.0,
         vector_dropout: float = 0.0,
     ) -> None:
         super().__init__(where)
-        self.rank, self.vectors, self.scale = rank, vectors, scale
+        self.rank, self.adapter_rate, self.vectors, self.scale = rank, adapter_rate, vectors, scale
         self.adapter_dropout, self.vector_dropout = adapter_dropout, vector_dropout
 
     def start(self, store: PrefixStore, question: Question) -> SoftPrompt:
@@ -53,7 +56,9 @@ class AdapterPrototype(RowPrototype):
         return replace(found, adapter=initial_adapter(backbone, self.rank, self.where.seed) if self.rank else None)
 
     def rate(self, name: str) -> float:
-        return 0.0 if name == VECTORS and not self.vectors else super().rate(name)
+        if name != VECTORS:
+            return self.adapter_rate
+        return (BOTH.rate if self.rank else super().rate(name)) if self.vectors else 0.0
 
     def now(self, step: int | None) -> SoftPrompt:
         plain = super().now(step)
