@@ -6,6 +6,7 @@ they have learned, since what they started from is text that the backbone reads 
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import torch
@@ -70,7 +71,7 @@ class AdapterPrototype(RowPrototype):
         share = self.vector_dropout if name == VECTORS else self.adapter_dropout
         if step is None or not share:
             return tensor
-        chance = torch.Generator().manual_seed(hash((self.where.seed, step, name == VECTORS)) % 2**31)
+        chance = torch.Generator().manual_seed(random.Random(f"{self.where.seed}-{step}-{name}").getrandbits(31))
         if name == VECTORS:
             start = self.begun.vectors
             return start + (tensor - start) * _kept(tensor.shape, share, chance)

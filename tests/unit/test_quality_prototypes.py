@@ -234,3 +234,17 @@ def test_dropout_leaves_out_parts_in_training_alone(tiny_backbone: Backbone, tmp
     share = float((learned.abs() < 1e-5).float().mean())
     assert 0.4 < share < 0.6
     assert float(learned.max()) == pytest.approx(2, abs=1e-4)
+
+
+def test_each_layer_of_an_adapter_leaves_out_other_inputs(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from quality_prototypes_adapter import AdapterPrototype
+    from soft_prompt import initial_adapter
+
+    made = prototype(AdapterPrototype, tiny_backbone, tmp_path, rank=2, adapter_dropout=0.5)
+    made.begun = replace(made.begun, adapter=initial_adapter(tiny_backbone, 2, 0))
+    now = made.now(3).adapter
+    left_out = {name: (down == 0).all(0) for name, down in now.down.items() if down.shape[1] == 32}
+    assert len({tuple(mask.tolist()) for mask in left_out.values()}) == len(left_out)
+    assert all(mask.any() and not mask.all() for mask in left_out.values())
