@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from quality_data import DataSet
@@ -13,11 +14,12 @@ from quality_prototypes_distil import Distilled
 from quality_prototypes_instance import InstanceAware
 from quality_prototypes_places import Bridges, EarlyKeys
 from quality_prototypes_reparameterised import Longer, Reparameterised
+from quality_prototypes_rows import PLAIN
 from quality_prototypes_top import TopLayers
-from quality_systems import System, Where
+from quality_systems import Graft, System, Where
 
 # What they are compared with, besides "kv rate 2e-2" of `quality_ways`.
-COUNTERPARTS = ("text-twin", "kv", "kv+adapter", "embedding", "kv-block")
+COUNTERPARTS = ("kv", "kv+adapter")
 _OF_WHERE: dict[str, Callable[[Where], System]] = {
     "kv dropout 0.1": partial(AdapterPrototype, rank=0, vector_dropout=0.1),
     "kv+adapter dropout 0.1": partial(AdapterPrototype, adapter_dropout=0.1, vector_dropout=0.1),
@@ -31,6 +33,7 @@ _OF_WHERE: dict[str, Callable[[Where], System]] = {
     "kv+top 10": partial(TopLayers, top=10),
     "kv reparameterised": Reparameterised,
     "kv two epochs": Longer,
+    "kv-block rate 2e-2": lambda where: Graft(where, replace(PLAIN, attention="block")),
     "kv-block bridges": Bridges,
     "kv-block first tokens again": Blended,
 }
