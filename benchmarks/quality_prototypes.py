@@ -15,6 +15,7 @@ from quality_prototypes_instance import InstanceAware
 from quality_prototypes_places import Bridges, EarlyKeys
 from quality_prototypes_reparameterised import Longer, Reparameterised
 from quality_prototypes_rows import PLAIN
+from quality_prototypes_together import Together
 from quality_prototypes_top import TopLayers
 from quality_systems import Graft, System, Where
 
@@ -32,6 +33,7 @@ _OF_WHERE: dict[str, Callable[[Where], System]] = {
     "kv+top 4": partial(TopLayers, top=4),
     "kv+top 10": partial(TopLayers, top=10),
     "kv reparameterised": Reparameterised,
+    "kv+early keys+shifts reparameterised": Together,
     "kv two epochs": Longer,
     "kv-block rate 2e-2": lambda where: Graft(where, replace(PLAIN, attention="block")),
     "kv-block bridges": Bridges,

@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 
 from quality_data import Question
-from quality_prototypes_rows import PLAIN, RowPrototype, Start
+from quality_prototypes_rows import PLAIN, RowPrototype, Start, asked
 from quality_systems import Where, _text_loss, general_prompt
 from soft_prompt import PrefixStore, Row, SoftPrompt, from_text_twin
 from soft_prompt.prompt import VECTORS
@@ -59,10 +59,15 @@ class ShiftedEmbeddings(RowPrototype):
         places = min(len(ids), PLACES)
         shift = self.tensors[SHIFTS][:places] @ self.tensors[DIRECTIONS]
         shifted = shifted + torch.nn.functional.pad(shift, (0, 0, 0, len(ids) - places))
-        return replace(row, suffix=(now, SoftPrompt(BEHIND, shifted, text)))
+        slot = self.unshifted(row, text, now).suffix[0]
+        return replace(row, suffix=(slot, SoftPrompt(BEHIND, shifted, text)))
+
+    def unshifted(self, row: Row, text: str, now: SoftPrompt) -> Row:
+        """The prompt with the soft prompt and without shifts."""
+        return row.with_soft_prompt(now)
 
     def text_loss(self, texts: Sequence[str]) -> float:
         # The text is what is predicted, as an answer is, so it is not shifted.
         slot, now = self.where.slot, self.now(None)
-        rows = [self.encode(general_prompt(slot, text)).with_soft_prompt(now) for text in texts]
-        return _text_loss(self.where, rows)
+        prompts = [general_prompt(slot, text) for text in texts]
+        return _text_loss(self.where, [self.unshifted(self.encode(p), asked(p), now) for p in prompts])

@@ -248,3 +248,30 @@ def test_each_layer_of_an_adapter_leaves_out_other_inputs(tiny_backbone: Backbon
     left_out = {name: (down == 0).all(0) for name, down in now.down.items() if down.shape[1] == 32}
     assert len({tuple(mask.tolist()) for mask in left_out.values()}) == len(left_out)
     assert all(mask.any() and not mask.all() for mask in left_out.values())
+
+
+def test_keys_shifts_and_a_network_that_have_learned_nothing_leave_a_prompt_with_its_vectors(
+    tiny_backbone: Backbone, tmp_path: Path
+) -> None:
+    import torch
+
+    from quality_prototypes_dept import DIRECTIONS, SHIFTS
+    from quality_prototypes_places import EARLY
+    from quality_prototypes_together import Together
+    from soft_prompt.reparameterise import GAIN, initial_network
+
+    made = prototype(Together, tiny_backbone, tmp_path)
+    made.network.begun = made.begun
+    directions = torch.zeros(2, tiny_backbone.hidden_size)
+    made.tensors |= {SHIFTS: torch.ones(64, 2), DIRECTIONS: directions, EARLY: some_kv(tiny_backbone, 2).vectors}
+    made.tensors |= initial_network(made.begun.vectors, "kv", 0)
+    row = row_of(tiny_backbone, made.begun)
+    front, behind = made.dress(row, "When?", made.now(None)).suffix
+    assert front.length == 2 * LENGTH
+    torch.testing.assert_close(front.vectors[..., :LENGTH, :], made.begun.vectors)
+    assert torch.equal(behind.vectors, tiny_backbone.embed([i for part in row.suffix[1:] for i in part]))
+    made.tensors[GAIN] = torch.ones_like(made.tensors[GAIN])
+    made.tensors[DIRECTIONS] = torch.ones_like(directions)
+    front, shifted = made.dress(row, "When?", made.now(None)).suffix
+    assert not torch.allclose(front.vectors[..., :LENGTH, :], made.begun.vectors)
+    torch.testing.assert_close(shifted.vectors, behind.vectors + 2)
