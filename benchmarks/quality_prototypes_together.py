@@ -1,4 +1,4 @@
-"""What helped a `kv` soft prompt by itself, together: keys before the passages, shifted embeddings, reparameterisation."""
+"""What helped a `kv` soft prompt by itself, together: early keys, shifted embeddings, reparameterisation."""
 
 from __future__ import annotations
 
