@@ -13,6 +13,7 @@ from typing import Any
 from evaluation.text_scores import contains_answer, exact_match, token_f1
 from quality_data import DATA_SETS, DataSet, Evidence, Question, Split, general_texts
 from quality_peft import ALORA, FULL, LORA, PROMPT_TUNING, PeftSystem
+from quality_prototypes import PROTOTYPES
 from quality_systems import REPLY_TOKENS, Graft, System, Untrained, Where
 from quality_ways import GRAFTS, PEER_WAYS, WAYS
 from soft_prompt import Backbone
@@ -63,7 +64,7 @@ class Budget:
 
 def ways_cells(seeds: int) -> list[Cell]:
     """Ways that are compared on dev."""
-    ways = (*GRAFTS, *WAYS, *PEER_WAYS)
+    ways = (*GRAFTS, *WAYS, *PEER_WAYS, *PROTOTYPES)
     return [Cell(data, evidence, way, seed) for seed in range(seeds) for evidence in EVIDENCE for data in DATA_SETS
             for way in ways]  # fmt: skip
 
@@ -126,6 +127,8 @@ def make(cell: Cell, data: DataSet, where: Where) -> System:
     if cell.system in PEER_WAYS:
         method, rate = PEER_WAYS[cell.system]
         return PeftSystem(method, where, rate)
+    if cell.system in PROTOTYPES:
+        return PROTOTYPES[cell.system](where, data)
     if cell.system in ALL_GRAFTS:
         return Graft(where, ALL_GRAFTS[cell.system])
     makers: dict[str, Callable[[], Untrained]] = {
