@@ -46,7 +46,8 @@ def new_file(file: Path) -> Iterator[Path]:
 def _scratch(path: Path) -> Iterator[Path]:
     scratch = None
     try:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        empty = path.is_dir() and not path.is_symlink() and not any(path.iterdir())
+        if not empty and (path.exists() or path.is_symlink()):
             raise ArtifactError(
                 found=f"{path} exists and is not an empty folder",
                 expected="a place where nothing stands, since nothing is ever written over",

@@ -22,7 +22,7 @@ from soft_prompt.hf_export import HfExport, HfGraft, export_hf, request, token_i
 ROOT = Path(soft_prompt.__file__).parents[1]
 BANK = ROOT / "domains" / "bank"
 QUESTIONS = 50
-TOKENS = 16
+TOKENS = 8
 BATCH = 10
 ANSWER = """
 import json, sys, torch

@@ -152,7 +152,7 @@ def test_nothing_is_overwritten_and_a_failed_write_leaves_nothing(
     backbone: Backbone, soft: SoftPrompt, tmp_path: Path
 ) -> None:
     (tmp_path / "mine").write_text("mine")
-    with pytest.raises(ArtifactError, match="is there already"):
+    with pytest.raises(ArtifactError, match="exists and is not an empty folder"):
         export_gguf(tmp_path / "mine", backbone, {"bank": HfGraft(soft, RAG)})
     with pytest.raises(ArtifactError, match="cannot be written"):
         export_gguf(tmp_path / "mine" / "bank.gguf", backbone, {"bank": HfGraft(soft, RAG)})

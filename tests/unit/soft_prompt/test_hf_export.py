@@ -355,7 +355,7 @@ def test_nothing_is_overwritten(tiny_backbone: Backbone, soft: SoftPrompt, tmp_p
         target.write_text("mine")
     else:
         target.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(ArtifactError, match="is there already"):
+    with pytest.raises(ArtifactError, match="exists and is not an empty folder"):
         export_hf(target, tiny_backbone, {"bank": HfGraft(soft, RAG)})
     assert list(tmp_path.iterdir()) == [target]
 
