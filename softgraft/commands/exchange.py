@@ -15,7 +15,7 @@ from softgraft.screen import bars, err, out, print_json
 
 
 def export_command(
-    domains: Annotated[list[str], typer.Argument(metavar="DOMAIN...", help="Names under domains/, or paths.")],
+    domains: Annotated[list[str], typer.Argument(metavar="DOMAIN", help="Names under domains/, or paths.")],
     way: Annotated[
         Literal["peft", "hf", "gguf"],
         typer.Option(
