@@ -9,7 +9,7 @@ tokens are kept, computed once an example, within the training seconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 
 import torch
 from torch import Tensor
@@ -19,11 +19,7 @@ from quality_prototypes_rows import RowPrototype
 from quality_systems import Graft, GraftSettings, Where, answer_ids
 from quality_training import Trained
 from soft_prompt import PrefixStore, Row, SlotFill, encode_prompt
-from soft_prompt.batch import assemble
-from soft_prompt.cache import filled_cache
-from soft_prompt.decoder import attends_beside, decoder
-from soft_prompt.forward import Example
-from soft_prompt.frozen_attention import beside, cache_beside
+from soft_prompt.forward import Example, answer_logits
 
 TOP = 20
 
@@ -77,26 +73,3 @@ def _likeliest(logits: Tensor) -> tuple[Tensor, Tensor]:
     """The tokens that are likeliest at each position and their shares, which sum to 1, each `[positions, 20]`."""
     values, tokens = logits.topk(TOP, dim=-1)
     return tokens, torch.softmax(values, dim=-1)
-
-
-def answer_logits(store: PrefixStore, examples: Sequence[Example]) -> Tensor:
-    """Logits at the answer positions of all examples, one behind the other, `[positions, vocabulary]`, fp32."""
-    batch = assemble(store, [example.full for example in examples])
-    new = batch.embeddings.shape[1]
-    wanted = torch.zeros((len(examples), new), dtype=torch.bool)
-    for number, example in enumerate(examples):
-        wanted[number, new - len(example.answer) :] = True
-    backbone = decoder(store.backbone, "own")
-    frozen = batch.cached_layers() if attends_beside(backbone) else []
-    cache = cache_beside(frozen, batch.front_layers()) if frozen else filled_cache(batch.layers())
-    with beside(frozen) if frozen else nullcontext():
-        output = backbone.model(
-            inputs_embeds=batch.embeddings,
-            attention_mask=batch.mask,
-            position_ids=batch.positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=wanted,
-        )
-    logits: Tensor = output.logits.float().reshape(int(wanted.sum()), -1)
-    return logits

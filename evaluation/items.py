@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluation.errors import ItemsError
 
-_Any = TypeVar("_Any")
+_T = TypeVar("_T")
 
 
 class Item(BaseModel):
@@ -109,8 +109,8 @@ def items_hash(items: Sequence[Item]) -> str:
     return digest.hexdigest()
 
 
-def spread(items: Sequence[_Any], limit: int | None) -> list[_Any]:
-    """At most `limit` questions, evenly spread over the list, so that a part has all its kinds; None takes all."""
+def spread(items: Sequence[_T], limit: int | None) -> list[_T]:
+    """At most `limit` entries, evenly spread over the list, so that a part has all its kinds; None takes all."""
     if limit is None or limit >= len(items):
         return list(items)
     return [items[i * len(items) // limit] for i in range(limit)]

@@ -61,7 +61,10 @@ class Adapter:
         return range(min(numbers), max(numbers) + 1)
 
     def scaled(self, strength: float) -> Adapter:
-        """An adapter that changes each layer's output by `strength` times as much; with 0 it changes nothing."""
+        """An adapter that changes each layer's output by `strength` times as much, for inputs that stay the same.
+
+        With 0 it changes nothing. Low-rank weights and scales of inputs beside one layer make it near that, not exact.
+        """
         parts = ("up", "scale_in", "scale_out")
         return replace(self, **{part: {n: t * strength for n, t in getattr(self, part).items()} for part in parts})
 

@@ -45,21 +45,30 @@ class Example:
 def answer_loss(store: PrefixStore, examples: Sequence[Example]) -> tuple[Tensor, int]:
     """Summed cross entropy of the answers, and how many tokens were summed.
 
-    Logits are made at answer positions only: all rows end at the right, so answer `n` long is predicted by the last
-    `n` positions of its row.
-
     Returns:
         Loss, a scalar in fp32 that is differentiable in the soft prompts' vectors, and the number of answer tokens.
     """
     if store.backbone.encoder_decoder:
         return encoder_decoder_loss(store.backbone, examples)
+    logits = answer_logits(store, examples)
+    targets = torch.tensor([token for example in examples for token in example.answer], device=logits.device)
+    return torch.nn.functional.cross_entropy(logits, targets, reduction="sum"), len(targets)
+
+
+def answer_logits(store: PrefixStore, examples: Sequence[Example]) -> Tensor:
+    """What a causal backbone expects at the answer positions of all examples, one example behind the other.
+
+    Logits are made there only: all rows end at the right, so an answer `n` long is predicted by the last `n` positions
+    of its row.
+
+    Returns:
+        `[answer tokens, vocabulary]`, fp32, differentiable in the soft prompts' vectors.
+    """
     batch = assemble(store, [example.full for example in examples])
     new = batch.embeddings.shape[1]
     wanted = torch.zeros((len(examples), new), dtype=torch.bool, device=batch.mask.device)
-    targets: list[int] = []
     for number, example in enumerate(examples):
         wanted[number, new - len(example.answer) :] = True
-        targets += example.answer
     backbone = decoder(store.backbone, "own")
     frozen = batch.cached_layers() if attends_beside(backbone) else []
     cache = cache_beside(frozen, batch.front_layers()) if frozen else filled_cache(batch.layers())
@@ -75,9 +84,8 @@ def answer_loss(store: PrefixStore, examples: Sequence[Example]) -> tuple[Tensor
             use_cache=True,
             logits_to_keep=wanted,
         )
-    logits = output.logits.float().reshape(len(targets), -1)
-    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(targets, device=logits.device), reduction="sum")
-    return loss, len(targets)
+    logits: Tensor = output.logits.float()
+    return logits.reshape(-1, logits.shape[-1])
 
 
 def mean_answer_loss(store: PrefixStore, examples: Sequence[Example], batch_size: int) -> float:

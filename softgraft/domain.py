@@ -150,7 +150,7 @@ class Domain:
             max_tokens=self.file.retrieval.passage_tokens,
             progress=on_progress,
         )
-        self._forget("index", "chain")
+        self.forget("index", "chain")
         path = self.build / "evidence.json"
         train, dev = (self.items(s) if (self.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
         tell = on_progress or (lambda _: None)
@@ -206,7 +206,7 @@ class Domain:
         )
         train, dev = spread(self.items("train"), limit), spread(self.items("dev"), dev_limit)
         report = grafting.run(train, dev, on_step=on_step, on_score=on_score)
-        self._forget("chain")
+        self.forget("chain")
         return report
 
     def evaluate(
@@ -256,7 +256,7 @@ class Domain:
         for name in ("chain", "index", "store"):
             if name in self.__dict__:
                 self.__dict__[name].close()
-        self._forget("chain", "index", "store", "encoder")
+        self.forget("chain", "index", "store", "encoder")
 
     # How it is put together
 
@@ -368,7 +368,8 @@ class Domain:
                     row = {**asdict(answer), "item": answer.item.id, "system": found.system}
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
-    def _forget(self, *names: str) -> None:
+    def forget(self, *names: str) -> None:
+        """Let go of parts by name, such as `chain`, so that they are made anew when they are next needed."""
         for name in names:
             self.__dict__.pop(name, None)
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from prompts import PassageInput, RenderedPrompt, Template, Turn
 from soft_prompt import Backbone, Manifest, Scores, SlotFill, SoftPrompt, TrainingError, encode_prompt, save_soft_prompt
-from soft_prompt.artifact import FORMAT_VERSION, load_soft_prompt
+from soft_prompt.artifact import load_soft_prompt
 from soft_prompt.devices import joined
 from soft_prompt.forward import Example, mean_answer_loss
 from soft_prompt.gguf_export import export_gguf
@@ -21,6 +21,7 @@ from soft_prompt.peft_import import import_peft
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
 from softgraft.grafting import Grafting, OnScore, Told
+from softgraft.manifest import manifest_of
 
 ExportFormat = Literal["peft", "hf", "gguf"]
 Written = tuple[str, list[str], list[str]]
@@ -237,7 +238,7 @@ def import_graft(domain: Domain, folder: Path, *, keep: bool = False, on_score: 
             dev_loss=loss, dev_loss_text_twin=twin_loss, dev_token_f1=f1, dev_token_f1_text_twin=twin_f1
         )  # fmt: skip
         save_soft_prompt(target, soft_prompt, _manifest(domain, template, soft_prompt, found, scores))
-        domain._forget("chain")
+        domain.forget("chain")
     return ImportReport(
         domain=domain.file.name,
         kept=kept,
@@ -281,30 +282,16 @@ def _manifest(
     domain: Domain, template: Template, soft_prompt: SoftPrompt, found: PeftFolder, scores: Scores
 ) -> Manifest:
     """How it was trained is taken over from the graft that was exported; PEFT itself does not say."""
-    backbone, before = domain.store.backbone, found.provenance.manifest if found.provenance else None
+    before = found.provenance.manifest if found.provenance else None
     version = found.config.get("peft_version")
-    return Manifest(
-        format_version=FORMAT_VERSION,
-        kind=soft_prompt.kind,
-        slot=soft_prompt.slot,
-        length=soft_prompt.length,
-        hidden_size=backbone.hidden_size,
-        shape=list(soft_prompt.vectors.shape),
-        adapter=soft_prompt.adapter.form if soft_prompt.adapter else None,
-        adapter_rank=soft_prompt.adapter.rank if soft_prompt.adapter else None,
-        layers=soft_prompt.vectors.shape[0] if soft_prompt.lower is not None else None,
-        text_twin=soft_prompt.text_twin,
-        template_name=template.name,
-        template_version=template.version,
-        template_hash=template.content_hash,
-        backbone=backbone.id,
-        backbone_digest=backbone.digest,
-        tokenizer_hash=backbone.tokenizer_hash,
+    return manifest_of(
+        soft_prompt,
+        domain.store.backbone,
+        template,
         attention=domain.file.attention,
         objective=before.objective if before else f"unknown, imported from PEFT ({found.config['peft_type']})",
         seed=before.seed if before else 0,
         data_hash=before.data_hash if before else "",
         train=before.train if before else {"peft_version": version if isinstance(version, str) else None},
         scores=scores,
-        vectors_sha256="",
     )

@@ -34,10 +34,10 @@ from soft_prompt import (
     save_soft_prompt,
     train,
 )
-from soft_prompt.artifact import FORMAT_VERSION
 from soft_prompt.checkpoint import remove_checkpoint
 from soft_prompt.devices import Devices, joined
 from softgraft.domain_file import TrainSettings
+from softgraft.manifest import manifest_of
 
 OBJECTIVE = "cross entropy of the response, evidence as retrieved"
 
@@ -261,34 +261,17 @@ class Grafting:
         return devices.total(sum(scores)) / len(told)
 
     def _manifest(self, result: TrainResult, config: TrainConfig, items: Sequence[Item], scores: Scores) -> Manifest:
-        template, backbone, soft_prompt = self.answering.template.current(), self.store.backbone, result.soft_prompt
-        adapter = soft_prompt.adapter
-        # Trained all, a `kv` soft prompt names no number, nor does it hold layers below.
-        layers = soft_prompt.vectors.shape[0] if soft_prompt.lower is not None else None
-        return Manifest(
-            format_version=FORMAT_VERSION,
-            kind=soft_prompt.kind,
-            slot=soft_prompt.slot,
-            length=soft_prompt.length,
-            hidden_size=backbone.hidden_size,
-            shape=list(soft_prompt.vectors.shape),
-            adapter=adapter.form if adapter else None,
-            adapter_rank=adapter.rank or None if adapter else None,
-            layers=config.layers if soft_prompt.kind == "adapter" else layers,
-            text_twin=soft_prompt.text_twin,
-            template_name=template.name,
-            template_version=template.version,
-            template_hash=template.content_hash,
-            backbone=backbone.id,
-            backbone_digest=backbone.digest,
-            tokenizer_hash=backbone.tokenizer_hash,
+        return manifest_of(
+            result.soft_prompt,
+            self.store.backbone,
+            self.answering.template.current(),
             attention=config.attention,
             objective=OBJECTIVE,
             seed=config.seed,
             data_hash=items_hash(_with_target(items)),
             train={**asdict(config), "micro_batch": result.micro_batch, "processes": result.processes},
             scores=scores,
-            vectors_sha256="",
+            adapter_layers=config.layers,
         )
 
 

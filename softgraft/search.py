@@ -176,7 +176,7 @@ def search(
     if best is not None and worth and (manifest is None or manifest.vectors_sha256 != best.vectors_sha256):
         # Something else was trained since it ended. The same settings give the same soft prompt again.
         best = run(best.fingerprint, -1.0)
-    domain._forget("chain")
+    domain.forget("chain")
     return SearchReport(domain.file.name, tuple(trials), best, worth, left_out, time.monotonic() - began)
 
 

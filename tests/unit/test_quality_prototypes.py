@@ -203,23 +203,28 @@ def test_shifts_reach_the_first_places_behind_the_slot_alone(tiny_backbone: Back
     assert float(difference[4:].abs().max()) < 1e-6
 
 
-def test_a_student_has_the_logits_of_the_loss(tiny_backbone: Backbone) -> None:
+def test_a_student_learns_from_answers_and_teacher_by_their_shares(tiny_backbone: Backbone, tmp_path: Path) -> None:
     import torch
 
-    from quality_prototypes_distil import answer_logits
+    from quality_prototypes_distil import TOP, Distilled
     from soft_prompt import PrefixStore
-    from soft_prompt.forward import Example, answer_loss
+    from soft_prompt.forward import Example, answer_logits, answer_loss
 
     fill = some_kv(tiny_backbone, 1)
     examples = [Example(row_of(tiny_backbone, fill, passages=PASSAGES[:n]), (5, 6, 1)[n - 1 :]) for n in (1, 2)]
     store = PrefixStore(tiny_backbone)
+    losses = {}
     with torch.no_grad():
-        logits = answer_logits(store, examples)
-        loss, tokens = answer_loss(store, examples)
-    known = torch.tensor([5, 6, 1, 6, 1])
-    assert tokens == len(known)
-    own = torch.nn.functional.cross_entropy(logits, known, reduction="sum")
-    torch.testing.assert_close(own, loss)
+        for share in (0.0, 0.5, 1.0):
+            made = prototype(Distilled, tiny_backbone, tmp_path, data=None, share=share)
+            # Its own teacher: what is left between them is the mass outside the likeliest tokens.
+            made.lessons = examples
+            losses[share], tokens = made.loss(store, examples, [0, 1])
+        outside = -torch.log_softmax(answer_logits(store, examples), -1).topk(TOP).values.logsumexp(-1).sum()
+        torch.testing.assert_close(losses[0.0], answer_loss(store, examples)[0])
+    torch.testing.assert_close(losses[1.0], outside, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(losses[0.5], (losses[0.0] + losses[1.0]) / 2)
+    assert tokens == 5
 
 
 def test_dropout_leaves_out_parts_in_training_alone(tiny_backbone: Backbone, tmp_path: Path) -> None:

@@ -64,6 +64,16 @@ def last_logits(backbone: Backbone, rows: Sequence[Row]) -> Tensor:
         return batch_logits(backbone, batch)[:, -1]
 
 
+def check_rows_alone(backbone: Backbone, rows: Sequence[Row]) -> None:
+    """Rows of one batch have the logits and the replies that each has by itself."""
+    found = last_logits(backbone, rows)
+    for number, row in enumerate(rows):
+        torch.testing.assert_close(found[number], last_logits(backbone, [row])[0], atol=1e-4, rtol=0)
+    store, decoding = PrefixStore(backbone), Decoding(max_tokens=9)
+    texts = [reply.text for reply in generate(store, rows, decoding)]
+    assert texts == [generate(store, [row], decoding)[0].text for row in rows]
+
+
 def test_from_the_slot_on_the_row_runs_as_with_merged_weights(family_backbone: Backbone) -> None:
     adapter = some_adapter(family_backbone, 3, 1)
     prefix, suffix = some_ids(12, 1), some_ids(5, 2)

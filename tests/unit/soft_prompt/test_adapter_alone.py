@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from oracle import some_ids, some_kv, some_soft_prompt
-from test_adapter import last_logits, merged, some_adapter
+from test_adapter import check_rows_alone, last_logits, merged, some_adapter
 from test_artifact import manifest_for
 from test_top_layers import hidden_states
 from tiny_task import CONFIG, DEV, Killed, run, same_bits, task
@@ -18,7 +18,6 @@ from soft_prompt import (
     ArtifactError,
     Backbone,
     BackboneError,
-    Decoding,
     PrefixStore,
     Row,
     SoftPrompt,
@@ -26,7 +25,6 @@ from soft_prompt import (
     adapter_prompt,
     encode_prompt,
     from_text_twin,
-    generate,
     initial_adapter,
     initial_scaling,
     load_soft_prompt,
@@ -99,13 +97,7 @@ def mixed_rows(backbone: Backbone) -> list[Row]:
 
 
 def test_rows_of_every_kind_in_a_batch_equal_each_alone(tiny_backbone: Backbone) -> None:
-    rows = mixed_rows(tiny_backbone)
-    found = last_logits(tiny_backbone, rows)
-    for number, row in enumerate(rows):
-        torch.testing.assert_close(found[number], last_logits(tiny_backbone, [row])[0], atol=1e-4, rtol=0)
-    store, decoding = PrefixStore(tiny_backbone), Decoding(max_tokens=9)
-    texts = [reply.text for reply in generate(store, rows, decoding)]
-    assert texts == [generate(store, [row], decoding)[0].text for row in rows]
+    check_rows_alone(tiny_backbone, mixed_rows(tiny_backbone))
 
 
 def test_what_stands_before_the_slot_comes_from_the_store(tiny_backbone: Backbone) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from oracle import some_ids, some_kv, some_soft_prompt
-from test_adapter import last_logits, some_adapter
+from test_adapter import check_rows_alone, last_logits, some_adapter
 from test_artifact import manifest_for
 from torch import Tensor
 
@@ -20,11 +20,9 @@ from soft_prompt import (
     ArtifactError,
     Backbone,
     BackboneError,
-    Decoding,
     PrefixStore,
     Row,
     SoftPrompt,
-    generate,
     initial_adapter,
     initial_scaling,
     load_soft_prompt,
@@ -140,13 +138,7 @@ def mixed_rows(backbone: Backbone) -> list[Row]:
 
 
 def test_each_row_of_a_batch_has_its_own(tiny_backbone: Backbone) -> None:
-    rows = mixed_rows(tiny_backbone)
-    found = last_logits(tiny_backbone, rows)
-    for number, row in enumerate(rows):
-        torch.testing.assert_close(found[number], last_logits(tiny_backbone, [row])[0], atol=1e-4, rtol=0)
-    store, decoding = PrefixStore(tiny_backbone), Decoding(max_tokens=9)
-    texts = [reply.text for reply in generate(store, rows, decoding)]
-    assert texts == [generate(store, [row], decoding)[0].text for row in rows]
+    check_rows_alone(tiny_backbone, mixed_rows(tiny_backbone))
 
 
 def test_without_it_the_backbone_gives_the_same_bits_as_before(make_tiny_backbone: Callable[..., Backbone]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from house_domain import opened, write_domain
 
 from soft_prompt import Backbone
 from softgraft import Domain
+from softgraft.__main__ import main
 from softgraft.grafting import TrainReport
 
 
@@ -80,6 +82,27 @@ def grafted(trained: tuple[Path, TrainReport], tmp_path: Path) -> Iterator[Domai
     domain = opened(Path(shutil.copytree(trained[0], tmp_path / "house")))
     yield domain
     domain.close()
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command in an empty workplace: exit code, standard output, standard error without colours."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["softgraft", *arguments])
+        try:
+            main()
+            code = 0
+        except SystemExit as done:
+            code = done.code if isinstance(done.code, int) else 0
+        said = capsys.readouterr()
+        return code, said.out, re.sub(r"\x1b\[[0-9;]*m", "", said.err)
+
+    return run
 
 
 @pytest.fixture(autouse=True, scope="module")

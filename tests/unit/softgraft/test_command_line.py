@@ -5,36 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import softgraft
-from softgraft.__main__ import INTERRUPTED, main
+from softgraft.__main__ import INTERRUPTED
 
 COMMANDS = ("new", "ingest", "train", "eval", "ask", "chat", "export", "import", "status", "demo")
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs a command in an empty workplace: exit code, standard output, standard error without colours."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["softgraft", *arguments])
-        try:
-            main()
-            code = 0
-        except SystemExit as done:
-            code = done.code if isinstance(done.code, int) else 0
-        said = capsys.readouterr()
-        return code, said.out, re.sub(r"\x1b\[[0-9;]*m", "", said.err)
-
-    return run
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +26,6 @@ from soft_prompt import (
 from soft_prompt.invocation import invocation_ids
 from soft_prompt.peft_export import export_peft
 from softgraft import Domain
-from softgraft.__main__ import main
 from softgraft.errors import UsageError
 from softgraft.exchange import export_grafts, import_graft, sample_prompts
 
@@ -262,24 +259,6 @@ def test_a_template_without_a_slot(grafted: Domain, tmp_path: Path) -> None:
 
 
 # The commands
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command: exit code, standard output, standard error without colours."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["softgraft", *arguments])
-        try:
-            main()
-            code = 0
-        except SystemExit as done:
-            code = done.code if isinstance(done.code, int) else 0
-        said = capsys.readouterr()
-        return code, said.out, re.sub(r"\x1b\[[0-9;]*m", "", said.err)
-
-    return run
 
 
 def test_the_export_command(run: Callable[..., tuple[int, str, str]], grafted: Domain, tmp_path: Path) -> None:
