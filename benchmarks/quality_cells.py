@@ -101,6 +101,7 @@ def measure(cell: Cell, source: Path, work: Path, budget: Budget, split: Split =
     seconds = time.perf_counter() - began
     result = {
         **asdict(cell),
+        "dtype": str(backbone.dtype).removeprefix("torch."),
         "trained": asdict(trained) if trained else None,
         "parameters": system.parameters,
         "bytes": system.bytes,

@@ -19,6 +19,7 @@ from quality_data import Question
 from quality_systems import Where, answer_ids, general_prompt
 from quality_training import BATCH, Trained, train_for
 from soft_prompt import SoftPrompt, encode_prompt, from_text_twin
+from soft_prompt.fast_dtype import fast_dtype
 
 Ids = tuple[int, ...]
 LORA, ALORA, PROMPT_TUNING, FULL = "lora-r16", "alora-r16", "peft-prompt-tuning", "full-fine-tuning"
@@ -146,7 +147,7 @@ class PeftSystem:
 
     @contextmanager
     def _products(self) -> Iterator[None]:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.name == FULL):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.name == FULL and fast_dtype("cpu") == torch.bfloat16):
             yield
 
 

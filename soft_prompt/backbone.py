@@ -17,6 +17,7 @@ from torch import Tensor
 from soft_prompt.chat_layout import control_texts, plain_chat
 from soft_prompt.embedded import GGUF_SHA256, prepared_folder, sha256_file
 from soft_prompt.errors import BackboneError
+from soft_prompt.fast_dtype import fast_dtype
 
 EMBEDDED = "embedded"
 
@@ -54,12 +55,12 @@ class Backbone:
         self.model.requires_grad_(False)
 
     @classmethod
-    def load(cls, name: str = EMBEDDED, *, dtype: torch.dtype = torch.bfloat16, device: str = "cpu") -> Backbone:
+    def load(cls, name: str = EMBEDDED, *, dtype: torch.dtype | None = None, device: str = "cpu") -> Backbone:
         """Load a backbone.
 
         Args:
             name: `embedded`, a local folder, or a Hugging Face model id.
-            dtype: dtype of the weights in memory.
+            dtype: dtype of the weights in memory; by default the one that the device multiplies fastest in.
             device: a PyTorch device.
 
         Raises:
@@ -73,7 +74,7 @@ class Backbone:
         try:
             encoder_decoder = AutoConfig.from_pretrained(folder).is_encoder_decoder
             auto = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
-            model = auto.from_pretrained(folder, dtype=dtype).to(device)
+            model = auto.from_pretrained(folder, dtype=dtype or fast_dtype(device)).to(device)
             tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise BackboneError(

@@ -50,7 +50,7 @@ def decoder(backbone: Backbone, weights: DecodeWeights = "auto") -> Backbone:
         raise BackboneError(
             found=f"int8 weights asked for, and the backbone {backbone.id!r} is {backbone.dtype} on {backbone.device}",
             expected="a backbone in bfloat16 on the CPU",
-            next_step="set `decode_weights: auto` in domain.yaml",
+            next_step="set `decode_weights: auto`, or `dtype: bfloat16`, in domain.yaml",
         )
     rounded = possible and weights != "own"
     with _making:

@@ -119,7 +119,7 @@ class DomainFile(_Strict):
     language: Annotated[str, Field(pattern=r"^[a-z]{2}$")] = "en"
     backbone: str = "embedded"
     base_url: str | None = None
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     device: str = "cpu"
     encoder: str = "embedded"
     template: str = "rag-chat"

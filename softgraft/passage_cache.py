@@ -23,7 +23,7 @@ def open_store(file: DomainFile, build: Path) -> PrefixStore:
     Raises:
         BackboneError: the backbone does not load.
     """
-    dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[file.dtype]
+    dtype = {"auto": None, "bfloat16": torch.bfloat16, "float32": torch.float32}[file.dtype]
     backbone = Backbone.load(file.backbone, dtype=dtype, device=own_device(file.device))
     disk = int(file.cache.disk_gib * 1024**3)
     folder = build / FOLDER if disk else None

@@ -13,6 +13,7 @@ from transformers import MambaConfig, MambaForCausalLM
 
 import soft_prompt
 from soft_prompt import Backbone, BackboneError, TrainingError, encode, from_text_twin, sampling, weights_checksum
+from soft_prompt.fast_dtype import fast_dtype
 
 ROOT = Path(soft_prompt.__file__).parents[1]
 
@@ -32,6 +33,10 @@ def test_a_local_folder_loads(folder: Path, tiny_backbone: Backbone) -> None:
     assert backbone.encode_text("a<|im_end|>") == tiny_backbone.encode_text("a<|im_end|>")
     assert not backbone.model.training
     assert not any(parameter.requires_grad for parameter in backbone.model.parameters())
+
+
+def test_without_a_dtype_it_loads_in_the_one_its_device_is_fast_in(folder: Path) -> None:
+    assert Backbone.load(str(folder)).dtype == fast_dtype("cpu")
 
 
 def test_the_digest_stands_for_the_weights(folder: Path) -> None:
