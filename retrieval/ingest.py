@@ -25,7 +25,8 @@ from retrieval.convert import (
 from retrieval.documents import Document, Passage, embedded_digest, embedded_text
 from retrieval.encoder import Encoder
 from retrieval.errors import ConversionError, EncoderError, NoDocumentsError
-from retrieval.faiss_file import FAISS_NAME, open_faiss
+from retrieval.faiss_file import FAISS_NAME, keep_faiss
+from retrieval.index_kind import IndexChoice
 from retrieval.split import DEFAULT_MAX_TOKENS, SPLITTER, split_document
 from retrieval.store import DATABASE_NAME, PassageStore, StoredDocument
 
@@ -70,12 +71,14 @@ def ingest(
     encoder: Encoder,
     *,
     max_tokens: int = DEFAULT_MAX_TOKENS,
+    index: IndexChoice | None = None,
     progress: Callable[[IngestProgress], None] | None = None,
 ) -> IngestReport:
     """Makes the index in `index_dir` hold the documents below `docs`, no more and no less.
 
     Hidden files are passed over. A file that cannot be read is reported, and the others go on. Each
-    document is one transaction, so an ingest that was ended early goes on where it stopped.
+    document is one transaction, so an ingest that was ended early goes on where it stopped. `index` is the kind of
+    FAISS index from now on; an index without one is `auto`.
 
     Raises NoDocumentsError for a folder without documents (the index stays as it is),
     IndexMismatchError for an index of another encoder, EncoderError for a `max_tokens` beyond the
@@ -95,7 +98,7 @@ def ingest(
         run.read(files)
         run.remove_missing()
         run.progress(IngestProgress("indexing", 0, 1))
-        open_faiss(store, index_dir / FAISS_NAME)
+        keep_faiss(store, index_dir / FAISS_NAME, index)
         run.progress(IngestProgress("indexing", 1, 1))
         return IngestReport(
             added=run.added,

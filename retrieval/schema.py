@@ -51,6 +51,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE VIRTUAL TABLE passages_terms USING fts5vocab (passages_fts, 'row')",
     ),
+    (
+        # Passages that are deleted but may still be in the FAISS file, in the order of their deletion.
+        "CREATE TABLE tombstones (place INTEGER PRIMARY KEY AUTOINCREMENT, number INTEGER NOT NULL)",
+        "DELETE FROM meta WHERE key IN ('faiss_generation', 'faiss_digest')",
+    ),
 )
 
 FORMAT_VERSION = len(MIGRATIONS)

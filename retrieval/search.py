@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval import lexical
+from retrieval.dense import DenseIndex
 from retrieval.documents import Document, Passage, RankedPassage
 from retrieval.encoder import Encoder
 from retrieval.errors import NotIngestedError
-from retrieval.faiss_file import FAISS_NAME, DenseIndex, open_faiss
+from retrieval.faiss_file import FAISS_NAME, current, open_faiss
 from retrieval.rerank import DEPTH, SentenceReranker, Weights
 from retrieval.store import DATABASE_NAME, PassageStore
 from retrieval.terms import Tokenizer
@@ -64,8 +65,7 @@ def open_index(index_dir: Path, encoder: Encoder) -> Index:
 class Index:
     """Passages that can be searched. Safe to use from several threads; opened by `open_index`.
 
-    After an ingest, in this process or another, an open index serves the new state from the moment that
-    it is complete; until then it serves the old one, without passages that are gone.
+    What an ingest writes, in this process or another, an open index serves document by document.
     """
 
     def __init__(self, store: PassageStore, encoder: Encoder, dense: DenseIndex) -> None:
@@ -196,18 +196,10 @@ class Index:
         return {number: min(1.0, max(-1.0, score)) for number, score in {**computed, **known}.items()}
 
     def _current_dense(self) -> DenseIndex:
-        """Takes up a FAISS file that an ingest has finished since.
-
-        While one is under way the old file goes on serving: rebuilding for each document would cost more
-        than the search.
-        """
-        generation = self._store.generation
-        if generation != self._dense.generation:
+        """With what was written since, by this process or another."""
+        if self._store.generation != self._dense.generation:
             with self._refreshing:
-                record = self._store.faiss_record()
-                stale = generation != self._dense.generation
-                if stale and record is not None and record[0] == generation:
-                    self._dense = open_faiss(self._store, self._store.path.with_name(FAISS_NAME))
+                self._dense = current(self._dense, self._store.path.with_name(FAISS_NAME))
         return self._dense
 
 

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from retrieval.database import Database, open_database
 from retrieval.documents import Document, Passage, embedded_digest
 from retrieval.errors import IndexDamagedError, IndexMismatchError, RetrievalError
+from retrieval.faiss_record import FaissRecord
+from retrieval.index_kind import INDEX_CHOICES, IndexChoice
 from retrieval.terms import searchable
 
 DATABASE_NAME = "index.sqlite"
@@ -117,18 +119,32 @@ class PassageStore:
         with self.reading() as connection:
             return int(_meta(connection, "generation") or 0)
 
-    def faiss_record(self) -> tuple[int, str] | None:
-        """Generation and SHA-256 (hex) of the FAISS file that was last written."""
+    @property
+    def index_choice(self) -> IndexChoice:
+        """The kind of FAISS index that was asked for."""
         with self.reading() as connection:
-            generation, digest = _meta(connection, "faiss_generation"), _meta(connection, "faiss_digest")
-        return (int(generation), digest) if generation is not None and digest is not None else None
+            found = _meta(connection, "index_choice")
+        return next((choice for choice in INDEX_CHOICES if choice == found), "auto")
 
-    def record_faiss(self, generation: int, digest: str) -> None:
+    def choose_index(self, choice: IndexChoice) -> None:
+        """Remember which kind of FAISS index is asked for."""
+        if choice != self.index_choice:
+            with self._opened().writing() as connection:
+                _set_meta(connection, "index_choice", choice)
+
+    def faiss_record(self) -> FaissRecord | None:
+        """What is known of the FAISS file that was last written."""
+        with self.reading() as connection:
+            text = _meta(connection, "faiss")
+        return FaissRecord.from_json(text) if text is not None else None
+
+    def record_faiss(self, record: FaissRecord) -> None:
         """Notes the FAISS file just written, unless a newer one has been noted meanwhile."""
         with self._opened().writing() as connection:
-            if int(_meta(connection, "faiss_generation") or 0) <= generation:
-                _set_meta(connection, "faiss_generation", str(generation))
-                _set_meta(connection, "faiss_digest", digest)
+            before = FaissRecord.from_json(_meta(connection, "faiss") or "")
+            if before is None or before.generation <= record.generation:
+                _set_meta(connection, "faiss", record.to_json())
+                connection.execute("DELETE FROM tombstones WHERE place <= ?", (record.last_tombstone,))
 
     # Writing: one document, one transaction
 
@@ -232,6 +248,35 @@ class PassageStore:
         dimension = self.dimension
         return {digest: self._vector(blob, checksum, dimension) for digest, blob, checksum in rows}
 
+    @property
+    def last_number(self) -> int:
+        """The highest number of a passage; those written later have higher ones. 0 without passages."""
+        with self.reading() as connection:
+            return int(connection.execute("SELECT coalesce(max(number), 0) FROM vectors").fetchone()[0])
+
+    def vectors_after(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Numbers `[n]` and vectors `[n, dimension]` of passages with a higher number. Raises IndexDamagedError."""
+        with self.reading() as connection:
+            dimension = self.dimension
+            rows = connection.execute(
+                "SELECT number, vector, checksum FROM vectors WHERE number > ? ORDER BY number", (number,)
+            ).fetchall()
+        numbers = np.array([row[0] for row in rows], dtype=np.int64)
+        vectors = np.empty((len(rows), dimension), dtype=np.float32)
+        for place, (_, blob, checksum) in enumerate(rows):
+            vectors[place] = self._vector(blob, checksum, dimension)
+        return numbers, vectors
+
+    def deleted_after(self, place: int) -> tuple[int, NDArray[np.int64]]:
+        """Passages deleted since a place in the list of deletions: its end now, and their numbers `[n]`."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                "SELECT place, number FROM tombstones WHERE place > ? ORDER BY place", (place,)
+            ).fetchall()
+            # Of a list that was cleared its end is still known.
+            end = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tombstones'")
+            return int(end.fetchone()[0]), np.array([row[1] for row in rows], dtype=np.int64)
+
     def all_vectors(self) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
         """The generation, passage numbers `[n]` and vectors `[n, dimension]`. Raises IndexDamagedError."""
         with self.reading() as connection:
@@ -321,7 +366,8 @@ def _insert_passage(connection: sqlite3.Connection, passage: Passage, vector: ND
 
 
 def _delete(connection: sqlite3.Connection, doc_id: str) -> bool:
-    rows = connection.execute("SELECT number FROM passages WHERE doc_id = ?", (doc_id,)).fetchall()
+    rows = connection.execute("SELECT number FROM passages WHERE doc_id = ? ORDER BY number", (doc_id,)).fetchall()
+    connection.executemany("INSERT INTO tombstones (number) VALUES (?)", rows)
     connection.executemany("DELETE FROM passages_fts WHERE rowid = ?", rows)
     connection.executemany("DELETE FROM vectors WHERE number = ?", rows)
     connection.execute("DELETE FROM passages WHERE doc_id = ?", (doc_id,))

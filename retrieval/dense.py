@@ -1,0 +1,173 @@
+"""Nearest vectors: the FAISS index, what was written since it was made, and without what was deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.faiss_record import FaissRecord
+from retrieval.index_kind import parameters
+from retrieval.store import PassageStore
+
+Floats = NDArray[np.float32]
+Numbers = NDArray[np.int64]
+
+# So many candidates for each one wanted are scored again with whole vectors.
+_AGAIN = 2
+_LEAST_AGAIN = 64
+# Up to so many allowed passages, scoring them all is faster than looking for them.
+_FEW = 2_000
+_MANY = 20_000
+_AT_ONCE = 50_000
+
+
+@dataclass(frozen=True, eq=False)
+class DenseIndex:
+    """Inner products over the passages of one generation. Immutable, so any thread may search.
+
+    Attributes:
+        store: where the whole vectors are.
+        record: of the FAISS index.
+        index: the FAISS index; None where it would be empty.
+        generation: of the passages.
+        tail_numbers: `[t]`, passages that are newer than the FAISS index.
+        tail: `[t, dimension]`, their vectors, fp32.
+        dead: `[d]`, passages in the FAISS index that are deleted.
+        last_tombstone: the last one heeded.
+    """
+
+    store: PassageStore
+    record: FaissRecord
+    index: Any | None
+    generation: int
+    tail_numbers: Numbers
+    tail: Floats
+    dead: Numbers
+    last_tombstone: int
+
+    def __len__(self) -> int:
+        return self.record.count - len(self.dead) + len(self.tail_numbers)
+
+    def search(self, vectors: Floats, limit: int, among: Numbers | None = None) -> tuple[Floats, Numbers]:
+        """The best `limit` for each query, best first.
+
+        Args:
+            vectors: `[n, dimension]`, unit queries.
+            limit: how many.
+            among: `[m]`, different numbers of the passages that may be found; all without it.
+
+        Returns:
+            Cosines and passage numbers, both `[n, found]`, with `found` the lesser of `limit` and how many there are.
+        """
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        if among is not None and len(among) <= (_FEW if self.record.kind == "flat" else _MANY):
+            return self._all_of(vectors, limit, among)
+        wanted = min(limit, len(self) if among is None else len(among))
+        parts = [self._in_index(vectors, limit, among), self._in_tail(vectors, limit, among)]
+        scores, numbers = _best(np.hstack([s for s, _ in parts]), np.hstack([n for _, n in parts]), wanted)
+        if numbers.shape[1] < wanted or (numbers < 0).any():
+            # A graph may lead nowhere when most of it is deleted or not allowed.
+            return self._everything(vectors, wanted, among)
+        return scores, numbers
+
+    def _in_index(self, vectors: Floats, limit: int, among: Numbers | None) -> tuple[Floats, Numbers]:
+        if self.index is None:
+            return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
+        record, approximate = self.record, self.record.kind != "flat"
+        effort = record.effort
+        if among is not None and approximate:
+            # Of what is near, only that share is allowed.
+            effort = min(record.count, max(effort, effort * record.count // max(1, len(among))))
+        deep = min(max(_AGAIN * limit, _LEAST_AGAIN) if approximate else limit, record.count)
+        allowed = self._alive if among is None else _only(among)
+        with one_thread():
+            scores, numbers = self.index.search(vectors, deep, params=parameters(record.kind, effort, allowed))
+        return rescored(vectors, numbers, self._whole(numbers)) if approximate else (scores, numbers)
+
+    def _in_tail(self, vectors: Floats, limit: int, among: Numbers | None) -> tuple[Floats, Numbers]:
+        allowed = slice(None) if among is None else np.isin(self.tail_numbers, among)
+        numbers, tail = self.tail_numbers[allowed], self.tail[allowed]
+        with one_thread():
+            scores = vectors @ tail.T
+        return _best(scores, np.broadcast_to(numbers, scores.shape), min(limit, len(numbers)))
+
+    def _all_of(self, vectors: Floats, limit: int, among: Numbers) -> tuple[Floats, Numbers]:
+        found = self.store.vectors_by_number([int(number) for number in among])
+        numbers = np.fromiter(found, dtype=np.int64, count=len(found))
+        whole = np.stack(list(found.values())) if found else np.zeros((0, vectors.shape[1]), np.float32)
+        scores = vectors @ whole.T
+        return _best(scores, np.broadcast_to(numbers, scores.shape), min(limit, len(numbers)))
+
+    def _everything(self, vectors: Floats, limit: int, among: Numbers | None) -> tuple[Floats, Numbers]:
+        """Exact, from SQLite, whatever the kind of index."""
+        best = np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
+        numbers = np.asarray(self.store.passage_numbers(), np.int64) if among is None else among
+        for first in range(0, len(numbers), _AT_ONCE):
+            scores, found = self._all_of(vectors, limit, numbers[first : first + _AT_ONCE])
+            best = _best(np.hstack([best[0], scores]), np.hstack([best[1], found]), limit)
+        return best
+
+    def _whole(self, numbers: Numbers) -> Callable[[Numbers], Floats]:
+        wanted = np.unique(numbers[numbers >= 0])
+        found = self.store.vectors_by_number([int(number) for number in wanted])
+        missing = np.full(self.store.dimension, np.nan, np.float32)
+        return lambda some: np.stack([found.get(int(number), missing) for number in some])
+
+    @cached_property
+    def _alive(self) -> Any | None:
+        if not len(self.dead):
+            return None
+        import faiss
+
+        return faiss.IDSelectorNot(faiss.IDSelectorBatch(self.dead))
+
+
+def rescored(vectors: Floats, numbers: Numbers, whole: Callable[[Numbers], Floats]) -> tuple[Floats, Numbers]:
+    """Candidates `[n, c]` (-1: none) in the order of their exact inner products with queries `[n, dimension]`.
+
+    `whole` gives the vectors of numbers, and NaN for what has gone meanwhile, which is then -1.
+    """
+    scores = np.full(numbers.shape, -np.inf, np.float32)
+    kept = numbers.copy()
+    for row, (query, some) in enumerate(zip(vectors, numbers, strict=True)):
+        there = some >= 0
+        if there.any():
+            scores[row, there] = whole(some[there]) @ query
+    gone = ~np.isfinite(scores)
+    kept[gone], scores[gone] = -1, -np.inf
+    return _best(scores, kept, numbers.shape[1])
+
+
+def _best(scores: Floats, numbers: Numbers, limit: int) -> tuple[Floats, Numbers]:
+    # Stable, and by number among equals, so that the order does not depend on where a vector was found.
+    order = np.lexsort((numbers, -scores), axis=1)[:, :limit]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(numbers, order, 1)
+
+
+def _only(numbers: Numbers) -> Any:
+    import faiss
+
+    return faiss.IDSelectorBatch(np.ascontiguousarray(numbers))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """FAISS shares queries, not passages, out over threads: for one query they only wait for each other.
+
+    On a busy machine that waiting takes longer than the search. The setting belongs to the calling
+    thread and reaches torch as well, so it is put back.
+    """
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)

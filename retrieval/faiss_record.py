@@ -1,0 +1,48 @@
+"""What SQLite knows of the FAISS file: whose rows are in it, and how it is to be searched."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from retrieval.index_kind import KINDS, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class FaissRecord:
+    """The FAISS file that was last written.
+
+    Attributes:
+        generation: of the rows when it was made.
+        digest: SHA-256 (hex) of the file.
+        kind: of index.
+        count: vectors in it.
+        last_number: rows with a higher number came later.
+        last_tombstone: rows deleted after this tombstone are still in it.
+        effort: how far a search looks (`efSearch`, or lists); 0 for exact search.
+        recall: recall@10 against exact search that this effort had when it was made.
+    """
+
+    generation: int
+    digest: str
+    kind: Kind
+    count: int
+    last_number: int
+    last_tombstone: int
+    effort: int
+    recall: float
+
+    def to_json(self) -> str:
+        """As it stands in SQLite."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> FaissRecord | None:
+        """None for what is no record: then the file is made anew."""
+        try:
+            record = cls(**json.loads(text))
+        except (ValueError, TypeError):
+            return None
+        whole = (record.generation, record.count, record.last_number, record.last_tombstone, record.effort)
+        sound = record.kind in KINDS and all(isinstance(number, int) and number >= 0 for number in whole)
+        return record if sound and isinstance(record.digest, str) else None
