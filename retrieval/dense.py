@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.candidates import Allowed, best_of, candidates, one_thread, rescored
 from retrieval.faiss_record import FaissRecord
 from retrieval.index_kind import parameters
 from retrieval.store import PassageStore
@@ -18,9 +18,6 @@ from retrieval.store import PassageStore
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 
-# So many candidates for each one wanted are scored again with whole vectors.
-_AGAIN = 2
-_LEAST_AGAIN = 64
 # Up to so many allowed passages, scoring them all is faster than looking for them.
 _FEW = 2_000
 _MANY = 20_000
@@ -70,7 +67,7 @@ class DenseIndex:
             return self._all_of(vectors, limit, among)
         wanted = min(limit, len(self) if among is None else len(among))
         parts = [self._in_index(vectors, limit, among), self._in_tail(vectors, limit, among)]
-        scores, numbers = _best(np.hstack([s for s, _ in parts]), np.hstack([n for _, n in parts]), wanted)
+        scores, numbers = best_of(np.hstack([s for s, _ in parts]), np.hstack([n for _, n in parts]), wanted)
         if numbers.shape[1] < wanted or (numbers < 0).any():
             # A graph may lead nowhere when most of it is deleted or not allowed.
             return self._everything(vectors, wanted, among)
@@ -79,30 +76,36 @@ class DenseIndex:
     def _in_index(self, vectors: Floats, limit: int, among: Numbers | None) -> tuple[Floats, Numbers]:
         if self.index is None:
             return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
-        record, approximate = self.record, self.record.kind != "flat"
-        effort = record.effort
-        if among is not None and approximate:
-            # Of what is near, only that share is allowed.
-            effort = min(record.count, max(effort, effort * record.count // max(1, len(among))))
-        deep = min(max(_AGAIN * limit, _LEAST_AGAIN) if approximate else limit, record.count)
-        allowed = self._alive if among is None else _only(among)
-        with one_thread():
-            scores, numbers = self.index.search(vectors, deep, params=parameters(record.kind, effort, allowed))
-        return rescored(vectors, numbers, self._whole(numbers)) if approximate else (scores, numbers)
+        record = self.record
+        allowed = self._alive if among is None else Allowed(only=among)
+        if record.kind == "flat":
+            exactly = parameters("flat", 0, allowed.selector)
+            with one_thread():
+                found: tuple[Floats, Numbers] = self.index.search(vectors, min(limit, record.count), params=exactly)
+            return found
+        # Of what is near, only a share may be found.
+        share = 1.0 if among is None else len(among) / record.count
+        while True:
+            numbers = candidates(record.kind, self.index, vectors, limit, record.effort, share, allowed)
+            scores, numbers = rescored(vectors, numbers, self._whole(numbers))
+            left = record.count - len(self.dead) if among is None else np.count_nonzero(among <= record.last_number)
+            if share * record.count <= 1 or (numbers[:, : min(limit, left)] >= 0).all():
+                return scores, numbers
+            share /= 4
 
     def _in_tail(self, vectors: Floats, limit: int, among: Numbers | None) -> tuple[Floats, Numbers]:
         allowed = slice(None) if among is None else np.isin(self.tail_numbers, among)
         numbers, tail = self.tail_numbers[allowed], self.tail[allowed]
         with one_thread():
             scores = vectors @ tail.T
-        return _best(scores, np.broadcast_to(numbers, scores.shape), min(limit, len(numbers)))
+        return best_of(scores, np.broadcast_to(numbers, scores.shape), min(limit, len(numbers)))
 
     def _all_of(self, vectors: Floats, limit: int, among: Numbers) -> tuple[Floats, Numbers]:
         found = self.store.vectors_by_number([int(number) for number in among])
         numbers = np.fromiter(found, dtype=np.int64, count=len(found))
         whole = np.stack(list(found.values())) if found else np.zeros((0, vectors.shape[1]), np.float32)
         scores = vectors @ whole.T
-        return _best(scores, np.broadcast_to(numbers, scores.shape), min(limit, len(numbers)))
+        return best_of(scores, np.broadcast_to(numbers, scores.shape), min(limit, len(numbers)))
 
     def _everything(self, vectors: Floats, limit: int, among: Numbers | None) -> tuple[Floats, Numbers]:
         """Exact, from SQLite, whatever the kind of index."""
@@ -110,7 +113,7 @@ class DenseIndex:
         numbers = np.asarray(self.store.passage_numbers(), np.int64) if among is None else among
         for first in range(0, len(numbers), _AT_ONCE):
             scores, found = self._all_of(vectors, limit, numbers[first : first + _AT_ONCE])
-            best = _best(np.hstack([best[0], scores]), np.hstack([best[1], found]), limit)
+            best = best_of(np.hstack([best[0], scores]), np.hstack([best[1], found]), limit)
         return best
 
     def _whole(self, numbers: Numbers) -> Callable[[Numbers], Floats]:
@@ -120,54 +123,5 @@ class DenseIndex:
         return lambda some: np.stack([found.get(int(number), missing) for number in some])
 
     @cached_property
-    def _alive(self) -> Any | None:
-        if not len(self.dead):
-            return None
-        import faiss
-
-        return faiss.IDSelectorNot(faiss.IDSelectorBatch(self.dead))
-
-
-def rescored(vectors: Floats, numbers: Numbers, whole: Callable[[Numbers], Floats]) -> tuple[Floats, Numbers]:
-    """Candidates `[n, c]` (-1: none) in the order of their exact inner products with queries `[n, dimension]`.
-
-    `whole` gives the vectors of numbers, and NaN for what has gone meanwhile, which is then -1.
-    """
-    scores = np.full(numbers.shape, -np.inf, np.float32)
-    kept = numbers.copy()
-    for row, (query, some) in enumerate(zip(vectors, numbers, strict=True)):
-        there = some >= 0
-        if there.any():
-            scores[row, there] = whole(some[there]) @ query
-    gone = ~np.isfinite(scores)
-    kept[gone], scores[gone] = -1, -np.inf
-    return _best(scores, kept, numbers.shape[1])
-
-
-def _best(scores: Floats, numbers: Numbers, limit: int) -> tuple[Floats, Numbers]:
-    # Stable, and by number among equals, so that the order does not depend on where a vector was found.
-    order = np.lexsort((numbers, -scores), axis=1)[:, :limit]
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(numbers, order, 1)
-
-
-def _only(numbers: Numbers) -> Any:
-    import faiss
-
-    return faiss.IDSelectorBatch(np.ascontiguousarray(numbers))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """FAISS shares queries, not passages, out over threads: for one query they only wait for each other.
-
-    On a busy machine that waiting takes longer than the search. The setting belongs to the calling
-    thread and reaches torch as well, so it is put back.
-    """
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
+    def _alive(self) -> Allowed:
+        return Allowed(but=self.dead if len(self.dead) else None)

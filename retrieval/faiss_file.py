@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval import faiss_bytes
-from retrieval.dense import DenseIndex, one_thread, rescored
+from retrieval.candidates import candidates, rescored
+from retrieval.dense import DenseIndex
 from retrieval.errors import RetrievalError
 from retrieval.faiss_record import FaissRecord
-from retrieval.index_kind import FLAT_UP_TO, IndexChoice, build, kind_for, parameters, tune
+from retrieval.index_kind import FLAT_UP_TO, IndexChoice, build, kind_for, tune
 from retrieval.store import PassageStore
 
 FAISS_NAME = "index.faiss"
@@ -24,7 +25,6 @@ FAISS_NAME = "index.faiss"
 # What a search may have to look at beside the index before a writer makes it anew.
 _LEAST_BESIDE = 1_000
 _SHARE_BESIDE = 0.1
-_DEEP = 64
 _NONE = np.zeros(0, np.int64)
 
 
@@ -120,8 +120,7 @@ def make_faiss(store: PassageStore, path: Path | None, *, must_write: bool = Tru
     index = build(kind, vectors, numbers)
 
     def search(queries: NDArray[np.float32], limit: int, effort: int) -> NDArray[np.int64]:
-        with one_thread():
-            _, found = index.search(queries, min(_DEEP, len(numbers)), params=parameters(kind, effort))
+        found = candidates(kind, index, queries, limit, effort)
         return rescored(queries, found, lambda some: vectors[np.searchsorted(numbers, some)])[1][:, :limit]
 
     effort, recall = tune(kind, index, vectors, numbers, search)

@@ -19,7 +19,7 @@ class FaissRecord:
         count: vectors in it.
         last_number: rows with a higher number came later.
         last_tombstone: rows deleted after this tombstone are still in it.
-        effort: how far a search looks (`efSearch`, or lists); 0 for exact search.
+        effort: how far a search looks (candidates, `efSearch` or lists); 0 for exact search.
         recall: recall@10 against exact search that this effort had when it was made.
     """
 

@@ -1,8 +1,9 @@
 """Which FAISS index suits how many vectors, and making it.
 
-Exact search reads every vector for every query: the fastest choice while that is little, and the only exact one. Beyond
-it, a graph (HNSW, Malkov and Yashunin 2016) or inverted lists (IVF) look at a part. Both keep one byte a dimension
-(SQ8); what they find is scored again with the whole vectors, so that a byte costs no order.
+Exact search (`flat`) reads every vector for every query. `pq` reads all of them too, but as one bit a dimension: 4-bit
+product quantisation, scanned in registers (André et al. 2017), which finds candidates many times as fast. A graph
+(`hnsw`, Malkov and Yashunin 2016) or inverted lists (`ivf`) look at a part, at one byte a dimension. What the last
+three find is scored again with the whole vectors, so that compression costs no order.
 """
 
 from __future__ import annotations
@@ -14,22 +15,25 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["flat", "hnsw", "ivf"]
-IndexChoice = Literal["auto", "flat", "hnsw", "ivf"]
+Kind = Literal["flat", "pq", "hnsw", "ivf"]
+IndexChoice = Literal["auto", "flat", "pq", "hnsw", "ivf"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 INDEX_CHOICES: tuple[IndexChoice, ...] = get_args(IndexChoice)
 # Measured by benchmarks/retrieval_speed.py (docs/retrieval.md).
-FLAT_UP_TO = 50_000
+FLAT_UP_TO = 20_000
 RECALL = 0.98
 RECALL_AT = 10
 
 _LINKS = 32
 _BUILD_EFFORT = 80
-# FAISS warns below 39 vectors a list to train on, and needs one at least.
+# FAISS warns below 39 vectors to train each centroid on.
 _TRAINED_ON = 40
+_CENTROIDS = 16
+_PQ_SAMPLE = 20_000
 _QUERIES = 200
-_FIRST_EFFORT = {"hnsw": 32, "ivf": 8}
+_FIRST_EFFORT = {"pq": 64, "hnsw": 32, "ivf": 8}
+_MOST_EFFORT = 4096
 _SEED = 7
 
 Search = Callable[[NDArray[np.float32], int, int], NDArray[np.int64]]
@@ -38,14 +42,13 @@ Search = Callable[[NDArray[np.float32], int, int], NDArray[np.int64]]
 def kind_for(choice: IndexChoice, count: int) -> Kind:
     """What an index of `count` vectors is made as.
 
-    `auto` goes from exact search to a graph as an index grows. Inverted lists need some vectors to be trained on: an
+    `auto` goes from exact search to a compressed scan as an index grows. What has to be trained needs some vectors: an
     index with fewer is `flat` whatever was asked for.
     """
     if choice == "auto":
-        return "flat" if count <= FLAT_UP_TO else "hnsw"
-    if choice == "ivf" and count < _TRAINED_ON:
-        return "flat"
-    return choice
+        return "flat" if count <= FLAT_UP_TO else "pq"
+    least = {"flat": 0, "hnsw": 0, "pq": _TRAINED_ON * _CENTROIDS, "ivf": _TRAINED_ON}
+    return choice if count >= least[choice] else "flat"
 
 
 def build(kind: Kind, vectors: NDArray[np.float32], numbers: NDArray[np.int64]) -> Any:
@@ -53,22 +56,25 @@ def build(kind: Kind, vectors: NDArray[np.float32], numbers: NDArray[np.int64]) 
     import faiss
 
     count, dimension = vectors.shape
-    inner = faiss.METRIC_INNER_PRODUCT
+    inner, byte = faiss.METRIC_INNER_PRODUCT, faiss.ScalarQuantizer.QT_8bit
+    trained_on = _PQ_SAMPLE
     if kind == "flat":
         index = faiss.IndexIDMap(faiss.IndexFlatIP(dimension))
+    elif kind == "pq":
+        apart = next(width for width in (4, 3, 2, 1) if dimension % width == 0)
+        index = faiss.IndexIDMap(faiss.IndexPQFastScan(dimension, dimension // apart, 4, inner))
     elif kind == "hnsw":
-        graph = faiss.IndexHNSWSQ(dimension, faiss.ScalarQuantizer.QT_8bit, _LINKS, inner)
+        graph = faiss.IndexHNSWSQ(dimension, byte, _LINKS, inner)
         graph.hnsw.efConstruction = _BUILD_EFFORT
         index = faiss.IndexIDMap(graph)
     else:
         # The usual number of lists, but never so many that there is too little to train them on.
         lists = max(1, min(round(4 * math.sqrt(count)), count // _TRAINED_ON))
-        index = faiss.IndexIVFScalarQuantizer(
-            faiss.IndexFlatIP(dimension), dimension, lists, faiss.ScalarQuantizer.QT_8bit, inner
-        )
+        index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(dimension), dimension, lists, byte, inner)
+        trained_on = 2 * _TRAINED_ON * lists
     if count:
         if not index.is_trained:
-            index.train(_sample(vectors, 64 * 4 * math.isqrt(count) + 1000))
+            index.train(_sample(vectors, trained_on))
         index.add_with_ids(np.ascontiguousarray(vectors), numbers)
     return index
 
@@ -86,14 +92,14 @@ def tune(kind: Kind, index: Any, vectors: NDArray[np.float32], numbers: NDArray[
         target: the recall that is enough.
 
     Returns:
-        Effort (`efSearch` of a graph, lists looked at) and recall@10 against exact search, on queries that lie between
-        vectors of the index, as questions do.
+        Effort (candidates scored again, `efSearch` of a graph, lists looked at) and recall@10 against exact search,
+        on queries that lie between vectors of the index, as questions do.
     """
     if kind == "flat" or len(vectors) <= RECALL_AT:
         return 0, 1.0
     queries = _between(vectors)
     wanted = _exact(queries, vectors, numbers)
-    highest = index.nlist if kind == "ivf" else min(len(vectors), 1024)
+    highest = index.nlist if kind == "ivf" else min(len(vectors), _MOST_EFFORT)
     effort = min(_FIRST_EFFORT[kind], highest)
     while True:
         recall = recall_of(search(queries, RECALL_AT, effort), wanted)
@@ -109,8 +115,11 @@ def recall_of(found: NDArray[np.int64], wanted: NDArray[np.int64]) -> float:
 
 
 def parameters(kind: Kind, effort: int, allowed: Any | None = None) -> Any | None:
-    """FAISS search parameters: how far to look, and which numbers may be found."""
+    """FAISS search parameters: how far to look, and which numbers may be found. A `pq` index takes none."""
     import faiss
+
+    if kind == "pq":
+        return None
 
     if kind == "hnsw":
         return faiss.SearchParametersHNSW(efSearch=effort, sel=allowed)

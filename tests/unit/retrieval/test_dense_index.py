@@ -71,7 +71,7 @@ def agrees(dense: DenseIndex, limit: int, among: list[int] | None = None) -> Non
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_finds_what_exact_search_finds(store: PassageStore, tmp_path: Path, kind: Kind) -> None:
-    for number in range(8):
+    for number in range(16):
         write(store, f"d{number}", unit(50, number))
     dense = keep_faiss(store, tmp_path / "index.faiss", kind)
     assert dense.record.kind == kind
@@ -83,7 +83,7 @@ def test_every_kind_finds_what_exact_search_finds(store: PassageStore, tmp_path:
 @pytest.mark.parametrize("kind", KINDS)
 def test_newer_rows_are_found_and_deleted_ones_are_not(store: PassageStore, tmp_path: Path, kind: Kind) -> None:
     path = tmp_path / "index.faiss"
-    for number in range(8):
+    for number in range(16):
         write(store, f"d{number}", unit(50, number))
     before = keep_faiss(store, path, kind)
     written = path.read_bytes()
@@ -93,13 +93,13 @@ def test_newer_rows_are_found_and_deleted_ones_are_not(store: PassageStore, tmp_
     store.delete_document("new")
     write(store, "newer", unit(30, 51))
     for dense in (current(before, path), open_faiss(store, path), keep_faiss(store, path)):
-        assert len(dense) == 350
+        assert len(dense) == 750
         assert (len(dense.tail_numbers), len(dense.dead)) == (50, 100)
-        for limit in (1, 10, 400):
+        for limit in (1, 10, 800):
             agrees(dense, limit)
     assert path.read_bytes() == written
     made = make_faiss(store, path)
-    assert (len(made), len(made.tail_numbers), len(made.dead)) == (350, 0, 0)
+    assert (len(made), len(made.tail_numbers), len(made.dead)) == (750, 0, 0)
     agrees(made, 10)
     # Another process that still has the old file open takes up the new one.
     assert current(before, path).record == made.record
@@ -114,7 +114,7 @@ def test_among_some_rows_as_many_are_found_as_there_are(
         # So that the index itself has to choose, and not exact search over the few.
         monkeypatch.setattr("retrieval.dense._FEW", 0)
         monkeypatch.setattr("retrieval.dense._MANY", 0)
-    for number in range(8):
+    for number in range(16):
         write(store, f"d{number}", unit(50, number))
     dense = keep_faiss(store, tmp_path / "index.faiss", kind)
     write(store, "tail", unit(50, 77))
@@ -150,7 +150,8 @@ def test_another_choice_makes_it_anew_and_is_remembered(store: PassageStore, tmp
 
 def test_what_a_kind_needs() -> None:
     assert kind_for("auto", FLAT_UP_TO) == "flat"
-    assert kind_for("auto", FLAT_UP_TO + 1) == "hnsw"
+    assert kind_for("auto", FLAT_UP_TO + 1) == "pq"
+    assert kind_for("pq", 100) == "flat"
     assert kind_for("flat", 10**7) == "flat"
     assert kind_for("ivf", 10) == "flat"
     assert kind_for("ivf", 1000) == "ivf"
