@@ -1,8 +1,8 @@
 """Many passages of real sentences with vectors of the real encoder, for measuring how an index grows.
 
 A hundred thousand passages would take the encoder more than an hour on two cores. So each sentence is encoded once, and
-a passage is three sentences in a row with the weighted mean of their vectors; from the second round on its last two come
-from other places, so that no two passages are alike.
+a passage is three sentences in a row with the weighted mean of their vectors; from the second round on the last two
+come from other places, so that no two passages are alike.
 """
 
 from __future__ import annotations
