@@ -22,12 +22,16 @@ from retrieval.documents import Document, Passage
 from retrieval.errors import IndexDamagedError, RetrievalError
 from retrieval.faiss_record import FaissRecord
 from retrieval.index_kind import INDEX_CHOICES, IndexChoice
+from retrieval.metadata_filter import Condition
 
 DATABASE_NAME = "index.sqlite"
 
 # SQLite takes a limited number of parameters in a statement.
 _AT_ONCE = 500
 _PASSAGE_COLUMNS = "number, id, doc_id, title, heading, text, start, end, page"
+_METADATA_OF_DOCUMENTS = ", ".join(
+    f"'{column}', {column}" for column in ("doc_id", "title", "heading", "page", "start", "end")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +204,13 @@ class PassageStore:
             _next_generation(connection)
             going_on()
 
-    def delete_documents(self, doc_ids: Iterable[str] | None, content: Content) -> int:
+    def delete_documents(
+        self, doc_ids: Iterable[str] | None, content: Content, going_on: Callable[[], None] = lambda: None
+    ) -> int:
         """Removes these documents (None: all) in one transaction and says how many there were.
 
-        Raises IndexMismatchError where the index holds another content.
+        `going_on` is called before the commit; what it raises undoes everything. Raises IndexMismatchError where
+        the index holds another content.
         """
         with self._opened().writing() as connection:
             there = [row[0] for row in connection.execute("SELECT id FROM documents")] if doc_ids is None else doc_ids
@@ -212,6 +219,7 @@ class PassageStore:
             deleted = sum(delete_rows(connection, doc_id) for doc_id in there)
             if deleted:
                 _next_generation(connection)
+            going_on()
         return deleted
 
     def delete_document(self, doc_id: str) -> bool:
@@ -273,15 +281,21 @@ class PassageStore:
         return sorted((Passage(*row[1:]) for row in rows), key=lambda passage: (passage.doc_id, passage.start))
 
     def metadata_by_id(self, ids: Sequence[str]) -> dict[str, str]:
-        """The metadata (a JSON object) of those passages of these ids that there are."""
-        return dict(self._select("SELECT id, metadata FROM passages WHERE id", ids))
+        """The metadata (a JSON object) of those passages of these ids that there are.
 
-    def numbers_where(self, condition: str, parameters: Sequence[str]) -> NDArray[np.int64]:
-        """The numbers `[n]`, ascending, of the passages for which an SQL condition on their columns holds."""
-        statement = f"SELECT number FROM passages WHERE {condition} ORDER BY number"
+        Where the index holds documents it is made of the passage's own columns.
+        """
         with self.reading() as connection:
-            rows = connection.execute(statement, parameters).fetchall()
-        return np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
+            rows = _rows_with_metadata(connection)
+            return dict(self._select(f"SELECT id, metadata FROM {rows} WHERE id", ids))
+
+    def numbers_where(self, condition: Condition) -> NDArray[np.int64]:
+        """The numbers `[n]`, ascending, of the passages whose metadata, as `metadata_by_id` gives it, matches."""
+        with self.reading() as connection:
+            rows = _rows_with_metadata(connection)
+            statement = f"SELECT number FROM {rows} WHERE {condition.sql} ORDER BY number"
+            numbers = [row[0] for row in connection.execute(statement, condition.parameters)]
+        return np.array(numbers, dtype=np.int64)
 
     def vectors_by_number(self, numbers: Sequence[int]) -> dict[int, NDArray[np.float32]]:
         """Vectors `[dimension]` of those of the numbered passages that there are. Raises IndexDamagedError."""
@@ -392,6 +406,13 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
 def _binding(connection: sqlite3.Connection) -> Binding:
     content: Content = "records" if _meta(connection, "content") == "records" else "documents"
     return Binding(_meta(connection, "encoder") or "", int(_meta(connection, "dimension") or 0), content)
+
+
+def _rows_with_metadata(connection: sqlite3.Connection) -> str:
+    """What to select the columns id, number and metadata from."""
+    if _binding(connection).content == "records":
+        return "passages"
+    return f"(SELECT id, number, json_object({_METADATA_OF_DOCUMENTS}) AS metadata FROM passages)"
 
 
 def _next_generation(connection: sqlite3.Connection) -> None:
