@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 from retrieval.errors import FilterError
 
-# SQLite's parser gives up at a depth of 1,000: each level here takes several, and each of many one.
-_MAX_DEPTH = 30
+# SQLite's parser keeps 100 places, of which a level here takes several; an expression may be 1,000 deep.
+_MAX_DEPTH = 10
 _MAX_PARAMETERS = 500
 _RANGES = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _KEY_OPERATORS = ("$eq", "$ne", "$in", "$nin", *_RANGES, "$exists", "$not")
@@ -195,6 +195,4 @@ def _not(condition: Condition) -> Condition:
 
 
 def _refusal(found: str, expected: str) -> FilterError:
-    return FilterError(
-        found=found, expected=expected, next_step="mend the filter and search again; nothing was changed"
-    )
+    return FilterError(found=found, expected=expected, next_step="mend the filter and search again")
