@@ -107,6 +107,7 @@ class FaissStore(VectorStore):
         records = _records(texts, metadatas, ids)
         if records:
             self._index.add(records, self.embedding.embed_documents([record.text for record in records]))
+            self._index.maintain()
         return [record.id for record in records]
 
     async def aadd_texts(
@@ -123,12 +124,14 @@ class FaissStore(VectorStore):
         if records:
             vectors = await self.embedding.aembed_documents([record.text for record in records])
             await _written(lambda going_on: self._index.add(records, vectors, going_on))
+            await run_in_executor(None, self._index.maintain)
         return [record.id for record in records]
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
         """Deletes the texts of these ids in one go, or every text where `ids` is None. Unknown ids are passed over."""
         _refuse_settings("delete", kwargs)
         self._index.delete(_listed(ids) if ids is not None else None)
+        self._index.maintain()
         return True
 
     async def adelete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
@@ -136,6 +139,7 @@ class FaissStore(VectorStore):
         _refuse_settings("adelete", kwargs)
         chosen = _listed(ids) if ids is not None else None
         await _written(lambda going_on: self._index.delete(chosen, going_on))
+        await run_in_executor(None, self._index.maintain)
         return True
 
     # Reading

@@ -12,9 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.documents import Document, Passage, embedded_digest
+from retrieval.meta_table import read_binding
 from retrieval.terms import searchable
 
 DOCUMENT_COLUMNS = "id, title, text, group_name, source, source_digest, converter, page_starts"
+_METADATA_OF_DOCUMENTS = ", ".join(
+    f"'{column}', {column}" for column in ("doc_id", "title", "heading", "page", "start", "end")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +91,10 @@ def _insert_passage(
         "INSERT INTO passages_fts (rowid, title, heading, text, bigrams) VALUES (?, ?, ?, ?, ?)",
         (number, *(column.words for column in columns), " ".join(column.bigrams for column in columns)),
     )
+
+
+def rows_with_metadata(connection: sqlite3.Connection) -> str:
+    """What to select the columns id, number and metadata from."""
+    if read_binding(connection).content == "records":
+        return "passages"
+    return f"(SELECT id, number, json_object({_METADATA_OF_DOCUMENTS}) AS metadata FROM passages)"

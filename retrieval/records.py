@@ -15,17 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.binding import Binding
-from retrieval.dense_among import nearest_among, open_dense
+from retrieval.dense import DenseIndex
 from retrieval.diversity import most_diverse
 from retrieval.documents import Passage
 from retrieval.errors import RetrievalError
-from retrieval.faiss_file import FAISS_NAME, DenseIndex
+from retrieval.faiss_bytes import remove_leftovers
+from retrieval.faiss_file import FAISS_NAME, current, make_faiss, open_faiss
 from retrieval.metadata_filter import Condition, parse_filter
 from retrieval.record_text import Record, record_entry, unit_rows
 from retrieval.store import DATABASE_NAME, PassageStore
 
 # Others may write while a search is under way; after so many tries it reads all from one state of SQLite.
 _TRIES = 3
+# After so many changes, or changes to so large a share, the FAISS index is made anew.
+_CHANGES = 1_000
+_SHARE_CHANGED = 0.1
+_BEYOND_ALL = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class RecordIndex:
         self._dense: DenseIndex | None = None
         self._opening = threading.Lock()
         self._refreshing = threading.Lock()
+        self._maintaining = threading.Lock()
         self._closed = False
 
     def close(self) -> None:
@@ -144,26 +150,59 @@ class RecordIndex:
                 self._check_binding(store, len(query))
                 among = store.numbers_where(condition) if condition is not None else None
             # Outside of the transaction, so that others may go on: a number is never given again.
-            if among is None:
-                (scores,), (numbers,) = dense.search(query[None, :], limit)
-            else:
-                scores, numbers = nearest_among(store, query, limit, among)
+            scores, numbers = _ranked(dense, query, limit, among)
             found = _scored(store, numbers, scores)
-            if len(found) == (len(numbers) if among is None else min(limit, len(among))):
+            if len(found) == min(limit, len(dense) if among is None else len(among)):
                 return found
         with store.reading():
             self._check_binding(store, len(query))
-            scores, numbers = nearest_among(store, query, limit, store.numbers_where(condition or Condition("1")))
+            among = store.numbers_where(condition or Condition("1"))
+            scores, numbers = _ranked(dense, query, limit, among)
             return _scored(store, numbers, scores)
+
+    def maintain(self) -> None:
+        """Makes the FAISS index anew where much was added or deleted since it was made; to be called after changes.
+
+        Searches are right without it, but look at each of those records. Takes as long as making an index of all
+        records does; meanwhile others search, add and delete.
+        """
+        store = self._opened()
+        if store is None or not self._maintaining.acquire(blocking=False):
+            return
+        try:
+            if self._is_far_behind(store):
+                if self._faiss is not None:
+                    remove_leftovers(self._faiss)
+                made = make_faiss(store, self._faiss, must_write=False)
+                with self._refreshing:
+                    self._dense = current(made, self._faiss)
+        finally:
+            self._maintaining.release()
+
+    def _is_far_behind(self, store: PassageStore) -> bool:
+        dense = self._dense
+        with store.reading():
+            record = store.faiss_record() if dense is None else dense.record
+            if record is None:
+                return self.folder is not None
+            last_tombstone, _ = store.deleted_after(_BEYOND_ALL)
+            changes = store.last_number - record.last_number + last_tombstone - record.last_tombstone
+        return changes > max(_CHANGES, _SHARE_CHANGED * record.count)
+
+    @property
+    def _faiss(self) -> Path | None:
+        return self.folder / FAISS_NAME if self.folder is not None else None
 
     def _current_dense(self, store: PassageStore) -> DenseIndex:
         dense = self._dense
         if dense is None or dense.generation != store.generation:
             with self._refreshing:
                 dense = self._dense
-                if dense is None or dense.generation != store.generation:
-                    path = self.folder / FAISS_NAME if self.folder is not None else None
-                    dense = self._dense = open_dense(store, path)
+                if dense is None or dense.tail.shape[1] != store.dimension:
+                    dense = open_faiss(store, self._faiss)
+                else:
+                    dense = current(dense, self._faiss)
+                self._dense = dense
         return dense
 
     def _check_binding(self, store: PassageStore, dimension: int | None = None) -> None:
@@ -198,6 +237,15 @@ class RecordIndex:
             store.close()
             raise
         return store
+
+
+def _ranked(
+    dense: DenseIndex, query: NDArray[np.float32], limit: int, among: NDArray[np.int64] | None
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    if not len(dense):  # and then of no dimension
+        return np.zeros(0, np.float32), np.zeros(0, np.int64)
+    (scores,), (numbers,) = dense.search(query[None, :], limit, among)
+    return scores, numbers
 
 
 def _scored(store: PassageStore, numbers: NDArray[np.int64], scores: NDArray[np.float32]) -> list[_Found]:

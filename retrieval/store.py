@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from retrieval.binding import Binding, Content
 from retrieval.database import Database, open_database, open_database_in_memory
-from retrieval.document_rows import DOCUMENT_COLUMNS, Entry, delete_rows, replace_rows
+from retrieval.document_rows import DOCUMENT_COLUMNS, Entry, delete_rows, replace_rows, rows_with_metadata
 from retrieval.documents import Document, Passage
 from retrieval.errors import IndexDamagedError, RetrievalError
 from retrieval.faiss_record import FaissRecord
 from retrieval.index_kind import INDEX_CHOICES, IndexChoice
+from retrieval.meta_table import is_empty, next_generation, read_binding, read_meta, write_binding, write_meta
 from retrieval.metadata_filter import Condition
 
 DATABASE_NAME = "index.sqlite"
@@ -29,9 +30,6 @@ DATABASE_NAME = "index.sqlite"
 # SQLite takes a limited number of parameters in a statement.
 _AT_ONCE = 500
 _PASSAGE_COLUMNS = "number, id, doc_id, title, heading, text, start, end, page"
-_METADATA_OF_DOCUMENTS = ", ".join(
-    f"'{column}', {column}" for column in ("doc_id", "title", "heading", "page", "start", "end")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,57 +111,55 @@ class PassageStore:
     def binding(self) -> Binding:
         """What the index is bound to; an empty one may be bound anew."""
         with self.reading() as connection:
-            return _binding(connection)
+            return read_binding(connection)
 
     def _bind(self, connection: sqlite3.Connection, wanted: Binding) -> None:
-        if _is_empty(connection):
-            _set_meta(connection, "encoder", wanted.encoder_id)
-            _set_meta(connection, "dimension", str(wanted.dimension))
-            _set_meta(connection, "content", wanted.content)
-        elif (found := _binding(connection)) != wanted:
+        if is_empty(connection):
+            write_binding(connection, wanted)
+        elif (found := read_binding(connection)) != wanted:
             raise found.refusal(wanted, self.path.parent)
 
     @property
     def encoder_id(self) -> str | None:
         with self.reading() as connection:
-            return _meta(connection, "encoder")
+            return read_meta(connection, "encoder")
 
     @property
     def dimension(self) -> int:
         with self.reading() as connection:
-            return int(_meta(connection, "dimension") or 0)
+            return int(read_meta(connection, "dimension") or 0)
 
     @property
     def generation(self) -> int:
         """Counts the transactions that changed documents."""
         with self.reading() as connection:
-            return int(_meta(connection, "generation") or 0)
+            return int(read_meta(connection, "generation") or 0)
 
     @property
     def index_choice(self) -> IndexChoice:
         """The kind of FAISS index that was asked for."""
         with self.reading() as connection:
-            found = _meta(connection, "index_choice")
+            found = read_meta(connection, "index_choice")
         return next((choice for choice in INDEX_CHOICES if choice == found), "auto")
 
     def choose_index(self, choice: IndexChoice) -> None:
         """Remember which kind of FAISS index is asked for."""
         if choice != self.index_choice:
             with self._opened().writing() as connection:
-                _set_meta(connection, "index_choice", choice)
+                write_meta(connection, "index_choice", choice)
 
     def faiss_record(self) -> FaissRecord | None:
         """What is known of the FAISS file that was last written."""
         with self.reading() as connection:
-            text = _meta(connection, "faiss")
+            text = read_meta(connection, "faiss")
         return FaissRecord.from_json(text) if text is not None else None
 
     def record_faiss(self, record: FaissRecord) -> None:
         """Notes the FAISS file just written, unless a newer one has been noted meanwhile."""
         with self._opened().writing() as connection:
-            before = FaissRecord.from_json(_meta(connection, "faiss") or "")
+            before = FaissRecord.from_json(read_meta(connection, "faiss") or "")
             if before is None or before.generation <= record.generation:
-                _set_meta(connection, "faiss", record.to_json())
+                write_meta(connection, "faiss", record.to_json())
                 connection.execute("DELETE FROM tombstones WHERE place <= ?", (record.last_tombstone,))
 
     # Writing: one document, one transaction; or many in one
@@ -184,7 +180,7 @@ class PassageStore:
         entry.check(self.dimension)
         with self._opened().writing() as connection:
             replace_rows(connection, entry)
-            _next_generation(connection)
+            next_generation(connection)
 
     def replace_documents(
         self, entries: Sequence[Entry], binding: Binding, going_on: Callable[[], None] = lambda: None
@@ -201,7 +197,7 @@ class PassageStore:
             for entry in entries:
                 going_on()
                 replace_rows(connection, entry)
-            _next_generation(connection)
+            next_generation(connection)
             going_on()
 
     def delete_documents(
@@ -214,11 +210,11 @@ class PassageStore:
         """
         with self._opened().writing() as connection:
             there = [row[0] for row in connection.execute("SELECT id FROM documents")] if doc_ids is None else doc_ids
-            if (found := _binding(connection)).content != content and not _is_empty(connection):
+            if (found := read_binding(connection)).content != content and not is_empty(connection):
                 raise found.refusal(replace(found, content=content), self.path.parent)
             deleted = sum(delete_rows(connection, doc_id) for doc_id in there)
             if deleted:
-                _next_generation(connection)
+                next_generation(connection)
             going_on()
         return deleted
 
@@ -227,7 +223,7 @@ class PassageStore:
         with self._opened().writing() as connection:
             deleted = delete_rows(connection, doc_id)
             if deleted:
-                _next_generation(connection)
+                next_generation(connection)
         return deleted
 
     # Reading
@@ -286,13 +282,13 @@ class PassageStore:
         Where the index holds documents it is made of the passage's own columns.
         """
         with self.reading() as connection:
-            rows = _rows_with_metadata(connection)
+            rows = rows_with_metadata(connection)
             return dict(self._select(f"SELECT id, metadata FROM {rows} WHERE id", ids))
 
     def numbers_where(self, condition: Condition) -> NDArray[np.int64]:
         """The numbers `[n]`, ascending, of the passages whose metadata, as `metadata_by_id` gives it, matches."""
         with self.reading() as connection:
-            rows = _rows_with_metadata(connection)
+            rows = rows_with_metadata(connection)
             statement = f"SELECT number FROM {rows} WHERE {condition.sql} ORDER BY number"
             numbers = [row[0] for row in connection.execute(statement, condition.parameters)]
         return np.array(numbers, dtype=np.int64)
@@ -385,35 +381,3 @@ class PassageStore:
         if self._database is None:
             raise RuntimeError("this store is not open: use PassageStore.open")
         return self._database
-
-
-def _meta(connection: sqlite3.Connection, key: str) -> str | None:
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return row[0] if row is not None else None
-
-
-def _set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (key, value),
-    )
-
-
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM documents LIMIT 1").fetchone() is None
-
-
-def _binding(connection: sqlite3.Connection) -> Binding:
-    content: Content = "records" if _meta(connection, "content") == "records" else "documents"
-    return Binding(_meta(connection, "encoder") or "", int(_meta(connection, "dimension") or 0), content)
-
-
-def _rows_with_metadata(connection: sqlite3.Connection) -> str:
-    """What to select the columns id, number and metadata from."""
-    if _binding(connection).content == "records":
-        return "passages"
-    return f"(SELECT id, number, json_object({_METADATA_OF_DOCUMENTS}) AS metadata FROM passages)"
-
-
-def _next_generation(connection: sqlite3.Connection) -> None:
-    connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -208,6 +210,23 @@ def test_two_indexes_of_a_folder_see_each_other(tmp_path: Path) -> None:
     again.close()
 
 
+def test_what_another_process_commits_is_found(tmp_path: Path) -> None:
+    index = RecordIndex(tmp_path, "e")
+    index.add([record("a"), record("b")], [vector(1), vector(2)])
+    assert sorted(ids(index)) == ["a", "b"]
+    code = (
+        "import sys; from pathlib import Path; from retrieval import Record, RecordIndex\n"
+        "index = RecordIndex(Path(sys.argv[1]), 'e')\n"
+        "index.add([Record('c', 'theirs'), Record('a', 'theirs')], [[1, 2, 3, 4], [4, 3, 2, 1]])\n"
+        "index.delete(['b'])\n"
+    )
+    root = Path(__file__).parents[3]
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=root, timeout=120)
+    assert sorted(ids(index)) == ["a", "c"]
+    assert index.search([4, 3, 2, 1], 1)[0].record == Record("a", "theirs")
+    index.close()
+
+
 def test_searches_while_others_add_and_delete(index: RecordIndex) -> None:
     kept = [record(f"kept-{n}", kept=True) for n in range(10)]
     index.add(kept, [vector(n) for n in range(10)])
@@ -274,6 +293,25 @@ def test_records_are_found_by_their_words_as_well(tmp_path: Path, encoder: Encod
         assert [found.passage.text for found in hybrid.search("crab", 1)] == ["A crab walks sideways."]
         assert hybrid.document("0").text == "A crab walks sideways."
     index.close()
+
+
+def test_the_faiss_index_follows_what_was_written(index: RecordIndex) -> None:
+    path = index.folder / "index.faiss" if index.folder is not None else None
+    index.add([record(str(n)) for n in range(600)], [vector(n) for n in range(600)])
+    index.maintain()
+    assert path is None or path.is_file()
+    assert len(ids(index, k=1000)) == 600
+    index.add([record(str(n)) for n in range(100, 800)], [vector(n + 5000) for n in range(100, 800)])
+    assert index._current_dense(index._opened()).record.count == 600  # type: ignore[arg-type]
+    index.maintain()
+    dense = index._current_dense(index._opened())  # type: ignore[arg-type]
+    assert (dense.record.count, len(dense.tail_numbers), len(dense.dead)) == (800, 0, 0)
+    assert ids(index, 5799, 1) == ["799"]
+    assert len(ids(index, k=1000)) == 800
+    if index.folder is not None:
+        again = RecordIndex(index.folder, "e")
+        assert again._current_dense(again._opened()).record == dense.record  # type: ignore[arg-type]
+        again.close()
 
 
 def test_an_ingest_would_remove_records_and_is_refused(docs: Path, tmp_path: Path, encoder: Encoder) -> None:
