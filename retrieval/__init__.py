@@ -15,14 +15,18 @@ from retrieval.encoder import Encoder, load_encoder
 from retrieval.errors import (
     ConversionError,
     EncoderError,
+    FilterError,
     IndexDamagedError,
     IndexMismatchError,
     NoDocumentsError,
     NotIngestedError,
+    RecordError,
     RetrievalError,
 )
 from retrieval.evidence_score import EvidenceScale, fit_scale, load_scale, save_scale
 from retrieval.ingest import IngestProgress, IngestReport, ingest
+from retrieval.record_text import Record
+from retrieval.records import RecordIndex, ScoredRecord
 from retrieval.search import Index, IndexStats, open_index
 from retrieval.split import split_document
 from retrieval.store import PassageStore
@@ -33,6 +37,7 @@ __all__ = [
     "Encoder",
     "EncoderError",
     "EvidenceScale",
+    "FilterError",
     "Index",
     "IndexDamagedError",
     "IndexMismatchError",
@@ -44,7 +49,11 @@ __all__ = [
     "Passage",
     "PassageStore",
     "RankedPassage",
+    "Record",
+    "RecordError",
+    "RecordIndex",
     "RetrievalError",
+    "ScoredRecord",
     "convert_file",
     "fit_scale",
     "ingest",

@@ -100,6 +100,15 @@ def open_database(path: Path, *, create: bool) -> Database:
     return Database(path, connection)
 
 
+def open_database_in_memory() -> Database:
+    """A new, empty database that ends with its connection."""
+    path = Path(":memory:")
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA foreign_keys = ON")
+    migrate(connection, path.name)
+    return Database(path, connection)
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """SQLite's errors as this package's."""

@@ -56,6 +56,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE tombstones (place INTEGER PRIMARY KEY AUTOINCREMENT, number INTEGER NOT NULL)",
         "DELETE FROM meta WHERE key IN ('faiss_generation', 'faiss_digest')",
     ),
+    (
+        # A JSON object. An index holds either documents, which an ingest makes and removes as it finds
+        # their files, or records, each a document with one passage and metadata of its own.
+        "ALTER TABLE passages ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}'",
+        "INSERT INTO meta (key, value) VALUES ('content', 'documents')",
+    ),
 )
 
 FORMAT_VERSION = len(MIGRATIONS)
