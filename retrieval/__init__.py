@@ -22,7 +22,9 @@ from retrieval.errors import (
     RetrievalError,
 )
 from retrieval.evidence_score import EvidenceScale, fit_scale, load_scale, save_scale
-from retrieval.ingest import IngestProgress, IngestReport, ingest
+from retrieval.ingest import ingest, plan_ingest
+from retrieval.ingest_report import IngestProgress, IngestReport
+from retrieval.limits import Limits
 from retrieval.search import Index, IndexStats, open_index
 from retrieval.split import split_document
 from retrieval.store import PassageStore
@@ -39,6 +41,7 @@ __all__ = [
     "IndexStats",
     "IngestProgress",
     "IngestReport",
+    "Limits",
     "NoDocumentsError",
     "NotIngestedError",
     "Passage",
@@ -51,6 +54,7 @@ __all__ = [
     "load_encoder",
     "load_scale",
     "open_index",
+    "plan_ingest",
     "save_scale",
     "split_document",
 ]
