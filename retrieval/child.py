@@ -89,7 +89,11 @@ class Converter:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "retrieval.convert_worker"),
-                    *(str(self._limits.memory_mib * _MIB), str(self._limits.seconds)),
+                    *(
+                        str(self._limits.memory_mib * _MIB),
+                        str(self._limits.file_mib * _MIB),
+                        str(self._limits.seconds),
+                    ),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The child process that converts files: `python -m retrieval.convert_worker MEMORY_BYTES SECONDS`.
+"""The child process that converts files: `python -m retrieval.convert_worker MEMORY_BYTES TEXT_BYTES SECONDS`.
 
 It reads pairs of frames from standard input (a JSON object with `suffix` and `name`, and the file's bytes) and answers
 each with one JSON frame on standard output: a converted text, or a ConversionError's three parts. It ends with its
@@ -26,7 +26,7 @@ _ALARM_GRACE_SECONDS = 5
 
 
 def main() -> None:
-    memory_bytes, seconds = int(sys.argv[1]), float(sys.argv[2])
+    memory_bytes, text_bytes, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     # Ctrl-C reaches the whole process group; the parent says when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, replies = sys.stdin.buffer, _replies()
@@ -35,7 +35,7 @@ def main() -> None:
     while (header := read_frame(requests)) is not None and (data := read_frame(requests)) is not None:
         _set_alarm(math.ceil(seconds) + _ALARM_GRACE_SECONDS)
         try:
-            reply = _converted(data, **json.loads(header))
+            reply = _converted(data, text_bytes, **json.loads(header))
         except MemoryError:
             # Too little is left to report it in words, or to clean up.
             os._exit(OUT_OF_MEMORY)
@@ -43,15 +43,27 @@ def main() -> None:
         write_frame(replies, reply)
 
 
-def _converted(data: bytes, suffix: str, name: str) -> bytes:
+def _converted(data: bytes, text_bytes: int, suffix: str, name: str) -> bytes:
     answer: dict[str, dict[str, Any]]
     try:
         converted = convert_here(data, suffix, name)
+        _check_size(converted.text, text_bytes, name)
     except ConversionError as error:
         answer = {"error": {"found": error.found, "expected": error.expected, "next_step": error.next_step}}
     else:
         answer = {"converted": {"text": converted.text, "title": converted.title, "page_starts": converted.page_starts}}
     return json.dumps(answer).encode()
+
+
+def _check_size(text: str, most: int, name: str) -> None:
+    """A small file may hold a lot of text. Raises ConversionError."""
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > most:
+        raise ConversionError(
+            found=f"{name} holds {size / 2**20:,.1f} MiB of text",
+            expected=f"at most {most // 2**20} MiB",
+            next_step=f"split {name}, or raise `file_mib` under `ingest:` in domain.yaml",
+        )
 
 
 def _replies() -> IO[bytes]:

@@ -11,7 +11,7 @@ from retrieval.converted import Converted, decode_utf8
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
 
-VERSION = "html/1"
+VERSION = "html/2"
 
 _DROPPED = frozenset(
     {"script", "style", "noscript", "template", "svg", "head", "iframe", "object", "-comment", "!doctype"}

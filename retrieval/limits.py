@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 class Limits:
     """Limits for a single file; one beyond them is reported and passed over.
 
-    `file_mib` is the size of a file that is one document, `rows_mib` that of one with a document a row. Converting a
-    file may take `seconds` and, on systems that can hold a process to it, `memory_mib`.
+    `file_mib` is the size of a file that is one document, and of the text in it; `rows_mib` that of one with a document
+    a row. Converting a file may take `seconds` and, on systems that can hold a process to it, `memory_mib`.
     """
 
     file_mib: int = 64
