@@ -85,16 +85,11 @@ class Converter:
             return self._process
         self._buried()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with its process
+        limits = (self._limits.memory_mib * _MIB, self._limits.file_mib * _MIB, self._limits.seconds)
         try:
             self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", "retrieval.convert_worker"),
-                    *(
-                        str(self._limits.memory_mib * _MIB),
-                        str(self._limits.file_mib * _MIB),
-                        str(self._limits.seconds),
-                    ),
-                ],
+                # -P: a file of the folder that this runs in must not pass for a module.
+                [sys.executable, "-P", "-m", "retrieval.convert_worker", *map(str, limits)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,
