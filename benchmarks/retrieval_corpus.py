@@ -17,9 +17,9 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from retrieval.document_rows import Entry
 
 from retrieval import Document, Encoder, Passage, PassageStore
+from retrieval.document_rows import Entry
 from retrieval.documents import passage_id
 
 SETS = ("squad", "covidqa", "mtrag")

@@ -24,7 +24,9 @@ from retrieval.errors import (
     RetrievalError,
 )
 from retrieval.evidence_score import EvidenceScale, fit_scale, load_scale, save_scale
-from retrieval.ingest import IngestProgress, IngestReport, ingest
+from retrieval.ingest import ingest, plan_ingest
+from retrieval.ingest_report import IngestProgress, IngestReport
+from retrieval.limits import Limits
 from retrieval.record_text import Record
 from retrieval.records import RecordIndex, ScoredRecord
 from retrieval.search import Index, IndexStats, open_index
@@ -44,6 +46,7 @@ __all__ = [
     "IndexStats",
     "IngestProgress",
     "IngestReport",
+    "Limits",
     "NoDocumentsError",
     "NotIngestedError",
     "Passage",
@@ -60,6 +63,7 @@ __all__ = [
     "load_encoder",
     "load_scale",
     "open_index",
+    "plan_ingest",
     "save_scale",
     "split_document",
 ]

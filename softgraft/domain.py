@@ -35,6 +35,7 @@ from retrieval import (
     load_encoder,
     load_scale,
     open_index,
+    plan_ingest,
     save_scale,
 )
 from retrieval.evidence_score import EvidenceScale
@@ -84,6 +85,11 @@ class Domain:
     def remote(self) -> bool:
         """Whether the backbone is behind an API and takes no vectors."""
         return self.file.backbone.startswith(OPENAI)
+
+    @property
+    def docs(self) -> Path:
+        """The folder of its documents."""
+        return self.folder / "docs"
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -143,13 +149,7 @@ class Domain:
         Raises:
             NoDocumentsError: docs/ holds nothing that can be read; the index stays as it was.
         """
-        report = ingest(
-            self.folder / "docs",
-            self.build / "index",
-            self.encoder,
-            max_tokens=self.file.retrieval.passage_tokens,
-            progress=on_progress,
-        )
+        report = self._read_documents(ingest, on_progress)
         self.forget("index", "chain")
         path = self.build / "evidence.json"
         train, dev = (self.items(s) if (self.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
@@ -170,6 +170,10 @@ class Domain:
         else:
             path.unlink(missing_ok=True)
         return Ingested(report, scale)
+
+    def plan_ingest(self, *, on_progress: Callable[[IngestProgress], None] | None = None) -> IngestReport:
+        """What `ingest` would do to the index; nothing is embedded or written."""
+        return self._read_documents(plan_ingest, on_progress)
 
     def warm(self, *, on_progress: Callable[[int, int], None] | None = None) -> Warmed:
         """Compute the keys and values of all passages ahead of the questions, and keep them in build/passages."""
@@ -280,6 +284,13 @@ class Domain:
             settings=self._answer_settings(),
             notices=self.notices,
         )
+
+    def _read_documents(
+        self, work: Callable[..., IngestReport], on_progress: Callable[[IngestProgress], None] | None
+    ) -> IngestReport:
+        tokens, limits = self.file.retrieval.passage_tokens, self.file.ingest.limits()
+        index = self.build / "index"
+        return work(self.docs, index, self.encoder, max_tokens=tokens, limits=limits, progress=on_progress)
 
     def _answer_settings(self) -> AnswerSettings:
         retrieval, answer = self.file.retrieval, self.file.answer

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from retrieval.limits import DEFAULT_LIMITS, Limits
 from softgraft.errors import DomainError, UsageError
 
 FILE = "domain.yaml"
@@ -28,6 +29,23 @@ class RetrievalSettings(_Strict):
     passage_tokens: Annotated[int, Field(ge=16)] = 72
     dense_weight: Annotated[float, Field(ge=0)] = 1.0
     bm25_weight: Annotated[float, Field(ge=0)] = 0.5
+
+
+class IngestSettings(_Strict):
+    """What one file may take when documents are read; one beyond that is reported and left out.
+
+    `file_mib` is its size, `rows_mib` that of one with a document a row; `seconds` and `memory_mib` are what converting
+    it may take.
+    """
+
+    file_mib: _Positive = DEFAULT_LIMITS.file_mib
+    rows_mib: _Positive = DEFAULT_LIMITS.rows_mib
+    seconds: Annotated[float, Field(gt=0)] = DEFAULT_LIMITS.seconds
+    memory_mib: _Positive = DEFAULT_LIMITS.memory_mib
+
+    def limits(self) -> Limits:
+        """These settings as `retrieval` takes them."""
+        return Limits(**self.model_dump())
 
 
 class CacheSettings(_Strict):
@@ -127,6 +145,7 @@ class DomainFile(_Strict):
     closed_book_template: str = "closed-book"
     refusal: Annotated[str, Field(min_length=1)] = "I do not have information about that."
     retrieval: RetrievalSettings = RetrievalSettings()
+    ingest: IngestSettings = IngestSettings()
     answer: AnswerFileSettings = AnswerFileSettings()
     train: TrainSettings = TrainSettings()
     cache: CacheSettings = CacheSettings()
