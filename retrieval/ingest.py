@@ -38,7 +38,8 @@ def ingest(
 
     Hidden files are passed over. A file that cannot be read, or is beyond the limits, is reported, and the
     others go on. Each document is one transaction, so an ingest that was ended early goes on where it
-    stopped. `index` is the kind of FAISS index from now on, `auto` until one is chosen. `progress` is called by one thread at a time, but not always by the caller's.
+    stopped. `index` is the kind of FAISS index from now on, `auto` until one is chosen. `progress` is
+    called by one thread at a time, but not always by the caller's.
 
     Raises NoDocumentsError for a folder without documents (the index stays as it is),
     IndexMismatchError for an index of another encoder, EncoderError for a `max_tokens` beyond the
