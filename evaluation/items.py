@@ -41,8 +41,8 @@ class Item(BaseModel):
     # Notes of the data's authors; read and kept, not used.
     source: str | None = None
     answerability: str | None = None
-    question_type: str | None = None
-    multi_turn: str | None = None
+    question_type: str | tuple[str, ...] | None = None
+    multi_turn: str | tuple[str, ...] | None = None
 
     @property
     def target(self) -> str:
