@@ -115,3 +115,8 @@ def test_notes_of_the_authors_may_be_lists(path: Path) -> None:
     noted = {**GOOD, "question_type": ["Keyword", "Summarization"], "multi_turn": ["Follow-up"], "source": "x"}
     [item] = read_items(write(path, noted))
     assert (item.question_type, item.multi_turn) == (("Keyword", "Summarization"), ("Follow-up",))
+
+
+def test_a_document_of_null_is_none(path: Path) -> None:
+    [item] = read_items(write(path, {**GOOD, "doc_id": None, "answerable": False}))
+    assert (item.doc_id, item.documents) == ("", frozenset())
