@@ -10,6 +10,7 @@ Importing this loads neither torch nor FAISS; what needs them imports them.
 """
 
 from retrieval.convert import convert_file
+from retrieval.cross_encoder import PairScorer, load_reranker
 from retrieval.documents import Document, Passage, RankedPassage
 from retrieval.encoder import Encoder, load_encoder
 from retrieval.errors import (
@@ -19,6 +20,7 @@ from retrieval.errors import (
     IndexMismatchError,
     NoDocumentsError,
     NotIngestedError,
+    RerankerError,
     RetrievalError,
 )
 from retrieval.evidence_score import EvidenceScale, fit_scale, load_scale, save_scale
@@ -41,14 +43,17 @@ __all__ = [
     "IngestReport",
     "NoDocumentsError",
     "NotIngestedError",
+    "PairScorer",
     "Passage",
     "PassageStore",
     "RankedPassage",
+    "RerankerError",
     "RetrievalError",
     "convert_file",
     "fit_scale",
     "ingest",
     "load_encoder",
+    "load_reranker",
     "load_scale",
     "open_index",
     "save_scale",

@@ -6,7 +6,8 @@ RetrievalError
 ├── EncoderError          the encoder is missing, damaged or cannot do what is asked
 ├── IndexDamagedError     what is on disk is not what was written
 ├── IndexMismatchError    the index was made by another encoder or a newer release
-└── NotIngestedError      there is no index yet
+├── NotIngestedError      there is no index yet
+└── RerankerError         the reranker is missing or is not one
 """
 
 from __future__ import annotations
@@ -47,3 +48,7 @@ class IndexMismatchError(RetrievalError):
 
 class NotIngestedError(RetrievalError):
     """There is no index yet, or an empty one."""
+
+
+class RerankerError(RetrievalError):
+    """The reranker that a domain names is missing, or cannot do what is asked of it."""

@@ -2,7 +2,7 @@
 
 One vector for a whole passage blurs what a single sentence of it says, and a reciprocal rank forgets by how much a
 passage fits. So what the two rankings found is ordered by a sum of how well the whole passage and its best sentence fit
-the query, and how much of the query's words stand in it.
+the query, and how much of the query's words stand in it. Sentences are read of those alone that are best without them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ from retrieval.encoder import Encoder
 
 Weights = tuple[float, float]
 
-# At least so many passages are looked at; further down there is seldom an answer.
+# Of so many passages, the best by both rankings alike, the words are weighed; further down there is seldom an answer.
+POOL = 24
+# And of so many of these the sentences are read.
 DEPTH = 12
-# Chosen on the training and dev questions of the example domains (docs/methods.md).
+# Chosen on the training and dev questions of the example domains (docs/methods.md); on other data others are hardly
+# better (docs/retrieval.md).
 _SENTENCE, _COVERAGE, _BM25 = 0.5, 0.8, 0.1
 _REMEMBERED = 4096
 
@@ -48,12 +51,15 @@ class SentenceReranker:
             weights: of what the encoder says and of what the words say. Without the first no sentence is read.
 
         Returns:
-            The same passages with a new `score`, and `sentence` where it was read.
+            The same passages with a new `score`, and `sentence` where it was read: of the first `DEPTH`.
         """
-        read = self._read([entry.passage for ranked in rankings for entry in ranked]) if weights[0] > 0 else {}
+        ordered = [_in_order(ranked, vector, {}, weights) for vector, ranked in zip(vectors, rankings, strict=True)]
+        if not weights[0] > 0:
+            return ordered
+        read = self._read([entry.passage for ranked in ordered for entry in ranked[:DEPTH]])
         return [
-            sorted((_scored(entry, vector, read, weights) for entry in ranked), key=lambda entry: -entry.score)
-            for vector, ranked in zip(vectors, rankings, strict=True)
+            _followed(_in_order(ranked[:DEPTH], vector, read, weights), ranked[DEPTH:])
+            for vector, ranked in zip(vectors, ordered, strict=True)
         ]
 
     def _read(self, passages: Sequence[Passage]) -> dict[str, NDArray[np.float32]]:
@@ -83,6 +89,21 @@ def _sentences(passage: Passage) -> list[str]:
         lines += [text[a:b] for a, b in sentences(text, (start, start + len(line)))]
         start += len(line)
     return lines or [text]
+
+
+def _in_order(
+    ranked: Sequence[RankedPassage],
+    vector: NDArray[np.float32],
+    read: Mapping[str, NDArray[np.float32]],
+    weights: Weights,
+) -> list[RankedPassage]:
+    return sorted((_scored(entry, vector, read, weights) for entry in ranked), key=lambda entry: -entry.score)
+
+
+def _followed(best: list[RankedPassage], rest: Sequence[RankedPassage]) -> list[RankedPassage]:
+    """The rest behind the best, none with a higher score: what was not read lacks a part of it."""
+    lowest = best[-1].score if best else math.inf
+    return [*best, *(replace(entry, score=min(entry.score, lowest)) for entry in rest)]
 
 
 def _scored(

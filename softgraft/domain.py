@@ -33,15 +33,14 @@ from retrieval import (
     IngestReport,
     ingest,
     load_encoder,
-    load_scale,
+    load_reranker,
     open_index,
-    save_scale,
 )
 from retrieval.evidence_score import EvidenceScale
 from soft_prompt import Manifest, PrefixStore, SlotFill, SoftPrompt, load_soft_prompt, read_manifest
-from softgraft.calibration import calibrate
 from softgraft.domain_file import DomainFile, TrainSettings, read_domain_file
 from softgraft.errors import UsageError
+from softgraft.fitted import evidence_scale, fit_evidence, fit_weights, search_weights
 from softgraft.grafting import Grafting, OnScore, OnStep, TrainReport
 from softgraft.hardware import describe_machine
 from softgraft.notices import training_notices
@@ -96,8 +95,10 @@ class Domain:
 
         Raises:
             NotIngestedError: nothing was ingested yet.
+            RerankerError: the reranker of domain.yaml does not load.
         """
-        return open_index(self.build / "index", self.encoder)
+        name = self.file.retrieval.reranker
+        return open_index(self.build / "index", self.encoder, load_reranker(name) if name else None)
 
     @cached_property
     def store(self) -> PrefixStore:
@@ -138,7 +139,9 @@ class Domain:
         return DomainChain(self.answering(graft), self.build / "memory.sqlite")
 
     def ingest(self, *, on_progress: Callable[[IngestProgress], None] | None = None) -> Ingested:
-        """Bring the index up to the documents, then fit the evidence score on the questions, if there are any.
+        """Bring the index up to the documents, then fit how it is searched to the questions, if there are any.
+
+        That is: the weights of the two rankings, where domain.yaml leaves them to be chosen, and the evidence score.
 
         Raises:
             NoDocumentsError: docs/ holds nothing that can be read; the index stays as it was.
@@ -151,24 +154,14 @@ class Domain:
             progress=on_progress,
         )
         self.forget("index", "chain")
-        path = self.build / "evidence.json"
         train, dev = (self.items(s) if (self.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
         tell = on_progress or (lambda _: None)
-        scale = (
-            calibrate(
-                self.index,
-                self._answer_settings(),
-                train,
-                dev,
-                lambda done, total: tell(IngestProgress("scoring", done, total)),
-            )
-            if train and dev
-            else None
-        )
-        if scale is not None:
-            save_scale(scale, path)
-        else:
-            path.unlink(missing_ok=True)
+
+        def fitting(done: int, total: int) -> None:
+            tell(IngestProgress("scoring", done, total))
+
+        fit_weights(self.file, self.build, self.index, [*train, *dev], fitting)
+        scale = fit_evidence(self.build, self.index, self._answer_settings(), train, dev, fitting)
         return Ingested(report, scale)
 
     def warm(self, *, on_progress: Callable[[int, int], None] | None = None) -> Warmed:
@@ -276,7 +269,7 @@ class Domain:
             speaker=speaker,
             rewriter=speaker,
             count_tokens=self._count_tokens,
-            scale=load_scale(self.build / "evidence.json"),
+            scale=evidence_scale(self.file, self.build),
             settings=self._answer_settings(),
             notices=self.notices,
         )
@@ -291,7 +284,8 @@ class Domain:
             history_turns=answer.history_turns,
             # A small backbone rewrites worse than joining does; a model behind an API rewrites well.
             condense=("model" if self.remote else "join") if way == "auto" else way,
-            weights=(retrieval.dense_weight, retrieval.bm25_weight),
+            weights=search_weights(self.file, self.build),
+            neighbours=retrieval.neighbours,
             refusal=self.file.refusal,
         )
 
