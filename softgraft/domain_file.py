@@ -25,7 +25,7 @@ Auto = Literal["auto"]
 class RetrievalSettings(_Strict):
     """How passages are cut and found.
 
-    `auto` weights are those that `softgraft ingest` found best on the domain's questions, and an `auto` threshold is the
+    `auto` weights are those that `softgraft ingest` found best on the domain's questions, an `auto` threshold the
     one it chose there. `neighbours` on either side grow a passage before the model reads it; `reranker` is a
     cross-encoder that orders the best passages.
     """
