@@ -53,12 +53,15 @@ class SentenceReranker:
         Returns:
             The same passages with a new `score`, and `sentence` where it was read: of the first `DEPTH`.
         """
-        ordered = [_in_order(ranked, vector, {}, weights) for vector, ranked in zip(vectors, rankings, strict=True)]
+        ordered = [
+            _followed(_in_order(ranked[:POOL], vector, {}, weights), ranked[POOL:], weights)
+            for vector, ranked in zip(vectors, rankings, strict=True)
+        ]
         if not weights[0] > 0:
             return ordered
         read = self._read([entry.passage for ranked in ordered for entry in ranked[:DEPTH]])
         return [
-            _followed(_in_order(ranked[:DEPTH], vector, read, weights), ranked[DEPTH:])
+            _followed(_in_order(ranked[:DEPTH], vector, read, weights), ranked[DEPTH:], weights)
             for vector, ranked in zip(vectors, ordered, strict=True)
         ]
 
@@ -100,10 +103,17 @@ def _in_order(
     return sorted((_scored(entry, vector, read, weights) for entry in ranked), key=lambda entry: -entry.score)
 
 
-def _followed(best: list[RankedPassage], rest: Sequence[RankedPassage]) -> list[RankedPassage]:
-    """The rest behind the best, none with a higher score: what was not read lacks a part of it."""
+def _followed(best: list[RankedPassage], rest: Sequence[RankedPassage], weights: Weights) -> list[RankedPassage]:
+    """The rest behind the best, in its order, none with a higher score than what stands before it.
+
+    So the first passages are the same, however many are asked for.
+    """
     lowest = best[-1].score if best else math.inf
-    return [*best, *(replace(entry, score=min(entry.score, lowest)) for entry in rest)]
+    behind = []
+    for entry in rest:
+        lowest = min(lowest, _score(entry, 0.0, weights))
+        behind.append(replace(entry, score=lowest))
+    return [*best, *behind]
 
 
 def _scored(
@@ -111,6 +121,10 @@ def _scored(
 ) -> RankedPassage:
     own = read.get(entry.passage.id)
     sentence = 0.0 if own is None else min(1.0, max(-1.0, float((own @ vector).max())))
+    return replace(entry, sentence=sentence, score=_score(entry, sentence, weights))
+
+
+def _score(entry: RankedPassage, sentence: float, weights: Weights) -> float:
     told = entry.dense + _SENTENCE * sentence
     worded = _COVERAGE * entry.coverage + _BM25 * math.log1p(entry.bm25)
-    return replace(entry, sentence=sentence, score=weights[0] * told + weights[1] * worded)
+    return weights[0] * told + weights[1] * worded

@@ -47,7 +47,7 @@ def fit_evidence(
     build: Path, index: Index, settings: AnswerSettings, train: Sequence[Item], dev: Sequence[Item], on_progress: OnFit
 ) -> EvidenceScale | None:
     """Fit the evidence score and keep it; where the questions do not allow one, forget that of before."""
-    scale = calibrate(index, settings, train, dev, on_progress) if train and dev else None
+    scale = calibrate(index, settings, [*train, *dev], on_progress) if train and dev else None
     if scale is not None:
         save_scale(scale, build / EVIDENCE)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -14,6 +14,9 @@ from softgraft.commands.search import search_domain
 from softgraft.errors import UsageError
 from softgraft.resolve import resolve
 from softgraft.screen import bars, err, on_ingest, on_train, out, print_json, report_lines, report_table
+
+if TYPE_CHECKING:
+    from retrieval import EvidenceScale
 
 
 def ingest_command(
@@ -54,7 +57,7 @@ def ingest_command(
         right = "" if scale.right_refusals is None else f", {scale.right_refusals:.0%} of those without an answer"
         out.print(
             f"evidence score fitted: of {scale.questions} train and dev questions it refuses "
-            f"{scale.wrong_refusals:.0%} of those with an answer{right}"
+            f"{scale.wrong_refusals:.0%} of those with an answer{right}{_calibration(scale)}"
         )
     else:
         out.print(
@@ -70,6 +73,12 @@ def ingest_command(
                 "[yellow]the cache is full:[/] raise `disk_gib` under `cache:` in domain.yaml, or free disk space"
             )
     out.print(f"next: {opened.status()['next']}")
+
+
+def _calibration(scale: EvidenceScale) -> str:
+    if scale.calibration_error is None:
+        return ""
+    return f"; in cross-validation it is off by {100 * scale.calibration_error:.0f} points of probability on average"
 
 
 def train_command(
