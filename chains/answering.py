@@ -72,6 +72,7 @@ class AnswerSettings:
         history_turns: exchanges of the conversation that the model reads.
         condense: how a follow-up becomes a query.
         weights: of the dense and the BM25 ranking.
+        neighbours: each passage takes in so many of those beside it, on either side.
         refusal: said when nothing in the documents fits.
     """
 
@@ -81,6 +82,7 @@ class AnswerSettings:
     history_turns: int = 3
     condense: Way = "join"
     weights: tuple[float, float] = (1.0, 0.5)
+    neighbours: int = 0
     refusal: str = "I do not have information about that."
 
 
@@ -142,7 +144,7 @@ class Answering:
 
     def judge(self, ranked: Sequence[RankedPassage]) -> Evidence:
         """Score the head of a ranking, and cut it to what the model reads."""
-        shown = self._within_budget(ranked[: self.settings.passages])
+        shown = self._within_budget(self.index.expanded(ranked[: self.settings.passages], self.settings.neighbours))
         if self.scale is None:
             return Evidence(shown, None, bool(ranked))
         head = ranked[:JUDGED]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from evaluation.errors import ItemsError
 
@@ -33,7 +33,7 @@ class Item(BaseModel):
     answers: tuple[str, ...] = ()
     response: str = ""
     answerable: bool = True
-    doc_id: str = ""
+    doc_id: Annotated[str, BeforeValidator(lambda given: "" if given is None else given)] = ""
     doc_ids: tuple[str, ...] = ()
     quote: str = ""
     group: str = ""
@@ -41,8 +41,8 @@ class Item(BaseModel):
     # Notes of the data's authors; read and kept, not used.
     source: str | None = None
     answerability: str | None = None
-    question_type: str | None = None
-    multi_turn: str | None = None
+    question_type: str | tuple[str, ...] | None = None
+    multi_turn: str | tuple[str, ...] | None = None
 
     @property
     def target(self) -> str:

@@ -10,6 +10,7 @@ Importing this loads neither torch nor FAISS; what needs them imports them.
 """
 
 from retrieval.convert import convert_file
+from retrieval.cross_encoder import PairScorer, load_reranker
 from retrieval.documents import Document, Passage, RankedPassage
 from retrieval.encoder import Encoder, load_encoder
 from retrieval.errors import (
@@ -21,6 +22,7 @@ from retrieval.errors import (
     NoDocumentsError,
     NotIngestedError,
     RecordError,
+    RerankerError,
     RetrievalError,
 )
 from retrieval.evidence_score import EvidenceScale, fit_scale, load_scale, save_scale
@@ -49,18 +51,21 @@ __all__ = [
     "Limits",
     "NoDocumentsError",
     "NotIngestedError",
+    "PairScorer",
     "Passage",
     "PassageStore",
     "RankedPassage",
     "Record",
     "RecordError",
     "RecordIndex",
+    "RerankerError",
     "RetrievalError",
     "ScoredRecord",
     "convert_file",
     "fit_scale",
     "ingest",
     "load_encoder",
+    "load_reranker",
     "load_scale",
     "open_index",
     "plan_ingest",

@@ -49,9 +49,9 @@ class RankedPassage:
     """A passage and how it fits a query.
 
     `score` orders the results of one query and means nothing across queries. `dense` is the cosine to
-    the query in [-1, 1], and `sentence` that of the passage's best sentence, or 0.0 where the dense ranking
-    has no weight; `bm25` is positive, 0.0 where no query term matched; `coverage` in [0, 1] is
-    the share of the query's idf weight whose terms stand in the passage.
+    the query in [-1, 1], and `sentence` that of the passage's best sentence, or 0.0 where none was read;
+    `bm25` is positive, 0.0 where no query term matched; `coverage` in [0, 1] is the share of the query's
+    idf weight whose terms stand in the passage.
     """
 
     passage: Passage

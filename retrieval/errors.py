@@ -8,7 +8,8 @@ RetrievalError
 ├── IndexDamagedError     what is on disk is not what was written
 ├── IndexMismatchError    the index is another encoder's, of a newer release, or holds something else
 ├── NotIngestedError      there is no index yet
-└── RecordError           a record cannot be stored as it is
+├── RecordError           a record cannot be stored as it is
+└── RerankerError         the reranker is missing or is not one
 """
 
 from __future__ import annotations
@@ -57,3 +58,7 @@ class NotIngestedError(RetrievalError):
 
 class RecordError(RetrievalError):
     """A record cannot be stored as it is; nothing of its batch was."""
+
+
+class RerankerError(RetrievalError):
+    """The reranker that a domain names is missing, or cannot do what is asked of it."""

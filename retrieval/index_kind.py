@@ -150,4 +150,5 @@ def _exact(queries: NDArray[np.float32], vectors: NDArray[np.float32], numbers: 
     import faiss
 
     _, rows = faiss.knn(queries, np.ascontiguousarray(vectors), RECALL_AT, metric=faiss.METRIC_INNER_PRODUCT)
-    return numbers[rows]
+    nearest: NDArray[np.int64] = numbers[rows]
+    return nearest

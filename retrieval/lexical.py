@@ -11,7 +11,10 @@ from retrieval.terms import Term, Tokenizer
 
 # A term in more than this share of the passages costs the most time and tells them apart the least.
 _COMMON_SHARE = 0.05
-# In a small index 5% is a handful of passages, and pruning would save nothing.
+# In a smaller index common terms cost little and still help (docs/retrieval.md), so there a larger share is looked up,
+# as long as it is no more than so many passages.
+_SMALL_SHARE, _SMALL = 0.2, 2000
+# In a tiny index a share is a handful of passages, and pruning would save nothing.
 _COMMON_AT_LEAST = 20
 
 
@@ -35,7 +38,7 @@ def document_frequencies(store: PassageStore, terms: Sequence[Term]) -> dict[Ter
 def match_expression(frequencies: Mapping[Term, int], passages: int) -> str | None:
     """The FTS5 query for those terms worth looking up: any of them may match. None where nothing can."""
     known = {term: frequency for term, frequency in frequencies.items() if frequency}
-    limit = max(_COMMON_SHARE * passages, _COMMON_AT_LEAST)
+    limit = max(_COMMON_SHARE * passages, min(_SMALL_SHARE * passages, _SMALL), _COMMON_AT_LEAST)
     rare = [term for term, frequency in known.items() if frequency <= limit]
     return " OR ".join(f"({term.expression})" for term in rare or known) or None
 

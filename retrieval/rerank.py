@@ -2,7 +2,7 @@
 
 One vector for a whole passage blurs what a single sentence of it says, and a reciprocal rank forgets by how much a
 passage fits. So what the two rankings found is ordered by a sum of how well the whole passage and its best sentence fit
-the query, and how much of the query's words stand in it.
+the query, and how much of the query's words stand in it. Sentences are read of those alone that are best without them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ from retrieval.encoder import Encoder
 
 Weights = tuple[float, float]
 
-# At least so many passages are looked at; further down there is seldom an answer.
+# Of so many passages, the best by both rankings alike, the words are weighed; further down there is seldom an answer.
+POOL = 24
+# And of so many of these the sentences are read.
 DEPTH = 12
-# Chosen on the training and dev questions of the example domains (docs/methods.md).
+# Chosen on the training and dev questions of the example domains (docs/methods.md); on other data others are hardly
+# better (docs/retrieval.md).
 _SENTENCE, _COVERAGE, _BM25 = 0.5, 0.8, 0.1
 _REMEMBERED = 4096
 
@@ -48,12 +51,18 @@ class SentenceReranker:
             weights: of what the encoder says and of what the words say. Without the first no sentence is read.
 
         Returns:
-            The same passages with a new `score`, and `sentence` where it was read.
+            The same passages with a new `score`, and `sentence` where it was read: of the first `DEPTH`.
         """
-        read = self._read([entry.passage for ranked in rankings for entry in ranked]) if weights[0] > 0 else {}
-        return [
-            sorted((_scored(entry, vector, read, weights) for entry in ranked), key=lambda entry: -entry.score)
+        ordered = [
+            _followed(_in_order(ranked[:POOL], vector, {}, weights), ranked[POOL:], weights)
             for vector, ranked in zip(vectors, rankings, strict=True)
+        ]
+        if not weights[0] > 0:
+            return ordered
+        read = self._read([entry.passage for ranked in ordered for entry in ranked[:DEPTH]])
+        return [
+            _followed(_in_order(ranked[:DEPTH], vector, read, weights), ranked[DEPTH:], weights)
+            for vector, ranked in zip(vectors, ordered, strict=True)
         ]
 
     def _read(self, passages: Sequence[Passage]) -> dict[str, NDArray[np.float32]]:
@@ -85,11 +94,37 @@ def _sentences(passage: Passage) -> list[str]:
     return lines or [text]
 
 
+def _in_order(
+    ranked: Sequence[RankedPassage],
+    vector: NDArray[np.float32],
+    read: Mapping[str, NDArray[np.float32]],
+    weights: Weights,
+) -> list[RankedPassage]:
+    return sorted((_scored(entry, vector, read, weights) for entry in ranked), key=lambda entry: -entry.score)
+
+
+def _followed(best: list[RankedPassage], rest: Sequence[RankedPassage], weights: Weights) -> list[RankedPassage]:
+    """The rest behind the best, in its order, none with a higher score than what stands before it.
+
+    So the first passages are the same, however many are asked for.
+    """
+    lowest = best[-1].score if best else math.inf
+    behind = []
+    for entry in rest:
+        lowest = min(lowest, _score(entry, 0.0, weights))
+        behind.append(replace(entry, score=lowest))
+    return [*best, *behind]
+
+
 def _scored(
     entry: RankedPassage, vector: NDArray[np.float32], read: Mapping[str, NDArray[np.float32]], weights: Weights
 ) -> RankedPassage:
     own = read.get(entry.passage.id)
     sentence = 0.0 if own is None else min(1.0, max(-1.0, float((own @ vector).max())))
+    return replace(entry, sentence=sentence, score=_score(entry, sentence, weights))
+
+
+def _score(entry: RankedPassage, sentence: float, weights: Weights) -> float:
     told = entry.dense + _SENTENCE * sentence
     worded = _COVERAGE * entry.coverage + _BM25 * math.log1p(entry.bm25)
-    return replace(entry, sentence=sentence, score=weights[0] * told + weights[1] * worded)
+    return weights[0] * told + weights[1] * worded

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval import lexical
+from retrieval.cross_encoder import PairScorer, rescored
 from retrieval.dense import DenseIndex
 from retrieval.documents import Document, Passage, RankedPassage
 from retrieval.encoder import Encoder
 from retrieval.errors import NotIngestedError
 from retrieval.faiss_file import FAISS_NAME, current, open_faiss
-from retrieval.rerank import DEPTH, SentenceReranker, Weights
+from retrieval.neighbours import with_neighbours
+from retrieval.rerank import POOL, SentenceReranker, Weights
 from retrieval.store import DATABASE_NAME, PassageStore
 from retrieval.terms import Tokenizer
 
@@ -40,8 +42,8 @@ class IndexStats:
     generation: int
 
 
-def open_index(index_dir: Path, encoder: Encoder) -> Index:
-    """The index in a folder.
+def open_index(index_dir: Path, encoder: Encoder, reranker: PairScorer | None = None) -> Index:
+    """The index in a folder. With a `reranker` the best passages of each search are put in the order of its scores.
 
     Raises NotIngestedError where there is none, IndexMismatchError where another encoder made it,
     IndexDamagedError where it is not what was written.
@@ -59,7 +61,7 @@ def open_index(index_dir: Path, encoder: Encoder) -> Index:
     except BaseException:
         store.close()
         raise
-    return Index(store, encoder, dense)
+    return Index(store, encoder, dense, reranker)
 
 
 class Index:
@@ -68,12 +70,15 @@ class Index:
     What an ingest writes, in this process or another, an open index serves document by document.
     """
 
-    def __init__(self, store: PassageStore, encoder: Encoder, dense: DenseIndex) -> None:
+    def __init__(
+        self, store: PassageStore, encoder: Encoder, dense: DenseIndex, reranker: PairScorer | None = None
+    ) -> None:
         self.encoder = encoder
+        self.reranker = reranker
         self._store = store
         self._dense = dense
         self._tokenizer = Tokenizer()
-        self._reranker = SentenceReranker(encoder)
+        self._sentences = SentenceReranker(encoder)
         self._refreshing = threading.Lock()
 
     def close(self) -> None:
@@ -91,17 +96,19 @@ class Index:
     ) -> None:
         self.close()
 
-    def search(self, query: str, k: int = 4, *, weights: Weights = DEFAULT_WEIGHTS) -> list[RankedPassage]:
+    def search(
+        self, query: str, k: int = 4, *, weights: Weights = DEFAULT_WEIGHTS, rerank: bool = True
+    ) -> list[RankedPassage]:
         """The `k` passages that fit a query best, best first; fewer where there are fewer.
 
-        `weights` are those of the dense and the BM25 ranking, in the fusion and in the order of the best;
-        a ranking of weight 0 brings in no passage. A blank query has no results. Raises ValueError for k < 1
-        and for weights that are negative or both 0.
+        `weights` say how much meaning and words count; the dense or the BM25 ranking brings in no passage where its
+        weight is 0. Without `rerank` they weigh the fused ranks, and these alone are the order.
+        A blank query has no results. Raises ValueError for k < 1 and for weights that are negative or both 0.
         """
-        return self.search_many([query], k, weights=weights)[0]
+        return self.search_many([query], k, weights=weights, rerank=rerank)[0]
 
     def search_many(
-        self, queries: Sequence[str], k: int = 4, *, weights: Weights = DEFAULT_WEIGHTS
+        self, queries: Sequence[str], k: int = 4, *, weights: Weights = DEFAULT_WEIGHTS, rerank: bool = True
     ) -> list[list[RankedPassage]]:
         """`search` for each query, in order, with all queries encoded in one go."""
         if k < 1:
@@ -112,14 +119,26 @@ class Index:
         results: list[list[RankedPassage]] = [[] for _ in queries]
         if asked:
             vectors = self.encoder.encode([queries[position] for position in asked])
-            deep = max(k, DEPTH)
+            # What stands high in either ranking is looked at again, however the two are weighed then.
+            fusing = (float(weights[0] > 0), float(weights[1] > 0)) if rerank else weights
             found = [
-                self._search(queries[position], vector, deep, weights)
+                self._search(queries[position], vector, max(k, POOL) if rerank else k, fusing)
                 for position, vector in zip(asked, vectors, strict=True)
             ]
-            for position, ranked in zip(asked, self._reranker.rerank(vectors, found, weights), strict=True):
+            if rerank:
+                found = self._sentences.rerank(vectors, found, weights)
+                if self.reranker is not None:
+                    found = rescored(self.reranker, [queries[position] for position in asked], found)
+            for position, ranked in zip(asked, found, strict=True):
                 results[position] = ranked[:k]
         return results
+
+    def expanded(self, ranked: Sequence[RankedPassage], count: int) -> list[RankedPassage]:
+        """A ranking whose passages take in up to `count` neighbours on either side, as `retrieval.neighbours` says.
+
+        Raises ValueError for a negative count.
+        """
+        return with_neighbours(ranked, self._store.passages_by_document, self._store.document, count)
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
         """The passages of these ids, in this order; ids that are not there are left out."""

@@ -6,7 +6,7 @@ import json
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -33,16 +33,16 @@ from retrieval import (
     IngestReport,
     ingest,
     load_encoder,
-    load_scale,
+    load_reranker,
     open_index,
     plan_ingest,
-    save_scale,
 )
 from retrieval.evidence_score import EvidenceScale
+from retrieval.index_kind import IndexChoice
 from soft_prompt import Manifest, PrefixStore, SlotFill, SoftPrompt, load_soft_prompt, read_manifest
-from softgraft.calibration import calibrate
 from softgraft.domain_file import DomainFile, TrainSettings, read_domain_file
 from softgraft.errors import UsageError
+from softgraft.fitted import evidence_scale, fit_evidence, fit_weights, search_weights
 from softgraft.grafting import Grafting, OnScore, OnStep, TrainReport
 from softgraft.hardware import describe_machine
 from softgraft.notices import training_notices
@@ -102,8 +102,10 @@ class Domain:
 
         Raises:
             NotIngestedError: nothing was ingested yet.
+            RerankerError: the reranker of domain.yaml does not load.
         """
-        return open_index(self.build / "index", self.encoder)
+        name = self.file.retrieval.reranker
+        return open_index(self.build / "index", self.encoder, load_reranker(name) if name else None)
 
     @cached_property
     def store(self) -> PrefixStore:
@@ -143,32 +145,27 @@ class Domain:
         graft: Graft = "text-twin" if self.remote or self.manifest is None else "soft"
         return DomainChain(self.answering(graft), self.build / "memory.sqlite")
 
-    def ingest(self, *, on_progress: Callable[[IngestProgress], None] | None = None) -> Ingested:
-        """Bring the index up to the documents, then fit the evidence score on the questions, if there are any.
+    def ingest(
+        self, *, index: IndexChoice | None = None, on_progress: Callable[[IngestProgress], None] | None = None
+    ) -> Ingested:
+        """Bring the index up to the documents, then fit how it is searched to the questions, if there are any.
+
+        That is: the weights of the two rankings, where domain.yaml leaves them to be chosen, and the evidence score.
+        `index` is the kind of FAISS index from now on, in place of what domain.yaml says.
 
         Raises:
             NoDocumentsError: docs/ holds nothing that can be read; the index stays as it was.
         """
-        report = self._read_documents(ingest, on_progress)
+        report = self._read_documents(partial(ingest, index=index or self.file.retrieval.index), on_progress)
         self.forget("index", "chain")
-        path = self.build / "evidence.json"
         train, dev = (self.items(s) if (self.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
         tell = on_progress or (lambda _: None)
-        scale = (
-            calibrate(
-                self.index,
-                self._answer_settings(),
-                train,
-                dev,
-                lambda done, total: tell(IngestProgress("scoring", done, total)),
-            )
-            if train and dev
-            else None
-        )
-        if scale is not None:
-            save_scale(scale, path)
-        else:
-            path.unlink(missing_ok=True)
+
+        def fitting(done: int, total: int) -> None:
+            tell(IngestProgress("scoring", done, total))
+
+        fit_weights(self.file, self.build, self.index, [*train, *dev], fitting)
+        scale = fit_evidence(self.build, self.index, self._answer_settings(), train, dev, fitting)
         return Ingested(report, scale)
 
     def plan_ingest(self, *, on_progress: Callable[[IngestProgress], None] | None = None) -> IngestReport:
@@ -280,7 +277,7 @@ class Domain:
             speaker=speaker,
             rewriter=speaker,
             count_tokens=self._count_tokens,
-            scale=load_scale(self.build / "evidence.json"),
+            scale=evidence_scale(self.file, self.build),
             settings=self._answer_settings(),
             notices=self.notices,
         )
@@ -302,7 +299,8 @@ class Domain:
             history_turns=answer.history_turns,
             # A small backbone rewrites worse than joining does; a model behind an API rewrites well.
             condense=("model" if self.remote else "join") if way == "auto" else way,
-            weights=(retrieval.dense_weight, retrieval.bm25_weight),
+            weights=search_weights(self.file, self.build),
+            neighbours=retrieval.neighbours,
             refusal=self.file.refusal,
         )
 

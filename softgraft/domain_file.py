@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from retrieval.index_kind import IndexChoice
 from retrieval.limits import DEFAULT_LIMITS, Limits
 from softgraft.errors import DomainError, UsageError
 
@@ -20,15 +21,34 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Auto = Literal["auto"]
+
+
 class RetrievalSettings(_Strict):
-    """How passages are cut and found."""
+    """How passages are cut and found.
+
+    `auto` weights are those that `softgraft ingest` found best on the domain's questions, an `auto` threshold the
+    one it chose there. `neighbours` on either side grow a passage before the model reads it; `reranker` is a
+    cross-encoder that orders the best passages. `index` is the kind of FAISS index; without one it is what `softgraft
+    ingest --index` asked for last, at first `auto`.
+    """
 
     passages: _Positive = 3
     margin: Annotated[float, Field(ge=0)] = 0.15
     evidence_tokens: _Positive = 320
     passage_tokens: Annotated[int, Field(ge=16)] = 72
-    dense_weight: Annotated[float, Field(ge=0)] = 1.0
-    bm25_weight: Annotated[float, Field(ge=0)] = 0.5
+    dense_weight: Auto | Annotated[float, Field(ge=0)] = "auto"
+    bm25_weight: Auto | Annotated[float, Field(ge=0)] = "auto"
+    neighbours: Annotated[int, Field(ge=0, le=2)] = 0
+    reranker: Annotated[str, Field(min_length=1)] | None = None
+    index: IndexChoice | None = None
+    evidence_threshold: Auto | Annotated[float, Field(ge=0, le=1)] = "auto"
+
+    @model_validator(mode="after")
+    def _looks_somewhere(self) -> Self:
+        if self.dense_weight == 0 and self.bm25_weight == 0:
+            raise ValueError("dense_weight and bm25_weight are both 0, which finds nothing; expected one above 0")
+        return self
 
 
 class IngestSettings(_Strict):

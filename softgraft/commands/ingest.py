@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from json import dumps
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
 
-from retrieval import IngestReport, NoDocumentsError
+from retrieval import EvidenceScale, IngestReport, NoDocumentsError
+from retrieval.index_kind import IndexChoice
 from softgraft.commands.options import Json, Name
 from softgraft.domain import Domain, Ingested
 from softgraft.errors import UsageError
@@ -32,6 +33,10 @@ def ingest_command(
     strict: Annotated[
         bool, typer.Option("--strict", help=f"End with exit code {FILES_FAILED} if a file could not be read.")
     ] = False,
+    index: Annotated[
+        Literal["auto", "flat", "pq", "hnsw", "ivf"] | None,
+        typer.Option(help="Kind of FAISS index from now on; `auto` goes by how many passages there are."),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on, and ingest again whenever a document changes, until Ctrl-C.")
     ] = False,
@@ -47,11 +52,14 @@ def ingest_command(
 
     Example: [bold]softgraft ingest bank --warm[/]
 
+    A graph for millions of passages: [bold]softgraft ingest bank --index hnsw[/]
+
     See first what it would do: [bold]softgraft ingest bank --dry-run[/]
 
     Keep the index up to date while documents are written: [bold]softgraft ingest bank --watch[/]
     """
     _refuse_together(domain, {"--dry-run": dry_run, "--watch": watch, "--warm": warm})
+    _refuse_together(domain, {"--dry-run": dry_run, "--watch": watch, "--index": index is not None})
     _refuse_together(domain, {"--watch": watch, "--strict": strict})
     opened = resolve(domain)
     if watch:
@@ -60,7 +68,7 @@ def ingest_command(
     if dry_run:
         report = _plan(opened, json)
     else:
-        report = _ingest(opened, json, warm)
+        report = _ingest(opened, json, warm, index)
     if strict and report.failed:
         raise typer.Exit(FILES_FAILED)
 
@@ -90,9 +98,9 @@ def _plan(opened: Domain, json: bool) -> IngestReport:
     return report
 
 
-def _ingest(opened: Domain, json: bool, warm: bool) -> IngestReport:
+def _ingest(opened: Domain, json: bool, warm: bool, index: IndexChoice | None) -> IngestReport:
     with bars(not json) as tell:
-        done = opened.ingest(on_progress=on_ingest(tell))
+        done = opened.ingest(index=index, on_progress=on_ingest(tell))
         warmed = opened.warm(on_progress=lambda n, total: tell("warming", n, total, "")) if warm else None
     if json:
         print_json({**_as_json(done), "warmed": asdict(warmed) if warmed else None})
@@ -173,7 +181,7 @@ def _print_scale(done: Ingested) -> None:
         right = "" if scale.right_refusals is None else f", {scale.right_refusals:.0%} of those without an answer"
         out.print(
             f"evidence score fitted: of {scale.questions} train and dev questions it refuses "
-            f"{scale.wrong_refusals:.0%} of those with an answer{right}"
+            f"{scale.wrong_refusals:.0%} of those with an answer{right}{_calibration(scale)}"
         )
     else:
         out.print(
@@ -188,3 +196,9 @@ def _print_warmed(warmed: Warmed) -> None:
     )
     if warmed.passages < warmed.of:
         err.print("[yellow]the cache is full:[/] raise `disk_gib` under `cache:` in domain.yaml, or free disk space")
+
+
+def _calibration(scale: EvidenceScale) -> str:
+    if scale.calibration_error is None:
+        return ""
+    return f"; in cross-validation it is off by {100 * scale.calibration_error:.0f} points of probability on average"

@@ -37,7 +37,7 @@ DOCUMENTS = {
 }
 
 # Evidence is enough where half of the question's word weight stands in one passage.
-SCALE = EvidenceScale((0.0, 0.0, 0.0, 10.0, 0.0), -5.0, 0.5, 10, 0.0, 1.0)
+SCALE = EvidenceScale((0.0, 0.0, 0.0, 10.0, 0.0, 0.0), -5.0, 0.5, 10, 0.0, 1.0)
 REFUSAL = "None of our leaflets says so."
 
 

@@ -109,3 +109,14 @@ def test_a_part_is_spread_over_the_whole(count: int, limit: int | None) -> None:
     gaps = [after - before for before, after in pairwise(found)]
     assert not gaps or max(gaps) - min(gaps) <= 1
     assert not found or found[0] == 0
+
+
+def test_notes_of_the_authors_may_be_lists(path: Path) -> None:
+    noted = {**GOOD, "question_type": ["Keyword", "Summarization"], "multi_turn": ["Follow-up"], "source": "x"}
+    [item] = read_items(write(path, noted))
+    assert (item.question_type, item.multi_turn) == (("Keyword", "Summarization"), ("Follow-up",))
+
+
+def test_a_document_of_null_is_none(path: Path) -> None:
+    [item] = read_items(write(path, {**GOOD, "doc_id": None, "answerable": False}))
+    assert (item.doc_id, item.documents) == ("", frozenset())

@@ -12,7 +12,7 @@ from chains import AnswerSettings
 from evaluation import Item
 from retrieval import RetrievalError
 from softgraft import Domain
-from softgraft.calibration import calibrate
+from softgraft.calibration import calibrate, labelled_rankings
 
 MakeDomain = Callable[..., Domain]
 KNOWN = {
@@ -72,7 +72,7 @@ def test_it_tells_questions_that_the_documents_answer_from_others(make_domain: M
 def test_rankings_without_their_document_stand_in_for_unanswerable_questions(make_domain: MakeDomain) -> None:
     domain = make_domain(ingest=True)
     settings = AnswerSettings(passages=2)
-    scale = calibrate(domain.index, settings, answerable("train"), answerable("dev"))
+    scale = calibrate(domain.index, settings, [*answerable("train"), *answerable("dev")])
     assert scale is not None
     right, foreign = (
         [entry for entry in domain.index.search(question, 30) if (entry.passage.doc_id == "transfers") == own]
@@ -82,20 +82,28 @@ def test_rankings_without_their_document_stand_in_for_unanswerable_questions(mak
     assert scale.score(right[:2]) > scale.score(foreign[:2])
 
 
-@pytest.mark.parametrize(
-    ("train", "dev"),
-    [
-        ([], answerable("dev")),
-        (unanswerable("train", 11), unanswerable("dev", 11)),
-        ([*answerable("train"), *unanswerable("train", 11)], []),
-        ([*answerable("train"), *unanswerable("train", 11)], unanswerable("dev", 11)),
-    ],
-)
-def test_questions_that_do_not_allow_it_give_no_scale(
-    make_domain: MakeDomain, train: list[Item], dev: list[Item]
-) -> None:
+@pytest.mark.parametrize("items", [[], unanswerable("train", 11)])
+def test_questions_that_do_not_allow_it_give_no_scale(make_domain: MakeDomain, items: list[Item]) -> None:
     domain = make_domain(ingest=True)
-    assert calibrate(domain.index, AnswerSettings(), train, dev) is None
+    assert calibrate(domain.index, AnswerSettings(), items) is None
+
+
+def test_a_question_whose_passages_miss_the_answer_is_not_answered(make_domain: MakeDomain) -> None:
+    domain = make_domain(ingest=True)
+    missed = Item(id="m", question="What does a replacement card cost?", answers=("x",), doc_id="savings")
+    items = [*answerable("dev"), missed, *unanswerable("dev", 11)]
+    found = labelled_rankings(domain.index, AnswerSettings(weights=(0.0, 1.0)), items)
+    assert len(found) == len(items)
+    assert [one.answered for one in found[:8]] == [True] * 8
+    assert (found[8].answered, found[8].answerable) == (False, True)
+    assert not any(one.answered or one.answerable for one in found[9:])
+
+
+def test_the_threshold_of_the_domain_file_is_the_one_that_counts(make_domain: MakeDomain) -> None:
+    for threshold, enough in ((0.0, True), (1.0, False)):
+        settings = {"passages": 2, "evidence_tokens": 120, "passage_tokens": 32, "evidence_threshold": threshold}
+        domain = make_domain(f"house{threshold:.0f}", ingest=True, retrieval=settings)
+        assert asked(domain, "What does a replacement card cost?") is enough
 
 
 def test_a_scale_that_is_no_longer_fitted_is_forgotten(make_domain: MakeDomain) -> None:
