@@ -37,7 +37,7 @@ class Condition:
     parameters: tuple[str, ...] = ()
 
 
-_EVERYTHING, _NOTHING = Condition("1"), Condition("0")
+EVERYTHING, _NOTHING = Condition("1"), Condition("0")
 
 
 def parse_filter(given: object, metadata: str = "metadata") -> Condition:
@@ -171,11 +171,11 @@ def _text(value: str) -> str:
 
 
 def _all_of(parts: list[Condition]) -> Condition:
-    return _joined(parts, " AND ", neutral=_EVERYTHING, decisive=_NOTHING)
+    return _joined(parts, " AND ", neutral=EVERYTHING, decisive=_NOTHING)
 
 
 def _any_of(parts: list[Condition]) -> Condition:
-    return _joined(parts, " OR ", neutral=_NOTHING, decisive=_EVERYTHING)
+    return _joined(parts, " OR ", neutral=_NOTHING, decisive=EVERYTHING)
 
 
 def _joined(parts: list[Condition], word: str, *, neutral: Condition, decisive: Condition) -> Condition:
@@ -189,8 +189,8 @@ def _joined(parts: list[Condition], word: str, *, neutral: Condition, decisive: 
 
 
 def _not(condition: Condition) -> Condition:
-    if condition in (_EVERYTHING, _NOTHING):
-        return _NOTHING if condition == _EVERYTHING else _EVERYTHING
+    if condition in (EVERYTHING, _NOTHING):
+        return _NOTHING if condition == EVERYTHING else EVERYTHING
     return Condition(f"NOT {condition.sql}", condition.parameters)
 
 

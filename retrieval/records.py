@@ -21,7 +21,7 @@ from retrieval.documents import Passage
 from retrieval.errors import RetrievalError
 from retrieval.faiss_bytes import remove_leftovers
 from retrieval.faiss_file import FAISS_NAME, current, make_faiss, open_faiss
-from retrieval.metadata_filter import Condition, parse_filter
+from retrieval.metadata_filter import EVERYTHING, Condition, parse_filter
 from retrieval.record_text import Record, record_entry, unit_rows
 from retrieval.store import DATABASE_NAME, PassageStore
 
@@ -30,6 +30,8 @@ _TRIES = 3
 # After so many changes, or changes to so large a share, the FAISS index is made anew.
 _CHANGES = 1_000
 _SHARE_CHANGED = 0.1
+# The numbers under so many conditions are kept.
+_CONDITIONS = 16
 _BEYOND_ALL = 2**62
 
 
@@ -61,6 +63,7 @@ class RecordIndex:
         self.encoder_id = encoder_id
         self._store: PassageStore | None = None
         self._dense: DenseIndex | None = None
+        self._known: tuple[int, dict[Condition, NDArray[np.int64]]] = (-1, {})
         self._opening = threading.Lock()
         self._refreshing = threading.Lock()
         self._maintaining = threading.Lock()
@@ -72,7 +75,7 @@ class RecordIndex:
             self._closed = True
             if self._store is not None:
                 self._store.close()
-                self._store = None
+                self._store = self._dense = None
 
     def add(self, records: Sequence[Record], vectors: object, going_on: Callable[[], None] = lambda: None) -> None:
         """Adds records with their vectors `[len(records), dimension]` of any length, in one transaction.
@@ -138,7 +141,7 @@ class RecordIndex:
         return [found[row].scored for row in most_diverse(query, vectors, k, relevance)]
 
     def _nearest(self, query: NDArray[np.float32], limit: int, where: object) -> list[_Found]:
-        condition = parse_filter(where) if where is not None else None
+        condition = parse_filter(where) if where is not None else EVERYTHING
         store = self._opened()
         if store is None:
             return []
@@ -148,7 +151,7 @@ class RecordIndex:
                 if store.generation != dense.generation:
                     continue
                 self._check_binding(store, len(query))
-                among = store.numbers_where(condition) if condition is not None else None
+                among = None if condition == EVERYTHING else self._matching(store, condition, dense.generation)
             # Outside of the transaction, so that others may go on: a number is never given again.
             scores, numbers = _ranked(dense, query, limit, among)
             found = _scored(store, numbers, scores)
@@ -156,9 +159,18 @@ class RecordIndex:
                 return found
         with store.reading():
             self._check_binding(store, len(query))
-            among = store.numbers_where(condition or Condition("1"))
+            among = store.numbers_where(condition)
             scores, numbers = _ranked(dense, query, limit, among)
             return _scored(store, numbers, scores)
+
+    def _matching(self, store: PassageStore, condition: Condition, generation: int) -> NDArray[np.int64]:
+        """The numbers under a condition; kept while nothing changes, since reading all metadata takes longest."""
+        known_of, known = self._known
+        if known_of != generation or len(known) >= _CONDITIONS:
+            known_of, known = self._known = generation, {}
+        if condition not in known:
+            known[condition] = store.numbers_where(condition)
+        return known[condition]
 
     def maintain(self) -> None:
         """Makes the FAISS index anew where much was added or deleted since it was made; to be called after changes.
