@@ -52,12 +52,12 @@ def wait_for_changes(
     before: Snapshot,
     *,
     interval: float = INTERVAL_SECONDS,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] | None = None,
 ) -> tuple[list[Change], Snapshot]:
     """Returns once the folder differs from `before` and has come to rest for `interval` seconds."""
     last = snapshot(docs)
     while True:
-        sleep(interval)
+        (sleep or time.sleep)(interval)
         now = snapshot(docs)
         if now == last and (found := changes(before, now)):
             return found, now
