@@ -353,7 +353,10 @@ class PassageStore:
             ).fetchall()
             # Of a list that was cleared its end is still known.
             end = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tombstones'")
-            return int(end.fetchone()[0]), np.array([row[1] for row in rows], dtype=np.int64)
+            last, numbers = end.fetchone()[0], [row[1] for row in rows]
+            if not all(isinstance(number, int) for number in (last, *numbers)):
+                raise DamagedRowError("a deletion has no number")
+        return last, np.array(numbers, dtype=np.int64)
 
     def all_vectors(self) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
         """The generation, passage numbers `[n]` and vectors `[n, dimension]`. Raises IndexDamagedError."""
@@ -389,7 +392,8 @@ class PassageStore:
             yield from rows
 
     def _vector(self, blob: bytes, checksum: int, dimension: int) -> NDArray[np.float32]:
-        if zlib.crc32(blob) != checksum or len(blob) != 4 * dimension:
+        # A damage may have changed the type of a column.
+        if not isinstance(blob, bytes) or zlib.crc32(blob) != checksum or len(blob) != 4 * dimension:
             raise damaged(self.path, "a vector does not match its checksum")
         return np.frombuffer(blob, dtype="<f4").astype(np.float32, copy=False)
 

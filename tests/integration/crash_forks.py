@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
@@ -73,6 +74,8 @@ def in_child(work: Callable[[Report], None], *, kill_after: float | None = None,
 
 def _run(work: Callable[[Report], None], writing: int) -> None:
     code = 0
+    # Its short life needs no collection, which would copy every page that it touches.
+    gc.disable()
     try:
         work(lambda report: _send(writing, {"report": report}))
     except BaseException:  # noqa: BLE001 - the parent is told, and the child must not go on as a second parent

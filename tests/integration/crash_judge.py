@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import random
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from crash_damage import Damage, Sources, file_damages, log_damages, mixtures, replacements
@@ -28,6 +26,10 @@ from crash_truth import (
 from numpy.typing import NDArray
 
 from retrieval import Document, Index, Passage, PassageStore, RetrievalError, ingest, open_index
+from retrieval.index_kind import IndexChoice
+
+# Those that an index of this size can be; FAISS crashes most on damaged graphs.
+KINDS: tuple[IndexChoice, ...] = ("flat", "hnsw", "ivf")
 
 _AT_ONCE = 50
 
@@ -90,7 +92,7 @@ def _cases(folder: Path, faiss: int, database: int) -> list[Case]:
     other = folder / "other"
     ingest(folder / "others", other, make_encoder(), max_tokens=MAX_TOKENS)
     cases: list[Case] = []
-    bases = [_make_base(folder, kind, other) for kind in _kinds()]
+    bases = [_make_base(folder, kind, other) for kind in KINDS]
     around = [*file_damages(FAISS) * 3, *replacements(FAISS), *(None,) * 6]
     for number in range(faiss):
         base, sources, truth = bases[number % len(bases)]
@@ -112,16 +114,9 @@ def _cases(folder: Path, faiss: int, database: int) -> list[Case]:
     return cases
 
 
-def _kinds() -> list[dict[str, Any]]:
-    # HNSW files are those on which FAISS crashes most.
-    asked = "index" in inspect.signature(ingest).parameters
-    return [{"index": kind} for kind in ("flat", "hnsw", "ivf")] if asked else [{}]
-
-
-def _make_base(folder: Path, kind: dict[str, Any], other: Path) -> tuple[Path, Sources, Truth]:
-    name = kind.get("index", "index")
-    older, base, unfinished = folder / f"older-{name}", folder / f"base-{name}", folder / f"unfinished-{name}"
-    ingest(folder / "docs1", older, make_encoder(), max_tokens=MAX_TOKENS, **kind)
+def _make_base(folder: Path, kind: IndexChoice, other: Path) -> tuple[Path, Sources, Truth]:
+    older, base, unfinished = folder / f"older-{kind}", folder / f"base-{kind}", folder / f"unfinished-{kind}"
+    ingest(folder / "docs1", older, make_encoder(), max_tokens=MAX_TOKENS, index=kind)
     shutil.copytree(older, base)
     before = _tell(base)
 

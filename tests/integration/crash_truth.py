@@ -206,7 +206,7 @@ def check(index_dir: Path, scenario: Scenario, committed: set[str]) -> list[str]
     if state.problems or state.documents != scenario.after.documents:
         problems.append(f"after another ingest: {sorted(state.problems) or 'other documents'}")
     with open_index(index_dir, make_encoder()) as index:
-        problems += search_problems(index, scenario.after.vectors)
+        problems += search_problems(index, scenario.after.vectors, QUERIES[:1])
     return problems
 
 
@@ -218,7 +218,7 @@ def check_left(index_dir: Path, scenario: Scenario, committed: set[str]) -> list
     problems = compare(state, scenario, committed)
     try:
         with open_index(index_dir, make_encoder()) as index:
-            problems += search_problems(index, state.vectors)
+            problems += search_problems(index, state.vectors, QUERIES[1:])
     except NotIngestedError:
         if state.documents:
             problems.append(f"{len(state.documents)} documents are said not to be there")
