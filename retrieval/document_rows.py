@@ -7,15 +7,18 @@ import sqlite3
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.checksum import DamagedRowError, row_checksum
 from retrieval.documents import Document, Passage, embedded_digest
 from retrieval.meta_table import read_binding
 from retrieval.terms import searchable
 
-DOCUMENT_COLUMNS = "id, title, text, group_name, source, source_digest, converter, page_starts"
+DOCUMENT_COLUMNS = "id, title, text, group_name, source, source_digest, converter, page_starts, splitter, row_checksum"
+PASSAGE_COLUMNS = "number, id, doc_id, title, heading, text, start, end, page, embedded_digest, metadata, row_checksum"
 _METADATA_OF_DOCUMENTS = ", ".join(
     f"'{column}', {column}" for column in ("doc_id", "title", "heading", "page", "start", "end")
 )
@@ -46,9 +49,9 @@ class Entry:
 def replace_rows(connection: sqlite3.Connection, entry: Entry) -> None:
     """Writes a document, in place of one of the same id; inside a transaction of the caller."""
     delete_rows(connection, entry.document.id)
+    row = (*_document_row(entry.document), entry.splitter)
     connection.execute(
-        f"INSERT INTO documents ({DOCUMENT_COLUMNS}, splitter) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (*_document_row(entry.document), entry.splitter),
+        f"INSERT INTO documents ({DOCUMENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, row_checksum(*row))
     )
     metadata = entry.metadata or ["{}"] * len(entry.passages)
     for passage, vector, text in zip(entry.passages, entry.vectors, metadata, strict=True):
@@ -65,6 +68,22 @@ def delete_rows(connection: sqlite3.Connection, doc_id: str) -> bool:
     return connection.execute("DELETE FROM documents WHERE id = ?", (doc_id,)).rowcount > 0
 
 
+def document_of(row: Sequence[Any]) -> Document:
+    """The document in a row of `DOCUMENT_COLUMNS`. Raises DamagedRowError where the row fails its checksum."""
+    *columns, checksum = row
+    if row_checksum(*columns) != checksum:
+        raise DamagedRowError(f"document {row[0]!r} does not match its checksum")
+    return Document(*(*columns[:-2], tuple(json.loads(columns[-2]))))
+
+
+def passage_of(row: Sequence[Any]) -> Passage:
+    """The passage in a row of `PASSAGE_COLUMNS`. Raises DamagedRowError where the row fails its checksum."""
+    _, *columns, checksum = row
+    if row_checksum(*columns) != checksum:
+        raise DamagedRowError(f"passage {row[1]!r} does not match its checksum")
+    return Passage(*columns[:-2])
+
+
 def _document_row(document: Document) -> tuple[str, ...]:
     return (
         *(document.id, document.title, document.text, document.group),
@@ -76,13 +95,13 @@ def _document_row(document: Document) -> tuple[str, ...]:
 def _insert_passage(
     connection: sqlite3.Connection, passage: Passage, vector: NDArray[np.float32], metadata: str
 ) -> None:
+    row = (
+        *(passage.id, passage.doc_id, passage.title, passage.heading, passage.text),
+        *(passage.start, passage.end, passage.page, embedded_digest(passage), metadata),
+    )
     number = connection.execute(
-        "INSERT INTO passages (id, doc_id, title, heading, text, start, end, page, embedded_digest, metadata) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(passage.id, passage.doc_id, passage.title, passage.heading, passage.text),
-            *(passage.start, passage.end, passage.page, embedded_digest(passage), metadata),
-        ),
+        f"INSERT INTO passages ({PASSAGE_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*row, row_checksum(*row)),
     ).lastrowid
     blob = np.ascontiguousarray(vector, dtype="<f4").tobytes()
     connection.execute("INSERT INTO vectors VALUES (?, ?, ?)", (number, blob, zlib.crc32(blob)))

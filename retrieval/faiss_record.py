@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from retrieval.index_kind import KINDS, Kind
+from retrieval.checksum import row_checksum
+from retrieval.index_kind import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +34,17 @@ class FaissRecord:
     recall: float
 
     def to_json(self) -> str:
-        """As it stands in SQLite."""
-        return json.dumps(asdict(self))
+        """As it stands in SQLite, with a checksum: a search that believed a changed record would miss rows."""
+        fields = asdict(self)
+        return json.dumps({**fields, "checksum": row_checksum(fields)})
 
     @classmethod
     def from_json(cls, text: str) -> FaissRecord | None:
         """None for what is no record: then the file is made anew."""
         try:
-            record = cls(**json.loads(text))
-        except (ValueError, TypeError):
+            fields = json.loads(text)
+            checksum = fields.pop("checksum")
+            record = cls(**fields)
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
-        whole = (record.generation, record.count, record.last_number, record.last_tombstone, record.effort)
-        sound = record.kind in KINDS and all(isinstance(number, int) and number >= 0 for number in whole)
-        return record if sound and isinstance(record.digest, str) else None
+        return record if checksum == row_checksum(fields) else None

@@ -5,12 +5,21 @@ from __future__ import annotations
 import sqlite3
 
 from retrieval.binding import Binding, Content
+from retrieval.checksum import DamagedRowError
 
 
 def read_meta(connection: sqlite3.Connection, key: str) -> str | None:
     """None where the key is not there."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return row[0] if row is not None else None
+
+
+def read_number(connection: sqlite3.Connection, key: str) -> int:
+    """0 where the key is not there. Raises DamagedRowError for what is no number."""
+    value = read_meta(connection, key)
+    if value is not None and not value.isdecimal():
+        raise DamagedRowError(f"the {key} is {value!r}")
+    return int(value or 0)
 
 
 def write_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
@@ -26,7 +35,7 @@ def is_empty(connection: sqlite3.Connection) -> bool:
 
 def read_binding(connection: sqlite3.Connection) -> Binding:
     content: Content = "records" if read_meta(connection, "content") == "records" else "documents"
-    return Binding(read_meta(connection, "encoder") or "", int(read_meta(connection, "dimension") or 0), content)
+    return Binding(read_meta(connection, "encoder") or "", read_number(connection, "dimension"), content)
 
 
 def next_generation(connection: sqlite3.Connection) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,20 +15,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.binding import Binding, Content
-from retrieval.database import Database, open_database, open_database_in_memory
-from retrieval.document_rows import DOCUMENT_COLUMNS, Entry, delete_rows, replace_rows, rows_with_metadata
+from retrieval.database import Database, damaged, open_database, open_database_in_memory, translated
+from retrieval.document_rows import (
+    DOCUMENT_COLUMNS,
+    PASSAGE_COLUMNS,
+    Entry,
+    delete_rows,
+    document_of,
+    passage_of,
+    replace_rows,
+    rows_with_metadata,
+)
 from retrieval.documents import Document, Passage
-from retrieval.errors import IndexDamagedError, RetrievalError
+from retrieval.errors import RetrievalError
 from retrieval.faiss_record import FaissRecord
 from retrieval.index_kind import INDEX_CHOICES, IndexChoice
-from retrieval.meta_table import is_empty, next_generation, read_binding, read_meta, write_binding, write_meta
+from retrieval.meta_table import (
+    is_empty,
+    next_generation,
+    read_binding,
+    read_meta,
+    read_number,
+    write_binding,
+    write_meta,
+)
 from retrieval.metadata_filter import Condition
 
 DATABASE_NAME = "index.sqlite"
 
 # SQLite takes a limited number of parameters in a statement.
 _AT_ONCE = 500
-_PASSAGE_COLUMNS = "number, id, doc_id, title, heading, text, start, end, page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +142,13 @@ class PassageStore:
     @property
     def dimension(self) -> int:
         with self.reading() as connection:
-            return int(read_meta(connection, "dimension") or 0)
+            return read_number(connection, "dimension")
 
     @property
     def generation(self) -> int:
         """Counts the transactions that changed documents."""
         with self.reading() as connection:
-            return int(read_meta(connection, "generation") or 0)
+            return read_number(connection, "generation")
 
     @property
     def index_choice(self) -> IndexChoice:
@@ -243,7 +258,8 @@ class PassageStore:
                 expected="the id of an indexed document",
                 next_step="check the id, or ingest again if its file is new",
             )
-        return Document(*(*row[:-1], tuple(json.loads(row[-1]))))
+        with translated(self.path):
+            return document_of(row)
 
     def counts(self) -> tuple[int, int]:
         """How many documents and passages there are."""
@@ -263,18 +279,16 @@ class PassageStore:
 
     def passages_by_number(self, numbers: Sequence[int]) -> dict[int, Passage]:
         """Those of the numbered passages that there are."""
-        rows = self._select(f"SELECT {_PASSAGE_COLUMNS} FROM passages WHERE number", numbers)
-        return {row[0]: Passage(*row[1:]) for row in rows}
+        return dict(self._passages("number", numbers))
 
     def passages_by_id(self, ids: Sequence[str]) -> dict[str, Passage]:
         """Those passages of these ids that there are."""
-        rows = self._select(f"SELECT {_PASSAGE_COLUMNS} FROM passages WHERE id", ids)
-        return {row[1]: Passage(*row[1:]) for row in rows}
+        return {passage.id: passage for _, passage in self._passages("id", ids)}
 
     def passages_by_document(self, doc_ids: Sequence[str]) -> list[Passage]:
         """Every passage of these documents, by document and then by position."""
-        rows = self._select(f"SELECT {_PASSAGE_COLUMNS} FROM passages WHERE doc_id", doc_ids)
-        return sorted((Passage(*row[1:]) for row in rows), key=lambda passage: (passage.doc_id, passage.start))
+        found = (passage for _, passage in self._passages("doc_id", doc_ids))
+        return sorted(found, key=lambda passage: (passage.doc_id, passage.start))
 
     def metadata_by_id(self, ids: Sequence[str]) -> dict[str, str]:
         """The metadata (a JSON object) of those passages of these ids that there are.
@@ -297,7 +311,11 @@ class PassageStore:
         """Vectors `[dimension]` of those of the numbered passages that there are. Raises IndexDamagedError."""
         rows = self._select("SELECT number, vector, checksum FROM vectors WHERE number", numbers)
         dimension = self.dimension
-        return {number: self._vector(blob, checksum, dimension) for number, blob, checksum in rows}
+        found = {number: self._vector(blob, checksum, dimension) for number, blob, checksum in rows}
+        missing = [number for number in numbers if number not in found]
+        if missing and (alone := [row[0] for row in self._select("SELECT id FROM passages WHERE number", missing)]):
+            raise damaged(self.path, f"passage {alone[0]!r} has no vector")
+        return found
 
     def vectors_by_digest(self, digests: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Vectors of passages with the same embedded text, whichever document they are in."""
@@ -335,7 +353,10 @@ class PassageStore:
             ).fetchall()
             # Of a list that was cleared its end is still known.
             end = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tombstones'")
-            return int(end.fetchone()[0]), np.array([row[1] for row in rows], dtype=np.int64)
+            last, numbers = end.fetchone()[0], [row[1] for row in rows]
+            if not all(isinstance(number, int) for number in (last, *numbers)):
+                raise DamagedRowError("a deletion has no number")
+        return last, np.array(numbers, dtype=np.int64)
 
     def all_vectors(self) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
         """The generation, passage numbers `[n]` and vectors `[n, dimension]`. Raises IndexDamagedError."""
@@ -346,16 +367,21 @@ class PassageStore:
             vectors = np.empty((count, dimension), dtype=np.float32)
             filled = 0
             for number, blob, checksum in connection.execute(
-                "SELECT number, vector, checksum FROM vectors ORDER BY number"
+                "SELECT number, vector, checksum FROM vectors JOIN passages USING (number) ORDER BY number"
             ):
                 if filled == count:
-                    raise self._damaged("more vectors than passages")
+                    raise damaged(self.path, "more vectors than passages")
                 numbers[filled] = number
                 vectors[filled] = self._vector(blob, checksum, dimension)
                 filled += 1
         if filled != count:
-            raise self._damaged(f"{filled} vectors for {count} passages")
+            raise damaged(self.path, f"{filled} vectors for {count} passages")
         return generation, numbers, vectors
+
+    def _passages(self, column: str, keys: Sequence[int] | Sequence[str]) -> list[tuple[int, Passage]]:
+        rows = self._select(f"SELECT {PASSAGE_COLUMNS} FROM passages WHERE {column}", keys)
+        with translated(self.path):
+            return [(row[0], passage_of(row)) for row in rows]
 
     def _select(self, statement: str, keys: Sequence[int] | Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for first in range(0, len(keys), _AT_ONCE):
@@ -366,16 +392,10 @@ class PassageStore:
             yield from rows
 
     def _vector(self, blob: bytes, checksum: int, dimension: int) -> NDArray[np.float32]:
-        if zlib.crc32(blob) != checksum or len(blob) != 4 * dimension:
-            raise self._damaged("a vector does not match its checksum")
+        # A damage may have changed the type of a column.
+        if not isinstance(blob, bytes) or zlib.crc32(blob) != checksum or len(blob) != 4 * dimension:
+            raise damaged(self.path, "a vector does not match its checksum")
         return np.frombuffer(blob, dtype="<f4").astype(np.float32, copy=False)
-
-    def _damaged(self, what: str) -> IndexDamagedError:
-        return IndexDamagedError(
-            found=f"{self.path.name} is damaged ({what})",
-            expected="the index as it was written",
-            next_step=f"delete the folder {self.path.parent} and run: softgraft ingest DOMAIN",
-        )
 
     def _opened(self) -> Database:
         if self._database is None:
