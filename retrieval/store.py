@@ -21,6 +21,7 @@ from retrieval.document_rows import (
     PASSAGE_COLUMNS,
     Entry,
     delete_rows,
+    deleted_rows,
     document_of,
     passage_of,
     replace_rows,
@@ -348,14 +349,7 @@ class PassageStore:
     def deleted_after(self, place: int) -> tuple[int, NDArray[np.int64]]:
         """Passages deleted since a place in the list of deletions: its end now, and their numbers `[n]`."""
         with self.reading() as connection:
-            rows = connection.execute(
-                "SELECT place, number FROM tombstones WHERE place > ? ORDER BY place", (place,)
-            ).fetchall()
-            # Of a list that was cleared its end is still known.
-            end = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tombstones'")
-            last, numbers = end.fetchone()[0], [row[1] for row in rows]
-            if not all(isinstance(number, int) for number in (last, *numbers)):
-                raise DamagedRowError("a deletion has no number")
+            last, numbers = deleted_rows(connection, place)
         return last, np.array(numbers, dtype=np.int64)
 
     def all_vectors(self) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
