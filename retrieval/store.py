@@ -340,11 +340,8 @@ class PassageStore:
             rows = connection.execute(
                 "SELECT number, vector, checksum FROM vectors WHERE number > ? ORDER BY number", (number,)
             ).fetchall()
-        numbers = np.array([row[0] for row in rows], dtype=np.int64)
-        vectors = np.empty((len(rows), dimension), dtype=np.float32)
-        for place, (_, blob, checksum) in enumerate(rows):
-            vectors[place] = self._vector(blob, checksum, dimension)
-        return numbers, vectors
+        vectors = [self._vector(blob, checksum, dimension) for _, blob, checksum in rows]
+        return np.array([row[0] for row in rows], np.int64), np.array(vectors, np.float32).reshape(-1, dimension)
 
     def deleted_after(self, place: int) -> tuple[int, NDArray[np.int64]]:
         """Passages deleted since a place in the list of deletions: its end now, and their numbers `[n]`."""
