@@ -80,7 +80,7 @@ def passages(sentences: Sentences, wanted: int, seed: int = 0) -> Iterator[tuple
 
 def write_passages(store: PassageStore, texts: Iterable[tuple[str, Floats]]) -> None:
     """Ten passages a document, many documents a transaction."""
-    binding, numbers = store.binding(), count()
+    binding, numbers = store.binding, count()
     for block in batched(batched(texts, _A_DOCUMENT), _TOGETHER):
         store.replace_documents([_entry(f"d{next(numbers)}", made) for made in block], binding)
 

@@ -34,7 +34,7 @@ from retrieval_corpus import Sentences, clustered, passages, questions, read_sen
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("faiss-cpu", "sentence-transformers", "torch", "numpy")
 PARTS = ("ingest", "again", "query", "kinds", "million")
-QUERIES = 200
+QUERIES = 100
 Floats = NDArray[np.float32]
 
 
