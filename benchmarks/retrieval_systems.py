@@ -70,7 +70,7 @@ def _whole_dense(documents: Sequence[Document], encoder: Encoder) -> Ranker:
 
 
 def _whole_bm25(documents: Sequence[Document]) -> Ranker:
-    """bm25s as its guide shows it, with English stop words and stems; Chinese, which it does not split, in our pairs."""
+    """bm25s as its guide shows it, with English stop words and stems; Chinese, which it does not split, in pairs."""
     model, stemmer = bm25s.BM25(), Stemmer.Stemmer("english")
     chinese = any(re.search("[\u4e00-\u9fff]", document.text) for document in documents[:20])
 
