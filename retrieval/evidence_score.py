@@ -26,6 +26,8 @@ FEATURES = ("best_cosine", "mean_cosine", "best_sentence", "best_coverage", "log
 # At most this share of answerable dev questions may fall under the threshold.
 WRONG_REFUSALS = 0.05
 BINS = 10
+# A best passage that leads by this much leads by enough: more says nothing, and would outweigh all else.
+_LEAD = 0.2
 _FOLDS = 5
 
 
@@ -70,7 +72,7 @@ def evidence_features(ranked: Sequence[RankedPassage]) -> tuple[float, ...]:
         max(entry.sentence for entry in ranked),
         max(entry.coverage for entry in ranked),
         math.log1p(max(entry.bm25 for entry in ranked)),
-        ranked[0].score - ranked[1].score if len(ranked) > 1 else 0.0,
+        min(_LEAD, ranked[0].score - ranked[1].score) if len(ranked) > 1 else 0.0,
     )
 
 
@@ -85,8 +87,8 @@ class Labelled(NamedTuple):
 def fit_scale(labelled: Sequence[Labelled]) -> EvidenceScale:
     """Fit the scale, and choose its threshold.
 
-    The threshold may lose one in twenty of the answered questions, and refuses as many unanswerable ones as that
-    allows. The scale has few numbers, so questions that it was fitted on hardly flatter it.
+    The threshold may lose one in twenty of the answered questions, and refuses what unanswerable ones that allows.
+    The scale has few numbers, so questions that it was fitted on hardly flatter it.
 
     Args:
         labelled: rankings of a domain's own questions, in the mix that people ask. Both answered and other ones must

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from retrieval import Encoder, Index, Passage, RankedPassage, ingest, open_index
-from retrieval.rerank import SentenceReranker
+from retrieval.rerank import DEPTH, POOL, SentenceReranker
 
 ROWS = (
     '{"id": "one", "text": "The parcel fee is nine euros. Nobody pays at night. The yard is closed for winter."}\n'
@@ -81,3 +81,34 @@ def test_what_a_search_shows_is_what_was_weighed(index: Index, encoder: Encoder)
         words = 0.8 * entry.coverage + 0.1 * np.log1p(entry.bm25)
         assert entry.score == pytest.approx(entry.dense + 0.5 * entry.sentence + 0.5 * words)
     assert SentenceReranker(encoder).rerank(np.zeros((0, encoder.dimension), np.float32), [], (1.0, 0.5)) == []
+
+
+def test_the_first_passages_are_the_same_however_many_are_asked_for(tmp_path: Path, encoder: Encoder) -> None:
+    words = ["parcel", "fee", "nine", "euros", "yard", "winter", "night"]
+    texts = [f"The {words[n % 7]} of {words[n * 3 % 7]} is {n}. A {words[n // 7]} lies around." for n in range(49)]
+    rows = [f'{{"id": "r{n}", "text": "{text}"}}' for n, text in enumerate(texts)]
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    ingest(tmp_path / "docs", tmp_path / "index", encoder)
+    with open_index(tmp_path / "index", encoder) as index:
+        whole = index.search("the parcel fee in winter", 49)
+        assert len(whole) == 49
+        assert [entry.score for entry in whole] == sorted((entry.score for entry in whole), reverse=True)
+        for k in (1, 4, DEPTH, POOL, POOL + 5):
+            assert [e.passage.id for e in index.search("the parcel fee in winter", k)] == [
+                e.passage.id for e in whole[:k]
+            ]
+
+
+def test_what_one_ranking_alone_finds_is_weighed_whatever_its_weight(tmp_path: Path, encoder: Encoder) -> None:
+    rows = [f'{{"id": "r{n}", "text": "parcel fee nine euros night {n}"}}' for n in range(60)]
+    rows.append('{"id": "rare", "text": "Zyx. " , "title": ""}')
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    ingest(tmp_path / "docs", tmp_path / "index", encoder)
+    query = "zyx parcel fee nine euros night"
+    with open_index(tmp_path / "index", encoder) as index:
+        # By fused ranks of these weights a passage that only words find stands behind fifty others.
+        fused = [entry.passage.doc_id for entry in index.search(query, 61, weights=(1.0, 0.1), rerank=False)]
+        assert "rare" not in fused[:POOL]
+        assert "rare" in [entry.passage.doc_id for entry in index.search(query, POOL, weights=(1.0, 0.1))]

@@ -1,0 +1,99 @@
+"""The optional reranker: a real cross-encoder with random weights, from a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from runpy import run_path
+
+import pytest
+
+from retrieval import Encoder, Index, PairScorer, RerankerError, ingest, load_reranker, open_index
+from retrieval.documents import embedded_text
+from retrieval.rerank import DEPTH
+
+# The deterministic encoder of the retrieval tests, which lives in their conftest.
+_CONFTEST = Path(__file__).parents[1] / "unit" / "retrieval" / "conftest.py"
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "card", "fee", "the", "of", "a", "gate", "bell"]
+
+
+def save_cross_encoder(folder: Path, labels: int = 1) -> Path:
+    """A BERT of a few thousand random weights with one score, or more, for a pair."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **special)
+    config = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=64,
+        num_labels=labels,
+        initializer_range=0.5,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertForSequenceClassification(config).save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    made: Encoder = run_path(str(_CONFTEST))["HashingEncoder"]()
+    return made
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> PairScorer:
+    return load_reranker(str(save_cross_encoder(tmp_path_factory.mktemp("reranker"))))
+
+
+@pytest.fixture
+def index(tmp_path: Path, encoder: Encoder, scorer: PairScorer) -> Iterator[Index]:
+    rows = [
+        f'{{"id": "r{n}", "text": "{" ".join(WORDS[4 + (n + i) % 7] for i in range(2 + n % 5))}"}}' for n in range(20)
+    ]
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    ingest(tmp_path / "docs", tmp_path / "index", encoder)
+    with open_index(tmp_path / "index", encoder, scorer) as opened:
+        yield opened
+
+
+def test_the_best_are_in_the_order_of_its_scores(index: Index, scorer: PairScorer) -> None:
+    query = "the fee of a card"
+    found = index.search(query, 20)
+    texts = [embedded_text(e.passage.title, e.passage.heading, e.passage.text) for e in found[:DEPTH]]
+    scores = scorer.score([(query, text) for text in texts])
+    assert [e.score for e in found[:DEPTH]] == pytest.approx(scores.tolist(), abs=1e-6)
+    assert len({round(float(score), 4) for score in scores}) > 3
+    assert [e.score for e in found] == sorted((e.score for e in found), reverse=True)
+    assert len({e.passage.id for e in found}) == len(found)
+    assert all(0 <= e.score <= 1 for e in found[:DEPTH])
+
+
+def test_it_chooses_among_the_same_passages(index: Index, tmp_path: Path, encoder: Encoder) -> None:
+    with open_index(tmp_path / "index", encoder) as plain:
+        usual = plain.search("gate bell", DEPTH)
+    found = index.search("gate bell", DEPTH)
+    assert {e.passage.id for e in found} == {e.passage.id for e in usual}
+    assert [e.passage.id for e in found] != [e.passage.id for e in usual]
+    # A ranking of fused ranks alone has no second order, and so not this one.
+    assert index.search("gate bell", 3, rerank=False)[0].score < 0.1
+
+
+def test_what_is_no_reranker_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RerankerError, match="has 3 scores for a pair"):
+        load_reranker(str(save_cross_encoder(tmp_path / "three", labels=3)))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(RerankerError, match=r"cannot be loaded.*reranker: null"):
+        load_reranker(str(empty))
