@@ -22,11 +22,12 @@ from retrieval.faiss_file import FAISS_NAME, current, open_faiss
 from retrieval.neighbours import with_neighbours
 from retrieval.rerank import POOL, SentenceReranker, Weights
 from retrieval.store import DATABASE_NAME, PassageStore
-from retrieval.terms import Tokenizer
+from retrieval.terms import Term, Tokenizer
 
 DEFAULT_WEIGHTS: Weights = (1.0, 0.5)
 
 _CANDIDATES = 50
+_ATTEMPTS = 3
 _RANK_CONSTANT = 60
 _PASSAGES_AT_ONCE = 256
 
@@ -178,11 +179,20 @@ class Index:
 
     def _search(self, query: str, vector: NDArray[np.float32], k: int, weights: Weights) -> list[RankedPassage]:
         limit = max(_CANDIDATES, k)
-        dense = self._current_dense()
-        nearest = _nearest(dense, vector, limit) if weights[0] > 0 else {}
         terms = self._tokenizer.query_terms(query)
-        # Near enough for weighing terms while an ingest is under way, and it costs no count in SQLite.
-        total = len(dense)
+        for attempt in range(_ATTEMPTS):
+            dense = self._current_dense()
+            nearest = _nearest(dense, vector, limit) if weights[0] > 0 else {}
+            with self._store.reading():
+                # A writer may have been quicker: then the two rankings would come from different states.
+                if self._store.generation == dense.generation or attempt == _ATTEMPTS - 1:
+                    return self._fused(vector, terms, nearest, len(dense), limit, k, weights)
+        raise AssertionError("the last attempt returns")
+
+    def _fused(
+        self, vector: NDArray[np.float32], terms: Sequence[Term], nearest: Mapping[int, float], total: int,
+        limit: int, k: int, weights: Weights,
+    ) -> list[RankedPassage]:  # fmt: skip
         with self._store.reading():
             frequencies = lexical.document_frequencies(self._store, terms)
             expression = lexical.match_expression(frequencies, total)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from retrieval import Encoder, Index, ingest, open_index
+from retrieval import Encoder, Index, ingest, open_index, search
 from retrieval.documents import embedded_text
 from retrieval.search import fuse
 from retrieval.terms import Tokenizer, searchable
@@ -119,3 +120,23 @@ def test_common_words_are_looked_up_only_where_nothing_rarer_stands(tmp_path: Pa
         both = index.search("card number7", 60, weights=(0.0, 1.0))
         assert [one.passage.doc_id for one in both] == ["r7"]
         assert len(index.search("card", 60, weights=(0.0, 1.0))) == 60
+
+
+def test_a_search_that_a_writer_overtakes_sees_what_was_written(
+    docs: Path, index_dir: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(docs, index_dir, encoder)
+    nearest, overtaken = search._nearest, []
+
+    def slow(*asked: Any) -> dict[int, float]:
+        found = nearest(*asked)
+        if not overtaken:
+            overtaken.append(True)
+            (docs / "disputes.md").write_text("# Disputes\n\nA card payment: dispute it by letter.", encoding="utf-8")
+            ingest(docs, index_dir, encoder)
+        return found
+
+    monkeypatch.setattr(search, "_nearest", slow)
+    with open_index(index_dir, encoder) as index:
+        ranked = index.search("dispute a card payment", 10, weights=(1.0, 0.0))
+    assert "disputes" in {entry.passage.doc_id for entry in ranked}
