@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from retrieval.documents import Passage
 from retrieval.store import PassageStore
 from retrieval.terms import Term, Tokenizer
@@ -43,40 +45,34 @@ def match_expression(frequencies: Mapping[Term, int], passages: int) -> str | No
     return " OR ".join(f"({term.expression})" for term in rare or known) or None
 
 
-def bm25_ranking(store: PassageStore, expression: str, limit: int) -> dict[int, float]:
-    """Passage numbers with their positive BM25 score, best first."""
+def bm25_scores(store: PassageStore, expression: str) -> dict[int, float]:
+    """Passage numbers with their positive BM25 score, all that match, best first."""
     with store.reading() as connection:
-        rows = connection.execute(
-            "SELECT rowid, -bm25(passages_fts) FROM passages_fts WHERE passages_fts MATCH ? "
-            "ORDER BY bm25(passages_fts), rowid LIMIT ?",
-            (expression, limit),
-        )
-        return dict(rows)
+        # `rank` is bm25(), computed once a row; asked for row by row, FTS5 would look every term up again.
+        rows = connection.execute("SELECT rowid, rank FROM passages_fts WHERE passages_fts MATCH ?", (expression,))
+        found = rows.fetchall()
+    numbers, ranks = np.array([row[0] for row in found], np.int64), np.array([row[1] for row in found], np.float64)
+    order = np.lexsort((numbers, ranks))
+    return dict(zip(numbers[order].tolist(), (-ranks[order]).tolist(), strict=True))
 
 
-def bm25_scores(store: PassageStore, expression: str, numbers: Sequence[int]) -> dict[int, float]:
-    """The score of those of the numbered passages that match."""
-    marks = ", ".join("?" * len(numbers))
-    with store.reading() as connection:
-        rows = connection.execute(
-            f"SELECT rowid, -bm25(passages_fts) FROM passages_fts WHERE passages_fts MATCH ? AND rowid IN ({marks})",
-            (expression, *numbers),
-        )
-        return dict(rows)
+def coverages(
+    passages: Sequence[Passage], frequencies: Mapping[Term, int], total: int, tokenizer: Tokenizer
+) -> list[float]:
+    """For each passage the share of the query's idf weight whose terms stand in title, heading or text, in [0, 1].
 
-
-def coverage(passage: Passage, frequencies: Mapping[Term, int], passages: int, tokenizer: Tokenizer) -> float:
-    """The share of the query's idf weight whose terms stand in title, heading or text, in [0, 1].
-
-    A term that stands in no passage weighs most: a query about something unknown is covered badly by
-    whatever is found for it.
+    A term that stands in none of the `total` passages of the index weighs most: a query about something unknown is
+    covered badly by whatever is found for it.
     """
     weights = {
-        term: math.log1p((max(passages - frequency, 0) + 0.5) / (frequency + 0.5))
+        term.key: math.log1p((max(total - frequency, 0) + 0.5) / (frequency + 0.5))
         for term, frequency in frequencies.items()
     }
-    total = math.fsum(weights.values())
-    if total <= 0.0:
-        return 0.0
-    keys = tokenizer.keys("\n".join((passage.title, passage.heading, passage.text)))
-    return min(1.0, math.fsum(weight for term, weight in weights.items() if term.key in keys) / total)
+    whole = math.fsum(weights.values())
+    if whole <= 0.0:
+        return [0.0] * len(passages)
+    texts = ["\n".join((passage.title, passage.heading, passage.text)) for passage in passages]
+    return [
+        min(1.0, math.fsum(weight for key, weight in weights.items() if key in keys) / whole)
+        for keys in tokenizer.keys(texts)
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -196,26 +197,33 @@ class Index:
         with self._store.reading():
             frequencies = lexical.document_frequencies(self._store, terms)
             expression = lexical.match_expression(frequencies, total)
-            matched: dict[int, float] = {}
-            if expression is not None and weights[1] > 0:
-                matched = lexical.bm25_ranking(self._store, expression, limit)
-            fused = fuse((list(nearest), list(matched)), weights)
-            # Passages deleted since the FAISS file was built fall out here.
-            passages = self._store.passages_by_number(list(fused))
-            best = [number for number in fused if number in passages][:k]
-            cosines = self._cosines(vector, best, nearest)
-            if expression is not None and not set(best) <= set(matched):
-                matched |= lexical.bm25_scores(self._store, expression, best)
+            matched = lexical.bm25_scores(self._store, expression) if expression is not None else {}
+            worded = list(islice(matched, limit)) if weights[1] > 0 else []
+            fused = fuse((list(nearest), worded), weights)
+            passages = self._first(k, list(fused))
+            cosines = self._cosines(vector, list(passages), nearest)
+        covered = lexical.coverages(list(passages.values()), frequencies, total, self._tokenizer)
         return [
             RankedPassage(
-                passage=passages[number],
+                passage=passage,
                 score=fused[number],
                 dense=cosines[number],
                 bm25=matched.get(number, 0.0),
-                coverage=lexical.coverage(passages[number], frequencies, total, self._tokenizer),
+                coverage=coverage,
             )
-            for number in best
+            for (number, passage), coverage in zip(passages.items(), covered, strict=True)
         ]
+
+    def _first(self, k: int, numbers: Sequence[int]) -> dict[int, Passage]:
+        """The first `k` that are there, in order; those deleted since the FAISS file was made are not."""
+        found: dict[int, Passage] = {}
+        for first in range(0, len(numbers), k):
+            some = numbers[first : first + k]
+            there = self._store.passages_by_number(some)
+            found |= {number: there[number] for number in some if number in there}
+            if len(found) >= k:
+                break
+        return dict(islice(found.items(), k))
 
     def _cosines(
         self, vector: NDArray[np.float32], numbers: Sequence[int], known: Mapping[int, float]
