@@ -196,13 +196,20 @@ class Index:
             cosines = self._cosines(vector, best, nearest)
             if expression is not None and not set(best) <= set(matched):
                 matched |= lexical.bm25_scores(self._store, expression, best)
+            beside = lexical.neighbours(self._store, best)
+            held = lexical.terms_held(self._store, terms, [*best, *(n for both in beside.values() for n in both)])
+
+        def coverage(*numbers: int) -> float:
+            return lexical.coverage(frozenset().union(*(held[number] for number in numbers)), frequencies, total)
+
         return [
             RankedPassage(
                 passage=passages[number],
                 score=fused[number],
                 dense=cosines[number],
                 bm25=matched.get(number, 0.0),
-                coverage=lexical.coverage(passages[number], frequencies, total, self._tokenizer),
+                coverage=coverage(number),
+                around=coverage(number, *beside[number]),
             )
             for number in best
         ]

@@ -87,14 +87,6 @@ class Tokenizer:
                 found.setdefault(pair_of_characters, Term(pair_of_characters, f'bigrams : "{pair_of_characters}"'))
         return tuple(found.values())
 
-    def keys(self, text: str) -> frozenset[str]:
-        """Every vocabulary key of a text: stems, character pairs, and single CJK characters."""
-        words, bigrams = searchable(text)
-        with self._lock:
-            stems = self._tokens("stemmed", words)
-        pairs = bigrams.split()
-        return frozenset((*stems, *pairs, *(pair[0] for pair in pairs)))
-
     def _tokens(self, table: str, text: str) -> list[str]:
         self._connection.execute(f"INSERT INTO {table} (rowid, text) VALUES (1, ?)", (text,))
         try:
