@@ -1,4 +1,5 @@
-"""LangChain over the cores: chat model, prompt template, retriever, and the conversational graph with its memory.
+"""LangChain over the cores: chat model, prompt template, embeddings, vector store, retriever, and the conversational
+graph with its memory.
 
 Names load on first use, so importing the package costs nothing.
 """
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from chains.chat_model import SoftPromptChat
     from chains.citations import Citation, cite
     from chains.conversation import DomainChain
+    from chains.embeddings import EmbeddingsEncoder, EncoderEmbeddings
     from chains.errors import ChainError, InputError, RemoteModelError
+    from chains.faiss_store import FaissStore
     from chains.memory import ConversationMemory
     from chains.prompt_template import GraftPromptTemplate
     from chains.retriever import DomainRetriever
@@ -25,7 +28,10 @@ _HOME = {
     "ConversationMemory": "memory",
     "DomainChain": "conversation",
     "DomainRetriever": "retriever",
+    "EmbeddingsEncoder": "embeddings",
+    "EncoderEmbeddings": "embeddings",
     "Evidence": "answering",
+    "FaissStore": "faiss_store",
     "GraftPromptTemplate": "prompt_template",
     "InputError": "errors",
     "LocalSpeaker": "speaker",
@@ -47,7 +53,10 @@ __all__ = [
     "ConversationMemory",
     "DomainChain",
     "DomainRetriever",
+    "EmbeddingsEncoder",
+    "EncoderEmbeddings",
     "Evidence",
+    "FaissStore",
     "GraftPromptTemplate",
     "InputError",
     "LocalSpeaker",

@@ -16,15 +16,21 @@ from retrieval.encoder import Encoder, load_encoder
 from retrieval.errors import (
     ConversionError,
     EncoderError,
+    FilterError,
     IndexDamagedError,
     IndexMismatchError,
     NoDocumentsError,
     NotIngestedError,
+    RecordError,
     RerankerError,
     RetrievalError,
 )
 from retrieval.evidence_score import EvidenceScale, fit_scale, load_scale, save_scale
-from retrieval.ingest import IngestProgress, IngestReport, ingest
+from retrieval.ingest import ingest, plan_ingest
+from retrieval.ingest_report import IngestProgress, IngestReport
+from retrieval.limits import Limits
+from retrieval.record_text import Record
+from retrieval.records import RecordIndex, ScoredRecord
 from retrieval.search import Index, IndexStats, open_index
 from retrieval.split import split_document
 from retrieval.store import PassageStore
@@ -35,20 +41,26 @@ __all__ = [
     "Encoder",
     "EncoderError",
     "EvidenceScale",
+    "FilterError",
     "Index",
     "IndexDamagedError",
     "IndexMismatchError",
     "IndexStats",
     "IngestProgress",
     "IngestReport",
+    "Limits",
     "NoDocumentsError",
     "NotIngestedError",
     "PairScorer",
     "Passage",
     "PassageStore",
     "RankedPassage",
+    "Record",
+    "RecordError",
+    "RecordIndex",
     "RerankerError",
     "RetrievalError",
+    "ScoredRecord",
     "convert_file",
     "fit_scale",
     "ingest",
@@ -56,6 +68,7 @@ __all__ = [
     "load_reranker",
     "load_scale",
     "open_index",
+    "plan_ingest",
     "save_scale",
     "split_document",
 ]

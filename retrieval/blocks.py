@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+# Deeper lists are written as deep as this: indented by their depth, a small page would make an endless text.
+_DEEPEST = 9
+
 
 class Blocks:
     """Headings as `#`-lines, list entries as `- ` lines, table rows as ` | ` lines, paragraphs between.
@@ -30,13 +33,13 @@ class Blocks:
     def entry(self, text: str, depth: int = 0) -> None:
         line = one_line(text)
         if line:
-            self._add("list", f"{'  ' * depth}- {line}")
+            self._add("list", f"{'  ' * min(depth, _DEEPEST)}- {line}")
 
     def continuation(self, text: str, depth: int = 0) -> None:
         """A further paragraph of the last list entry."""
         line = one_line(text)
         if line:
-            self._add("list", f"{'  ' * depth}  {line}")
+            self._add("list", f"{'  ' * min(depth, _DEEPEST)}  {line}")
 
     def row(self, cells: Sequence[str]) -> None:
         line = " | ".join(one_line(cell) for cell in cells).strip()

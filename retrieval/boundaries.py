@@ -12,7 +12,8 @@ _OPENING = "\"'“”‘«(\\[「『（【"
 _CLOSING = "\"'“”’»)\\]」』）】"
 # A sentence ends at . ! ? … before white space and something that can begin a sentence, or at CJK
 # punctuation, after which no space is written; closing quotes and brackets go with it.
-_SENTENCE_END = re.compile(rf"[.!?…]+[{_CLOSING}]*(?=\s+[{_OPENING}]*[^\s{_OPENING}a-z])|[。！？；]+[{_CLOSING}]*")
+_SENTENCE_END = re.compile(rf"[.!?…]+[{_CLOSING}]*(?=\s+[{_OPENING}]*[^\s{_OPENING}a-z])|[。｡！？；]+[{_CLOSING}]*")
+_CJK_PAUSES = "，、："
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|no|nos|vs|fig|figs|eq|sec|art|cf|al|approx|e\.g|i\.e|inc|ltd|co|"
     r"jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec|[a-z])\.$",
@@ -37,7 +38,7 @@ def sentences(text: str, span: Span) -> list[Span]:
 
 
 def pieces_that_fit(text: str, span: Span, fits: Callable[[Span], bool]) -> Iterator[Span]:
-    """Cuts a span that holds no sentence boundary: as much as fits, at a space where there is one.
+    """Cuts a span that holds no sentence boundary: as much as fits, at a space or a CJK comma where there is one.
 
     `fits` need not be monotonic, but must allow one character; if it does not, one is taken all the same.
     """
@@ -75,17 +76,18 @@ def _longest_prefix(text: str, span: Span, fits: Callable[[Span], bool]) -> int:
             low = middle
         else:
             high = middle - 1
-    at_space = _last_space(text, start, low)
-    cut = at_space if at_space is not None else _between_characters(text, start, low)
+    at_pause = _last_pause(text, start, low)
+    cut = at_pause if at_pause is not None else _between_characters(text, start, low)
     while cut > start + 1 and not fits((start, cut)):
         cut = _between_characters(text, start, cut - 1)
     return cut
 
 
-def _last_space(text: str, start: int, limit: int) -> int | None:
-    """The last white space at or before `limit` that leaves at least half of what would fit."""
+def _last_pause(text: str, start: int, limit: int) -> int | None:
+    """The last place at or before `limit` with white space after it or a CJK comma before it that leaves at
+    least half of what would fit."""
     for position in range(limit, start + (limit - start) // 2, -1):
-        if position < len(text) and text[position].isspace():
+        if position < len(text) and (text[position].isspace() or text[position - 1] in _CJK_PAUSES):
             return position
     return None
 

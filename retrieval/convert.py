@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from retrieval import format_docx, format_html, format_jsonl, format_pdf, format_text
-from retrieval.converted import Converted
+from retrieval import format_csv, format_docx, format_html, format_jsonl, format_pdf, format_text
+from retrieval.converted import Converted, Row
 from retrieval.documents import Document
 from retrieval.errors import ConversionError
+from retrieval.limits import DEFAULT_LIMITS, Limits
 
-_JSONL = ".jsonl"
+_MIB = 2**20
+
+# Bytes, suffix and name of a file to its text.
+Convert = Callable[[bytes, str, str], Converted]
 
 
 @dataclass(frozen=True, slots=True)
 class _Format:
     convert: Callable[[bytes, str], Converted]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class _RowFormat:
+    read_rows: Callable[[bytes, str], list[Row]]
     version: str
 
 
@@ -35,35 +46,64 @@ _FORMATS: Mapping[str, _Format] = MappingProxyType(
     }
 )
 
-SUFFIXES = (*_FORMATS, _JSONL)
+_ROW_FORMATS: Mapping[str, _RowFormat] = MappingProxyType(
+    {
+        ".jsonl": _RowFormat(format_jsonl.read_rows, format_jsonl.VERSION),
+        ".csv": _RowFormat(format_csv.read_rows, format_csv.VERSION),
+    }
+)
+
+SUFFIXES = (*_FORMATS, *_ROW_FORMATS)
 
 
 def convert_file(path: Path, root: Path) -> list[Document]:
-    """The documents of a file below `root`: one, or for JSONL one a row.
+    """The documents of a file below `root`: one, or for JSONL and CSV one a row.
+
+    It is converted in this process, whatever time and memory that takes; an ingest does it in a child.
 
     Raises ConversionError, with the file's name, for what cannot be read: an unknown suffix, a file that
-    is not there, binary data under a text's name, invalid UTF-8, a broken or locked PDF or DOCX, a JSONL
-    line that is no JSON, and a file without any text.
+    is not there, one above the size limit, binary data under a text's name, invalid UTF-8, a broken or
+    locked PDF or DOCX, a JSONL line that is no JSON, a CSV row that does not fit its header, and a file
+    without any text.
     """
     return convert_bytes(read_bytes(path, root), path, root)
 
 
-def read_bytes(path: Path, root: Path) -> bytes:
-    """The bytes of a file. Raises ConversionError where the file cannot be read."""
+def read_bytes(path: Path, root: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The bytes of a file. Raises ConversionError where the file cannot be read or is too large."""
+    source = source_name(path, root)
+    name, mib = ("rows_mib", limits.rows_mib) if holds_rows(path) else ("file_mib", limits.file_mib)
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            # One byte more than allowed, since a file may grow, and some have no size to tell.
+            data = file.read(mib * _MIB + 1) if size <= mib * _MIB else b""
     except OSError as error:
         raise ConversionError(
-            found=f"{source_name(path, root)} cannot be read ({error.strerror or error})",
+            found=f"{source} cannot be read ({error.strerror or error})",
             expected="a file that is there and readable",
             next_step="check that it still exists, and its permissions",
         ) from error
+    if max(size, len(data)) > mib * _MIB:
+        raise ConversionError(
+            found=f"{source} has {max(size, len(data)) / _MIB:,.1f} MiB",
+            expected=f"at most {mib} MiB",
+            next_step=f"split {source}, or raise `{name}` under `ingest:` in domain.yaml",
+        )
+    return data
 
 
-def convert_bytes(data: bytes, path: Path, root: Path) -> list[Document]:
-    """`convert_file` for bytes that have been read already."""
+def convert_here(data: bytes, suffix: str, name: str) -> Converted:
+    """The text of a file, converted in this process. Raises ConversionError."""
+    return _format_of(suffix, name).convert(data, name)
+
+
+def convert_bytes(data: bytes, path: Path, root: Path, convert: Convert = convert_here) -> list[Document]:
+    """`convert_file` for bytes that have been read already, with another way to convert what is one document."""
     source = source_name(path, root)
-    if path.suffix.lower() == _JSONL:
+    suffix = path.suffix.lower()
+    rows = _ROW_FORMATS.get(suffix)
+    if rows is not None:
         return [
             Document(
                 id=row.id,
@@ -72,13 +112,13 @@ def convert_bytes(data: bytes, path: Path, root: Path) -> list[Document]:
                 group=row.group,
                 source=source,
                 source_digest=hashlib.sha256(row.raw).hexdigest(),
-                converter=format_jsonl.VERSION,
+                converter=rows.version,
             )
-            for row in format_jsonl.read_rows(data, source)
+            for row in rows.read_rows(data, source)
         ]
     name = document_id(path, root)
-    chosen = _format_of(path, source)
-    converted = chosen.convert(data, source)
+    version = _format_of(suffix, source).version
+    converted = convert(data, suffix, source)
     if not converted.text.strip():
         raise ConversionError(
             found=f"{source} holds no text",
@@ -93,7 +133,7 @@ def convert_bytes(data: bytes, path: Path, root: Path) -> list[Document]:
             group=name,
             source=source,
             source_digest=hashlib.sha256(data).hexdigest(),
-            converter=chosen.version,
+            converter=version,
             page_starts=converted.page_starts,
         )
     ]
@@ -101,14 +141,19 @@ def convert_bytes(data: bytes, path: Path, root: Path) -> list[Document]:
 
 def holds_rows(path: Path) -> bool:
     """Whether a file holds one document a row, rather than being one document."""
-    return path.suffix.lower() == _JSONL
+    return path.suffix.lower() in _ROW_FORMATS
+
+
+def is_plain(suffix: str) -> bool:
+    """Whether the file's own text is the converted text, so that no library has to be trusted with it."""
+    chosen = _FORMATS.get(suffix)
+    return chosen is not None and chosen.convert is format_text.convert
 
 
 def converter_of(path: Path) -> str:
     """Name and version of what would convert this file: a new version makes every document of it stale."""
-    if holds_rows(path):
-        return format_jsonl.VERSION
-    return _format_of(path, path.name).version
+    rows = _ROW_FORMATS.get(path.suffix.lower())
+    return rows.version if rows is not None else _format_of(path.suffix.lower(), path.name).version
 
 
 def source_name(path: Path, root: Path) -> str:
@@ -132,8 +177,8 @@ def document_id(path: Path, root: Path) -> str:
     return source[: len(source) - len(path.suffix)]
 
 
-def _format_of(path: Path, source: str) -> _Format:
-    chosen = _FORMATS.get(path.suffix.lower())
+def _format_of(suffix: str, source: str) -> _Format:
+    chosen = _FORMATS.get(suffix)
     if chosen is None:
         raise ConversionError(
             found=f"{source} has a suffix nothing here reads",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retrieval.errors import ConversionError
+
+_PROBLEMS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,17 @@ class Converted:
     text: str
     title: str | None = None
     page_starts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One document of a file that holds many, and the bytes whose digest tells whether it changed."""
+
+    id: str
+    title: str
+    text: str
+    group: str
+    raw: bytes
 
 
 def decode_utf8(data: bytes, name: str) -> str:
@@ -37,3 +51,11 @@ def decode_utf8(data: bytes, name: str) -> str:
             next_step=f"save {name} as UTF-8",
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def refuse_lines(name: str, problems: Sequence[str], expected: str) -> None:
+    """Raises one ConversionError for all that is wrong with a file's lines, if anything is; it shows the first five."""
+    if problems:
+        more = len(problems) - _PROBLEMS_SHOWN
+        shown = "; ".join(problems[:_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        raise ConversionError(found=f"{name}, {shown}", expected=expected, next_step=f"mend those lines of {name}")

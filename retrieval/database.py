@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from retrieval.checksum import DamagedRowError
 from retrieval.errors import IndexDamagedError, NotIngestedError, RetrievalError
 from retrieval.schema import migrate
 
@@ -15,6 +16,7 @@ _WAIT_SECONDS = 30.0
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _NEXT_STEPS = {
     sqlite3.SQLITE_FULL: "free some disk space and run it again",
+    sqlite3.SQLITE_IOERR: "free some disk space if there is little, check the disk, and run it again",
     sqlite3.SQLITE_BUSY: "wait until the other ingest has ended and run it again",
     sqlite3.SQLITE_READONLY: "make the folder writable, or ingest to another one",
     sqlite3.SQLITE_CANTOPEN: "check that the folder exists and is writable",
@@ -100,6 +102,15 @@ def open_database(path: Path, *, create: bool) -> Database:
     return Database(path, connection)
 
 
+def open_database_in_memory() -> Database:
+    """A new, empty database that ends with its connection."""
+    path = Path(":memory:")
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA foreign_keys = ON")
+    migrate(connection, path.name)
+    return Database(path, connection)
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """SQLite's errors as this package's."""
@@ -108,14 +119,19 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         # The low byte is the primary code; the rest says in which way.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _DAMAGED:
-            raise IndexDamagedError(
-                found=f"{path.name} is damaged ({error})",
-                expected="the index as it was written",
-                next_step=f"delete the folder {path.parent} and run: softgraft ingest DOMAIN",
-            ) from error
+        if isinstance(error, DamagedRowError) or code in _DAMAGED or "Could not decode to UTF-8" in str(error):
+            raise damaged(path, str(error)) from error
         raise RetrievalError(
             found=f"SQLite could not go on with {path.name} ({error})",
             expected="an index that can be read and written",
             next_step=_NEXT_STEPS.get(code, "run it again; if it happens again, report it"),
         ) from error
+
+
+def damaged(path: Path, what: str) -> IndexDamagedError:
+    """The error for a database that holds something else than was written."""
+    return IndexDamagedError(
+        found=f"{path.name} is damaged ({what})",
+        expected="the index as it was written",
+        next_step=f"delete the folder {path.parent} and run: softgraft ingest DOMAIN",
+    )

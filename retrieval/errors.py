@@ -4,9 +4,11 @@ RetrievalError
 ├── NoDocumentsError      a folder holds nothing to index
 ├── ConversionError       one file cannot be turned into text
 ├── EncoderError          the encoder is missing, damaged or cannot do what is asked
+├── FilterError           a metadata filter asks for what filters cannot say
 ├── IndexDamagedError     what is on disk is not what was written
-├── IndexMismatchError    the index was made by another encoder or a newer release
+├── IndexMismatchError    the index is another encoder's, of a newer release, or holds something else
 ├── NotIngestedError      there is no index yet
+├── RecordError           a record cannot be stored as it is
 └── RerankerError         the reranker is missing or is not one
 """
 
@@ -38,16 +40,24 @@ class EncoderError(RetrievalError):
     """The encoder is missing, damaged or cannot do what is asked of it."""
 
 
+class FilterError(RetrievalError):
+    """A metadata filter asks for what filters cannot say; nothing was searched."""
+
+
 class IndexDamagedError(RetrievalError):
     """What is on disk is not what was written there."""
 
 
 class IndexMismatchError(RetrievalError):
-    """The index belongs to another encoder, or to a newer release of this package."""
+    """The index belongs to another encoder or a newer release, or holds something else than is asked of it."""
 
 
 class NotIngestedError(RetrievalError):
     """There is no index yet, or an empty one."""
+
+
+class RecordError(RetrievalError):
+    """A record cannot be stored as it is; nothing of its batch was."""
 
 
 class RerankerError(RetrievalError):

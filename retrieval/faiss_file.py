@@ -1,129 +1,146 @@
-"""The FAISS file beside the database: derived from it, never trusted, rebuilt when in doubt.
+"""The FAISS file beside the database: derived from it, never trusted, made anew when in doubt.
 
-FAISS reads most damaged files without complaint and crashes on others, so it is only ever handed bytes
-whose digest SQLite knows.
+Between two makings it is not touched: newer rows are an exactly searched tail, deleted ones are passed over.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval import faiss_bytes
+from retrieval.candidates import candidates, rescored
+from retrieval.dense import DenseIndex
 from retrieval.errors import RetrievalError
+from retrieval.faiss_record import FaissRecord
+from retrieval.index_kind import FLAT_UP_TO, IndexChoice, build, kind_for, tune
 from retrieval.store import PassageStore
 
 FAISS_NAME = "index.faiss"
 
-
-class DenseIndex:
-    """Exact inner product over all passages of one generation. Read-only, so any thread may search."""
-
-    def __init__(self, index: Any, generation: int) -> None:
-        self._index = index
-        self.generation = generation
-
-    def __len__(self) -> int:
-        return int(self._index.ntotal)
-
-    def search(self, vectors: NDArray[np.float32], limit: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The best `limit` for each row of `vectors` `[n, dimension]`, or all there are.
-
-        Returns scores and passage numbers, both `[n, found]`, best first.
-        """
-        found = min(limit, len(self))
-        if found == 0:
-            return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
-        with _one_thread():
-            scores, numbers = self._index.search(np.ascontiguousarray(vectors, dtype=np.float32), found)
-        return scores, numbers
+# What a search may have to look at beside the index before a writer makes it anew.
+_LEAST_BESIDE = 1_000
+_SHARE_BESIDE = 0.1
+_NONE = np.zeros(0, np.int64)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """FAISS shares queries, not passages, out over threads: for one query they only wait for each other.
+def open_faiss(store: PassageStore, path: Path | None = None) -> DenseIndex:
+    """The index of the store's present generation: from `path` where a file of this store is there, else made anew.
 
-    On a busy machine that waiting takes longer than the search. The setting belongs to the calling
-    thread and reaches torch as well, so it is put back.
+    Without a path nothing is written.
+
+    Raises:
+        IndexDamagedError: a vector in SQLite fails its checksum.
     """
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
+    record = store.faiss_record()
+    index = faiss_bytes.read_checked(path, record.digest) if path and record and record.count else None
+    if record is None or not _belongs(index, record, store):
+        return make_faiss(store, path, must_write=False)
+    return current(DenseIndex(store, record, index, -1, _NONE, _no_vectors(store), _NONE, record.last_tombstone), path)
 
 
-def open_faiss(store: PassageStore, path: Path) -> DenseIndex:
-    """The index of the store's present generation: from `path` where that is it, else built anew.
+def current(dense: DenseIndex, path: Path | None = None) -> DenseIndex:
+    """The same index with what was written and deleted since, or the one that another writer has made."""
+    store = dense.store
+    with store.reading():
+        generation = store.generation
+        if generation == dense.generation:
+            return dense
+        record = store.faiss_record()
+        if path is not None and record is not None and record.digest != dense.record.digest:
+            newer = None
+        else:
+            newest = int(dense.tail_numbers[-1]) if len(dense.tail_numbers) else dense.record.last_number
+            newer = store.vectors_after(newest)
+            last_tombstone, deleted = store.deleted_after(dense.last_tombstone)
+    if newer is None:
+        return open_faiss(store, path)
+    numbers = np.concatenate([dense.tail_numbers, newer[0]])
+    alive = ~np.isin(numbers, deleted)
+    in_index = deleted[deleted <= dense.record.last_number]
+    return replace(
+        dense,
+        generation=generation,
+        tail_numbers=numbers[alive],
+        tail=np.concatenate([dense.tail, newer[1]])[alive],
+        dead=np.concatenate([dense.dead, in_index]),
+        last_tombstone=last_tombstone,
+    )
 
-    Raises IndexDamagedError where a vector in SQLite fails its checksum, RetrievalError where the file
-    cannot be written.
+
+def keep_faiss(
+    store: PassageStore, path: Path | None, choice: IndexChoice | None = None, dense: DenseIndex | None = None
+) -> DenseIndex:
+    """For whoever has written rows: the present index, made anew where too much stands beside it.
+
+    `choice` is remembered for the next time; without one what was chosen before holds. An index of another kind than
+    its size asks for is made anew as well; readers go on with the old one until the new one stands. `dense` is the
+    writer's own, where it has one open.
+
+    Raises:
+        RetrievalError: the file cannot be written.
+    """
+    if choice is not None:
+        store.choose_index(choice)
+    if path is not None:
+        faiss_bytes.remove_leftovers(path)
+    if dense is None:
+        if store.faiss_record() is None or (path is not None and not path.is_file()):
+            return make_faiss(store, path)
+        dense = open_faiss(store, path)
+    else:
+        dense = current(dense, path)
+    beside = len(dense.tail_numbers) + len(dense.dead)
+    wanted = kind_for(store.index_choice, len(dense))
+    # Just below the limit an index keeps its kind, so that it does not change it with every document.
+    settled = store.index_choice == "auto" and dense.record.kind != "flat" and len(dense) > FLAT_UP_TO // 2
+    if beside > max(_LEAST_BESIDE, _SHARE_BESIDE * dense.record.count) or (wanted != dense.record.kind and not settled):
+        return make_faiss(store, path)
+    return dense
+
+
+def make_faiss(store: PassageStore, path: Path | None, *, must_write: bool = True) -> DenseIndex:
+    """Make the index of all rows, and write it to `path` if there is one.
+
+    Who may read but not write is served from memory unless `must_write`.
+
+    Raises:
+        IndexDamagedError: a vector in SQLite fails its checksum.
+        RetrievalError: the file cannot be written.
     """
     with store.reading():
-        generation, record = store.generation, store.faiss_record()
-        dimension, (_, count) = store.dimension, store.counts()
-    if record is not None and record[0] == generation:
-        index = _read(path, record[1])
-        if index is not None and (index.d, index.ntotal) == (dimension, count):
-            return DenseIndex(index, generation)
-    return _rebuild(store, path)
+        generation, numbers, vectors = store.all_vectors()
+        last_tombstone, _ = store.deleted_after(-1)
+        last_number, choice = store.last_number, store.index_choice
+    kind = kind_for(choice, len(numbers))
+    index = build(kind, vectors, numbers)
 
+    def search(queries: NDArray[np.float32], limit: int, effort: int) -> NDArray[np.int64]:
+        found = candidates(kind, index, queries, limit, effort)
+        return rescored(queries, found, lambda some: vectors[np.searchsorted(numbers, some)])[1][:, :limit]
 
-def _read(path: Path, digest: str) -> Any | None:
-    """None where the file is missing or is not the one that was written: both mean to build it anew."""
-    import faiss
-
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    if hashlib.sha256(data).hexdigest() != digest:
-        return None
-    try:
-        return faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8))
-    except RuntimeError:  # written by a release of FAISS that this one cannot read
-        return None
-
-
-def _rebuild(store: PassageStore, path: Path) -> DenseIndex:
-    import faiss
-
-    generation, numbers, vectors = store.all_vectors()
-    index = faiss.IndexIDMap2(faiss.IndexFlatIP(store.dimension))
-    if len(numbers):
-        index.add_with_ids(vectors, numbers)
-    data = faiss.serialize_index(index).tobytes()
-    _replace(path, data)
-    store.record_faiss(generation, hashlib.sha256(data).hexdigest())
-    return DenseIndex(index, generation)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Writes beside the file and renames, so that a reader sees the old file or the new one."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
+    effort, recall = tune(kind, index, vectors, numbers, search)
+    record = FaissRecord(generation, "", kind, len(numbers), last_number, last_tombstone, effort, round(recall, 4))
+    if path is not None:
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise RetrievalError(
-            found=f"{path.name} could not be written ({error.strerror or error})",
-            expected=f"room for {len(data) // 1024 + 1} KiB in a writable folder",
-            next_step="free some disk space and run it again; nothing that was there is lost",
-        ) from error
+            record = replace(record, digest=faiss_bytes.write(path, index))
+            store.record_faiss(record)
+        except RetrievalError:
+            if must_write:
+                raise
+    kept = index if len(numbers) else None
+    return DenseIndex(store, record, kept, generation, _NONE, _no_vectors(store), _NONE, last_tombstone)
+
+
+def _no_vectors(store: PassageStore) -> NDArray[np.float32]:
+    return np.zeros((0, store.dimension), np.float32)
+
+
+def _belongs(index: Any | None, record: FaissRecord, store: PassageStore) -> bool:
+    if record.count == 0:
+        return True
+    return index is not None and (index.d, index.ntotal) == (store.dimension, record.count)

@@ -18,16 +18,27 @@ if TYPE_CHECKING:
 
 VERSION = "docx/1"
 
-_MAX_UNPACKED_BYTES = 512 * 1024 * 1024
+_MIB = 2**20
+# Only the XML is read, and it takes many times its size in memory; pictures are unpacked and let be.
+_MAX_UNPACKED_MIB = 512
+_MAX_XML_MIB = 64
+# What holds a document with a password, and every document of before 2007.
+_OLD_WORD_START = b"\xd0\xcf\x11\xe0"
 _HEADING_STYLE = re.compile(r"heading (\d)")
 
 
 def convert(data: bytes, name: str) -> Converted:
-    """Raises ConversionError for a file that is no DOCX, is damaged, or unpacks beyond 512 MiB."""
+    """Raises ConversionError for a file that is no DOCX, is damaged, has a password, or unpacks to too much."""
     from docx.opc.exceptions import OpcError
 
+    if data.startswith(_OLD_WORD_START):
+        raise ConversionError(
+            found=f"{name} is locked with a password, or in the format of Word before 2007",
+            expected="a DOCX that opens without a password",
+            next_step=f"save {name} again as DOCX, without its password",
+        )
     try:
-        _check_size(data, name)
+        _check_archive(data, name)
         return _read(data)
     # A damaged archive fails wherever the damage is met; XML errors are SyntaxErrors.
     except (
@@ -41,14 +52,28 @@ def convert(data: bytes, name: str) -> Converted:
         ) from error
 
 
-def _check_size(data: bytes, name: str) -> None:
+def _check_archive(data: bytes, name: str) -> None:
+    """By the archive's table of contents alone: nothing is unpacked before it is known to be small enough."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > _MAX_UNPACKED_BYTES:
+        entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    if "[Content_Types].xml" not in names or not any(entry.startswith("word/") for entry in names):
         raise ConversionError(
-            found=f"{name} unpacks to {unpacked // 2**20} MiB",
-            expected=f"at most {_MAX_UNPACKED_BYTES // 2**20} MiB",
-            next_step="take the pictures out of it, or split it",
+            found=f"{name} is an archive of something else (it holds {', '.join(names[:3]) or 'nothing'})",
+            expected="a Word document, with its text in a folder word/",
+            next_step=f"unpack {name}, or give it the suffix of what it is",
+        )
+    _check_size(sum(entry.file_size for entry in entries), _MAX_UNPACKED_MIB, name)
+    markup = (entry for entry in entries if entry.filename.lower().endswith((".xml", ".rels")))
+    _check_size(sum(entry.file_size for entry in markup), _MAX_XML_MIB, name)
+
+
+def _check_size(unpacked: int, most_mib: int, name: str) -> None:
+    if unpacked > most_mib * _MIB:
+        raise ConversionError(
+            found=f"{name} unpacks to {unpacked / _MIB:,.0f} MiB",
+            expected=f"at most {_MAX_UNPACKED_MIB} MiB, and {_MAX_XML_MIB} MiB of it text",
+            next_step=f"split {name}, or take the pictures out of it",
         )
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from retrieval.blocks import Blocks, one_line
 from retrieval.converted import Converted, decode_utf8
+from retrieval.errors import ConversionError
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
 
-VERSION = "html/1"
+VERSION = "html/2"
 
 _DROPPED = frozenset(
     {"script", "style", "noscript", "template", "svg", "head", "iframe", "object", "-comment", "!doctype"}
@@ -31,10 +32,20 @@ _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]+)""",
 
 
 def convert(data: bytes, name: str) -> Converted:
-    """Raises ConversionError for bytes that are not in the encoding the page declares (default UTF-8)."""
-    from selectolax.lexbor import LexborHTMLParser
+    """Raises ConversionError for bytes that are not in the encoding the page declares (default UTF-8), and
+    where memory runs out."""
+    from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
-    tree = LexborHTMLParser(_decode(data, name))
+    text = _decode(data, name)
+    try:
+        tree = LexborHTMLParser(text)
+    except SelectolaxError as error:
+        # Any text is HTML to the parser, so that this is about memory.
+        raise ConversionError(
+            found=f"{name} takes more memory than there is for one file",
+            expected="a page that can be held in memory",
+            next_step=f"split {name}, or raise `memory_mib` under `ingest:` in domain.yaml",
+        ) from error
     writer = _Writer()
     if tree.root is not None:
         writer.walk(tree.root)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from retrieval.errors import ConversionError
+from retrieval.converted import Row, refuse_lines
 
 VERSION = "jsonl/1"
-
-_ERRORS_SHOWN = 5
 
 
 class _RowModel(BaseModel):
@@ -21,17 +18,6 @@ class _RowModel(BaseModel):
     text: str = Field(pattern=r"\S")
     title: str | None = None
     group: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row and the bytes it was read from."""
-
-    id: str
-    title: str
-    text: str
-    group: str
-    raw: bytes
 
 
 def read_rows(data: bytes, name: str) -> list[Row]:
@@ -57,14 +43,7 @@ def read_rows(data: bytes, name: str) -> list[Row]:
             continue
         first_line[row.id] = number
         rows.append(Row(row.id, row.title or row.id, row.text, row.group or row.id, line))
-    if problems:
-        more = len(problems) - _ERRORS_SHOWN
-        shown = "; ".join(problems[:_ERRORS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-        raise ConversionError(
-            found=f"{name}, {shown}",
-            expected='on each line one JSON object with "id" and "text", and if wanted "title" and "group"',
-            next_step=f"mend those lines of {name}",
-        )
+    refuse_lines(name, problems, 'on each line one JSON object with "id" and "text", and if wanted "title" and "group"')
     return rows
 
 

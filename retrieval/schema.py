@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from retrieval.checksum import row_checksum
 from retrieval.errors import IndexDamagedError, IndexMismatchError
 
 # "SGFT": tells a database of this package from any other SQLite file.
@@ -51,6 +52,27 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE VIRTUAL TABLE passages_terms USING fts5vocab (passages_fts, 'row')",
     ),
+    (
+        # Passages that are deleted but may still be in the FAISS file, in the order of their deletion.
+        "CREATE TABLE tombstones (place INTEGER PRIMARY KEY AUTOINCREMENT, number INTEGER NOT NULL)",
+        "DELETE FROM meta WHERE key IN ('faiss_generation', 'faiss_digest')",
+    ),
+    (
+        # A JSON object. An index holds either documents, which an ingest makes and removes as it finds
+        # their files, or records, each a document with one passage and metadata of its own.
+        "ALTER TABLE passages ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}'",
+        "INSERT INTO meta (key, value) VALUES ('content', 'documents')",
+    ),
+    (
+        "ALTER TABLE documents ADD COLUMN row_checksum INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE passages ADD COLUMN row_checksum INTEGER NOT NULL DEFAULT 0",
+        """UPDATE documents SET row_checksum = row_checksum(
+            id, title, text, group_name, source, source_digest, converter, page_starts, splitter
+        )""",
+        """UPDATE passages SET row_checksum = row_checksum(
+            id, doc_id, title, heading, text, start, end, page, embedded_digest, metadata
+        )""",
+    ),
 )
 
 FORMAT_VERSION = len(MIGRATIONS)
@@ -71,6 +93,7 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
             expected=f"format {FORMAT_VERSION} or older",
             next_step="upgrade softgraft, or delete the index and ingest again",
         )
+    connection.create_function("row_checksum", -1, row_checksum, deterministic=True)
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have migrated while this one waited for the lock.

@@ -14,18 +14,20 @@ from numpy.typing import NDArray
 
 from retrieval import lexical
 from retrieval.cross_encoder import PairScorer, rescored
+from retrieval.dense import DenseIndex
 from retrieval.documents import Document, Passage, RankedPassage
 from retrieval.encoder import Encoder
 from retrieval.errors import NotIngestedError
-from retrieval.faiss_file import FAISS_NAME, DenseIndex, open_faiss
+from retrieval.faiss_file import FAISS_NAME, current, open_faiss
 from retrieval.neighbours import with_neighbours
 from retrieval.rerank import POOL, SentenceReranker, Weights
 from retrieval.store import DATABASE_NAME, PassageStore
-from retrieval.terms import Tokenizer
+from retrieval.terms import Term, Tokenizer
 
 DEFAULT_WEIGHTS: Weights = (1.0, 0.5)
 
 _CANDIDATES = 50
+_ATTEMPTS = 3
 _RANK_CONSTANT = 60
 _PASSAGES_AT_ONCE = 256
 
@@ -66,8 +68,7 @@ def open_index(index_dir: Path, encoder: Encoder, reranker: PairScorer | None = 
 class Index:
     """Passages that can be searched. Safe to use from several threads; opened by `open_index`.
 
-    After an ingest, in this process or another, an open index serves the new state from the moment that
-    it is complete; until then it serves the old one, without passages that are gone.
+    What an ingest writes, in this process or another, an open index serves document by document.
     """
 
     def __init__(
@@ -178,11 +179,20 @@ class Index:
 
     def _search(self, query: str, vector: NDArray[np.float32], k: int, weights: Weights) -> list[RankedPassage]:
         limit = max(_CANDIDATES, k)
-        dense = self._current_dense()
-        nearest = _nearest(dense, vector, limit) if weights[0] > 0 else {}
         terms = self._tokenizer.query_terms(query)
-        # Near enough for weighing terms while an ingest is under way, and it costs no count in SQLite.
-        total = len(dense)
+        for attempt in range(_ATTEMPTS):
+            dense = self._current_dense()
+            nearest = _nearest(dense, vector, limit) if weights[0] > 0 else {}
+            with self._store.reading():
+                # A writer may have been quicker: then the two rankings would come from different states.
+                if self._store.generation == dense.generation or attempt == _ATTEMPTS - 1:
+                    return self._fused(vector, terms, nearest, len(dense), limit, k, weights)
+        raise AssertionError("the last attempt returns")
+
+    def _fused(
+        self, vector: NDArray[np.float32], terms: Sequence[Term], nearest: Mapping[int, float], total: int,
+        limit: int, k: int, weights: Weights,
+    ) -> list[RankedPassage]:  # fmt: skip
         with self._store.reading():
             frequencies = lexical.document_frequencies(self._store, terms)
             expression = lexical.match_expression(frequencies, total)
@@ -222,18 +232,10 @@ class Index:
         return {number: min(1.0, max(-1.0, score)) for number, score in {**computed, **known}.items()}
 
     def _current_dense(self) -> DenseIndex:
-        """Takes up a FAISS file that an ingest has finished since.
-
-        While one is under way the old file goes on serving: rebuilding for each document would cost more
-        than the search.
-        """
-        generation = self._store.generation
-        if generation != self._dense.generation:
+        """With what was written since, by this process or another."""
+        if self._store.generation != self._dense.generation:
             with self._refreshing:
-                record = self._store.faiss_record()
-                stale = generation != self._dense.generation
-                if stale and record is not None and record[0] == generation:
-                    self._dense = open_faiss(self._store, self._store.path.with_name(FAISS_NAME))
+                self._dense = current(self._dense, self._store.path.with_name(FAISS_NAME))
         return self._dense
 
 

@@ -15,6 +15,8 @@ from markdown_it.token import Token
 # Longer "headings" are paragraphs that happen to start with "#" or to stand over a rule; taking them
 # out of the text would lose it.
 _MAX_HEADING_CHARACTERS = 200
+# With the links in it; reading the markup of a longer one could take the square of its length.
+_MAX_HEADING_SOURCE = 4000
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
 
 
@@ -144,6 +146,8 @@ def _heading(token: Token, inner: Sequence[Token], lines: _Lines, first: int, la
     if token.type != "heading_open":
         return None
     source = inner[0]
+    if len(source.content) > _MAX_HEADING_SOURCE:
+        return None
     children = _inline_parser().parseInline(source.content)[0].children or []
     text = " ".join("".join(_words(children)).split())
     if not text or len(text) > _MAX_HEADING_CHARACTERS or "\n" in source.content:

@@ -7,14 +7,15 @@ together are held below the token limit. Nothing is silently cut.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass
 from itertools import groupby
 
 from retrieval.boundaries import Span, pieces_that_fit, sentences
 from retrieval.documents import Document, Passage, embedded_text, passage_id
 from retrieval.sections import Block, Heading, Section, read_sections
 
-SPLITTER = "split/1"
+SPLITTER = "split/2"
 DEFAULT_MAX_TOKENS = 128
 MIN_MAX_TOKENS = 16
 
@@ -29,8 +30,9 @@ def split_document(
     """The passages of a document in order, not overlapping.
 
     No passage crosses a heading. A heading's own line stands in a passage's text only where there is
-    nothing else under it. `count_tokens` counts what the encoder would read for a text, special tokens
-    included; title, heading and text of each passage come to at most `max_tokens`.
+    nothing else under it, and where it is too long to stand whole before any passage. `count_tokens`
+    counts what the encoder would read for a text, special tokens included; title, heading and text of each
+    passage come to at most `max_tokens`.
 
     Raises ValueError for a `max_tokens` below 16, in which no useful text would fit.
     """
@@ -38,10 +40,18 @@ def split_document(
         raise ValueError(f"max_tokens is {max_tokens}; at least {MIN_MAX_TOKENS} is needed")
     passages = []
     title = _shortened(document.title, lambda text: count_tokens(text) <= max_tokens // 4)
-    for section in read_sections(document.text):
-        heading = _heading_path(section.path, document.title, title, count_tokens, max_tokens)
+    sections = read_sections(document.text)
+    paths = [_heading_path(section.path, document.title, title, count_tokens, max_tokens) for section in sections]
+    shown = {
+        heading.start
+        for section, path in zip(sections, paths, strict=True)
+        for heading in path.whole
+        if section.blocks or not section.has_children
+    }
+    for section, path in zip(sections, paths, strict=True):
+        heading = path.text
         cutter = _Cutter(document.text, title, heading, count_tokens, max_tokens)
-        for start, end in cutter.cut_pages(_blocks(section), document.page_starts):
+        for start, end in cutter.cut_pages(_blocks(section, shown), document.page_starts):
             text = document.text[start:end]
             passages.append(
                 Passage(
@@ -58,15 +68,26 @@ def split_document(
     return passages
 
 
-def _blocks(section: Section) -> Sequence[Block]:
-    if section.blocks or section.heading is None or section.has_children:
+def _blocks(section: Section, shown: Set[int]) -> Sequence[Block]:
+    """What is cut to passages, with the heading where its text would be lost otherwise."""
+    heading = section.heading
+    alone = not section.blocks and not section.has_children
+    if heading is None or (heading.start in shown and not alone):
         return section.blocks
-    return (Block(section.heading.start, section.heading.end),)
+    return (Block(heading.start, heading.end), *section.blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class _HeadingPath:
+    """What stands before a passage of the headings above it, and which of them stand there, or as its title, whole."""
+
+    text: str
+    whole: tuple[Heading, ...]
 
 
 def _heading_path(
     path: Sequence[Heading], full_title: str, title: str, count_tokens: CountTokens, max_tokens: int
-) -> str:
+) -> _HeadingPath:
     """ "Fees > Abroad": without the title, which stands before it anyway, and at most half of the limit.
 
     Where that is too long, the outer headings go first, since the innermost says most about the text.
@@ -75,14 +96,14 @@ def _heading_path(
     def fits(heading: str) -> bool:
         return count_tokens(embedded_text(title, heading, "")) <= max_tokens // 2
 
-    names = [heading.text for heading in path]
-    if names and path[0].level == 1 and names[0] == full_title:
-        names = names[1:]
-    for first in range(len(names)):
-        joined = " > ".join(names[first:])
+    as_title = path[:1] if path and path[0].level == 1 and path[0].text == full_title else ()
+    whole = tuple(as_title) if title == full_title else ()
+    below = path[len(as_title) :]
+    for first in range(len(below)):
+        joined = " > ".join(heading.text for heading in below[first:])
         if fits(joined):
-            return joined
-    return _shortened(names[-1], fits) if names else ""
+            return _HeadingPath(joined, (*whole, *below[first:]))
+    return _HeadingPath(_shortened(below[-1].text, fits) if below else "", whole)
 
 
 def _shortened(text: str, fits: Callable[[str], bool]) -> str:

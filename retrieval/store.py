@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,17 +14,38 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.database import Database, open_database
-from retrieval.documents import Document, Passage, embedded_digest
-from retrieval.errors import IndexDamagedError, IndexMismatchError, RetrievalError
-from retrieval.terms import searchable
+from retrieval.binding import Binding, Content
+from retrieval.database import Database, damaged, open_database, open_database_in_memory, translated
+from retrieval.document_rows import (
+    DOCUMENT_COLUMNS,
+    PASSAGE_COLUMNS,
+    Entry,
+    delete_rows,
+    deleted_rows,
+    document_of,
+    passage_of,
+    replace_rows,
+    rows_with_metadata,
+)
+from retrieval.documents import Document, Passage
+from retrieval.errors import RetrievalError
+from retrieval.faiss_record import FaissRecord
+from retrieval.index_kind import INDEX_CHOICES, IndexChoice
+from retrieval.meta_table import (
+    is_empty,
+    next_generation,
+    read_binding,
+    read_meta,
+    read_number,
+    write_binding,
+    write_meta,
+)
+from retrieval.metadata_filter import Condition
 
 DATABASE_NAME = "index.sqlite"
 
 # SQLite takes a limited number of parameters in a statement.
 _AT_ONCE = 500
-_DOCUMENT_COLUMNS = "id, title, text, group_name, source, source_digest, converter, page_starts"
-_PASSAGE_COLUMNS = "number, id, doc_id, title, heading, text, start, end, page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +80,13 @@ class PassageStore:
         store._database = open_database(path, create=create)
         return store
 
+    @classmethod
+    def in_memory(cls) -> Self:
+        """A new, empty store without a file; closing it discards it."""
+        store = cls(Path(":memory:"))
+        store._database = open_database_in_memory()
+        return store
+
     def close(self) -> None:
         if self._database is not None:
             self._database.close()
@@ -83,54 +110,75 @@ class PassageStore:
     # The encoder and the generation
 
     def bind_encoder(self, encoder_id: str, dimension: int) -> None:
-        """Ties an empty index to an encoder, or checks that it is tied to this one. Raises IndexMismatchError."""
+        """Ties an empty index to documents and an encoder, or checks that it is tied to these.
+
+        Raises IndexMismatchError.
+        """
         with self._opened().writing() as connection:
-            if connection.execute("SELECT 1 FROM documents LIMIT 1").fetchone() is None:
-                _set_meta(connection, "encoder", encoder_id)
-                _set_meta(connection, "dimension", str(dimension))
-        self.check_encoder(encoder_id, dimension)
+            self._bind(connection, Binding(encoder_id, dimension))
 
     def check_encoder(self, encoder_id: str, dimension: int) -> None:
         """Raises IndexMismatchError where the vectors in the index are another encoder's."""
+        found = self.binding
+        if (found.encoder_id, found.dimension) != (encoder_id, dimension):
+            raise found.refusal(Binding(encoder_id, dimension, found.content), self.path.parent)
+
+    @property
+    def binding(self) -> Binding:
+        """What the index is bound to; an empty one may be bound anew."""
         with self.reading() as connection:
-            found, found_dimension = _meta(connection, "encoder"), _meta(connection, "dimension")
-        if (found, found_dimension) != (encoder_id, str(dimension)):
-            raise IndexMismatchError(
-                found=f"the index was made by the encoder {found} (dimension {found_dimension})",
-                expected=f"the encoder {encoder_id} (dimension {dimension})",
-                next_step=f"delete the folder {self.path.parent} and run: softgraft ingest DOMAIN",
-            )
+            return read_binding(connection)
+
+    def _bind(self, connection: sqlite3.Connection, wanted: Binding) -> None:
+        if is_empty(connection):
+            write_binding(connection, wanted)
+        elif (found := read_binding(connection)) != wanted:
+            raise found.refusal(wanted, self.path.parent)
 
     @property
     def encoder_id(self) -> str | None:
         with self.reading() as connection:
-            return _meta(connection, "encoder")
+            return read_meta(connection, "encoder")
 
     @property
     def dimension(self) -> int:
         with self.reading() as connection:
-            return int(_meta(connection, "dimension") or 0)
+            return read_number(connection, "dimension")
 
     @property
     def generation(self) -> int:
         """Counts the transactions that changed documents."""
         with self.reading() as connection:
-            return int(_meta(connection, "generation") or 0)
+            return read_number(connection, "generation")
 
-    def faiss_record(self) -> tuple[int, str] | None:
-        """Generation and SHA-256 (hex) of the FAISS file that was last written."""
+    @property
+    def index_choice(self) -> IndexChoice:
+        """The kind of FAISS index that was asked for."""
         with self.reading() as connection:
-            generation, digest = _meta(connection, "faiss_generation"), _meta(connection, "faiss_digest")
-        return (int(generation), digest) if generation is not None and digest is not None else None
+            found = read_meta(connection, "index_choice")
+        return next((choice for choice in INDEX_CHOICES if choice == found), "auto")
 
-    def record_faiss(self, generation: int, digest: str) -> None:
+    def choose_index(self, choice: IndexChoice) -> None:
+        """Remember which kind of FAISS index is asked for."""
+        if choice != self.index_choice:
+            with self._opened().writing() as connection:
+                write_meta(connection, "index_choice", choice)
+
+    def faiss_record(self) -> FaissRecord | None:
+        """What is known of the FAISS file that was last written."""
+        with self.reading() as connection:
+            text = read_meta(connection, "faiss")
+        return FaissRecord.from_json(text) if text is not None else None
+
+    def record_faiss(self, record: FaissRecord) -> None:
         """Notes the FAISS file just written, unless a newer one has been noted meanwhile."""
         with self._opened().writing() as connection:
-            if int(_meta(connection, "faiss_generation") or 0) <= generation:
-                _set_meta(connection, "faiss_generation", str(generation))
-                _set_meta(connection, "faiss_digest", digest)
+            before = FaissRecord.from_json(read_meta(connection, "faiss") or "")
+            if before is None or before.generation <= record.generation:
+                write_meta(connection, "faiss", record.to_json())
+                connection.execute("DELETE FROM tombstones WHERE place <= ?", (record.last_tombstone,))
 
-    # Writing: one document, one transaction
+    # Writing: one document, one transaction; or many in one
 
     def replace_document(
         self,
@@ -144,27 +192,54 @@ class PassageStore:
         A document of the same id is replaced. Raises ValueError where passages, document and vectors do
         not belong together.
         """
-        if vectors.shape != (len(passages), self.dimension):
-            raise ValueError(f"vectors {vectors.shape} for {len(passages)} passages of {self.dimension}")
-        for passage in passages:
-            if passage.doc_id != document.id or document.text[passage.start : passage.end] != passage.text:
-                raise ValueError(f"passage {passage.id} is no span of document {document.id!r}")
+        entry = Entry(document, splitter, passages, vectors)
+        entry.check(self.dimension)
         with self._opened().writing() as connection:
-            _delete(connection, document.id)
-            connection.execute(
-                f"INSERT INTO documents ({_DOCUMENT_COLUMNS}, splitter) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*_document_row(document), splitter),
-            )
-            for passage, vector in zip(passages, vectors, strict=True):
-                _insert_passage(connection, passage, vector)
-            _next_generation(connection)
+            replace_rows(connection, entry)
+            next_generation(connection)
+
+    def replace_documents(
+        self, entries: Sequence[Entry], binding: Binding, going_on: Callable[[], None] = lambda: None
+    ) -> None:
+        """`replace_document` for each entry in turn, all in one transaction, which also binds an empty index.
+
+        `going_on` is called before each entry and before the commit; what it raises undoes everything.
+        Raises IndexMismatchError where the index is bound otherwise, ValueError as `replace_document`.
+        """
+        for entry in entries:
+            entry.check(binding.dimension)
+        with self._opened().writing() as connection:
+            self._bind(connection, binding)
+            for entry in entries:
+                going_on()
+                replace_rows(connection, entry)
+            next_generation(connection)
+            going_on()
+
+    def delete_documents(
+        self, doc_ids: Iterable[str] | None, content: Content, going_on: Callable[[], None] = lambda: None
+    ) -> int:
+        """Removes these documents (None: all) in one transaction and says how many there were.
+
+        `going_on` is called before the commit; what it raises undoes everything. Raises IndexMismatchError where
+        the index holds another content.
+        """
+        with self._opened().writing() as connection:
+            there = [row[0] for row in connection.execute("SELECT id FROM documents")] if doc_ids is None else doc_ids
+            if (found := read_binding(connection)).content != content and not is_empty(connection):
+                raise found.refusal(replace(found, content=content), self.path.parent)
+            deleted = sum(delete_rows(connection, doc_id) for doc_id in there)
+            if deleted:
+                next_generation(connection)
+            going_on()
+        return deleted
 
     def delete_document(self, doc_id: str) -> bool:
         """Removes a document with everything made of it; False where there is none."""
         with self._opened().writing() as connection:
-            deleted = _delete(connection, doc_id)
+            deleted = delete_rows(connection, doc_id)
             if deleted:
-                _next_generation(connection)
+                next_generation(connection)
         return deleted
 
     # Reading
@@ -177,14 +252,15 @@ class PassageStore:
     def document(self, doc_id: str) -> Document:
         """Raises RetrievalError where there is none of that id."""
         with self.reading() as connection:
-            row = connection.execute(f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE id = ?", (doc_id,)).fetchone()
+            row = connection.execute(f"SELECT {DOCUMENT_COLUMNS} FROM documents WHERE id = ?", (doc_id,)).fetchone()
         if row is None:
             raise RetrievalError(
                 found=f"there is no document {doc_id!r} in the index",
                 expected="the id of an indexed document",
                 next_step="check the id, or ingest again if its file is new",
             )
-        return Document(*(*row[:-1], tuple(json.loads(row[-1]))))
+        with translated(self.path):
+            return document_of(row)
 
     def counts(self) -> tuple[int, int]:
         """How many documents and passages there are."""
@@ -204,24 +280,43 @@ class PassageStore:
 
     def passages_by_number(self, numbers: Sequence[int]) -> dict[int, Passage]:
         """Those of the numbered passages that there are."""
-        rows = self._select(f"SELECT {_PASSAGE_COLUMNS} FROM passages WHERE number", numbers)
-        return {row[0]: Passage(*row[1:]) for row in rows}
+        return dict(self._passages("number", numbers))
 
     def passages_by_id(self, ids: Sequence[str]) -> dict[str, Passage]:
         """Those passages of these ids that there are."""
-        rows = self._select(f"SELECT {_PASSAGE_COLUMNS} FROM passages WHERE id", ids)
-        return {row[1]: Passage(*row[1:]) for row in rows}
+        return {passage.id: passage for _, passage in self._passages("id", ids)}
 
     def passages_by_document(self, doc_ids: Sequence[str]) -> list[Passage]:
         """Every passage of these documents, by document and then by position."""
-        rows = self._select(f"SELECT {_PASSAGE_COLUMNS} FROM passages WHERE doc_id", doc_ids)
-        return sorted((Passage(*row[1:]) for row in rows), key=lambda passage: (passage.doc_id, passage.start))
+        found = (passage for _, passage in self._passages("doc_id", doc_ids))
+        return sorted(found, key=lambda passage: (passage.doc_id, passage.start))
+
+    def metadata_by_id(self, ids: Sequence[str]) -> dict[str, str]:
+        """The metadata (a JSON object) of those passages of these ids that there are.
+
+        Where the index holds documents it is made of the passage's own columns.
+        """
+        with self.reading() as connection:
+            rows = rows_with_metadata(connection)
+            return dict(self._select(f"SELECT id, metadata FROM {rows} WHERE id", ids))
+
+    def numbers_where(self, condition: Condition) -> NDArray[np.int64]:
+        """The numbers `[n]`, ascending, of the passages whose metadata, as `metadata_by_id` gives it, matches."""
+        with self.reading() as connection:
+            rows = rows_with_metadata(connection)
+            statement = f"SELECT number FROM {rows} WHERE {condition.sql} ORDER BY number"
+            numbers = [row[0] for row in connection.execute(statement, condition.parameters)]
+        return np.array(numbers, dtype=np.int64)
 
     def vectors_by_number(self, numbers: Sequence[int]) -> dict[int, NDArray[np.float32]]:
         """Vectors `[dimension]` of those of the numbered passages that there are. Raises IndexDamagedError."""
         rows = self._select("SELECT number, vector, checksum FROM vectors WHERE number", numbers)
         dimension = self.dimension
-        return {number: self._vector(blob, checksum, dimension) for number, blob, checksum in rows}
+        found = {number: self._vector(blob, checksum, dimension) for number, blob, checksum in rows}
+        missing = [number for number in numbers if number not in found]
+        if missing and (alone := [row[0] for row in self._select("SELECT id FROM passages WHERE number", missing)]):
+            raise damaged(self.path, f"passage {alone[0]!r} has no vector")
+        return found
 
     def vectors_by_digest(self, digests: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Vectors of passages with the same embedded text, whichever document they are in."""
@@ -232,6 +327,28 @@ class PassageStore:
         dimension = self.dimension
         return {digest: self._vector(blob, checksum, dimension) for digest, blob, checksum in rows}
 
+    @property
+    def last_number(self) -> int:
+        """The highest number of a passage; those written later have higher ones. 0 without passages."""
+        with self.reading() as connection:
+            return int(connection.execute("SELECT coalesce(max(number), 0) FROM vectors").fetchone()[0])
+
+    def vectors_after(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Numbers `[n]` and vectors `[n, dimension]` of passages with a higher number. Raises IndexDamagedError."""
+        with self.reading() as connection:
+            dimension = self.dimension
+            rows = connection.execute(
+                "SELECT number, vector, checksum FROM vectors WHERE number > ? ORDER BY number", (number,)
+            ).fetchall()
+        vectors = [self._vector(blob, checksum, dimension) for _, blob, checksum in rows]
+        return np.array([row[0] for row in rows], np.int64), np.array(vectors, np.float32).reshape(-1, dimension)
+
+    def deleted_after(self, place: int) -> tuple[int, NDArray[np.int64]]:
+        """Passages deleted since a place in the list of deletions: its end now, and their numbers `[n]`."""
+        with self.reading() as connection:
+            last, numbers = deleted_rows(connection, place)
+        return last, np.array(numbers, dtype=np.int64)
+
     def all_vectors(self) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
         """The generation, passage numbers `[n]` and vectors `[n, dimension]`. Raises IndexDamagedError."""
         with self.reading() as connection:
@@ -241,16 +358,21 @@ class PassageStore:
             vectors = np.empty((count, dimension), dtype=np.float32)
             filled = 0
             for number, blob, checksum in connection.execute(
-                "SELECT number, vector, checksum FROM vectors ORDER BY number"
+                "SELECT number, vector, checksum FROM vectors JOIN passages USING (number) ORDER BY number"
             ):
                 if filled == count:
-                    raise self._damaged("more vectors than passages")
+                    raise damaged(self.path, "more vectors than passages")
                 numbers[filled] = number
                 vectors[filled] = self._vector(blob, checksum, dimension)
                 filled += 1
         if filled != count:
-            raise self._damaged(f"{filled} vectors for {count} passages")
+            raise damaged(self.path, f"{filled} vectors for {count} passages")
         return generation, numbers, vectors
+
+    def _passages(self, column: str, keys: Sequence[int] | Sequence[str]) -> list[tuple[int, Passage]]:
+        rows = self._select(f"SELECT {PASSAGE_COLUMNS} FROM passages WHERE {column}", keys)
+        with translated(self.path):
+            return [(row[0], passage_of(row)) for row in rows]
 
     def _select(self, statement: str, keys: Sequence[int] | Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for first in range(0, len(keys), _AT_ONCE):
@@ -261,68 +383,12 @@ class PassageStore:
             yield from rows
 
     def _vector(self, blob: bytes, checksum: int, dimension: int) -> NDArray[np.float32]:
-        if zlib.crc32(blob) != checksum or len(blob) != 4 * dimension:
-            raise self._damaged("a vector does not match its checksum")
+        # A damage may have changed the type of a column.
+        if not isinstance(blob, bytes) or zlib.crc32(blob) != checksum or len(blob) != 4 * dimension:
+            raise damaged(self.path, "a vector does not match its checksum")
         return np.frombuffer(blob, dtype="<f4").astype(np.float32, copy=False)
-
-    def _damaged(self, what: str) -> IndexDamagedError:
-        return IndexDamagedError(
-            found=f"{self.path.name} is damaged ({what})",
-            expected="the index as it was written",
-            next_step=f"delete the folder {self.path.parent} and run: softgraft ingest DOMAIN",
-        )
 
     def _opened(self) -> Database:
         if self._database is None:
             raise RuntimeError("this store is not open: use PassageStore.open")
         return self._database
-
-
-def _meta(connection: sqlite3.Connection, key: str) -> str | None:
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return row[0] if row is not None else None
-
-
-def _set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (key, value),
-    )
-
-
-def _next_generation(connection: sqlite3.Connection) -> None:
-    connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
-
-
-def _document_row(document: Document) -> tuple[str, ...]:
-    return (
-        *(document.id, document.title, document.text, document.group),
-        *(document.source, document.source_digest, document.converter),
-        json.dumps(document.page_starts),
-    )
-
-
-def _insert_passage(connection: sqlite3.Connection, passage: Passage, vector: NDArray[np.float32]) -> None:
-    number = connection.execute(
-        "INSERT INTO passages (id, doc_id, title, heading, text, start, end, page, embedded_digest) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(passage.id, passage.doc_id, passage.title, passage.heading, passage.text),
-            *(passage.start, passage.end, passage.page, embedded_digest(passage)),
-        ),
-    ).lastrowid
-    blob = np.ascontiguousarray(vector, dtype="<f4").tobytes()
-    connection.execute("INSERT INTO vectors VALUES (?, ?, ?)", (number, blob, zlib.crc32(blob)))
-    columns = [searchable(part) for part in (passage.title, passage.heading, passage.text)]
-    connection.execute(
-        "INSERT INTO passages_fts (rowid, title, heading, text, bigrams) VALUES (?, ?, ?, ?, ?)",
-        (number, *(column.words for column in columns), " ".join(column.bigrams for column in columns)),
-    )
-
-
-def _delete(connection: sqlite3.Connection, doc_id: str) -> bool:
-    rows = connection.execute("SELECT number FROM passages WHERE doc_id = ?", (doc_id,)).fetchall()
-    connection.executemany("DELETE FROM passages_fts WHERE rowid = ?", rows)
-    connection.executemany("DELETE FROM vectors WHERE number = ?", rows)
-    connection.execute("DELETE FROM passages WHERE doc_id = ?", (doc_id,))
-    return connection.execute("DELETE FROM documents WHERE id = ?", (doc_id,)).rowcount > 0

@@ -24,4 +24,6 @@ def fast_dtype(device: str | torch.device) -> torch.dtype:
 
 def _onednn_has_bf16() -> bool:
     # PyTorch's own compiler asks the same; a build without oneDNN has no such operator.
-    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

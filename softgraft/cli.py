@@ -6,7 +6,8 @@ import typer
 
 from softgraft.commands.answer import ask, chat
 from softgraft.commands.exchange import export_command, import_command
-from softgraft.commands.graft import evaluate_command, ingest_command, train_command
+from softgraft.commands.graft import evaluate_command, train_command
+from softgraft.commands.ingest import ingest_command
 from softgraft.commands.make import demo_command, new
 from softgraft.commands.status import status
 

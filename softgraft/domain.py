@@ -6,7 +6,7 @@ import json
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -35,8 +35,10 @@ from retrieval import (
     load_encoder,
     load_reranker,
     open_index,
+    plan_ingest,
 )
 from retrieval.evidence_score import EvidenceScale
+from retrieval.index_kind import IndexChoice
 from soft_prompt import Manifest, PrefixStore, SlotFill, SoftPrompt, load_soft_prompt, read_manifest
 from softgraft.domain_file import DomainFile, TrainSettings, read_domain_file
 from softgraft.errors import UsageError
@@ -83,6 +85,11 @@ class Domain:
     def remote(self) -> bool:
         """Whether the backbone is behind an API and takes no vectors."""
         return self.file.backbone.startswith(OPENAI)
+
+    @property
+    def docs(self) -> Path:
+        """The folder of its documents."""
+        return self.folder / "docs"
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -138,21 +145,18 @@ class Domain:
         graft: Graft = "text-twin" if self.remote or self.manifest is None else "soft"
         return DomainChain(self.answering(graft), self.build / "memory.sqlite")
 
-    def ingest(self, *, on_progress: Callable[[IngestProgress], None] | None = None) -> Ingested:
+    def ingest(
+        self, *, index: IndexChoice | None = None, on_progress: Callable[[IngestProgress], None] | None = None
+    ) -> Ingested:
         """Bring the index up to the documents, then fit how it is searched to the questions, if there are any.
 
         That is: the weights of the two rankings, where domain.yaml leaves them to be chosen, and the evidence score.
+        `index` is the kind of FAISS index from now on, in place of what domain.yaml says.
 
         Raises:
             NoDocumentsError: docs/ holds nothing that can be read; the index stays as it was.
         """
-        report = ingest(
-            self.folder / "docs",
-            self.build / "index",
-            self.encoder,
-            max_tokens=self.file.retrieval.passage_tokens,
-            progress=on_progress,
-        )
+        report = self._read_documents(partial(ingest, index=index or self.file.retrieval.index), on_progress)
         self.forget("index", "chain")
         train, dev = (self.items(s) if (self.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
         tell = on_progress or (lambda _: None)
@@ -163,6 +167,10 @@ class Domain:
         fit_weights(self.file, self.build, self.index, [*train, *dev], fitting)
         scale = fit_evidence(self.build, self.index, self._answer_settings(), train, dev, fitting)
         return Ingested(report, scale)
+
+    def plan_ingest(self, *, on_progress: Callable[[IngestProgress], None] | None = None) -> IngestReport:
+        """What `ingest` would do to the index; nothing is embedded or written."""
+        return self._read_documents(plan_ingest, on_progress)
 
     def warm(self, *, on_progress: Callable[[int, int], None] | None = None) -> Warmed:
         """Compute the keys and values of all passages ahead of the questions, and keep them in build/passages."""
@@ -273,6 +281,13 @@ class Domain:
             settings=self._answer_settings(),
             notices=self.notices,
         )
+
+    def _read_documents(
+        self, work: Callable[..., IngestReport], on_progress: Callable[[IngestProgress], None] | None
+    ) -> IngestReport:
+        tokens, limits = self.file.retrieval.passage_tokens, self.file.ingest.limits()
+        index = self.build / "index"
+        return work(self.docs, index, self.encoder, max_tokens=tokens, limits=limits, progress=on_progress)
 
     def _answer_settings(self) -> AnswerSettings:
         retrieval, answer = self.file.retrieval, self.file.answer

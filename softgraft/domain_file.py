@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from retrieval.index_kind import IndexChoice
+from retrieval.limits import DEFAULT_LIMITS, Limits
 from softgraft.errors import DomainError, UsageError
 
 FILE = "domain.yaml"
@@ -27,7 +29,8 @@ class RetrievalSettings(_Strict):
 
     `auto` weights are those that `softgraft ingest` found best on the domain's questions, an `auto` threshold the
     one it chose there. `neighbours` on either side grow a passage before the model reads it; `reranker` is a
-    cross-encoder that orders the best passages.
+    cross-encoder that orders the best passages. `index` is the kind of FAISS index; without one it is what `softgraft
+    ingest --index` asked for last, at first `auto`.
     """
 
     passages: _Positive = 3
@@ -38,6 +41,7 @@ class RetrievalSettings(_Strict):
     bm25_weight: Auto | Annotated[float, Field(ge=0)] = "auto"
     neighbours: Annotated[int, Field(ge=0, le=2)] = 0
     reranker: Annotated[str, Field(min_length=1)] | None = None
+    index: IndexChoice | None = None
     evidence_threshold: Auto | Annotated[float, Field(ge=0, le=1)] = "auto"
 
     @model_validator(mode="after")
@@ -45,6 +49,23 @@ class RetrievalSettings(_Strict):
         if self.dense_weight == 0 and self.bm25_weight == 0:
             raise ValueError("dense_weight and bm25_weight are both 0, which finds nothing; expected one above 0")
         return self
+
+
+class IngestSettings(_Strict):
+    """What one file may take when documents are read; one beyond that is reported and left out.
+
+    `file_mib` is its size, `rows_mib` that of one with a document a row; `seconds` and `memory_mib` are what converting
+    it may take.
+    """
+
+    file_mib: _Positive = DEFAULT_LIMITS.file_mib
+    rows_mib: _Positive = DEFAULT_LIMITS.rows_mib
+    seconds: Annotated[float, Field(gt=0)] = DEFAULT_LIMITS.seconds
+    memory_mib: _Positive = DEFAULT_LIMITS.memory_mib
+
+    def limits(self) -> Limits:
+        """These settings as `retrieval` takes them."""
+        return Limits(**self.model_dump())
 
 
 class CacheSettings(_Strict):
@@ -144,6 +165,7 @@ class DomainFile(_Strict):
     closed_book_template: str = "closed-book"
     refusal: Annotated[str, Field(min_length=1)] = "I do not have information about that."
     retrieval: RetrievalSettings = RetrievalSettings()
+    ingest: IngestSettings = IngestSettings()
     answer: AnswerFileSettings = AnswerFileSettings()
     train: TrainSettings = TrainSettings()
     cache: CacheSettings = CacheSettings()

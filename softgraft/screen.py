@@ -65,7 +65,12 @@ Tell = Callable[[str, int, int, str], None]
 
 def on_ingest(tell: Tell) -> Callable[[IngestProgress], None]:
     """Shows an ingest."""
-    return lambda p: tell(p.stage, p.done, p.total, "")
+
+    def show(p: IngestProgress) -> None:
+        rate = f"{p.documents / p.seconds:,.1f} documents/s" if p.documents and p.seconds else ""
+        tell(p.stage, p.done, p.total, rate if p.stage in {"reading", "embedding"} else "")
+
+    return show
 
 
 def on_train(tell: Tell) -> Callable[[TrainStep], None]:

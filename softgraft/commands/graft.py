@@ -1,84 +1,18 @@
-"""`softgraft ingest`, `train` and `eval`."""
+"""`softgraft train` and `eval`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from soft_prompt.devices import speaks
 from softgraft.commands.options import Json, Limit, Name
 from softgraft.commands.search import search_domain
 from softgraft.errors import UsageError
 from softgraft.resolve import resolve
-from softgraft.screen import bars, err, on_ingest, on_train, out, print_json, report_lines, report_table
-
-if TYPE_CHECKING:
-    from retrieval import EvidenceScale
-
-
-def ingest_command(
-    domain: Name,
-    json: Json = False,
-    warm: Annotated[bool, typer.Option("--warm", help="Also compute the passages' keys and values.")] = False,
-) -> None:
-    """Index the documents of a domain; unchanged ones are not embedded again.
-
-    With --warm the backbone also reads every passage, so that the first answers come sooner; most is gained with
-    `attention: block` in domain.yaml.
-
-    Example: [bold]softgraft ingest bank --warm[/]
-    """
-    opened = resolve(domain)
-    with bars(not json) as tell:
-        done = opened.ingest(on_progress=on_ingest(tell))
-        warmed = opened.warm(on_progress=lambda n, total: tell("warming", n, total, "")) if warm else None
-    report, scale = done.report, done.scale
-    if json:
-        print_json(
-            {
-                "ingest": asdict(report),
-                "evidence_score": asdict(scale) if scale else None,
-                "warmed": asdict(warmed) if warmed else None,
-            }
-        )
-        return
-    out.print(
-        f"{report.added} documents added, {report.changed} changed, {report.unchanged} unchanged, {report.removed} "
-        f"removed: {report.passages} passages, {report.embedded} embedded, {report.seconds:.1f} s"
-    )
-    for name, message in report.failed:
-        err.print(f"[yellow]left out:[/] {escape(name)}: {escape(message)}")
-    for name in report.skipped:
-        err.print(f"[yellow]skipped:[/] {escape(name)} (not a kind of document that is read)")
-    if scale is not None:
-        right = "" if scale.right_refusals is None else f", {scale.right_refusals:.0%} of those without an answer"
-        out.print(
-            f"evidence score fitted: of {scale.questions} train and dev questions it refuses "
-            f"{scale.wrong_refusals:.0%} of those with an answer{right}{_calibration(scale)}"
-        )
-    else:
-        out.print(
-            "no evidence score: it needs train.jsonl and dev.jsonl; until then nothing is refused for weak evidence"
-        )
-    if warmed is not None:
-        out.print(
-            f"warmed: {warmed.passages} of {warmed.of} passages stand in the cache, {warmed.computed_tokens:,} tokens "
-            f"read just now, {warmed.disk_bytes / 2**20:,.0f} MiB on disk"
-        )
-        if warmed.passages < warmed.of:
-            err.print(
-                "[yellow]the cache is full:[/] raise `disk_gib` under `cache:` in domain.yaml, or free disk space"
-            )
-    out.print(f"next: {opened.status()['next']}")
-
-
-def _calibration(scale: EvidenceScale) -> str:
-    if scale.calibration_error is None:
-        return ""
-    return f"; in cross-validation it is off by {100 * scale.calibration_error:.0f} points of probability on average"
+from softgraft.screen import bars, err, on_train, out, print_json, report_lines, report_table
 
 
 def train_command(

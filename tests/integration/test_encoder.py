@@ -63,3 +63,15 @@ def test_a_local_folder_is_bound_by_its_weights(encoder: Encoder) -> None:
 def test_an_encoder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="cannot be loaded"):
         load_encoder(str(tmp_path / "nothing"))
+
+
+def test_batches_hold_little_padding(encoder: Encoder) -> None:
+    # A digit is a token as a long word is, so that the count of characters misleads.
+    texts = [("7 " * size if size % 2 else "wonderful " * size).strip() for size in range(1, 97)]
+    read: list[int] = []
+    model = encoder._model  # type: ignore[attr-defined]
+    watched = model[0].register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]["input_ids"].numel()))
+    encoder.encode(texts)
+    watched.remove()
+    longest_last = sorted(map(encoder.count_tokens, texts))
+    assert read == [32 * longest_last[end] for end in (31, 63, 95)]

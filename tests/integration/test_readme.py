@@ -57,7 +57,7 @@ def test_the_readme_has_its_commands() -> None:
     found = commands()
     assert found[:2] == ["make demo", "make test"]
     assert {shlex.split(line)[1] for line in found[2:]} >= {"new", "ingest", "train", "eval", "ask", "chat", "status"}
-    assert len(blocks("python")) == 1
+    assert len(blocks("python")) == 2
     assert "@@" not in README, "a place that was to be filled in"
 
 
@@ -85,9 +85,10 @@ def test_every_softgraft_command_runs(workplace: Path) -> None:
         assert done.stdout.strip(), line
 
 
-def test_the_python_block_runs(workplace: Path) -> None:
+@pytest.mark.parametrize("number", range(2))
+def test_the_python_blocks_run(workplace: Path, number: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", blocks("python")[0]],
+        [sys.executable, "-c", blocks("python")[number]],
         cwd=workplace,
         env=environment(),
         capture_output=True,

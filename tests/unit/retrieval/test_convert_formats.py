@@ -159,7 +159,7 @@ def test_files_of_one_name_keep_their_suffix_but_the_first(tmp_path: Path) -> No
         ("latin.html", "<p>Gebühr".encode("latin-1"), "latin.html is not UTF-8"),
         ("empty.md", b" \n", "empty.md holds no text"),
         ("no.docx", b"PK\x03\x04 nothing", "no.docx cannot be read as DOCX"),
-        ("a.csv", b"a,b", "a.csv has a suffix nothing here reads"),
+        ("a.xls", b"a,b", "a.xls has a suffix nothing here reads"),
         ("rows.jsonl", b'{"id": "a", "text": "b"}\n{"id": ', "rows.jsonl, line 2: not JSON"),
         ("rows.jsonl", b'{"id": "a", "text": "b", "url": 1}', "rows.jsonl, line 1: unknown key 'url'"),
         ("rows.jsonl", b'\n{"id": "a"}', "rows.jsonl, line 2: no key 'text'"),

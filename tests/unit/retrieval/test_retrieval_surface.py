@@ -42,7 +42,7 @@ def test_no_sibling_is_imported() -> None:
 
 def test_errors_say_what_was_found_what_expected_and_what_next() -> None:
     errors = [getattr(retrieval, name) for name in retrieval.__all__ if name.endswith("Error")]
-    assert len(errors) == 8
+    assert len(errors) == 10
     for kind in errors:
         error = kind(found="a", expected="b", next_step="c")
         assert isinstance(error, RetrievalError)

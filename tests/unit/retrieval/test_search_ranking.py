@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from retrieval import Encoder, Index, ingest, lexical, open_index
+from retrieval import Encoder, Index, ingest, lexical, open_index, search
 from retrieval.documents import embedded_text
 from retrieval.search import fuse
 from retrieval.terms import Tokenizer, searchable
@@ -134,10 +135,28 @@ def test_what_stands_beside_a_passage_is_covered_around_it(tmp_path: Path, encod
     assert [entry.around for entry in found] == pytest.approx([found[0].coverage, 1.0, *[found[2].coverage] * 2])
 
 
-def test_coverage_is_found_alike_however_many_passages_are_asked_for(
-    index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_passages_are_looked_up_in_portions(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = index.search("replacement card abroad 年费", 6)
     assert any(entry.coverage for entry in whole)
     monkeypatch.setattr(lexical, "_AT_ONCE", 2)
     assert index.search("replacement card abroad 年费", 6) == whole
+
+
+def test_a_search_that_a_writer_overtakes_sees_what_was_written(
+    docs: Path, index_dir: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(docs, index_dir, encoder)
+    nearest, overtaken = search._nearest, []
+
+    def slow(*asked: Any) -> dict[int, float]:
+        found = nearest(*asked)
+        if not overtaken:
+            overtaken.append(True)
+            (docs / "disputes.md").write_text("# Disputes\n\nA card payment: dispute it by letter.", encoding="utf-8")
+            ingest(docs, index_dir, encoder)
+        return found
+
+    monkeypatch.setattr(search, "_nearest", slow)
+    with open_index(index_dir, encoder) as index:
+        ranked = index.search("dispute a card payment", 10, weights=(1.0, 0.0))
+    assert "disputes" in {entry.passage.doc_id for entry in ranked}

@@ -57,9 +57,11 @@ def test_spans_are_exact_ordered_limited_and_complete(text: str, title: str) -> 
         assert count_tokens(embedded_text(passage.title, passage.heading, passage.text)) <= LIMIT
     assert len({passage.id for passage in passages}) == len(passages)
     for section in read_sections(text):
-        if section.heading is not None:
-            start, stop = section.heading.start, section.heading.end
-            covered[start:stop] = [True] * (stop - start)
+        heading = section.heading
+        if heading is not None and any(
+            heading.text in passage.heading or heading.text == passage.title for passage in passages
+        ):
+            covered[heading.start : heading.end] = [True] * (heading.end - heading.start)
     for rule in RULE.finditer(text):
         covered[rule.start() : rule.end()] = [True] * (rule.end() - rule.start())
     assert [text[position] for position, done in enumerate(covered) if not done] == []
@@ -106,10 +108,26 @@ def test_list_entries_and_table_rows_are_kept_whole() -> None:
 
 def test_a_long_title_and_heading_leave_room_for_the_text() -> None:
     text = "# Fees\n\n## " + "very " * 30 + "long\n\nThe text."
-    (passage,) = split_document(document(text, title="an endless title " * 20), count_tokens, LIMIT)
+    *heading, passage = split_document(document(text, title="an endless title " * 20), count_tokens, LIMIT)
     assert passage.text == "The text."
     assert passage.title.endswith("…")
     assert passage.heading.endswith("…")
+    # What "…" stands for is found all the same.
+    assert " ".join(one.text for one in heading) == "# Fees ## " + "very " * 30 + "long"
+
+
+def test_a_heading_is_lost_neither_as_a_long_title_nor_above_a_long_path() -> None:
+    title = "The fees of all the cards and of all the accounts"
+    text = f"# {title}\n\n## One outer heading\n\n### Inner\n\nFree."
+    found = split_document(document(text, title=title), count_tokens, LIMIT)
+    assert [passage.text for passage in found] == [f"# {title}", "## One outer heading", "Free."]
+    assert found[-1].heading == "Inner"
+
+
+def test_a_long_clause_is_cut_at_its_commas() -> None:
+    text = "信用卡的年费为八十元，境外取现另收手续费、汇兑费"
+    found = split_document(document(text, title=""), lambda part: len(part) + 2, 16)
+    assert [passage.text for passage in found] == ["信用卡的年费为八十元，", "境外取现另收手续费、汇兑费"]
 
 
 def test_pages_are_not_crossed() -> None:

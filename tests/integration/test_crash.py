@@ -1,0 +1,99 @@
+"""Whatever happens to an ingest or to the files of an index: what was committed is there, and nothing false is told."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from crash_campaign import COUNTED, full_campaign, kill_campaign
+from crash_judge import damage_campaign
+from crash_readers import reading_campaign
+
+SCENARIOS = 2
+KILLS = 300
+FULL = 120
+FAISS_DAMAGES, DATABASE_DAMAGES = 1_600, 400
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Executor]:
+    """A process that has not loaded torch and has one thread, so that its forks are cheap and safe."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            patch.setenv(name, "1")
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            assert pool.submit(os.getpid).result() != os.getpid()
+            yield pool
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """In memory where there is such a place: a kill leaves what was written, on whatever it was written to."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with TemporaryDirectory(prefix="softgraft-", dir=memory) as name:
+        yield Path(name)
+
+
+def test_a_killed_ingest_loses_nothing_that_it_committed(worker: Executor, folder: Path) -> None:
+    each = KILLS // SCENARIOS // (len(COUNTED) + 1)
+    verdicts = worker.submit(kill_campaign, folder, each, each).result()
+    assert len(verdicts) == KILLS
+    assert {verdict.ended for verdict in verdicts} == {"SIGKILL"}
+    assert [verdict for verdict in verdicts if verdict.problems] == []
+    # Early and late in the run, and in its middle.
+    assert len({verdict.committed for verdict in verdicts}) >= 12
+
+
+def test_without_transactions_half_documents_are_found(worker: Executor, folder: Path) -> None:
+    verdicts = worker.submit(kill_campaign, folder, 0, 5, transactions=False).result()
+    assert len(verdicts) == 5 * len(COUNTED) * SCENARIOS
+    half = [verdict for verdict in verdicts if any(problem.startswith("half: ") for problem in verdict.problems)]
+    assert len(half) >= len(verdicts) // 4
+
+
+def test_a_full_disk_leaves_the_old_state(worker: Executor, folder: Path) -> None:
+    each = FULL // SCENARIOS * 2 // 3
+    verdicts = worker.submit(full_campaign, folder, each).result()
+    assert len(verdicts) == FULL
+    assert [verdict for verdict in verdicts if verdict.problems] == []
+    refused = [verdict for verdict in verdicts if verdict.ended.startswith("refused: ")]
+    assert all("free some disk space" in verdict.ended for verdict in refused)
+    # The rest is full where nothing needs to be written any more.
+    assert len(refused) >= FULL * 3 // 4
+    assert {verdict.ended for verdict in verdicts if verdict not in refused} <= {"exited"}
+
+
+def test_a_damaged_index_never_tells_anything_false(worker: Executor, folder: Path) -> None:
+    results = worker.submit(damage_campaign, folder, FAISS_DAMAGES, DATABASE_DAMAGES).result()
+    assert len(results) == 2_000
+    bad = [result for result in results if result.outcome not in ("right", "refused", "incomplete")]
+    assert bad == []
+    faiss = Counter(result.outcome for result in results if result.damage.startswith("FAISS"))
+    database = Counter(result.outcome for result in results if result.damage.startswith("database"))
+    assert (faiss.total(), database.total()) == (FAISS_DAMAGES, DATABASE_DAMAGES)
+    # The FAISS file can be made anew, so there is little reason to refuse.
+    assert faiss["right"] >= 0.95 * FAISS_DAMAGES
+    assert faiss["incomplete"] == 0
+    # A bit that flips in one of SQLite's own indexes may hide a row; only reading the whole file would show it.
+    assert database["incomplete"] <= 0.01 * DATABASE_DAMAGES
+    assert database["refused"] >= 100
+    assert all("Next: " in result.detail for result in results if result.outcome == "refused")
+
+
+def test_two_processes_read_while_one_writes(worker: Executor, folder: Path) -> None:
+    reads = worker.submit(reading_campaign, folder, 30).result()
+    assert len(reads) == 2
+    for read in reads:
+        assert read.problems == []
+        assert read.searches >= 20
+        assert read.during >= 10
+        assert len(read.generations) >= 10
