@@ -88,7 +88,8 @@ class RememberingEncoder:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self._path, timeout=120)
+            # An ingest encodes in a thread of its own, one batch at a time.
+            self._connection = sqlite3.connect(self._path, timeout=120, check_same_thread=False)
             self._connection.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
         return self._connection
 

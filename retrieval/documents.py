@@ -51,7 +51,7 @@ class RankedPassage:
     `score` orders the results of one query and means nothing across queries. `dense` is the cosine to
     the query in [-1, 1], and `sentence` that of the passage's best sentence, or 0.0 where none was read;
     `bm25` is positive, 0.0 where no query term matched; `coverage` in [0, 1] is the share of the query's
-    idf weight whose terms stand in the passage.
+    idf weight whose terms stand in the passage, and `around` that of the passage with those beside it.
     """
 
     passage: Passage
@@ -60,6 +60,7 @@ class RankedPassage:
     bm25: float
     coverage: float
     sentence: float = 0.0
+    around: float = 0.0
 
 
 def passage_id(doc_id: str, start: int, end: int, text: str) -> str:

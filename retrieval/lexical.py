@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from retrieval.documents import Passage
 from retrieval.store import PassageStore
-from retrieval.terms import Term, Tokenizer
+from retrieval.terms import Term
 
 # A term in more than this share of the passages costs the most time and tells them apart the least.
 _COMMON_SHARE = 0.05
@@ -18,6 +17,8 @@ _COMMON_SHARE = 0.05
 _SMALL_SHARE, _SMALL = 0.2, 2000
 # In a tiny index a share is a handful of passages, and pruning would save nothing.
 _COMMON_AT_LEAST = 20
+# SQLite takes a limited number of parameters in a statement.
+_AT_ONCE = 5000
 
 
 def document_frequencies(store: PassageStore, terms: Sequence[Term]) -> dict[Term, int]:
@@ -56,23 +57,39 @@ def bm25_scores(store: PassageStore, expression: str) -> dict[int, float]:
     return dict(zip(numbers[order].tolist(), (-ranks[order]).tolist(), strict=True))
 
 
-def coverages(
-    passages: Sequence[Passage], frequencies: Mapping[Term, int], total: int, tokenizer: Tokenizer
-) -> list[float]:
-    """For each passage the share of the query's idf weight whose terms stand in title, heading or text, in [0, 1].
+def neighbours(store: PassageStore, numbers: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    """The numbers of the passages just before and behind each numbered one in its document, where there are any."""
+    beside = "(SELECT number FROM passages WHERE doc_id = p.doc_id AND start {} p.start ORDER BY start {} LIMIT 1)"
+    statement = (
+        f"SELECT p.number, {beside.format('<', 'DESC')}, {beside.format('>', 'ASC')} "
+        "FROM passages AS p WHERE p.number IN"
+    )
+    found: dict[int, tuple[int, ...]] = {}
+    with store.reading() as connection:
+        for marks, some in _portions(numbers):
+            for number, *both in connection.execute(f"{statement} ({marks})", some):
+                found[number] = tuple(one for one in both if one is not None)
+    return found
 
-    A term that stands in none of the `total` passages of the index weighs most: a query about something unknown is
-    covered badly by whatever is found for it.
+
+def _portions(numbers: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
+    """Question marks for so many numbers as a statement takes, and these numbers."""
+    for first in range(0, len(numbers), _AT_ONCE):
+        some = numbers[first : first + _AT_ONCE]
+        yield ", ".join("?" * len(some)), some
+
+
+def coverage(keys: Collection[str], frequencies: Mapping[Term, int], passages: int) -> float:
+    """The share of the query's idf weight that lies in the terms with these keys, in [0, 1].
+
+    A term that stands in no passage weighs most: a query about something unknown is covered badly by
+    whatever is found for it.
     """
     weights = {
-        term.key: math.log1p((max(total - frequency, 0) + 0.5) / (frequency + 0.5))
+        term: math.log1p((max(passages - frequency, 0) + 0.5) / (frequency + 0.5))
         for term, frequency in frequencies.items()
     }
-    whole = math.fsum(weights.values())
-    if whole <= 0.0:
-        return [0.0] * len(passages)
-    texts = ["\n".join((passage.title, passage.heading, passage.text)) for passage in passages]
-    return [
-        min(1.0, math.fsum(weight for key, weight in weights.items() if key in keys) / whole)
-        for keys in tokenizer.keys(texts)
-    ]
+    total = math.fsum(weights.values())
+    if total <= 0.0:
+        return 0.0
+    return min(1.0, math.fsum(weight for term, weight in weights.items() if term.key in keys) / total)

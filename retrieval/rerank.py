@@ -126,5 +126,7 @@ def _scored(
 
 def _score(entry: RankedPassage, sentence: float, weights: Weights) -> float:
     told = entry.dense + _SENTENCE * sentence
-    worded = _COVERAGE * entry.coverage + _BM25 * math.log1p(entry.bm25)
+    # A passage may leave to the one before it what it speaks of.
+    covered = (entry.coverage + entry.around) / 2
+    worded = _COVERAGE * covered + _BM25 * math.log1p(entry.bm25)
     return weights[0] * told + weights[1] * worded

@@ -202,16 +202,24 @@ class Index:
             fused = fuse((list(nearest), worded), weights)
             passages = self._first(k, list(fused))
             cosines = self._cosines(vector, list(passages), nearest)
-        covered = lexical.coverages(list(passages.values()), frequencies, total, self._tokenizer)
+            beside = lexical.neighbours(self._store, list(passages))
+            around = {number for both in beside.values() for number in both} - passages.keys()
+            texts = {**passages, **self._store.passages_by_number(list(around))}
+        keys = dict(zip(texts, self._tokenizer.keys([_whole(passage) for passage in texts.values()]), strict=True))
+
+        def coverage(*numbers: int) -> float:
+            return lexical.coverage(frozenset().union(*(keys[number] for number in numbers)), frequencies, total)
+
         return [
             RankedPassage(
                 passage=passage,
                 score=fused[number],
                 dense=cosines[number],
                 bm25=matched.get(number, 0.0),
-                coverage=coverage,
+                coverage=coverage(number),
+                around=coverage(number, *beside[number]),
             )
-            for (number, passage), coverage in zip(passages.items(), covered, strict=True)
+            for number, passage in passages.items()
         ]
 
     def _first(self, k: int, numbers: Sequence[int]) -> dict[int, Passage]:
@@ -238,6 +246,10 @@ class Index:
             with self._refreshing:
                 self._dense = current(self._dense, self._store.path.with_name(FAISS_NAME))
         return self._dense
+
+
+def _whole(passage: Passage) -> str:
+    return "\n".join((passage.title, passage.heading, passage.text))
 
 
 def _nearest(dense: DenseIndex, vector: NDArray[np.float32], limit: int) -> dict[int, float]:

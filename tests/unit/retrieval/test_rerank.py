@@ -78,6 +78,7 @@ def test_what_a_search_shows_is_what_was_weighed(index: Index, encoder: Encoder)
     assert [entry.passage.doc_id for entry in found] == ["one", "other"]
     for entry in found:
         assert -1.0 <= entry.sentence <= 1.0
+        assert entry.around == entry.coverage
         words = 0.8 * entry.coverage + 0.1 * np.log1p(entry.bm25)
         assert entry.score == pytest.approx(entry.dense + 0.5 * entry.sentence + 0.5 * words)
     assert SentenceReranker(encoder).rerank(np.zeros((0, encoder.dimension), np.float32), [], (1.0, 0.5)) == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from retrieval import Encoder, Index, ingest, open_index, search
+from retrieval import Encoder, Index, ingest, lexical, open_index, search
 from retrieval.documents import embedded_text
 from retrieval.search import fuse
 from retrieval.terms import Tokenizer, searchable
@@ -120,6 +120,27 @@ def test_common_words_are_looked_up_only_where_nothing_rarer_stands(tmp_path: Pa
         both = index.search("card number7", 60, weights=(0.0, 1.0))
         assert [one.passage.doc_id for one in both] == ["r7"]
         assert len(index.search("card", 60, weights=(0.0, 1.0))) == 60
+
+
+def test_what_stands_beside_a_passage_is_covered_around_it(tmp_path: Path, encoder: Encoder) -> None:
+    (tmp_path / "docs").mkdir()
+    lines = ["The cabin has a stove.", "It has a bed.", "Wood is brought by a man.", "He comes on Mondays."]
+    text = "\n\n".join(line + " Nobody else is there, and nothing more is said of all that." for line in lines)
+    (tmp_path / "docs" / "house.txt").write_text(text, encoding="utf-8")
+    ingest(tmp_path / "docs", tmp_path / "index", encoder, max_tokens=32)
+    with open_index(tmp_path / "index", encoder) as index:
+        found = sorted(index.search("cabin wood", 20), key=lambda entry: entry.passage.start)
+    assert [entry.passage.text[:9] for entry in found] == ["The cabin", "It has a ", "Wood is b", "He comes "]
+    assert [entry.coverage > 0 for entry in found] == [True, False, True, False]
+    # Both words stand beside the second alone.
+    assert [entry.around for entry in found] == pytest.approx([found[0].coverage, 1.0, *[found[2].coverage] * 2])
+
+
+def test_many_passages_are_looked_up_in_portions(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = index.search("replacement card abroad 年费", 6)
+    assert any(entry.coverage for entry in whole)
+    monkeypatch.setattr(lexical, "_AT_ONCE", 2)
+    assert index.search("replacement card abroad 年费", 6) == whole
 
 
 def test_a_search_that_a_writer_overtakes_sees_what_was_written(
