@@ -22,7 +22,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 INDEX_CHOICES: tuple[IndexChoice, ...] = get_args(IndexChoice)
 # Measured by benchmarks/retrieval_speed.py (docs/retrieval.md).
 FLAT_UP_TO = 20_000
-RECALL = 0.98
+# More than is promised (0.98): real questions lie further from passages than the sample that this is measured on.
+RECALL = 0.995
 RECALL_AT = 10
 
 _LINKS = 32
@@ -32,7 +33,7 @@ _TRAINED_ON = 40
 _CENTROIDS = 16
 _PQ_SAMPLE = 20_000
 _QUERIES = 200
-_FIRST_EFFORT = {"pq": 64, "hnsw": 32, "ivf": 8}
+_FIRST_EFFORT = {"pq": 192, "hnsw": 64, "ivf": 8}
 _MOST_EFFORT = 4096
 _SEED = 7
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -200,9 +201,8 @@ class Index:
             if expression is not None and weights[1] > 0:
                 matched = lexical.bm25_ranking(self._store, expression, limit)
             fused = fuse((list(nearest), list(matched)), weights)
-            # Passages deleted since the FAISS file was built fall out here.
-            passages = self._store.passages_by_number(list(fused))
-            best = [number for number in fused if number in passages][:k]
+            passages = self._first(k, list(fused))
+            best = list(passages)
             cosines = self._cosines(vector, best, nearest)
             if expression is not None and not set(best) <= set(matched):
                 matched |= lexical.bm25_scores(self._store, expression, best)
@@ -223,6 +223,17 @@ class Index:
             )
             for number in best
         ]
+
+    def _first(self, k: int, numbers: Sequence[int]) -> dict[int, Passage]:
+        """The first `k` that are there, in order; those deleted since the FAISS file was made are not."""
+        found: dict[int, Passage] = {}
+        for first in range(0, len(numbers), k):
+            some = numbers[first : first + k]
+            there = self._store.passages_by_number(some)
+            found |= {number: there[number] for number in some if number in there}
+            if len(found) >= k:
+                break
+        return dict(islice(found.items(), k))
 
     def _cosines(
         self, vector: NDArray[np.float32], numbers: Sequence[int], known: Mapping[int, float]
