@@ -10,6 +10,7 @@ import hashlib
 import random
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,30 +49,31 @@ class Asked:
 
 
 class RememberingEncoder:
-    """An encoder whose vectors are kept in a file, so that a second run encodes nothing again."""
+    """An encoder whose vectors are kept in a file, so that a second run encodes nothing again; safe for threads."""
 
     def __init__(self, encoder: Encoder, path: Path) -> None:
         self._encoder = encoder
         self._path = path
         self.id, self.dimension, self.window = encoder.id, encoder.dimension, encoder.window
         self._connection: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
 
     def count_tokens(self, text: str) -> int:
         return self._encoder.count_tokens(text)
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         keys = [hashlib.sha256(f"{self.id}\0{text}".encode()).digest() for text in texts]
-        known = self._known(keys)
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        todo = list(missing.items())
-        for first in range(0, len(todo), 1024):
-            some = todo[first : first + 1024]
-            vectors = self._encoder.encode([text for _, text in some])
-            rows = [(key, vector.astype("<f4").tobytes()) for (key, _), vector in zip(some, vectors, strict=True)]
-            connection = self._opened()
-            connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
-            connection.commit()
-            known.update(rows)
+        with self._lock:
+            known = self._known(keys)
+            missing = list({key: text for key, text in zip(keys, texts, strict=True) if key not in known}.items())
+            for first in range(0, len(missing), 1024):
+                some = missing[first : first + 1024]
+                vectors = self._encoder.encode([text for _, text in some])
+                rows = [(key, vector.astype("<f4").tobytes()) for (key, _), vector in zip(some, vectors, strict=True)]
+                connection = self._opened()
+                connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+                connection.commit()
+                known.update(rows)
         if progress is not None:
             progress(len(texts))
         joined = b"".join(known[key] for key in keys)
@@ -88,7 +90,6 @@ class RememberingEncoder:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            # An ingest encodes in a thread of its own, one batch at a time.
             self._connection = sqlite3.connect(self._path, timeout=120, check_same_thread=False)
             self._connection.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
         return self._connection

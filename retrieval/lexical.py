@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-import numpy as np
-
 from retrieval.store import PassageStore
 from retrieval.terms import Term
 
@@ -17,6 +15,8 @@ _COMMON_SHARE = 0.05
 _SMALL_SHARE, _SMALL = 0.2, 2000
 # In a tiny index a share is a handful of passages, and pruning would save nothing.
 _COMMON_AT_LEAST = 20
+# The plus keeps SQLite from looking the rows up one by one, for each of which BM25 would count all matches anew.
+_ALL_AT_ONCE = "+rowid"
 # SQLite takes a limited number of parameters in a statement.
 _AT_ONCE = 5000
 
@@ -46,15 +46,37 @@ def match_expression(frequencies: Mapping[Term, int], passages: int) -> str | No
     return " OR ".join(f"({term.expression})" for term in rare or known) or None
 
 
-def bm25_scores(store: PassageStore, expression: str) -> dict[int, float]:
-    """Passage numbers with their positive BM25 score, all that match, best first."""
+def bm25_ranking(store: PassageStore, expression: str, limit: int) -> dict[int, float]:
+    """Passage numbers with their positive BM25 score, best first."""
     with store.reading() as connection:
-        # `rank` is bm25(), computed once a row; asked for row by row, FTS5 would look every term up again.
-        rows = connection.execute("SELECT rowid, rank FROM passages_fts WHERE passages_fts MATCH ?", (expression,))
-        found = rows.fetchall()
-    numbers, ranks = np.array([row[0] for row in found], np.int64), np.array([row[1] for row in found], np.float64)
-    order = np.lexsort((numbers, ranks))
-    return dict(zip(numbers[order].tolist(), (-ranks[order]).tolist(), strict=True))
+        rows = connection.execute(
+            "SELECT rowid, -bm25(passages_fts) FROM passages_fts WHERE passages_fts MATCH ? "
+            "ORDER BY bm25(passages_fts), rowid LIMIT ?",
+            (expression, limit),
+        )
+        return dict(rows)
+
+
+def bm25_scores(store: PassageStore, expression: str, numbers: Sequence[int]) -> dict[int, float]:
+    """The score of those of the numbered passages that match."""
+    statement = f"SELECT rowid, -bm25(passages_fts) FROM passages_fts WHERE passages_fts MATCH ? AND {_ALL_AT_ONCE} IN"
+    found: dict[int, float] = {}
+    with store.reading() as connection:
+        for marks, some in _portions(numbers):
+            found.update(connection.execute(f"{statement} ({marks})", (expression, *some)))
+    return found
+
+
+def terms_held(store: PassageStore, terms: Sequence[Term], numbers: Sequence[int]) -> dict[int, frozenset[Term]]:
+    """Which of the terms stand in title, heading or text of each numbered passage."""
+    statement = f"SELECT rowid FROM passages_fts WHERE passages_fts MATCH ? AND {_ALL_AT_ONCE} IN"
+    held: dict[int, set[Term]] = {number: set() for number in numbers}
+    with store.reading() as connection:
+        for marks, some in _portions(list(held)):
+            for term in terms:
+                for (number,) in connection.execute(f"{statement} ({marks})", (term.expression, *some)):
+                    held[number].add(term)
+    return {number: frozenset(found) for number, found in held.items()}
 
 
 def neighbours(store: PassageStore, numbers: Sequence[int]) -> dict[int, tuple[int, ...]]:
@@ -79,8 +101,8 @@ def _portions(numbers: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
         yield ", ".join("?" * len(some)), some
 
 
-def coverage(keys: Collection[str], frequencies: Mapping[Term, int], passages: int) -> float:
-    """The share of the query's idf weight that lies in the terms with these keys, in [0, 1].
+def coverage(held: Collection[Term], frequencies: Mapping[Term, int], passages: int) -> float:
+    """The share of the query's idf weight that lies in the terms held, in [0, 1].
 
     A term that stands in no passage weighs most: a query about something unknown is covered badly by
     whatever is found for it.
@@ -92,4 +114,4 @@ def coverage(keys: Collection[str], frequencies: Mapping[Term, int], passages: i
     total = math.fsum(weights.values())
     if total <= 0.0:
         return 0.0
-    return min(1.0, math.fsum(weight for term, weight in weights.items() if term.key in keys) / total)
+    return min(1.0, math.fsum(weight for term, weight in weights.items() if term in held) / total)

@@ -197,29 +197,31 @@ class Index:
         with self._store.reading():
             frequencies = lexical.document_frequencies(self._store, terms)
             expression = lexical.match_expression(frequencies, total)
-            matched = lexical.bm25_scores(self._store, expression) if expression is not None else {}
-            worded = list(islice(matched, limit)) if weights[1] > 0 else []
-            fused = fuse((list(nearest), worded), weights)
+            matched: dict[int, float] = {}
+            if expression is not None and weights[1] > 0:
+                matched = lexical.bm25_ranking(self._store, expression, limit)
+            fused = fuse((list(nearest), list(matched)), weights)
             passages = self._first(k, list(fused))
-            cosines = self._cosines(vector, list(passages), nearest)
-            beside = lexical.neighbours(self._store, list(passages))
-            around = {number for both in beside.values() for number in both} - passages.keys()
-            texts = {**passages, **self._store.passages_by_number(list(around))}
-        keys = dict(zip(texts, self._tokenizer.keys([_whole(passage) for passage in texts.values()]), strict=True))
+            best = list(passages)
+            cosines = self._cosines(vector, best, nearest)
+            if expression is not None and not set(best) <= set(matched):
+                matched |= lexical.bm25_scores(self._store, expression, best)
+            beside = lexical.neighbours(self._store, best)
+            held = lexical.terms_held(self._store, terms, [*best, *(n for both in beside.values() for n in both)])
 
         def coverage(*numbers: int) -> float:
-            return lexical.coverage(frozenset().union(*(keys[number] for number in numbers)), frequencies, total)
+            return lexical.coverage(frozenset().union(*(held[number] for number in numbers)), frequencies, total)
 
         return [
             RankedPassage(
-                passage=passage,
+                passage=passages[number],
                 score=fused[number],
                 dense=cosines[number],
                 bm25=matched.get(number, 0.0),
                 coverage=coverage(number),
                 around=coverage(number, *beside[number]),
             )
-            for number, passage in passages.items()
+            for number in best
         ]
 
     def _first(self, k: int, numbers: Sequence[int]) -> dict[int, Passage]:
@@ -246,10 +248,6 @@ class Index:
             with self._refreshing:
                 self._dense = current(self._dense, self._store.path.with_name(FAISS_NAME))
         return self._dense
-
-
-def _whole(passage: Passage) -> str:
-    return "\n".join((passage.title, passage.heading, passage.text))
 
 
 def _nearest(dense: DenseIndex, vector: NDArray[np.float32], limit: int) -> dict[int, float]:

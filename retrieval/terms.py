@@ -10,8 +10,6 @@ import re
 import sqlite3
 import threading
 import unicodedata
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -89,31 +87,15 @@ class Tokenizer:
                 found.setdefault(pair_of_characters, Term(pair_of_characters, f'bigrams : "{pair_of_characters}"'))
         return tuple(found.values())
 
-    def keys(self, texts: Sequence[str]) -> list[frozenset[str]]:
-        """For each text every vocabulary key: stems, character pairs, and single CJK characters."""
-        split = [searchable(text) for text in texts]
-        stems: list[set[str]] = [set() for _ in texts]
-        with self._lock, self._holding("stemmed", [words for words, _ in split]):
-            for term, row in self._connection.execute("SELECT DISTINCT term, doc FROM stemmed_terms"):
-                stems[row].add(term)
-        pairs = [bigrams.split() for _, bigrams in split]
-        return [frozenset((*stem, *pair, *(one[0] for one in pair))) for stem, pair in zip(stems, pairs, strict=True)]
-
     def _tokens(self, table: str, text: str) -> list[str]:
-        with self._holding(table, [text]):
-            rows = self._connection.execute(f"SELECT term FROM {table}_terms ORDER BY offset").fetchall()
-        return [term for (term,) in rows]
-
-    @contextmanager
-    def _holding(self, table: str, texts: Sequence[str]) -> Iterator[None]:
-        """Rows 0, 1, ... of a table while it is open. A transaction that is given up is faster than deleting them."""
+        # A transaction that is given up is faster than deleting the row.
         self._connection.execute("BEGIN")
         try:
-            rows = list(enumerate(texts))
-            self._connection.executemany(f"INSERT INTO {table} (rowid, text) VALUES (?, ?)", rows)
-            yield
+            self._connection.execute(f"INSERT INTO {table} (rowid, text) VALUES (1, ?)", (text,))
+            rows = self._connection.execute(f"SELECT term FROM {table}_terms ORDER BY offset").fetchall()
         finally:
             self._connection.execute("ROLLBACK")
+        return [term for (term,) in rows]
 
 
 def _pairs(run: str) -> list[str]:

@@ -78,6 +78,21 @@ def test_vectors_are_remembered_from_run_to_run(tmp_path: Path) -> None:
     assert np.allclose(first, encoder.encode(["one", "two", "one"]))
 
 
+def test_vectors_are_remembered_by_several_threads(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+    from runpy import run_path
+
+    from retrieval_data import RememberingEncoder
+
+    encoder = run_path(str(Path(__file__).parent / "retrieval" / "conftest.py"))["HashingEncoder"]()
+    remembering = RememberingEncoder(encoder, tmp_path / "vectors.sqlite")
+    expected = remembering.encode(["word"])
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(remembering.encode, [["word", f"word {n}"] for n in range(8)]))
+    assert all(np.array_equal(vectors[0], expected[0]) for vectors in found)
+    assert encoder.encoded.count("word") == 1
+
+
 def test_what_is_served_is_compared_with_the_best_single_ranking() -> None:
     pytest.importorskip("bm25s")
     from retrieval_metrics import METRICS

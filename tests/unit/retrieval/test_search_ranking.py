@@ -92,7 +92,6 @@ def test_words_are_stemmed_and_stop_words_left_out() -> None:
     terms = tokenizer.query_terms("What are the fees, Fee's and DISPUTES of the Gebühren?")
     assert [term.key for term in terms] == ["fee", "disput", "gebuhren"]
     assert [term.key for term in tokenizer.query_terms("who is it")] == ["who", "is", "it"]
-    assert {"fee", "disput"} <= tokenizer.keys(["fees disputed"])[0]
     assert [(term.key, term.is_prefix) for term in tokenizer.query_terms("使用SmolLM2模型吗 费")] == [
         ("smollm2", False),
         *(("使用", False), ("模型", False), ("型吗", False), ("费", True)),
