@@ -6,20 +6,24 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from json import dumps
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
 
-from retrieval import EvidenceScale, IngestReport, NoDocumentsError
-from retrieval.index_kind import IndexChoice
+from retrieval import NoDocumentsError
 from softgraft.commands.options import Json, Name
-from softgraft.domain import Domain, Ingested
 from softgraft.errors import UsageError
-from softgraft.passage_cache import Warmed
 from softgraft.resolve import resolve
 from softgraft.screen import bars, err, on_ingest, out, print_json, say_error
 from softgraft.watch import Change, snapshot, wait_for_changes
+
+# `--help` loads neither torch nor LangChain.
+if TYPE_CHECKING:
+    from retrieval import EvidenceScale, IngestReport
+    from retrieval.index_kind import IndexChoice
+    from softgraft.domain import Domain, Ingested
+    from softgraft.passage_cache import Warmed
 
 # As if the first bad file had been the only one.
 FILES_FAILED = 4

@@ -86,6 +86,15 @@ def test_a_file_that_brings_the_process_down(converter: Converter) -> None:
     assert converter.convert(PAGE, ".html", "a.html").title == "Fees"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell that puts tests into the background has them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_both() -> None:
     limits = Limits(seconds=30)
     with Converter(limits) as converter:
