@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from retrieval.store import PassageStore
 from retrieval.terms import Term
 
-# A term in more than this share of the passages costs the most time and tells them apart the least.
-_COMMON_SHARE = 0.05
+# A term in more than this share of the passages costs the most time and tells them apart the least. It counts beyond
+# 100,000 of them; no set that large with questions was at hand, so the share was chosen for its time.
+_COMMON_SHARE = 0.02
 # In a smaller index common terms cost little and still help (docs/retrieval.md), so there a larger share is looked up,
 # as long as it is no more than so many passages.
 _SMALL_SHARE, _SMALL = 0.2, 2000
