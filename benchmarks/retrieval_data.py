@@ -19,10 +19,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chains.condense import joined_query, leans_on_history
 from evaluation import Item, read_items
 from evaluation.items import spread
-from evaluation.systems import turns_of
+from evaluation.systems import standalone_question
 from retrieval import Document, Encoder, Index, convert_file, ingest, load_encoder, open_index
 
 Split = Literal["train", "dev", "test"]
@@ -151,10 +150,7 @@ def cut(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
 
 def query_of(item: Item, *, rewritten: bool) -> str:
     """What is searched for: the last turn, or what the chain makes of it by default with a local backbone."""
-    turns = turns_of(item)
-    if rewritten and turns and leans_on_history(item.question):
-        return joined_query(item.question, turns)
-    return item.question
+    return standalone_question(item) if rewritten else item.question
 
 
 def asked(items: Sequence[Item], *, rewritten: bool, limit: int | None = None) -> list[Asked]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from chains import Answering, Evidence
 from chains.citations import cite
+from chains.condense import joined_query, leans_on_history
 from evaluation.items import Item
 from evaluation.refusals import RefusalJudge
 from evaluation.retrieval_scores import Gold
@@ -61,6 +62,11 @@ class Answers:
 def turns_of(item: Item) -> list[Turn]:
     """The conversation before a question."""
     return [turn for asked, told in item.history for turn in (Turn("user", asked), Turn("assistant", told))]
+
+
+def standalone_question(item: Item) -> str:
+    """What is searched for where a follow-up is joined to the question before it, for which no model is needed."""
+    return joined_query(item.question, turns_of(item)) if leans_on_history(item.question) else item.question
 
 
 def retrieve_all(answering: Answering, items: Sequence[Item]) -> tuple[list[Evidence], float]:

@@ -87,7 +87,7 @@ class DenseIndex:
         share = 1.0 if among is None else len(among) / record.count
         while True:
             numbers = candidates(record.kind, self.index, vectors, limit, record.effort, share, allowed)
-            scores, numbers = rescored(vectors, numbers, self._whole(numbers))
+            scores, numbers = rescored(vectors, numbers, self._whole(numbers, vectors.shape[1]))
             left = record.count - len(self.dead) if among is None else np.count_nonzero(among <= record.last_number)
             if share * record.count <= 1 or (numbers[:, : min(limit, left)] >= 0).all():
                 return scores, numbers
@@ -116,10 +116,10 @@ class DenseIndex:
             best = best_of(np.hstack([best[0], scores]), np.hstack([best[1], found]), limit)
         return best
 
-    def _whole(self, numbers: Numbers) -> Callable[[Numbers], Floats]:
+    def _whole(self, numbers: Numbers, dimension: int) -> Callable[[Numbers], Floats]:
         wanted = np.unique(numbers[numbers >= 0])
         found = self.store.vectors_by_number([int(number) for number in wanted])
-        missing = np.full(self.store.dimension, np.nan, np.float32)
+        missing = np.full(dimension, np.nan, np.float32)
         return lambda some: np.stack([found.get(int(number), missing) for number in some])
 
     @cached_property

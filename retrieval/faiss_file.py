@@ -51,7 +51,8 @@ def current(dense: DenseIndex, path: Path | None = None) -> DenseIndex:
         if generation == dense.generation:
             return dense
         record = store.faiss_record()
-        if path is not None and record is not None and record.digest != dense.record.digest:
+        # By generation: what is in two files may be the same, but with the newer one deletions were cleared.
+        if path is not None and record is not None and record.generation > dense.record.generation:
             newer = None
         else:
             newest = int(dense.tail_numbers[-1]) if len(dense.tail_numbers) else dense.record.last_number
@@ -72,33 +73,31 @@ def current(dense: DenseIndex, path: Path | None = None) -> DenseIndex:
     )
 
 
-def keep_faiss(
-    store: PassageStore, path: Path | None, choice: IndexChoice | None = None, dense: DenseIndex | None = None
-) -> DenseIndex:
+def too_much_beside(beside: int, count: int) -> bool:
+    """Whether so many new and deleted rows slow a search of an index of `count` enough to make it anew."""
+    return beside > max(_LEAST_BESIDE, _SHARE_BESIDE * count)
+
+
+def keep_faiss(store: PassageStore, path: Path, choice: IndexChoice | None = None) -> DenseIndex:
     """For whoever has written rows: the present index, made anew where too much stands beside it.
 
     `choice` is remembered for the next time; without one what was chosen before holds. An index of another kind than
-    its size asks for is made anew as well; readers go on with the old one until the new one stands. `dense` is the
-    writer's own, where it has one open.
+    its size asks for is made anew as well; readers go on with the old one until the new one stands.
 
     Raises:
         RetrievalError: the file cannot be written.
     """
     if choice is not None:
         store.choose_index(choice)
-    if path is not None:
-        faiss_bytes.remove_leftovers(path)
-    if dense is None:
-        if store.faiss_record() is None or (path is not None and not path.is_file()):
-            return make_faiss(store, path)
-        dense = open_faiss(store, path)
-    else:
-        dense = current(dense, path)
+    faiss_bytes.remove_leftovers(path)
+    if store.faiss_record() is None or not path.is_file():
+        return make_faiss(store, path)
+    dense = open_faiss(store, path)
     beside = len(dense.tail_numbers) + len(dense.dead)
     wanted = kind_for(store.index_choice, len(dense))
     # Just below the limit an index keeps its kind, so that it does not change it with every document.
     settled = store.index_choice == "auto" and dense.record.kind != "flat" and len(dense) > FLAT_UP_TO // 2
-    if beside > max(_LEAST_BESIDE, _SHARE_BESIDE * dense.record.count) or (wanted != dense.record.kind and not settled):
+    if too_much_beside(beside, dense.record.count) or (wanted != dense.record.kind and not settled):
         return make_faiss(store, path)
     return dense
 

@@ -121,7 +121,6 @@ def parameters(kind: Kind, effort: int, allowed: Any | None = None) -> Any | Non
 
     if kind == "pq":
         return None
-
     if kind == "hnsw":
         return faiss.SearchParametersHNSW(efSearch=effort, sel=allowed)
     if kind == "ivf":

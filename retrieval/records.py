@@ -20,16 +20,13 @@ from retrieval.diversity import most_diverse
 from retrieval.documents import Passage
 from retrieval.errors import RetrievalError
 from retrieval.faiss_bytes import remove_leftovers
-from retrieval.faiss_file import FAISS_NAME, current, make_faiss, open_faiss
+from retrieval.faiss_file import FAISS_NAME, current, make_faiss, open_faiss, too_much_beside
 from retrieval.metadata_filter import EVERYTHING, Condition, parse_filter
 from retrieval.record_text import Record, record_entry, unit_rows
 from retrieval.store import DATABASE_NAME, PassageStore
 
 # Others may write while a search is under way; after so many tries it reads all from one state of SQLite.
 _TRIES = 3
-# After so many changes, or changes to so large a share, the FAISS index is made anew.
-_CHANGES = 1_000
-_SHARE_CHANGED = 0.1
 # The numbers under so many conditions are kept.
 _CONDITIONS = 16
 _BEYOND_ALL = 2**62
@@ -199,7 +196,7 @@ class RecordIndex:
                 return self.folder is not None
             last_tombstone, _ = store.deleted_after(_BEYOND_ALL)
             changes = store.last_number - record.last_number + last_tombstone - record.last_tombstone
-        return changes > max(_CHANGES, _SHARE_CHANGED * record.count)
+        return too_much_beside(changes, record.count)
 
     @property
     def _faiss(self) -> Path | None:

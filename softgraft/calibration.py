@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from chains import AnswerSettings
 from chains.answering import JUDGED
-from chains.condense import joined_query, leans_on_history
 from evaluation.items import Item
 from evaluation.retrieval_scores import Gold
-from evaluation.systems import turns_of
+from evaluation.systems import standalone_question
 from retrieval import EvidenceScale, Index, RankedPassage, fit_scale
 from retrieval.evidence_score import Labelled
 
@@ -66,11 +65,8 @@ def _searched(
     items: Sequence[Item],
     on_progress: Callable[[int, int], None] | None,
 ) -> Iterator[list[RankedPassage]]:
-    # Follow-ups are joined to the question before them, whatever rewrites them later: no model is needed here.
-    queries = [
-        joined_query(item.question, turns_of(item)) if leans_on_history(item.question) else item.question
-        for item in items
-    ]
+    # Whatever rewrites follow-ups later.
+    queries = [standalone_question(item) for item in items]
     for first in range(0, len(queries), _AT_ONCE):
         yield from index.search_many(queries[first : first + _AT_ONCE], _DEEP, weights=settings.weights)
         if on_progress is not None:

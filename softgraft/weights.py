@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from chains.condense import joined_query, leans_on_history
 from evaluation import paired_difference
 from evaluation.items import Item, spread
 from evaluation.retrieval_scores import Gold
-from evaluation.systems import turns_of
+from evaluation.systems import standalone_question
 from retrieval import Index, RetrievalError
 from retrieval.encoder import EMBEDDED
 from retrieval.search import DEFAULT_WEIGHTS
+from soft_prompt.checkpoint import write_bytes
 
 Weights = tuple[float, float]
 
@@ -66,10 +66,7 @@ def choose_weights(
     if len(asked) < _FEWEST:
         return ChosenWeights(usual)
     gold = Gold(index)
-    queries = [
-        joined_query(item.question, turns_of(item)) if leans_on_history(item.question) else item.question
-        for item in asked
-    ]
+    queries = [standalone_question(item) for item in asked]
     tried = list(dict.fromkeys((usual, *_TRIED)))
     found: dict[Weights, list[float]] = {}
     for number, weights in enumerate(tried, 1):
@@ -92,9 +89,7 @@ def _clearly_better(ours: Sequence[float], usual: Sequence[float]) -> bool:
 
 def save_weights(chosen: ChosenWeights, path: Path) -> None:
     """Write them as JSON."""
-    scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(json.dumps(asdict(chosen), indent=1), encoding="utf-8")
-    scratch.replace(path)
+    write_bytes(path, json.dumps(asdict(chosen), indent=1).encode())
 
 
 def load_weights(path: Path) -> ChosenWeights | None:

@@ -137,6 +137,22 @@ def test_writers_make_it_anew_when_too_much_stands_beside(store: PassageStore, t
     assert store.faiss_record() == made.record
 
 
+def test_a_reader_forgets_what_was_written_and_deleted_between_two_makings(store: PassageStore, tmp_path: Path) -> None:
+    path = tmp_path / "index.faiss"
+    write(store, "a", unit(10, 0))
+    before = keep_faiss(store, path)
+    written = path.read_bytes()
+    write(store, "b", unit(10, 1))
+    reader = current(before, path)
+    store.delete_document("b")
+    # The same bytes as before, and the deletions that it knows of are cleared.
+    make_faiss(store, path)
+    assert path.read_bytes() == written
+    reader = current(reader, path)
+    assert (len(reader), len(reader.tail_numbers)) == (10, 0)
+    agrees(reader, 20)
+
+
 def test_another_choice_makes_it_anew_and_is_remembered(store: PassageStore, tmp_path: Path) -> None:
     path = tmp_path / "index.faiss"
     write(store, "a", unit(100, 0))
