@@ -66,14 +66,18 @@ class DenseIndex:
         if among is not None and len(among) <= (_FEW if self.record.kind == "flat" else _MANY):
             return self._all_of(vectors, limit, among)
         wanted = min(limit, len(self) if among is None else len(among))
-        parts = [self._in_index(vectors, limit, among), self._in_tail(vectors, limit, among)]
-        scores, numbers = best_of(np.hstack([s for s, _ in parts]), np.hstack([n for _, n in parts]), wanted)
+        in_index = self._in_index(vectors, limit, among)
+        if in_index is None:
+            return self._everything(vectors, wanted, among)
+        in_tail = self._in_tail(vectors, limit, among)
+        scores, numbers = best_of(np.hstack([in_index[0], in_tail[0]]), np.hstack([in_index[1], in_tail[1]]), wanted)
         if numbers.shape[1] < wanted or (numbers < 0).any():
-            # A graph may lead nowhere when most of it is deleted or not allowed.
+            # A row of `among` was deleted since.
             return self._everything(vectors, wanted, among)
         return scores, numbers
 
-    def _in_index(self, vectors: Floats, limit: int, among: Numbers | None) -> tuple[Floats, Numbers]:
+    def _in_index(self, vectors: Floats, limit: int, among: Numbers | None) -> tuple[Floats, Numbers] | None:
+        """None where fewer are found than there are: a graph may lead nowhere when most of it may not be found."""
         if self.index is None:
             return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
         record = self.record
@@ -83,15 +87,16 @@ class DenseIndex:
             with one_thread():
                 found: tuple[Floats, Numbers] = self.index.search(vectors, min(limit, record.count), params=exactly)
             return found
+        left = record.count - len(self.dead) if among is None else np.count_nonzero(among <= record.last_number)
         # Of what is near, only a share may be found.
         share = 1.0 if among is None else len(among) / record.count
-        while True:
+        while share * record.count > 1 / 4:
             numbers = candidates(record.kind, self.index, vectors, limit, record.effort, share, allowed)
             scores, numbers = rescored(vectors, numbers, self._whole(numbers, vectors.shape[1]))
-            left = record.count - len(self.dead) if among is None else np.count_nonzero(among <= record.last_number)
-            if share * record.count <= 1 or (numbers[:, : min(limit, left)] >= 0).all():
+            if (numbers[:, : min(limit, left)] >= 0).all():
                 return scores, numbers
             share /= 4
+        return None
 
     def _in_tail(self, vectors: Floats, limit: int, among: Numbers | None) -> tuple[Floats, Numbers]:
         allowed = slice(None) if among is None else np.isin(self.tail_numbers, among)

@@ -96,14 +96,14 @@ def tune(kind: Kind, index: Any, vectors: NDArray[np.float32], numbers: NDArray[
         Effort (candidates scored again, `efSearch` of a graph, lists looked at) and recall@10 against exact search,
         on queries that lie between vectors of the index, as questions do.
     """
-    if kind == "flat" or len(vectors) <= RECALL_AT:
+    if kind == "flat" or not len(vectors):
         return 0, 1.0
     queries = _between(vectors)
     wanted = _exact(queries, vectors, numbers)
     highest = index.nlist if kind == "ivf" else min(len(vectors), _MOST_EFFORT)
     effort = min(_FIRST_EFFORT[kind], highest)
     while True:
-        recall = recall_of(search(queries, RECALL_AT, effort), wanted)
+        recall = recall_of(search(queries, wanted.shape[1], effort), wanted)
         if recall >= target or effort >= highest:
             return effort, recall
         effort = min(2 * effort, highest)
@@ -149,6 +149,7 @@ def _between(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def _exact(queries: NDArray[np.float32], vectors: NDArray[np.float32], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     import faiss
 
-    _, rows = faiss.knn(queries, np.ascontiguousarray(vectors), RECALL_AT, metric=faiss.METRIC_INNER_PRODUCT)
+    limit = min(RECALL_AT, len(vectors))
+    _, rows = faiss.knn(queries, np.ascontiguousarray(vectors), limit, metric=faiss.METRIC_INNER_PRODUCT)
     nearest: NDArray[np.int64] = numbers[rows]
     return nearest

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,6 +173,38 @@ def test_what_a_kind_needs() -> None:
     assert kind_for("flat", 10**7) == "flat"
     assert kind_for("ivf", 10) == "flat"
     assert kind_for("ivf", 1000) == "ivf"
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 11])
+def test_a_graph_of_a_few_rows_finds_them_all(store: PassageStore, tmp_path: Path, count: int) -> None:
+    write(store, "a", unit(count, 0))
+    dense = keep_faiss(store, tmp_path / "index.faiss", "hnsw")
+    write(store, "b", unit(4, 2))
+    queries = unit(5, 99)
+    for limit in (3, 5, 20):
+        assert current(dense).search(queries, limit)[1].tolist() == exact(store, queries, limit)
+
+
+class _Forgetful:
+    """A FAISS index that finds one row, however many are asked for."""
+
+    def __init__(self, index: Any) -> None:
+        self.ntotal = index.ntotal
+        self._index = index
+
+    def search(self, vectors: Floats, limit: int, params: Any = None) -> tuple[Floats, NDArray[np.int64]]:
+        scores, numbers = self._index.search(vectors, limit, params=params)
+        numbers[:, 1:] = -1
+        return scores, numbers
+
+
+def test_what_the_index_leaves_out_is_not_made_up_for_by_newer_rows(store: PassageStore, tmp_path: Path) -> None:
+    write(store, "a", unit(50, 0))
+    dense = keep_faiss(store, tmp_path / "index.faiss", "hnsw")
+    write(store, "b", unit(20, 1))
+    dense = replace(current(dense), index=_Forgetful(dense.index))
+    queries = unit(5, 99)
+    assert dense.search(queries, 10)[1].tolist() == exact(store, queries, 10)
 
 
 def test_an_empty_index_finds_nothing_and_grows(store: PassageStore, tmp_path: Path) -> None:
