@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from chains import (
-    Answering,
-    AnswerSettings,
-    DomainChain,
-    LocalSpeaker,
-    RemoteSpeaker,
-    SoftPromptChat,
-    Speaker,
-    TemplateFile,
-    TextTwins,
-    openai_chat,
-)
-from chains.speaker import OPENAI
+from chains import Answering, DomainChain, TemplateFile
 from evaluation import Answers, Report, System, evaluate, fit_refusal_judge, items_hash, read_items
 from evaluation.items import Item, spread
 from prompts import find_template
@@ -39,10 +26,11 @@ from retrieval import (
 )
 from retrieval.evidence_score import EvidenceScale
 from retrieval.index_kind import IndexChoice
-from soft_prompt import Manifest, PrefixStore, SlotFill, SoftPrompt, load_soft_prompt, read_manifest
+from soft_prompt import Manifest, PrefixStore, read_manifest
+from softgraft.assembly import Graft, answer_settings, is_remote, make_speaker
 from softgraft.domain_file import DomainFile, TrainSettings, read_domain_file
 from softgraft.errors import UsageError
-from softgraft.fitted import evidence_scale, fit_evidence, fit_weights, search_weights
+from softgraft.fitted import evidence_scale, fit_evidence, fit_weights
 from softgraft.grafting import Grafting, OnScore, OnStep, TrainReport
 from softgraft.hardware import describe_machine
 from softgraft.notices import training_notices
@@ -50,8 +38,6 @@ from softgraft.passage_cache import Warmed, open_store, warm_passages
 from softgraft.resolve import DOMAINS
 from softgraft.status import domain_status
 from softgraft.systems import system_names
-
-Graft = Literal["soft", "text-twin", "empty"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +70,7 @@ class Domain:
     @property
     def remote(self) -> bool:
         """Whether the backbone is behind an API and takes no vectors."""
-        return self.file.backbone.startswith(OPENAI)
+        return is_remote(self.file)
 
     @property
     def docs(self) -> Path:
@@ -165,7 +151,7 @@ class Domain:
             tell(IngestProgress("scoring", done, total))
 
         fit_weights(self.file, self.build, self.index, [*train, *dev], fitting)
-        scale = fit_evidence(self.build, self.index, self._answer_settings(), train, dev, fitting)
+        scale = fit_evidence(self.build, self.index, answer_settings(self.file, self.build), train, dev, fitting)
         return Ingested(report, scale)
 
     def plan_ingest(self, *, on_progress: Callable[[IngestProgress], None] | None = None) -> IngestReport:
@@ -269,7 +255,7 @@ class Domain:
             ArtifactError: the soft prompt belongs to another backbone, or is damaged.
         """
         template = template or self.template
-        speaker = self._speaker(graft, template)
+        speaker = make_speaker(graft, self.file, self.build, template, lambda: self.store, self.typed)
         return Answering(
             index=self.index,
             template=template,
@@ -278,7 +264,7 @@ class Domain:
             rewriter=speaker,
             count_tokens=self._count_tokens,
             scale=evidence_scale(self.file, self.build),
-            settings=self._answer_settings(),
+            settings=answer_settings(self.file, self.build),
             notices=self.notices,
         )
 
@@ -288,64 +274,6 @@ class Domain:
         tokens, limits = self.file.retrieval.passage_tokens, self.file.ingest.limits()
         index = self.build / "index"
         return work(self.docs, index, self.encoder, max_tokens=tokens, limits=limits, progress=on_progress)
-
-    def _answer_settings(self) -> AnswerSettings:
-        retrieval, answer = self.file.retrieval, self.file.answer
-        way = answer.condense
-        return AnswerSettings(
-            passages=retrieval.passages,
-            margin=retrieval.margin,
-            evidence_tokens=retrieval.evidence_tokens,
-            history_turns=answer.history_turns,
-            # A small backbone rewrites worse than joining does; a model behind an API rewrites well.
-            condense=("model" if self.remote else "join") if way == "auto" else way,
-            weights=search_weights(self.file, self.build),
-            neighbours=retrieval.neighbours,
-            refusal=self.file.refusal,
-        )
-
-    def _speaker(self, graft: Graft, template: TemplateFile) -> Speaker:
-        answer = self.file.answer
-        twins = TextTwins(template)
-        if self.remote:
-            chat = openai_chat(
-                self.file.backbone,
-                max_tokens=answer.max_tokens,
-                temperature=answer.temperature,
-                base_url=self.file.base_url,
-            )
-            return RemoteSpeaker(chat, (lambda _: "") if graft == "empty" else twins.__getitem__)
-        fills: Mapping[str, SlotFill] = {}
-        attention = self.file.attention
-        if graft != "empty":
-            # A slot that nothing was trained for, such as one that was renamed since, holds its text twin.
-            fills = twins
-        if graft == "soft":
-            soft_prompt, manifest = self._trained()
-            # What was learned from passages that see one another is of little use where they do not.
-            fill = soft_prompt.at_strength(answer.adapter_strength)
-            fills, attention = ChainMap({fill.slot: fill}, cast(Any, twins)), manifest.attention
-        return LocalSpeaker(
-            SoftPromptChat(
-                store=self.store,
-                fills=fills,
-                graft=graft,
-                attention=attention,
-                decode_weights=answer.decode_weights,
-                max_tokens=answer.max_tokens,
-                temperature=answer.temperature,
-            )
-        )
-
-    def _trained(self) -> tuple[SoftPrompt, Manifest]:
-        loaded = load_soft_prompt(self.build / "soft_prompt", self.store.backbone)
-        if loaded is None:
-            raise UsageError(
-                found=f"no trained soft prompt in {self.build}",
-                expected="one that was trained and kept",
-                next_step=f"run: softgraft train {self.typed}",
-            )
-        return loaded
 
     def notices(self) -> list[str]:
         """What a caller should know: a template that was edited after training, say."""

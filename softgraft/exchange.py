@@ -9,7 +9,6 @@ from typing import Literal
 
 from prompts import PassageInput, RenderedPrompt, Template, Turn
 from soft_prompt import Backbone, Manifest, Scores, SlotFill, SoftPrompt, TrainingError, encode_prompt, save_soft_prompt
-from soft_prompt.artifact import load_soft_prompt
 from soft_prompt.devices import joined
 from soft_prompt.forward import Example, mean_answer_loss
 from soft_prompt.gguf_export import export_gguf
@@ -18,6 +17,7 @@ from soft_prompt.invocation import invocation_ids, invoked_at_slot, slot_ids
 from soft_prompt.peft_export import export_peft
 from soft_prompt.peft_folder import LORA, PeftFolder, read_peft_folder
 from soft_prompt.peft_import import import_peft
+from softgraft.assembly import trained_prompt
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
 from softgraft.grafting import Grafting, OnScore, Told
@@ -98,7 +98,7 @@ def _write_peft(domains: Sequence[Domain], folder: Path) -> Written:
         )
     domain = domains[0]
     backbone = domain.store.backbone
-    soft_prompt, manifest = _trained(domain, backbone)
+    soft_prompt, manifest = trained_prompt(domain.build, backbone, domain.typed)
     template, slot = domain.template.current(), soft_prompt.slot
     notes = [] if template.content_hash == manifest.template_hash else domain.notices()
     ids = None
@@ -122,17 +122,6 @@ def _write_peft(domains: Sequence[Domain], folder: Path) -> Written:
         )
     method = export_peft(folder, soft_prompt, backbone, invocation_ids=ids, manifest=manifest)
     return method, notes, [f'peft.PeftModel.from_pretrained(model, "{folder}")']
-
-
-def _trained(domain: Domain, backbone: Backbone) -> tuple[SoftPrompt, Manifest]:
-    loaded = load_soft_prompt(domain.build / "soft_prompt", backbone)
-    if loaded is None:
-        raise UsageError(
-            found=f"no trained soft prompt in {domain.build}",
-            expected="one that was trained and kept",
-            next_step=f"run: softgraft train {domain.typed}",
-        )
-    return loaded
 
 
 def _write_hf(domains: Sequence[Domain], folder: Path) -> Written:
@@ -167,7 +156,7 @@ def _together(domains: Sequence[Domain]) -> tuple[Backbone, dict[str, HfGraft]]:
                 expected="a name of its own for each, since a request chooses by it",
                 next_step="name each domain once, or change `name:` in one domain.yaml",
             )
-        soft_prompt, manifest = _trained(domain, backbone)
+        soft_prompt, manifest = trained_prompt(domain.build, backbone, domain.typed)
         grafts[domain.file.name] = HfGraft(soft_prompt, domain.template.current(), manifest)
     return backbone, grafts
 
