@@ -6,9 +6,10 @@ Both take the same rendered prompt, so template, graph and evaluation do not car
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
@@ -26,6 +27,9 @@ class Speaker(Protocol):
 
     def stream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> Iterator[str]:
         """The answer in pieces, as they become certain."""
+
+    def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncGenerator[str]:
+        """As `stream`, off the event loop; the model stops when the caller goes away."""
 
     def reply_many(
         self, prompts: Sequence[RenderedPrompt], *, on_reply: Callable[[int], None] | None = None
@@ -46,6 +50,12 @@ class LocalSpeaker:
         """See `Speaker`."""
         for chunk in self.chat.stream(to_messages(prompt), config):
             yield plain_text(chunk.content)
+
+    async def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncGenerator[str]:
+        """See `Speaker`."""
+        async with aclosing(cast(Any, self.chat.astream(to_messages(prompt), config))) as chunks:
+            async for chunk in chunks:
+                yield plain_text(chunk.content)
 
     def reply_many(
         self, prompts: Sequence[RenderedPrompt], *, on_reply: Callable[[int], None] | None = None
@@ -76,6 +86,22 @@ class RemoteSpeaker:
         try:
             for chunk in self.chat.stream(to_text_messages(prompt.fill(self.twin_of)), config):
                 yield plain_text(chunk.content)
+        except OpenAIError as error:
+            raise _refused(error) from error
+
+    async def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncGenerator[str]:
+        """See `Speaker`.
+
+        Raises:
+            RemoteModelError: the API refuses or cannot be reached.
+        """
+        from openai import OpenAIError
+
+        try:
+            asked = to_text_messages(prompt.fill(self.twin_of))
+            async with aclosing(cast(Any, self.chat.astream(asked, config))) as chunks:
+                async for chunk in chunks:
+                    yield plain_text(chunk.content)
         except OpenAIError as error:
             raise _refused(error) from error
 
