@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chains.condense import Way, joined_query, leans_on_history, usable_rewrite
 from chains.history import Budget, Overflow, newest
 from chains.speaker import Speaker
-from prompts import PassageInput, RenderedPrompt, Template, Turn, find_template, load_template
+from prompts import PassageInput, RenderedPrompt, Template, Turn, load_template
 from retrieval import Index, RankedPassage
 from retrieval.evidence_score import EvidenceScale
 
@@ -118,7 +118,7 @@ class Answering:
     Attributes:
         index: the domain's passages.
         template: of the answer; `condense_template` rewrites follow-ups and `summary_template` sums up the history
-            where the settings say so.
+            where the settings say so; without one it is the English one of the project.
         speaker: words the answers; `rewriter` rewrites follow-ups.
         count_tokens: in the speaker's own tokens, as near as is known.
         scale: of the evidence score; None never refuses.
@@ -134,7 +134,7 @@ class Answering:
     scale: EvidenceScale | None
     settings: AnswerSettings
     notices: Callable[[], list[str]] = list
-    summary_template: TemplateFile = field(default_factory=lambda: TemplateFile(find_template("summarise-history")))
+    summary_template: TemplateFile | None = None
 
     def query(self, question: str, turns: Sequence[Turn]) -> str:
         """What is searched for: the question, or its standalone form where it leans on the conversation."""

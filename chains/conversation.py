@@ -89,17 +89,23 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
     ) -> Iterator[dict[str, Any]]:
         """The answer in parts, each a dict to be added to those before it.
 
-        A conversation takes the turn up when its last part was taken; closing the iterator before that leaves the
+        The turn is kept before its last part, the citations, is given; closing the iterator before that leaves the
         conversation as it was.
         """
         state, thread_id = _checked(input, kwargs), _thread_id(config)
         yield AddableDict(question=state["question"], notices=self._notices())
+        last: list[dict[str, Any]] = []
         # The graph is closed before the next turn may begin.
         with (
             nullcontext() if thread_id is None else self.conversations.turn(thread_id),
-            closing(_running(self._graph(thread_id), state, config)) as parts,
+            closing(_running(self._graph(thread_id), state, config)) as found,
         ):
-            yield from map(AddableDict, _shown(parts))
+            for part in map(_part, found):
+                if "citations" in part:
+                    last.append(part)
+                elif part:
+                    yield part
+        yield from last
 
     async def astream(
         self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
@@ -107,13 +113,19 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
         """As `stream`; a task that is cancelled stops the model's decoding."""
         state, thread_id = _checked(input, kwargs), _thread_id(config)
         yield AddableDict(question=state["question"], notices=self._notices())
+        last: list[dict[str, Any]] = []
         async with (
             nullcontext() if thread_id is None else self.conversations.aturn(thread_id),
-            aclosing(_arunning(self._graph(thread_id), state, config)) as parts,
+            aclosing(_arunning(self._graph(thread_id), state, config)) as found,
         ):
-            async for found in parts:
-                for part in _shown([found]):
-                    yield AddableDict(part)
+            async for entry in found:
+                part = _part(entry)
+                if "citations" in part:
+                    last.append(part)
+                elif part:
+                    yield part
+        for part in last:
+            yield part
 
     def _notices(self) -> list[str]:
         found = self.answering.notices()
@@ -176,14 +188,13 @@ def _thread_id(config: RunnableConfig | None) -> str | None:
     return None if found is None else str(found)
 
 
-def _shown(parts: Any) -> Iterator[dict[str, Any]]:
-    for mode, content in parts:
-        if mode == "custom":
-            yield content
-        else:
-            for update in content.values():
-                if part := {name: update[name] for name in _SHOWN if name in (update or {})}:
-                    yield part
+def _part(entry: tuple[str, dict[str, Any]]) -> AddableDict:
+    """What the caller sees of something that the graph has streamed; empty where that is nothing."""
+    mode, content = entry
+    if mode == "custom":
+        return AddableDict(content)
+    updates = [update or {} for update in content.values()]
+    return AddableDict({name: update[name] for update in updates for name in _SHOWN if name in update})
 
 
 def _summed(parts: list[dict[str, Any]]) -> dict[str, Any]:

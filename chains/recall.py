@@ -13,9 +13,9 @@ from typing import Any
 
 from langgraph.config import get_stream_writer
 
-from chains.answering import Answering
+from chains.answering import Answering, TemplateFile
 from chains.history import Recalled, Summary, recalled, to_sum_up, without_oldest
-from prompts import RenderedPrompt, Turn
+from prompts import RenderedPrompt, Turn, find_template
 
 
 class Recall:
@@ -26,6 +26,7 @@ class Recall:
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
+        self._template = answering.summary_template or TemplateFile(find_template("summarise-history"))
 
     def recall(self, state: dict[str, Any]) -> dict[str, Any]:
         """The node of the graph."""
@@ -59,7 +60,7 @@ class Recall:
         return prompt, sum_up
 
     def _summary_prompt(self, turns: Sequence[Turn]) -> RenderedPrompt:
-        return self._answering.summary_template.current().render({"history": list(turns)})
+        return self._template.current().render({"history": list(turns)})
 
     def _result(
         self, state: dict[str, Any], prompt: RenderedPrompt | None, sum_up: list[Turn], said: str | None

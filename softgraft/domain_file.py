@@ -13,6 +13,8 @@ from retrieval.limits import DEFAULT_LIMITS, Limits
 from softgraft.errors import DomainError, UsageError
 
 FILE = "domain.yaml"
+# The conversations, in build/.
+MEMORY = "memory.sqlite"
 
 _Positive = Annotated[int, Field(ge=1)]
 
@@ -76,14 +78,29 @@ class CacheSettings(_Strict):
 
 
 class AnswerFileSettings(_Strict):
-    """How answers are worded; `adapter_strength` is how much of its adapter a soft prompt answers with."""
+    """How answers are worded; `adapter_strength` is how much of its adapter a soft prompt answers with.
+
+    `history_turns` and `history_tokens` are how much of the conversation the model reads; what is beyond that is
+    dropped, the oldest first, or summed up (`history_overflow`).
+    """
 
     max_tokens: _Positive = 64
     temperature: Annotated[float, Field(ge=0)] = 0.0
     history_turns: Annotated[int, Field(ge=0)] = 3
+    history_tokens: Annotated[int, Field(ge=0)] = 512
+    history_overflow: Literal["drop", "summarise"] = "drop"
     condense: Literal["auto", "off", "join", "model"] = "auto"
     decode_weights: Literal["auto", "own", "int8"] = "own"
     adapter_strength: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _has_room_for_a_summary(self) -> Self:
+        if self.history_overflow == "summarise" and self.history_tokens < 2 * self.max_tokens:
+            raise ValueError(
+                f"history_tokens: {self.history_tokens} has no room for a summary of up to max_tokens: "
+                f"{self.max_tokens} and as much again; expected at least {2 * self.max_tokens}"
+            )
+        return self
 
 
 class TrainSettings(_Strict):
