@@ -124,8 +124,8 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
                     last.append(part)
                 elif part:
                     yield part
-        for part in last:
-            yield part
+        for shown in last:
+            yield shown
 
     def _notices(self) -> list[str]:
         found = self.answering.notices()
