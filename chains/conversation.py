@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import aclosing, closing, nullcontext
+from contextlib import aclosing, contextmanager, nullcontext
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.utils import AddableDict
 from langgraph.graph.state import CompiledStateGraph
 
@@ -17,7 +18,7 @@ from chains.answering import Answering
 from chains.content import plain_text
 from chains.conversations import Conversations, ThreadSummary, TurnRecord
 from chains.errors import InputError
-from chains.graph import build_graph
+from chains.graph import CALLER_GONE, build_graph
 from chains.memory import ConversationMemory
 from chains.prompt_template import history_turns
 
@@ -98,7 +99,7 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
         # The graph is closed before the next turn may begin.
         with (
             nullcontext() if thread_id is None else self.conversations.turn(thread_id),
-            closing(_running(self._graph(thread_id), state, config)) as found,
+            _running(self._graph(thread_id), state, config) as found,
         ):
             for part in map(_part, found):
                 if "citations" in part:
@@ -145,11 +146,23 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
             return self._remembering[1]
 
 
-def _running(graph: CompiledStateGraph[Any], state: dict[str, Any], config: RunnableConfig | None) -> Generator[Any]:
+@contextmanager
+def _running(
+    graph: CompiledStateGraph[Any], state: dict[str, Any], config: RunnableConfig | None
+) -> Iterator[Iterator[Any]]:
+    gone = Event()
     # One checkpoint a turn, when it is whole.
     durability: Any = "exit" if graph.checkpointer else None
-    parts = graph.stream(state, config, stream_mode=["custom", "updates"], durability=durability)
-    return cast("Generator[Any]", parts)
+    config = merge_configs(config, {"configurable": {CALLER_GONE: gone}})
+    parts = cast(
+        "Generator[Any]", graph.stream(state, config, stream_mode=["custom", "updates"], durability=durability)
+    )
+    try:
+        yield parts
+    finally:
+        # A node runs in a thread of its own, which closing waits for.
+        gone.set()
+        parts.close()
 
 
 def _arunning(

@@ -6,7 +6,7 @@ The state holds plain dicts and strings only, so that it survives a checkpoint o
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -28,6 +28,8 @@ from prompts import RenderedPrompt, Turn
 from retrieval import Passage, RankedPassage
 from soft_prompt import ContextError
 
+# In a config: an event that is set when nobody waits for the answer any more. What begins so is not written down.
+CALLER_GONE = "__caller_gone"
 # What a ranking says of a passage, besides the passage itself.
 _RANKS = tuple(f.name for f in fields(RankedPassage) if f.name != "passage")
 
@@ -94,7 +96,7 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
         if not state["refused"]:
             words = answering.speaker.stream(_prompt(answering, state), config)
         pieces = []
-        for piece in trimmed(words):
+        for piece in trimmed(_while_heard(words, config)):
             write({"answer": piece})
             pieces.append(piece)
         return {"answer": "".join(pieces)}
@@ -154,6 +156,18 @@ def _query(answering: Answering, state: ChainState) -> str:
             if not turns:
                 return state["question"]
             turns = without_oldest(answering.recent(turns))
+
+
+class _UnheardError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+def _while_heard(words: Iterable[str], config: RunnableConfig) -> Iterator[str]:
+    gone = config.get("configurable", {}).get(CALLER_GONE)
+    for piece in words:
+        if gone is not None and gone.is_set():
+            raise _UnheardError
+        yield piece
 
 
 def _prompt(answering: Answering, state: ChainState) -> RenderedPrompt:

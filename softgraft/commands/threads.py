@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 Thread = Annotated[str, typer.Argument(metavar="THREAD", help="Id of a conversation, as `threads list` shows it.")]
 _SHOWN = 60
 
-threads = typer.Typer(help="List, show, export or delete the conversations of a domain.", no_args_is_help=True)
+threads = typer.Typer(
+    help="""List, show, export or delete the conversations of a domain.
+
+    Example: [bold]softgraft threads list bank[/]
+    """,
+    no_args_is_help=True,
+)
 
 
 @threads.command("list")
@@ -119,6 +125,7 @@ def delete_command(
     """
     conversations = _conversations(domain)
     turns = len(conversations.transcript(thread)["turns"])
+    counted = "1 turn" if turns == 1 else f"{turns} turns"
     if not yes:
         if json:
             raise UsageError(
@@ -126,14 +133,14 @@ def delete_command(
                 expected="both, since nobody can be asked",
                 next_step=f"softgraft threads delete {domain} {thread} --yes --json",
             )
-        if not typer.confirm(f"Delete the conversation {thread!r} with {turns} turns?", err=True):
+        if not typer.confirm(f"Delete the conversation {thread!r} with {counted}?", err=True):
             out.print("kept")
             raise typer.Exit(1)
     conversations.delete(thread)
     if json:
         print_json({"deleted": thread, "turns": turns})
     else:
-        out.print(f"deleted {escape(thread)} ({turns} turns)")
+        out.print(f"deleted {escape(thread)} ({counted})")
 
 
 def _conversations(domain: str) -> Conversations:
