@@ -29,7 +29,7 @@ class Speaker(Protocol):
         """The answer in pieces, as they become certain."""
 
     def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncGenerator[str]:
-        """As `stream`, off the event loop; the model stops when the caller goes away."""
+        """As `stream`, on the event loop; the model stops when the caller closes it."""
 
     def reply_many(
         self, prompts: Sequence[RenderedPrompt], *, on_reply: Callable[[int], None] | None = None
