@@ -144,11 +144,9 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
 
 def _query(answering: Answering, state: ChainState) -> str:
     """What is searched for. A history that the rewriting model has no room for is taken from the oldest on."""
+    # All of it, since a question joined with the one before it needs that one, also where the model reads it no more.
     values = cast(dict[str, Any], state)
-    recalled = recalled_in(values)
-    whole = given(values)
-    # A question joined with the one before it needs that one, also where the model no longer reads it.
-    turns = recalled.turns if recalled.read else remembered(values) if whole is None else whole
+    turns = own if (own := given(values)) is not None else remembered(values)
     while True:
         try:
             return answering.query(state["question"], turns)
