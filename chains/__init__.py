@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from chains.faiss_store import FaissStore
     from chains.memory import ConversationMemory
     from chains.prompt_template import GraftPromptTemplate
+    from chains.remote import remote_chat
     from chains.retriever import DomainRetriever
-    from chains.speaker import LocalSpeaker, RemoteSpeaker, Speaker, openai_chat
+    from chains.speaker import LocalSpeaker, RemoteSpeaker, Speaker
 
 _HOME = {
     "AnswerSettings": "answering",
@@ -42,7 +43,7 @@ _HOME = {
     "TemplateFile": "answering",
     "TextTwins": "answering",
     "cite": "citations",
-    "openai_chat": "speaker",
+    "remote_chat": "remote",
 }
 
 __all__ = [
@@ -67,7 +68,7 @@ __all__ = [
     "TemplateFile",
     "TextTwins",
     "cite",
-    "openai_chat",
+    "remote_chat",
 ]
 
 
