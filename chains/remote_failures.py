@@ -6,6 +6,7 @@ for what has happened; where they do not, the HTTP status tells it.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from langchain_core.exceptions import (
@@ -75,6 +76,8 @@ _STATUSES: dict[int, type[BaseException]] = {
     422: ModelInvalidRequestError,
     429: ModelRateLimitError,
 }
+# LangChain looks for the code in the message, where the client does not always put it; other servers have no code.
+_TOO_LONG = re.compile(r"context (length|size|window)|prompt is too long", re.IGNORECASE)
 _FINISHES = ("finish_reason", "stop_reason", "done_reason", "status")
 
 
@@ -142,6 +145,8 @@ class Ending:
 
 def _kind(error: Exception) -> type[BaseException]:
     status = getattr(error, "status_code", None)
+    if status == 400 and (getattr(error, "code", None) == "context_length_exceeded" or _TOO_LONG.search(str(error))):
+        return ContextOverflowError
     known = any(isinstance(error, kinds) for kinds, _, _ in _KINDS)
     if known or not isinstance(status, int):
         return type(error)
