@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from chains.faiss_store import FaissStore
     from chains.memory import ConversationMemory
     from chains.prompt_template import GraftPromptTemplate
+    from chains.remote import remote_chat
     from chains.retriever import DomainRetriever
-    from chains.speaker import LocalSpeaker, RemoteSpeaker, Speaker, openai_chat
+    from chains.speaker import LocalSpeaker, RemoteSpeaker, Speaker
 
 _HOME = {
     "AnswerSettings": "answering",
@@ -54,7 +55,7 @@ _HOME = {
     "TextTwins": "answering",
     "UnknownThreadError": "errors",
     "cite": "citations",
-    "openai_chat": "speaker",
+    "remote_chat": "remote",
 }
 
 __all__ = [
@@ -83,7 +84,7 @@ __all__ = [
     "TextTwins",
     "UnknownThreadError",
     "cite",
-    "openai_chat",
+    "remote_chat",
 ]
 
 

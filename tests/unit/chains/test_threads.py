@@ -21,6 +21,7 @@ from chains import (
     InputError,
     MemoryDamagedError,
     MemoryUnavailableError,
+    RemoteModelError,
     UnknownThreadError,
 )
 from chains.memory import ConversationMemory
@@ -215,7 +216,7 @@ def test_a_model_that_fails_leaves_nothing_behind(make_chain: MakeChain, path: P
         raise RuntimeError("the model is gone")
 
     chain = make_chain(ScriptedChat(answer=fails))
-    with pytest.raises(RuntimeError, match="the model is gone"):
+    with pytest.raises(RemoteModelError, match="the model is gone"):
         chain.invoke({"question": ASKED}, thread("1"))
     assert (chain.threads(), rows(path, "checkpoints"), rows(path, "writes")) == ([], 0, 0)
 
