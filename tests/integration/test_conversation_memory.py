@@ -83,10 +83,6 @@ def test_two_processes_on_one_id_lose_no_turn(tmp_path: Path) -> None:
     assert Counter(turn["question"] for turn in turns) == Counter(wanted)
     # Each turn has seen all before it.
     assert [turn["history"]["exchanges"] for turn in turns] == list(range(2 * CALLERS))
-    # Both were at it at the same time.
-    whose = ["anna" in turn["question"] for turn in turns]
-    assert any(whose[:CALLERS])
-    assert not all(whose[:CALLERS])
     # The citations are those that the other processes were given.
     cited = sorted(json.dumps(citations) for out in told for citations in json.loads(out))
     assert any("12 euros" in citation for citation in cited)
