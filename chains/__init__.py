@@ -12,8 +12,16 @@ if TYPE_CHECKING:
     from chains.chat_model import SoftPromptChat
     from chains.citations import Citation, cite
     from chains.conversation import DomainChain
+    from chains.conversations import Conversations
     from chains.embeddings import EmbeddingsEncoder, EncoderEmbeddings
-    from chains.errors import ChainError, InputError, RemoteModelError
+    from chains.errors import (
+        ChainError,
+        InputError,
+        MemoryDamagedError,
+        MemoryUnavailableError,
+        RemoteModelError,
+        UnknownThreadError,
+    )
     from chains.faiss_store import FaissStore
     from chains.memory import ConversationMemory
     from chains.prompt_template import GraftPromptTemplate
@@ -27,6 +35,7 @@ _HOME = {
     "ChainError": "errors",
     "Citation": "citations",
     "ConversationMemory": "memory",
+    "Conversations": "conversations",
     "DomainChain": "conversation",
     "DomainRetriever": "retriever",
     "EmbeddingsEncoder": "embeddings",
@@ -36,12 +45,15 @@ _HOME = {
     "GraftPromptTemplate": "prompt_template",
     "InputError": "errors",
     "LocalSpeaker": "speaker",
+    "MemoryDamagedError": "errors",
+    "MemoryUnavailableError": "errors",
     "RemoteModelError": "errors",
     "RemoteSpeaker": "speaker",
     "SoftPromptChat": "chat_model",
     "Speaker": "speaker",
     "TemplateFile": "answering",
     "TextTwins": "answering",
+    "UnknownThreadError": "errors",
     "cite": "citations",
     "remote_chat": "remote",
 }
@@ -52,6 +64,7 @@ __all__ = [
     "ChainError",
     "Citation",
     "ConversationMemory",
+    "Conversations",
     "DomainChain",
     "DomainRetriever",
     "EmbeddingsEncoder",
@@ -61,12 +74,15 @@ __all__ = [
     "GraftPromptTemplate",
     "InputError",
     "LocalSpeaker",
+    "MemoryDamagedError",
+    "MemoryUnavailableError",
     "RemoteModelError",
     "RemoteSpeaker",
     "SoftPromptChat",
     "Speaker",
     "TemplateFile",
     "TextTwins",
+    "UnknownThreadError",
     "cite",
     "remote_chat",
 ]

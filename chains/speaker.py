@@ -5,9 +5,10 @@ Both take the same rendered prompt, so template, graph and evaluation do not car
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
@@ -24,8 +25,8 @@ class Speaker(Protocol):
     def stream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> Iterator[str]:
         """The answer in pieces, as they become certain."""
 
-    def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncIterator[str]:
-        """As `stream`, on the event loop."""
+    def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncGenerator[str]:
+        """As `stream`, on the event loop; the model stops when the caller closes it."""
 
     def reply_many(
         self, prompts: Sequence[RenderedPrompt], *, on_reply: Callable[[int], None] | None = None
@@ -47,10 +48,11 @@ class LocalSpeaker:
         for chunk in self.chat.stream(to_messages(prompt), config):
             yield plain_text(chunk.content)
 
-    async def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncIterator[str]:
+    async def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncGenerator[str]:
         """See `Speaker`."""
-        async for chunk in self.chat.astream(to_messages(prompt), config):
-            yield plain_text(chunk.content)
+        async with aclosing(cast(Any, self.chat.astream(to_messages(prompt), config))) as chunks:
+            async for chunk in chunks:
+                yield plain_text(chunk.content)
 
     def reply_many(
         self, prompts: Sequence[RenderedPrompt], *, on_reply: Callable[[int], None] | None = None
@@ -87,7 +89,7 @@ class RemoteSpeaker:
             raise remote_failure(error) from error
         ending.check()
 
-    async def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncIterator[str]:
+    async def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncGenerator[str]:
         """See `Speaker`.
 
         Raises:
@@ -96,10 +98,11 @@ class RemoteSpeaker:
         messages = to_text_messages(prompt.fill(self.twin_of))
         ending = Ending()
         try:
-            async for chunk in self.chat.astream(messages, config):
-                text = plain_text(chunk.content)
-                ending.see(chunk, text)
-                yield text
+            async with aclosing(cast(Any, self.chat.astream(messages, config))) as chunks:
+                async for chunk in chunks:
+                    text = plain_text(chunk.content)
+                    ending.see(chunk, text)
+                    yield text
         except Exception as error:
             raise remote_failure(error) from error
         ending.check()

@@ -39,6 +39,8 @@ def answer_settings(file: DomainFile, build: Path) -> AnswerSettings:
         margin=retrieval.margin,
         evidence_tokens=retrieval.evidence_tokens,
         history_turns=answer.history_turns,
+        history_tokens=answer.history_tokens,
+        history_overflow=answer.history_overflow,
         # A small backbone rewrites worse than joining does; a model behind an API rewrites well.
         condense=("model" if is_remote(file) else "join") if way == "auto" else way,
         weights=search_weights(file, build),

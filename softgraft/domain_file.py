@@ -17,6 +17,8 @@ FILE = "domain.yaml"
 # PROVIDER:MODEL. No Hugging Face id has a colon, and a drive is one letter.
 _BEHIND_API = re.compile(r"[a-z][a-z0-9_-]+:.+")
 _SECRET = re.compile(r"(^|_)(key|secret|password|credentials)$")
+# The conversations, in build/.
+MEMORY = "memory.sqlite"
 
 _Positive = Annotated[int, Field(ge=1)]
 
@@ -82,15 +84,29 @@ class CacheSettings(_Strict):
 class AnswerFileSettings(_Strict):
     """How answers are worded; `adapter_strength` is how much of its adapter a soft prompt answers with.
 
-    `max_tokens: null` and `temperature: null` are not sent to a model behind an API.
+    `max_tokens: null` and `temperature: null` are not sent to a model behind an API. `history_turns` and
+    `history_tokens` are how much of the conversation the model reads; what is beyond that is dropped, the oldest
+    first, or summed up (`history_overflow`).
     """
 
     max_tokens: _Positive | None = 64
     temperature: Annotated[float, Field(ge=0)] | None = 0.0
     history_turns: Annotated[int, Field(ge=0)] = 3
+    history_tokens: Annotated[int, Field(ge=0)] = 512
+    history_overflow: Literal["drop", "summarise"] = "drop"
     condense: Literal["auto", "off", "join", "model"] = "auto"
     decode_weights: Literal["auto", "own", "int8"] = "own"
     adapter_strength: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _has_room_for_a_summary(self) -> Self:
+        summary = self.max_tokens or 0
+        if self.history_overflow == "summarise" and self.history_tokens < 2 * summary:
+            raise ValueError(
+                f"history_tokens: {self.history_tokens} has no room for a summary of up to max_tokens: "
+                f"{summary} and as much again; expected at least {2 * summary}"
+            )
+        return self
 
 
 class RemoteSettings(_Strict):
