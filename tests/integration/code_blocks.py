@@ -166,7 +166,7 @@ def main() -> None:
             folder = first.with_name(f"page-{number}")
             shutil.copytree(trained, folder)
         outcomes += run_page([Block(**block) for block in blocks], folder, trained)
-    job_file.with_suffix(".out.json").write_text(json.dumps([asdict(outcome) for outcome in outcomes]))
+        job_file.with_suffix(".out.json").write_text(json.dumps([asdict(outcome) for outcome in outcomes]))
 
 
 if __name__ == "__main__":
