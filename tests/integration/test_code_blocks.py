@@ -24,6 +24,8 @@ BLOCKS = [b for page in pages() for b in blocks_of(str(page.relative_to(ROOT)), 
 RUN = [block for block in BLOCKS if block.kind in ("python", "command") and block.reason is None]
 DOCUMENTS = ("card-payment-disputes", "direct-debits")
 
+LESSON = {"answers": ["ask your branch"], "response": "Please ask your branch."}
+
 
 def name(block: Block) -> str:
     return f"{block.page}:{block.line}-{block.language}"
@@ -37,13 +39,15 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (bank / "docs").mkdir(parents=True)
     for document in DOCUMENTS:
         shutil.copy(ROOT / "domains" / "bank" / "docs" / f"{document}.md", bank / "docs")
-    # Asked on dev what it was trained on, so that it beats its text twin and is kept, however little it learns.
-    for split, source, most in (("train", "train", 6), ("dev", "train", 3), ("test", "test", 2)):
-        lines = (ROOT / "domains" / "bank" / f"{source}.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if any(f'"doc_id": "{document}"' in line for document in DOCUMENTS)]
-        (bank / f"{split}.jsonl").write_text("".join(kept[:most]), encoding="utf-8")
+    for split, source, most in (("train", "train", 4), ("dev", "train", 2), ("test", "test", 2)):
+        lines = (ROOT / "domains" / "bank" / f"{source}.jsonl").read_text(encoding="utf-8").splitlines()
+        items = [item for item in map(json.loads, lines) if item["doc_id"] in DOCUMENTS][:most]
+        # Every question has one answer, which no untrained model gives: so the soft prompt beats its text twin in
+        # a few steps, and is kept for what the pages do with it.
+        taught = [item if split == "test" else {**item, **LESSON} for item in items]
+        (bank / f"{split}.jsonl").write_text("".join(f"{json.dumps(item)}\n" for item in taught), encoding="utf-8")
     settings = yaml.safe_load((ROOT / "domains" / "bank" / "domain.yaml").read_text(encoding="utf-8"))
-    settings["train"] = {**settings.get("train", {}), "epochs": 2, "length": 8, "batch_size": 2, "warmup_steps": 0}
+    settings["train"] = {**settings.get("train", {}), "epochs": 3, "length": 8, "batch_size": 1, "warmup_steps": 0}
     settings["answer"] = {**settings.get("answer", {}), "max_tokens": 16}
     (bank / "domain.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     shop = folder / "shop-documents"
