@@ -12,7 +12,7 @@ from pathlib import Path
 
 from chains.condense import Way, joined_query, leans_on_history, usable_rewrite
 from chains.speaker import Speaker
-from prompts import PassageInput, RenderedPrompt, Template, Turn, load_template
+from prompts import Example, FewShot, PassageInput, RenderedPrompt, Template, Turn, load_template
 from retrieval import Index, RankedPassage
 from retrieval.evidence_score import EvidenceScale
 
@@ -21,11 +21,11 @@ JUDGED = 4
 
 
 class TemplateFile:
-    """A template that is read again when its file changes, so that an edit changes the next answer."""
+    """A template that is read again when its file or a block of it changes, so that an edit changes the next answer."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._seen: tuple[int, int] | None = None
+        self._seen: list[tuple[int, int] | None] = []
         self._template: Template | None = None
 
     def current(self) -> Template:
@@ -34,15 +34,21 @@ class TemplateFile:
         Raises:
             TemplateError: the file has problems.
         """
-        try:
-            stat = self.path.stat()
-            seen = (stat.st_mtime_ns, stat.st_size)
-        except OSError:
-            seen = None
-        if self._template is None or seen is None or seen != self._seen:
+        known = self._template.sources if self._template else (self.path,)
+        seen = [_state(path) for path in known]
+        if self._template is None or seen[0] is None or seen != self._seen:
             self._template = load_template(self.path)
-            self._seen = seen
+            self._seen = [seen[0], *(_state(path) for path in self._template.sources[1:])]
         return self._template
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
 
 
 class TextTwins(Mapping[str, str]):
@@ -112,6 +118,8 @@ class Answering:
         count_tokens: in the speaker's own tokens, as near as is known.
         scale: of the evidence score; None never refuses.
         notices: what the caller should know about this domain, such as a template edited after training.
+        examples: gives the worked examples nearest to a question, so many at most, the nearest first; asked only where
+            the template chooses some.
     """
 
     index: Index
@@ -123,6 +131,7 @@ class Answering:
     scale: EvidenceScale | None
     settings: AnswerSettings
     notices: Callable[[], list[str]] = list
+    examples: Callable[[str, int], Sequence[Example]] = lambda question, count: ()
 
     def query(self, question: str, turns: Sequence[Turn]) -> str:
         """What is searched for: the question, or its standalone form where it leans on the conversation."""
@@ -158,6 +167,8 @@ class Answering:
             # The best passage stands last, nearest to the slot and the question, where a small model reads it best.
             given = reversed(evidence.passages) if evidence.enough else ()
             values["context"] = [_as_input(entry) for entry in given]
+        if template.examples is not None and template.chooses_examples:
+            values["examples"] = self._chosen_examples(question, template.examples)
         return template.render(values)
 
     def fitting(self, question: str, turns: Sequence[Turn], evidence: Evidence) -> Evidence:
@@ -176,6 +187,17 @@ class Answering:
     def recent(self, turns: Sequence[Turn]) -> list[Turn]:
         """The last exchanges that the model still reads."""
         return list(turns)[-2 * self.settings.history_turns :] if self.settings.history_turns else []
+
+    def _chosen_examples(self, question: str, wanted: FewShot) -> list[Example]:
+        """The nearest examples within their budget; the nearest stands last, beside the question."""
+        kept: list[Example] = []
+        left = wanted.tokens
+        for example in self.examples(question, wanted.similar):
+            left -= self.count_tokens(f"{example.question} {example.answer}")
+            if left < 0:
+                break
+            kept.append(example)
+        return kept[::-1]
 
     def _within_budget(self, ranked: Sequence[RankedPassage]) -> tuple[RankedPassage, ...]:
         kept: list[RankedPassage] = []

@@ -191,9 +191,7 @@ class Template:
         return "".join(piece if isinstance(piece, str) else fields[piece.name] for piece in pieces)
 
     def _check(self, values: Mapping[str, Any]) -> None:
-        kinds: dict[str, InputKind | Literal["examples"]] = dict(self.inputs)
-        if self.chooses_examples:
-            kinds[EXAMPLES] = EXAMPLES
+        kinds: dict[str, str] = {**self.inputs, **({EXAMPLES: EXAMPLES} if self.chooses_examples else {})}
         declared = sorted(kinds)
         if unknown := sorted(set(values) - set(declared)):
             raise UnknownInputError(

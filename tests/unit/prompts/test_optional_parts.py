@@ -260,7 +260,7 @@ def test_each_misuse_is_reported_with_its_line(tmp_path: Path, old: str, new: st
 
 def test_examples_without_any_are_refused(tmp_path: Path) -> None:
     start, end = GOOD.index("  fixed:"), GOOD.index("messages:")
-    with pytest.raises(TemplateError, match="line 15: no examples"):
+    with pytest.raises(TemplateError, match="line 14: no examples"):
         load_template(write(tmp_path, GOOD[:start] + "  similar: 0\n" + GOOD[end:]))
     with pytest.raises(TemplateError, match="there are no examples"):
         load_template(write(tmp_path, GOOD[: GOOD.index("examples:\n")] + GOOD[end:]))
