@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chains.condense import Way, joined_query, leans_on_history, usable_rewrite
+from chains.examples import Nearest, chosen_examples, no_examples
 from chains.speaker import Speaker
-from prompts import Example, FewShot, PassageInput, RenderedPrompt, Template, Turn, load_template
+from prompts import PassageInput, RenderedPrompt, Template, Turn, load_template
 from retrieval import Index, RankedPassage
 from retrieval.evidence_score import EvidenceScale
 
@@ -131,7 +132,7 @@ class Answering:
     scale: EvidenceScale | None
     settings: AnswerSettings
     notices: Callable[[], list[str]] = list
-    examples: Callable[[str, int], Sequence[Example]] = lambda question, count: ()
+    examples: Nearest = no_examples
 
     def query(self, question: str, turns: Sequence[Turn]) -> str:
         """What is searched for: the question, or its standalone form where it leans on the conversation."""
@@ -168,7 +169,7 @@ class Answering:
             given = reversed(evidence.passages) if evidence.enough else ()
             values["context"] = [_as_input(entry) for entry in given]
         if template.examples is not None and template.chooses_examples:
-            values["examples"] = self._chosen_examples(question, template.examples)
+            values["examples"] = chosen_examples(self.examples, template.examples, question, self.count_tokens)
         return template.render(values)
 
     def fitting(self, question: str, turns: Sequence[Turn], evidence: Evidence) -> Evidence:
@@ -187,17 +188,6 @@ class Answering:
     def recent(self, turns: Sequence[Turn]) -> list[Turn]:
         """The last exchanges that the model still reads."""
         return list(turns)[-2 * self.settings.history_turns :] if self.settings.history_turns else []
-
-    def _chosen_examples(self, question: str, wanted: FewShot) -> list[Example]:
-        """The nearest examples within their budget; the nearest stands last, beside the question."""
-        kept: list[Example] = []
-        left = wanted.tokens
-        for example in self.examples(question, wanted.similar):
-            left -= self.count_tokens(f"{example.question} {example.answer}")
-            if left < 0:
-                break
-            kept.append(example)
-        return kept[::-1]
 
     def _within_budget(self, ranked: Sequence[RankedPassage]) -> tuple[RankedPassage, ...]:
         kept: list[RankedPassage] = []

@@ -13,10 +13,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from prompts import Example
+from prompts import Example, FewShot
 from retrieval import Encoder
 
+# The worked examples nearest to a question, so many at most, the nearest first.
+Nearest = Callable[[str, int], Sequence[Example]]
+
 _DIGEST = hashlib.sha256().digest_size
+
+
+def no_examples(question: str, count: int) -> Sequence[Example]:
+    """For a domain without solved questions."""
+    return ()
+
+
+def chosen_examples(
+    nearest: Nearest, wanted: FewShot, question: str, count_tokens: Callable[[str], int]
+) -> list[Example]:
+    """The nearest examples within the template's budget; the nearest stands last, beside the question."""
+    kept: list[Example] = []
+    left = wanted.tokens
+    for example in nearest(question, wanted.similar):
+        left -= count_tokens(f"{example.question} {example.answer}")
+        if left < 0:
+            break
+        kept.append(example)
+    return kept[::-1]
 
 
 @dataclass(frozen=True, slots=True)
