@@ -130,15 +130,15 @@ class _Assembly:
         return (When(part.given, tuple(p for p in filled if not isinstance(p, When))),)
 
     def _pieces(self, text: str, loc: _Loc, allowed: Sequence[str] | set[str]) -> tuple[Piece, ...]:
+        parsed: tuple[Piece, ...] = ()
         try:
             parsed = parse_pieces(text)
         except ValueError as error:
             self.source.problem(loc, str(error))
-            return ()
-        for piece in parsed:
-            if isinstance(piece, Slot) and piece.name not in allowed:
+        for name in slot_names(text):
+            if name not in allowed:
                 known = ", ".join(sorted(allowed)) or "(none)"
-                self.source.problem(loc, f"unknown slot {{{piece.name}}}; declared are {known}")
+                self.source.problem(loc, f"unknown slot {{{name}}}; declared are {known}")
         return parsed
 
     def _examples_stand(self, loc: _Loc) -> None:
