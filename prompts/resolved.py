@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -47,5 +47,6 @@ def _texts(source: Source, blocks: Mapping[str, str]) -> Iterator[Any]:
 def _scalar(node: Any, blocks: Mapping[str, str]) -> str:
     pieces = parse_pieces(node.value)
     filled = written(blocks.get(p.name, p) if isinstance(p, Slot) else p for p in pieces)
-    # A JSON string is a YAML one as well; a scalar in the block style takes its line break with it.
-    return json.dumps(filled, ensure_ascii=False) + ("\n" if node.style in ("|", ">") else "")
+    text = yaml.safe_dump(filled, default_style='"', allow_unicode=True, width=sys.maxsize).rstrip("\n")
+    # A scalar in the block style takes its line break with it.
+    return text + ("\n" if node.style in ("|", ">") else "")

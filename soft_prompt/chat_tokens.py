@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from soft_prompt.chat_layout import control_texts, plain_chat
 from soft_prompt.context_length import context_tokens
 from soft_prompt.errors import BackboneError
+
+_MARKUP = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
 
 
 class ChatTokens:
@@ -21,9 +26,29 @@ class ChatTokens:
     id: str
     tokenizer: Any
 
+    @cached_property
+    def written_controls(self) -> tuple[str, ...]:
+        """How the tokenizer's control tokens are written: the special ones, and added ones that look like markup.
+
+        Some backbones add `<tool_call>` or `<think>` without marking them as special; to the model they are controls
+        all the same.
+        """
+        added = self.tokenizer.added_tokens_decoder.values()
+        return tuple(token.content for token in added if token.special or _MARKUP.fullmatch(token.content))
+
+    @cached_property
+    def _unmarked(self) -> re.Pattern[str] | None:
+        """Finds the controls that `split_special_tokens` does not take apart."""
+        special = {token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special}
+        found = sorted(set(self.written_controls) - special, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, found))) if found else None
+
     def encode_text(self, text: str) -> list[int]:
         """Token ids of data. Control tokens written out in the text stay text."""
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        cuts = [match.start() + 1 for match in self._unmarked.finditer(text)] if self._unmarked else []
+        ids: list[int] = []
+        for start, end in pairwise((0, *cuts, len(text))):
+            ids += self.tokenizer.encode(text[start:end], add_special_tokens=False, split_special_tokens=True)
         return ids
 
     def encode_control(self, text: str) -> list[int]:

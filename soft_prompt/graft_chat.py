@@ -103,12 +103,11 @@ def _cuts(backbone: Backbone, boundary: str, secret: str) -> dict[str, str]:
     """Each control token of the backbone, with a boundary where its text comes apart in tokenising anyway."""
     # New tokens too: whoever reads the checkpoint knows their names.
     found = {secret: secret[:16] + boundary + secret[16:]}
-    for token in backbone.tokenizer.added_tokens_decoder.values():
-        text = token.content
+    for text in backbone.written_controls:
         whole = backbone.encode_text(text)
         apart = [at for at in range(1, len(text))
                  if backbone.encode_text(text[:at]) + backbone.encode_text(text[at:]) == whole]  # fmt: skip
-        if token.special and len(text) > 1:
+        if len(text) > 1:
             at = apart[len(apart) // 2] if apart else 1
             found[text] = text[:at] + boundary + text[at:]
     return found
@@ -194,7 +193,7 @@ def passage_form(template: Template) -> str:
 
 def hard_texts(backbone: Backbone) -> Sequence[str]:
     """Texts that tokenise otherwise when something stands beside them, and control tokens written out."""
-    special = [t.content for t in backbone.tokenizer.added_tokens_decoder.values() if t.special]
+    special = backbone.written_controls
     return (
         "\n\nTitle. Heading\n12 pounds 345\n\n",
         " leading and trailing ",
