@@ -12,13 +12,22 @@ if TYPE_CHECKING:
     from chains.chat_model import SoftPromptChat
     from chains.citations import Citation, cite
     from chains.conversation import DomainChain
+    from chains.conversations import Conversations
     from chains.embeddings import EmbeddingsEncoder, EncoderEmbeddings
-    from chains.errors import ChainError, InputError, RemoteModelError
+    from chains.errors import (
+        ChainError,
+        InputError,
+        MemoryDamagedError,
+        MemoryUnavailableError,
+        RemoteModelError,
+        UnknownThreadError,
+    )
     from chains.faiss_store import FaissStore
     from chains.memory import ConversationMemory
     from chains.prompt_template import GraftPromptTemplate
+    from chains.remote import remote_chat
     from chains.retriever import DomainRetriever
-    from chains.speaker import LocalSpeaker, RemoteSpeaker, Speaker, openai_chat
+    from chains.speaker import LocalSpeaker, RemoteSpeaker, Speaker
 
 _HOME = {
     "AnswerSettings": "answering",
@@ -26,6 +35,7 @@ _HOME = {
     "ChainError": "errors",
     "Citation": "citations",
     "ConversationMemory": "memory",
+    "Conversations": "conversations",
     "DomainChain": "conversation",
     "DomainRetriever": "retriever",
     "EmbeddingsEncoder": "embeddings",
@@ -35,14 +45,17 @@ _HOME = {
     "GraftPromptTemplate": "prompt_template",
     "InputError": "errors",
     "LocalSpeaker": "speaker",
+    "MemoryDamagedError": "errors",
+    "MemoryUnavailableError": "errors",
     "RemoteModelError": "errors",
     "RemoteSpeaker": "speaker",
     "SoftPromptChat": "chat_model",
     "Speaker": "speaker",
     "TemplateFile": "answering",
     "TextTwins": "answering",
+    "UnknownThreadError": "errors",
     "cite": "citations",
-    "openai_chat": "speaker",
+    "remote_chat": "remote",
 }
 
 __all__ = [
@@ -51,6 +64,7 @@ __all__ = [
     "ChainError",
     "Citation",
     "ConversationMemory",
+    "Conversations",
     "DomainChain",
     "DomainRetriever",
     "EmbeddingsEncoder",
@@ -60,14 +74,17 @@ __all__ = [
     "GraftPromptTemplate",
     "InputError",
     "LocalSpeaker",
+    "MemoryDamagedError",
+    "MemoryUnavailableError",
     "RemoteModelError",
     "RemoteSpeaker",
     "SoftPromptChat",
     "Speaker",
     "TemplateFile",
     "TextTwins",
+    "UnknownThreadError",
     "cite",
-    "openai_chat",
+    "remote_chat",
 ]
 
 

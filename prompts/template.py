@@ -109,6 +109,11 @@ class Template:
             }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def identity(self) -> dict[str, str | int]:
+        """Name, version and hash, as they are recorded with every answer."""
+        return {"name": self.name, "version": self.version, "hash": self.content_hash}
+
     def text_twin(self, slot: str) -> str:
         """The plain text that a soft slot stands for.
 

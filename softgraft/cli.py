@@ -11,6 +11,7 @@ from softgraft.commands.ingest import ingest_command
 from softgraft.commands.make import demo_command, new
 from softgraft.commands.prompts import prompts_app
 from softgraft.commands.status import status
+from softgraft.commands.threads import threads
 
 app = typer.Typer(
     help="Graft a domain onto a frozen language model: template, index, soft prompt, chain.",
@@ -30,5 +31,6 @@ app.command("chat")(chat)
 app.command("export")(export_command)
 app.command("import")(import_command)
 app.add_typer(prompts_app, name="prompts")
+app.add_typer(threads, name="threads")
 app.command("status")(status)
 app.command("demo")(demo_command)

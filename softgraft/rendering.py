@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chains import Answering, TemplateFile
 from chains.examples import chosen_examples
+from chains.history import newest
 from prompts import PassageInput, RenderedPrompt, Template, Turn
 from soft_prompt import Manifest
 from soft_prompt.chat_tokens import TokenizerAlone
@@ -124,7 +125,7 @@ def show_prompt(domain: Domain, template: TemplateFile, given: Given, *, search:
 def _values(domain: Domain, template: Template, given: Given, count_tokens: Callable[[str], int]) -> dict[str, object]:
     """Only what was given, so that the template itself says what it lacks or does not take."""
     values: dict[str, object] = dict(given.inputs or {})
-    turns = _recent(domain, given.turns)
+    turns = newest(given.turns, answer_settings(domain.file, domain.build).history, count_tokens)
     if given.question is not None:
         values["question"] = given.question
     if turns or "history" in template.inputs:
@@ -134,11 +135,6 @@ def _values(domain: Domain, template: Template, given: Given, count_tokens: Call
     if template.examples is not None and template.chooses_examples and given.question is not None:
         values["examples"] = chosen_examples(domain.examples.nearest, template.examples, given.question, count_tokens)
     return values
-
-
-def _recent(domain: Domain, turns: Sequence[Turn]) -> list[Turn]:
-    kept = domain.file.answer.history_turns
-    return list(turns)[-2 * kept :] if kept else []
 
 
 def _counter(domain: Domain, tokens: TokenizerAlone | None) -> Callable[[str], int]:
@@ -156,17 +152,24 @@ class _Fitting:
     def fits(self, prompt: RenderedPrompt) -> bool:
         parts = _parts(self.domain, self.template.current(), prompt, self.tokens)
         length = sum(part.tokens or 0 for part in parts)
-        return length + self.domain.file.answer.max_tokens <= self.tokens.max_tokens
+        # A local backbone always has a number of tokens for its answer.
+        return length + (self.domain.file.answer.max_tokens or 0) <= self.tokens.max_tokens
 
     def stream(self, prompt: RenderedPrompt, config: object = None) -> Iterator[str]:
-        raise UsageError(
+        raise self._unloaded()
+
+    def astream(self, prompt: RenderedPrompt, config: object = None) -> AsyncGenerator[str]:
+        raise self._unloaded()
+
+    def reply_many(self, prompts: Sequence[RenderedPrompt], *, on_reply: object = None) -> list[str]:
+        raise self._unloaded()
+
+    def _unloaded(self) -> UsageError:
+        return UsageError(
             found="an answer asked of a backbone whose weights are not loaded",
             expected="`softgraft prompts render`, which answers nothing",
             next_step=f"run: softgraft ask {self.domain.typed} QUESTION",
         )
-
-    def reply_many(self, prompts: Sequence[RenderedPrompt], *, on_reply: object = None) -> list[str]:
-        return ["".join(self.stream(prompt)) for prompt in prompts]
 
 
 def _answering(domain: Domain, template: TemplateFile, tokens: TokenizerAlone | None) -> Answering:
