@@ -120,14 +120,13 @@ def test_check_reports_every_problem_of_every_file(run: Run, placed: Path) -> No
     (folder / "no-yaml.en.yaml").write_text("name: x\nversion: [1\n", encoding="utf-8")
     shutil.copy(folder / "rag-chat.en.yaml", folder / "renamed.en.yaml")
     shutil.copy(folder / "rag-chat.en.yaml", folder / "rag-chat.en.yml")
-    (placed / "domain.yaml").write_text(
-        (placed / "domain.yaml").read_text(encoding="utf-8") + "template: gone\n", encoding="utf-8"
-    )
+    settings = (placed / "domain.yaml").read_text(encoding="utf-8") + "template: gone\n"
+    (placed / "domain.yaml").write_text(settings, encoding="utf-8")
     code, out, err = run("prompts", "check")
     assert (code, err) == (4, f"{count + 4} template files, 11 problems\n"), out
     lines = sorted(out.splitlines())
     wanted = [
-        ("domain.yaml", 16, "no template 'gone'"),
+        ("domain.yaml", settings.count("\n"), "no template 'gone'"),
         ("templates/broken.en.yaml", 11, "a lone brace"),
         ("templates/broken.en.yaml", 11, "unknown slot {tone}"),
         ("templates/broken.en.yaml", 1, "the file is called broken.en.yaml"),
