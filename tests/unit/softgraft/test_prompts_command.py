@@ -125,6 +125,7 @@ def test_check_reports_every_problem_of_every_file(run: Run, placed: Path) -> No
     code, out, err = run("prompts", "check")
     assert (code, err) == (4, f"{count + 4} template files, 11 problems\n"), out
     lines = sorted(out.splitlines())
+    name_line = 1 + (folder / "renamed.en.yaml").read_text(encoding="utf-8").splitlines().index("name: rag-chat")
     wanted = [
         ("domain.yaml", settings.count("\n"), "no template 'gone'"),
         ("templates/broken.en.yaml", 11, "a lone brace"),
@@ -135,8 +136,8 @@ def test_check_reports_every_problem_of_every_file(run: Run, placed: Path) -> No
         ("templates/broken.en.yaml", 8, "no block 'absent'"),
         ("templates/no-yaml.en.yaml", 3, "this is no YAML"),
         ("templates/rag-chat.en.yml", 1, "ends in .yaml"),
-        ("templates/rag-chat.en.yml", 1, "so it is not found by its name"),
-        ("templates/renamed.en.yaml", 1, "so it is not found by its name"),
+        ("templates/rag-chat.en.yml", name_line, "so it is not found by its name"),
+        ("templates/renamed.en.yaml", name_line, "so it is not found by its name"),
     ]
     for place, line, words in wanted:
         assert any(f"domains/house/{place}:{line}: " in said and words in said for said in lines), (place, words, out)
