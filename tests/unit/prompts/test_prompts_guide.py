@@ -12,7 +12,12 @@ from prompts import Template, load_template
 from prompts.form import TemplateForm
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "prompts.md").read_text(encoding="utf-8")
-BLOCKS = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)]
+BLOCKS = [
+    yaml.safe_load(text)
+    for text in re.findall(
+        r"^```(?:yaml|text)\n((?:name|include|optional|examples):.*?)^```", GUIDE, re.MULTILINE | re.DOTALL
+    )
+]
 
 
 def loaded(folder: Path, part: dict[str, Any]) -> Template:
