@@ -49,6 +49,7 @@ class ChainState(TypedDict, total=False):
     evidence: list[dict[str, Any]]
     evidence_score: float | None
     refused: bool
+    template: dict[str, str | int]
     answer: str
     citations: list[dict[str, Any]]
     notices: list[str]
@@ -86,6 +87,7 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
             "evidence": [evidence_record(entry) for entry in evidence.passages],
             "evidence_score": evidence.score,
             "refused": not evidence.enough,
+            "template": answering.template.current().identity,
             "recalled": plain(recalled),
             "notices": [*state["notices"], *notices],
         }
@@ -122,6 +124,7 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
             citations=citations,
             refused=state["refused"],
             notices=state["notices"],
+            template=state["template"],
             history=recalled_in(state).record,  # type: ignore[arg-type]
             at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
