@@ -10,6 +10,7 @@ from typing import Literal
 from prompts import PassageSegment, RenderedPrompt, SoftSegment
 from soft_prompt.adapter import Adapter
 from soft_prompt.backbone import Backbone
+from soft_prompt.constraint import Constraint
 from soft_prompt.errors import BackboneError
 from soft_prompt.probe import require_movable_positions
 from soft_prompt.prompt import SoftPrompt
@@ -32,6 +33,7 @@ class Row:
         attention: `exact` is ordinary causal attention; with `block` passages see the head and themselves alone.
         passages: how many segments behind the head are passages; None means all. What follows them is text, which
             sees everything before it.
+        constraint: what the reply must match, if anything.
     """
 
     prefix: tuple[int, ...]
@@ -39,6 +41,7 @@ class Row:
     cuts: tuple[int, ...] = ()
     attention: Attention = "exact"
     passages: int | None = None
+    constraint: Constraint | None = None
 
     @property
     def segments(self) -> tuple[tuple[int, ...], ...]:
