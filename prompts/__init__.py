@@ -23,9 +23,11 @@ from prompts.segments import (
     Segment,
     SoftSegment,
     TextSegment,
+    ToolCall,
     Turn,
 )
 from prompts.template import Slot, Template
+from prompts.tools import introduced, tools_as_text
 
 __all__ = [
     "TEMPLATES",
@@ -41,9 +43,12 @@ __all__ = [
     "Template",
     "TemplateError",
     "TextSegment",
+    "ToolCall",
     "Turn",
     "UnknownInputError",
     "UnknownTemplateError",
     "find_template",
+    "introduced",
     "load_template",
+    "tools_as_text",
 ]

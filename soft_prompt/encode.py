@@ -122,15 +122,19 @@ def encode_prompt(
 
     Raises:
         BackboneError: `block` attention without any text before the first passage, or on a backbone whose keys cannot
-            be moved.
+            be moved; a prompt with tools, and the backbone's chat template has no place for them.
     """
-    controls = backbone.chat_controls(tuple(message.role for message in prompt.messages))
+    if prompt.tools or any(message.calls or message.role == "tool" for message in prompt.messages):
+        controls, pieces = backbone.tool_layout(prompt)
+    else:
+        controls = backbone.chat_controls(tuple(message.role for message in prompt.messages))
+        pieces = [message.segments for message in prompt.messages]
     parts: list[tuple[int, ...] | SoftPrompt] = []
     passages: set[int] = set()
     prefix_parts: int | None = None
-    for control, message in zip(controls, prompt.messages, strict=False):
+    for control, segments in zip(controls, pieces, strict=False):
         parts.append(tuple(backbone.encode_control(control)))
-        for segment in message.segments:
+        for segment in segments:
             if isinstance(segment, SoftSegment):
                 prefix_parts = len(parts) if prefix_parts is None else prefix_parts
                 fill = fills.get(segment.slot)
@@ -148,19 +152,19 @@ def encode_prompt(
         # Without a soft slot the conversation is still worth sharing up to the last message.
         prefix_parts = max(0, len(parts) - 2)
     before = [part for part in parts[:prefix_parts] if not isinstance(part, SoftPrompt)]
-    segments, count = _segments(before, passages)
+    stretches, count = _segments(before, passages)
     if attention == "block":
         require_movable_positions(backbone)
-    if attention == "block" and count and not segments[0]:
+    if attention == "block" and count and not stretches[0]:
         raise BackboneError(
             found="a prompt that begins with a passage",
             expected="text before the passages, which all of them attend to in `block` attention",
             next_step="put a sentence before {context} in the template, or set `attention: exact` in domain.yaml",
         )
     return Row(
-        prefix=tuple(i for ids in segments for i in ids),
+        prefix=tuple(i for ids in stretches for i in ids),
         suffix=tuple(part for part in parts[prefix_parts:] if isinstance(part, SoftPrompt) or part),
-        cuts=tuple(accumulate(len(ids) for ids in segments[:-1])),
+        cuts=tuple(accumulate(len(ids) for ids in stretches[:-1])),
         attention=attention,
         passages=count,
     )
