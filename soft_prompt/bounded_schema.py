@@ -64,7 +64,7 @@ def _array(schema: dict[str, Any]) -> None:
 
 
 def _object(schema: dict[str, Any]) -> None:
-    if schema.get("properties"):
+    if "properties" in schema:
         schema.setdefault("additionalProperties", False)
     elif schema.get("additionalProperties") is not False:
         schema.setdefault("maxProperties", max(MAX_PROPERTIES, int(schema.get("minProperties", 0))))
