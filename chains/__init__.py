@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chains.answering import Answering, AnswerSettings, Evidence, TemplateFile, TextTwins
-    from chains.chat_model import SoftPromptChat
+    from chains.chat_model import ChatGraft, SoftPromptChat
     from chains.citations import Citation, cite
     from chains.conversation import DomainChain
     from chains.embeddings import EmbeddingsEncoder, EncoderEmbeddings
-    from chains.errors import ChainError, InputError, RemoteModelError
+    from chains.errors import ChainError, CutReplyError, InputError, RemoteModelError
     from chains.faiss_store import FaissStore
     from chains.memory import ConversationMemory
     from chains.prompt_template import GraftPromptTemplate
@@ -24,8 +24,10 @@ _HOME = {
     "AnswerSettings": "answering",
     "Answering": "answering",
     "ChainError": "errors",
+    "ChatGraft": "chat_model",
     "Citation": "citations",
     "ConversationMemory": "memory",
+    "CutReplyError": "errors",
     "DomainChain": "conversation",
     "DomainRetriever": "retriever",
     "EmbeddingsEncoder": "embeddings",
@@ -49,8 +51,10 @@ __all__ = [
     "AnswerSettings",
     "Answering",
     "ChainError",
+    "ChatGraft",
     "Citation",
     "ConversationMemory",
+    "CutReplyError",
     "DomainChain",
     "DomainRetriever",
     "EmbeddingsEncoder",

@@ -69,7 +69,8 @@ def parsed(llm: Runnable[Any, AIMessage], schema: Any, method: Method, include_r
         )
     else:
         parser = PydanticOutputParser(pydantic_object=schema) if of_class else JsonOutputParser()
-    watch = _Whole(_is_call if method == "function_calling" else _is_json)
+    # A stream of dicts shows them as they grow; an object of a class is there when it is whole.
+    watch = _Whole(_is_call if method == "function_calling" else _is_json, hold=of_class)
     read = RunnableGenerator(watch.over, watch.aover) | parser
     if not include_raw:
         return llm | read
@@ -79,28 +80,35 @@ def parsed(llm: Runnable[Any, AIMessage], schema: Any, method: Method, include_r
 
 
 class _Whole:
-    """Lets a reply pass and refuses it at its end where it is not whole. The parsers would fill up what is missing."""
+    """Lets a reply pass and refuses it at its end where it is not whole. The parsers would fill up what is missing.
 
-    def __init__(self, is_whole: Callable[[AIMessage], bool]) -> None:
+    With `hold` nothing passes before the end.
+    """
+
+    def __init__(self, is_whole: Callable[[AIMessage], bool], *, hold: bool) -> None:
         self._is_whole = is_whole
+        self._hold = hold
 
     def over(self, messages: Iterator[AIMessage]) -> Iterator[AIMessage]:
         total: Any = None
         for message in messages:
             total = message if total is None else total + message
-            yield message
-        self._check(total)
+            if not self._hold:
+                yield message
+        yield from self._checked(total)
 
     async def aover(self, messages: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessage]:
         total: Any = None
         async for message in messages:
             total = message if total is None else total + message
+            if not self._hold:
+                yield message
+        for message in self._checked(total):
             yield message
-        self._check(total)
 
-    def _check(self, total: AIMessage | None) -> None:
+    def _checked(self, total: AIMessage | None) -> list[AIMessage]:
         if total is None or self._is_whole(total):
-            return
+            return [total] if total is not None and self._hold else []
         cut = total.response_metadata.get("finish_reason") == "length"
         raise CutReplyError(
             found="a reply that was cut " + ("at max_tokens" if cut else "by a stop text") + " before it was complete",

@@ -54,6 +54,7 @@ class CallReader:
         self._held = ""
         self._inside = False
         self._said = False
+        self._called = False
 
     def take(self, text: str) -> Iterator[str | Call]:
         """What has become certain with more of the reply."""
@@ -63,7 +64,7 @@ class CallReader:
                 body, closed, rest = self._held.partition(CLOSING)
                 if not closed:
                     return
-                self._held, self._inside = rest, False
+                self._held, self._inside, self._called = rest, False, True
                 yield from _calls(body)
                 continue
             before, opened, rest = self._held.partition(OPENING)
@@ -75,8 +76,8 @@ class CallReader:
                 continue
             if not self._said and self._held.lstrip()[:1] in ("{", "["):
                 return
-            sure = len(self._held.rstrip())
-            sure -= _beginning(self._held[:sure])
+            # White space before a call is no part of the text.
+            sure = len(self._held[: len(self._held) - _beginning(self._held)].rstrip())
             if sure > 0:
                 said, self._held = self._held[:sure], self._held[sure:]
                 self._said = True
@@ -90,7 +91,7 @@ class CallReader:
             yield from _calls(held, "it was cut at max_tokens" if cut else "it has no end")
         elif found := self._alone(held):
             yield from found
-        elif held.strip() or (held and self._said):
+        elif held.strip() or (held and self._said and not self._called):
             yield held
 
     def _alone(self, text: str) -> list[Call]:
