@@ -77,7 +77,7 @@ class SoftPromptChat(BaseChatModel):
     attention: Attention = "exact"
     decode_weights: DecodeWeights = "own"
     max_tokens: int = 64
-    call_tokens: int = 256
+    call_tokens: int = 512
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
@@ -296,9 +296,10 @@ class SoftPromptChat(BaseChatModel):
         once = settings.get("parallel_tool_calls") is False and bool(form.tools.functions)
         # Nothing is decoded behind the one call that is wanted.
         stop = (*(stop or ()), CLOSING) if once and not form.tools.forced else stop
+        decoding = self._decoding(stop, settings, self.call_tokens if form.may_be_long else None)
         return Question(
-            row=replace(row, constraint=form.grammar(prompt, backbone)),
-            decoding=self._decoding(stop, settings, self.call_tokens if form.may_be_long else None),
+            row=replace(row, constraint=form.grammar(prompt, backbone, decoding.max_tokens)),
+            decoding=decoding,
             graft=name,
             tools=tuple(function["name"] for function in form.tools.functions),
             once=once,
@@ -306,7 +307,8 @@ class SoftPromptChat(BaseChatModel):
 
     def _grafted(self, name: str) -> tuple[Mapping[str, SlotFill], Attention]:
         """What fills the slots under that name, and the attention that it wants."""
-        if found := self.grafts.get(name):
+        if name in self.grafts:
+            found = self.grafts[name]
             return (found.fills, found.attention) if isinstance(found, ChatGraft) else (found, self.attention)
         if name == self.graft:
             return self.fills, self.attention

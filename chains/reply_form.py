@@ -69,14 +69,19 @@ class ReplyForm:
             prompt = introduced(prompt, _rendered("structured", language, schema=schema))
         return prompt
 
-    def grammar(self, prompt: RenderedPrompt, backbone: Backbone) -> Constraint | None:
-        """What the reply to a described prompt must match; None leaves it free."""
+    def grammar(self, prompt: RenderedPrompt, backbone: Backbone, max_tokens: int) -> Constraint | None:
+        """What the reply to a described prompt must match; None leaves it free.
+
+        A string that the schema leaves open gets at most half as many characters as there are tokens, so that a few of
+        them come to their end.
+        """
+        longest = max(1, max_tokens // 2)
         if self.schema is not None:
-            return Constraint.json_schema(self.schema)
+            return Constraint.json_schema(self.schema, longest=longest)
         if self.tools.forced:
             # A chat template that writes calls in another way than with tags writes them as JSON alone.
             tagged = not prompt.tools or OPENING in "".join(backbone.tool_layout(prompt)[0])
-            return one_call(self.tools.forced, tagged=tagged)
+            return one_call(self.tools.forced, tagged=tagged, longest=longest)
         return self.constraint
 
 

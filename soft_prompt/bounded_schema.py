@@ -23,15 +23,15 @@ _MAPPINGS = ("$defs", "definitions", "patternProperties", "properties")
 _FORMATS = {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "unknown", "uri", "uuid"}
 
 
-def bounded(schema: Any) -> Any:
+def bounded(schema: Any, longest: int = MAX_STRING) -> Any:
     """The schema with a limit wherever it has none.
 
-    Strings get `maxLength`, lists `maxItems`, numbers a range and at most six decimals, objects with named properties
+    Strings get `longest` as `maxLength`, lists `maxItems`, numbers a range and at most six decimals, objects with named properties
     no others, and objects without any `maxProperties`. What is no schema is given back as it is.
     """
     if not isinstance(schema, Mapping):
         return schema
-    made = {key: _inside(key, value) for key, value in schema.items()}
+    made = {key: _inside(key, value, longest) for key, value in schema.items()}
     if made.get("format", "unknown") not in _FORMATS:
         del made["format"]
     if "enum" in made or "const" in made:
@@ -40,22 +40,19 @@ def bounded(schema: Any) -> Any:
     for kind in kinds if isinstance(kinds, list) else [kinds]:
         if limit := _LIMITS.get(str(kind)):
             limit(made)
+        elif kind == "string" and "pattern" not in made and "format" not in made:
+            made.setdefault("maxLength", max(longest, int(made.get("minLength", 0))))
     return made
 
 
-def _inside(key: str, value: Any) -> Any:
+def _inside(key: str, value: Any, longest: int) -> Any:
     if key in _ONE:
-        return bounded(value)
+        return bounded(value, longest)
     if key in _LISTS and isinstance(value, list):
-        return [bounded(entry) for entry in value]
+        return [bounded(entry, longest) for entry in value]
     if key in _MAPPINGS and isinstance(value, Mapping):
-        return {name: bounded(entry) for name, entry in value.items()}
+        return {name: bounded(entry, longest) for name, entry in value.items()}
     return value
-
-
-def _string(schema: dict[str, Any]) -> None:
-    if "pattern" not in schema and "format" not in schema:
-        schema.setdefault("maxLength", max(MAX_STRING, int(schema.get("minLength", 0))))
 
 
 def _array(schema: dict[str, Any]) -> None:
@@ -82,4 +79,4 @@ def _number(schema: dict[str, Any]) -> None:
     schema.setdefault("multipleOf", DECIMALS)
 
 
-_LIMITS = {"array": _array, "integer": _integer, "number": _number, "object": _object, "string": _string}
+_LIMITS = {"array": _array, "integer": _integer, "number": _number, "object": _object}

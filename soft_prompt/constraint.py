@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from soft_prompt.backbone import Backbone
-from soft_prompt.bounded_schema import bounded
+from soft_prompt.bounded_schema import MAX_STRING, bounded
 from soft_prompt.errors import ConstraintError
 
 if TYPE_CHECKING:
@@ -39,15 +39,16 @@ class Constraint:
     source: str
 
     @classmethod
-    def json_schema(cls, schema: Mapping[str, Any] | bool) -> Constraint:
+    def json_schema(cls, schema: Mapping[str, Any] | bool, *, longest: int = MAX_STRING) -> Constraint:
         """A JSON value that is valid for the schema.
 
-        What the schema leaves without an end gets one, so that a reply ends (see `soft_prompt.bounded_schema`).
+        What the schema leaves without an end gets one, so that a reply ends (see `soft_prompt.bounded_schema`): a
+        string without `maxLength` has at most `longest` characters.
 
         Raises:
             ConstraintError: the schema is no JSON.
         """
-        return cls("json_schema", _dumped(bounded(schema)))
+        return cls("json_schema", _dumped(bounded(schema, longest)))
 
     @classmethod
     def regex(cls, pattern: str) -> Constraint:
@@ -92,9 +93,9 @@ class Constraint:
         return Matcher(LLMatcher(backbone.grammar_tokenizer, grammar, log_level=0), self)
 
 
-def json_rule(schema: Mapping[str, Any]) -> str:
+def json_rule(schema: Mapping[str, Any], longest: int = MAX_STRING) -> str:
     """The right side of a lark rule for a JSON value, bounded as `Constraint.json_schema` bounds it."""
-    return "%json " + _dumped({**bounded(schema), "x-guidance": _JSON})
+    return "%json " + _dumped({**bounded(schema, longest), "x-guidance": _JSON})
 
 
 def quoted(text: str) -> str:

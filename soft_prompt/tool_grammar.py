@@ -6,15 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from soft_prompt.bounded_schema import MAX_STRING
 from soft_prompt.constraint import Constraint, json_rule, quoted
 
 
-def one_call(tools: Sequence[Mapping[str, Any]], *, tagged: bool = True) -> Constraint:
+def one_call(tools: Sequence[Mapping[str, Any]], *, tagged: bool = True, longest: int = MAX_STRING) -> Constraint:
     """One call of one of the tools and nothing else.
 
     Args:
         tools: declarations of functions, with `name` and `parameters`, a JSON schema of an object.
         tagged: whether it stands between `<tool_call>` and `</tool_call>`.
+        longest: characters of a string whose schema sets no `maxLength`.
     """
     names = [f"call_{number}" for number in range(len(tools))]
     opening, closing = (quoted("<tool_call>\n"), quoted("\n</tool_call>")) if tagged else ("", "")
@@ -22,7 +24,7 @@ def one_call(tools: Sequence[Mapping[str, Any]], *, tagged: bool = True) -> Cons
     for name, tool in zip(names, tools, strict=True):
         head = f'{{"name": {json.dumps(tool["name"], ensure_ascii=False)}, "arguments": '
         rules.append(f"{name}: {quoted(head)} {name}_arguments {quoted('}')}")
-        rules.append(f"{name}_arguments: {json_rule(_object(tool.get('parameters')))}")
+        rules.append(f"{name}_arguments: {json_rule(_object(tool.get('parameters')), longest)}")
     return Constraint.lark("\n".join(rules))
 
 

@@ -35,7 +35,7 @@ class TestSoftPromptChatIntegration(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"store": embedded_store(), "max_tokens": 24, "call_tokens": 160}
+        return {"store": embedded_store(), "max_tokens": 12, "call_tokens": 96}
 
     @property
     def supports_json_mode(self) -> bool:
