@@ -132,7 +132,9 @@ def _function(tool: Any) -> Mapping[str, Any]:
         made: dict[str, Any] = convert_to_openai_tool(tool)
         function = made["function"]
         if isinstance(function["name"], str) and function["name"]:
-            return {"description": "", "parameters": {"type": "object", "properties": {}}, **function}
+            # In the order in which models have read declarations.
+            first = {"name": function["name"], "description": function.get("description", "")}
+            return {**first, "parameters": {"type": "object", "properties": {}}, **function}
     except (KeyError, TypeError, ValueError) as error:
         raise _no_tool(tool) from error
     raise _no_tool(tool)

@@ -26,8 +26,8 @@ _FORMATS = {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6"
 def bounded(schema: Any, longest: int = MAX_STRING) -> Any:
     """The schema with a limit wherever it has none.
 
-    Strings get `longest` as `maxLength`, lists `maxItems`, numbers a range and at most six decimals, objects with named properties
-    no others, and objects without any `maxProperties`. What is no schema is given back as it is.
+    Strings get `longest` as `maxLength`, lists `maxItems`, numbers a range and at most six decimals, objects with named
+    properties no others, and objects without any `maxProperties`. What is no schema is given back as it is.
     """
     if not isinstance(schema, Mapping):
         return schema
