@@ -12,13 +12,23 @@ if TYPE_CHECKING:
     from chains.chat_model import ChatGraft, SoftPromptChat
     from chains.citations import Citation, cite
     from chains.conversation import DomainChain
+    from chains.conversations import Conversations
     from chains.embeddings import EmbeddingsEncoder, EncoderEmbeddings
-    from chains.errors import ChainError, CutReplyError, InputError, RemoteModelError
+    from chains.errors import (
+        ChainError,
+        CutReplyError,
+        InputError,
+        MemoryDamagedError,
+        MemoryUnavailableError,
+        RemoteModelError,
+        UnknownThreadError,
+    )
     from chains.faiss_store import FaissStore
     from chains.memory import ConversationMemory
     from chains.prompt_template import GraftPromptTemplate
+    from chains.remote import remote_chat
     from chains.retriever import DomainRetriever
-    from chains.speaker import LocalSpeaker, RemoteSpeaker, Speaker, openai_chat
+    from chains.speaker import LocalSpeaker, RemoteSpeaker, Speaker
 
 _HOME = {
     "AnswerSettings": "answering",
@@ -27,6 +37,7 @@ _HOME = {
     "ChatGraft": "chat_model",
     "Citation": "citations",
     "ConversationMemory": "memory",
+    "Conversations": "conversations",
     "CutReplyError": "errors",
     "DomainChain": "conversation",
     "DomainRetriever": "retriever",
@@ -37,14 +48,17 @@ _HOME = {
     "GraftPromptTemplate": "prompt_template",
     "InputError": "errors",
     "LocalSpeaker": "speaker",
+    "MemoryDamagedError": "errors",
+    "MemoryUnavailableError": "errors",
     "RemoteModelError": "errors",
     "RemoteSpeaker": "speaker",
     "SoftPromptChat": "chat_model",
     "Speaker": "speaker",
     "TemplateFile": "answering",
     "TextTwins": "answering",
+    "UnknownThreadError": "errors",
     "cite": "citations",
-    "openai_chat": "speaker",
+    "remote_chat": "remote",
 }
 
 __all__ = [
@@ -54,6 +68,7 @@ __all__ = [
     "ChatGraft",
     "Citation",
     "ConversationMemory",
+    "Conversations",
     "CutReplyError",
     "DomainChain",
     "DomainRetriever",
@@ -64,14 +79,17 @@ __all__ = [
     "GraftPromptTemplate",
     "InputError",
     "LocalSpeaker",
+    "MemoryDamagedError",
+    "MemoryUnavailableError",
     "RemoteModelError",
     "RemoteSpeaker",
     "SoftPromptChat",
     "Speaker",
     "TemplateFile",
     "TextTwins",
+    "UnknownThreadError",
     "cite",
-    "openai_chat",
+    "remote_chat",
 ]
 
 

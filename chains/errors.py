@@ -1,9 +1,12 @@
 """Errors of the chains.
 
 ChainError
- ├─ RemoteModelError  a model behind an API cannot be reached or used (a missing key, say)
- ├─ CutReplyError     a reply that had to be JSON or a tool call ended too early
- └─ InputError        the chain was called with something it does not take
+ ├─ RemoteModelError        a model behind an API cannot be reached or used (a missing key, say)
+ ├─ CutReplyError           a reply that had to be JSON or a tool call ended too early
+ ├─ InputError              the chain was called with something it does not take
+ ├─ UnknownThreadError      no conversation is kept under that id
+ ├─ MemoryDamagedError      the conversations' database cannot be read
+ └─ MemoryUnavailableError  the conversations' database is locked, full or cannot be written
 """
 
 from __future__ import annotations
@@ -29,3 +32,15 @@ class CutReplyError(ChainError):
 
 class InputError(ChainError):
     """The chain was called with something it does not take."""
+
+
+class UnknownThreadError(ChainError):
+    """No conversation is kept under that id."""
+
+
+class MemoryDamagedError(ChainError):
+    """The conversations' database cannot be read."""
+
+
+class MemoryUnavailableError(ChainError):
+    """The conversations' database is locked, full or cannot be written."""
