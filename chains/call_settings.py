@@ -50,16 +50,10 @@ def read_tools(tools: Sequence[Any] | None, choice: object) -> Tools:
             call, and a tool's name, alone or as OpenAI writes it, a call of that tool.
 
     Raises:
-        InputError: what is no tool, two tools of one name, or a choice that there is not.
+        InputError: what is no tool, or a choice that there is not.
     """
     functions = tuple(map(_function, tools or ()))
     names = [function["name"] for function in functions]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(
-            found=f"two tools of the name {', '.join(twice)}",
-            expected="tools with names of their own",
-            next_step="rename one of them",
-        )
     if choice is None or choice is False or choice == "auto":
         return Tools(functions)
     if choice == "none":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
@@ -17,7 +17,7 @@ from soft_prompt import Constraint, PrefixStore
 
 
 @tool
-def fee(card: str, amount: int) -> str:
+def fee(card: Literal["credit", "debit"], amount: int) -> str:
     """The fee of a card."""
     return f"{card} {amount}"
 
@@ -173,7 +173,6 @@ def test_ways_to_choose(tools: list[Any], choice: Any, forced: list[str]) -> Non
     [
         ([fee], "nothing", "tool_choice='nothing'"),
         ([], "any", "without a tool"),
-        ([fee, fee], None, "two tools of the name fee"),
         ([7], None, "the tool 7"),
         ([{"nonsense": 1}], None, "the tool"),
     ],
