@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chains.answering import Answering, AnswerSettings, Evidence, TemplateFile, TextTwins
-    from chains.chat_model import SoftPromptChat
+    from chains.chat_model import ChatGraft, SoftPromptChat
     from chains.citations import Citation, cite
     from chains.conversation import DomainChain
     from chains.conversations import Conversations
     from chains.embeddings import EmbeddingsEncoder, EncoderEmbeddings
     from chains.errors import (
         ChainError,
+        CutReplyError,
         InputError,
         MemoryDamagedError,
         MemoryUnavailableError,
@@ -33,9 +34,11 @@ _HOME = {
     "AnswerSettings": "answering",
     "Answering": "answering",
     "ChainError": "errors",
+    "ChatGraft": "chat_model",
     "Citation": "citations",
     "ConversationMemory": "memory",
     "Conversations": "conversations",
+    "CutReplyError": "errors",
     "DomainChain": "conversation",
     "DomainRetriever": "retriever",
     "EmbeddingsEncoder": "embeddings",
@@ -62,9 +65,11 @@ __all__ = [
     "AnswerSettings",
     "Answering",
     "ChainError",
+    "ChatGraft",
     "Citation",
     "ConversationMemory",
     "Conversations",
+    "CutReplyError",
     "DomainChain",
     "DomainRetriever",
     "EmbeddingsEncoder",

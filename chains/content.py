@@ -6,16 +6,21 @@ project's own template put them: everything that comes from outside passes `plai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from chains.errors import InputError
-from prompts import Message, PassageSegment, RenderedPrompt, Segment, SoftSegment, TextSegment
+from prompts import Message, PassageSegment, RenderedPrompt, Segment, SoftSegment, TextSegment, ToolCall
 
 _MESSAGES: dict[str, type[BaseMessage]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
-_ROLES = {"system": "system", "human": "user", "ai": "assistant"}
+_ROLES = {"system": "system", "human": "user", "ai": "assistant", "tool": "tool"}
+# What models put beside their text: calls stand in `tool_calls` as well, and thoughts are not repeated to a model.
+_BESIDE_TEXT = {
+    "invalid_tool_call", "reasoning", "redacted_thinking", "thinking", "tool_call", "tool_call_chunk", "tool_use",
+}  # fmt: skip
 
 
 def soft_block(slot: str) -> dict[str, Any]:
@@ -43,8 +48,12 @@ def to_text_messages(prompt: RenderedPrompt) -> list[BaseMessage]:
     return [_MESSAGES[m.role](content=m.text) for m in prompt.messages]
 
 
-def from_messages(messages: Sequence[BaseMessage]) -> RenderedPrompt:
+def from_messages(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]] = ()) -> RenderedPrompt:
     """A rendered prompt of LangChain messages, as the chat model receives them.
+
+    Args:
+        messages: the conversation; a tool's result is text, so soft blocks in it are left out.
+        tools: declarations of functions, with name, description and parameters.
 
     Raises:
         InputError: a message or content block of a kind that the backbone cannot take.
@@ -55,13 +64,19 @@ def from_messages(messages: Sequence[BaseMessage]) -> RenderedPrompt:
         if role is None:
             raise InputError(
                 found=f"a message of the type {message.type!r}",
-                expected="system, human and ai messages",
+                expected="system, human, ai and tool messages",
                 next_step="leave such messages out, or use a model that takes them",
             )
         blocks = message.content if isinstance(message.content, list) else [message.content]
+        calls: tuple[ToolCall, ...] = ()
+        if isinstance(message, AIMessage):
+            blocks = [b for b in blocks if not (isinstance(b, dict) and b.get("type") in _BESIDE_TEXT)]
+            calls = tuple(ToolCall(c["name"], json.dumps(c["args"], ensure_ascii=False)) for c in message.tool_calls)
         segments = tuple(s for s in map(_segment, blocks) if isinstance(s, SoftSegment) or s.text)
-        rendered.append(Message(role, segments))  # type: ignore[arg-type]
-    return RenderedPrompt(tuple(rendered))
+        if role == "tool":
+            segments = tuple(s for s in segments if not isinstance(s, SoftSegment))
+        rendered.append(Message(role, segments, calls))  # type: ignore[arg-type]
+    return RenderedPrompt(tuple(rendered), tuple(json.dumps(tool, ensure_ascii=False) for tool in tools))
 
 
 def plain_text(content: object) -> str:

@@ -2,6 +2,7 @@
 
 ChainError
  ├─ RemoteModelError        a model behind an API cannot be reached or used (a missing key, say)
+ ├─ CutReplyError           a reply that had to be JSON or a tool call ended too early
  ├─ InputError              the chain was called with something it does not take
  ├─ UnknownThreadError      no conversation is kept under that id
  ├─ MemoryDamagedError      the conversations' database cannot be read
@@ -23,6 +24,10 @@ class ChainError(Exception):
 
 class RemoteModelError(ChainError):
     """A model behind an API cannot be reached or used."""
+
+
+class CutReplyError(ChainError):
+    """A reply that had to be JSON or a tool call ended before it was one."""
 
 
 class InputError(ChainError):

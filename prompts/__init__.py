@@ -33,10 +33,12 @@ from prompts.segments import (
     Segment,
     SoftSegment,
     TextSegment,
+    ToolCall,
     Turn,
 )
 from prompts.source import Problem
 from prompts.template import FewShot, Template
+from prompts.tools import introduced, tools_as_text
 
 __all__ = [
     "TEMPLATES",
@@ -56,12 +58,15 @@ __all__ = [
     "Template",
     "TemplateError",
     "TextSegment",
+    "ToolCall",
     "Turn",
     "UnknownInputError",
     "UnknownTemplateError",
     "check_folder",
     "check_template",
     "find_template",
+    "introduced",
     "list_templates",
     "load_template",
+    "tools_as_text",
 ]

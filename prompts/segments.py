@@ -6,10 +6,10 @@ Segments are data. Nothing in a segment's text is ever parsed again, neither as 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,20 @@ Segment = TextSegment | SoftSegment | PassageSegment
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that the model called. `arguments` is the JSON of an object."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message."""
+    """One chat message. The role `tool` gives a tool's result; an assistant's message may carry `calls`."""
 
     role: Role
     segments: tuple[Segment, ...]
+    calls: tuple[ToolCall, ...] = ()
 
     @property
     def text(self) -> str:
@@ -52,9 +61,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class RenderedPrompt:
-    """A rendered template: what the model is about to read."""
+    """A rendered template: what the model is about to read.
+
+    Attributes:
+        messages: in order.
+        tools: what the model may call: each the JSON of a function's declaration with name, description and parameters.
+    """
 
     messages: tuple[Message, ...]
+    tools: tuple[str, ...] = ()
 
     def slots(self) -> tuple[str, ...]:
         """Names of the soft slots, in order."""
@@ -68,7 +83,7 @@ class RenderedPrompt:
         def swap(parts: Sequence[Segment]) -> tuple[Segment, ...]:
             return tuple(TextSegment(text_of(p.slot)) if isinstance(p, SoftSegment) else p for p in parts)
 
-        return RenderedPrompt(tuple(Message(m.role, swap(m.segments)) for m in self.messages))
+        return replace(self, messages=tuple(replace(m, segments=swap(m.segments)) for m in self.messages))
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,10 +41,12 @@ if TYPE_CHECKING:
     from soft_prompt.adapter import Adapter, initial_adapter
     from soft_prompt.artifact import Manifest, Scores, load_soft_prompt, read_manifest, save_soft_prompt
     from soft_prompt.backbone import Backbone, weights_checksum
+    from soft_prompt.constraint import Constraint
     from soft_prompt.encode import Attention, Row, SlotFill, encode_prompt
     from soft_prompt.errors import (
         ArtifactError,
         BackboneError,
+        ConstraintError,
         ContextError,
         DivergedError,
         SoftPromptError,
@@ -67,6 +69,8 @@ _HOME = {
     "Attention": "encode",
     "Backbone": "backbone",
     "BackboneError": "errors",
+    "Constraint": "constraint",
+    "ConstraintError": "errors",
     "ContextError": "errors",
     "DecodeWeights": "sampling",
     "Decoding": "sampling",
@@ -109,6 +113,8 @@ __all__ = [
     "Attention",
     "Backbone",
     "BackboneError",
+    "Constraint",
+    "ConstraintError",
     "ContextError",
     "DecodeWeights",
     "Decoding",

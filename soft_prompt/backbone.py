@@ -154,6 +154,24 @@ class Backbone(ChatTokens):
         return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
     @cached_property
+    def grammar_tokenizer(self) -> Any:
+        """The tokenizer as llguidance reads it, for replies that follow a grammar; made once, in about a second.
+
+        Raises:
+            BackboneError: it is of a kind that llguidance does not know.
+        """
+        from llguidance import LLTokenizer
+
+        try:
+            return LLTokenizer(self.tokenizer.backend_tokenizer.to_str(), eos_token=sorted(self.end_ids))
+        except (AttributeError, ValueError) as error:
+            raise BackboneError(
+                found=f"the tokenizer of the backbone {self.id!r} cannot follow a grammar: {error}",
+                expected="a fast tokenizer of bytes (byte-level BPE, or SentencePiece with byte fallback)",
+                next_step="choose another backbone, or leave out the constraint",
+            ) from error
+
+    @cached_property
     def end_ids(self) -> frozenset[int]:
         """Token ids that end an answer; a model may name several."""
         configured = self.model.generation_config.eos_token_id

@@ -31,24 +31,33 @@ def control_texts(apply: ApplyTemplate, roles: Sequence[str]) -> list[str]:
     # Random stand-ins cannot occur in the template's own text.
     stand_ins = [f"content-{secrets.token_hex(12)}" for _ in roles]
     messages = [{"role": role, "content": stand_in} for role, stand_in in zip(roles, stand_ins, strict=True)]
-    rest = apply(messages)
+    of = [f"{role} message" for role in roles]
+    return split_at(apply(messages), list(zip(stand_ins, of, strict=True)))
+
+
+def split_at(rendered: str, stand_ins: Sequence[tuple[str, str]]) -> list[str]:
+    """The texts before, between and after stand-ins, each given with what it stands for.
+
+    Raises:
+        BackboneError: a stand-in does not occur exactly once, or they occur in another order.
+    """
     texts = []
-    for stand_in, role in zip(stand_ins, roles, strict=True):
-        if rest.count(stand_in) != 1:
+    for stand_in, of in stand_ins:
+        if rendered.count(stand_in) != 1:
             raise BackboneError(
-                found=f"the chat template of this backbone does not write the {role} message exactly once",
+                found=f"the chat template of this backbone does not write the {of} exactly once",
                 expected="a chat template that writes every message once, in order",
                 next_step="choose a template with the roles that this backbone knows, or another backbone",
             )
-        before, rest = rest.split(stand_in)
+        before, rendered = rendered.split(stand_in)
         texts.append(before)
-    if any(stand_in in text for stand_in in stand_ins for text in texts):
+    if any(stand_in in text for stand_in, _ in stand_ins for text in texts):
         raise BackboneError(
             found="the chat template of this backbone changes the order of messages",
             expected="a chat template that writes every message once, in order",
             next_step="choose another backbone",
         )
-    return [*texts, rest]
+    return [*texts, rendered]
 
 
 def plain_chat(messages: list[dict[str, str]]) -> str:

@@ -8,9 +8,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from prompts import RenderedPrompt, Segment
 from soft_prompt.chat_layout import control_texts, plain_chat
 from soft_prompt.context_length import context_tokens
 from soft_prompt.errors import BackboneError
+from soft_prompt.tool_layout import has_place_for_tools, tool_layout
 
 _MARKUP = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
 
@@ -58,21 +60,42 @@ class ChatTokens:
 
     def chat_controls(self, roles: tuple[str, ...]) -> list[str]:
         """Control texts around the contents of messages with these roles (see `chat_layout`)."""
+        return control_texts(self._apply_chat_template, roles)
 
-        def apply(messages: list[dict[str, str]]) -> str:
-            if self.tokenizer.chat_template is None:
-                return plain_chat(messages)
-            try:
-                rendered: str = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            except Exception as error:  # a chat template is foreign code and raises what it likes
-                raise BackboneError(
-                    found=f"the chat template of the backbone {self.id!r} refuses the roles {roles}: {error}",
-                    expected="a chat template that takes system messages and any order of roles",
-                    next_step="choose a template with the roles that this backbone knows, or another backbone",
-                ) from error
-            return rendered
+    @cached_property
+    def renders_tools(self) -> bool:
+        """Whether the backbone's own chat template has a place for tools, calls and results."""
+        return self.tokenizer.chat_template is not None and has_place_for_tools(self._apply_chat_template)
 
-        return control_texts(apply, roles)
+    def tool_layout(self, prompt: RenderedPrompt) -> tuple[list[str], list[tuple[Segment, ...]]]:
+        """Control texts around the pieces of a prompt with tools, and those pieces (see `tool_layout`).
+
+        Raises:
+            BackboneError: the chat template has no place for tools, or a declaration holds a control token.
+        """
+        if not self.renders_tools:
+            raise BackboneError(
+                found=f"a prompt with tools, and the chat template of the backbone {self.id!r} has no place for them",
+                expected="a prompt in which they are text",
+                next_step="pass the prompt through prompts.tools_as_text first",
+            )
+        return tool_layout(self._apply_chat_template, prompt, self.written_controls)
+
+    def _apply_chat_template(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None) -> str:
+        if self.tokenizer.chat_template is None:
+            return plain_chat(messages)
+        try:
+            rendered: str = self.tokenizer.apply_chat_template(
+                messages, tools=tools, tokenize=False, add_generation_prompt=True
+            )
+        except Exception as error:  # a chat template is foreign code and raises what it likes
+            roles = tuple(message["role"] for message in messages)
+            raise BackboneError(
+                found=f"the chat template of the backbone {self.id!r} refuses the roles {roles}: {error}",
+                expected="a chat template that takes system messages and any order of roles",
+                next_step="choose a template with the roles that this backbone knows, or another backbone",
+            ) from error
+        return rendered
 
 
 @dataclass(frozen=True, eq=False)

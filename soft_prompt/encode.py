@@ -10,6 +10,7 @@ from typing import Literal
 from prompts import RenderedPrompt
 from soft_prompt.adapter import Adapter
 from soft_prompt.backbone import Backbone
+from soft_prompt.constraint import Constraint
 from soft_prompt.errors import BackboneError
 from soft_prompt.laid_out import lay_out
 from soft_prompt.probe import require_movable_positions
@@ -33,6 +34,7 @@ class Row:
         attention: `exact` is ordinary causal attention; with `block` passages see the head and themselves alone.
         passages: how many segments behind the head are passages; None means all. What follows them is text, which
             sees everything before it.
+        constraint: what the reply must match, if anything.
     """
 
     prefix: tuple[int, ...]
@@ -40,6 +42,7 @@ class Row:
     cuts: tuple[int, ...] = ()
     attention: Attention = "exact"
     passages: int | None = None
+    constraint: Constraint | None = None
 
     @property
     def segments(self) -> tuple[tuple[int, ...], ...]:
@@ -120,7 +123,7 @@ def encode_prompt(
 
     Raises:
         BackboneError: `block` attention without any text before the first passage, or on a backbone whose keys cannot
-            be moved.
+            be moved; a prompt with tools, and the backbone's chat template has no place for them.
     """
     parts: list[tuple[int, ...] | SoftPrompt] = []
     passages: set[int] = set()
@@ -141,19 +144,19 @@ def encode_prompt(
         # Without a soft slot the conversation is still worth sharing up to the last message.
         prefix_parts = max(0, len(parts) - 2)
     before = [part for part in parts[:prefix_parts] if not isinstance(part, SoftPrompt)]
-    segments, count = _segments(before, passages)
+    stretches, count = _segments(before, passages)
     if attention == "block":
         require_movable_positions(backbone)
-    if attention == "block" and count and not segments[0]:
+    if attention == "block" and count and not stretches[0]:
         raise BackboneError(
             found="a prompt that begins with a passage",
             expected="text before the passages, which all of them attend to in `block` attention",
             next_step="put a sentence before {context} in the template, or set `attention: exact` in domain.yaml",
         )
     return Row(
-        prefix=tuple(i for ids in segments for i in ids),
+        prefix=tuple(i for ids in stretches for i in ids),
         suffix=tuple(part for part in parts[prefix_parts:] if isinstance(part, SoftPrompt) or part),
-        cuts=tuple(accumulate(len(ids) for ids in segments[:-1])),
+        cuts=tuple(accumulate(len(ids) for ids in stretches[:-1])),
         attention=attention,
         passages=count,
     )

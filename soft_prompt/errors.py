@@ -4,6 +4,7 @@ SoftPromptError
  ├─ BackboneError    the backbone is missing, damaged, or cannot do what was asked
  ├─ ArtifactError    a saved soft prompt is missing, damaged, or belongs to something else
  ├─ ContextError     a prompt is longer than the backbone's context
+ ├─ ConstraintError  a reply is to follow a grammar that is broken
  └─ TrainingError    training cannot start or go on
      └─ DivergedError  its loss is no number, or stays above where it started
 """
@@ -31,6 +32,10 @@ class ArtifactError(SoftPromptError):
 
 class ContextError(SoftPromptError):
     """A prompt is longer than the backbone's context."""
+
+
+class ConstraintError(SoftPromptError):
+    """A reply is to follow a grammar that is broken, or asks for what is not known."""
 
 
 class TrainingError(SoftPromptError):

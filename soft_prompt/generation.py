@@ -10,6 +10,7 @@ import torch
 
 from soft_prompt.adapter import adapted, together
 from soft_prompt.cache import GrowingLayer, growing_cache
+from soft_prompt.constraint import Constraints
 from soft_prompt.decoder import decoder
 from soft_prompt.encode import Row
 from soft_prompt.errors import BackboneError
@@ -57,7 +58,10 @@ class _RowText:
     ids: list[int] = field(default_factory=list)
     shown: int = 0
 
-    def advance(self, token: int, decode: Callable[[Sequence[int]], str], ends: bool, decoding: Decoding) -> Delta:
+    def advance(
+        self, token: int, decode: Callable[[Sequence[int]], str], ends: bool, complete: bool, decoding: Decoding
+    ) -> Delta:
+        """Take in a token: `ends` where it is an end token, `complete` where no other can follow it."""
         if not ends:
             self.ids.append(token)
         text = decode(self.ids)
@@ -65,7 +69,7 @@ class _RowText:
         # Half a character at the end becomes a whole one with the next token, or is never said.
         text = text.rstrip("�") if cut is None else text[:cut]
         finish: Literal["stop", "length"] | None = None
-        if ends or cut is not None:
+        if ends or complete or cut is not None:
             finish = "stop"
         elif len(self.ids) >= decoding.max_tokens:
             finish = "length"
@@ -78,9 +82,22 @@ class _RowText:
         return Delta(self.row, new, reply)
 
 
-def stream(store: PrefixStore, row: Row, decoding: Decoding | None = None) -> Iterator[Delta]:
-    """Decode one row and yield its text as it becomes certain. Closing the iterator stops decoding."""
-    yield from decode_batch(store, [row], decoding or Decoding())
+def stream(
+    store: PrefixStore,
+    row: Row,
+    decoding: Decoding | None = None,
+    *,
+    cancelled: Callable[[], bool] | None = None,
+) -> Iterator[Delta]:
+    """Decode one row and yield its text as it becomes certain. Closing the iterator stops decoding.
+
+    Args:
+        store: prefix keys and values, and the backbone.
+        row: the encoded prompt.
+        decoding: how; greedy by default.
+        cancelled: asked before each token, also while text is held back; true ends the iterator without a reply.
+    """
+    yield from decode_batch(store, [row], decoding or Decoding(), cancelled=cancelled)
 
 
 def generate(
@@ -105,6 +122,7 @@ def generate(
 
     Raises:
         ContextError: a prompt leaves no room for `max_tokens` more.
+        ConstraintError: a row's constraint is broken.
     """
     decoding = decoding or Decoding()
     replies: dict[int, Reply] = {}
@@ -120,13 +138,20 @@ def generate(
 
 
 def decode_batch(
-    store: PrefixStore, rows: Sequence[Row], decoding: Decoding, *, numbers: Sequence[int] | None = None
+    store: PrefixStore,
+    rows: Sequence[Row],
+    decoding: Decoding,
+    *,
+    numbers: Sequence[int] | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[Delta]:
     """Decode rows together, yielding every row's new text. A finished row leaves the batch.
 
     `numbers` are the rows' own numbers, from which their random generators are seeded; by default their places.
+    `cancelled` is asked before each token; true ends the iterator where it stands.
     """
     backbone = store.backbone
+    constraints = Constraints(backbone, rows)
     if backbone.encoder_decoder:
         if decoding.weights == "int8":
             raise BackboneError(
@@ -137,9 +162,12 @@ def decode_batch(
         texts = [_RowText(i, input_length(backbone, row), 0) for i, row in enumerate(rows)]
 
         def say(row: int, token: int) -> Delta:
-            return texts[row].advance(token, backbone.decode, token in backbone.end_ids, decoding)
+            complete = constraints.completes(row, token)
+            return texts[row].advance(token, backbone.decode, token in backbone.end_ids, complete, decoding)
 
-        yield from decode_answers(backbone, rows, decoding, numbers or range(len(rows)), say)
+        yield from decode_answers(
+            backbone, rows, decoding, numbers or range(len(rows)), say, mask=constraints.mask, cancelled=cancelled
+        )
         return
     # What is drawn by chance is drawn from the backbone's own probabilities, unless int8 is asked for.
     weights = "own" if decoding.weights == "auto" and decoding.temperature > 0 else decoding.weights
@@ -173,11 +201,13 @@ def decode_batch(
     del opening
     if reused:
         store.conversations.keep(rows[0], live[0].ids, cache)
-    while live:
+    while live and not (cancelled is not None and cancelled()):
+        logits = constraints.mask(logits, [row.row for row in live])
         tokens = next_tokens(logits, decoding, [generators[row.row] for row in live])
         keep = []
         for number, (row, token) in enumerate(zip(live, tokens.tolist(), strict=True)):
-            delta = row.advance(token, backbone.decode, token in backbone.end_ids, decoding)
+            complete = constraints.completes(row.row, token)
+            delta = row.advance(token, backbone.decode, token in backbone.end_ids, complete, decoding)
             if delta.reply is None:
                 keep.append(number)
             if delta.text or delta.reply is not None:

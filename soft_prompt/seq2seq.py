@@ -75,6 +75,9 @@ def decode_answers(
     decoding: Decoding,
     numbers: Sequence[int],
     say: Callable[[int, int], S],
+    *,
+    mask: Callable[[Tensor, Sequence[int]], Tensor],
+    cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[S]:
     """Decode rows together; a finished row leaves the batch.
 
@@ -84,6 +87,8 @@ def decode_answers(
         decoding: how.
         numbers: the rows' own numbers, from which their random generators are seeded.
         say: takes a row's place and its next token, and gives what is new in its text.
+        mask: takes logits `[rows, vocabulary]` and the rows' places, and rules out what may not come next.
+        cancelled: asked before each token; true ends the iterator.
 
     Yields:
         What `say` gave, where it has text or a finished reply.
@@ -93,23 +98,23 @@ def decode_answers(
         BackboneError: a prompt has a `kv` soft prompt or an adapter.
     """
     with torch.no_grad():
-        embeddings, mask = _inputs(backbone, rows, decoding.max_tokens)
-        states = backbone.model.get_encoder()(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state
+        embeddings, seen = _inputs(backbone, rows, decoding.max_tokens)
+        states = backbone.model.get_encoder()(inputs_embeds=embeddings, attention_mask=seen).last_hidden_state
     # A cache made from a config would cut layers with sliding windows.
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     tokens = torch.full((len(rows),), _start_id(backbone), device=backbone.device)
     generators = row_generators(decoding, numbers)
     live = list(range(len(rows)))
-    while live:
+    while live and not (cancelled is not None and cancelled()):
         with torch.no_grad():
             logits = backbone.model(
                 encoder_outputs=BaseModelOutput(last_hidden_state=states),
-                attention_mask=mask,
+                attention_mask=seen,
                 decoder_input_ids=tokens[:, None],
                 past_key_values=cache,
                 use_cache=True,
             ).logits[:, -1]
-            tokens = next_tokens(logits, decoding, [generators[row] for row in live])
+            tokens = next_tokens(mask(logits, live), decoding, [generators[row] for row in live])
         keep = []
         for place, (row, token) in enumerate(zip(live, tokens.tolist(), strict=True)):
             said = say(row, token)
@@ -120,7 +125,7 @@ def decode_answers(
         if len(keep) < len(live):
             kept = torch.tensor(keep, dtype=torch.int64, device=backbone.device)
             live = [live[place] for place in keep]
-            tokens, states, mask = tokens[kept], states[kept], mask[kept]
+            tokens, states, seen = tokens[kept], states[kept], seen[kept]
             cache.batch_select_indices(kept)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from pathlib import Path
 from runpy import run_path
@@ -13,6 +14,8 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 
 from chains import SoftPromptChat
 from soft_prompt import PrefixStore
+from tests.contract.test_chat_model_integration import SKILL
+from tests.contract.test_chat_model_integration import TestSoftPromptChatIntegration as IntegrationSuite
 
 
 @cache
@@ -23,7 +26,7 @@ def tiny_store() -> PrefixStore:
 
 
 class TestSoftPromptChat(ChatModelUnitTests):
-    """The flags below are what the backbone can do: text in, text out."""
+    """Nothing is switched off: tools and structured output are there."""
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
@@ -33,14 +36,6 @@ class TestSoftPromptChat(ChatModelUnitTests):
     def chat_model_params(self) -> dict[str, Any]:
         return {"store": tiny_store(), "fills": {"domain": "Be brief."}}
 
-    @property
-    def has_tool_calling(self) -> bool:
-        return False
-
-    @property
-    def has_structured_output(self) -> bool:
-        return False
-
     @pytest.mark.xfail(reason="a backbone is handed over, nothing is read from the environment", strict=True)
     def test_init_from_env(self) -> None:
         assert self.init_from_env_params[0]
@@ -48,3 +43,27 @@ class TestSoftPromptChat(ChatModelUnitTests):
     @pytest.mark.xfail(reason="weights and vectors are no part of a serialised chain", strict=True)
     def test_serdes(self, model: BaseChatModel, snapshot: Any) -> None:
         assert self.chat_model_class.is_lc_serializable()
+
+
+# What cannot pass over any backbone of text, and what only the skill of a small one falls short of.
+REPLACED = {"test_init_from_env", "test_serdes"}
+
+
+@pytest.mark.parametrize(("suite", "collected"), [(TestSoftPromptChat, 10), (IntegrationSuite, 50)])
+def test_no_test_of_a_suite_is_left_out(suite: type, collected: int, request: pytest.FixtureRequest) -> None:
+    """Each is collected and none is skipped or replaced but those that say why by an expected failure."""
+    own = {name for name in vars(suite) if name.startswith("test_")}
+    for name in own:
+        [mark] = [mark for mark in getattr(vars(suite)[name], "pytestmark", ()) if mark.name == "xfail"]
+        assert mark.kwargs["reason"]
+    assert own <= REPLACED | SKILL
+    assert _collected(suite, request) == collected
+    for name in ("has_tool_calling", "has_tool_choice", "has_structured_output", "returns_usage_metadata"):
+        assert name not in vars(suite), f"{name} is switched off"
+
+
+def _collected(suite: type, request: pytest.FixtureRequest) -> int:
+    """How many tests pytest makes of a suite, parameters counted."""
+    module = pytest.Module.from_parent(request.session, path=Path(sys.modules[suite.__module__].__file__ or ""))
+    [found] = [node for node in module.collect() if isinstance(node, pytest.Class) and node.name == suite.__name__]
+    return len(list(found.collect()))

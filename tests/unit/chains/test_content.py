@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.load import dumpd, load
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.graph import add_messages
 
 from chains import InputError
@@ -66,7 +66,8 @@ def test_plain_messages_are_taken() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        ToolMessage("result", tool_call_id="1"),
+        ChatMessage("result", role="critic"),
+        ToolMessage([{"type": "image", "url": "https://example.org/a.png"}], tool_call_id="1"),
         HumanMessage([{"type": "image", "url": "https://example.org/a.png"}]),
         HumanMessage([{"type": "non_standard", "value": {"type": "thinking"}}]),
         HumanMessage([{"type": "text"}]),
