@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chains.answer_messages import AnswerMessages, answer_message, thread_messages
     from chains.answering import Answering, AnswerSettings, Evidence, TemplateFile, TextTwins
     from chains.chat_model import SoftPromptChat
     from chains.citations import Citation, cite
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
     from chains.errors import ChainError, InputError, RemoteModelError
     from chains.faiss_store import FaissStore
     from chains.memory import ConversationMemory
+    from chains.middleware import GraftMiddleware
     from chains.prompt_template import GraftPromptTemplate
     from chains.retriever import DomainRetriever
+    from chains.search_tool import evidence_tool
     from chains.speaker import LocalSpeaker, RemoteSpeaker, Speaker, openai_chat
 
 _HOME = {
+    "AnswerMessages": "answer_messages",
     "AnswerSettings": "answering",
     "Answering": "answering",
     "ChainError": "errors",
@@ -32,6 +36,7 @@ _HOME = {
     "EncoderEmbeddings": "embeddings",
     "Evidence": "answering",
     "FaissStore": "faiss_store",
+    "GraftMiddleware": "middleware",
     "GraftPromptTemplate": "prompt_template",
     "InputError": "errors",
     "LocalSpeaker": "speaker",
@@ -41,11 +46,15 @@ _HOME = {
     "Speaker": "speaker",
     "TemplateFile": "answering",
     "TextTwins": "answering",
+    "answer_message": "answer_messages",
     "cite": "citations",
+    "evidence_tool": "search_tool",
     "openai_chat": "speaker",
+    "thread_messages": "answer_messages",
 }
 
 __all__ = [
+    "AnswerMessages",
     "AnswerSettings",
     "Answering",
     "ChainError",
@@ -57,6 +66,7 @@ __all__ = [
     "EncoderEmbeddings",
     "Evidence",
     "FaissStore",
+    "GraftMiddleware",
     "GraftPromptTemplate",
     "InputError",
     "LocalSpeaker",
@@ -66,8 +76,11 @@ __all__ = [
     "Speaker",
     "TemplateFile",
     "TextTwins",
+    "answer_message",
     "cite",
+    "evidence_tool",
     "openai_chat",
+    "thread_messages",
 ]
 
 

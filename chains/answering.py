@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from chains.citations import Cited, cite, verified
 from chains.condense import Way, joined_query, leans_on_history, usable_rewrite
 from chains.speaker import Speaker
 from prompts import PassageInput, RenderedPrompt, Template, Turn, load_template
@@ -172,6 +173,10 @@ class Answering:
         ):
             evidence = replace(evidence, passages=evidence.passages[:-1])
         return evidence
+
+    def cited(self, answer: str, evidence: Evidence) -> Cited:
+        """The answer's citations, each with a quote that stands in the index's stored text of its document."""
+        return verified(cite(answer, [entry.passage for entry in evidence.passages]), self.index.document)
 
     def recent(self, turns: Sequence[Turn]) -> list[Turn]:
         """The last exchanges that the model still reads."""

@@ -17,7 +17,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from chains.answering import Answering, Evidence
-from chains.citations import cite
+from chains.citations import Cited
 from prompts import Turn
 from retrieval import Passage, RankedPassage
 
@@ -86,8 +86,11 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
         return answering.speaker.stream(prompt, config)
 
     def tie(state: ChainState) -> dict[str, Any]:
-        passages = [_ranked(record).passage for record in state["evidence"]]
-        citations = [] if state["refused"] else [asdict(c) for c in cite(state["answer"], passages)]
+        evidence = Evidence(tuple(_ranked(record) for record in state["evidence"]), None, True)
+        found = Cited([], []) if state["refused"] else answering.cited(state["answer"], evidence)
+        if found.notices:
+            get_stream_writer()({"notices": found.notices})
+        citations = [asdict(citation) for citation in found.citations]
         turn = TurnRecord(question=state["question"], answer=state["answer"], citations=citations)
         return {"citations": citations, "turns": [turn]}
 

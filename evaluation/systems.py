@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chains import Answering, Evidence
-from chains.citations import cite
 from chains.condense import joined_query, leans_on_history
 from evaluation.items import Item
 from evaluation.refusals import RefusalJudge
@@ -117,7 +116,7 @@ def answer_all(
     answers = []
     for item, reply, found, refuses in zip(items, replies, evidence, worded, strict=True):
         refused = not found.enough or refuses
-        citations = [] if refused else cite(reply, [entry.passage for entry in found.passages])
+        citations = [] if refused else answering.cited(reply, found).citations
         answers.append(
             Answer(
                 item=item,
