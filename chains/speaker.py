@@ -6,7 +6,7 @@ Both take the same rendered prompt, so template, graph and evaluation do not car
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +27,9 @@ class Speaker(Protocol):
     def stream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> Iterator[str]:
         """The answer in pieces, as they become certain."""
 
+    def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncIterator[str]:
+        """As `stream`, on the event loop."""
+
     def reply_many(
         self, prompts: Sequence[RenderedPrompt], *, on_reply: Callable[[int], None] | None = None
     ) -> list[str]:
@@ -45,6 +48,11 @@ class LocalSpeaker:
     def stream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> Iterator[str]:
         """See `Speaker`."""
         for chunk in self.chat.stream(to_messages(prompt), config):
+            yield plain_text(chunk.content)
+
+    async def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncIterator[str]:
+        """See `Speaker`."""
+        async for chunk in self.chat.astream(to_messages(prompt), config):
             yield plain_text(chunk.content)
 
     def reply_many(
@@ -75,6 +83,20 @@ class RemoteSpeaker:
 
         try:
             for chunk in self.chat.stream(to_text_messages(prompt.fill(self.twin_of)), config):
+                yield plain_text(chunk.content)
+        except OpenAIError as error:
+            raise _refused(error) from error
+
+    async def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncIterator[str]:
+        """See `Speaker`.
+
+        Raises:
+            RemoteModelError: the API refuses or cannot be reached.
+        """
+        from openai import OpenAIError
+
+        try:
+            async for chunk in self.chat.astream(to_text_messages(prompt.fill(self.twin_of)), config):
                 yield plain_text(chunk.content)
         except OpenAIError as error:
             raise _refused(error) from error

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from retrieval.documents import RankedPassage, embedded_text
 from retrieval.errors import RerankerError
-from retrieval.rerank import DEPTH
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
+# It reads so many of the best passages.
+RESCORED = 12
 _BATCH = 16
 
 
@@ -55,11 +56,11 @@ def load_reranker(name: str) -> PairScorer:
 def rescored(
     scorer: PairScorer, queries: Sequence[str], rankings: Sequence[Sequence[RankedPassage]]
 ) -> list[list[RankedPassage]]:
-    """Each ranking with its best `DEPTH` passages in the order of the scorer, their `score` the scorer's.
+    """Each ranking with its best `RESCORED` passages in the order of the scorer, their `score` the scorer's.
 
     What stands further down follows in its order, with a score that falls below.
     """
-    heads = [ranked[:DEPTH] for ranked in rankings]
+    heads = [ranked[:RESCORED] for ranked in rankings]
     pairs = [
         (query, embedded_text(entry.passage.title, entry.passage.heading, entry.passage.text))
         for query, head in zip(queries, heads, strict=True)
@@ -70,7 +71,7 @@ def rescored(
     for ranked, head in zip(rankings, heads, strict=True):
         best = sorted((replace(entry, score=next(scores)) for entry in head), key=lambda entry: -entry.score)
         # Each a whole unit lower: the scorer's own scores are between 0 and 1.
-        rest = [replace(entry, score=-float(n)) for n, entry in enumerate(ranked[DEPTH:], 1)]
+        rest = [replace(entry, score=-float(n)) for n, entry in enumerate(ranked[RESCORED:], 1)]
         ordered.append([*best, *rest])
     return ordered
 

@@ -24,8 +24,9 @@ Weights = tuple[float, float]
 
 # Of so many passages, the best by both rankings alike, the words are weighed; further down there is seldom an answer.
 POOL = 24
-# And of so many of these the sentences are read.
-DEPTH = 12
+# And of so many of these the sentences are read, which is most of a search's time: twelve are no better by more than
+# 0.002 (docs/retrieval.md).
+DEPTH = 6
 # Chosen on the training and dev questions of the example domains (docs/methods.md); on other data others are hardly
 # better (docs/retrieval.md).
 _SENTENCE, _COVERAGE, _BM25 = 0.5, 0.8, 0.1

@@ -245,6 +245,8 @@ class Index:
     def _current_dense(self) -> DenseIndex:
         """With what was written since, by this process or another."""
         if self._store.generation != self._dense.generation:
+            # An index that was emptied may have been filled with another encoder's vectors since.
+            self._store.check_encoder(self.encoder.id, self.encoder.dimension)
             with self._refreshing:
                 self._dense = current(self._dense, self._store.path.with_name(FAISS_NAME))
         return self._dense

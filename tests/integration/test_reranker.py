@@ -9,8 +9,8 @@ from runpy import run_path
 import pytest
 
 from retrieval import Encoder, Index, PairScorer, RerankerError, ingest, load_reranker, open_index
+from retrieval.cross_encoder import RESCORED
 from retrieval.documents import embedded_text
-from retrieval.rerank import DEPTH
 
 # The deterministic encoder of the retrieval tests, which lives in their conftest.
 _CONFTEST = Path(__file__).parents[1] / "unit" / "retrieval" / "conftest.py"
@@ -71,19 +71,19 @@ def index(tmp_path: Path, encoder: Encoder, scorer: PairScorer) -> Iterator[Inde
 def test_the_best_are_in_the_order_of_its_scores(index: Index, scorer: PairScorer) -> None:
     query = "the fee of a card"
     found = index.search(query, 20)
-    texts = [embedded_text(e.passage.title, e.passage.heading, e.passage.text) for e in found[:DEPTH]]
+    texts = [embedded_text(e.passage.title, e.passage.heading, e.passage.text) for e in found[:RESCORED]]
     scores = scorer.score([(query, text) for text in texts])
-    assert [e.score for e in found[:DEPTH]] == pytest.approx(scores.tolist(), abs=1e-6)
+    assert [e.score for e in found[:RESCORED]] == pytest.approx(scores.tolist(), abs=1e-6)
     assert len({round(float(score), 4) for score in scores}) > 3
     assert [e.score for e in found] == sorted((e.score for e in found), reverse=True)
     assert len({e.passage.id for e in found}) == len(found)
-    assert all(0 <= e.score <= 1 for e in found[:DEPTH])
+    assert all(0 <= e.score <= 1 for e in found[:RESCORED])
 
 
 def test_it_chooses_among_the_same_passages(index: Index, tmp_path: Path, encoder: Encoder) -> None:
     with open_index(tmp_path / "index", encoder) as plain:
-        usual = plain.search("gate bell", DEPTH)
-    found = index.search("gate bell", DEPTH)
+        usual = plain.search("gate bell", RESCORED)
+    found = index.search("gate bell", RESCORED)
     assert {e.passage.id for e in found} == {e.passage.id for e in usual}
     assert [e.passage.id for e in found] != [e.passage.id for e in usual]
     # A ranking of fused ranks alone has no second order, and so not this one.

@@ -10,9 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from retrieval import Encoder, Index, ingest, open_index
-from retrieval.cross_encoder import rescored
+from retrieval.cross_encoder import RESCORED, rescored
 from retrieval.documents import embedded_text
-from retrieval.rerank import DEPTH
 
 
 class LongestFirst:
@@ -48,9 +47,9 @@ def test_the_best_are_in_the_order_of_its_scores(index: Index, scorer: LongestFi
     assert scorer.calls == 1
     assert {query for query, _ in scorer.pairs} == {"card", "bell"}
     for ranked in found:
-        lengths = [len(embedded_text(e.passage.title, e.passage.heading, e.passage.text)) for e in ranked[:DEPTH]]
+        lengths = [len(embedded_text(e.passage.title, e.passage.heading, e.passage.text)) for e in ranked[:RESCORED]]
         assert lengths == sorted(lengths, reverse=True)
-        assert len(set(lengths)) == DEPTH
+        assert len(set(lengths)) == RESCORED
         scores = [entry.score for entry in ranked]
         assert scores == sorted(scores, reverse=True)
 
@@ -59,8 +58,8 @@ def test_it_orders_what_was_found_without_it(index: Index, encoder: Encoder, tmp
     with open_index(tmp_path / "index", encoder) as plain:
         usual = plain.search("card", 20)
     found = index.search("card", 20)
-    assert {e.passage.id for e in found[:DEPTH]} == {e.passage.id for e in usual[:DEPTH]}
-    assert [e.passage.id for e in found[DEPTH:]] == [e.passage.id for e in usual[DEPTH:]]
+    assert {e.passage.id for e in found[:RESCORED]} == {e.passage.id for e in usual[:RESCORED]}
+    assert [e.passage.id for e in found[RESCORED:]] == [e.passage.id for e in usual[RESCORED:]]
     assert [e.passage.id for e in found] != [e.passage.id for e in usual]
 
 

@@ -15,6 +15,7 @@ from retrieval import (
     IngestProgress,
     NoDocumentsError,
     NotIngestedError,
+    PassageStore,
     ingest,
     open_index,
 )
@@ -164,3 +165,17 @@ def test_a_database_that_is_none_is_refused(docs: Path, index_dir: Path, encoder
 def test_passages_beyond_the_window_are_refused(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     with pytest.raises(EncoderError, match="at most the 128 that the encoder reads"):
         ingest(docs, index_dir, encoder, max_tokens=129)
+
+
+def test_an_open_index_notices_that_it_was_made_anew_with_another_encoder(
+    docs: Path, index_dir: Path, encoder: Encoder
+) -> None:
+    ingest(docs, index_dir, encoder)
+    longer = type(encoder)("longer", 96)  # type: ignore[call-arg]
+    with open_index(index_dir, encoder) as index:
+        assert index.search("card")
+        with PassageStore.open(index_dir / "index.sqlite") as store:
+            store.delete_documents(None, "documents")
+        ingest(docs, index_dir, longer)
+        with pytest.raises(IndexMismatchError, match="longer"):
+            index.search("card")
