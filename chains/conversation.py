@@ -8,10 +8,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, cast
 
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.utils import AddableDict
 from langgraph.graph.state import CompiledStateGraph
 
+from chains.answer_messages import AnswerMessages, thread_messages
 from chains.answering import Answering
 from chains.content import plain_text
 from chains.errors import InputError
@@ -118,6 +120,14 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
         """The exchanges of one conversation, each with question, answer and citations."""
         state = self._threads().get_state({"configurable": {"thread_id": thread_id}})
         return list(state.values.get("turns", []))
+
+    def messages(self, thread_id: str) -> list[BaseMessage]:
+        """One conversation as messages; the answers carry their citations as annotations."""
+        return thread_messages(self.history(thread_id))
+
+    def as_messages(self) -> AnswerMessages:
+        """This chain as one that takes and gives messages, with LangChain's own citation annotations."""
+        return AnswerMessages(self)
 
     def _threads(self) -> CompiledStateGraph[Any]:
         memory = self.memory

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from chains import Answering, DomainChain, TemplateFile
+from chains import Answering, DomainChain, DomainRetriever, TemplateFile
 from evaluation import Answers, Report, System, evaluate, fit_refusal_judge, items_hash, read_items
 from evaluation.items import Item, spread
 from prompts import find_template
@@ -130,6 +130,14 @@ class Domain:
         """The chain: `chain.invoke({"question": "..."}, config={"configurable": {"thread_id": "42"}})`."""
         graft: Graft = "text-twin" if self.remote or self.manifest is None else "soft"
         return DomainChain(self.answering(graft), self.build / "memory.sqlite")
+
+    @property
+    def retriever(self) -> DomainRetriever:
+        """The domain's index as a LangChain retriever, with the passages, weights and neighbours of its answers."""
+        settings = answer_settings(self.file, self.build)
+        return DomainRetriever(
+            index=self.index, k=settings.passages, weights=settings.weights, neighbours=settings.neighbours
+        )
 
     def ingest(
         self, *, index: IndexChoice | None = None, on_progress: Callable[[IngestProgress], None] | None = None
