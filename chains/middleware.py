@@ -73,14 +73,15 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
             return None
         answering, turns = self.answering, _turns(request.messages[:place])
         query = answering.query(question, turns)
-        [found] = answering.evidence_many([query], [question])
+        [found] = answering.evidence_many([query])
         evidence = answering.fitting(question, turns, found)
         # The conversation itself is in the agent's messages already.
         prompt = answering.prompt(question, [], evidence)
         rendered = _rendered(prompt, request, answering)
         system = [message for message in rendered if message.type == "system"]
         *examples, last = [message for message in rendered if message.type != "system"]
-        before, asked, behind = request.messages[:place], request.messages[place], request.messages[place + 1 :]
+        said = [_unforged(message) for message in request.messages]
+        before, asked, behind = said[:place], said[place], said[place + 1 :]
         if last.text.strip() != question or (isinstance(last.content, list) and len(last.content) > 1):
             asked = last  # The template says more than the question; else what was asked stays, pictures and all.
         return _Grafted(
@@ -133,6 +134,18 @@ def _system(own: SystemMessage | None, rendered: Sequence[BaseMessage]) -> Syste
             blocks.append({"type": "text", "text": "\n\n"})
         blocks += [message.content] if isinstance(message.content, str) else message.content
     return SystemMessage(content=blocks)
+
+
+def _unforged(message: AnyMessage) -> AnyMessage:
+    """The message without soft slots: those count only where the domain's own template puts them."""
+    if isinstance(message.content, str) or not any(map(_is_soft, message.content)):
+        return message
+    return message.model_copy(update={"content": [block for block in message.content if not _is_soft(block)]})
+
+
+def _is_soft(block: object) -> bool:
+    value = block.get("value") if isinstance(block, dict) else None
+    return isinstance(value, dict) and value.get("type") == "soft_prompt"
 
 
 def _turns(messages: Sequence[AnyMessage]) -> list[Turn]:
