@@ -135,11 +135,11 @@ def standalone(
             if isinstance(way, ModelRewriting):
                 continue
             ranked = way(index, asked, _weights(questions))
+            right = sum(bool(set(one.documents[:5]) & item.documents) for one, item in zip(ranked, items, strict=True))
             found[name] = {
                 "rewritten": sum(one.rewritten for one in ranked) / len(items),
-                "recall@5": sum(bool(set(one.documents[:5]) & item.documents) for one, item in zip(ranked, items, strict=True))
-                / len(items),
-            }  # fmt: skip
+                "recall@5": right / len(items),
+            }
             print(f"{questions} behind {histories}, {split}: {name}", flush=True)
     return {"questions": len(items), "ways": found}
 

@@ -183,9 +183,10 @@ class Answering:
             evidence = replace(evidence, passages=evidence.passages[:-1])
         return evidence
 
-    def cited(self, answer: str, evidence: Evidence) -> Cited:
+    def cited(self, question: str, answer: str, evidence: Evidence) -> Cited:
         """The answer's citations, each with a quote that stands in the index's stored text of its document."""
-        return verified(cite(answer, [entry.passage for entry in evidence.passages]), self.index.document)
+        passages = [entry.passage for entry in evidence.passages]
+        return verified(cite(answer, passages, question=question), self.index.document)
 
     def recent(self, turns: Sequence[Turn]) -> list[Turn]:
         """The last exchanges that the model still reads."""

@@ -21,7 +21,8 @@ _SENTENCE = re.compile(r"[^\n.!?。！？]+(?:[.!?](?=\S)[^\n.!?。！？]*)*[.!
 # Chinese and Japanese have no spaces, so each character is a word of its own, also beside a figure.
 _LETTER = r"(?![぀-ヿ一-鿿])[^\W_]"
 _WORD = re.compile(rf"[぀-ヿ一-鿿]|(?:{_LETTER})+(?:[.,:'’](?:{_LETTER})+)*")
-_THRESHOLD = 0.35
+# Chosen on dev questions of `squad` and `covidqa` (benchmarks/citations.py).
+THRESHOLD = 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,24 @@ class Cited(NamedTuple):
     notices: list[str]
 
 
-def cite(answer: str, passages: Sequence[Passage]) -> list[Citation]:
-    """Citations of an answer, at most one a sentence, in the order of the answer. Two may share a quote."""
+def cite(
+    answer: str, passages: Sequence[Passage], *, question: str = "", threshold: float = THRESHOLD
+) -> list[Citation]:
+    """Citations of an answer, at most one a sentence, in the order of the answer. Two may share a quote.
+
+    Args:
+        answer: what was said.
+        passages: what it was given, the best first.
+        question: what was asked; of quotes that support a sentence equally, one that speaks of this is taken.
+        threshold: the least support that counts, 0 to 1.
+    """
     quotes = [(passage, start, end) for passage in passages for start, end in sentence_spans(passage.text)]
     if not quotes:
         return []
     words = [_words(passage.text[start:end]) for passage, start, end in quotes]
     weight = _weights(words)
+    asked = _words(question)
+    near = [sum(weight(w) for w in asked & have) for have in words]
     found: list[Citation] = []
     for start, end in sentence_spans(answer):
         sentence = answer[start:end]
@@ -70,14 +82,15 @@ def cite(answer: str, passages: Sequence[Passage]) -> list[Citation]:
         total = sum(weight(w) for w in wanted)
         if not total:
             continue
-        # Among equals the shorter quote says it more exactly, and the one that stands first is as good as any.
-        support, _, number = max(
-            (sum(weight(w) for w in wanted & have) / total, -len(have), -number) for number, have in enumerate(words)
+        # Of quotes that are as near, the shorter one says it more exactly, and the first is as good as any.
+        support, _, _, number = max(
+            (sum(weight(w) for w in wanted & have) / total, near[number], -len(have), -number)
+            for number, have in enumerate(words)
         )
         passage, quote_start, quote_end = quotes[-number]
         # A quote with another figure contradicts the sentence, however many words they share.
         figures = {w for w in wanted if any(c.isdigit() for c in w)}
-        if support >= _THRESHOLD and figures <= words[-number]:
+        if support >= threshold and figures <= words[-number]:
             found.append(
                 Citation(
                     sentence=sentence,

@@ -87,7 +87,7 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
 
     def tie(state: ChainState) -> dict[str, Any]:
         evidence = Evidence(tuple(_ranked(record) for record in state["evidence"]), None, True)
-        found = Cited([], []) if state["refused"] else answering.cited(state["answer"], evidence)
+        found = Cited([], []) if state["refused"] else answering.cited(state["question"], state["answer"], evidence)
         if found.notices:
             get_stream_writer()({"notices": found.notices})
         citations = [asdict(citation) for citation in found.citations]

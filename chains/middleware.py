@@ -96,7 +96,7 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
     def _told(self, grafted: _Grafted, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
         answers = [message for message in response.result if isinstance(message, AIMessage)]
         reply = plain_text(answers[-1]) if answers and not answers[-1].tool_calls else ""
-        cited = self.answering.cited(reply, grafted.evidence)
+        cited = self.answering.cited(grafted.query, reply, grafted.evidence)
         update = {
             "query": grafted.query,
             "evidence": [evidence_record(entry) for entry in grafted.evidence.passages],

@@ -116,7 +116,7 @@ def answer_all(
     answers = []
     for item, reply, found, refuses in zip(items, replies, evidence, worded, strict=True):
         refused = not found.enough or refuses
-        citations = [] if refused else answering.cited(reply, found).citations
+        citations = [] if refused else answering.cited(item.question, reply, found).citations
         answers.append(
             Answer(
                 item=item,
