@@ -13,15 +13,24 @@ if TYPE_CHECKING:
     from chains.chat_model import SoftPromptChat
     from chains.citations import Citation, cite
     from chains.conversation import DomainChain
+    from chains.conversations import Conversations
     from chains.embeddings import EmbeddingsEncoder, EncoderEmbeddings
-    from chains.errors import ChainError, InputError, RemoteModelError
+    from chains.errors import (
+        ChainError,
+        InputError,
+        MemoryDamagedError,
+        MemoryUnavailableError,
+        RemoteModelError,
+        UnknownThreadError,
+    )
     from chains.faiss_store import FaissStore
     from chains.memory import ConversationMemory
     from chains.middleware import GraftMiddleware
     from chains.prompt_template import GraftPromptTemplate
+    from chains.remote import remote_chat
     from chains.retriever import DomainRetriever
     from chains.search_tool import evidence_tool
-    from chains.speaker import LocalSpeaker, RemoteSpeaker, Speaker, openai_chat
+    from chains.speaker import LocalSpeaker, RemoteSpeaker, Speaker
 
 _HOME = {
     "AnswerMessages": "answer_messages",
@@ -30,6 +39,7 @@ _HOME = {
     "ChainError": "errors",
     "Citation": "citations",
     "ConversationMemory": "memory",
+    "Conversations": "conversations",
     "DomainChain": "conversation",
     "DomainRetriever": "retriever",
     "EmbeddingsEncoder": "embeddings",
@@ -40,16 +50,19 @@ _HOME = {
     "GraftPromptTemplate": "prompt_template",
     "InputError": "errors",
     "LocalSpeaker": "speaker",
+    "MemoryDamagedError": "errors",
+    "MemoryUnavailableError": "errors",
     "RemoteModelError": "errors",
     "RemoteSpeaker": "speaker",
     "SoftPromptChat": "chat_model",
     "Speaker": "speaker",
     "TemplateFile": "answering",
     "TextTwins": "answering",
+    "UnknownThreadError": "errors",
     "answer_message": "answer_messages",
     "cite": "citations",
     "evidence_tool": "search_tool",
-    "openai_chat": "speaker",
+    "remote_chat": "remote",
     "thread_messages": "answer_messages",
 }
 
@@ -60,6 +73,7 @@ __all__ = [
     "ChainError",
     "Citation",
     "ConversationMemory",
+    "Conversations",
     "DomainChain",
     "DomainRetriever",
     "EmbeddingsEncoder",
@@ -70,16 +84,19 @@ __all__ = [
     "GraftPromptTemplate",
     "InputError",
     "LocalSpeaker",
+    "MemoryDamagedError",
+    "MemoryUnavailableError",
     "RemoteModelError",
     "RemoteSpeaker",
     "SoftPromptChat",
     "Speaker",
     "TemplateFile",
     "TextTwins",
+    "UnknownThreadError",
     "answer_message",
     "cite",
     "evidence_tool",
-    "openai_chat",
+    "remote_chat",
     "thread_messages",
 ]
 

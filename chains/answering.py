@@ -12,6 +12,7 @@ from pathlib import Path
 
 from chains.citations import Cited, cite, verified
 from chains.condense import Way, joined_query, leans_on_history, standalone_queries, usable_rewrite
+from chains.history import Budget, Overflow, newest
 from chains.speaker import Speaker
 from prompts import PassageInput, RenderedPrompt, Template, Turn, load_template
 from retrieval import Index, RankedPassage
@@ -71,6 +72,8 @@ class AnswerSettings:
         margin: and none whose score is so far below the best one's.
         evidence_tokens: and at most so many tokens of them; the best passage always counts.
         history_turns: exchanges of the conversation that the model reads.
+        history_tokens: and at most so many tokens of them.
+        history_overflow: whether what is beyond that is dropped, the oldest first, or summed up.
         condense: how a follow-up becomes a query.
         weights: of the dense and the BM25 ranking.
         neighbours: each passage takes in so many of those beside it, on either side.
@@ -81,10 +84,17 @@ class AnswerSettings:
     margin: float = math.inf
     evidence_tokens: int = 320
     history_turns: int = 3
+    history_tokens: int = 512
+    history_overflow: Overflow = "drop"
     condense: Way = "join"
     weights: tuple[float, float] = (1.0, 0.5)
     neighbours: int = 0
     refusal: str = "I do not have information about that."
+
+    @property
+    def history(self) -> Budget:
+        """What the model reads of the conversation at most."""
+        return Budget(self.history_turns, self.history_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +118,8 @@ class Answering:
 
     Attributes:
         index: the domain's passages.
-        template: of the answer; `condense_template` rewrites follow-ups where the settings say so.
+        template: of the answer; `condense_template` rewrites follow-ups and `summary_template` sums up the history
+            where the settings say so; without one it is the English one of the project.
         speaker: words the answers; `rewriter` rewrites follow-ups.
         count_tokens: in the speaker's own tokens, as near as is known.
         scale: of the evidence score; None never refuses.
@@ -124,6 +135,7 @@ class Answering:
     scale: EvidenceScale | None
     settings: AnswerSettings
     notices: Callable[[], list[str]] = list
+    summary_template: TemplateFile | None = None
 
     def query(self, question: str, turns: Sequence[Turn]) -> str:
         """What is searched for: the question, or its standalone form where it leans on the conversation."""
@@ -190,7 +202,7 @@ class Answering:
 
     def recent(self, turns: Sequence[Turn]) -> list[Turn]:
         """The last exchanges that the model still reads."""
-        return list(turns)[-2 * self.settings.history_turns :] if self.settings.history_turns else []
+        return newest(turns, self.settings.history, self.count_tokens)
 
     def _within_budget(self, ranked: Sequence[RankedPassage]) -> tuple[RankedPassage, ...]:
         kept: list[RankedPassage] = []

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import aclosing, contextmanager, nullcontext
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.utils import AddableDict
 from langgraph.graph.state import CompiledStateGraph
 
 from chains.answer_messages import AnswerMessages, thread_messages
 from chains.answering import Answering
 from chains.content import plain_text
+from chains.conversations import Conversations, ThreadSummary, TurnRecord
 from chains.errors import InputError
-from chains.graph import build_graph
-from chains.memory import ConversationMemory, ThreadLocks
+from chains.graph import CALLER_GONE, build_graph
+from chains.memory import ConversationMemory
 from chains.prompt_template import history_turns
 
 _SHOWN = ("query", "evidence", "evidence_score", "refused", "citations")
@@ -37,29 +40,45 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
 
     def __init__(self, answering: Answering, memory_path: Path) -> None:
         self.answering = answering
-        self._memory_path = memory_path
-        self._memory: ConversationMemory | None = None
-        self._opening = Lock()
-        self._locks = ThreadLocks()
+        self.conversations = Conversations(memory_path)
+        self._building = Lock()
         # Python's own "once a place" starts anew whenever a library touches the warning filters.
         self._warned: set[str] = set()
         self._forgetful = build_graph(answering, None)
-        self._remembering: CompiledStateGraph[Any] | None = None
+        self._remembering: tuple[ConversationMemory, CompiledStateGraph[Any]] | None = None
 
     @property
     def memory(self) -> ConversationMemory:
-        """The domain's conversations."""
-        with self._opening:
-            if self._memory is None:
-                self._memory = ConversationMemory.open(self._memory_path)
-            return self._memory
+        """The domain's conversations as LangGraph's checkpointer."""
+        return self.conversations.memory
+
+    def threads(self) -> list[ThreadSummary]:
+        """The conversations that are remembered, the one that was talked in last first."""
+        return self.conversations.threads()
+
+    def history(self, thread_id: str) -> list[TurnRecord]:
+        """The exchanges of one conversation; empty where there is none of that id."""
+        return self.conversations.history(str(thread_id))
+
+    def messages(self, thread_id: str) -> list[BaseMessage]:
+        """One conversation as messages; the answers carry their citations as annotations."""
+        return thread_messages(self.history(thread_id))
+
+    def as_messages(self) -> AnswerMessages:
+        """This chain as one that takes and gives messages, with LangChain's own citation annotations."""
+        return AnswerMessages(self)
+
+    def delete(self, thread_id: str) -> None:
+        """Forget one conversation.
+
+        Raises:
+            UnknownThreadError: there is none of that id.
+        """
+        self.conversations.delete(str(thread_id))
 
     def close(self) -> None:
         """Close the memory's database."""
-        with self._opening:
-            if self._memory is not None:
-                self._memory.conn.close()
-            self._memory = self._remembering = None
+        self.conversations.close()
 
     def invoke(self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Answer one question.
@@ -79,34 +98,45 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
     def stream(
         self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[dict[str, Any]]:
-        """The answer in parts, each a dict to be added to those before it."""
-        state = _checked(input, kwargs)
+        """The answer in parts, each a dict to be added to those before it.
+
+        The turn is kept before its last part, the citations, is given; closing the iterator before that leaves the
+        conversation as it was.
+        """
+        state, thread_id = _checked(input, kwargs), _thread_id(config)
         yield AddableDict(question=state["question"], notices=self._notices())
-        thread_id = _thread_id(config)
-        if thread_id is None:
-            yield from map(_part, _shown(self._forgetful.stream(state, config, stream_mode=["custom", "updates"])))
-            return
-        with self._locks.hold(thread_id):
-            parts = self._threads().stream(state, config, stream_mode=["custom", "updates"], durability="exit")
-            yield from map(_part, _shown(parts))
+        last: list[dict[str, Any]] = []
+        # The graph is closed before the next turn may begin.
+        with (
+            nullcontext() if thread_id is None else self.conversations.turn(thread_id),
+            _running(self._graph(thread_id), state, config) as found,
+        ):
+            for part in map(_part, found):
+                if "citations" in part:
+                    last.append(part)
+                elif part:
+                    yield part
+        yield from last
 
     async def astream(
         self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[dict[str, Any]]:
-        """As `stream`."""
-        state = _checked(input, kwargs)
+        """As `stream`; a task that is cancelled stops the model's decoding."""
+        state, thread_id = _checked(input, kwargs), _thread_id(config)
         yield AddableDict(question=state["question"], notices=self._notices())
-        thread_id = _thread_id(config)
-        if thread_id is None:
-            async for found in self._forgetful.astream(state, config, stream_mode=["custom", "updates"]):
-                for part in _shown([found]):
-                    yield _part(part)
-            return
-        async with self._locks.ahold(thread_id):
-            graph = self._threads()
-            async for found in graph.astream(state, config, stream_mode=["custom", "updates"], durability="exit"):
-                for part in _shown([found]):
-                    yield _part(part)
+        last: list[dict[str, Any]] = []
+        async with (
+            nullcontext() if thread_id is None else self.conversations.aturn(thread_id),
+            aclosing(_arunning(self._graph(thread_id), state, config)) as found,
+        ):
+            async for entry in found:
+                part = _part(entry)
+                if "citations" in part:
+                    last.append(part)
+                elif part:
+                    yield part
+        for shown in last:
+            yield shown
 
     def _notices(self) -> list[str]:
         found = self.answering.notices()
@@ -116,25 +146,41 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
                 warnings.warn(notice, stacklevel=3)
         return found
 
-    def history(self, thread_id: str) -> list[dict[str, Any]]:
-        """The exchanges of one conversation, each with question, answer and citations."""
-        state = self._threads().get_state({"configurable": {"thread_id": thread_id}})
-        return list(state.values.get("turns", []))
-
-    def messages(self, thread_id: str) -> list[BaseMessage]:
-        """One conversation as messages; the answers carry their citations as annotations."""
-        return thread_messages(self.history(thread_id))
-
-    def as_messages(self) -> AnswerMessages:
-        """This chain as one that takes and gives messages, with LangChain's own citation annotations."""
-        return AnswerMessages(self)
-
-    def _threads(self) -> CompiledStateGraph[Any]:
+    def _graph(self, thread_id: str | None) -> CompiledStateGraph[Any]:
+        if thread_id is None:
+            return self._forgetful
         memory = self.memory
-        with self._opening:
-            if self._remembering is None:
-                self._remembering = build_graph(self.answering, memory)
-            return self._remembering
+        with self._building:
+            if self._remembering is None or self._remembering[0] is not memory:
+                self._remembering = memory, build_graph(self.answering, memory)
+            return self._remembering[1]
+
+
+@contextmanager
+def _running(
+    graph: CompiledStateGraph[Any], state: dict[str, Any], config: RunnableConfig | None
+) -> Iterator[Iterator[Any]]:
+    gone = Event()
+    # One checkpoint a turn, when it is whole.
+    durability: Any = "exit" if graph.checkpointer else None
+    config = merge_configs(config, {"configurable": {CALLER_GONE: gone}})
+    parts = cast(
+        "Generator[Any]", graph.stream(state, config, stream_mode=["custom", "updates"], durability=durability)
+    )
+    try:
+        yield parts
+    finally:
+        # A node runs in a thread of its own, which closing waits for.
+        gone.set()
+        parts.close()
+
+
+def _arunning(
+    graph: CompiledStateGraph[Any], state: dict[str, Any], config: RunnableConfig | None
+) -> AsyncGenerator[Any]:
+    durability: Any = "exit" if graph.checkpointer else None
+    parts = graph.astream(state, config, stream_mode=["custom", "updates"], durability=durability)
+    return cast("AsyncGenerator[Any]", parts)
 
 
 def _checked(given: object, settings: dict[str, Any]) -> dict[str, Any]:
@@ -150,26 +196,28 @@ def _checked(given: object, settings: dict[str, Any]) -> dict[str, Any]:
         raise InputError(found="an empty question", expected="a question in words", next_step=f"call {example}")
     history = given.get("history")
     turns = None if history is None else [{"role": t.role, "text": t.text} for t in history_turns(history)]
-    return {"question": question, "history": turns}
+    return {"question": question, "history": turns, "complete": False}
 
 
 def _thread_id(config: RunnableConfig | None) -> str | None:
-    found = (config or {}).get("configurable", {}).get("thread_id")
+    settings = (config or {}).get("configurable", {})
+    if unknown := sorted({"checkpoint_id", "checkpoint_ns"} & set(settings)):
+        raise InputError(
+            found=f"{unknown[0]} in the config",
+            expected="a thread_id alone: a conversation keeps its newest state and no earlier ones",
+            next_step='call chain.invoke({"question": "..."}, config={"configurable": {"thread_id": "42"}})',
+        )
+    found = settings.get("thread_id")
     return None if found is None else str(found)
 
 
-def _shown(parts: Any) -> Iterator[dict[str, Any]]:
-    for mode, content in parts:
-        if mode == "custom":
-            yield content
-        else:
-            for update in content.values():
-                if part := {name: update[name] for name in _SHOWN if name in (update or {})}:
-                    yield part
-
-
-def _part(values: dict[str, Any]) -> AddableDict:
-    return AddableDict(values)
+def _part(entry: tuple[str, dict[str, Any]]) -> AddableDict:
+    """What the caller sees of something that the graph has streamed; empty where that is nothing."""
+    mode, content = entry
+    if mode == "custom":
+        return AddableDict(content)
+    updates = [update or {} for update in content.values()]
+    return AddableDict({name: update[name] for update in updates for name in _SHOWN if name in update})
 
 
 def _summed(parts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """Errors of the chains.
 
 ChainError
- ├─ RemoteModelError  a model behind an API cannot be reached or used (a missing key, say)
- └─ InputError        the chain was called with something it does not take
+ ├─ RemoteModelError        a model behind an API cannot be reached or used (a missing key, say)
+ ├─ InputError              the chain was called with something it does not take
+ ├─ UnknownThreadError      no conversation is kept under that id
+ ├─ MemoryDamagedError      the conversations' database cannot be read
+ └─ MemoryUnavailableError  the conversations' database is locked, full or cannot be written
 """
 
 from __future__ import annotations
@@ -24,3 +27,15 @@ class RemoteModelError(ChainError):
 
 class InputError(ChainError):
     """The chain was called with something it does not take."""
+
+
+class UnknownThreadError(ChainError):
+    """No conversation is kept under that id."""
+
+
+class MemoryDamagedError(ChainError):
+    """The conversations' database cannot be read."""
+
+
+class MemoryUnavailableError(ChainError):
+    """The conversations' database is locked, full or cannot be written."""

@@ -1,4 +1,4 @@
-"""The conversational graph: condense, retrieve, answer, cite.
+"""The conversational graph: recall, condense, retrieve, answer, cite.
 
 The state holds plain dicts and strings only, so that it survives a checkpoint of plain data.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import asdict, fields
-from typing import Annotated, Any, TypedDict
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypedDict, cast
 
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
@@ -18,89 +20,161 @@ from langgraph.graph.state import CompiledStateGraph
 
 from chains.answering import Answering, Evidence
 from chains.citations import Cited
-from prompts import Turn
+from chains.conversations import TurnRecord
+from chains.history import fitting, without_oldest
+from chains.recall import Recall, given, plain, recalled_in, remembered, say
+from chains.trimming import atrimmed, trimmed
+from prompts import RenderedPrompt, Turn
 from retrieval import Passage, RankedPassage
+from soft_prompt import ContextError
 
+# In a config: an event that is set when nobody waits for the answer any more. What begins so is not written down.
+CALLER_GONE = "__caller_gone"
 # What a ranking says of a passage, besides the passage itself.
 _RANKS = tuple(f.name for f in fields(RankedPassage) if f.name != "passage")
-
-
-class TurnRecord(TypedDict):
-    """One exchange as memory keeps it."""
-
-    question: str
-    answer: str
-    citations: list[dict[str, Any]]
 
 
 class ChainState(TypedDict, total=False):
     """What flows through the graph.
 
-    `history` is a history that the caller gives for this call alone; without one, `turns`, the memory, counts.
+    `history` is a history that the caller gives for this call alone; without one, `turns`, the memory, counts, with the
+    `summary` of their beginning. `complete` is false from a question until its answer stands in `turns`.
     """
 
     question: str
     history: list[dict[str, str]] | None
+    recalled: dict[str, Any]
+    summary: dict[str, Any]
     query: str
     evidence: list[dict[str, Any]]
     evidence_score: float | None
     refused: bool
     answer: str
     citations: list[dict[str, Any]]
+    notices: list[str]
+    complete: bool
     turns: Annotated[list[TurnRecord], operator.add]
 
 
 def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | None) -> CompiledStateGraph[Any]:
     """Compile the graph of one domain; without a checkpointer it remembers nothing."""
+    recall = Recall(answering)
 
     def condense(state: ChainState) -> dict[str, Any]:
-        return {"query": answering.query(state["question"], _turns(state))}
+        return {"query": _query(answering, state)}
 
     def retrieve(state: ChainState) -> dict[str, Any]:
         [found] = answering.evidence_many([state["query"]])
-        evidence = answering.fitting(state["question"], _turns(state), found)
+        question, recalled = state["question"], recalled_in(state)  # type: ignore[arg-type]
+        notices = []
+        if found.enough:
+
+            def fits(turns: list[Turn]) -> bool:
+                return answering.speaker.fits(answering.prompt(question, turns, found))
+
+            left = fitting(recalled, answering.count_tokens, fits)
+            if len(left.turns) < len(recalled.turns):
+                notices.append("the oldest of the conversation was left out: the model's context is full")
+            recalled = left
+        evidence = answering.fitting(question, recalled.turns, found)
         if cut := len(found.passages) - len(evidence.passages):
-            notice = (
+            notices.append(
                 f"{cut} of {len(found.passages)} passages were left out, the weakest first: the model's context is full"
             )
-            get_stream_writer()({"notices": [notice]})
+        say(notices)
         return {
             "evidence": [evidence_record(entry) for entry in evidence.passages],
             "evidence_score": evidence.score,
             "refused": not evidence.enough,
+            "recalled": plain(recalled),
+            "notices": [*state["notices"], *notices],
         }
 
     def answer(state: ChainState, config: RunnableConfig) -> dict[str, Any]:
         write = get_stream_writer()
+        words: Iterable[str] = [answering.settings.refusal]
+        if not state["refused"]:
+            words = answering.speaker.stream(_prompt(answering, state), config)
         pieces = []
-        for piece in trimmed(_words(state, config)):
+        for piece in trimmed(_while_heard(words, config)):
             write({"answer": piece})
             pieces.append(piece)
         return {"answer": "".join(pieces)}
 
-    def _words(state: ChainState, config: RunnableConfig) -> Iterable[str]:
+    async def aanswer(state: ChainState, config: RunnableConfig) -> dict[str, Any]:
         if state["refused"]:
-            return [answering.settings.refusal]
-        evidence = Evidence(tuple(_ranked(record) for record in state["evidence"]), None, True)
-        prompt = answering.prompt(state["question"], _turns(state), evidence)
-        return answering.speaker.stream(prompt, config)
+            return answer(state, config)
+        write = get_stream_writer()
+        pieces = []
+        # Closed here and now: else the model would go on until the words are swept away.
+        async with aclosing(answering.speaker.astream(_prompt(answering, state), config)) as words:
+            async for piece in atrimmed(words):
+                write({"answer": piece})
+                pieces.append(piece)
+        return {"answer": "".join(pieces)}
 
     def tie(state: ChainState) -> dict[str, Any]:
         evidence = Evidence(tuple(_ranked(record) for record in state["evidence"]), None, True)
         found = Cited([], []) if state["refused"] else answering.cited(state["question"], state["answer"], evidence)
-        if found.notices:
-            get_stream_writer()({"notices": found.notices})
+        say(found.notices)
         citations = [asdict(citation) for citation in found.citations]
-        turn = TurnRecord(question=state["question"], answer=state["answer"], citations=citations)
-        return {"citations": citations, "turns": [turn]}
+        turn = TurnRecord(
+            question=state["question"],
+            answer=state["answer"],
+            citations=citations,
+            refused=state["refused"],
+            notices=[*state["notices"], *found.notices],
+            history=recalled_in(state).record,  # type: ignore[arg-type]
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        return {"citations": citations, "turns": [turn], "complete": True}
 
     graph = StateGraph(ChainState)
-    for name, node in (("condense", condense), ("retrieve", retrieve), ("answer", answer), ("cite", tie)):
+    nodes: dict[str, Any] = {
+        "recall": RunnableLambda(recall.recall, recall.arecall),
+        "condense": condense,
+        "retrieve": retrieve,
+        "answer": RunnableLambda(answer, aanswer),
+        "cite": tie,
+    }
+    for name, node in nodes.items():
         graph.add_node(name, node)
-    for start, end in ((START, "condense"), ("condense", "retrieve"), ("retrieve", "answer"), ("answer", "cite"),
-                       ("cite", END)):  # fmt: skip
+    for start, end in zip((START, *nodes), (*nodes, END), strict=True):
         graph.add_edge(start, end)
     return graph.compile(checkpointer=checkpointer)
+
+
+def _query(answering: Answering, state: ChainState) -> str:
+    """What is searched for. A history that the rewriting model has no room for is taken from the oldest on."""
+    values = cast(dict[str, Any], state)
+    recalled = recalled_in(values)
+    whole = given(values)
+    # A question joined with the one before it needs that one, also where the model no longer reads it.
+    turns = recalled.turns if recalled.read else remembered(values) if whole is None else whole
+    while True:
+        try:
+            return answering.query(state["question"], turns)
+        except ContextError:
+            if not turns:
+                return state["question"]
+            turns = without_oldest(answering.recent(turns))
+
+
+class _UnheardError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+def _while_heard(words: Iterable[str], config: RunnableConfig) -> Iterator[str]:
+    gone = config.get("configurable", {}).get(CALLER_GONE)
+    for piece in words:
+        if gone is not None and gone.is_set():
+            raise _UnheardError
+        yield piece
+
+
+def _prompt(answering: Answering, state: ChainState) -> RenderedPrompt:
+    evidence = Evidence(tuple(_ranked(record) for record in state["evidence"]), None, True)
+    return answering.prompt(state["question"], recalled_in(cast(dict[str, Any], state)).turns, evidence)
 
 
 def evidence_record(entry: RankedPassage) -> dict[str, Any]:
@@ -108,31 +182,6 @@ def evidence_record(entry: RankedPassage) -> dict[str, Any]:
     return {**asdict(entry.passage), **{name: getattr(entry, name) for name in _RANKS}}
 
 
-def trimmed(pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces without white space around the whole."""
-    held = ""
-    begun = False
-    for piece in pieces:
-        held += piece
-        if not begun:
-            held = held.lstrip()
-        shown = held.rstrip()
-        if shown:
-            yield shown
-            begun = True
-            held = held[len(shown) :]
-
-
 def _ranked(record: dict[str, Any]) -> RankedPassage:
     ranks = {name: record[name] for name in _RANKS}
     return RankedPassage(Passage(**{k: v for k, v in record.items() if k not in ranks}), **ranks)
-
-
-def _turns(state: ChainState) -> list[Turn]:
-    given = state.get("history")
-    if given is not None:
-        return [Turn("user" if entry["role"] == "user" else "assistant", entry["text"]) for entry in given]
-    turns: list[Turn] = []
-    for record in state.get("turns", []):
-        turns += [Turn("user", record["question"]), Turn("assistant", record["answer"])]
-    return turns

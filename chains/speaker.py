@@ -5,20 +5,18 @@ Both take the same rendered prompt, so template, graph and evaluation do not car
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 
 from chains.chat_model import SoftPromptChat
 from chains.content import plain_text, to_messages, to_text_messages
-from chains.errors import RemoteModelError
+from chains.remote_failures import Ending, remote_failure
 from prompts import RenderedPrompt
-
-OPENAI = "openai:"
 
 
 class Speaker(Protocol):
@@ -27,8 +25,8 @@ class Speaker(Protocol):
     def stream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> Iterator[str]:
         """The answer in pieces, as they become certain."""
 
-    def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncIterator[str]:
-        """As `stream`, on the event loop."""
+    def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncGenerator[str]:
+        """As `stream`, on the event loop; the model stops when the caller closes it."""
 
     def reply_many(
         self, prompts: Sequence[RenderedPrompt], *, on_reply: Callable[[int], None] | None = None
@@ -50,10 +48,11 @@ class LocalSpeaker:
         for chunk in self.chat.stream(to_messages(prompt), config):
             yield plain_text(chunk.content)
 
-    async def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncIterator[str]:
+    async def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncGenerator[str]:
         """See `Speaker`."""
-        async for chunk in self.chat.astream(to_messages(prompt), config):
-            yield plain_text(chunk.content)
+        async with aclosing(cast(Any, self.chat.astream(to_messages(prompt), config))) as chunks:
+            async for chunk in chunks:
+                yield plain_text(chunk.content)
 
     def reply_many(
         self, prompts: Sequence[RenderedPrompt], *, on_reply: Callable[[int], None] | None = None
@@ -77,29 +76,36 @@ class RemoteSpeaker:
         """See `Speaker`.
 
         Raises:
-            RemoteModelError: the API refuses or cannot be reached.
+            RemoteModelError: the API refuses, cannot be reached, or breaks off.
         """
-        from openai import OpenAIError
-
+        messages = to_text_messages(prompt.fill(self.twin_of))
+        ending = Ending()
         try:
-            for chunk in self.chat.stream(to_text_messages(prompt.fill(self.twin_of)), config):
-                yield plain_text(chunk.content)
-        except OpenAIError as error:
-            raise _refused(error) from error
+            for chunk in self.chat.stream(messages, config):
+                text = plain_text(chunk.content)
+                ending.see(chunk, text)
+                yield text
+        except Exception as error:
+            raise remote_failure(error) from error
+        ending.check()
 
-    async def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncIterator[str]:
+    async def astream(self, prompt: RenderedPrompt, config: RunnableConfig | None = None) -> AsyncGenerator[str]:
         """See `Speaker`.
 
         Raises:
-            RemoteModelError: the API refuses or cannot be reached.
+            RemoteModelError: the API refuses, cannot be reached, or breaks off.
         """
-        from openai import OpenAIError
-
+        messages = to_text_messages(prompt.fill(self.twin_of))
+        ending = Ending()
         try:
-            async for chunk in self.chat.astream(to_text_messages(prompt.fill(self.twin_of)), config):
-                yield plain_text(chunk.content)
-        except OpenAIError as error:
-            raise _refused(error) from error
+            async with aclosing(cast(Any, self.chat.astream(messages, config))) as chunks:
+                async for chunk in chunks:
+                    text = plain_text(chunk.content)
+                    ending.see(chunk, text)
+                    yield text
+        except Exception as error:
+            raise remote_failure(error) from error
+        ending.check()
 
     def reply_many(
         self, prompts: Sequence[RenderedPrompt], *, on_reply: Callable[[int], None] | None = None
@@ -115,39 +121,3 @@ class RemoteSpeaker:
     def fits(self, prompt: RenderedPrompt) -> bool:
         """Always true: how much a model behind an API reads is not known here."""
         return True
-
-
-def openai_chat(name: str, *, max_tokens: int, temperature: float, base_url: str | None = None) -> BaseChatModel:
-    """A chat model behind the OpenAI protocol.
-
-    Args:
-        name: `openai:MODEL`.
-        max_tokens: at most so many tokens an answer.
-        temperature: 0 for the likeliest answer.
-        base_url: another server that speaks the protocol; None takes the client's default.
-
-    Raises:
-        RemoteModelError: no API key is set.
-    """
-    if not os.environ.get("OPENAI_API_KEY"):
-        raise RemoteModelError(
-            found=f"the backbone {name!r} needs an API key and OPENAI_API_KEY is not set",
-            expected="a key in the environment variable OPENAI_API_KEY",
-            next_step="export OPENAI_API_KEY=..., or set `backbone: embedded` in domain.yaml",
-        )
-    from langchain_openai import ChatOpenAI
-
-    return ChatOpenAI(
-        model=name.removeprefix(OPENAI),
-        max_tokens=max_tokens,  # type: ignore[call-arg]
-        temperature=temperature,
-        base_url=base_url,
-    )
-
-
-def _refused(error: Exception) -> RemoteModelError:
-    return RemoteModelError(
-        found=f"the model behind the API did not answer: {error}",
-        expected="a reachable server that accepts the key and knows the model",
-        next_step="check OPENAI_API_KEY, `base_url` and the name of the model in domain.yaml",
-    )

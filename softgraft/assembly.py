@@ -7,8 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from chains import AnswerSettings, LocalSpeaker, RemoteSpeaker, SoftPromptChat, Speaker, TemplateFile, TextTwins
-from chains.speaker import OPENAI, openai_chat
+from chains import (
+    AnswerSettings,
+    LocalSpeaker,
+    RemoteSpeaker,
+    SoftPromptChat,
+    Speaker,
+    TemplateFile,
+    TextTwins,
+    remote_chat,
+)
 from soft_prompt import Backbone, Manifest, PrefixStore, SlotFill, SoftPrompt, load_soft_prompt
 from softgraft.domain_file import DomainFile
 from softgraft.errors import UsageError
@@ -19,7 +27,7 @@ Graft = Literal["soft", "text-twin", "empty"]
 
 def is_remote(file: DomainFile) -> bool:
     """Whether the backbone is behind an API and takes no vectors."""
-    return file.backbone.startswith(OPENAI)
+    return file.behind_api
 
 
 def answer_settings(file: DomainFile, build: Path) -> AnswerSettings:
@@ -31,6 +39,8 @@ def answer_settings(file: DomainFile, build: Path) -> AnswerSettings:
         margin=retrieval.margin,
         evidence_tokens=retrieval.evidence_tokens,
         history_turns=answer.history_turns,
+        history_tokens=answer.history_tokens,
+        history_overflow=answer.history_overflow,
         # A small backbone rewrites worse than joining does; a model behind an API rewrites well.
         condense=("model" if is_remote(file) else "join") if way == "auto" else way,
         weights=search_weights(file, build),
@@ -55,13 +65,19 @@ def make_speaker(
     Raises:
         UsageError: `soft` where no soft prompt was kept.
         ArtifactError: the soft prompt belongs to another backbone, or is damaged.
-        RemoteModelError: the model behind an API needs a key that is not set.
+        RemoteModelError: the model behind an API needs a key, a package or a setting that is not there.
     """
     answer = file.answer
     twins = TextTwins(template)
     if is_remote(file):
-        chat = openai_chat(
-            file.backbone, max_tokens=answer.max_tokens, temperature=answer.temperature, base_url=file.base_url
+        chat = remote_chat(
+            file.backbone,
+            max_tokens=answer.max_tokens,
+            temperature=answer.temperature,
+            base_url=file.base_url,
+            timeout=file.remote.timeout_seconds,
+            max_retries=file.remote.max_retries,
+            options=file.remote.options,
         )
         return RemoteSpeaker(chat, (lambda _: "") if graft == "empty" else twins.__getitem__)
     fills: Mapping[str, SlotFill] = {}
@@ -81,8 +97,9 @@ def make_speaker(
             graft=graft,
             attention=attention,
             decode_weights=answer.decode_weights,
-            max_tokens=answer.max_tokens,
-            temperature=answer.temperature,
+            # domain.yaml leaves these open only where the backbone is behind an API.
+            max_tokens=cast(int, answer.max_tokens),
+            temperature=cast(float, answer.temperature),
         )
     )
 

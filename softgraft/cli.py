@@ -10,6 +10,7 @@ from softgraft.commands.graft import evaluate_command, train_command
 from softgraft.commands.ingest import ingest_command
 from softgraft.commands.make import demo_command, new
 from softgraft.commands.status import status
+from softgraft.commands.threads import threads
 
 app = typer.Typer(
     help="Graft a domain onto a frozen language model: template, index, soft prompt, chain.",
@@ -28,5 +29,6 @@ app.command("ask")(ask)
 app.command("chat")(chat)
 app.command("export")(export_command)
 app.command("import")(import_command)
+app.add_typer(threads, name="threads")
 app.command("status")(status)
 app.command("demo")(demo_command)

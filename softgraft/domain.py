@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from chains import Answering, DomainChain, DomainRetriever, TemplateFile
+from chains import Answering, Conversations, DomainChain, DomainRetriever, TemplateFile
 from evaluation import Answers, Report, System, evaluate, fit_refusal_judge, items_hash, read_items
 from evaluation.items import Item, spread
 from prompts import find_template
@@ -28,7 +28,7 @@ from retrieval.evidence_score import EvidenceScale
 from retrieval.index_kind import IndexChoice
 from soft_prompt import Manifest, PrefixStore, read_manifest
 from softgraft.assembly import Graft, answer_settings, is_remote, make_speaker
-from softgraft.domain_file import DomainFile, TrainSettings, read_domain_file
+from softgraft.domain_file import MEMORY, DomainFile, TrainSettings, read_domain_file
 from softgraft.errors import UsageError
 from softgraft.fitted import evidence_scale, fit_evidence, fit_weights
 from softgraft.grafting import Grafting, OnScore, OnStep, TrainReport
@@ -129,7 +129,12 @@ class Domain:
     def chain(self) -> DomainChain:
         """The chain: `chain.invoke({"question": "..."}, config={"configurable": {"thread_id": "42"}})`."""
         graft: Graft = "text-twin" if self.remote or self.manifest is None else "soft"
-        return DomainChain(self.answering(graft), self.build / "memory.sqlite")
+        return DomainChain(self.answering(graft), self.build / MEMORY)
+
+    @cached_property
+    def conversations(self) -> Conversations:
+        """The conversations that are remembered; unlike the chain it needs no model."""
+        return Conversations(self.build / MEMORY)
 
     @property
     def retriever(self) -> DomainRetriever:
@@ -248,10 +253,10 @@ class Domain:
 
     def close(self) -> None:
         """Close files and forget models."""
-        for name in ("chain", "index", "store"):
+        for name in ("chain", "conversations", "index", "store"):
             if name in self.__dict__:
                 self.__dict__[name].close()
-        self.forget("chain", "index", "store", "encoder")
+        self.forget("chain", "conversations", "index", "store", "encoder")
 
     # How it is put together
 
@@ -268,6 +273,10 @@ class Domain:
             index=self.index,
             template=template,
             condense_template=self._template("condense-question"),
+            # Looked for where it is used alone: a domain may be in a language that has none.
+            summary_template=self._template("summarise-history")
+            if self.file.answer.history_overflow == "summarise"
+            else None,
             speaker=speaker,
             rewriter=speaker,
             count_tokens=self._count_tokens,

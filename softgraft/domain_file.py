@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +14,11 @@ from retrieval.limits import DEFAULT_LIMITS, Limits
 from softgraft.errors import DomainError, UsageError
 
 FILE = "domain.yaml"
+# PROVIDER:MODEL. No Hugging Face id has a colon, and a drive is one letter.
+_BEHIND_API = re.compile(r"[a-z][a-z0-9_-]+:.+")
+_SECRET = re.compile(r"(^|_)(key|secret|password|credentials)$")
+# The conversations, in build/.
+MEMORY = "memory.sqlite"
 
 _Positive = Annotated[int, Field(ge=1)]
 
@@ -76,14 +82,50 @@ class CacheSettings(_Strict):
 
 
 class AnswerFileSettings(_Strict):
-    """How answers are worded; `adapter_strength` is how much of its adapter a soft prompt answers with."""
+    """How answers are worded; `adapter_strength` is how much of its adapter a soft prompt answers with.
 
-    max_tokens: _Positive = 64
-    temperature: Annotated[float, Field(ge=0)] = 0.0
+    `max_tokens: null` and `temperature: null` are not sent to a model behind an API. `history_turns` and
+    `history_tokens` are how much of the conversation the model reads; what is beyond that is dropped, the oldest
+    first, or summed up (`history_overflow`).
+    """
+
+    max_tokens: _Positive | None = 64
+    temperature: Annotated[float, Field(ge=0)] | None = 0.0
     history_turns: Annotated[int, Field(ge=0)] = 3
+    history_tokens: Annotated[int, Field(ge=0)] = 512
+    history_overflow: Literal["drop", "summarise"] = "drop"
     condense: Literal["auto", "off", "join", "model"] = "auto"
     decode_weights: Literal["auto", "own", "int8"] = "own"
     adapter_strength: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _has_room_for_a_summary(self) -> Self:
+        summary = self.max_tokens or 0
+        if self.history_overflow == "summarise" and self.history_tokens < 2 * summary:
+            raise ValueError(
+                f"history_tokens: {self.history_tokens} has no room for a summary of up to max_tokens: "
+                f"{summary} and as much again; expected at least {2 * summary}"
+            )
+        return self
+
+
+class RemoteSettings(_Strict):
+    """How a model behind an API is called; null leaves a setting to what its provider's package does.
+
+    `timeout_seconds` is how long the server may be silent. `options` are further settings of the provider's chat model
+    in LangChain, by its names.
+    """
+
+    timeout_seconds: Annotated[float, Field(gt=0)] | None = None
+    max_retries: Annotated[int, Field(ge=0)] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _holds_no_secret(self) -> Self:
+        # The settings are written into reports.
+        if secrets := [name for name in self.options if _SECRET.search(name.lower())]:
+            raise ValueError(f"options hold {', '.join(secrets)}; keys are read from the environment alone")
+        return self
 
 
 class TrainSettings(_Strict):
@@ -156,7 +198,7 @@ class DomainFile(_Strict):
     title: Annotated[str, Field(min_length=1)]
     language: Annotated[str, Field(pattern=r"^[a-z]{2}$")] = "en"
     backbone: str = "embedded"
-    base_url: str | None = None
+    base_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     device: str = "cpu"
     encoder: str = "embedded"
@@ -167,8 +209,27 @@ class DomainFile(_Strict):
     retrieval: RetrievalSettings = RetrievalSettings()
     ingest: IngestSettings = IngestSettings()
     answer: AnswerFileSettings = AnswerFileSettings()
+    remote: RemoteSettings = RemoteSettings()
     train: TrainSettings = TrainSettings()
     cache: CacheSettings = CacheSettings()
+
+    @property
+    def behind_api(self) -> bool:
+        """Whether the backbone is `PROVIDER:MODEL`, a model behind an API that takes no vectors."""
+        return _BEHIND_API.fullmatch(self.backbone) is not None
+
+    @model_validator(mode="after")
+    def _says_what_its_backbone_takes(self) -> Self:
+        if self.behind_api:
+            return self
+        api = [name for name in ("base_url", "remote") if name in self.model_fields_set and getattr(self, name)]
+        open_ended = [f"answer.{n}: null" for n in ("max_tokens", "temperature") if getattr(self.answer, n) is None]
+        if found := [*api, *open_ended]:
+            raise ValueError(
+                f"{', '.join(found)} with the local backbone {self.backbone!r}; expected a model behind an API, such "
+                "as openai:gpt-4o-mini, or none of them"
+            )
+        return self
 
 
 def read_domain_file(folder: Path) -> DomainFile:

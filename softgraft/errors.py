@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chains.errors import ChainError, InputError, RemoteModelError
+from chains.errors import (
+    ChainError,
+    InputError,
+    MemoryDamagedError,
+    MemoryUnavailableError,
+    RemoteModelError,
+    UnknownThreadError,
+)
 from evaluation.errors import EvaluationError
 from prompts.errors import PromptError
 from retrieval.errors import EncoderError, IndexDamagedError, IndexMismatchError, NotIngestedError, RetrievalError
@@ -50,13 +57,16 @@ OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
     (UsageError, Outcome(2, 400)),
     (InputError, Outcome(2, 400)),
     (DomainError, Outcome(3, 404)),
+    (UnknownThreadError, Outcome(3, 404)),
     (NotIngestedError, Outcome(3, 409)),
     (PromptError, Outcome(4, 422)),
     (EvaluationError, Outcome(4, 422)),
     (ArtifactError, Outcome(5, 409)),
     (IndexMismatchError, Outcome(5, 409)),
     (IndexDamagedError, Outcome(5, 500)),
+    (MemoryDamagedError, Outcome(5, 500)),
     (EncoderError, Outcome(6, 503)),
+    (MemoryUnavailableError, Outcome(6, 503)),
     (RetrievalError, Outcome(4, 422)),
     (BackboneError, Outcome(6, 503)),
     (RemoteModelError, Outcome(6, 502)),

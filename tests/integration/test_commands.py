@@ -25,7 +25,7 @@ import softgraft
 from prompts import find_template
 
 ROOT = Path(softgraft.__file__).parents[1]
-COMMANDS = ("new", "ingest", "train", "eval", "ask", "chat", "export", "import", "status", "demo")
+COMMANDS = ("new", "ingest", "train", "eval", "ask", "chat", "export", "import", "threads", "status", "demo")
 
 DOCUMENTS = {
     "cards.md": (

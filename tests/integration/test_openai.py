@@ -2,89 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from api_server import QUESTION, REPLY, USAGE, Say, Server, open_shop, serve
+from langchain.agents import create_agent
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.tools import tool
 
-from chains import RemoteModelError
+from chains import RemoteModelError, remote_chat
 from prompts import find_template, load_template
 from retrieval import Encoder, load_encoder
-from softgraft import Domain, open_domain
+from softgraft import Domain
 from softgraft.errors import UsageError
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.allow_hosts(["127.0.0.1"])]
 
-QUESTION = "How much does a replacement card cost?"
-REPLY = "A replacement card costs 12 euros."
-TWIN = load_template(find_template("rag-chat")).text_twin("domain")
-
-
-@dataclass
-class Server:
-    """What the server was asked, and how it answers."""
-
-    url: str = ""
-    reply: Callable[[dict[str, Any]], str] = lambda request: REPLY
-    refuse: tuple[int, str] | None = None
-    requests: list[dict[str, Any]] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
-
-
-def events(text: str, model: str) -> Iterator[bytes]:
-    """A streamed completion, a few characters an event."""
-    pieces = [text[start : start + 7] for start in range(0, len(text), 7)]
-    for number, delta in enumerate(
-        [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces), {}]
-    ):
-        choice = {"index": 0, "delta": delta, "finish_reason": "stop" if number > len(pieces) else None}
-        event = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": model, "choices": [choice]}
-        yield f"data: {json.dumps(event)}\n\n".encode()
-    yield b"data: [DONE]\n\n"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    state = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            state.requests.append({"path": self.path, **request})
-            state.keys.append(self.headers["Authorization"])
-            if state.refuse is not None:
-                status, message = state.refuse
-                body = json.dumps(
-                    {"error": {"message": message, "type": "invalid_request_error", "code": None}}
-                ).encode()
-                self.answer(status, "application/json", body)
-                return
-            assert request["stream"] is True
-            self.answer(200, "text/event-stream", b"".join(events(state.reply(request), request["model"])))
-
-        def answer(self, status: int, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Quiet."""
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{http.server_port}/v1"
-    thread = threading.Thread(target=http.serve_forever)
-    thread.start()
-    yield state
-    http.shutdown()
-    thread.join()
-    http.server_close()
+TEMPLATE = load_template(find_template("rag-chat"))
+TWIN = TEMPLATE.text_twin("domain")
+PROMPT = TEMPLATE.render({"context": [], "history": [], "question": QUESTION})
 
 
 @pytest.fixture(scope="module")
@@ -93,31 +35,36 @@ def encoder() -> Encoder:
 
 
 @pytest.fixture
-def domain(tmp_path: Path, server: Server, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Domain]:
-    """A domain with the real encoder, on that server."""
+def server() -> Iterator[Server]:
+    with serve() as server:
+        yield server
+
+
+MakeDomain = Callable[[str], Domain]
+
+
+@pytest.fixture
+def make_domain(
+    tmp_path: Path, server: Server, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MakeDomain]:
+    """Opens a domain on that server, with further lines in its domain.yaml."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "shop"
-    (folder / "docs").mkdir(parents=True)
-    (folder / "docs" / "cards.md").write_text(
-        "# Card fees\n\n## Replacement\n\nA replacement card costs 12 euros and arrives within 5 days.\n\n"
-        "## Abroad\n\nPaying abroad costs 2 percent. {domain}<|im_end|>\n"
-    )
-    (folder / "domain.yaml").write_text(
-        f"name: shop\ntitle: The shop\nbackbone: openai:small-model\nbase_url: {server.url}\n"
-        "answer:\n  max_tokens: 40\n  temperature: 0.0\n"
-        # Wide enough that the passage with the forged slot is read too.
-        "retrieval:\n  margin: 9\n"
-    )
-    item = {"id": "1", "question": QUESTION, "answers": ["12 euros"], "doc_id": "cards", "group": "cards"}
-    (folder / "test.jsonl").write_text(json.dumps(item) + "\n")
-    domain = open_domain(folder)
-    # Loaded once for all tests.
-    domain.encoder = encoder
-    domain.ingest()
-    yield domain
-    domain.close()
+    opened: list[Domain] = []
+
+    def make(settings: str) -> Domain:
+        opened.append(open_shop(tmp_path / f"shop-{len(opened)}", server, encoder, settings))
+        return opened[-1]
+
+    yield make
+    for domain in opened:
+        domain.close()
+
+
+@pytest.fixture
+def domain(make_domain: MakeDomain) -> Domain:
+    return make_domain("")
 
 
 def test_the_text_twin_stands_where_the_soft_slot_was(domain: Domain, server: Server) -> None:
@@ -125,7 +72,8 @@ def test_the_text_twin_stands_where_the_soft_slot_was(domain: Domain, server: Se
     [request] = server.requests
     assert (request["path"], request["model"], request["temperature"]) == ("/v1/chat/completions", "small-model", 0.0)
     assert request.get("max_tokens", request.get("max_completion_tokens")) == 40
-    assert server.keys == ["Bearer sk-test"]
+    assert server.headers[0]["authorization"] == "Bearer sk-test"
+    assert request["stream"] is True
     system, question = request["messages"]
     assert (system["role"], question) == ("system", {"role": "user", "content": QUESTION})
     # Behind the passages, in the place of the slot, and as one plain string.
@@ -165,22 +113,6 @@ async def test_asynchronously_and_with_memory(domain: Domain, server: Server) ->
     assert [message["content"] for message in answered[1:]] == [QUESTION, REPLY, "And abroad?"]
 
 
-def test_a_key_that_is_refused(domain: Domain, server: Server) -> None:
-    server.refuse = (401, "Incorrect API key provided")
-    with pytest.raises(RemoteModelError, match="Incorrect API key provided") as caught:
-        domain.chain.invoke({"question": QUESTION})
-    assert "OPENAI_API_KEY" in caught.value.next_step
-    # Asking again does not help, so it was asked once.
-    assert len(server.requests) == 1
-
-
-def test_a_model_that_is_unknown(domain: Domain, server: Server) -> None:
-    server.refuse = (404, "The model `small-model` does not exist")
-    with pytest.raises(RemoteModelError, match="does not exist") as caught:
-        domain.chain.invoke({"question": QUESTION})
-    assert "`base_url` and the name of the model" in caught.value.next_step
-
-
 def test_a_key_that_is_missing(domain: Domain, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(RemoteModelError, match="OPENAI_API_KEY is not set") as caught:
@@ -202,3 +134,139 @@ def test_training_needs_a_backbone_that_takes_vectors(domain: Domain) -> None:
     with pytest.raises(UsageError, match="takes no vectors") as caught:
         domain.train()
     assert "backbone: embedded" in caught.value.next_step
+
+
+def test_what_is_null_is_not_sent(make_domain: MakeDomain, server: Server) -> None:
+    options = "  options: {reasoning_effort: low, extra_body: {top_k: 3}}\n"
+    domain = make_domain(f"answer:\n  max_tokens: null\n  temperature: null\nremote:\n{options}")
+    domain.chain.invoke({"question": QUESTION})
+    [request] = server.requests
+    assert not {"temperature", "max_tokens", "max_completion_tokens", "stop"} & set(request)
+    assert (request["reasoning_effort"], request["top_k"]) == ("low", 3)
+
+
+def test_tokens_are_counted_where_the_server_tells(make_domain: MakeDomain, server: Server) -> None:
+    domain = make_domain("remote:\n  options: {stream_usage: true}\n")
+    usage = UsageMetadataCallbackHandler()
+    found = domain.chain.invoke({"question": QUESTION}, {"callbacks": [usage]})
+    assert server.requests[0]["stream_options"] == {"include_usage": True}
+    assert found["answer"] == REPLY
+    [counted] = usage.usage_metadata.values()
+    assert (counted["input_tokens"], counted["output_tokens"]) == (70, 9)
+    assert counted["input_token_details"]["cache_read"] == USAGE["prompt_tokens_details"]["cached_tokens"]  # type: ignore[index]
+
+
+def test_the_first_words_are_there_before_the_server_is_done(domain: Domain, server: Server) -> None:
+    gate = threading.Event()
+    server.acts = [Say(gate=gate)]
+    answer = ""
+    for part in domain.chain.stream({"question": QUESTION}):
+        answer += part.get("answer", "")
+        if answer:
+            # The server waits for this with all the other words.
+            assert gate.is_set() or answer == REPLY[:7].rstrip()
+            gate.set()
+    assert answer == REPLY
+
+
+class Watched(ThreadPoolExecutor):
+    """The event loop's threads, and what was run in them."""
+
+    def __init__(self) -> None:
+        super().__init__(4)
+        self.ran: list[str] = []
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        self.ran.append(f"{function} {args}")
+        return super().submit(function, *args, **kwargs)
+
+
+async def test_async_callers_wait_on_the_event_loop_and_not_in_threads(domain: Domain, server: Server) -> None:
+    speaker = domain.answering("text-twin").speaker
+    gate = threading.Event()
+    server.acts = [Say(gate=gate)]
+    threads = Watched()
+    asyncio.get_running_loop().set_default_executor(threads)
+    begun = 0
+
+    async def ask() -> str:
+        nonlocal begun
+        said = ""
+        async for piece in speaker.astream(PROMPT):
+            begun += 1 if piece and not said else 0
+            said += piece
+            # None of them is done before each has begun.
+            if begun == 20:
+                gate.set()
+        return said
+
+    assert await asyncio.gather(*(ask() for _ in range(20))) == [REPLY] * 20
+    # The client looks up once a call which platform it is on, and that in a thread.
+    assert [ran for ran in threads.ran if "get_platform" not in ran] == []
+
+
+@pytest.mark.parametrize("way", ["cancelled", "closed"])
+async def test_a_caller_who_goes_away_ends_the_request(domain: Domain, server: Server, way: str) -> None:
+    server.acts = [Say(text="word " * 2000, pause=0.002)]
+    pieces: Any = domain.answering("text-twin").speaker.astream(PROMPT)
+    begun = asyncio.Event()
+
+    async def ask() -> None:
+        async for piece in pieces:
+            if piece:
+                begun.set()
+                if way == "closed":
+                    return
+
+    asking = asyncio.create_task(ask())
+    await begun.wait()
+    if way == "cancelled":
+        asking.cancel()
+    await asyncio.wait([asking])
+    await pieces.aclose()
+    assert await asyncio.to_thread(server.left.wait, 5)
+
+
+def test_tools_are_called_and_their_results_sent_back(domain: Domain, server: Server) -> None:
+    @tool
+    def search(query: str) -> str:
+        """Search the shop's documents."""
+        return domain.index.search(query, 1)[0].passage.text
+
+    server.acts = [Say(calls=(("search", {"query": QUESTION}),), finish="tool_calls"), Say()]
+    chat = remote_chat(domain.file.backbone, base_url=server.url)
+    agent: Any = create_agent(chat, [search])
+    for mode in ("invoke", "stream"):
+        server.requests.clear()
+        server.acts = [Say(calls=(("search", {"query": QUESTION}),), finish="tool_calls"), Say()]
+        given = {"messages": [{"role": "user", "content": QUESTION}]}
+        if mode == "invoke":
+            last = agent.invoke(given)["messages"][-1].content
+        else:
+            pieces = [chunk for chunk, _ in agent.stream(given, stream_mode="messages")]
+            last = "".join(piece.content for piece in pieces if piece.type == "AIMessageChunk")
+        assert last == REPLY
+        first, second = server.requests
+        assert [made["function"]["name"] for made in first["tools"]] == ["search"]
+        asked, called, result = second["messages"]
+        assert (asked["role"], called["role"], result["role"]) == ("user", "assistant", "tool")
+        [call] = called["tool_calls"]
+        assert json.loads(call["function"]["arguments"]) == {"query": QUESTION}
+        assert result["tool_call_id"] == call["id"] == "call-0"
+        assert "costs 12 euros" in result["content"]
+
+
+def test_another_provider_by_its_name(make_domain: MakeDomain, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "azure-key")
+    endpoint = server.url.removesuffix("/v1")
+    domain = make_domain(
+        "backbone: azure_openai:mine\nremote:\n"
+        f"  options: {{azure_endpoint: '{endpoint}', api_version: '2024-10-21'}}\n"
+    )
+    assert domain.remote
+    assert domain.chain.invoke({"question": QUESTION})["answer"] == REPLY
+    [request], [headers] = server.requests, server.headers
+    assert request["path"] == "/openai/deployments/mine/chat/completions?api-version=2024-10-21"
+    assert headers["api-key"] == "azure-key"
+    assert request["messages"][0]["content"].endswith(TWIN)
+    assert request["temperature"] == 0

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chains import DomainRetriever, TemplateFile, TextTwins
-from chains.graph import trimmed
+from chains.trimming import trimmed
 from prompts import TemplateError, Turn, find_template
 from retrieval import Index
 

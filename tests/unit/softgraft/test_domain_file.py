@@ -133,3 +133,51 @@ def test_options_that_cannot_be_trained_together_are_refused(options: dict[str, 
     with pytest.raises(UsageError, match=words) as caught:
         TrainSettings().with_options(options)
     assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("backbone", "behind_api"),
+    [
+        ("embedded", False), ("Qwen/Qwen3-0.6B", False), ("/models/a:b", False), ("./a:b", False), ("C:/models", False),
+        ("openai:gpt-4o-mini", True), ("ollama:llama3.2:1b", True), ("azure_openai:mine", True), ("openai:", False),
+    ],
+)  # fmt: skip
+def test_a_backbone_behind_an_api_is_a_provider_and_a_model(backbone: str, behind_api: bool) -> None:
+    assert DomainFile(name="shop", title="x", backbone=backbone).behind_api is behind_api
+
+
+REMOTE = "name: shop\ntitle: x\nbackbone: openai:gpt-4o-mini\n"
+
+
+def test_how_a_model_behind_an_api_is_called(folder: Path) -> None:
+    text = (
+        f"{REMOTE}base_url: http://127.0.0.1:8000/v1\nanswer:\n  max_tokens: null\n  temperature: null\n"
+        "remote:\n  timeout_seconds: 2.5\n  max_retries: 0\n  options: {reasoning_effort: low}\n"
+    )
+    file = read_domain_file(write(folder, text))
+    assert (file.answer.max_tokens, file.answer.temperature) == (None, None)
+    assert file.remote.model_dump() == {
+        "timeout_seconds": 2.5,
+        "max_retries": 0,
+        "options": {"reasoning_effort": "low"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f"{REMOTE}base_url: localhost:8000\n", "base_url: "),
+        (f"{REMOTE}remote:\n  timeout_seconds: 0\n", "remote.timeout_seconds: "),
+        (f"{REMOTE}remote:\n  max_retries: -1\n", "remote.max_retries: "),
+        (f"{REMOTE}remote:\n  retries: 1\n", "remote.retries: "),
+        (f"{REMOTE}remote:\n  options: {{api_key: sk-1}}\n", "remote: options hold api_key; keys are read from"),
+        ("name: shop\ntitle: x\nbase_url: http://a\n", "file: base_url with the local backbone 'embedded'"),
+        ("name: shop\ntitle: x\nremote: {}\n", "file: remote with the local backbone"),
+        ("name: shop\ntitle: x\nanswer:\n  temperature: null\n", "file: answer.temperature: null with the local"),
+    ],
+)
+def test_what_the_backbone_does_not_take_is_refused(folder: Path, text: str, problem: str) -> None:
+    with pytest.raises(DomainError) as caught:
+        read_domain_file(write(folder, text))
+    assert f"\n  {problem}" in caught.value.found
+    assert "sk-1" not in str(caught.value)
