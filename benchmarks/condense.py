@@ -40,6 +40,8 @@ STANDALONE = (("squad", "mtrag"), ("squad", "squad"), ("xquad_zh", "xquad_zh"))
 # So many of each split, spread over the file.
 STANDALONE_LIMIT = 400
 ALONE = "off"
+# The other ways rewrite whatever has a conversation before it, or take a model's word for it.
+DECIDING = (ALONE, "join by words", "join by evidence")
 
 
 def main() -> None:
@@ -69,7 +71,7 @@ def main() -> None:
                        for split in SPLITS},
         "standalone": {
             f"{questions} behind {histories}": {
-                split: standalone(questions, histories, split, ways, chosen.data, chosen.work, encoder, limit)
+                split: standalone(questions, histories, split, chosen.data, chosen.work, encoder, limit)
                 for split in SPLITS
             }
             for questions, histories in STANDALONE
@@ -114,27 +116,17 @@ def follow_ups(
 
 
 def standalone(
-    questions: str,
-    histories: str,
-    split: str,
-    ways: dict[str, Way],
-    data: Path,
-    work: Path,
-    encoder: RememberingEncoder,
-    limit: int,
+    questions: str, histories: str, split: str, data: Path, work: Path, encoder: RememberingEncoder, limit: int
 ) -> dict[str, Any]:
-    """How many questions each way rewrites that stand alone, and whether their document still stands first."""
+    """How many questions a way rewrites that stand alone, and whether their document still stands among five."""
     rng = random.Random(SEED)
     items = spread(_items(data, questions, split), limit)
     told = _items(data, histories, split)
     asked = [Follow(item.question, _foreign(item, told, rng)) for item in items]
     found: dict[str, dict[str, float]] = {}
     with DataSet(questions, data, work, encoder).index() as index:
-        for name, way in ways.items():
-            # What a model makes of these says nothing of how the others fare, and takes long.
-            if isinstance(way, ModelRewriting):
-                continue
-            ranked = way(index, asked, _weights(questions))
+        for name in DECIDING:
+            ranked = WAYS[name](index, asked, _weights(questions))
             right = sum(bool(set(one.documents[:5]) & item.documents) for one, item in zip(ranked, items, strict=True))
             found[name] = {
                 "rewritten": sum(one.rewritten for one in ranked) / len(items),

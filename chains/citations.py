@@ -21,7 +21,7 @@ _SENTENCE = re.compile(r"[^\n.!?。！？]+(?:[.!?](?=\S)[^\n.!?。！？]*)*[.!
 # Chinese and Japanese have no spaces, so each character is a word of its own, also beside a figure.
 _LETTER = r"(?![぀-ヿ一-鿿])[^\W_]"
 _WORD = re.compile(rf"[぀-ヿ一-鿿]|(?:{_LETTER})+(?:[.,:'’](?:{_LETTER})+)*")
-# Chosen on dev questions of `squad` and `covidqa` (benchmarks/citations.py).
+# benchmarks/citations.py measures others.
 THRESHOLD = 0.35
 
 

@@ -2,8 +2,8 @@
 
 Joined with the question before it, a follow-up finds what it leaves out; any other question finds worse, since foreign
 words pull other passages up. Words tell the two apart badly, for "that" and "which" stand in both. So both ways are
-searched for, and what they find decides. Chosen on the training questions of `mtrag` and `squad` (docs/citations.md
-names the figures), with `benchmarks/condense.py`.
+searched for, and what they find decides. Chosen on the training questions of `mtrag` and `squad`;
+`benchmarks/condense.py` measures it beside other ways.
 """
 
 from __future__ import annotations
