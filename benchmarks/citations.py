@@ -98,7 +98,8 @@ def main() -> None:
                 sets[name]["backbone_test"] = asdict(score(index, told, THRESHOLD))
                 print(f"{name}: replies of the backbone", flush=True)
     config = {
-        "limit": chosen.limit, "replies": chosen.replies, "threshold": THRESHOLD, "thresholds_on": "dev, cut from train",
+        "limit": chosen.limit, "replies": chosen.replies, "threshold": THRESHOLD,
+        "thresholds_on": "dev, cut from train",
         "passage_tokens": PASSAGE_TOKENS, "passages": SHOWN, "evidence_tokens": EVIDENCE_TOKENS,
         "dev_share_of_train": DEV_SHARE, "seed": SEED,
     }  # fmt: skip

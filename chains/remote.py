@@ -80,10 +80,17 @@ def remote_chat(
         extra.setdefault("stream_chunk_timeout", settings["timeout"])
     chat = _made(name, provider, model, {**settings, **extra})
     known = _settings_of(chat)
+    changed = dict(settings)
     length = "max_tokens" if "max_tokens" in known else next((other for other in _LENGTHS if other in known), None)
-    if length and length != "max_tokens" and "max_tokens" in settings:
-        settings[length] = settings.pop("max_tokens")
-        chat = _made(name, provider, model, {**settings, **extra})
+    if length and "max_tokens" in changed:
+        changed[length] = changed.pop("max_tokens")
+    if "default_headers" in known:
+        # A connection that is kept belongs to the event loop it was made on, and LangChain's packages keep theirs for
+        # the life of the process: the next loop, of a second `asyncio.run`, would fail on it.
+        extra.setdefault("default_headers", {"Connection": "close"})
+    if changed != settings or "default_headers" in extra:
+        chat = _made(name, provider, model, {**changed, **extra})
+    settings = changed
     if ignored := [setting for setting in (*settings, *extra) if setting not in known]:
         places = [_PLACES.get(setting, f"remote.options.{setting}") for setting in ignored]
         raise RemoteModelError(

@@ -7,6 +7,7 @@ for what has happened; where they do not, the HTTP status tells it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from langchain_core.exceptions import (
@@ -147,7 +148,21 @@ def _kind(error: Exception) -> type[BaseException]:
     status = getattr(error, "status_code", None)
     if status == 400 and (getattr(error, "code", None) == "context_length_exceeded" or _TOO_LONG.search(str(error))):
         return ContextOverflowError
-    known = any(isinstance(error, kinds) for kinds, _, _ in _KINDS)
-    if known or not isinstance(status, int):
+    if any(isinstance(error, kinds) for kinds, _, _ in _KINDS):
         return type(error)
-    return _STATUSES.get(status, ModelAPIError if status >= 500 else type(error))
+    if isinstance(status, int):
+        return _STATUSES.get(status, ModelAPIError if status >= 500 else type(error))
+    # An HTTP library's own errors have the socket's behind them.
+    behind = list(_causes(error))
+    if any(isinstance(cause, TimeoutError) for cause in behind):
+        return ModelTimeoutError
+    return ModelConnectionError if any(isinstance(cause, OSError) for cause in behind) else type(error)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__

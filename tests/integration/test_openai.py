@@ -205,6 +205,11 @@ async def test_async_callers_wait_on_the_event_loop_and_not_in_threads(domain: D
     assert [ran for ran in threads.ran if "get_platform" not in ran] == []
 
 
+def test_one_event_loop_after_another(domain: Domain) -> None:
+    for _ in range(3):
+        assert asyncio.run(domain.chain.ainvoke({"question": QUESTION}))["answer"] == REPLY
+
+
 @pytest.mark.parametrize("way", ["cancelled", "closed"])
 async def test_a_caller_who_goes_away_ends_the_request(domain: Domain, server: Server, way: str) -> None:
     server.acts = [Say(text="word " * 2000, pause=0.002)]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from house import ScriptedChat
+from house import REFUSAL, SCALE, ScriptedChat, make_answering, make_index
+from langchain_core.runnables import RunnableConfig
 
-from chains import LocalSpeaker, RemoteSpeaker, SoftPromptChat, Speaker
+from chains import DomainChain, LocalSpeaker, RemoteSpeaker, SoftPromptChat, Speaker
 from prompts import Message, RenderedPrompt, SoftSegment, TextSegment
+from retrieval import Index
 
 if TYPE_CHECKING:
     from soft_prompt import Backbone
@@ -38,3 +42,44 @@ async def test_streams_and_batches_say_the_same(speaker: Speaker) -> None:
     assert len(pieces) > 1
     assert "".join(pieces) == said
     assert speaker.reply_many([PROMPT, PROMPT]) == [said, said]
+
+
+# The graph, with each of them
+
+THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
+ASKED = "What does a cash withdrawal abroad cost?"
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    with make_index(tmp_path_factory.mktemp("speaker")) as index:
+        yield index
+
+
+@pytest.fixture
+def chain(speaker: Speaker, index: Index, tmp_path: Path) -> Iterator[DomainChain]:
+    answering = make_answering(index, speaker, scale=SCALE, passages=1)
+    chain = DomainChain(answering, tmp_path / "memory.sqlite")
+    yield chain
+    chain.close()
+
+
+async def test_every_way_to_ask_the_graph_gives_the_same(chain: DomainChain) -> None:
+    found = chain.invoke({"question": ASKED})
+    assert found["answer"]
+    assert found["evidence"]
+    assert not found["refused"]
+    assert await chain.ainvoke({"question": ASKED}) == found
+    said = [part["answer"] for part in chain.stream({"question": ASKED}) if "answer" in part]
+    heard = [part["answer"] async for part in chain.astream({"question": ASKED}) if "answer" in part]
+    assert "".join(said) == "".join(heard) == found["answer"]
+    assert len(said) > 1
+
+
+async def test_the_graph_remembers_and_refuses_with_each(chain: DomainChain) -> None:
+    first = chain.invoke({"question": ASKED}, THREAD)
+    second = await chain.ainvoke({"question": "And what does it cost then?"}, THREAD)
+    assert second["query"].startswith(ASKED)
+    assert [turn["answer"] for turn in chain.history("1")] == [first["answer"], second["answer"]]
+    refused = chain.invoke({"question": "Do elephants sing operas on Tuesdays?"})
+    assert (refused["refused"], refused["answer"], refused["citations"]) == (True, REFUSAL, [])
