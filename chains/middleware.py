@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NotRequired, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ExtendedModelResponse, ModelRequest, ModelResponse
 from langchain.agents.middleware.types import OmitFromInput
@@ -83,7 +83,9 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
         said = [_unforged(message) for message in request.messages]
         before, asked, behind = said[:place], said[place], said[place + 1 :]
         if last.text.strip() != question or (isinstance(last.content, list) and len(last.content) > 1):
-            asked = last  # The template says more than the question; else what was asked stays, pictures and all.
+            asked = cast(
+                AnyMessage, last
+            )  # The template says more than the question; else what was asked stays, pictures and all.
         return _Grafted(
             request.override(
                 system_message=_system(request.system_message, system),
