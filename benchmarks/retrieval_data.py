@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from evaluation import Item, read_items
 from evaluation.items import spread
-from evaluation.systems import standalone_question
+from evaluation.systems import searched_for
 from retrieval import Document, Encoder, Index, convert_file, ingest, load_encoder, open_index
+from retrieval.search import DEFAULT_WEIGHTS
 
 Split = Literal["train", "dev", "test"]
 # Each with the set that its documents and questions come from, and whether follow-ups are rewritten.
@@ -148,15 +149,16 @@ def cut(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     return [i for i in items if source_of(i) not in dev], [i for i in items if source_of(i) in dev]
 
 
-def query_of(item: Item, *, rewritten: bool) -> str:
-    """What is searched for: the last turn, or what the chain makes of it by default with a local backbone."""
-    return standalone_question(item) if rewritten else item.question
+def queries_of(index: Index, items: Sequence[Item], *, rewritten: bool) -> list[str]:
+    """What is searched for: the last turns, or what the chain makes of them by default with a local backbone."""
+    return searched_for(index, items, DEFAULT_WEIGHTS) if rewritten else [item.question for item in items]
 
 
-def asked(items: Sequence[Item], *, rewritten: bool, limit: int | None = None) -> list[Asked]:
+def asked(index: Index, items: Sequence[Item], *, rewritten: bool, limit: int | None = None) -> list[Asked]:
     """Questions whose documents are known, or at most `limit` of them, spread over the file."""
+    known = spread([item for item in items if item.documents], limit)
     # `doc_ids` where there are any: the answer of a conversation may stand in several pieces.
-    found = [
-        Asked(item.id, query_of(item, rewritten=rewritten), frozenset(item.doc_ids) or item.documents) for item in items
+    return [
+        Asked(item.id, query, frozenset(item.doc_ids) or item.documents)
+        for item, query in zip(known, queries_of(index, known, rewritten=rewritten), strict=True)
     ]
-    return spread([one for one in found if one.gold], limit)

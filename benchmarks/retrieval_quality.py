@@ -34,7 +34,7 @@ from retrieval_data import (
     VIEWS,
     DataSet,
     asked,
-    query_of,
+    queries_of,
     remembering_encoder,
 )
 from retrieval_evidence import DOMAINS, measure_evidence
@@ -109,8 +109,8 @@ def measure_rankings(view: str, data: Path, work: Path, encoder: Encoder, limit:
     name, rewritten = VIEWS[view]
     source = DataSet(name, data, work, encoder)
     test = source.items("test")
-    questions = asked(test, rewritten=rewritten, limit=limit)
     with source.index() as index:
+        questions = asked(index, test, rewritten=rewritten, limit=limit)
         choice = choose_weights(
             index, usual_weights(LANGUAGES.get(name, "en"), "embedded"), spread(source.items("dev"), limit)
         )
@@ -150,7 +150,7 @@ def answers_shown(
     if any(item.history for item in items):
         return None
     items = spread(items, limit)
-    ranked = index.search_many([query_of(item, rewritten=rewritten) for item in items], SHOWN, weights=weights)
+    ranked = index.search_many(queries_of(index, items, rewritten=rewritten), SHOWN, weights=weights)
     shown: dict[str, Any] = {}
     for neighbours in NEIGHBOURS:
         texts = [_within_budget(index, index.expanded(one, neighbours)) for one in ranked]

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chains.answer_messages import AnswerMessages, answer_message, thread_messages
     from chains.answering import Answering, AnswerSettings, Evidence, TemplateFile, TextTwins
     from chains.chat_model import ChatGraft, SoftPromptChat
     from chains.citations import Citation, cite
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     )
     from chains.faiss_store import FaissStore
     from chains.memory import ConversationMemory
+    from chains.middleware import GraftMiddleware
     from chains.prompt_template import GraftPromptTemplate
     from chains.remote import remote_chat
     from chains.retriever import DomainRetriever
+    from chains.search_tool import evidence_tool
     from chains.speaker import LocalSpeaker, RemoteSpeaker, Speaker
 
 _HOME = {
+    "AnswerMessages": "answer_messages",
     "AnswerSettings": "answering",
     "Answering": "answering",
     "ChainError": "errors",
@@ -45,6 +49,7 @@ _HOME = {
     "EncoderEmbeddings": "embeddings",
     "Evidence": "answering",
     "FaissStore": "faiss_store",
+    "GraftMiddleware": "middleware",
     "GraftPromptTemplate": "prompt_template",
     "InputError": "errors",
     "LocalSpeaker": "speaker",
@@ -57,11 +62,15 @@ _HOME = {
     "TemplateFile": "answering",
     "TextTwins": "answering",
     "UnknownThreadError": "errors",
+    "answer_message": "answer_messages",
     "cite": "citations",
+    "evidence_tool": "search_tool",
     "remote_chat": "remote",
+    "thread_messages": "answer_messages",
 }
 
 __all__ = [
+    "AnswerMessages",
     "AnswerSettings",
     "Answering",
     "ChainError",
@@ -76,6 +85,7 @@ __all__ = [
     "EncoderEmbeddings",
     "Evidence",
     "FaissStore",
+    "GraftMiddleware",
     "GraftPromptTemplate",
     "InputError",
     "LocalSpeaker",
@@ -88,8 +98,11 @@ __all__ = [
     "TemplateFile",
     "TextTwins",
     "UnknownThreadError",
+    "answer_message",
     "cite",
+    "evidence_tool",
     "remote_chat",
+    "thread_messages",
 ]
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chains.condense import Way, joined_query, leans_on_history, usable_rewrite
+from chains.citations import Cited, cite, verified
+from chains.condense import Way, joined_query, leans_on_history, standalone_queries, usable_rewrite
 from chains.examples import Nearest, chosen_examples, no_examples
 from chains.history import Budget, Overflow, newest
 from chains.speaker import Speaker
@@ -148,14 +149,23 @@ class Answering:
 
     def query(self, question: str, turns: Sequence[Turn]) -> str:
         """What is searched for: the question, or its standalone form where it leans on the conversation."""
-        way = self.settings.condense
-        if way == "off" or not turns or not leans_on_history(question):
-            return question
+        return self.queries([(question, turns)])[0]
+
+    def queries(self, asked: Sequence[tuple[str, Sequence[Turn]]]) -> list[str]:
+        """`query` for many questions, each with the conversation before it."""
+        way, weights = self.settings.condense, self.settings.weights
+        if way == "off":
+            return [question for question, _ in asked]
+        found = standalone_queries(self.index, asked, weights=weights)
         if way == "model":
-            prompt = self.condense_template.current().render({"history": self.recent(turns), "question": question})
-            if rewrite := usable_rewrite(self.rewriter.reply_many([prompt])[0]):
-                return rewrite
-        return joined_query(question, turns)
+            for number, ((question, turns), query) in enumerate(zip(asked, found, strict=True)):
+                if turns and (query != question or leans_on_history(question)):
+                    found[number] = self._rewritten(question, turns) or joined_query(question, turns)
+        return found
+
+    def _rewritten(self, question: str, turns: Sequence[Turn]) -> str | None:
+        prompt = self.condense_template.current().render({"history": self.recent(turns), "question": question})
+        return usable_rewrite(self.rewriter.reply_many([prompt])[0])
 
     def evidence_many(self, queries: Sequence[str]) -> list[Evidence]:
         """Ranked passages for each query, cut to the token budget, with their score."""
@@ -196,6 +206,11 @@ class Answering:
         ):
             evidence = replace(evidence, passages=evidence.passages[:-1])
         return evidence
+
+    def cited(self, question: str, answer: str, evidence: Evidence) -> Cited:
+        """The answer's citations, each with a quote that stands in the index's stored text of its document."""
+        passages = [entry.passage for entry in evidence.passages]
+        return verified(cite(answer, passages, question=question), self.index.document)
 
     def recent(self, turns: Sequence[Turn]) -> list[Turn]:
         """The last exchanges that the model still reads."""

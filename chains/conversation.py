@@ -9,11 +9,13 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any, cast
 
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.utils import AddableDict
 from langgraph.graph.state import CompiledStateGraph
 
+from chains.answer_messages import AnswerMessages, thread_messages
 from chains.answering import Answering
 from chains.content import plain_text
 from chains.conversations import Conversations, ThreadSummary, TurnRecord
@@ -58,6 +60,14 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
     def history(self, thread_id: str) -> list[TurnRecord]:
         """The exchanges of one conversation; empty where there is none of that id."""
         return self.conversations.history(str(thread_id))
+
+    def messages(self, thread_id: str) -> list[BaseMessage]:
+        """One conversation as messages; the answers carry their citations as annotations."""
+        return thread_messages(self.history(thread_id))
+
+    def as_messages(self) -> AnswerMessages:
+        """This chain as one that takes and gives messages, with LangChain's own citation annotations."""
+        return AnswerMessages(self)
 
     def delete(self, thread_id: str) -> None:
         """Forget one conversation.

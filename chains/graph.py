@@ -19,7 +19,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from chains.answering import Answering, Evidence
-from chains.citations import cite
+from chains.citations import Cited
 from chains.conversations import TurnRecord
 from chains.history import fitting, without_oldest
 from chains.recall import Recall, given, plain, recalled_in, remembered, say
@@ -116,14 +116,16 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
         return {"answer": "".join(pieces)}
 
     def tie(state: ChainState) -> dict[str, Any]:
-        passages = [_ranked(record).passage for record in state["evidence"]]
-        citations = [] if state["refused"] else [asdict(c) for c in cite(state["answer"], passages)]
+        evidence = Evidence(tuple(_ranked(record) for record in state["evidence"]), None, True)
+        found = Cited([], []) if state["refused"] else answering.cited(state["question"], state["answer"], evidence)
+        say(found.notices)
+        citations = [asdict(citation) for citation in found.citations]
         turn = TurnRecord(
             question=state["question"],
             answer=state["answer"],
             citations=citations,
             refused=state["refused"],
-            notices=state["notices"],
+            notices=[*state["notices"], *found.notices],
             template=state["template"],
             history=recalled_in(state).record,  # type: ignore[arg-type]
             at=datetime.now(UTC).isoformat(timespec="seconds"),

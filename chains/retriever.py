@@ -7,35 +7,43 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field
 
-from retrieval import Index
+from retrieval import Index, RankedPassage
 
 
 class DomainRetriever(BaseRetriever):
-    """Ranked passages as LangChain documents; `k` of them, or as many as the call asks for."""
+    """Ranked passages as LangChain documents; `k` of them, or as many as the call asks for.
+
+    `weights` are of the dense and the BM25 ranking. Each passage takes in up to `neighbours` of those beside it on
+    either side; then there may be fewer than `k`, as no text comes twice. `domain.retriever` has the domain's own.
+    """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     index: Index = Field(exclude=True, repr=False)
     k: int = Field(default=4, ge=1)
     weights: tuple[float, float] = (1.0, 0.5)
+    neighbours: int = Field(default=0, ge=0)
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
     ) -> list[Document]:
         found = self.index.search(query, self.k if k is None else k, weights=self.weights)
-        return [
-            Document(
-                id=entry.passage.id,
-                page_content=entry.passage.text,
-                metadata={
-                    "doc_id": entry.passage.doc_id,
-                    "title": entry.passage.title,
-                    "heading": entry.passage.heading,
-                    "page": entry.passage.page,
-                    "start": entry.passage.start,
-                    "end": entry.passage.end,
-                    "score": entry.score,
-                },
-            )
-            for entry in found
-        ]
+        return [passage_document(entry) for entry in self.index.expanded(found, self.neighbours)]
+
+
+def passage_document(entry: RankedPassage) -> Document:
+    """A ranked passage as a LangChain document; `start` and `end` are its span in the stored text."""
+    passage = entry.passage
+    return Document(
+        id=passage.id,
+        page_content=passage.text,
+        metadata={
+            "doc_id": passage.doc_id,
+            "title": passage.title,
+            "heading": passage.heading,
+            "page": passage.page,
+            "start": passage.start,
+            "end": passage.end,
+            "score": entry.score,
+        },
+    )

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chains import Answering, Evidence
-from chains.citations import cite
-from chains.condense import joined_query, leans_on_history
+from chains.condense import standalone_queries
 from evaluation.items import Item
 from evaluation.refusals import RefusalJudge
 from evaluation.retrieval_scores import Gold
 from evaluation.text_scores import contains_answer, exact_match, token_f1
 from prompts import Turn
-from retrieval import RankedPassage
+from retrieval import Index, RankedPassage
 
 Source = Literal["none", "retrieved", "gold"]
 
@@ -64,15 +63,15 @@ def turns_of(item: Item) -> list[Turn]:
     return [turn for asked, told in item.history for turn in (Turn("user", asked), Turn("assistant", told))]
 
 
-def standalone_question(item: Item) -> str:
-    """What is searched for where a follow-up is joined to the question before it, for which no model is needed."""
-    return joined_query(item.question, turns_of(item)) if leans_on_history(item.question) else item.question
+def searched_for(index: Index, items: Sequence[Item], weights: tuple[float, float]) -> list[str]:
+    """What is searched for where follow-ups are joined to the question before them, for which no model is needed."""
+    return standalone_queries(index, [(item.question, turns_of(item)) for item in items], weights=weights)
 
 
 def retrieve_all(answering: Answering, items: Sequence[Item]) -> tuple[list[Evidence], float]:
     """Evidence for every question, and the seconds it took."""
     began = time.perf_counter()
-    queries = [answering.query(item.question, turns_of(item)) for item in items]
+    queries = answering.queries([(item.question, turns_of(item)) for item in items])
     evidence = [
         answering.fitting(item.question, turns_of(item), found)
         for item, found in zip(items, answering.evidence_many(queries), strict=True)
@@ -117,7 +116,7 @@ def answer_all(
     answers = []
     for item, reply, found, refuses in zip(items, replies, evidence, worded, strict=True):
         refused = not found.enough or refuses
-        citations = [] if refused else cite(reply, [entry.passage for entry in found.passages])
+        citations = [] if refused else answering.cited(item.question, reply, found).citations
         answers.append(
             Answer(
                 item=item,

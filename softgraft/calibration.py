@@ -8,7 +8,7 @@ from chains import AnswerSettings
 from chains.answering import JUDGED
 from evaluation.items import Item
 from evaluation.retrieval_scores import Gold
-from evaluation.systems import standalone_question
+from evaluation.systems import searched_for
 from retrieval import EvidenceScale, Index, RankedPassage, fit_scale
 from retrieval.evidence_score import Labelled
 
@@ -66,7 +66,7 @@ def _searched(
     on_progress: Callable[[int, int], None] | None,
 ) -> Iterator[list[RankedPassage]]:
     # Whatever rewrites follow-ups later.
-    queries = [standalone_question(item) for item in items]
+    queries = searched_for(index, items, settings.weights)
     for first in range(0, len(queries), _AT_ONCE):
         yield from index.search_many(queries[first : first + _AT_ONCE], _DEEP, weights=settings.weights)
         if on_progress is not None:

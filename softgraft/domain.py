@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from chains import Answering, Conversations, DomainChain, TemplateFile
+from chains import Answering, Conversations, DomainChain, DomainRetriever, TemplateFile
 from chains.examples import NearestExamples
 from evaluation import Answers, Report, System, evaluate, fit_refusal_judge, items_hash, read_items
 from evaluation.items import Item, spread
@@ -142,6 +142,14 @@ class Domain:
     def conversations(self) -> Conversations:
         """The conversations that are remembered; unlike the chain it needs no model."""
         return Conversations(self.build / MEMORY)
+
+    @property
+    def retriever(self) -> DomainRetriever:
+        """The domain's index as a LangChain retriever, with the passages, weights and neighbours of its answers."""
+        settings = answer_settings(self.file, self.build)
+        return DomainRetriever(
+            index=self.index, k=settings.passages, weights=settings.weights, neighbours=settings.neighbours
+        )
 
     def ingest(
         self, *, index: IndexChoice | None = None, on_progress: Callable[[IngestProgress], None] | None = None

@@ -16,7 +16,7 @@ from pathlib import Path
 from evaluation import paired_difference
 from evaluation.items import Item, spread
 from evaluation.retrieval_scores import Gold
-from evaluation.systems import standalone_question
+from evaluation.systems import searched_for
 from retrieval import Index, RetrievalError
 from retrieval.encoder import EMBEDDED
 from retrieval.search import DEFAULT_WEIGHTS
@@ -66,7 +66,7 @@ def choose_weights(
     if len(asked) < _FEWEST:
         return ChosenWeights(usual)
     gold = Gold(index)
-    queries = [standalone_question(item) for item in asked]
+    queries = searched_for(index, asked, usual)
     tried = list(dict.fromkeys((usual, *_TRIED)))
     found: dict[Weights, list[float]] = {}
     for number, weights in enumerate(tried, 1):

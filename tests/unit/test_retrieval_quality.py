@@ -54,14 +54,23 @@ def test_dev_and_train_share_no_source() -> None:
         assert cut(some) == (train, dev)
 
 
-def test_follow_ups_are_searched_for_as_the_chain_does() -> None:
+def test_follow_ups_are_searched_for_as_the_chain_does(tmp_path: Path) -> None:
+    from runpy import run_path
+
+    from retrieval import ingest, open_index
     from retrieval_data import asked
 
-    item = Item(id="1", question="And what about that?", doc_id="a", doc_ids=("b", "c"), history=(("A card?", "Yes."),))
-    [alone], [joined] = asked([item], rewritten=False), asked([item], rewritten=True)
-    assert (alone.query, joined.query) == ("And what about that?", "A card? And what about that?")
-    assert alone.gold == {"b", "c"}
-    assert asked([Item(id="2", question="Where?")], rewritten=False) == []
+    encoder = run_path(str(Path(__file__).parent / "retrieval" / "conftest.py"))["HashingEncoder"](dimension=256)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "card.txt").write_text("A replacement card costs 12 euros.\n")
+    ingest(tmp_path / "docs", tmp_path / "index", encoder)
+    told = (("A replacement card costs?", "12 euros."),)
+    item = Item(id="1", question="And what about that?", doc_id="a", doc_ids=("b", "c"), history=told)
+    with open_index(tmp_path / "index", encoder) as index:
+        [alone], [joined] = asked(index, [item], rewritten=False), asked(index, [item], rewritten=True)
+        assert (alone.query, joined.query) == (item.question, f"A replacement card costs? {item.question}")
+        assert alone.gold == {"b", "c"}
+        assert asked(index, [Item(id="2", question="Where?")], rewritten=False) == []
 
 
 def test_vectors_are_remembered_from_run_to_run(tmp_path: Path) -> None:

@@ -137,10 +137,10 @@ def test_the_model_reads_the_last_exchanges(index: Index, chat: ScriptedChat, tu
 def test_only_a_follow_up_is_rewritten(index: Index) -> None:
     chat = ScriptedChat(answer=lambda _: "What does a card cost abroad?\n")
     history = [Turn("user", "What does a card cost?"), Turn("assistant", "Nothing.")]
-    follow_up, own = "And abroad?", "What does a transfer to an account overseas cost?"
+    follow_up, own = "And overseas?", "What does a transfer to an account overseas cost?"
     ways = {way: make_answering(index, chat, condense=way) for way in ("off", "join", "model")}
     assert ways["off"].query(follow_up, history) == follow_up
-    assert ways["join"].query(follow_up, history) == "What does a card cost? And abroad?"
+    assert ways["join"].query(follow_up, history) == "What does a card cost? And overseas?"
     assert [answering.query(own, history) for answering in ways.values()] == [own] * 3
     assert ways["model"].query(follow_up, []) == follow_up
     assert chat.seen == []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chains import cite
-from chains.citations import sentence_spans
-from retrieval import Index, Passage
+from chains.citations import sentence_spans, verified
+from retrieval import Document, Index, Passage
 
 TEXT = (
     "The debit card is free in the first year. A replacement card costs 12 euros and arrives within 5 days.\n"
@@ -60,13 +62,78 @@ def test_what_no_passage_says_has_no_citation(answer: str) -> None:
     assert cite(answer, []) == []
 
 
-def test_each_quote_is_given_once_in_the_order_of_the_answer() -> None:
+def test_each_sentence_is_cited_once_in_the_order_of_the_answer() -> None:
     answer = (
         "A cash withdrawal abroad costs at least 3 euros. A replacement card costs 12 euros. "
         "The replacement card arrives within 5 days."
     )
     found = cite(answer, [PASSAGE, PASSAGE])
-    assert [citation.quote[:13] for citation in found] == ["A cash withdr", "A replacement"]
+    assert [citation.quote[:13] for citation in found] == ["A cash withdr", "A replacement", "A replacement"]
+    assert [answer[citation.answer_start : citation.answer_end] for citation in found] == sentences(answer)
+    # The same words stand in two passages: the one that was ranked first is quoted.
+    assert {citation.passage_id for citation in cite(answer, [PASSAGE, replace(PASSAGE, id="p2")])} == {"p1"}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([
+            "A replacement card costs 12 euros.", "The debit card is free in the first year!", "信用卡的年费为八十元。",
+            "境外取现另收手续费3元。", "🙂", "𠀀", "é", "We treat no horses.", "\n- ", " ", "* ", "12.5", "。",
+        ]),
+        max_size=12,
+    )
+)  # fmt: skip
+def test_spans_in_the_answer_count_code_points(pieces: list[str]) -> None:
+    chinese = "信用卡的年费为八十元。境外取现另收手续费3元。"
+    passages = [PASSAGE, Passage("z", "zh", "", "", chinese, 7, 7 + len(chinese))]
+    answer = "".join(pieces)
+    last = 0
+    for citation in cite(answer, passages):
+        assert answer[citation.answer_start : citation.answer_end] == citation.sentence
+        assert last <= citation.answer_start < citation.answer_end
+        last = citation.answer_end
+
+
+def stored(text: str, *, title: str = "Card fees of the bank", page_starts: tuple[int, ...] = ()) -> Document:
+    return Document("cards", title, text, "", "cards.pdf", "", "", page_starts)
+
+
+def test_a_quote_is_looked_up_in_the_stored_document() -> None:
+    citations = cite("A replacement card costs 12 euros. The debit card is free in the first year.", [PASSAGE])
+    assert len(citations) == 2
+    kept, notices = verified(citations, lambda _: stored("x" * 100 + TEXT))
+    assert notices == []
+    assert [citation.quote for citation in kept] == [citation.quote for citation in citations]
+    # The passage's title may be shortened; a document without pages leaves the page as it was found.
+    assert {(citation.title, citation.page) for citation in kept} == {("Card fees of the bank", 4)}
+
+
+def test_a_quote_that_stands_there_no_more_is_left_out_and_told() -> None:
+    citations = cite("A replacement card costs 12 euros. The debit card is free in the first year.", [PASSAGE])
+    edited = "x" * 100 + TEXT.replace("12 euros", "14 euros")
+    [kept], [notice] = verified(citations, lambda _: stored(edited))
+    assert kept.quote == "The debit card is free in the first year."
+    assert "cards does not say so there any more" in notice
+    shifted = verified(citations, lambda _: stored("x" * 99 + TEXT))
+    assert (shifted.citations, len(shifted.notices)) == ([], 1)
+
+
+def test_a_document_that_is_gone_is_cited_no_more(index: Index) -> None:
+    found, notices = verified(
+        cite("A replacement card costs 12 euros.", [replace(PASSAGE, doc_id="gone")]), index.document
+    )
+    assert found == []
+    assert notices == ["a citation was left out: gone is not in the index any more; ask again"]
+
+
+def test_the_page_is_where_the_quote_stands() -> None:
+    # The passage begins on page 1, and its second sentence stands on page 2.
+    text = "x" * 100 + TEXT
+    starts = (0, 100 + TEXT.index("A replacement"))
+    citations = cite("The debit card is free in the first year. A replacement card costs 12 euros.", [PASSAGE])
+    kept, _ = verified(citations, lambda _: stored(text, page_starts=starts))
+    assert [citation.page for citation in kept] == [1, 2]
 
 
 def test_chinese_is_cited_by_sentence() -> None:
@@ -98,8 +165,8 @@ def test_every_citation_is_cut_out_of_its_document(index: Index, data: st.DataOb
     known = [sentence for passage in passages for sentence in sentences(passage.text)]
     answer = " ".join(data.draw(st.lists(st.one_of(st.sampled_from(known), st.text(max_size=30)), max_size=4)))
     found = cite(answer, passages)
-    assert len({(citation.passage_id, citation.start) for citation in found}) == len(found)
+    assert verified(found, index.document).notices == []
     for citation in found:
         assert index.document(citation.doc_id).text[citation.start : citation.end] == citation.quote
-        assert citation.sentence in answer
+        assert answer[citation.answer_start : citation.answer_end] == citation.sentence
         assert 0.35 <= citation.support <= 1
