@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from prompts import RenderedPrompt, Segment
+from prompts import Message, RenderedPrompt
 from soft_prompt.chat_layout import control_texts, plain_chat
 from soft_prompt.context_length import context_tokens
 from soft_prompt.errors import BackboneError
@@ -67,7 +67,7 @@ class ChatTokens:
         """Whether the backbone's own chat template has a place for tools, calls and results."""
         return self.tokenizer.chat_template is not None and has_place_for_tools(self._apply_chat_template)
 
-    def tool_layout(self, prompt: RenderedPrompt) -> tuple[list[str], list[tuple[Segment, ...]]]:
+    def tool_layout(self, prompt: RenderedPrompt) -> tuple[list[str], list[Message]]:
         """Control texts around the pieces of a prompt with tools, and those pieces (see `tool_layout`).
 
         Raises:

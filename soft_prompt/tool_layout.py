@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from prompts import Message, RenderedPrompt, Segment, TextSegment, ToolCall
+from prompts.segments import Role
 from soft_prompt.chat_layout import split_at
 from soft_prompt.errors import BackboneError
 
@@ -43,7 +44,7 @@ def has_place_for_tools(apply: ApplyWithTools) -> bool:
 
 def tool_layout(
     apply: ApplyWithTools, prompt: RenderedPrompt, controls: Sequence[str]
-) -> tuple[list[str], list[tuple[Segment, ...]]]:
+) -> tuple[list[str], list[Message]]:
     """Control texts, and what stands between them.
 
     Args:
@@ -52,7 +53,7 @@ def tool_layout(
         controls: the backbone's control tokens.
 
     Returns:
-        Texts before, between and after the pieces of data, and those pieces.
+        Texts before, between and after the pieces of data, and those pieces, each with the role that it stands under.
 
     Raises:
         BackboneError: a declaration holds a control token, or the chat template leaves out a message or a call.
@@ -65,21 +66,23 @@ def tool_layout(
         )
     messages: list[dict[str, Any]] = []
     stand_ins: list[tuple[str, str]] = []
-    pieces: list[tuple[Segment, ...]] = []
+    pieces: list[Message] = []
 
-    def stand_in(piece: tuple[Segment, ...], of: str) -> str:
-        pieces.append(piece)
+    def stand_in(role: Role, piece: tuple[Segment, ...], of: str) -> str:
+        pieces.append(Message(role, piece))
         stand_ins.append((f"content-{secrets.token_hex(12)}", of))
         return stand_ins[-1][0]
 
     arguments: list[str] = []
     for message in prompt.messages:
         # Some templates write no content beside calls, and where there is none nothing is lost.
-        content = stand_in(message.segments, f"{message.role} message") if message.segments or not message.calls else ""
+        content = ""
+        if message.segments or not message.calls:
+            content = stand_in(message.role, message.segments, f"{message.role} message")
         made: dict[str, Any] = {"role": message.role, "content": content}
         for call in message.calls:
-            name = stand_in((TextSegment(call.name),), "name of a call")
-            arguments.append(stand_in((TextSegment(call.arguments),), "arguments of a call"))
+            name = stand_in(message.role, (TextSegment(call.name),), "name of a call")
+            arguments.append(stand_in(message.role, (TextSegment(call.arguments),), "arguments of a call"))
             function = {"name": name, "arguments": {arguments[-1]: ""}}
             made.setdefault("tool_calls", []).append({"type": "function", "function": function})
         messages.append(made)
