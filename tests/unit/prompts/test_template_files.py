@@ -231,13 +231,16 @@ def test_a_literal_brace_and_a_slot_do_not_share_a_hash(tmp_path: Path) -> None:
 
 def test_every_shipped_template_loads() -> None:
     files = sorted(TEMPLATES.glob("*.yaml"))
-    assert len(files) == 10
+    assert len(files) == 16
     found = {}
     for file in files:
         template = load_template(file)
         assert file.name == f"{template.name}.{template.language}.yaml"
         found[template.name, template.language] = template
-    names = ("closed-book", "condense-question", "extractive-qa", "rag-chat", "summarise-history")
+    names = (
+        "classification", "closed-book", "condense-question", "extractive-qa", "rag-chat", "summarisation",
+        "summarise-history", "translation",
+    )  # fmt: skip
     assert set(found) == {(name, language) for name in names for language in ("en", "zh")}
     for name in names:
         # The two languages take the same inputs, so a domain may change its language and nothing else.
