@@ -45,7 +45,6 @@ from softgraft.domain_file import TrainSettings
 RESULTS = Path(__file__).parent / "results"
 ROWS = ("logistic", "nearest", "template", "text-twin", "soft-0", "soft-1", "soft-2",
         "text-twin+examples", "soft-0+examples")  # fmt: skip
-# Chosen on dev, see docs/tasks.md.
 TRAIN: dict[str, Any] = {
     "kind": "kv", "length": 32, "adapter": "lora", "adapter_rank": 8, "epochs": 2, "batch_size": 16,
     "learning_rate": 1e-2, "adapter_learning_rate": 2e-3, "warmup_steps": 10, "patience": 9,
@@ -215,6 +214,8 @@ def main() -> None:
             versions=describe_versions(("torch", "transformers", "sentence-transformers", "scikit-learn")),
             data_sha256={split: items_hash(domain.items(split)) for split in ("train", "dev", "test")},
         )
+        if unfinished := [r for r in found.pop("unfinished", []) if r["row"] != name]:
+            found["unfinished"] = unfinished
         found["rows"] = sorted([*found["rows"], row], key=lambda r: ROWS.index(r["row"]))
         out.write_text(json.dumps(found, indent=1), encoding="utf-8")
         show(found["rows"])
