@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chains.condense import Way, joined_query, leans_on_history, usable_rewrite
+from chains.examples import Nearest, chosen_examples, no_examples
 from chains.history import Budget, Overflow, newest
 from chains.speaker import Speaker
 from prompts import PassageInput, RenderedPrompt, Template, Turn, load_template
@@ -22,11 +23,11 @@ JUDGED = 4
 
 
 class TemplateFile:
-    """A template that is read again when its file changes, so that an edit changes the next answer."""
+    """A template that is read again when its file or a block of it changes, so that an edit changes the next answer."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._seen: tuple[int, int] | None = None
+        self._seen: list[tuple[int, int] | None] = []
         self._template: Template | None = None
 
     def current(self) -> Template:
@@ -35,15 +36,21 @@ class TemplateFile:
         Raises:
             TemplateError: the file has problems.
         """
-        try:
-            stat = self.path.stat()
-            seen = (stat.st_mtime_ns, stat.st_size)
-        except OSError:
-            seen = None
-        if self._template is None or seen is None or seen != self._seen:
+        known = self._template.sources if self._template else (self.path,)
+        seen = [_state(path) for path in known]
+        if self._template is None or seen[0] is None or seen != self._seen:
             self._template = load_template(self.path)
-            self._seen = seen
+            self._seen = [seen[0], *(_state(path) for path in self._template.sources[1:])]
         return self._template
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
 
 
 class TextTwins(Mapping[str, str]):
@@ -123,6 +130,8 @@ class Answering:
         count_tokens: in the speaker's own tokens, as near as is known.
         scale: of the evidence score; None never refuses.
         notices: what the caller should know about this domain, such as a template edited after training.
+        examples: gives the worked examples nearest to a question, so many at most, the nearest first; asked only where
+            the template chooses some.
     """
 
     index: Index
@@ -134,6 +143,7 @@ class Answering:
     scale: EvidenceScale | None
     settings: AnswerSettings
     notices: Callable[[], list[str]] = list
+    examples: Nearest = no_examples
     summary_template: TemplateFile | None = None
 
     def query(self, question: str, turns: Sequence[Turn]) -> str:
@@ -170,6 +180,8 @@ class Answering:
             # The best passage stands last, nearest to the slot and the question, where a small model reads it best.
             given = reversed(evidence.passages) if evidence.enough else ()
             values["context"] = [_as_input(entry) for entry in given]
+        if template.examples is not None and template.chooses_examples:
+            values["examples"] = chosen_examples(self.examples, template.examples, question, self.count_tokens)
         return template.render(values)
 
     def fitting(self, question: str, turns: Sequence[Turn], evidence: Evidence) -> Evidence:

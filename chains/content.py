@@ -73,7 +73,7 @@ def plain_text(content: object) -> str:
         InputError: neither text nor message nor blocks.
     """
     if isinstance(content, str):
-        return content
+        return _whole(content)
     if isinstance(content, BaseMessage):
         return plain_text(content.content)
     if isinstance(content, list):
@@ -83,12 +83,17 @@ def plain_text(content: object) -> str:
                 texts.append(block)
             elif isinstance(block, dict) and block.get("type") == "text" and isinstance(block.get("text"), str):
                 texts.append(block["text"])
-        return "".join(texts)
+        return _whole("".join(texts))
     raise InputError(
         found=f"a {type(content).__name__}",
         expected="a string, a LangChain message, or a list of content blocks",
         next_step='call the chain with {"question": "..."}',
     )
+
+
+def _whole(text: str) -> str:
+    """The text with a replacement character for each half of a pair, which JSON can bring and nothing can store."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _block(part: Segment) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from chains.graph import CALLER_GONE, build_graph
 from chains.memory import ConversationMemory
 from chains.prompt_template import history_turns
 
-_SHOWN = ("query", "evidence", "evidence_score", "refused", "citations")
+_SHOWN = ("query", "evidence", "evidence_score", "refused", "template", "citations")
 
 
 class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
@@ -33,7 +33,8 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
     id is remembered in the domain's own database; without a thread id nothing is kept.
 
     Output: a dict of `question`, `query` (what was searched for), `evidence` (ranked passages), `evidence_score`,
-    `refused`, `answer`, `citations` and `notices`. Streaming gives the same dict in parts that add up to it.
+    `refused`, `template` (name, version and hash), `answer`, `citations` and `notices`. Streaming gives the same dict
+    in parts that add up to it.
     """
 
     def __init__(self, answering: Answering, memory_path: Path) -> None:

@@ -21,7 +21,8 @@ class TurnRecord(TypedDict):
 
     `history` counts what the model read of the conversation: how many `exchanges` there were before, how many of them
     it `read` as they were said and for how many it read a summary (`summarised`), and the `tokens` of all that. `at` is
-    when the answer was complete, in UTC. Conversations from before these two and `refused` and `notices` lack them.
+    when the answer was complete, in UTC, and `template` the name, version and hash of the template that it was made
+    with. Conversations from before these three and `refused` and `notices` lack them.
     """
 
     question: str
@@ -29,6 +30,7 @@ class TurnRecord(TypedDict):
     citations: list[dict[str, Any]]
     refused: bool
     notices: list[str]
+    template: dict[str, str | int]
     history: dict[str, int]
     at: str
 

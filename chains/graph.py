@@ -49,6 +49,7 @@ class ChainState(TypedDict, total=False):
     evidence: list[dict[str, Any]]
     evidence_score: float | None
     refused: bool
+    template: dict[str, str | int]
     answer: str
     citations: list[dict[str, Any]]
     notices: list[str]
@@ -86,6 +87,7 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
             "evidence": [evidence_record(entry) for entry in evidence.passages],
             "evidence_score": evidence.score,
             "refused": not evidence.enough,
+            "template": answering.template.current().identity,
             "recalled": plain(recalled),
             "notices": [*state["notices"], *notices],
         }
@@ -122,6 +124,7 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
             citations=citations,
             refused=state["refused"],
             notices=state["notices"],
+            template=state["template"],
             history=recalled_in(state).record,  # type: ignore[arg-type]
             at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -144,11 +147,9 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
 
 def _query(answering: Answering, state: ChainState) -> str:
     """What is searched for. A history that the rewriting model has no room for is taken from the oldest on."""
+    # All of it, since a question joined with the one before it needs that one, also where the model reads it no more.
     values = cast(dict[str, Any], state)
-    recalled = recalled_in(values)
-    whole = given(values)
-    # A question joined with the one before it needs that one, also where the model no longer reads it.
-    turns = recalled.turns if recalled.read else remembered(values) if whole is None else whole
+    turns = own if (own := given(values)) is not None else remembered(values)
     while True:
         try:
             return answering.query(state["question"], turns)

@@ -34,7 +34,8 @@ class ConversationMemory(SqliteSaver):
     it was. A graph that waits for a person needs the library's own saver.
     """
 
-    path: Path
+    # Of a database in memory; `open` sets that of a file.
+    path: Path = Path(":memory:")
 
     @classmethod
     def open(cls, path: Path) -> ConversationMemory:

@@ -17,8 +17,9 @@ from pydantic import PrivateAttr
 
 from chains.content import plain_text, soft_block, to_messages
 from chains.errors import InputError
-from prompts import PassageInput, Slot, Template, Turn
-from prompts.template import MessagePattern
+from prompts import Example, PassageInput, Slot, Template, Turn
+from prompts.pieces import When
+from prompts.template import EXAMPLES, MessagePattern
 
 _PATTERNS = {
     "system": SystemMessagePromptTemplate,
@@ -39,9 +40,11 @@ class GraftPromptTemplate(ChatPromptTemplate):
     @classmethod
     def compile(cls, template: Template) -> GraftPromptTemplate:
         """Compile a checked template."""
-        compiled = cast(
-            GraftPromptTemplate, cls.from_messages([_compile(template, pattern) for pattern in template.messages])
-        )
+        patterns = [_compile(template, p) for p in template.messages]
+        compiled = cast(GraftPromptTemplate, cls.from_messages(patterns))
+        optional = {*template.optional, *compiled.optional_variables}
+        compiled.optional_variables = sorted({*optional, *([EXAMPLES] if template.chooses_examples else [])})
+        compiled.input_variables = sorted(set(template.inputs) - optional)
         compiled._template = template
         return compiled
 
@@ -50,13 +53,15 @@ class GraftPromptTemplate(ChatPromptTemplate):
 
         Args:
             **kwargs: one value for each declared input: strings, messages or block lists for text, a sequence of
-                `PassageInput` for passages, and of turns, messages or (question, answer) pairs for history.
+                `PassageInput` for passages, of turns, messages or (question, answer) pairs for history, and of
+                `Example` or (question, answer) pairs for the examples of a template that chooses some. Optional inputs
+                may be left out.
 
         Raises:
             PromptError: an unknown or a missing input.
             InputError: a value of a kind that is not taken.
         """
-        kinds = self._template.inputs
+        kinds = {**self._template.inputs, **({EXAMPLES: EXAMPLES} if self._template.chooses_examples else {})}
         kwargs = self._merge_partial_and_user_variables(**kwargs)
         values = {name: _clean(kinds.get(name, "text"), value) for name, value in kwargs.items()}
         return to_messages(self._template.render(values))
@@ -108,6 +113,8 @@ def _bad_history(found: object) -> InputError:
 def _clean(kind: str, value: object) -> object:
     if kind == "history":
         return history_turns(value)
+    if kind == EXAMPLES:
+        return _examples(value)
     if kind == "passages":
         if isinstance(value, Sequence) and all(isinstance(entry, PassageInput) for entry in value):
             return value
@@ -119,12 +126,39 @@ def _clean(kind: str, value: object) -> object:
     return plain_text(value)
 
 
+def _examples(value: object) -> list[Example]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise _bad_examples(value)
+    found = []
+    for entry in value:
+        if isinstance(entry, Example):
+            found.append(entry)
+        elif isinstance(entry, (list, tuple)) and len(entry) == 2:
+            found.append(Example(plain_text(entry[0]), plain_text(entry[1])))
+        else:
+            raise _bad_examples(entry)
+    return found
+
+
+def _bad_examples(found: object) -> InputError:
+    return InputError(
+        found=f"examples with a {type(found).__name__}",
+        expected="a list of prompts.Example, or of [question, answer] pairs",
+        next_step="pass the examples as examples=[[question, answer], ...]",
+    )
+
+
 def _compile(template: Template, pattern: MessagePattern) -> Any:
+    """What LangChain shows of a message; the messages themselves come from the template's own rendering."""
     if pattern.role == "history":
         return MessagesPlaceholder("history", optional=True)
+    if pattern.role == EXAMPLES:
+        return MessagesPlaceholder(EXAMPLES, optional=True)
     blocks: list[Any] = []
     text = ""
     for piece in pattern.pieces:
+        if isinstance(piece, When):
+            continue
         if isinstance(piece, Slot) and piece.name in template.soft_slots:
             if text:
                 blocks.append({"type": "text", "text": text})

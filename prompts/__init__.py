@@ -14,8 +14,18 @@ from prompts.errors import (
     UnknownInputError,
     UnknownTemplateError,
 )
-from prompts.load import TEMPLATES, find_template, load_template
+from prompts.load import (
+    TEMPLATES,
+    FoundTemplate,
+    check_folder,
+    check_template,
+    find_template,
+    list_templates,
+    load_template,
+)
+from prompts.pieces import Slot
 from prompts.segments import (
+    Example,
     Message,
     PassageInput,
     PassageSegment,
@@ -25,14 +35,19 @@ from prompts.segments import (
     TextSegment,
     Turn,
 )
-from prompts.template import Slot, Template
+from prompts.source import Problem
+from prompts.template import FewShot, Template
 
 __all__ = [
     "TEMPLATES",
+    "Example",
+    "FewShot",
+    "FoundTemplate",
     "Message",
     "MissingInputError",
     "PassageInput",
     "PassageSegment",
+    "Problem",
     "PromptError",
     "RenderedPrompt",
     "Segment",
@@ -44,6 +59,9 @@ __all__ = [
     "Turn",
     "UnknownInputError",
     "UnknownTemplateError",
+    "check_folder",
+    "check_template",
     "find_template",
+    "list_templates",
     "load_template",
 ]

@@ -80,6 +80,14 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """One worked example: a question and how it should be answered. Both are data, never parsed."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class PassageInput:
     """One passage given to a template as an entry of `context`."""
 

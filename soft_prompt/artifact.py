@@ -30,6 +30,7 @@ from soft_prompt.scaling import scaling_shapes
 FORMAT_VERSION = 1
 VECTORS = "soft_prompt.safetensors"
 MANIFEST = "manifest.json"
+TEMPLATE = "template.yaml"
 _RETRAIN = "softgraft train DOMAIN"
 
 
@@ -77,8 +78,14 @@ class Manifest(BaseModel):
         return self.adapter or (None if self.adapter_rank is None else "lora")
 
 
-def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest) -> Manifest:
+def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest, template: str = "") -> Manifest:
     """Write a soft prompt; what stood in the folder before stays until the new one is whole.
+
+    Args:
+        folder: of this soft prompt alone.
+        soft_prompt: what is saved.
+        manifest: what it belongs to.
+        template: text of the template that it was trained with, kept beside it for people to compare; none if empty.
 
     Returns:
         The manifest as written, with the digest of the vectors.
@@ -93,6 +100,8 @@ def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest) 
     fresh.mkdir(parents=True)
     write_bytes(fresh / VECTORS, data)
     write_bytes(fresh / MANIFEST, manifest.model_dump_json(indent=1).encode())
+    if template:
+        write_bytes(fresh / TEMPLATE, template.encode())
     if folder.exists():
         folder.rename(old)
     fresh.rename(folder)

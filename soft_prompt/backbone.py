@@ -14,7 +14,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from soft_prompt.chat_layout import control_texts, plain_chat
+from soft_prompt.chat_tokens import ChatTokens
+from soft_prompt.context_length import context_tokens, stateless_tokens
 from soft_prompt.embedded import GGUF_SHA256, prepared_folder, sha256_file
 from soft_prompt.errors import BackboneError
 from soft_prompt.fast_dtype import fast_dtype
@@ -23,7 +24,7 @@ EMBEDDED = "embedded"
 
 
 @dataclass(frozen=True, eq=False)
-class Backbone:
+class Backbone(ChatTokens):
     """A frozen language model, decoder-only or encoder-decoder. Nothing ever writes to its weights.
 
     Make one with `Backbone.load`, or wrap a model you already have.
@@ -69,7 +70,7 @@ class Backbone:
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
         from transformers.utils import logging
 
-        folder = prepared_folder() if name == EMBEDDED else _resolve(name)
+        folder = backbone_folder(name)
         logging.disable_progress_bar()
         try:
             encoder_decoder = AutoConfig.from_pretrained(folder).is_encoder_decoder
@@ -126,25 +127,13 @@ class Backbone:
 
     @property
     def max_tokens(self) -> int:
-        """Length of the context in tokens; of an encoder-decoder, of what each of its halves reads.
-
-        Rotary frequencies of the type `longrope` are others beyond the original length, for all rows of a batch at
-        once: stored keys would no longer fit, and a long row would change its neighbours. So there the context ends.
-        (Those of the type `dynamic` change beyond the whole context only.)
-        """
-        config = self.model.config.get_text_config(encoder=self.encoder_decoder or None)
-        whole = int(getattr(config, "max_position_embeddings", 2048))
-        return min(whole, self.stateless_tokens) if self.stateless_tokens else whole
+        """Length of the context in tokens (see `context_length`)."""
+        return context_tokens(self.model.config)
 
     @property
     def stateless_tokens(self) -> int | None:
         """Up to how many tokens rotary frequencies stay as they are; None where they never change."""
-        config = self.model.config.get_text_config(encoder=self.encoder_decoder or None)
-        found = getattr(config, "rope_parameters", None) or {}
-        # Either the parameters of all layers, or those of each type of layer.
-        kinds = [kind for kind in (found, *found.values()) if isinstance(kind, dict)]
-        lengths = [k["original_max_position_embeddings"] for k in kinds if k.get("rope_type") == "longrope"]
-        return min(map(int, lengths), default=None)
+        return stateless_tokens(self.model.config)
 
     @cached_property
     def cache_layout(self) -> tuple[int, int, int]:
@@ -183,16 +172,6 @@ class Backbone:
             )
         return int(own) if own is not None else min(self.end_ids)
 
-    def encode_text(self, text: str) -> list[int]:
-        """Token ids of data. Control tokens written out in the text stay text."""
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
-        return ids
-
-    def encode_control(self, text: str) -> list[int]:
-        """Token ids of the backbone's own control text."""
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
-        return ids
-
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, control tokens left out."""
         text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -206,24 +185,6 @@ class Backbone:
             )
         return embedded
 
-    def chat_controls(self, roles: tuple[str, ...]) -> list[str]:
-        """Control texts around the contents of messages with these roles (see `chat_layout`)."""
-
-        def apply(messages: list[dict[str, str]]) -> str:
-            if self.tokenizer.chat_template is None:
-                return plain_chat(messages)
-            try:
-                rendered: str = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            except Exception as error:  # a chat template is foreign code and raises what it likes
-                raise BackboneError(
-                    found=f"the chat template of the backbone {self.id!r} refuses the roles {roles}: {error}",
-                    expected="a chat template that takes system messages and any order of roles",
-                    next_step="choose a template with the roles that this backbone knows, or another backbone",
-                ) from error
-            return rendered
-
-        return control_texts(apply, roles)
-
 
 def weights_checksum(backbone: Backbone) -> str:
     """SHA-256 over every parameter and buffer as it is in memory: equal before and after training."""
@@ -232,6 +193,15 @@ def weights_checksum(backbone: Backbone) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def backbone_folder(name: str) -> Path:
+    """The folder of a backbone's files: `embedded`, a local folder, or a Hugging Face model id.
+
+    Raises:
+        BackboneError: there is none, or it cannot be fetched.
+    """
+    return prepared_folder() if name == EMBEDDED else _resolve(name)
 
 
 def _resolve(name: str) -> Path:

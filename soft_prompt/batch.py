@@ -87,14 +87,7 @@ def assemble(store: PrefixStore, rows: Sequence[Row], *, room: int = 0) -> Batch
         BackboneError: `kv` soft prompts with rows of different length on a backbone with sliding windows.
     """
     backbone = store.backbone
-    longest = max(row.length for row in rows)
-    if longest + room > backbone.max_tokens:
-        raise ContextError(
-            found=f"a prompt of {longest} tokens with room for {room} more",
-            expected=f"at most {backbone.max_tokens} tokens for the backbone {backbone.id!r}"
-            + (", whose rotary frequencies change beyond that" if backbone.stateless_tokens else ""),
-            next_step="lower `evidence_tokens` or `max_tokens` in domain.yaml, or ask a shorter question",
-        )
+    require_room(backbone, max(row.length for row in rows), room)
     new = max(row.run_length for row in rows)
     fronts = [row.front.length if row.front else 0 for row in rows]
     # A kv soft prompt stands between prefix and suffix, so no prefix token can run again behind it; nor may one run
@@ -122,6 +115,21 @@ def assemble(store: PrefixStore, rows: Sequence[Row], *, room: int = 0) -> Batch
         cached=_stack_cached(store, rows, taken, widest) if widest else None,
         fronts=_stack_fronts(store, rows, front) if front else None,
     )
+
+
+def require_room(backbone: Backbone, longest: int, room: int) -> None:
+    """Refuse a prompt of `longest` positions with `room` more behind it if the backbone's context is shorter.
+
+    Raises:
+        ContextError: it is.
+    """
+    if longest + room > backbone.max_tokens:
+        raise ContextError(
+            found=f"a prompt of {longest} tokens with room for {room} more",
+            expected=f"at most {backbone.max_tokens} tokens for the backbone {backbone.id!r}"
+            + (", whose rotary frequencies change beyond that" if backbone.stateless_tokens else ""),
+            next_step="lower `evidence_tokens` or `max_tokens` in domain.yaml, or ask a shorter question",
+        )
 
 
 def _embed(store: PrefixStore, row: Row, from_store: int) -> Tensor:

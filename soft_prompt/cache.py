@@ -40,6 +40,20 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         """Stored positions."""
         return self.length
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the buffers."""
+        return sum(buffer.nbytes for buffer in self._buffers or ())
+
+    def first(self, length: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of the first positions, each `[batch, kv_heads, length, head_dim]`. Do not write to them.
+
+        `length` is at least 1 and at most what is stored.
+        """
+        assert self._buffers is not None
+        keys, values = self._buffers
+        return keys[:, :, :length], values[:, :, :length]
+
     def select_rows(self, rows: Tensor) -> None:
         """Keep some rows of the batch. `rows`: `[kept]`, int64."""
         if self._buffers is not None:

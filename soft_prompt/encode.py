@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Literal
 
-from prompts import PassageSegment, RenderedPrompt, SoftSegment
+from prompts import RenderedPrompt
 from soft_prompt.adapter import Adapter
 from soft_prompt.backbone import Backbone
 from soft_prompt.errors import BackboneError
+from soft_prompt.laid_out import lay_out
 from soft_prompt.probe import require_movable_positions
 from soft_prompt.prompt import SoftPrompt
 
@@ -121,26 +122,21 @@ def encode_prompt(
         BackboneError: `block` attention without any text before the first passage, or on a backbone whose keys cannot
             be moved.
     """
-    controls = backbone.chat_controls(tuple(message.role for message in prompt.messages))
     parts: list[tuple[int, ...] | SoftPrompt] = []
     passages: set[int] = set()
     prefix_parts: int | None = None
-    for control, message in zip(controls, prompt.messages, strict=False):
-        parts.append(tuple(backbone.encode_control(control)))
-        for segment in message.segments:
-            if isinstance(segment, SoftSegment):
-                prefix_parts = len(parts) if prefix_parts is None else prefix_parts
-                fill = fills.get(segment.slot)
-                if isinstance(fill, str):
-                    parts.append(tuple(backbone.encode_text(fill)))
-                elif fill is not None:
-                    parts.append(fill)
-            else:
-                if isinstance(segment, PassageSegment):
-                    passages.add(len(parts))
-                parts.append(tuple(backbone.encode_text(segment.text)))
-    # The control text between contents and the one that opens the answer always follow the last message.
-    parts.append(tuple(backbone.encode_control(controls[-1])))
+    for stretch in lay_out(backbone, prompt):
+        if stretch.kind == "slot":
+            prefix_parts = len(parts) if prefix_parts is None else prefix_parts
+            fill = fills.get(stretch.text)
+            if isinstance(fill, str):
+                parts.append(tuple(backbone.encode_text(fill)))
+            elif fill is not None:
+                parts.append(fill)
+        else:
+            if stretch.kind == "passage":
+                passages.add(len(parts))
+            parts.append(stretch.ids)
     if prefix_parts is None:
         # Without a soft slot the conversation is still worth sharing up to the last message.
         prefix_parts = max(0, len(parts) - 2)

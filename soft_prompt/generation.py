@@ -9,11 +9,11 @@ from typing import Literal
 import torch
 
 from soft_prompt.adapter import adapted, together
-from soft_prompt.batch import assemble
 from soft_prompt.cache import GrowingLayer, growing_cache
 from soft_prompt.decoder import decoder
 from soft_prompt.encode import Row
 from soft_prompt.errors import BackboneError
+from soft_prompt.opening import open_replies
 from soft_prompt.prefix_store import PrefixStore
 from soft_prompt.sampling import Decoding, next_tokens, row_generators
 from soft_prompt.seq2seq import decode_answers, input_length
@@ -144,29 +144,35 @@ def decode_batch(
     # What is drawn by chance is drawn from the backbone's own probabilities, unless int8 is asked for.
     weights = "own" if decoding.weights == "auto" and decoding.temperature > 0 else decoding.weights
     backbone = decoder(store.backbone, weights)
+    # Rounded weights make other keys of few tokens than of many, so a turn would depend on the one before it.
+    reused = len(rows) == 1 and backbone.model is decoder(store.backbone, "own").model
     with torch.no_grad():
-        batch = assemble(store, rows, room=decoding.max_tokens)
-        width = batch.mask.shape[1]
+        opening = open_replies(store, rows, decoding.max_tokens, reuse=reused)
+        width = opening.mask.shape[1]
         cache = growing_cache(_layer_count(store), width + decoding.max_tokens)
-        for number, (keys, values) in enumerate(batch.layers()):
+        for number, (keys, values) in enumerate(opening.layers):
             cache.update(keys, values, number)
         adapters = together(backbone, [row.adapter for row in rows])
         with adapted(backbone, adapters):
             logits = backbone.model(
-                inputs_embeds=batch.embeddings,
-                attention_mask=batch.mask,
-                position_ids=batch.positions,
+                inputs_embeds=opening.embeddings,
+                attention_mask=opening.mask,
+                position_ids=opening.positions,
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[:, -1]
-    positions = batch.positions[:, -1:]
+    positions = opening.positions[:, -1:]
     # Where nothing is padded a token sees all that is stored, which needs no mask; else it is allocated once, as the
     # cache is.
-    mask = None if bool(batch.mask.all()) else torch.nn.functional.pad(batch.mask, (0, decoding.max_tokens), value=1)
+    mask = (
+        None if bool(opening.mask.all()) else torch.nn.functional.pad(opening.mask, (0, decoding.max_tokens), value=1)
+    )
     generators = row_generators(decoding, numbers or range(len(rows)))
-    live = [_RowText(i, row.length, int(batch.mask[i, : batch.cached_length].sum())) for i, row in enumerate(rows)]
-    del batch
+    live = [_RowText(i, row.length, cached) for i, (row, cached) in enumerate(zip(rows, opening.cached, strict=True))]
+    del opening
+    if reused:
+        store.conversations.keep(rows[0], live[0].ids, cache)
     while live:
         tokens = next_tokens(logits, decoding, [generators[row.row] for row in live])
         keep = []

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prompts import Slot, Template
+from prompts.pieces import Part
 from soft_prompt.backbone import Backbone
 from soft_prompt.errors import ArtifactError
 
@@ -102,12 +103,11 @@ def _cuts(backbone: Backbone, boundary: str, secret: str) -> dict[str, str]:
     """Each control token of the backbone, with a boundary where its text comes apart in tokenising anyway."""
     # New tokens too: whoever reads the checkpoint knows their names.
     found = {secret: secret[:16] + boundary + secret[16:]}
-    for token in backbone.tokenizer.added_tokens_decoder.values():
-        text = token.content
+    for text in backbone.written_controls:
         whole = backbone.encode_text(text)
         apart = [at for at in range(1, len(text))
                  if backbone.encode_text(text[:at]) + backbone.encode_text(text[at:]) == whole]  # fmt: skip
-        if token.special and len(text) > 1:
+        if len(text) > 1:
             at = apart[len(apart) // 2] if apart else 1
             found[text] = text[:at] + boundary + text[at:]
     return found
@@ -116,6 +116,12 @@ def _cuts(backbone: Backbone, boundary: str, secret: str) -> dict[str, str]:
 def _messages(name: str, graft: GraftText, boundary: str, cuts: Mapping[str, str]) -> str:
     """Jinja that appends the messages of one domain's template to `written.messages`."""
     template = graft.template
+    if template.optional or template.examples is not None:
+        raise ArtifactError(
+            found=f"the template {template.name!r} of {name!r} has parts that do not always stand there, or examples",
+            expected="a template that is the same for every request, since the checkpoint's own cannot choose",
+            next_step="take `optional:` and `examples:` out of the template and train again: softgraft train DOMAIN",
+        )
     questions = [n for n, kind in template.inputs.items() if kind == "text"]
     places = [p.name for m in template.messages for p in m.pieces if isinstance(p, Slot)]
     last = template.messages[-1] if template.messages else None
@@ -153,7 +159,7 @@ def _refuse(condition: str, why: str) -> str:
     return f"{{%- if {condition} -%}}{{{{- raise_exception({_quoted(why)}) -}}}}{{%- endif -%}}\n"
 
 
-def _part(piece: str | Slot, graft: GraftText, boundary: str, cuts: Mapping[str, str]) -> str:
+def _part(piece: Part, graft: GraftText, boundary: str, cuts: Mapping[str, str]) -> str:
     """A Jinja expression for one piece of a message; an empty text for a soft slot that nothing fills."""
 
     def text(value: str) -> str:
@@ -163,6 +169,7 @@ def _part(piece: str | Slot, graft: GraftText, boundary: str, cuts: Mapping[str,
 
     if isinstance(piece, str):
         return text(piece)
+    assert isinstance(piece, Slot)
     if piece.name in graft.template.soft_slots:
         return "soft" if piece.name == graft.slot else ""
     if graft.template.inputs[piece.name] == "passages":
@@ -186,7 +193,7 @@ def passage_form(template: Template) -> str:
 
 def hard_texts(backbone: Backbone) -> Sequence[str]:
     """Texts that tokenise otherwise when something stands beside them, and control tokens written out."""
-    special = [t.content for t in backbone.tokenizer.added_tokens_decoder.values() if t.special]
+    special = backbone.written_controls
     return (
         "\n\nTitle. Heading\n12 pounds 345\n\n",
         " leading and trailing ",

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from soft_prompt.backbone import Backbone
 from soft_prompt.cache import filled_cache, stacked
+from soft_prompt.conversation_cache import Beginning, ConversationCache
 from soft_prompt.disk_store import DiskStore
 from soft_prompt.rotary import shift
 
@@ -52,6 +53,8 @@ class PrefixStore:
         folder: where entries stay from one process to the next, each written as it is computed; in it, entries of
             other backbones and dtypes lie apart. None makes a temporary folder when memory is full, which `close`
             removes.
+        conversation_bytes: how much to keep in memory of the last conversations, each with its replies, for the turns
+            that follow (`conversation_cache`); 0 keeps none.
     """
 
     def __init__(
@@ -61,11 +64,13 @@ class PrefixStore:
         memory_bytes: int = GIB,
         disk_bytes: int = 16 * GIB,
         folder: Path | None = None,
+        conversation_bytes: int = 0,
     ) -> None:
         self.backbone = backbone
         self.memory_bytes = memory_bytes
         self.disk_bytes = disk_bytes
         self.folder = folder
+        self.conversations = ConversationCache(conversation_bytes)
         self.computed_tokens = 0
         self._memory: OrderedDict[str, Tensor] = OrderedDict()
         self._memory_used = 0
@@ -107,6 +112,22 @@ class PrefixStore:
             keys = keys_and_values[:, 0]
             target[:, 0] = keys if at == base else shift(self.backbone, keys, at - base)
 
+    def beginning(self, row: Row) -> Beginning | None:
+        """What an earlier conversation knows of a row, where that is more than its prefix from this store."""
+        if not self.conversations.limit_bytes:
+            return None
+        front = row.front.length if row.front else 0
+        served = len(row.prefix) + front
+        if not row.cuts and not front and not self._holds(row.prefix):
+            # A conversation whose prefix is no more than itself is not worth an entry for every turn.
+            served = 0
+        return self.conversations.longest(row, served)
+
+    def _holds(self, ids: Sequence[int]) -> bool:
+        key = _key((tuple(ids),))
+        with self._lock:
+            return self._find(key) is not None
+
     def warm(self, row: Row) -> None:
         """Compute every segment of a row's prefix that is not there yet."""
         for _ in self._pieces(row, len(row.prefix)):
@@ -144,6 +165,7 @@ class PrefixStore:
 
     def close(self) -> None:
         """Forget what is in memory, and remove the temporary folder."""
+        self.conversations.clear()
         with self._lock:
             self._memory.clear()
             self._memory_used = 0

@@ -9,6 +9,7 @@ from softgraft.commands.exchange import export_command, import_command
 from softgraft.commands.graft import evaluate_command, train_command
 from softgraft.commands.ingest import ingest_command
 from softgraft.commands.make import demo_command, new
+from softgraft.commands.prompts import prompts_app
 from softgraft.commands.status import status
 from softgraft.commands.threads import threads
 
@@ -29,6 +30,7 @@ app.command("ask")(ask)
 app.command("chat")(chat)
 app.command("export")(export_command)
 app.command("import")(import_command)
+app.add_typer(prompts_app, name="prompts")
 app.add_typer(threads, name="threads")
 app.command("status")(status)
 app.command("demo")(demo_command)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chains import Answering, Conversations, DomainChain, TemplateFile
+from chains.examples import NearestExamples
 from evaluation import Answers, Report, System, evaluate, fit_refusal_judge, items_hash, read_items
 from evaluation.items import Item, spread
 from prompts import find_template
@@ -30,10 +31,11 @@ from soft_prompt import Manifest, PrefixStore, read_manifest
 from softgraft.assembly import Graft, answer_settings, is_remote, make_speaker
 from softgraft.domain_file import MEMORY, DomainFile, TrainSettings, read_domain_file
 from softgraft.errors import UsageError
+from softgraft.examples import nearest_examples
 from softgraft.fitted import evidence_scale, fit_evidence, fit_weights
 from softgraft.grafting import Grafting, OnScore, OnStep, TrainReport
 from softgraft.hardware import describe_machine
-from softgraft.notices import training_notices
+from softgraft.notices import example_notices, training_notices
 from softgraft.passage_cache import Warmed, open_store, warm_passages
 from softgraft.resolve import DOMAINS
 from softgraft.status import domain_status
@@ -121,6 +123,11 @@ class Domain:
         """The template of the answers, followed as its file changes."""
         return self._template(self.file.template)
 
+    @cached_property
+    def examples(self) -> NearestExamples:
+        """Worked examples for a template that chooses some, from train.jsonl."""
+        return nearest_examples(self.folder, self.build, lambda: self.encoder)
+
     def items(self, split: Literal["train", "dev", "test"]) -> list[Item]:
         """The questions of a split, or the examples of a task."""
         if self.file.text_task is not None:
@@ -176,7 +183,7 @@ class Domain:
             NoDocumentsError: docs/ holds nothing that can be read; the index stays as it was.
         """
         report = self._read_documents(partial(ingest, index=index or self.file.retrieval.index), on_progress)
-        self.forget("index", "chain")
+        self.forget("index", "examples", "chain")
         train, dev = (self.items(s) if (self.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
         tell = on_progress or (lambda _: None)
 
@@ -275,7 +282,7 @@ class Domain:
         for name in ("chain", "conversations", "index", "store"):
             if name in self.__dict__:
                 self.__dict__[name].close()
-        self.forget("chain", "conversations", "index", "store", "encoder", "work")
+        self.forget("chain", "conversations", "index", "store", "examples", "encoder", "work")
 
     # How it is put together
 
@@ -317,6 +324,7 @@ class Domain:
             scale=evidence_scale(self.file, self.build),
             settings=answer_settings(self.file, self.build),
             notices=self.notices,
+            examples=self.examples.nearest,
         )
 
     def _read_documents(
@@ -328,10 +336,11 @@ class Domain:
 
     def notices(self) -> list[str]:
         """What a caller should know: a template that was edited after training, say."""
-        manifest = None if self.remote else self.manifest
-        if manifest is None:
-            return []
-        return training_notices(manifest, self.template.current(), self.file.attention, self.typed)
+        template, manifest = self.template.current(), None if self.remote else self.manifest
+        found = example_notices(template, self.folder)
+        if manifest is not None:
+            found += training_notices(manifest, template, self.file.attention, self.typed)
+        return found
 
     def _system(self, name: str) -> System:
         if name == "base":

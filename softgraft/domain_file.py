@@ -76,9 +76,13 @@ class IngestSettings(_Strict):
 
 
 class CacheSettings(_Strict):
-    """How much room the keys and values of passages take, in memory and in build/passages; 0 keeps none there."""
+    """How much room the keys and values of passages take, in memory and in build/passages; 0 keeps none there.
+
+    `conversation_mib` is the room in memory for those of the last conversations, which the next turn goes on from.
+    """
 
     memory_mib: Annotated[int, Field(ge=0)] = 256
+    conversation_mib: Annotated[int, Field(ge=0)] = 128
     disk_gib: Annotated[float, Field(ge=0)] = 16
 
 

@@ -223,7 +223,7 @@ def import_graft(domain: Domain, folder: Path, *, keep: bool = False, on_score: 
         scores = Scores(
             dev_loss=loss, dev_loss_text_twin=twin_loss, dev_token_f1=f1, dev_token_f1_text_twin=twin_f1
         )  # fmt: skip
-        save_soft_prompt(target, soft_prompt, _manifest(domain, template, soft_prompt, found, scores))
+        save_soft_prompt(target, soft_prompt, _manifest(domain, template, soft_prompt, found, scores), template.text)
         domain.forget("chain", "work")
     return ImportReport(
         domain=domain.file.name,

@@ -183,7 +183,10 @@ class Grafting:
                 dev_token_f1_text_twin=twin_f1,
             )
             save_soft_prompt(
-                self.folder / "soft_prompt", result.soft_prompt, self._manifest(result, config, questions.items, scores)
+                self.folder / "soft_prompt",
+                result.soft_prompt,
+                self._manifest(result, config, questions.items, scores),
+                self.answering.template.current().text,
             )
         if devices.main:
             self.folder.mkdir(parents=True, exist_ok=True)

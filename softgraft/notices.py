@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prompts import Template
 from soft_prompt import Attention, Manifest
 
@@ -25,7 +27,7 @@ def training_notices(manifest: Manifest, template: Template, attention: Attentio
     if manifest.template_hash != template.content_hash:
         found.append(
             f"the template {template.name!r} was edited after the soft prompt was trained; answers may suffer until "
-            f"you {again}"
+            f"you {again}; see what changed: softgraft prompts diff --domain {typed}"
         )
     if manifest.attention != attention:
         found.append(
@@ -33,3 +35,18 @@ def training_notices(manifest: Manifest, template: Template, attention: Attentio
             f"says {attention}; {again}"
         )
     return found
+
+
+def example_notices(template: Template, folder: Path) -> list[str]:
+    """That a template chooses examples where there are none to choose from.
+
+    Args:
+        template: as its file stands now.
+        folder: of the domain.
+    """
+    if not template.chooses_examples or (folder / "train.jsonl").is_file():
+        return []
+    return [
+        f"the template {template.name!r} chooses examples from {folder / 'train.jsonl'}, which is not there, so it "
+        "shows none; write some questions with answers to that file"
+    ]

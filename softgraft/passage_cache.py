@@ -27,7 +27,13 @@ def open_store(file: DomainFile, build: Path) -> PrefixStore:
     backbone = Backbone.load(file.backbone, dtype=dtype, device=own_device(file.device))
     disk = int(file.cache.disk_gib * 1024**3)
     folder = build / FOLDER if disk else None
-    return PrefixStore(backbone, memory_bytes=file.cache.memory_mib * 1024**2, disk_bytes=disk, folder=folder)
+    return PrefixStore(
+        backbone,
+        memory_bytes=file.cache.memory_mib * 1024**2,
+        disk_bytes=disk,
+        folder=folder,
+        conversation_bytes=file.cache.conversation_mib * 1024**2,
+    )
 
 
 @dataclass(frozen=True, slots=True)

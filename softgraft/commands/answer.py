@@ -12,6 +12,7 @@ from softgraft.commands.options import Json, Name
 from softgraft.commands.task import do_task
 from softgraft.resolve import resolve
 from softgraft.screen import err, out, print_json
+from softgraft.transcript import place
 
 if TYPE_CHECKING:
     from softgraft.domain import Domain
@@ -81,6 +82,8 @@ def thread_config(thread: str | None) -> Any:
 def show_answer(domain: Domain, question: str, thread: str | None) -> None:
     """Print an answer as it comes, then its quotes."""
     total: dict[str, Any] = {}
+    # They come in several parts.
+    notices: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for part in domain.chain.stream({"question": question}, config=thread_config(thread)):
@@ -89,14 +92,10 @@ def show_answer(domain: Domain, question: str, thread: str | None) -> None:
             if part.get("query") and part["query"] != question:
                 err.print(f"[dim]searched for: {escape(part['query'])}[/]")
             total.update(part)
+            notices += part.get("notices", [])
     out.print()
     for citation in total.get("citations", []):
-        place = " > ".join(p for p in (citation["title"], citation["heading"]) if p)
-        page = f", page {citation['page']}" if citation["page"] else ""
         out.print(f'  "{escape(citation["quote"])}"')
-        out.print(
-            f"[dim]    {escape(place)}{page} ({escape(citation['doc_id'])}, "
-            f"characters {citation['start']} to {citation['end']})[/]"
-        )
-    for notice in total.get("notices", []):
+        out.print(f"[dim]    {escape(place(citation))}[/]")
+    for notice in notices:
         err.print(f"[yellow]note:[/] {escape(notice)}")

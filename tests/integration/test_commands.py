@@ -223,7 +223,7 @@ def training_then_evaluation(place: Workplace) -> None:
 def an_answer_comes_with_quotes_and_places(place: Workplace) -> None:
     found = place.result("ask", "shop", QUESTION)
     assert set(found) == {
-        "question", "query", "evidence", "evidence_score", "refused", "answer", "citations", "notices",
+        "question", "query", "evidence", "evidence_score", "refused", "answer", "citations", "notices", "template",
     }  # fmt: skip
     assert found["query"] == QUESTION
     assert found["answer"]

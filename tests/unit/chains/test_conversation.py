@@ -17,18 +17,18 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from house import REFUSAL, SCALE, ScriptedChat
+from house import REFUSAL, SCALE, ScriptedChat, make_answering
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from chains import DomainChain, InputError, LocalSpeaker, RemoteModelError, SoftPromptChat, TemplateFile
 from chains.content import soft_block
-from prompts import TemplateError, find_template
+from prompts import TemplateError, find_template, load_template
 from retrieval import Index
 from soft_prompt import Backbone, ContextError, PrefixStore
 
 MakeChain = Callable[..., DomainChain]
-KEYS = {"question", "query", "evidence", "evidence_score", "refused", "answer", "citations", "notices"}
+KEYS = {"question", "query", "evidence", "evidence_score", "refused", "answer", "citations", "notices", "template"}
 ASKED = "What does a replacement card cost?"
 SAID = "A replacement card costs 12 euros. It comes within 5 days."
 
@@ -56,6 +56,7 @@ def test_the_result_has_answer_evidence_and_citations(make_chain: MakeChain, ind
     assert set(found) == KEYS
     assert (found["question"], found["query"], found["answer"]) == (ASKED, ASKED, SAID)
     assert (found["refused"], found["notices"]) == (False, [])
+    assert found["template"] == load_template(find_template("rag-chat")).identity
     assert found["evidence_score"] >= SCALE.threshold
     ranked = index.search(ASKED, 4)
     assert [entry["id"] for entry in found["evidence"]] == [entry.passage.id for entry in ranked]
@@ -170,7 +171,7 @@ def test_a_conversation_is_remembered_under_its_id(make_chain: MakeChain, chat: 
     assert read(chat)[1] == [ASKED, f"You asked: {ASKED}", "And how long does it take?"]
     turns = chain.history("42")
     assert [turn["question"] for turn in turns] == [ASKED, "And how long does it take?"]
-    kept = {"question", "answer", "citations", "refused", "notices", "history", "at"}
+    kept = {"question", "answer", "citations", "refused", "notices", "template", "history", "at"}
     assert all(set(turn) == kept for turn in turns)
     # An id may be a number; it is the same one.
     assert chain.invoke({"question": "And abroad?"}, thread(42))["query"].startswith("And how long")
@@ -423,3 +424,18 @@ def test_a_question_that_does_not_fit_beside_one_passage_is_refused(
     chain = make_chain(LocalSpeaker(SoftPromptChat(store=store, max_tokens=16)))
     with pytest.raises(ContextError, match="at most 128 tokens"):
         chain.invoke({"question": ASKED})
+
+
+def test_each_answer_is_kept_with_the_template_that_it_was_made_with(
+    make_chain: MakeChain, index: Index, tmp_path: Path
+) -> None:
+    path = tmp_path / "rag-chat.en.yaml"
+    shutil.copyfile(find_template("rag-chat"), path)
+    chain = make_chain(make_answering(index, ScriptedChat(), template=TemplateFile(path)))
+    first = chain.invoke({"question": ASKED}, config=thread("1"))
+    text = path.read_text(encoding="utf-8").replace("version: 1", "version: 2").replace("helpful", "patient")
+    path.write_text(text, encoding="utf-8")
+    second = chain.invoke({"question": ASKED}, config=thread("1"))
+    assert [found["template"]["version"] for found in (first, second)] == [1, 2]
+    assert first["template"]["hash"] != second["template"]["hash"]
+    assert [turn["template"] for turn in chain.history("1")] == [first["template"], second["template"]]

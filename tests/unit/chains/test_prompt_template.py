@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from chains import GraftPromptTemplate, InputError
 from chains.content import from_messages, soft_block
 from prompts import (
     TEMPLATES,
+    Example,
     MissingInputError,
     PassageInput,
     SoftSegment,
+    Template,
     Turn,
     UnknownInputError,
     find_template,
@@ -164,3 +167,36 @@ async def test_it_formats_asynchronously() -> None:
     value = await COMPILED.ainvoke({"question": "How much?", "context": PASSAGES, "history": []})
     assert value.to_messages() == formatted()
     assert SoftSegment("domain") in from_messages(value.to_messages()).messages[0].segments
+
+
+def with_parts(folder: Path) -> Template:
+    text = find_template("rag-chat").read_text(encoding="utf-8")
+    text = text.replace("  question: text\n", "  question: text\n  tone: text\noptional: [context, tone]\n")
+    text = text.replace(
+        'content: "You are', 'content:\n      - if: tone\n        text: "Be {tone}. "\n      - "You are'
+    ).replace("  - role: user\n", "  - role: examples\n  - role: user\n")
+    path = folder / "rag-chat.en.yaml"
+    path.write_text(text + "examples: {similar: 2}\n", encoding="utf-8")
+    return load_template(path)
+
+
+def test_optional_inputs_and_examples_may_be_left_out(tmp_path: Path) -> None:
+    template = with_parts(tmp_path)
+    compiled = GraftPromptTemplate.compile(template)
+    assert compiled.input_variables == ["question"]
+    assert compiled.optional_variables == ["context", "examples", "history", "tone"]
+    [system, question] = compiled.invoke({"question": "How much?"}).to_messages()
+    assert (system.content[-1], question.content[0]["text"]) == (BLOCK, "How much?")
+    values = {"question": "How much?", "tone": "{kind}", "history": [], "examples": [["{a}", "b"]]}
+    messages = compiled.invoke(values).to_messages()
+    assert [m.type for m in messages] == ["system", "human", "ai", "human"]
+    assert texts(messages)[0] == "Be "
+    assert texts(messages)[1:3] == ["{kind}", ". "]
+    assert from_messages(messages) == template.render({**values, "examples": [Example("{a}", "b")]})
+
+
+@pytest.mark.parametrize("examples", ["abc", 7, [7], ["question"], [["a", "b", "c"]]])
+def test_examples_of_another_kind_are_refused(tmp_path: Path, examples: Any) -> None:
+    compiled = GraftPromptTemplate.compile(with_parts(tmp_path))
+    with pytest.raises(InputError, match="examples"):
+        compiled.format_messages(question="How much?", examples=examples)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from prompts import PassageInput, RenderedPrompt, Template, Turn, find_template, load_template
+from prompts import FewShot, PassageInput, RenderedPrompt, Template, Turn, find_template, load_template
 from soft_prompt import (
     ArtifactError,
     Backbone,
@@ -327,7 +327,8 @@ def test_a_template_that_a_chat_request_cannot_fill_is_refused(
 ) -> None:
     foreign = replace(soft, slot="elsewhere")
     two = replace(RAG, inputs={**RAG.inputs, "city": "text"})
-    for graft in (HfGraft(foreign, RAG), HfGraft(soft, two)):
+    sometimes, shown = replace(RAG, optional=frozenset({"history"})), replace(RAG, examples=FewShot(similar=2))
+    for graft in (HfGraft(foreign, RAG), *(HfGraft(soft, template) for template in (two, sometimes, shown))):
         with pytest.raises(ArtifactError, match="rag-chat"):
             export_hf(tmp_path / "out", tiny_backbone, {"bank": graft})
 

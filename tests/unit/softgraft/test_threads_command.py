@@ -147,3 +147,10 @@ def test_the_settings_reach_the_answers(make_domain: Callable[..., Domain]) -> N
     assert (answering.settings.history.tokens, answering.settings.history_overflow) == (40, "summarise")
     assert answering.summary_template is not None
     assert make_domain("plain", ingest=True).answering("text-twin").summary_template is None
+
+
+def test_ask_says_what_was_left_out_of_the_conversation(run: Run, make_domain: Callable[..., Domain]) -> None:
+    make_domain("house", ingest=True, answer={"max_tokens": 6, "history_tokens": 3})
+    assert "note:" not in run("ask", "house", ASKED, "--thread", "anna")[2]
+    code, _, err = run("ask", "house", ASKED, "--thread", "anna")
+    assert (code, "note: 1 earlier exchange was left out" in err) == (0, True)
