@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from evaluation.report import Report, Row
     from evaluation.run import evaluate
     from evaluation.systems import Answers, System
+    from evaluation.task_items import read_task_items
+    from evaluation.task_report import TaskReport
+    from evaluation.task_scores import task_scores
     from evaluation.text_scores import contains_answer, exact_match, normalise, token_f1
 
 _HOME = {
@@ -23,6 +26,7 @@ _HOME = {
     "Report": "report",
     "Row": "report",
     "System": "systems",
+    "TaskReport": "task_report",
     "contains_answer": "text_scores",
     "evaluate": "run",
     "exact_match": "text_scores",
@@ -32,6 +36,8 @@ _HOME = {
     "normalise": "text_scores",
     "paired_difference": "bootstrap",
     "read_items": "items",
+    "read_task_items": "task_items",
+    "task_scores": "task_scores",
     "token_f1": "text_scores",
 }
 
@@ -45,6 +51,7 @@ __all__ = [
     "Report",
     "Row",
     "System",
+    "TaskReport",
     "contains_answer",
     "evaluate",
     "exact_match",
@@ -54,6 +61,8 @@ __all__ = [
     "normalise",
     "paired_difference",
     "read_items",
+    "read_task_items",
+    "task_scores",
     "token_f1",
 ]
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from soft_prompt.artifact import Manifest, Scores, load_soft_prompt, read_manifest, save_soft_prompt
     from soft_prompt.backbone import Backbone, weights_checksum
     from soft_prompt.constraint import Constraint
+    from soft_prompt.continuations import score_continuations
     from soft_prompt.encode import Attention, Row, SlotFill, encode_prompt
     from soft_prompt.errors import (
         ArtifactError,
@@ -102,6 +103,7 @@ _HOME = {
     "require_movable_positions": "probe",
     "save_loss_curve": "loss_curve",
     "save_soft_prompt": "artifact",
+    "score_continuations": "continuations",
     "stream": "generation",
     "train": "training",
     "weights_checksum": "backbone",
@@ -146,6 +148,7 @@ __all__ = [
     "require_movable_positions",
     "save_loss_curve",
     "save_soft_prompt",
+    "score_continuations",
     "stream",
     "train",
     "weights_checksum",

@@ -8,14 +8,17 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from evaluation import Item, read_items
+from evaluation.task_items import TEXT_TASKS, TextTask, cut_stratified, task_line
 from retrieval.convert import SUFFIXES
+from softgraft.create_task import task_settings, task_splits
 from softgraft.domain_file import DomainFile, RetrievalSettings, write_domain_file
 from softgraft.errors import DomainError, UsageError
+from softgraft.label_file import labels_of, write_labels
 from softgraft.resolve import DOMAINS
 
 DEV_SHARE = 0.15
@@ -26,29 +29,41 @@ _NOTE = """What this domain is made of. Edit freely; the README lists every sett
 After a change of `retrieval` run `softgraft ingest`; of `template`, `backbone` or `train`, `softgraft train`."""
 
 
+Task = Literal["chat", "extractive-qa", "classification", "summarisation", "translation"]
+
+
 def create_domain(
-    name: str, source: Path, *, title: str | None = None, language: str = "en", backbone: str = "embedded"
+    name: str,
+    source: Path,
+    *,
+    title: str | None = None,
+    language: str = "en",
+    backbone: str = "embedded",
+    task: Task | None = None,
 ) -> dict[str, Any]:
     """Make `domains/<name>/` (or the path given as name).
 
     Args:
         name: name or path of the new folder; it must not exist.
         source: a folder of documents, or a data folder with `docs.jsonl` and perhaps `train.jsonl`, `dev.jsonl` and
-            `test.jsonl`. A missing dev set is cut from train, by group, with a fixed seed.
+            `test.jsonl`. A missing dev set is cut from train, by group or by label, with a fixed seed.
         title: what the domain is called in messages.
         language: of the templates.
         backbone: as in domain.yaml.
+        task: what the domain does; None takes `extractive-qa` where the questions have short answers only, else `chat`.
+            The others need examples (`evaluation.task_items`) and no documents.
 
     Returns:
-        Folder, number of document files, number of questions a split.
+        Folder, number of document files, number of questions a split, template, task, number of labels.
 
     Raises:
-        UsageError: the source has no documents, or the name cannot be one.
+        UsageError: the source has no documents, or no examples of the task; or the name cannot be one.
         DomainError: the domain exists already.
         ItemsError: a question file is malformed.
     """
     folder = Path(name) if "/" in name or os.sep in name else DOMAINS / name
-    documents = _documents(source)
+    text_task = task if task in TEXT_TASKS else None
+    documents = _documents(source) if text_task is None else _task_documents(source)
     if folder.exists():
         raise DomainError(
             found=f"{folder} exists already",
@@ -56,18 +71,22 @@ def create_domain(
             next_step=f"choose another name, or work with it: softgraft status {name}",
         )
     # Everything is read before anything is written.
-    splits = _questions(source)
-    has_responses = any(item.response for items in splits.values() for item in items)
-    extractive = bool(splits) and not has_responses
+    splits = _questions(source) if text_task is None else task_splits(source, text_task)
+    if splits.get("train") and "dev" not in splits:
+        cut = cut_stratified if text_task == "classification" else cut_dev
+        splits["train"], splits["dev"] = cut(splits["train"])
+    if task is None:
+        has_responses = any(item.response for items in splits.values() for item in items)
+        task = "extractive-qa" if splits and not has_responses else "chat"
     try:
         file = DomainFile(
             name=folder.name,
             title=title or folder.name.replace("-", " ").replace("_", " ").capitalize(),
             language=language,
             backbone=backbone,
-            template="extractive-qa" if extractive else "rag-chat",
             refusal=_refusal(language),
             retrieval=RetrievalSettings(),
+            **({"task": task} if text_task is None else task_settings(text_task)),
         )
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['input']!r}" for e in error.errors())
@@ -78,13 +97,17 @@ def create_domain(
         ) from error
     scratch = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(scratch, ignore_errors=True)
+    labels = labels_of(splits["train"]) if text_task == "classification" else {}
     try:
+        scratch.mkdir(parents=True)
         for path, inside in documents:
             target = scratch / "docs" / inside
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
+        if text_task == "classification":
+            write_labels(scratch, labels)
         for split, items in splits.items():
-            lines = (item.model_dump_json(exclude_defaults=True) + "\n" for item in items)
+            lines = (_line(item, text_task) + "\n" for item in items)
             (scratch / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
         write_domain_file(scratch, file, _NOTE)
         scratch.rename(folder)
@@ -94,9 +117,16 @@ def create_domain(
         "domain": file.name,
         "folder": str(folder),
         "documents": len(documents),
-        "questions": {split: len(items) for split, items in splits.items()},
+        "questions": {s: len(splits[s]) for s in ("train", "dev", "test") if s in splits},
         "template": file.template,
+        "task": file.task,
+        "labels": len(labels),
     }
+
+
+def _line(item: Item, task: TextTask | None) -> str:
+    """An example as it stands in a file of its task."""
+    return item.model_dump_json(exclude_defaults=True) if task is None else task_line(item, task)
 
 
 def cut_dev(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
@@ -118,6 +148,13 @@ def cut_dev(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
         [item for item, held in zip(items, chosen, strict=True) if not held],
         [item for item, held in zip(items, chosen, strict=True) if held],
     )
+
+
+def _task_documents(source: Path) -> list[tuple[Path, Path]]:
+    """Documents beside the examples of a task, which needs none: those in docs/, or a docs.jsonl."""
+    if (source / "docs.jsonl").is_file():
+        return _documents(source)
+    return _documents(source / "docs") if (source / "docs").is_dir() else []
 
 
 def _documents(source: Path) -> list[tuple[Path, Path]]:
@@ -143,10 +180,7 @@ def _documents(source: Path) -> list[tuple[Path, Path]]:
 
 
 def _questions(source: Path) -> dict[str, list[Item]]:
-    splits = {s: read_items(p) for s in ("train", "dev", "test") if (p := source / f"{s}.jsonl").is_file()}
-    if splits.get("train") and "dev" not in splits:
-        splits["train"], splits["dev"] = cut_dev(splits["train"])
-    return splits
+    return {s: read_items(p) for s in ("train", "dev", "test") if (p := source / f"{s}.jsonl").is_file()}
 
 
 def _refusal(language: str) -> str:

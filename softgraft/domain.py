@@ -40,6 +40,8 @@ from softgraft.passage_cache import Warmed, open_store, warm_passages
 from softgraft.resolve import DOMAINS
 from softgraft.status import domain_status
 from softgraft.systems import system_names
+from softgraft.task_training import TaskGrafting
+from softgraft.tasks import TaskWork
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,9 @@ class Domain:
         return nearest_examples(self.folder, self.build, lambda: self.encoder)
 
     def items(self, split: Literal["train", "dev", "test"]) -> list[Item]:
-        """The questions of a split."""
+        """The questions of a split, or the examples of a task."""
+        if self.file.text_task is not None:
+            return self.work.items(split)
         return read_items(self.folder / f"{split}.jsonl")
 
     # What it does
@@ -150,6 +154,30 @@ class Domain:
         return DomainRetriever(
             index=self.index, k=settings.passages, weights=settings.weights, neighbours=settings.neighbours
         )
+
+    @cached_property
+    def work(self) -> TaskWork:
+        """The task of a domain that holds no conversation: its runnable, its evaluation, and doing it for texts.
+
+        Raises:
+            UsageError: the task is `chat` or `extractive-qa`.
+        """
+        return TaskWork(self)
+
+    def classify(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """Label texts: `text`, `label` and `probabilities`, the likeliest first, of each.
+
+        Raises:
+            UsageError: the domain's task is another.
+            InputError: a text is empty.
+        """
+        if self.file.task != "classification":
+            raise UsageError(
+                found=f"the task of {self.typed} is {self.file.task}",
+                expected="classification",
+                next_step="make a domain of that task: softgraft new NAME --from FOLDER --task classification",
+            )
+        return self.work.run(texts)
 
     def ingest(
         self, *, index: IndexChoice | None = None, on_progress: Callable[[IngestProgress], None] | None = None
@@ -203,17 +231,10 @@ class Domain:
         Raises:
             TrainingError: nothing to train on, or the loss diverged.
         """
-        grafting = Grafting(
-            self.file.name,
-            self.answering("text-twin"),
-            self.store,
-            settings or self.file.train,
-            self.file.attention,
-            self.build,
-        )
+        grafting = self.grafting(settings)
         train, dev = spread(self.items("train"), limit), spread(self.items("dev"), dev_limit)
         report = grafting.run(train, dev, on_step=on_step, on_score=on_score)
-        self.forget("chain")
+        self.forget("chain", "work")
         return report
 
     def evaluate(
@@ -232,6 +253,12 @@ class Domain:
             systems: names of those to compare; None compares all that this domain has.
             on_progress: called with the system's name, answers done and answers in all.
         """
+        if self.file.text_task is not None:
+            raise UsageError(
+                found=f"the task of {self.typed} is {self.file.task}, whose report is another",
+                expected="a domain that answers questions",
+                next_step=f"softgraft eval {self.typed}; in Python, domain.work.evaluate()",
+            )
         items = spread(self.items(split), limit)
         if not items:
             raise UsageError(
@@ -263,17 +290,32 @@ class Domain:
         for name in ("chain", "conversations", "index", "store"):
             if name in self.__dict__:
                 self.__dict__[name].close()
-        self.forget("chain", "conversations", "index", "store", "examples", "encoder")
+        self.forget("chain", "conversations", "index", "store", "examples", "encoder", "work")
 
     # How it is put together
+
+    def grafting(self, settings: TrainSettings | None = None) -> Grafting:
+        """A training run, with these settings or those in domain.yaml."""
+        settings = settings or self.file.train
+        if self.file.text_task is not None:
+            return TaskGrafting.of(self.work, settings)
+        answering = self.answering("text-twin")
+        return Grafting(self.file.name, answering, self.store, settings, self.file.attention, self.build)
 
     def answering(self, graft: Graft, template: TemplateFile | None = None) -> Answering:
         """Everything an answer needs, with the soft slot filled in one way.
 
         Raises:
             UsageError: `soft` where no soft prompt was kept.
+            UsageError: the domain's task is no conversation.
             ArtifactError: the soft prompt belongs to another backbone, or is damaged.
         """
+        if self.file.text_task is not None:
+            raise UsageError(
+                found=f"the task of {self.typed} is {self.file.task}, which holds no conversation",
+                expected="a text to work on",
+                next_step=f'softgraft ask {self.typed} "..."; in Python, domain.work.chain',
+            )
         template = template or self.template
         speaker = make_speaker(graft, self.file, self.build, template, lambda: self.store, self.typed)
         return Answering(

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from evaluation.task_items import TEXT_TASKS, TextTask
 from retrieval.index_kind import IndexChoice
 from retrieval.limits import DEFAULT_LIMITS, Limits
 from softgraft.errors import DomainError, UsageError
@@ -132,6 +133,13 @@ class RemoteSettings(_Strict):
         return self
 
 
+class ClassificationSettings(_Strict):
+    """How labels are compared: `auto` takes the calibration that is best on dev; see docs/tasks.md."""
+
+    calibration: Literal["auto", "none", "contextual", "prior"] = "auto"
+    normalise: Literal["sum", "mean"] = "sum"
+
+
 class TrainSettings(_Strict):
     """How the soft prompt is trained.
 
@@ -206,7 +214,10 @@ class DomainFile(_Strict):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     device: str = "cpu"
     encoder: str = "embedded"
-    template: str = "rag-chat"
+    task: Literal["chat", "extractive-qa", "classification", "summarisation", "translation"] = "chat"
+    template: str = ""
+    context: Literal["none", "examples", "documents"] | None = None
+    classification: ClassificationSettings | None = None
     attention: Literal["exact", "block"] = "exact"
     closed_book_template: str = "closed-book"
     refusal: Annotated[str, Field(min_length=1)] = "I do not have information about that."
@@ -216,6 +227,27 @@ class DomainFile(_Strict):
     remote: RemoteSettings = RemoteSettings()
     train: TrainSettings = TrainSettings()
     cache: CacheSettings = CacheSettings()
+
+    @property
+    def text_task(self) -> TextTask | None:
+        """The task, where it is none of questions."""
+        return None if self.task in ("chat", "extractive-qa") else self.task  # type: ignore[return-value]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_template(cls, given: Any) -> Any:
+        if isinstance(given, dict) and not given.get("template", ""):
+            task = given.get("task", "chat")
+            return {**given, "template": "rag-chat" if task == "chat" else task}
+        return given
+
+    @model_validator(mode="after")
+    def _belongs_to_the_task(self) -> Self:
+        if self.context is not None and self.text_task is None:
+            raise ValueError(f"`context` is for {', '.join(TEXT_TASKS)}; found it with the task `{self.task}`")
+        if self.classification is not None and self.task != "classification":
+            raise ValueError(f"`classification` is for that task; found it with the task `{self.task}`")
+        return self
 
     @property
     def behind_api(self) -> bool:
@@ -262,13 +294,15 @@ def read_domain_file(folder: Path) -> DomainFile:
 
 def write_domain_file(folder: Path, file: DomainFile, note: str) -> None:
     """Write domain.yaml with the settings that a person is likely to change, and a note at the top."""
+    kept = {"task", "context", "classification"} & file.model_fields_set
     data = {
         "name": file.name,
         "title": file.title,
         "language": file.language,
         "backbone": file.backbone,
+        **file.model_dump(include=kept),
         "template": file.template,
-        "refusal": file.refusal,
+        **({} if file.text_task else {"refusal": file.refusal}),
         "retrieval": file.retrieval.model_dump(),
         "answer": file.answer.model_dump(),
         "train": file.train.model_dump(),

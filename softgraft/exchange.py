@@ -20,7 +20,7 @@ from soft_prompt.peft_import import import_peft
 from softgraft.assembly import trained_prompt
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
-from softgraft.grafting import Grafting, OnScore, Told
+from softgraft.grafting import OnScore, Told
 from softgraft.manifest import manifest_of
 
 ExportFormat = Literal["peft", "hf", "gguf"]
@@ -205,9 +205,7 @@ def import_graft(domain: Domain, folder: Path, *, keep: bool = False, on_score: 
     [slot], twin = slots, template.text_twin(slots[0])
     found = read_peft_folder(folder)
     soft_prompt = import_peft(folder, store.backbone, slot, twin)
-    grafting = Grafting(
-        domain.file.name, domain.answering("text-twin"), store, domain.file.train, domain.file.attention, domain.build
-    )
+    grafting = domain.grafting()
     told = grafting.questions((), domain.items("dev")).dev_told
     if not told:
         raise TrainingError(
@@ -216,18 +214,17 @@ def import_graft(domain: Domain, folder: Path, *, keep: bool = False, on_score: 
             next_step="write some to dev.jsonl",
         )
     tell, devices = on_score or (lambda *_: None), joined(store.backbone.device)
-    f1, twin_f1 = (
-        grafting.f1(told, fill, name, tell, devices) for fill, name in ((soft_prompt, "imported"), (twin, "text-twin"))
-    )
+    score, f1 = grafting.scores(told, soft_prompt, "imported", tell, devices)
+    twin_score, twin_f1 = grafting.scores(told, twin, "text-twin", tell, devices)
     loss, twin_loss = (_dev_loss(domain, told, slot, fill) for fill in (soft_prompt, twin))
-    kept = keep or f1 > twin_f1
+    kept = keep or score > twin_score
     target = domain.build / "soft_prompt"
     if kept:
         scores = Scores(
             dev_loss=loss, dev_loss_text_twin=twin_loss, dev_token_f1=f1, dev_token_f1_text_twin=twin_f1
         )  # fmt: skip
         save_soft_prompt(target, soft_prompt, _manifest(domain, template, soft_prompt, found, scores), template.text)
-        domain.forget("chain")
+        domain.forget("chain", "work")
     return ImportReport(
         domain=domain.file.name,
         kept=kept,

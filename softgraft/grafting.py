@@ -46,11 +46,11 @@ OBJECTIVE = "cross entropy of the response, evidence as retrieved"
 class TrainReport:
     """How a training run ended.
 
-    `kept` says whether the soft prompt beat its text twin on dev and is used from now on. F1 is token F1 on dev, losses
-    are nats an answer token. `examples` were trained on; `withheld` questions never reach the model, because the
-    evidence score refuses them. `adapter` is `lora`, `ia3` or None, and only `lora` has an `adapter_rank` above 0.
-    `layers` is how many of the last layers were trained, None for all; `micro_batch` how many examples ran at once in
-    each of the `processes`.
+    `kept` says whether the soft prompt beat its text twin on dev, by the score that `metric` names, and is used from
+    now on. F1 is token F1 on dev, losses are nats an answer token. `examples` were trained on; `withheld` questions
+    never reach the model, because the evidence score refuses them. `adapter` is `lora`, `ia3` or None, and only `lora`
+    has an `adapter_rank` above 0. `layers` is how many of the last layers were trained, None for all; `micro_batch` how
+    many examples ran at once in each of the `processes`.
     """
 
     domain: str
@@ -74,6 +74,9 @@ class TrainReport:
     micro_batch: int
     processes: int
     folder: str
+    metric: str
+    dev_score: float
+    dev_score_text_twin: float
 
 
 OnStep = Callable[[TrainStep], None]
@@ -99,6 +102,8 @@ class Grafting:
         answering: the domain's, over its index and template; its evidence is what the soft prompt learns to read.
         attention: whether passages see one another.
         folder: the domain's build folder.
+        objective: what is trained, in words.
+        metric: the score that decides on dev.
     """
 
     name: str
@@ -107,6 +112,8 @@ class Grafting:
     settings: TrainSettings
     attention: Attention
     folder: Path
+    objective: str = OBJECTIVE
+    metric: str = "token F1"
 
     def run(
         self,
@@ -162,15 +169,18 @@ class Grafting:
             on_step=on_step,
         )
         tell = on_score or (lambda *_: None)
-        soft = self.f1(dev_told, result.soft_prompt, "soft", tell, devices)
-        twin = self.f1(dev_told, start.text_twin, "text-twin", tell, devices) if twin_f1 is None else twin_f1
+        soft, soft_f1 = self.scores(dev_told, result.soft_prompt, "soft", tell, devices)
+        if twin_f1 is None:
+            twin, twin_f1 = self.scores(dev_told, start.text_twin, "text-twin", tell, devices)
+        else:
+            twin = twin_f1
         kept = soft > max(twin, above)
         if kept and devices.main:
             scores = Scores(
                 dev_loss=result.dev_loss,
                 dev_loss_text_twin=result.start_loss,
-                dev_token_f1=soft,
-                dev_token_f1_text_twin=twin,
+                dev_token_f1=soft_f1,
+                dev_token_f1_text_twin=twin_f1,
             )
             save_soft_prompt(
                 self.folder / "soft_prompt",
@@ -195,8 +205,8 @@ class Grafting:
             examples=len(told),
             withheld=len(_with_target(questions.items)) - len(told),
             dev_questions=len(dev_told),
-            dev_f1=soft,
-            dev_f1_text_twin=twin,
+            dev_f1=soft_f1,
+            dev_f1_text_twin=twin_f1,
             dev_loss=result.dev_loss,
             dev_loss_text_twin=result.start_loss,
             best_epoch=result.best_epoch,
@@ -206,6 +216,9 @@ class Grafting:
             micro_batch=result.micro_batch,
             processes=result.processes,
             folder=str(self.folder / "soft_prompt"),
+            metric=self.metric,
+            dev_score=soft,
+            dev_score_text_twin=twin,
         )
 
     def _told(self, items: Sequence[Item], *, teach: bool) -> Told:
@@ -250,18 +263,27 @@ class Grafting:
             return initial_adapter(backbone, settings.adapter_rank, settings.seed, settings.layers)
         return initial_scaling(backbone, settings.layers) if settings.adapter_form == "ia3" else None
 
-    def f1(self, told: Told, fill: SlotFill, name: str, tell: OnScore, devices: Devices) -> float:
-        """Mean token F1 of the answers to these questions, with the soft slot filled like that."""
+    def scores(self, told: Told, fill: SlotFill, name: str, tell: OnScore, devices: Devices) -> tuple[float, float]:
+        """Of the answers to these questions, with the soft slot filled like that: the mean of the score that decides,
+        and mean token F1."""
         speaker = self.answering.speaker
         assert isinstance(speaker, LocalSpeaker)
         slot = next(iter(self.answering.template.current().soft_slots))
         chat: SoftPromptChat = speaker.chat.model_copy(update={"fills": {slot: fill}, "graft": name})
-        own = devices.share(told)
-        replies = LocalSpeaker(chat).reply_many(
-            [prompt for prompt, _ in own], on_reply=lambda done: tell(name, done, len(own))
-        )
-        scores = [token_f1(reply, item.references) for reply, (_, item) in zip(replies, own, strict=True)]
-        return devices.total(sum(scores)) / len(told)
+        own = list(devices.share(told))
+        replies = self.replies(chat, own, lambda done, total: tell(name, done, total))
+        f1 = [token_f1(reply, item.references) for reply, (_, item) in zip(replies, own, strict=True)]
+        deciding = [self.score(reply, item) for reply, (_, item) in zip(replies, own, strict=True)]
+        return devices.total(sum(deciding)) / len(told), devices.total(sum(f1)) / len(told)
+
+    def replies(self, chat: SoftPromptChat, told: Told, tell: Callable[[int, int], None]) -> list[str]:
+        """The answers of one fill of the slot."""
+        prompts = [prompt for prompt, _ in told]
+        return LocalSpeaker(chat).reply_many(prompts, on_reply=lambda done: tell(done, len(told)))
+
+    def score(self, reply: str, item: Item) -> float:
+        """How good one answer is, by what decides."""
+        return token_f1(reply, item.references)
 
     def _manifest(self, result: TrainResult, config: TrainConfig, items: Sequence[Item], scores: Scores) -> Manifest:
         return manifest_of(
@@ -269,7 +291,7 @@ class Grafting:
             self.store.backbone,
             self.answering.template.current(),
             attention=config.attention,
-            objective=OBJECTIVE,
+            objective=self.objective,
             seed=config.seed,
             data_hash=items_hash(_with_target(items)),
             train={**asdict(config), "micro_batch": result.micro_batch, "processes": result.processes},

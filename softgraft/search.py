@@ -18,7 +18,7 @@ from soft_prompt.devices import several
 from softgraft.domain import Domain
 from softgraft.domain_file import TrainSettings
 from softgraft.errors import UsageError
-from softgraft.grafting import Grafting, OnScore, OnStep, Questions, TrainReport
+from softgraft.grafting import OnScore, OnStep, Questions, TrainReport
 
 FILE = "search.json"
 
@@ -128,11 +128,15 @@ def search(
             expected="one process",
             next_step="search without a launcher, then train with the settings found in several processes",
         )
+    if domain.file.text_task is not None:
+        raise UsageError(
+            found=f"a search for the task {domain.file.task}",
+            expected="a domain that answers questions, whose trials are compared by token F1",
+            next_step=f"train with the settings to try, one run each: softgraft train {domain.typed} --epochs 3",
+        )
     began = time.monotonic()
     base = settings or domain.file.train
-    grafting = Grafting(
-        domain.file.name, domain.answering("text-twin"), domain.store, base, domain.file.attention, domain.build
-    )
+    grafting = domain.grafting(base)
     questions = grafting.questions(spread(domain.items("train"), limit), spread(domain.items("dev"), dev_limit))
     data, path = _data_digest(domain, questions), domain.build / FILE
     known = {trial.fingerprint: trial for trial in _read(path)}

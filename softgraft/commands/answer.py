@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from softgraft.commands.options import Json, Name
+from softgraft.commands.task import do_task
 from softgraft.resolve import resolve
 from softgraft.screen import err, out, print_json
 from softgraft.transcript import place
@@ -28,8 +29,13 @@ def ask(
     """Ask one question; the answer comes with its quotes and where they stand.
 
     Example: [bold]softgraft ask bank "How long do I have to dispute a card payment?"[/]
+
+    A domain of another task takes a text: [bold]softgraft ask intents "I lost my card"[/]
     """
     opened = resolve(domain)
+    if opened.file.text_task is not None:
+        do_task(opened, question, thread, json=json)
+        return
     if json:
         with warnings.catch_warnings():
             # The notices stand in the object itself.

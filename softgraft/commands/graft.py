@@ -10,6 +10,7 @@ import typer
 from soft_prompt.devices import speaks
 from softgraft.commands.options import Json, Limit, Name
 from softgraft.commands.search import search_domain
+from softgraft.commands.task import evaluate_task_domain
 from softgraft.errors import UsageError
 from softgraft.resolve import resolve
 from softgraft.screen import bars, err, on_train, out, print_json, report_lines, report_table
@@ -104,16 +105,17 @@ def train_command(
     if json:
         print_json(asdict(report))
         return
+    asked = "questions" if opened.file.text_task is None else "texts"
     adapters = {"lora": f" and an adapter of rank {report.adapter_rank}", "ia3": " and an adapter of scales"}
     beside = adapters.get(report.adapter or "", "")
     top = f" in the last {report.layers} layers" if report.layers else ""
     out.print(
-        f"{report.kind} soft prompt of {report.length} positions{top}{beside}, trained on {report.examples} questions "
+        f"{report.kind} soft prompt of {report.length} positions{top}{beside}, trained on {report.examples} {asked} "
         f"in {report.seconds:.0f} s; best of {report.epochs} epochs: {report.best_epoch}"
     )
     out.print(
-        f"token F1 on {report.dev_questions} dev questions: {report.dev_f1:.3f}, "
-        f"text twin {report.dev_f1_text_twin:.3f}"
+        f"{report.metric} on {report.dev_questions} dev {asked}: {report.dev_score:.3f}, "
+        f"text twin {report.dev_score_text_twin:.3f}"
     )
     if report.kept:
         out.print(f"kept in {report.folder}\nnext: softgraft eval {domain}")
@@ -122,7 +124,7 @@ def train_command(
         lower = _typed(name, f"{getattr(settings, name) / 2:g}")
         out.print(
             "not kept: it does not beat its text twin on dev, so answers go on as before\n"
-            f"next: more questions in train.jsonl, or softgraft train {domain}{lower}"
+            f"next: more {asked} in train.jsonl, or softgraft train {domain}{lower}"
         )
 
 
@@ -148,12 +150,16 @@ def evaluate_command(
 
     Example: [bold]softgraft eval bank --json > bank.json[/]
     """
+    named = [name.strip() for name in systems.split(",")] if systems is not None else None
     opened = resolve(domain)
+    if opened.file.text_task is not None:
+        evaluate_task_domain(opened, split, limit, named, json=json)
+        return
     with bars(not json) as tell:
         report = opened.evaluate(
             split=split,
             limit=limit,
-            systems=[name.strip() for name in systems.split(",")] if systems is not None else None,
+            systems=named,
             on_progress=lambda name, done, total: tell(name, done, total, ""),
         )
     if json:

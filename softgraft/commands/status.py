@@ -20,6 +20,7 @@ def status(domain: Name, json: Json = False) -> None:
         return
     out.print(f"[bold]{escape(found['title'])}[/] ({found['folder']})")
     out.print(f"  backbone     {found['backbone']}")
+    out.print(f"  task         {found['task']}")
     out.print(f"  template     {found['template']}")
     out.print(f"  attention    {found['attention']}")
     counts = ", ".join(f"{count} {split}" for split, count in found["questions"].items())
@@ -44,8 +45,10 @@ def status(domain: Name, json: Json = False) -> None:
     if found["unfinished_training"]:
         out.print("  training     unfinished; `softgraft train` goes on where it stopped")
     for row in found["evaluation"] or []:
-        if row["token_f1"] is not None:
-            out.print(f"  test         {row['system']:<10} token F1 {row['token_f1']:.3f}")
+        for name, value in list(row.items())[1:]:
+            if value is not None:
+                shown = "token F1" if name == "token_f1" else name
+                out.print(f"  test         {row['system']:<10} {shown} {value:.3f}")
     for notice in found["notices"]:
         out.print(f"[yellow]note:[/] {escape(notice)}")
     out.print(f"next: {found['next']}")

@@ -56,6 +56,8 @@ def test_a_folder_of_documents_becomes_a_domain(leaflets: Path) -> None:
         "documents": 3,
         "questions": {},
         "template": "rag-chat",
+        "task": "chat",
+        "labels": 0,
     }
     folder = Path("domains/shop")
     assert files(folder) == ["docs/cards/lost.TXT", "docs/fees.md", "docs/page.html", "domain.yaml"]
