@@ -1,7 +1,7 @@
 """Labelling bank customers' messages with 77 labels: template, text twin and soft prompt, beside plain peers.
 
-    python benchmarks/banking77.py --data ../shared/data/banking77 --work /tmp/banking77
-    python benchmarks/banking77.py --data ../shared/data/banking77 --work /tmp/banking77 --rows text-twin,soft-0
+    python benchmarks/banking77.py --data ../shared/data/banking77 --work DIR
+    python benchmarks/banking77.py --data ../shared/data/banking77 --work DIR --rows text-twin,soft-0
 
 A domain is made from the data as `softgraft new intents --task classification` makes it: dev is cut from train, label
 by label, and everything is chosen there: the calibration, the epoch, the logistic regression's C. Test is answered
