@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+import torch
 from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
@@ -17,11 +18,12 @@ from soft_prompt import Backbone, PrefixStore
 @cache
 def embedded_store() -> PrefixStore:
     """The suite asks for parameters through properties, which cannot take a fixture."""
-    return PrefixStore(Backbone.load())
+    # In one dtype, so that what the backbone says does not depend on the processor.
+    return PrefixStore(Backbone.load(dtype=torch.float32))
 
 
 # What is there and what only the skill of a backbone of 135 million parameters falls short of.
-SKILL = {"test_agent_loop", "test_unicode_tool_call_integration"}
+SKILL = {"test_agent_loop"}
 
 
 class TestSoftPromptChatIntegration(ChatModelIntegrationTests):
@@ -61,11 +63,7 @@ class TestSoftPromptChatIntegration(ChatModelIntegrationTests):
     def enable_vcr_tests(self) -> bool:
         return True
 
-    @pytest.mark.xfail(reason="a backbone this small seldom calls a tool of its own accord", strict=False)
+    @pytest.mark.xfail(reason="a backbone this small seldom calls a tool of its own accord", strict=True)
     @pytest.mark.parametrize("model", [{}, {"output_version": "v1"}], indirect=True)
     def test_agent_loop(self, model: BaseChatModel) -> None:
         super().test_agent_loop(model)
-
-    @pytest.mark.xfail(reason="its English vocabulary seldom copies Chinese and Japanese names", strict=False)
-    def test_unicode_tool_call_integration(self, model: BaseChatModel) -> None:
-        super().test_unicode_tool_call_integration(model)
