@@ -55,13 +55,14 @@ TRAINED_WITH_EXAMPLES = 600
 console = Console(width=140)
 
 
-def domain_of(work: Path, data: Path, row: str) -> Domain:
+def domain_of(work: Path, data: Path, row: str, calibration: str) -> Domain:
     """The domain of a row, made where it is not there yet; rows that train have a build folder each."""
     folder = work / ("intents-examples" if row.endswith("+examples") else "intents")
     if not folder.exists():
         create_domain(str(folder), data, task="classification")
         path = folder / "domain.yaml"
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings["classification"]["calibration"] = calibration
         settings["cache"] = {"memory_mib": 2048, "disk_gib": 0}
         if row.endswith("+examples"):
             settings.update(context="examples", retrieval={"passages": EXAMPLES, "evidence_tokens": 200})
@@ -69,9 +70,9 @@ def domain_of(work: Path, data: Path, row: str) -> Domain:
     return open_domain(folder, build=folder / "build" / row.removesuffix("+examples"))
 
 
-def measure(work: Path, data: Path, row: str, limit: int | None) -> dict[str, Any]:
+def measure(work: Path, data: Path, row: str, calibration: str, limit: int | None) -> dict[str, Any]:
     """One row: its scores on test, and how it came about."""
-    domain = domain_of(work, data, row)
+    domain = domain_of(work, data, row, calibration)
     test = spread(domain.items("test"), limit)
     began = time.perf_counter()
     if row in ("logistic", "nearest"):
@@ -193,6 +194,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with train.jsonl and test.jsonl")
     parser.add_argument("--work", type=Path, required=True, help="where domains and soft prompts are kept")
     parser.add_argument("--rows", help="only these, such as text-twin,soft-0")
+    parser.add_argument("--calibration", choices=("auto", "none"), default="auto", help="none is much faster")
     parser.add_argument("--limit", type=int, help="so many test texts, spread over the file")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, help="the results file")
@@ -205,10 +207,10 @@ def main() -> None:
         found = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {"rows": []}
         if any(row["row"] == name for row in found["rows"]):
             continue
-        row = measure(given.work, given.data, name, given.limit)
+        row = measure(given.work, given.data, name, given.calibration, given.limit)
         # Read again, since another process may have written a row meanwhile.
         found = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {"rows": []}
-        domain = domain_of(given.work, given.data, name)
+        domain = domain_of(given.work, given.data, name, given.calibration)
         found.update(
             hardware=hardware,
             versions=describe_versions(("torch", "transformers", "sentence-transformers", "scikit-learn")),

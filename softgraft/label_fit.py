@@ -81,11 +81,13 @@ def fit_labels(
     sample = spread(train, min(max(2 * len(labels), _SAMPLE[0]), _SAMPLE[1])) if "prior" in ways else []
     nothing = NOTHING if "contextual" in ways else ()
     total = len(dev) + len(sample) + len(nothing)
+    # Where nothing is added, only the best label is asked for.
+    near = 0.0 if ways == ["none"] else _WITHIN
 
     def score(texts: Sequence[str], before: int, biases: list[tuple[float, ...]], *, own: bool, whole: bool) -> Scores:
         tell = (lambda done: on_fit(before + done, total)) if on_fit is not None else None
         return scorer.scores(
-            prompts(texts, own), settings.normalise, biases=biases, within=None if whole else _WITHIN, on_reply=tell
+            prompts(texts, own), settings.normalise, biases=biases, within=None if whole else near, on_reply=tell
         )
 
     plain = (0.0,) * len(labels)
