@@ -148,7 +148,7 @@ class Answering:
     summary_template: TemplateFile | None = None
 
     def query(self, question: str, turns: Sequence[Turn]) -> str:
-        """What is searched for: the question, or its standalone form where it leans on the conversation."""
+        """What is searched for: the question, or its standalone form where that finds better evidence."""
         return self.queries([(question, turns)])[0]
 
     def queries(self, asked: Sequence[tuple[str, Sequence[Turn]]]) -> list[str]:

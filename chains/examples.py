@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,11 +12,12 @@ from numpy.typing import NDArray
 
 from prompts import Example, FewShot
 from retrieval import Encoder
+from retrieval.kept_vectors import kept_vectors
 
 # The worked examples nearest to a question, so many at most, the nearest first.
 Nearest = Callable[[str, int], Sequence[Example]]
 
-_DIGEST = hashlib.sha256().digest_size
+_NONE = np.zeros((0, 0), dtype=np.float32)
 
 
 def no_examples(question: str, count: int) -> Sequence[Example]:
@@ -53,8 +51,7 @@ class Solved:
 class NearestExamples:
     """Chooses worked examples by the similarity of their questions.
 
-    Vectors are computed when they are first needed and kept in a file that is named by what they depend on, so that a
-    change of the questions or of the encoder makes another.
+    Vectors are computed when they are first needed, and kept.
 
     Args:
         read: gives the solved questions; called once, when the first example is asked for.
@@ -80,39 +77,23 @@ class NearestExamples:
         with self._lock:
             if self._known is None:
                 solved = self._read()
-                self._known = solved, self._vectors(solved)
+                made = (
+                    kept_vectors([one.question for one in solved], self._encoder(), self._folder) if solved else _NONE
+                )
+                self._known = solved, made
             solved, vectors = self._known
             if not solved:
                 return []
             if self._last is None or self._last[0] != question:
                 self._last = question, vectors @ self._encoder().encode([question])[0]
             scores = self._last[1]
-        own = _same(question)
-        groups = {one.group for one in solved if one.group and _same(one.question) == own}
+        own = same_text(question)
+        groups = {one.group for one in solved if one.group and same_text(one.question) == own}
         order = np.argsort(-scores, kind="stable")
-        kept = (solved[i] for i in order if _same(solved[i].question) != own and solved[i].group not in groups)
+        kept = (solved[i] for i in order if same_text(solved[i].question) != own and solved[i].group not in groups)
         return [Example(one.question, one.answer) for one, _ in zip(kept, range(count), strict=False)]
 
-    def _vectors(self, solved: Sequence[Solved]) -> NDArray[np.float32]:
-        if not solved:
-            return np.zeros((0, 0), dtype=np.float32)
-        encoder, questions = self._encoder(), [one.question for one in solved]
-        name = hashlib.sha256(json.dumps([encoder.id, questions]).encode()).hexdigest()
-        path, shape = self._folder / f"{name[:32]}.vectors", (len(questions), encoder.dimension)
-        data = path.read_bytes() if path.is_file() else b""
-        body = data[_DIGEST:]
-        # Whatever is damaged or cut off is computed again and written anew.
-        if len(body) == 4 * shape[0] * shape[1] and hashlib.sha256(body).digest() == data[:_DIGEST]:
-            return np.frombuffer(body, dtype="<f4").reshape(shape).astype(np.float32)
-        vectors = encoder.encode(questions)
-        body = vectors.astype("<f4").tobytes()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        scratch.write_bytes(hashlib.sha256(body).digest() + body)
-        scratch.replace(path)
-        return vectors
 
-
-def _same(question: str) -> str:
-    """Equal for questions that differ in letter case and white space alone."""
+def same_text(question: str) -> str:
+    """Equal for texts that differ in letter case and white space alone."""
     return " ".join(question.casefold().split())

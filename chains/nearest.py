@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from chains.examples import same_text
 from prompts import PassageInput
 from retrieval import Encoder
 
 
 @dataclass(frozen=True, slots=True)
-class Solved:
+class ContextExample:
     """One example: a text, and what it should become in the words of the answer."""
 
     id: str
@@ -22,7 +23,7 @@ class Solved:
 
 
 @dataclass(frozen=True, eq=False)
-class NearestExamples:
+class NearestContext:
     """The nearest examples of a text by the encoder's vectors.
 
     Attributes:
@@ -34,7 +35,7 @@ class NearestExamples:
         count_tokens: in the backbone's own tokens.
     """
 
-    examples: Sequence[Solved]
+    examples: Sequence[ContextExample]
     vectors: NDArray[np.float32]
     encoder: Encoder
     most: int
@@ -46,7 +47,7 @@ class NearestExamples:
 
         Args:
             texts: to look for.
-            apart: leave out examples with the very same text, so that training does not show its own answer.
+            apart: leave out examples with the same text, so that training does not show its own answer.
         """
         if not texts or not self.examples:
             return [[] for _ in texts]
@@ -57,7 +58,7 @@ class NearestExamples:
             left = self.tokens
             for number in np.argsort(-row, kind="stable"):
                 one = self.examples[int(number)]
-                if apart and one.text.strip() == text.strip():
+                if apart and same_text(one.text) == same_text(text):
                     continue
                 left -= self.count_tokens(f"{one.text} {one.answer}")
                 if len(kept) == self.most or (kept and left < 0):

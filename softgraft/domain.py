@@ -270,16 +270,20 @@ class Domain:
         compared = [self._system(n) for n in system_names(systems, trained=trained, typed=self.typed)]
         told = self.items("train") if (self.folder / "train.jsonl").is_file() else []
         judge = fit_refusal_judge(self.encoder, told)
-        config = {
+        config = self.evaluated(split, items)
+        report, answers = evaluate(items, compared, judge, config, on_progress=on_progress)
+        self._write_report(report, answers, split)
+        return report
+
+    def evaluated(self, split: str, items: Sequence[Item]) -> dict[str, Any]:
+        """What an evaluation was made on, as its report records it."""
+        return {
             "domain": self.file.model_dump(),
             "split": split,
             "data_sha256": items_hash(items),
             "soft_prompt": manifest.model_dump() if (manifest := self.manifest) else None,
             "machine": describe_machine(),
         }
-        report, answers = evaluate(items, compared, judge, config, on_progress=on_progress)
-        self._write_report(report, answers, split)
-        return report
 
     def status(self) -> dict[str, Any]:
         """What is there and what is missing, as plain data; loads no model."""

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from evaluation.bootstrap import paired_difference
-from evaluation.items import Item, items_hash, spread
+from evaluation.items import Item, spread
 from evaluation.task_report import TaskDifference, TaskReport, TaskRow
 from evaluation.task_scores import DECIDES, reply_score, task_scores
 from softgraft.assembly import Graft
 from softgraft.errors import UsageError
-from softgraft.hardware import describe_machine
 from softgraft.systems import system_names
 
 if TYPE_CHECKING:
@@ -70,14 +69,7 @@ def evaluate_task(
     rows = tuple(
         TaskRow(f.system, len(items), task_scores(work.task, f.replies, references, language), f.seconds) for f in found
     )
-    config = {
-        "domain": domain.file.model_dump(),
-        "split": split,
-        "data_sha256": items_hash(items),
-        "soft_prompt": manifest.model_dump() if (manifest := domain.manifest) else None,
-        "machine": describe_machine(),
-    }
-    report = TaskReport(work.task, rows, _differences(work, found, references), config)
+    report = TaskReport(work.task, rows, _differences(work, found, references), domain.evaluated(split, items))
     _write(work, report, found, items, split)
     return report
 

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from chains import LocalSpeaker, SoftPromptChat, Speaker
 from chains.labels import Calibration, LabelScorer
-from chains.nearest import NearestExamples, Solved
+from chains.nearest import ContextExample, NearestContext
 from chains.task_chain import Classifier, Lookup, TaskChain, TaskPrompts, Worker, Writer
 from evaluation.errors import ItemsError
 from evaluation.items import Item, items_hash
 from evaluation.task_items import TextTask, read_task_items
 from evaluation.task_report import TaskReport
 from prompts import PassageInput, RenderedPrompt
+from retrieval.kept_vectors import kept_vectors
 from softgraft.assembly import Graft, answer_settings, make_speaker
 from softgraft.domain_file import ClassificationSettings
 from softgraft.errors import UsageError
+from softgraft.examples import FOLDER as EXAMPLES
 from softgraft.label_file import read_labels
 from softgraft.label_fit import LabelFit, fit_labels, keep_fit, read_fit
-from softgraft.nearest_vectors import vectors_of
 from softgraft.task_evaluation import evaluate_task
 
 if TYPE_CHECKING:
@@ -223,12 +224,12 @@ class TaskWork:
         return lambda texts: nearest.find(texts, apart=True)
 
     @cached_property
-    def _nearest(self) -> NearestExamples:
+    def _nearest(self) -> NearestContext:
         items, domain = self.items("train"), self.domain
         settings = domain.file.retrieval
-        return NearestExamples(
-            [Solved(item.id, item.question, self.answer_words(item)) for item in items],
-            vectors_of([item.question for item in items], domain.encoder, domain.build / "nearest.npy"),
+        return NearestContext(
+            [ContextExample(item.id, item.question, self.answer_words(item)) for item in items],
+            kept_vectors([item.question for item in items], domain.encoder, domain.build / EXAMPLES),
             domain.encoder,
             settings.passages,
             settings.evidence_tokens,

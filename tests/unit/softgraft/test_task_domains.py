@@ -151,7 +151,7 @@ def test_examples_as_context(make: Callable[..., Domain]) -> None:
     taught = prompts.prompts([text], domain.work.teaching_lookup())[0].messages[0].text
     assert f"{text}\n" not in taught
     assert taught.count(f"\n{WORDS['card_fee']}\n\n") == 2
-    assert sorted(domain.build.glob("nearest-*.npy"))
+    assert len(list(domain.build.glob("examples/*.vectors"))) == 1
     before = domain.classify(["the card costs what 1"])[0]["probabilities"]
     edit_settings(domain.folder, context="none")
     without = reopened(domain.folder)
