@@ -21,6 +21,7 @@ from retrieval.encoder import Encoder
 from retrieval.errors import NotIngestedError
 from retrieval.faiss_file import FAISS_NAME, current, open_faiss
 from retrieval.neighbours import with_neighbours
+from retrieval.recent import RecentSearches
 from retrieval.rerank import POOL, SentenceReranker, Weights
 from retrieval.store import DATABASE_NAME, PassageStore
 from retrieval.terms import Term, Tokenizer
@@ -31,6 +32,7 @@ _CANDIDATES = 50
 _ATTEMPTS = 3
 _RANK_CONSTANT = 60
 _PASSAGES_AT_ONCE = 256
+_RECENT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Index:
         self._tokenizer = Tokenizer()
         self._sentences = SentenceReranker(encoder)
         self._refreshing = threading.Lock()
+        self._recent = RecentSearches(_RECENT)
 
     def close(self) -> None:
         self._tokenizer.close()
@@ -117,23 +120,31 @@ class Index:
             raise ValueError(f"k is {k}; at least 1 is needed")
         if min(weights) < 0 or not max(weights) > 0:
             raise ValueError(f"weights are {weights}; expected none below 0 and one above 0")
-        asked = [position for position, query in enumerate(queries) if query.strip()]
-        results: list[list[RankedPassage]] = [[] for _ in queries]
-        if asked:
-            vectors = self.encoder.encode([queries[position] for position in asked])
-            # What stands high in either ranking is looked at again, however the two are weighed then.
-            fusing = (float(weights[0] > 0), float(weights[1] > 0)) if rerank else weights
-            found = [
-                self._search(queries[position], vector, max(k, POOL) if rerank else k, fusing)
-                for position, vector in zip(asked, vectors, strict=True)
-            ]
-            if rerank:
-                found = self._sentences.rerank(vectors, found, weights)
-                if self.reranker is not None:
-                    found = rescored(self.reranker, [queries[position] for position in asked], found)
-            for position, ranked in zip(asked, found, strict=True):
-                results[position] = ranked[:k]
-        return results
+        depth = max(k, POOL) if rerank else k
+        # Read first: what is written meanwhile makes a ranking newer than this says, never older.
+        generation = self._store.generation
+        keys = {query: (query, depth, tuple(weights), rerank) for query in queries if query.strip()}
+        known = {
+            query: found for query, key in keys.items() if (found := self._recent.get(generation, key)) is not None
+        }
+        asked = [query for query in keys if query not in known]
+        for query, ranked in zip(asked, self._ranked(asked, depth, weights, rerank), strict=True):
+            known[query] = tuple(ranked)
+            self._recent.put(generation, keys[query], ranked)
+        return [list(known.get(query, ())[:k]) for query in queries]
+
+    def _ranked(self, queries: Sequence[str], depth: int, weights: Weights, rerank: bool) -> list[list[RankedPassage]]:
+        if not queries:
+            return []
+        vectors = self.encoder.encode(queries)
+        # What stands high in either ranking is looked at again, however the two are weighed then.
+        fusing = (float(weights[0] > 0), float(weights[1] > 0)) if rerank else weights
+        found = [self._search(query, vector, depth, fusing) for query, vector in zip(queries, vectors, strict=True)]
+        if rerank:
+            found = self._sentences.rerank(vectors, found, weights)
+            if self.reranker is not None:
+                found = rescored(self.reranker, queries, found)
+        return found
 
     def expanded(self, ranked: Sequence[RankedPassage], count: int) -> list[RankedPassage]:
         """A ranking whose passages take in up to `count` neighbours on either side, as `retrieval.neighbours` says.

@@ -42,6 +42,47 @@ def test_many_queries_are_like_one_at_a_time(index: Index) -> None:
     assert index.search_many([], 2) == []
 
 
+def test_a_query_asked_again_is_not_encoded_again(index: Index, encoder: Encoder) -> None:
+    first = index.search_many(["replacement card", "the receipt"], 3)
+    first[0].clear()  # the caller's own
+    encoder.encoded.clear()  # type: ignore[attr-defined]
+    again = index.search_many(["the receipt", "replacement card", "fees abroad", "the receipt"], 3)
+    assert again[0] == again[3] == first[1]
+    assert len(again[1]) == 3
+    assert encoder.encoded == ["fees abroad"]  # type: ignore[attr-defined]
+    assert index.search("replacement card", 1) == again[1][:1]
+
+
+def test_other_weights_and_depths_are_other_searches(index: Index) -> None:
+    plain = index.search("receipt", 10)
+    assert index.search("receipt", 10, weights=(0.0, 1.0)) != plain
+    assert len(index.search("receipt", 2, rerank=False)) == 2
+    assert len(index.search("receipt", 5, rerank=False)) == 5
+    assert index.search("receipt", 10) == plain
+
+
+def test_a_query_asked_again_finds_what_was_written_since(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+    ingest(docs, index_dir, encoder)
+    with open_index(index_dir, encoder) as index:
+        assert "pets" not in index.search("insurance of pets", 1)[0].passage.text
+        (docs / "pets.md").write_text("# Pets\n\nThe insurance of pets costs 9 euros.\n", encoding="utf-8")
+        ingest(docs, index_dir, encoder)
+        assert "pets" in index.search("insurance of pets", 1)[0].passage.text
+        (docs / "pets.md").unlink()
+        ingest(docs, index_dir, encoder)
+        assert "pets" not in index.search("insurance of pets", 1)[0].passage.text
+
+
+def test_only_the_last_searches_are_kept(index: Index, encoder: Encoder) -> None:
+    for number in range(9):
+        index.search(f"card number {number}")
+    encoder.encoded.clear()  # type: ignore[attr-defined]
+    index.search("card number 1")
+    assert encoder.encoded == []  # type: ignore[attr-defined]
+    index.search("card number 0")
+    assert encoder.encoded == ["card number 0"]  # type: ignore[attr-defined]
+
+
 def test_weights_are_honoured(index: Index) -> None:
     only_bm25 = index.search("receipt", 10, weights=(0.0, 1.0))
     assert [one.passage.heading for one in only_bm25] == ["Evidence"]
