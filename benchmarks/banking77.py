@@ -138,7 +138,9 @@ def backbone_row(domain: Domain, row: str, test: Sequence[Item]) -> dict[str, An
     scorer = LabelScorer(chat, work.verbalizer)
     prompts = work.prompts(chat.fits).prompts([item.question for item in test])
     began = time.perf_counter()
-    scores = scorer.scores(prompts, biases=list(fit.biases.values()), on_reply=lambda n: tell(row)(n, len(test)))
+    # The best label under each bias is all that is compared.
+    biases = list(fit.biases.values())
+    scores = scorer.scores(prompts, biases=biases, within=0.0, on_reply=lambda n: tell(row)(n, len(test)))
     seconds = (time.perf_counter() - began) / len(test)
     gold, labels = [item.target for item in test], work.verbalizer.labels
     ways = {

@@ -108,6 +108,17 @@ class LabelScorer:
         found = self.scores(prompts, calibration.normalise, biases=[calibration.bias], on_reply=on_reply)
         return softmax(found + np.array(calibration.bias))
 
+    def best(
+        self,
+        prompts: Sequence[RenderedPrompt],
+        calibration: Calibration,
+        *,
+        on_reply: Callable[[int], None] | None = None,
+    ) -> list[int]:
+        """The number of the likeliest label behind each prompt. What cannot become it is not run to its end."""
+        found = self.scores(prompts, calibration.normalise, biases=[calibration.bias], within=0.0, on_reply=on_reply)
+        return [int(number) for number in (found + np.array(calibration.bias)).argmax(axis=1)]
+
 
 def softmax(scores: Scores) -> Scores:
     """Probabilities `[..., labels]` of scores in nats."""

@@ -73,6 +73,9 @@ class Worker(Protocol):
     def work(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[dict[str, Any]]:
         """One plain object a text, in their order."""
 
+    def replies(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[str]:
+        """The label or the reply alone, which for labels is several times faster."""
+
 
 @dataclass(frozen=True)
 class Classifier:
@@ -93,6 +96,11 @@ class Classifier:
             found.append({"text": text, "label": ranked[0][0], "probabilities": dict(ranked)})
         return found
 
+    def replies(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[str]:
+        """See `Worker`."""
+        labels, best = self.scorer.verbalizer.labels, self.scorer.best
+        return [labels[n] for n in best(self.prompts.prompts(texts), self.calibration, on_reply=on_reply)]
+
 
 @dataclass(frozen=True)
 class Writer:
@@ -103,8 +111,12 @@ class Writer:
 
     def work(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[dict[str, Any]]:
         """See `Worker`."""
-        replies = self.speaker.reply_many(self.prompts.prompts(texts), on_reply=on_reply)
-        return [{"text": text, "reply": reply.strip()} for text, reply in zip(texts, replies, strict=True)]
+        replies = self.replies(texts, on_reply=on_reply)
+        return [{"text": text, "reply": reply} for text, reply in zip(texts, replies, strict=True)]
+
+    def replies(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[str]:
+        """See `Worker`."""
+        return [reply.strip() for reply in self.speaker.reply_many(self.prompts.prompts(texts), on_reply=on_reply)]
 
 
 class TaskChain(Runnable[str | Mapping[str, str], dict[str, Any]]):

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from evaluation.bootstrap import paired_difference
 from evaluation.items import Item, spread
@@ -28,7 +28,6 @@ OnProgress = Callable[[str, int, int], None]
 class _Found:
     system: str
     replies: list[str]
-    results: list[dict[str, Any]]
     seconds: float
 
 
@@ -77,9 +76,8 @@ def evaluate_task(
 def _replies(work: TaskWork, name: str, items: Sequence[Item], tell: OnProgress) -> _Found:
     worker = work.worker(_GRAFTS[name], on_fit=lambda done, total: tell(f"{name}, labels", done, total))
     began = time.perf_counter()
-    results = worker.work([item.question for item in items], on_reply=lambda done: tell(name, done, len(items)))
-    seconds = (time.perf_counter() - began) / len(items)
-    return _Found(name, [r["label"] if "label" in r else r["reply"] for r in results], results, seconds)
+    replies = worker.replies([item.question for item in items], on_reply=lambda done: tell(name, done, len(items)))
+    return _Found(name, replies, (time.perf_counter() - began) / len(items))
 
 
 def _differences(work: TaskWork, found: Sequence[_Found], references: Sequence[str]) -> tuple[TaskDifference, ...]:
@@ -99,11 +97,15 @@ def _write(work: TaskWork, report: TaskReport, found: Sequence[_Found], items: S
     folder = work.domain.build / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"eval-{split}.json").write_text(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
+    said = "label" if work.task == "classification" else "reply"
     with (folder / f"eval-{split}-replies.jsonl").open("w", encoding="utf-8") as file:
         for one in found:
-            for item, result in zip(items, one.results, strict=True):
-                told = {k: v for k, v in result.items() if k != "probabilities"}
-                if "probabilities" in result:
-                    told["probability"] = result["probabilities"][result["label"]]
-                row = {"system": one.system, "id": item.id, **told, "reference": item.target}
+            for item, reply in zip(items, one.replies, strict=True):
+                row = {
+                    "system": one.system,
+                    "id": item.id,
+                    "text": item.question,
+                    said: reply,
+                    "reference": item.target,
+                }
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from task_domain import TEXTS, WORDS, edit_settings, examples, make_task_domain, reopened, write_data, write_rows
 
+from chains import LocalSpeaker
 from chains.errors import InputError
+from chains.labels import Calibration
 from evaluation import ItemsError
 from retrieval import NotIngestedError
 from softgraft import Domain
@@ -105,6 +107,22 @@ def test_an_evaluation_compares_the_grafts(labelled: tuple[Domain, TrainReport])
     found = domain.status()
     assert found["evaluation"][-1] == {"system": "soft", "accuracy": 1.0}
     assert found["task"] == "classification"
+
+
+@pytest.mark.parametrize("graft", ["empty", "text-twin", "soft"])
+@pytest.mark.parametrize("bias", [(0.0, 0.0, 0.0), (0.0, 4.0, -3.0), (-30.0, 0.0, 30.0)])
+def test_the_label_alone_is_the_likeliest_one(
+    labelled: tuple[Domain, TrainReport], graft: Any, bias: tuple[float, ...]
+) -> None:
+    work = labelled[0].work
+    speaker = work.speaker(graft)
+    assert isinstance(speaker, LocalSpeaker)
+    classifier = work.classifier(speaker.chat, Calibration("prior", "sum", bias))
+    texts = [f"{text} {number}" for text in TEXTS.values() for number in range(3)]
+    done: list[int] = []
+    labels = classifier.replies(texts, on_reply=done.append)
+    assert labels == [found["label"] for found in classifier.work(texts)]
+    assert done[-1] == len(texts)
 
 
 def test_a_calibration_is_fitted_once(labelled: tuple[Domain, TrainReport], monkeypatch: pytest.MonkeyPatch) -> None:
