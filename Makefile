@@ -16,7 +16,7 @@ export TOKENIZERS_PARALLELISM := false
 help:
 	@echo "make demo   install, then take the example domain 'bank' through the whole job"
 	@echo "make test   install, then ruff, mypy and all tests"
-	@echo "make check  the same without the tests that load the real backbone"
+	@echo "make check  ruff, mypy and the quick tests, a minute"
 	@echo "make bench  the benchmarks that need no data folder"
 	@echo "make clean  remove .venv and everything generated"
 
@@ -33,7 +33,7 @@ check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
-	$(PYTEST) tests/unit
+	$(PYTEST) tests/unit -m "not slow"
 
 bench: $(BENCH)
 	$(BIN)/python benchmarks/training_speed.py --fresh

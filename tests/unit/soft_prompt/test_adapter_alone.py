@@ -37,6 +37,8 @@ from soft_prompt.divergence import diverged
 from soft_prompt.forward import Example, answer_loss
 from soft_prompt.prompt import VECTORS
 
+pytestmark = pytest.mark.slow
+
 TWIN = "Be brief."
 
 

@@ -24,6 +24,8 @@ from soft_prompt import (
     stream,
 )
 
+pytestmark = pytest.mark.slow
+
 TOKENS = 10
 GREEDY = Decoding(max_tokens=TOKENS)
 MIB = 1024**2

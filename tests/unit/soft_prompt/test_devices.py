@@ -19,6 +19,8 @@ from safetensors.torch import load_file
 from soft_prompt import Backbone
 from soft_prompt.devices import Devices, joined, own_device, several, speaks
 
+pytestmark = pytest.mark.slow
+
 PROCESSES = 2
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]

@@ -25,6 +25,8 @@ from soft_prompt import (
 )
 from soft_prompt.batch import assemble
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_batch_equals_each_row_alone(learned_backbone: Backbone) -> None:
     check_equal_to_each_row_alone(learned_backbone, some_rows(learned_backbone))

@@ -35,6 +35,8 @@ from soft_prompt.invocation import slot_ids
 from soft_prompt.peft_export import export_peft
 from soft_prompt.peft_import import import_peft
 
+pytestmark = pytest.mark.slow
+
 MakeBackbone = Callable[..., Backbone]
 
 

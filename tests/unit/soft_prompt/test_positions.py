@@ -31,6 +31,8 @@ from soft_prompt.probe import probe
 from soft_prompt.prompt import keys_and_values
 from soft_prompt.rotary import rotate, unrotate
 
+pytestmark = pytest.mark.slow
+
 TWIN = "Answer the question in one short sentence."
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128, "rope_theta": 10000.0}
 LONGROPE = {

@@ -12,6 +12,8 @@ from tiny_task import CONFIG, DEV, EXAMPLES, Killed, run, same_bits, task
 from soft_prompt import Backbone, SoftPrompt, TrainResult, TrainStep
 from soft_prompt.checkpoint import FILE
 
+pytestmark = pytest.mark.slow
+
 
 def test_writing_checkpoints_does_not_change_the_result(
     tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, undisturbed: TrainResult

@@ -31,6 +31,8 @@ from soft_prompt import (
 from soft_prompt.forward import Example, answer_loss
 from soft_prompt.seq2seq import input_length
 
+pytestmark = pytest.mark.slow
+
 TOKENS = 10
 ANSWERS = [some_ids(n, 100 + n) for n in (5, 1, 9, 3, 2, 7, 4)]
 HALF = "\N{REPLACEMENT CHARACTER}"

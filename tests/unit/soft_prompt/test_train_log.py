@@ -14,6 +14,8 @@ from tiny_task import CONFIG, DEV, EXAMPLES, Killed
 from soft_prompt import Backbone, DivergedError, PrefixStore, SoftPrompt, TrainResult, TrainStep, train
 from soft_prompt.divergence import WINDOW, worse_than_start
 
+pytestmark = pytest.mark.slow
+
 
 def logged(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -32,6 +32,8 @@ from soft_prompt.micro_batch import fitting_micro_batch, free_memory, row_bytes
 from soft_prompt.reparameterise import GAIN, initial_network, reparameterised
 from soft_prompt.trained_tensors import TrainedTensors
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

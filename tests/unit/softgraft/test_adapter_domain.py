@@ -14,6 +14,8 @@ from soft_prompt import SoftPrompt, TrainingError, weights_checksum
 from softgraft import Domain
 from softgraft.domain import Graft
 
+pytestmark = pytest.mark.slow
+
 MakeDomain = Callable[..., Domain]
 QUESTION = {"question": "What is the fee of a replacement card?"}
 ALONE = {**TRAIN, "kind": "adapter", "adapter_learning_rate": 0.03}

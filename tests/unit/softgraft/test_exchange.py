@@ -29,6 +29,8 @@ from softgraft import Domain
 from softgraft.errors import UsageError
 from softgraft.exchange import export_grafts, import_graft, sample_prompts
 
+pytestmark = pytest.mark.slow
+
 MakeDomain = Callable[..., Domain]
 QUESTION = {"question": "What is the fee of a replacement card?"}
 FILES = ["adapter_config.json", "adapter_model.safetensors", "softgraft.json"]

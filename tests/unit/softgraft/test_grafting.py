@@ -20,6 +20,8 @@ from softgraft import Domain
 from softgraft.errors import UsageError
 from softgraft.grafting import OBJECTIVE, TrainReport
 
+pytestmark = pytest.mark.slow
+
 MakeDomain = Callable[..., Domain]
 LITTLE = {**TRAIN, "epochs": 1, "learning_rate": 1e-8}
 

@@ -13,6 +13,8 @@ from house_domain import opened
 from softgraft import Domain
 from softgraft.passage_cache import FOLDER
 
+pytestmark = pytest.mark.slow
+
 MakeDomain = Callable[..., Domain]
 ASKED = {"question": "What does a replacement card cost?"}
 

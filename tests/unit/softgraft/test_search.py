@@ -19,6 +19,8 @@ from softgraft.domain_file import TrainSettings
 from softgraft.errors import UsageError
 from softgraft.search import FILE, SearchReport, Trial, candidates, search
 
+pytestmark = pytest.mark.slow
+
 MakeDomain = Callable[..., Domain]
 # Enough to learn the answer, but not at half or twice the length, rate and rank alike.
 QUICK = {**TRAIN, "epochs": 12, "learning_rate": 0.3, "patience": 12}

@@ -20,6 +20,8 @@ from softgraft.errors import DomainError, UsageError
 from softgraft.grafting import TrainReport
 from softgraft.tasks import TaskWork
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str, str]]
 
 
