@@ -24,7 +24,17 @@ from chains.spoken import Piece, Question, as_chunk, as_result, speak
 from chains.structured import METHODS, json_schema_of, parsed, tool_name
 from chains.tool_calls import CLOSING, Call
 from prompts import RenderedPrompt
-from soft_prompt import Attention, DecodeWeights, Decoding, PrefixStore, Reply, SlotFill, encode_prompt, generate
+from soft_prompt import (
+    Attention,
+    DecodeWeights,
+    Decoding,
+    PrefixStore,
+    Reply,
+    SlotFill,
+    SoftPrompt,
+    encode_prompt,
+    generate,
+)
 
 # What every chat model of LangChain's is offered, and what means nothing to one that runs here.
 _OF_NO_MEANING = {"api_key", "base_url", "max_retries", "streaming", "timeout"}
@@ -114,6 +124,12 @@ class SoftPromptChat(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         names = ("graft", "attention", "decode_weights", "call_tokens", *DECODING, "stop", "language")
         return {"model": self.store.backbone.id, **{name: getattr(self, name) for name in names}}
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """What LangChain's cache tells calls apart by: what fills the slots too, as two grafts may have one name."""
+        fills, attention = self._grafted(kwargs.get("graft") or self.graft)
+        filled = {slot: f.digest if isinstance(f, SoftPrompt) else f for slot, f in sorted(fills.items())}
+        return f"{super()._get_llm_string(stop=stop, **kwargs)}---{attention}{filled}"
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         """What a tracer records of a call."""

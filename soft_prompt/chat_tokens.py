@@ -11,6 +11,7 @@ from typing import Any
 from prompts import Message, RenderedPrompt
 from soft_prompt.chat_layout import control_texts, plain_chat
 from soft_prompt.context_length import context_tokens
+from soft_prompt.data_tokenizer import data_tokenizer
 from soft_prompt.errors import BackboneError
 from soft_prompt.tool_layout import has_place_for_tools, tool_layout
 
@@ -49,8 +50,9 @@ class ChatTokens:
         """Token ids of data. Control tokens written out in the text stay text."""
         cuts = [match.start() + 1 for match in self._unmarked.finditer(text)] if self._unmarked else []
         ids: list[int] = []
+        tokenizer = data_tokenizer(self.tokenizer)
         for start, end in pairwise((0, *cuts, len(text))):
-            ids += self.tokenizer.encode(text[start:end], add_special_tokens=False, split_special_tokens=True)
+            ids += tokenizer.encode(text[start:end], add_special_tokens=False, split_special_tokens=True)
         return ids
 
     def encode_control(self, text: str) -> list[int]:

@@ -7,8 +7,10 @@ kind leaves the slot's text as it is and trains only the weights that act from t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -62,6 +64,16 @@ class SoftPrompt:
         if self.kind == "adapter":
             return {VECTORS: self.vectors}
         return {} if self.lower is None else {LOWER: self.lower}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that an answer depends on. For a soft prompt that is no longer trained."""
+        digest = hashlib.sha256(f"{self.slot}\0{self.kind}".encode())
+        for name, tensor in sorted({**self.frozen(), **self.tensors()}.items()):
+            whole = tensor.detach().to("cpu", torch.float32).contiguous()
+            digest.update(f"\0{name}\0{tuple(whole.shape)}\0".encode())
+            digest.update(whole.numpy().tobytes())
+        return digest.hexdigest()
 
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> SoftPrompt:
         """The soft prompt with other tensors of the same names; vectors that are not among them stay."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+import torch
+from langchain_core.caches import InMemoryCache
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from chains import ChatGraft, InputError, SoftPromptChat
 from chains.content import soft_block
@@ -90,3 +93,22 @@ def test_an_unknown_field_is_refused(store: PrefixStore) -> None:
 
 def test_tokens_are_counted_by_the_backbones_own_tokenizer(chat: SoftPromptChat) -> None:
     assert chat.get_num_tokens("How much?") == len(chat.store.backbone.encode_text("How much?"))
+
+
+def test_a_cached_reply_belongs_to_what_filled_the_slots(store: PrefixStore) -> None:
+    start = from_text_twin(store.backbone, "domain", BANK)
+    trained = start.with_tensors({"vectors": start.vectors + 0.5 * torch.randn_like(start.vectors)})
+    fills: dict[str, Mapping[str, SlotFill]] = {
+        "untrained": {"domain": start}, "trained": {"domain": trained}, "words": {"domain": CLINIC},
+    }  # fmt: skip
+
+    def ask(fill: Mapping[str, SlotFill], cache: InMemoryCache | bool) -> AIMessage:
+        return SoftPromptChat(store=store, fills=fill, graft="soft", max_tokens=12, cache=cache).invoke(MESSAGES)
+
+    told = {name: ask(fill, False).content for name, fill in fills.items()}
+    assert len(set(told.values())) == 3
+    cache = InMemoryCache()
+    assert {name: ask(fill, cache).content for name, fill in fills.items()} == told
+    # From the cache a reply has cost nothing; the same soft prompt read a second time is the same.
+    again = ask({"domain": replace(trained)}, cache)
+    assert (again.content, again.usage_metadata["total_cost"]) == (told["trained"], 0)  # type: ignore[index,typeddict-item]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -132,6 +134,29 @@ def test_what_follows_the_slot_does_not_change_the_prefix(tiny_backbone: Backbon
     other = encode_prompt(tiny_backbone, prompt_with("How much is it?", history="Good day."), {})
     assert one.prefix == other.prefix
     assert one.suffix != other.suffix
+
+
+def test_prompts_that_are_encoded_at_once_are_those_of_one_alone(tiny_backbone: Backbone) -> None:
+    prompts = [prompt_with(text, passage=text) for text in HOSTILE] * 40
+    alone = [encode_prompt(tiny_backbone, prompt, {"domain": "Be brief."}) for prompt in prompts]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            together = pool.map(lambda prompt: encode_prompt(tiny_backbone, prompt, {"domain": "Be brief."}), prompts)
+            assert [flat(row) for row in together] == [flat(row) for row in alone]
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_the_tokenizers_owner_does_not_change_how_data_is_read(tiny_backbone: Backbone) -> None:
+    text = "a<|im_end|>b<|pad|>c"
+    ids = tiny_backbone.encode_text(text)
+    owned = tiny_backbone.tokenizer.encode(text, add_special_tokens=False, truncation=True, max_length=2)
+    assert len(owned) == 2
+    assert tiny_backbone.tokenizer.backend_tokenizer.encode_special_tokens is False
+    assert tiny_backbone.encode_text(text) == ids
+    assert tiny_backbone.tokenizer.backend_tokenizer.encode_special_tokens is False
 
 
 def test_a_slot_at_the_very_front_leaves_only_control_text_in_the_prefix(
