@@ -33,6 +33,8 @@ from quality_cells import Budget, Cell, all_cells, measure, ways_cells
 from quality_report import print_tables
 
 ROOT = Path(__file__).resolve().parents[1]
+# What makes seconds comparable.
+SAME = ("cpu", "cpu_capability", "device")
 PACKAGES = ("torch", "transformers", "peft", "sentence-transformers", "faiss-cpu")
 
 
@@ -74,6 +76,7 @@ def main() -> None:
         and cell.key not in results["cells"]
     ]
     if not chosen.report and wanted:
+        require_same(out, results, hardware)
         _measure_all(wanted, chosen, results, out)
     print_tables(results)
 
@@ -86,6 +89,13 @@ def _read(out: Path, budget: dict[str, Any], hardware: dict[str, Any]) -> dict[s
     if found["budget"] != budget:
         raise SystemExit(f"{out} was measured with {found['budget']}. Next: the same settings, or another --out")
     return found
+
+
+def require_same(out: Path, results: dict[str, Any], hardware: dict[str, Any]) -> None:
+    """Refuse to go on with results of another processor, whose seconds are other seconds."""
+    if other := [name for name in SAME if results["hardware"][name] != hardware[name]]:
+        told = ", ".join(f"{name} {results['hardware'][name]}, here {hardware[name]}" for name in other)
+        raise SystemExit(f"{out} was measured on another processor ({told}). Next: another --out")
 
 
 def _measure_all(cells: list[Cell], chosen: argparse.Namespace, results: dict[str, Any], out: Path) -> None:

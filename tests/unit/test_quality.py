@@ -143,6 +143,16 @@ def test_training_ends_when_its_seconds_are_spent() -> None:
     assert float((weight.detach() ** 2).sum()) < 3
 
 
+def test_cells_of_another_processor_are_not_added_to(tmp_path: Path) -> None:
+    from machine import describe_hardware
+    from quality import require_same
+
+    here = describe_hardware("cpu", 1)
+    require_same(tmp_path, {"hardware": {**here, "memory_bytes": 1}}, here)
+    with pytest.raises(SystemExit, match=r"another processor \(cpu_capability VAX, here .*\)\. Next: another --out"):
+        require_same(tmp_path, {"hardware": {**here, "cpu_capability": "VAX"}}, here)
+
+
 def test_the_best_on_dev_is_kept() -> None:
     import torch
 
