@@ -12,13 +12,14 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypedDict, cast
 
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from chains.answering import Answering, Evidence
+from chains.both_ways import BothWays
 from chains.citations import Cited
 from chains.conversations import TurnRecord
 from chains.history import fitting, without_oldest
@@ -134,10 +135,10 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
 
     graph = StateGraph(ChainState)
     nodes: dict[str, Any] = {
-        "recall": RunnableLambda(recall.recall, recall.arecall),
+        "recall": BothWays(recall.recall, recall.arecall),
         "condense": condense,
         "retrieve": retrieve,
-        "answer": RunnableLambda(answer, aanswer),
+        "answer": BothWays(answer, aanswer),
         "cite": tie,
     }
     for name, node in nodes.items():
