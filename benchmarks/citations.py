@@ -127,10 +127,10 @@ def without_gold(index: Index, told: Sequence[Told]) -> Iterator[Told]:
 def backbone_replies(index: Index, items: Sequence[Item]) -> list[Told]:
     """What the embedded backbone says with the text twin, from the evidence that the question finds."""
     from chains import LocalSpeaker, SoftPromptChat
-    from soft_prompt import PrefixStore, load_backbone
+    from soft_prompt import Backbone, PrefixStore
 
     template = TemplateFile(find_template("rag-chat"))
-    store = PrefixStore(load_backbone())
+    store = PrefixStore(Backbone.load())
     speaker = LocalSpeaker(SoftPromptChat(store=store, fills=TextTwins(template), graft="text-twin"))
     answering = Answering(
         index=index,

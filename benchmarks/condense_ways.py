@@ -149,9 +149,9 @@ class ModelRewriting:
         missing = [follow for follow in leaning if repr(follow) not in kept]
         if missing:
             from chains import LocalSpeaker, SoftPromptChat
-            from soft_prompt import PrefixStore, load_backbone
+            from soft_prompt import Backbone, PrefixStore
 
-            store = PrefixStore(load_backbone())
+            store = PrefixStore(Backbone.load())
             template = load_template(find_template("condense-question"))
             twins = {slot: template.text_twin(slot) for slot in template.soft_slots}
             speaker = LocalSpeaker(SoftPromptChat(store=store, fills=twins, graft="text-twin", max_tokens=48))

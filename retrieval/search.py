@@ -123,7 +123,8 @@ class Index:
         depth = max(k, POOL) if rerank else k
         # Read first: what is written meanwhile makes a ranking newer than this says, never older.
         generation = self._store.generation
-        keys = {query: (query, depth, tuple(weights), rerank) for query in queries if query.strip()}
+        how = (depth, tuple(weights), rerank, id(self.encoder), id(self.reranker))
+        keys = {query: (query, how) for query in queries if query.strip()}
         known = {
             query: found for query, key in keys.items() if (found := self._recent.get(generation, key)) is not None
         }

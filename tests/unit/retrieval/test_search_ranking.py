@@ -73,6 +73,12 @@ def test_a_query_asked_again_finds_what_was_written_since(docs: Path, index_dir:
         assert "pets" not in index.search("insurance of pets", 1)[0].passage.text
 
 
+def test_another_encoder_is_asked_anew(index: Index, encoder: Encoder) -> None:
+    before = index.search("replacement card", 1)
+    index.encoder = type("Blind", (), {"encode": lambda _, texts: encoder.encode(["the receipt"] * len(texts))})()
+    assert index.search("replacement card", 1, weights=(1.0, 0.5)) != before
+
+
 def test_only_the_last_searches_are_kept(index: Index, encoder: Encoder) -> None:
     for number in range(9):
         index.search(f"card number {number}")

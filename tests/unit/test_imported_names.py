@@ -1,0 +1,36 @@
+"""Names that are imported from the packages exist.
+
+The packages load their names late, so a type checker takes any name for one of theirs; and what a function of a
+benchmark imports is met only where it is run, perhaps after an hour.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+from pathlib import Path
+
+import pytest
+from test_architecture import ARROWS
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted(file for folder in (*ARROWS, "benchmarks", "tests") for file in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_every_name_that_is_imported_exists(file: Path) -> None:
+    missing = [
+        f"line {node.lineno}: {node.module}.{name.name}"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module
+        if node.module.split(".")[0] in ARROWS
+        for name in node.names
+        if not hasattr(importlib.import_module(node.module), name.name) and not is_module(node.module, name.name)
+    ]
+    assert missing == []
+
+
+def is_module(package: str, name: str) -> bool:
+    """Whether a module of that name stands in a package."""
+    return importlib.util.find_spec(f"{package}.{name}") is not None
