@@ -16,7 +16,7 @@ export TOKENIZERS_PARALLELISM := false
 help:
 	@echo "make demo   install, then take the example domain 'bank' through the whole job"
 	@echo "make test   install, then ruff, mypy and all tests"
-	@echo "make check  ruff, mypy and the quick tests, a minute"
+	@echo "make check  ruff, mypy and the quick tests, a minute or two"
 	@echo "make bench  the benchmarks that need no data folder"
 	@echo "make clean  remove .venv and everything generated"
 
