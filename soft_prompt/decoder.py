@@ -56,7 +56,7 @@ def decoder(backbone: Backbone, weights: DecodeWeights = "auto") -> Backbone:
     with _making:
         made = _copies.setdefault(backbone.model, {})
         if rounded not in made:
-            made[rounded] = _sharing_copy(backbone.model, rounded=rounded)
+            made[rounded] = _decoding_copy(backbone.model, rounded=rounded)
     return replace(backbone, model=made[rounded])
 
 
@@ -65,9 +65,14 @@ def attends_beside(backbone: Backbone) -> bool:
     return bool(backbone.model.config._attn_implementation == _GROUPED) and backbone.device.type == "cpu"
 
 
-def _sharing_copy(model: Any, *, rounded: bool) -> Any:
+def sharing_copy(model: Any) -> Any:
+    """A copy of a model's structure that shares every weight with it."""
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
-    twin = copy.deepcopy(model, shared)
+    return copy.deepcopy(model, shared)
+
+
+def _decoding_copy(model: Any, *, rounded: bool) -> Any:
+    twin = sharing_copy(model)
     if twin.config._attn_implementation == "sdpa":
         # The registries take new names; nobody who does not ask for this one meets it.
         ALL_ATTENTION_FUNCTIONS.register(_GROUPED, grouped_attention)

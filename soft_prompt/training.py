@@ -24,6 +24,7 @@ from soft_prompt.divergence import diverged, worse_than_start
 from soft_prompt.encode import Attention, encode_prompt
 from soft_prompt.errors import DivergedError, TrainingError
 from soft_prompt.forward import Example, answer_loss
+from soft_prompt.kept_below import keep_below
 from soft_prompt.micro_batch import fitting_micro_batch, free_memory
 from soft_prompt.prefix_store import PrefixStore
 from soft_prompt.prompt import SoftPrompt
@@ -31,13 +32,14 @@ from soft_prompt.schedule import batches_per_epoch, epoch_batches
 from soft_prompt.train_config import TrainConfig
 from soft_prompt.train_log import TrainLog
 from soft_prompt.trained_tensors import TrainedTensors
+from soft_prompt.upper_layers import untrained_layers
 
 
 @dataclass(frozen=True, slots=True)
 class TrainStep:
     """Progress of a run, for a bar or a log."""
 
-    phase: Literal["prefixes", "train", "dev"]
+    phase: Literal["prefixes", "layers", "train", "dev"]
     done: int
     total: int
     epoch: int
@@ -96,7 +98,7 @@ def train(
         log: a file for one JSON object a line, one for each step and epoch (`soft_prompt.train_log`).
         keep_state: leave the state of a finished run there, for a caller that calls `remove_checkpoint` once the
             result is in safety.
-        on_step: called after every prefix, step and dev batch.
+        on_step: called after every prefix, step and dev batch, and as the layers that are not trained are run.
 
     Returns:
         The best vectors on dev and how the run went.
@@ -149,6 +151,7 @@ class _Run:
         self.log = TrainLog(self.log_path if self.devices.main else None, state, resumed=resumed)
         began = time.monotonic() - state.seconds
         self._warm()
+        self._keep_below()
         state.micro_batch = state.micro_batch or self._micro_batch()
         if not state.scores:
             self._finish_epoch(None, began)
@@ -178,6 +181,21 @@ class _Run:
         for number, row in enumerate(rows, 1):
             self.store.warm(row)
             self.on_step(TrainStep("prefixes", number, len(rows), self.state.epoch))
+
+    def _keep_below(self) -> None:
+        """Run the layers that are not trained, once for all steps. A process has all, since every step deals anew."""
+        layers = untrained_layers(self.start)
+        if self.config.random_length:
+            # The number of positions that these layers see is another at every step.
+            return
+        total, ready = len(self.examples) + len(self.dev), 0
+
+        def tell(done: int) -> None:
+            self.on_step(TrainStep("layers", ready + done, total, self.state.epoch))
+
+        self.examples = keep_below(self.store, self.examples, layers, tell)
+        ready = len(self.examples)
+        self.dev = keep_below(self.store, self.dev, layers, tell)
 
     def _micro_batch(self) -> int:
         config, device = self.config, self.store.backbone.device

@@ -75,7 +75,12 @@ def on_ingest(tell: Tell) -> Callable[[IngestProgress], None]:
 
 def on_train(tell: Tell) -> Callable[[TrainStep], None]:
     """Shows a training run."""
-    names = {"prefixes": "reading passages", "train": "training", "dev": "checking on dev"}
+    names = {
+        "prefixes": "reading passages",
+        "layers": "running the layers below",
+        "train": "training",
+        "dev": "checking on dev",
+    }
 
     def show(step: TrainStep) -> None:
         remark = ""
