@@ -13,6 +13,7 @@ from quality_prototypes_dept import ShiftedEmbeddings
 from quality_prototypes_distil import Distilled
 from quality_prototypes_instance import InstanceAware
 from quality_prototypes_places import Bridges, EarlyKeys
+from quality_prototypes_relative import Relative
 from quality_prototypes_reparameterised import Longer, Reparameterised
 from quality_prototypes_rows import PLAIN
 from quality_prototypes_together import Together
@@ -30,6 +31,7 @@ _OF_WHERE: dict[str, Callable[[Where], System]] = {
     "kv+early keys": EarlyKeys,
     "kv+top 4": partial(TopLayers, top=4),
     "kv+top 10": partial(TopLayers, top=10),
+    "kv relative rate": Relative,
     "kv reparameterised": Reparameterised,
     "kv+early keys+shifts reparameterised": Together,
     "kv two epochs": Longer,

@@ -32,9 +32,10 @@ from soft_prompt import (
     initial_scaling,
     kv_from_text_twin,
 )
-from soft_prompt.forward import Example, answer_loss
+from soft_prompt.forward import Example, answer_loss, with_below
 from soft_prompt.prefix_store import GIB
 from soft_prompt.trained_tensors import TrainedTensors
+from soft_prompt.upper_layers import untrained_layers
 
 # Longest answer that is trained on, in tokens; covidqa has a few that are whole paragraphs.
 ANSWER_TOKENS = 64
@@ -120,11 +121,14 @@ class GraftSettings:
         scaling: (IA)³ in their place.
         rate, adapter_rate: highest learning rates.
         before: the slot stands before the passages, so that they run through the model at every step.
+        last: the slot stands behind the question, so that the question too is read once and only the reply runs again.
         uncached: the slot stands behind the passages and nothing is kept, as SPRING trains (arXiv:2405.19670).
         random_length: a random number of the first positions is trained at each step.
         attention: whether passages see one another.
         epochs: at most so many.
         questions: of the training questions; fewer contexts are read, and each is met more often in the same time.
+        layers: only the last so many are trained; None for all.
+        batch_size: examples a step.
     """
 
     kind: str = "kv"
@@ -134,11 +138,14 @@ class GraftSettings:
     rate: float = 1e-2
     adapter_rate: float = 1e-3
     before: bool = False
+    last: bool = False
     uncached: bool = False
     random_length: bool = False
     attention: Attention = "exact"
     epochs: int | None = None
     questions: int | None = None
+    layers: int | None = None
+    batch_size: int = BATCH
 
 
 class Graft:
@@ -163,13 +170,23 @@ class Graft:
             self.soft_prompt = start
             examples = [Example(self.row(q.prompt), answer_ids(backbone, q)) for q in questions]
 
+            layers = untrained_layers(start)
+
             def loss_of(batch: list[int], step: int) -> tuple[torch.Tensor, int]:
+                new = [i for i in batch if layers and examples[i].below is None]
+                if new:
+                    kept = with_below(store, [examples[i] for i in new], layers)
+                    for i, example in zip(new, kept, strict=True):
+                        examples[i] = example
                 now = trained.for_step(step)
                 return answer_loss(store, [examples[i].with_soft_prompt(now) for i in batch])
 
             groups = [(group["params"], group["lr"]) for group in trained.optimizer.param_groups]
             lengths = [example.row.run_length + len(example.answer) for example in examples]
-            done = train_for(seconds, lengths, loss_of, groups, self.where.seed, epochs=settings.epochs)
+            done = train_for(
+                seconds, lengths, loss_of, groups, self.where.seed,
+                epochs=settings.epochs, batch_size=settings.batch_size,
+            )  # fmt: skip
         self.soft_prompt = start.with_tensors(trained.plain())
         tensors = {name: t.detach().contiguous() for name, t in self.soft_prompt.tensors().items()}
         self.parameters, self.bytes = sum(t.numel() for t in tensors.values()), len(save(tensors))
@@ -183,25 +200,31 @@ class Graft:
 
     def row(self, prompt: RenderedPrompt) -> Row:
         """The prompt with the soft prompt where the settings have it."""
-        prompt = _slot_before(prompt) if self.settings.before else prompt
+        prompt = self._placed(prompt)
         fills = {self.where.slot: self.soft_prompt}
         row = encode_prompt(self.where.backbone, prompt, fills, self.settings.attention)
         return Row((), (row.prefix, *row.suffix)) if self.settings.uncached else row
 
+    def _placed(self, prompt: RenderedPrompt) -> RenderedPrompt:
+        if self.settings.last:
+            return _slot_last(prompt)
+        return _slot_before(prompt) if self.settings.before else prompt
+
     def _start(self, store: PrefixStore, question: Question) -> SoftPrompt:
         where, settings = self.where, self.settings
         backbone = where.backbone
-        adapter = initial_adapter(backbone, settings.rank, where.seed) if settings.rank else None
+        adapter = initial_adapter(backbone, settings.rank, where.seed, settings.layers) if settings.rank else None
         adapter = initial_scaling(backbone) if settings.scaling else adapter
         if settings.kind == "adapter":
             assert adapter is not None
             return adapter_prompt(backbone, where.slot, where.twin, adapter)
         if settings.kind == "embedding":
             return replace(from_text_twin(backbone, where.slot, where.twin, settings.length), adapter=adapter)
-        prompt = _slot_before(question.prompt) if settings.before else question.prompt
+        prompt = self._placed(question.prompt)
         prefix = encode_prompt(backbone, prompt, {}).prefix
         kv = kv_from_text_twin(store, where.slot, where.twin, prefix, settings.length)
-        return replace(kv, adapter=adapter)
+        kv = replace(kv, adapter=adapter)
+        return kv.with_top(settings.layers) if settings.layers else kv
 
 
 def _slot_before(prompt: RenderedPrompt) -> RenderedPrompt:
@@ -210,6 +233,15 @@ def _slot_before(prompt: RenderedPrompt) -> RenderedPrompt:
     first, *rest = (part for part in system.segments if not isinstance(part, SoftSegment))
     slot = next(part for part in system.segments if isinstance(part, SoftSegment))
     return RenderedPrompt((Message(system.role, (first, slot, *rest)), *others))
+
+
+def _slot_last(prompt: RenderedPrompt) -> RenderedPrompt:
+    """The slot of the system message behind the question, on a line of its own."""
+    system, *others, user = prompt.messages
+    slot = next(part for part in system.segments if isinstance(part, SoftSegment))
+    rest = tuple(part for part in system.segments if not isinstance(part, SoftSegment))
+    asked = Message(user.role, (*user.segments, TextSegment("\n"), slot))
+    return RenderedPrompt((Message(system.role, rest), *others, asked))
 
 
 def _replies(where: Where, rows: Sequence[Row], max_tokens: int) -> list[str]:

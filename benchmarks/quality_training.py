@@ -39,6 +39,7 @@ def train_for(
     dev_loss: Callable[[], float] | None = None,
     keep: Callable[[], None] | None = None,
     epochs: int | None = None,
+    batch_size: int = BATCH,
 ) -> Trained:
     """Descend until the time is spent.
 
@@ -51,6 +52,7 @@ def train_for(
         dev_loss: looked at after each epoch; `keep` is called where it is the least so far, and where none is given or
             no epoch was finished, at the end.
         epochs: stop after so many, however much time is left.
+        batch_size: examples a step.
     """
     trained = [tensor for tensors, _ in groups for tensor in tensors]
     optimizer = torch.optim.AdamW([{"params": list(ts), "lr": lr} for ts, lr in groups], weight_decay=0.0)
@@ -61,11 +63,11 @@ def train_for(
         by_epoch = step / (epochs * len(batches)) if epochs else 0.0
         return max(by_epoch, (time.process_time() - began) / seconds)
 
-    epoch, batches = 0, epoch_batches(lengths, BATCH, seed, 0)
+    epoch, batches = 0, epoch_batches(lengths, batch_size, seed, 0)
     while (done := share()) < 1:
         position = step - epoch * len(batches)
         if position == len(batches):
-            epoch, batches = epoch + 1, epoch_batches(lengths, BATCH, seed, epoch + 1)
+            epoch, batches = epoch + 1, epoch_batches(lengths, batch_size, seed, epoch + 1)
             if dev_loss is not None and (loss := dev_loss()) < best:
                 best = loss
                 if keep is not None:

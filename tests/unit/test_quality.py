@@ -122,6 +122,43 @@ def test_the_slot_before_the_passages_stands_behind_the_first_sentence(where: Wh
     assert row.front is graft.soft_prompt
 
 
+def test_the_last_slot_stands_behind_the_question_which_is_read_once(where: Where) -> None:
+    from dataclasses import replace
+
+    from quality_systems import Graft
+    from quality_ways import KV
+
+    graft = Graft(where, replace(KV, last=True, length=4, epochs=1))
+    graft.train(questions(), 60)
+    row = graft.row(asked().prompt)
+    assert where.backbone.decode(row.prefix).endswith("What is the fee?\n")
+    assert row.front is graft.soft_prompt
+
+
+@pytest.mark.parametrize("name", ["kv top 15", "adapter top 15"])
+def test_the_last_layers_alone_are_trained_and_begin_above_the_others(
+    where: Where, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    import quality_systems
+    from quality_ways import WAYS
+    from soft_prompt.upper_layers import untrained_layers
+
+    kept: list[int] = []
+    right = quality_systems.with_below
+    monkeypatch.setattr(
+        quality_systems, "with_below", lambda store, new, layers: kept.append(len(new)) or right(store, new, layers)
+    )
+    graft = quality_systems.Graft(
+        where, replace(WAYS[name], layers=1, length=4, rank=min(2, WAYS[name].rank), epochs=3)
+    )
+    trained = graft.train(questions(), 60)
+    assert trained is not None and trained.epochs == 3
+    assert kept == [3]
+    assert untrained_layers(graft.soft_prompt) == 2
+
+
 def test_spring_keeps_nothing_of_what_stands_before_its_slot(where: Where) -> None:
     from quality_systems import Graft
     from quality_ways import GRAFTS

@@ -255,6 +255,23 @@ def test_each_layer_of_an_adapter_leaves_out_other_inputs(tiny_backbone: Backbon
     assert all(mask.any() and not mask.all() for mask in left_out.values())
 
 
+def test_relative_rates_move_each_layer_in_its_own_unit(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    import torch
+
+    from quality_prototypes_relative import MOVED, Relative
+
+    made = prototype(Relative, tiny_backbone, tmp_path)
+    start = made.begun.vectors
+    start[1, 0] *= 10
+    made.tensors = {MOVED: torch.zeros_like(start)}
+    assert torch.equal(made.now(None).vectors, start)
+    made.tensors = {MOVED: torch.ones_like(start)}
+    moved = made.now(None).vectors - start
+    torch.testing.assert_close(moved[0, 0, 0, 0, 0], start[0, 0].pow(2).mean().sqrt())
+    assert float(moved[1, 0, 0, 0, 0]) == pytest.approx(10, rel=0.1)
+    assert float(moved[1, 1, 0, 0, 0]) == pytest.approx(1, rel=0.1)
+
+
 def test_keys_shifts_and_a_network_that_have_learned_nothing_leave_a_prompt_with_its_vectors(
     tiny_backbone: Backbone, tmp_path: Path
 ) -> None:
