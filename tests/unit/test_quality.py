@@ -154,7 +154,8 @@ def test_the_last_layers_alone_are_trained_and_begin_above_the_others(
         where, replace(WAYS[name], layers=1, length=4, rank=min(2, WAYS[name].rank), epochs=3)
     )
     trained = graft.train(questions(), 60)
-    assert trained is not None and trained.epochs == 3
+    assert trained is not None
+    assert trained.epochs == 3
     assert kept == [3]
     assert untrained_layers(graft.soft_prompt) == 2
 
