@@ -112,7 +112,7 @@ def bytes_read(backbone: Backbone, system: str, context: int, batch: int) -> int
     """Bytes of weights and cache that a token of all rows has to read."""
     head = backbone.model.get_output_embeddings()
     layers = [m for m in backbone.model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
-    weights = sum(layer.weight.numel() for layer in [*layers, head])
+    weights: int = sum(layer.weight.numel() for layer in [*layers, head])
     rounded = backbone.device.type == "cpu" and backbone.dtype == torch.bfloat16 and batch <= MOST_ROWS
     one = 1 if rounded and system in INT8 else torch.finfo(backbone.dtype).bits // 8
     return weights * one + context * batch * bytes_per_token(backbone)

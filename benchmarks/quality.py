@@ -21,7 +21,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 # Before torch is loaded: equal seconds need one thread everywhere.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,6 +30,7 @@ import torch
 
 from machine import describe_hardware, describe_versions, hardware_slug
 from quality_cells import Budget, Cell, all_cells, measure, ways_cells
+from quality_data import Evidence, Split
 from quality_report import print_tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,7 +60,8 @@ def main() -> None:
     if chosen.cell:
         torch.set_num_threads(1)
         data, evidence, system, seed = chosen.cell.split("/")
-        cell, split = Cell(data, evidence, system, int(seed)), "dev" if chosen.ways else "test"
+        cell = Cell(data, cast("Evidence", evidence), system, int(seed))
+        split: Split = "dev" if chosen.ways else "test"
         found = measure(cell, chosen.data, chosen.work, budget, split)
         chosen.out.write_text(json.dumps(found), encoding="utf-8")
         return

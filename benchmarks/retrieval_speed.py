@@ -17,6 +17,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from machine import describe_hardware, describe_versions, hardware_slug
-from retrieval import Encoder, PassageStore, ingest, load_encoder, open_index
+from retrieval import Encoder, Index, PassageStore, ingest, load_encoder, open_index
 from retrieval.candidates import ALL, candidates, one_thread, rescored
 from retrieval.dense import DenseIndex
 from retrieval.faiss_file import keep_faiss, open_faiss
@@ -142,7 +143,7 @@ def measure_query(chosen: argparse.Namespace, encoder: Encoder) -> dict[str, Any
         with open_index(folder, timed) as index:
             rows: dict[str, Any] = {"kind": _record(folder).kind, "stored_recall": _record(folder).recall}
             for name, weights in (("hybrid", (1.0, 0.5)), ("dense", (1.0, 0.0)), ("bm25", (0.0, 1.0))):
-                rows[name] = _latency(lambda q, w=weights: index.search(q, 4, weights=w), asked, timed)
+                rows[name] = _latency(partial(_search, index, weights), asked, timed)
         found[str(size)] = rows | _dense_figures(folder, encoder.encode(asked))
     return found
 
@@ -179,11 +180,16 @@ def measure_million(chosen: argparse.Namespace, encoder: Encoder) -> dict[str, A
     return result | _dense_figures(folder, _near(next(clustered(QUERIES, encoder.dimension, seed=0))))
 
 
+def _search(index: Index, weights: tuple[float, float], question: str) -> object:
+    return index.search(question, 4, weights=weights)
+
+
 def _near(vectors: Floats) -> Floats:
     """Unit queries with a cosine of about 0.8 to vectors of the index."""
     noise = np.random.default_rng(1).standard_normal(vectors.shape).astype(np.float32)
-    moved = vectors + 0.75 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
-    return moved / np.linalg.norm(moved, axis=1, keepdims=True)
+    moved: Floats = vectors + 0.75 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    unit: Floats = moved / np.linalg.norm(moved, axis=1, keepdims=True)
+    return unit
 
 
 def _dense_figures(folder: Path, queries: Floats) -> dict[str, Any]:
@@ -218,7 +224,8 @@ def _exact(dense: DenseIndex, queries: Floats) -> NDArray[np.int64]:
     import faiss
 
     _, numbers, vectors = dense.store.all_vectors()
-    return numbers[faiss.knn(queries, vectors, 10, metric=faiss.METRIC_INNER_PRODUCT)[1]]
+    nearest: NDArray[np.int64] = numbers[faiss.knn(queries, vectors, 10, metric=faiss.METRIC_INNER_PRODUCT)[1]]
+    return nearest
 
 
 def _kind_figures(kind: Any, vectors: Floats, queries: Floats) -> dict[str, Any]:
