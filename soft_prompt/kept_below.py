@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from soft_prompt.backbone import Backbone
 from soft_prompt.forward import Example, answer_logits, with_below
-from soft_prompt.prefix_store import PrefixStore
+from soft_prompt.prefix_store import GIB, PrefixStore
 from soft_prompt.upper_layers import divisible
 
 # Examples that run at once. The same in every run over the same examples, so that one that goes on has the same bits.
 TOGETHER = 8
+# The limit is a fixed one for the same reason. It is about 900,000 positions of a backbone 576 wide, in fp32.
+MOST_BYTES = 2 * GIB
 # How far the two ways may be apart, as a share of the logits: what is only rounded is far nearer.
 TOLERANCE = 0.01
 
@@ -21,8 +24,8 @@ def keep_below(
 ) -> list[Example]:
     """The examples, each with what the first `layers` layers put out for it.
 
-    As they are where there are no such layers, or where the backbone cannot be run in two parts: whether it gives the
-    same logits so is tried on the first few.
+    As they are where there are no such layers, where that would take more than `MOST_BYTES`, or where the backbone
+    cannot be run in two parts: whether it gives the same logits so is tried on the first few.
 
     Args:
         store: of the backbone.
@@ -30,7 +33,7 @@ def keep_below(
         layers: how many layers are not trained.
         on_done: called with how many examples are ready.
     """
-    if not layers or not divisible(store.backbone):
+    if not layers or not divisible(store.backbone) or _bytes(store.backbone, examples) > MOST_BYTES:
         return list(examples)
     order = sorted(range(len(examples)), key=lambda i: examples[i].full.run_length)
     kept = list(examples)
@@ -43,6 +46,10 @@ def keep_below(
             kept[i] = example
         on_done(first + len(chosen))
     return kept
+
+
+def _bytes(backbone: Backbone, examples: Sequence[Example]) -> int:
+    return sum(example.full.run_length for example in examples) * backbone.hidden_size * backbone.dtype.itemsize
 
 
 def _same_logits(store: PrefixStore, plain: Sequence[Example], kept: Sequence[Example]) -> bool:

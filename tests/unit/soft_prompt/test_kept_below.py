@@ -126,6 +126,16 @@ def test_states_that_give_other_logits_are_dropped(tiny_backbone: Backbone, monk
     assert [example.below for example in kept] == [None] * 3
 
 
+def test_no_more_is_kept_than_there_is_room_for(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = examples(top(tiny_backbone, "kv"))
+    # Five positions of the question and three of the answer, whose last token is only ever predicted.
+    needed = 3 * (5 + 3) * tiny_backbone.hidden_size * 4
+    for most, known in ((needed, True), (needed - 1, False)):
+        monkeypatch.setattr(kept_below, "MOST_BYTES", most)
+        kept = keep_below(PrefixStore(tiny_backbone), plain, 2, lambda _: None)
+        assert [example.below is not None for example in kept] == [known] * 3
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_ends_as_one_that_keeps_nothing(
     tiny_backbone: Backbone, kind: str, monkeypatch: pytest.MonkeyPatch
