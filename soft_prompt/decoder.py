@@ -73,7 +73,8 @@ def sharing_copy(model: Any) -> Any:
 
 def _decoding_copy(model: Any, *, rounded: bool) -> Any:
     twin = sharing_copy(model)
-    if twin.config._attn_implementation == "sdpa":
+    # Families that attend in code of their own, as Falcon does, would take the new name for none they know.
+    if twin.config._attn_implementation == "sdpa" and getattr(twin, "_supports_attention_backend", False):
         # The registries take new names; nobody who does not ask for this one meets it.
         ALL_ATTENTION_FUNCTIONS.register(_GROUPED, grouped_attention)
         ALL_MASK_ATTENTION_FUNCTIONS.register(_GROUPED, sdpa_mask)

@@ -68,6 +68,18 @@ def test_one_row_without_padding_decodes_as_full_forward_passes(family_backbone:
         assert reply.text == expected.rstrip("\N{REPLACEMENT CHARACTER}")
 
 
+@pytest.mark.parametrize("family", ["falcon", "stablelm"])
+def test_a_family_that_attends_in_code_of_its_own_decodes_too(make_tiny_backbone: Make, family: str) -> None:
+    backbone = make_tiny_backbone(family)
+    for masked in (False, True):
+        lean, plain = step_logits(decoder(backbone), 3, masked), step_logits(backbone, 3, masked)
+        torch.testing.assert_close(lean, plain, atol=1e-4, rtol=0)
+    for row in some_rows(backbone):
+        reply = generate(PrefixStore(backbone), [row], Decoding(max_tokens=8))[0]
+        expected = backbone.decode(greedy_ids(backbone, row, 8, backbone.end_ids))
+        assert reply.text == expected.rstrip("\N{REPLACEMENT CHARACTER}")
+
+
 def test_the_decoder_shares_every_weight_and_leaves_the_model_as_it_is(tiny_backbone: Backbone) -> None:
     backbone = replace(tiny_backbone, model=copy.deepcopy(tiny_backbone.model))
     before, attention = weights_checksum(backbone), backbone.model.config._attn_implementation

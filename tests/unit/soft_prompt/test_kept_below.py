@@ -69,8 +69,11 @@ def test_every_family_has_the_same_loss_and_gradients(family_backbone: Backbone,
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_learned_positions_are_not_added_twice(make_tiny_backbone: MakeBackbone) -> None:
-    backbone = make_tiny_backbone("opt")
+@pytest.mark.parametrize("family", ["opt", "falcon"])
+def test_learned_positions_are_not_added_twice_and_blocks_may_give_tuples(
+    make_tiny_backbone: MakeBackbone, family: str
+) -> None:
+    backbone = make_tiny_backbone(family)
     store, soft_prompt = PrefixStore(backbone), top(backbone, "adapter")
     plain = examples(soft_prompt)
     kept = keep_below(store, plain, 2, lambda _: None)
