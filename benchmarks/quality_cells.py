@@ -23,7 +23,7 @@ UNTRAINED = ("template", "text-twin", "few-shot")
 PEERS = (LORA, ALORA, PROMPT_TUNING, FULL)
 SYSTEMS = (*UNTRAINED, *PEERS, *GRAFTS)
 # Those that several seeds are given.
-SEEDED = ("embedding", "kv", "adapter", "kv+adapter", LORA)
+SEEDED = ("embedding", "kv", "adapter", "kv+adapter", "adapter ia3", LORA)
 GENERAL = 40
 ALL_GRAFTS = GRAFTS | WAYS
 

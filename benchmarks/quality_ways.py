@@ -10,12 +10,14 @@ from quality_systems import GraftSettings
 KV = GraftSettings(rate=5e-2, questions=200)
 EMBEDDING = GraftSettings(kind="embedding", rate=5e-2, questions=200)
 ADAPTER = GraftSettings(kind="adapter", rank=16, adapter_rate=3e-3, questions=200)
+SCALES = replace(ADAPTER, rank=0, scaling=True, adapter_rate=3e-2)
 BOTH = replace(KV, rank=16, rate=1e-2, adapter_rate=3e-3, questions=200)
 GRAFTS = {
     "embedding": EMBEDDING,
     "kv": KV,
     "adapter": ADAPTER,
     "kv+adapter": BOTH,
+    "adapter ia3": SCALES,
     "embedding-before": replace(EMBEDDING, before=True),
     "kv-before": replace(KV, before=True),
     "kv-block": replace(KV, attention="block"),
@@ -28,7 +30,6 @@ CURVE = {
     "embedding 128": replace(EMBEDDING, length=128),
     "kv 4": replace(KV, length=4),
     "kv 128": replace(KV, length=128),
-    "adapter ia3": replace(ADAPTER, rank=0, scaling=True, adapter_rate=3e-2),
     "adapter rank 1": replace(ADAPTER, rank=1),
     "adapter rank 4": replace(ADAPTER, rank=4),
 }
