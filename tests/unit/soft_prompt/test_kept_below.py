@@ -90,6 +90,7 @@ def test_rows_of_other_lengths_and_other_neighbours_have_the_same_loss(tiny_back
         for n in range(11)
     ]
     kept = keep_below(store, plain, 2, lambda _: None)
+    assert all(example.below for example in kept)
     for chosen in ([0, 10, 5], [7], [10, 9]):
         expected, found = (loss_and_gradients(store, soft_prompt, [of[i] for i in chosen]) for of in (plain, kept))
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
