@@ -24,8 +24,8 @@ def keep_below(
 ) -> list[Example]:
     """The examples, each with what the first `layers` layers put out for it.
 
-    As they are where there are no such layers, where that would take more than `MOST_BYTES`, or where the backbone
-    cannot be run in two parts: whether it gives the same logits so is tried on the first few.
+    As they are where there are no such layers, where that would take more than `MOST_BYTES` or than the device has,
+    or where the backbone cannot be run in two parts: whether it gives the same logits so is tried on the first few.
 
     Args:
         store: of the backbone.
@@ -35,6 +35,16 @@ def keep_below(
     """
     if not layers or not divisible(store.backbone) or _bytes(store.backbone, examples) > MOST_BYTES:
         return list(examples)
+    try:
+        return _kept(store, examples, layers, on_done)
+    except torch.OutOfMemoryError:
+        # Training itself may still fit: it runs fewer at once where it has to.
+        return list(examples)
+
+
+def _kept(
+    store: PrefixStore, examples: Sequence[Example], layers: int, on_done: Callable[[int], None]
+) -> list[Example]:
     order = sorted(range(len(examples)), key=lambda i: examples[i].full.run_length)
     kept = list(examples)
     for first in range(0, len(order), TOGETHER):

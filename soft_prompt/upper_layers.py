@@ -37,8 +37,9 @@ def untrained_layers(soft_prompt: SoftPrompt) -> int:
 
 
 def divisible(backbone: Backbone) -> bool:
-    """Whether its blocks can be run in two parts: it reads in one direction, and its blocks are on one device."""
-    return not backbone.encoder_decoder and len(set(getattr(backbone.model, "hf_device_map", {"": 0}).values())) == 1
+    """Whether its blocks can be run in two parts: it reads in one direction, they stand in a list, on one device."""
+    devices = set(getattr(backbone.model, "hf_device_map", {"": 0}).values())
+    return not backbone.encoder_decoder and len(devices) == 1 and bool(_blocks(backbone.model))
 
 
 def lower_part(backbone: Backbone, layers: int) -> Backbone:
@@ -90,7 +91,7 @@ def _halves(backbone: Backbone, layers: int) -> tuple[Any, Any]:
 def _blocks(model: Any) -> list[torch.nn.Module]:
     count = int(model.config.get_text_config().num_hidden_layers)
     lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count]
-    return list(lists[0])
+    return list(lists[0]) if lists else []
 
 
 def _gives_tuple(backbone: Backbone, model: Any) -> bool:
