@@ -93,7 +93,8 @@ def measure(cell: Cell, source: Path, work: Path, budget: Budget, split: Split =
     backbone = Backbone.load()
     where = Where(backbone, data.slot, data.twin, work / "passages", cell.seed)
     system = make(cell, data, where)
-    train = data.questions("train", cell.evidence, budget.train)
+    settings = ALL_GRAFTS[cell.system].behind(cell.evidence) if cell.system in ALL_GRAFTS else None
+    train = data.questions("train", cell.evidence, budget.train, settings.passages if settings else None)
     test = data.questions(split, cell.evidence, budget.test)
     trained = system.train(train, budget.seconds(cell.evidence))
     began = time.perf_counter()
@@ -109,7 +110,7 @@ def measure(cell: Cell, source: Path, work: Path, budget: Budget, split: Split =
         "evidence_holds_answer": sum(q.found for q in test) / len(test),
         "scores": scores(test, replies),
         "replies": replies[:5],
-        "settings": asdict(made) if (made := ALL_GRAFTS.get(cell.system)) else None,
+        "settings": asdict(settings) if settings else None,
     }
     if cell.evidence == "gold" and split == "test":
         texts = general_texts(source, GENERAL)
@@ -131,7 +132,7 @@ def make(cell: Cell, data: DataSet, where: Where) -> System:
     if cell.system in PROTOTYPES:
         return PROTOTYPES[cell.system](where, data)
     if cell.system in ALL_GRAFTS:
-        return Graft(where, ALL_GRAFTS[cell.system])
+        return Graft(where, ALL_GRAFTS[cell.system].behind(cell.evidence))
     makers: dict[str, Callable[[], Untrained]] = {
         "template": lambda: Untrained(where, None),
         "text-twin": lambda: Untrained(where, data.twin),

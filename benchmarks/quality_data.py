@@ -77,10 +77,19 @@ class DataSet:
         ingest(docs, self.work / self.name / "index", encoder, max_tokens=PASSAGE_TOKENS)
         return open_index(self.work / self.name / "index", encoder)
 
-    def questions(self, split: Split, evidence: Evidence, limit: int | None) -> list[Question]:
-        """Questions with their evidence. Where retrieval missed the answer, training puts it in, as the engine does."""
+    def questions(
+        self, split: Split, evidence: Evidence, limit: int | None, passages: int | None = None
+    ) -> list[Question]:
+        """Questions with their evidence. Where retrieval missed the answer, training puts it in, as the engine does.
+
+        Args:
+            split, evidence, limit: which.
+            passages: only the best so many of those found, one that holds the answer among them.
+        """
         items = self.items(split, limit)
         chosen = self._passages(split, evidence, items)
+        if passages is not None:
+            chosen = [_best(item, own, passages) for item, own in zip(items, chosen, strict=True)]
         return [self._question(item, [_as_input(p) for p in own]) for item, own in zip(items, chosen, strict=True)]
 
     def few_shot(self, evidence: Evidence) -> Callable[[Question], RenderedPrompt]:
@@ -151,6 +160,12 @@ def _gold(index: Index, item: Item) -> Passage:
 
 def _holds(item: Item, passage: Passage) -> bool:
     return passage.doc_id in item.documents and bool(contains_answer(passage.text, item.answers))
+
+
+def _best(item: Item, own: Sequence[Passage], most: int) -> list[Passage]:
+    # Where none holds the answer whole, what training put in stands last.
+    holder = next((passage for passage in own if _holds(item, passage)), own[-1])
+    return list(own[:most]) if holder in own[:most] else [*own[: most - 1], holder]
 
 
 def _as_input(passage: Passage) -> PassageInput:

@@ -13,7 +13,7 @@ from safetensors.torch import save
 
 from evaluation.items import spread
 from prompts import Message, RenderedPrompt, SoftSegment, TextSegment
-from quality_data import Question
+from quality_data import Evidence, Question
 from quality_training import BATCH, Trained, train_for
 from soft_prompt import (
     Attention,
@@ -127,8 +127,10 @@ class GraftSettings:
         attention: whether passages see one another.
         epochs: at most so many.
         questions: of the training questions; fewer contexts are read, and each is met more often in the same time.
+        retrieved_questions: the same with retrieved passages, which take longer to read; None for as many.
         layers: only the last so many are trained; None for all.
         batch_size: examples a step.
+        passages: at most so many stand in a training prompt; None for all that retrieval finds.
     """
 
     kind: str = "kv"
@@ -144,8 +146,16 @@ class GraftSettings:
     attention: Attention = "exact"
     epochs: int | None = None
     questions: int | None = None
+    retrieved_questions: int | None = None
     layers: int | None = None
     batch_size: int = BATCH
+    passages: int | None = None
+
+    def behind(self, evidence: Evidence) -> GraftSettings:
+        """The settings with that evidence."""
+        if evidence == "gold" or self.retrieved_questions is None:
+            return self
+        return replace(self, questions=self.retrieved_questions)
 
 
 class Graft:

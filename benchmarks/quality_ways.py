@@ -7,11 +7,11 @@ from dataclasses import replace
 from quality_peft import ALORA, FULL, LORA, PROMPT_TUNING
 from quality_systems import GraftSettings
 
-KV = GraftSettings(rate=5e-2, questions=200)
-EMBEDDING = GraftSettings(kind="embedding", rate=5e-2, questions=200)
-ADAPTER = GraftSettings(kind="adapter", rank=16, adapter_rate=3e-3, questions=200)
+KV = GraftSettings(rate=5e-2, questions=200, retrieved_questions=100)
+EMBEDDING = GraftSettings(kind="embedding", rate=5e-2, questions=200, retrieved_questions=100)
+ADAPTER = GraftSettings(kind="adapter", rank=16, adapter_rate=3e-3, questions=200, retrieved_questions=100)
 SCALES = replace(ADAPTER, rank=0, scaling=True, adapter_rate=3e-2)
-BOTH = replace(KV, rank=16, rate=1e-2, adapter_rate=3e-3, questions=200)
+BOTH = replace(KV, rank=16, rate=1e-2, adapter_rate=3e-3)
 GRAFTS = {
     "embedding": EMBEDDING,
     "kv": KV,
@@ -41,8 +41,8 @@ WAYS = CURVE | {
     "kv 64 rate 1e-1": replace(KV, length=64, rate=1e-1),
     "kv 64": replace(KV, length=64),
     "kv 64 rate 1e-2": replace(KV, length=64, rate=1e-2),
-    "kv 400 questions": replace(KV, questions=400),
-    "kv 400 questions batch 4": replace(KV, questions=400, batch_size=4),
+    "kv 400 questions": replace(KV, questions=400, retrieved_questions=400),
+    "kv 400 questions batch 4": replace(KV, questions=400, retrieved_questions=400, batch_size=4),
     "kv last": replace(KV, last=True),
     "kv top 15": replace(KV, layers=15),
     "embedding rate 2e-2": replace(EMBEDDING, rate=2e-2),
@@ -53,9 +53,11 @@ WAYS = CURVE | {
     "adapter rank 4 rate 6e-3": replace(ADAPTER, rank=4, adapter_rate=6e-3),
     "adapter rank 1 rate 1e-2": replace(ADAPTER, rank=1, adapter_rate=1e-2),
     "adapter top 15": replace(ADAPTER, layers=15),
-    "adapter 400 questions": replace(ADAPTER, questions=400),
+    "adapter 400 questions": replace(ADAPTER, questions=400, retrieved_questions=400),
     "kv+adapter rate 5e-2": replace(BOTH, rate=5e-2),
-    "kv+adapter 400 questions": replace(BOTH, questions=400),
+    "kv+adapter 400 questions": replace(BOTH, questions=400, retrieved_questions=400),
+    "kv+adapter 200 questions": replace(BOTH, retrieved_questions=200),
+    "kv+adapter 2 passages": replace(BOTH, retrieved_questions=200, passages=2),
     "kv+adapter rank 4": replace(BOTH, rank=4),
     "kv+adapter rank 4 rate 1e-3": replace(BOTH, rank=4, adapter_rate=1e-3),
 }

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from soft_prompt.prompt import SoftPrompt, adapter_prompt, from_text_twin, kv_from_text_twin
     from soft_prompt.sampling import DecodeWeights, Decoding
     from soft_prompt.scaling import initial_scaling
+    from soft_prompt.strength import at_strength
     from soft_prompt.train_config import TrainConfig
     from soft_prompt.training import TrainResult, TrainStep, train
 
@@ -90,6 +91,7 @@ _HOME = {
     "TrainStep": "training",
     "TrainingError": "errors",
     "adapter_prompt": "prompt",
+    "at_strength": "strength",
     "encode_prompt": "encode",
     "from_text_twin": "prompt",
     "generate": "generation",
@@ -135,6 +137,7 @@ __all__ = [
     "TrainStep",
     "TrainingError",
     "adapter_prompt",
+    "at_strength",
     "encode_prompt",
     "from_text_twin",
     "generate",

@@ -81,12 +81,6 @@ class SoftPrompt:
         adapter = Adapter.of_tensors(weights) if weights else None
         return replace(self, vectors=tensors.get(VECTORS, self.vectors), adapter=adapter)
 
-    def at_strength(self, strength: float) -> SoftPrompt:
-        """The soft prompt whose adapter, if it has one, changes each layer's output by `strength` times as much."""
-        if self.adapter is None or strength == 1:
-            return self
-        return replace(self, adapter=self.adapter.scaled(strength))
-
     def shortened(self, length: int) -> SoftPrompt:
         """The soft prompt's first `length` positions; what was trained with `random_length` is made for that.
 

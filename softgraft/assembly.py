@@ -17,10 +17,21 @@ from chains import (
     TextTwins,
     remote_chat,
 )
-from soft_prompt import Backbone, Manifest, PrefixStore, SlotFill, SoftPrompt, load_soft_prompt
+from prompts import Template
+from soft_prompt import (
+    Backbone,
+    Manifest,
+    PrefixStore,
+    SlotFill,
+    SoftPrompt,
+    at_strength,
+    encode_prompt,
+    load_soft_prompt,
+)
 from softgraft.domain_file import DomainFile
 from softgraft.errors import UsageError
 from softgraft.fitted import search_weights
+from softgraft.sample_prompts import sample_prompts
 
 Graft = Literal["soft", "text-twin", "empty"]
 
@@ -86,9 +97,8 @@ def make_speaker(
         # A slot that nothing was trained for, such as one that was renamed since, holds its text twin.
         fills = twins
     if graft == "soft":
-        soft_prompt, manifest = trained_prompt(build, store().backbone, typed)
         # What was learned from passages that see one another is of little use where they do not.
-        fill = soft_prompt.at_strength(answer.adapter_strength)
+        fill, manifest = answered_prompt(build, store(), typed, template.current(), answer.strength)
         fills, attention = ChainMap({fill.slot: fill}, cast(Any, twins)), manifest.attention
     return LocalSpeaker(
         SoftPromptChat(
@@ -102,6 +112,22 @@ def make_speaker(
             temperature=cast(float, answer.temperature),
         )
     )
+
+
+def answered_prompt(
+    build: Path, store: PrefixStore, typed: str, template: Template, strength: float
+) -> tuple[SoftPrompt, Manifest]:
+    """The soft prompt that was trained and kept, at the strength that the domain answers with.
+
+    Raises:
+        UsageError: there is none.
+        ArtifactError: it belongs to another backbone, or is damaged.
+    """
+    soft_prompt, manifest = trained_prompt(build, store.backbone, typed)
+    prefix: tuple[int, ...] = ()
+    if strength != 1 and soft_prompt.kind == "kv":
+        prefix = encode_prompt(store.backbone, sample_prompts(template)[0], {}).prefix
+    return at_strength(store, soft_prompt, strength, prefix), manifest
 
 
 def trained_prompt(build: Path, backbone: Backbone, typed: str) -> tuple[SoftPrompt, Manifest]:

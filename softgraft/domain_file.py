@@ -87,7 +87,7 @@ class CacheSettings(_Strict):
 
 
 class AnswerFileSettings(_Strict):
-    """How answers are worded; `adapter_strength` is how much of its adapter a soft prompt answers with.
+    """How answers are worded; `strength` is how much of what training changed a soft prompt answers with.
 
     `max_tokens: null` and `temperature: null` are not sent to a model behind an API. `history_turns` and
     `history_tokens` are how much of the conversation the model reads; what is beyond that is dropped, the oldest
@@ -101,7 +101,7 @@ class AnswerFileSettings(_Strict):
     history_overflow: Literal["drop", "summarise"] = "drop"
     condense: Literal["auto", "off", "join", "model"] = "auto"
     decode_weights: Literal["auto", "own", "int8"] = "own"
-    adapter_strength: Annotated[float, Field(ge=0, le=1)] = 1.0
+    strength: Annotated[float, Field(ge=0, le=1)] = 1.0
 
     @model_validator(mode="after")
     def _has_room_for_a_summary(self) -> Self:

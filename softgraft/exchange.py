@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from prompts import PassageInput, RenderedPrompt, Template, Turn
+from prompts import Template
 from soft_prompt import Backbone, Manifest, Scores, SlotFill, SoftPrompt, TrainingError, encode_prompt, save_soft_prompt
 from soft_prompt.devices import joined
 from soft_prompt.forward import Example, mean_answer_loss
@@ -17,11 +17,12 @@ from soft_prompt.invocation import invocation_ids, invoked_at_slot, slot_ids
 from soft_prompt.peft_export import export_peft
 from soft_prompt.peft_folder import LORA, PeftFolder, read_peft_folder
 from soft_prompt.peft_import import import_peft
-from softgraft.assembly import trained_prompt
+from softgraft.assembly import answered_prompt
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
 from softgraft.grafting import OnScore, Told
 from softgraft.manifest import manifest_of
+from softgraft.sample_prompts import sample_prompts
 
 ExportFormat = Literal["peft", "hf", "gguf"]
 Written = tuple[str, list[str], list[str]]
@@ -97,10 +98,12 @@ def _write_peft(domains: Sequence[Domain], folder: Path) -> Written:
             next_step=f"softgraft export {domains[0].typed} --format peft --out {folder}",
         )
     domain = domains[0]
-    backbone = domain.store.backbone
-    soft_prompt, manifest = trained_prompt(domain.build, backbone, domain.typed)
-    template, slot = domain.template.current(), soft_prompt.slot
+    backbone, strength = domain.store.backbone, domain.file.answer.strength
+    template = domain.template.current()
+    soft_prompt, manifest = answered_prompt(domain.build, domain.store, domain.typed, template, strength)
+    slot = soft_prompt.slot
     notes = [] if template.content_hash == manifest.template_hash else domain.notices()
+    notes += _at_strength([domain])
     ids = None
     if soft_prompt.adapter is None:
         notes.append(
@@ -115,11 +118,6 @@ def _write_peft(domains: Sequence[Domain], folder: Path) -> Written:
                 "in a conversation with earlier turns the invocation tokens stand again later, and PEFT switches on "
                 "there: give `alora_offsets=[tokens from the slot to the end]` to the model for those"
             )
-    if soft_prompt.adapter is not None and domain.file.answer.adapter_strength != 1:
-        notes.append(
-            f"the adapter is written whole, though the domain answers with {domain.file.answer.adapter_strength:g} of "
-            "it: multiply `lora_alpha` in adapter_config.json with that to have the same"
-        )
     method = export_peft(folder, soft_prompt, backbone, invocation_ids=ids, manifest=manifest)
     return method, notes, [f'peft.PeftModel.from_pretrained(model, "{folder}")']
 
@@ -127,9 +125,11 @@ def _write_peft(domains: Sequence[Domain], folder: Path) -> Written:
 def _write_hf(domains: Sequence[Domain], folder: Path) -> Written:
     backbone, grafts = _together(domains)
     written = export_hf(folder, backbone, grafts)
-    notes = [] if written.same_ids else [
-        "the tokenizer cuts some texts of a chat request otherwise than they were trained with: send token ids"
-    ]  # fmt: skip
+    notes = _at_strength(domains)
+    if not written.same_ids:
+        notes.append(
+            "the tokenizer cuts some texts of a chat request otherwise than they were trained with: send token ids"
+        )
     called = "" if len(grafts) == 1 else f"; the chat template's variable `domain` chooses {' or '.join(grafts)}"
     return f"checkpoint with {_counted(written.tokens)}{called}", notes, [f"vllm serve {folder}"]
 
@@ -137,8 +137,19 @@ def _write_hf(domains: Sequence[Domain], folder: Path) -> Written:
 def _write_gguf(domains: Sequence[Domain], file: Path) -> Written:
     backbone, grafts = _together(domains)
     written = export_gguf(file, backbone, grafts)
-    notes = ["llama.cpp cuts the texts of a chat request by rules of its own: token ids give the same answers"]
+    notes = [
+        *_at_strength(domains),
+        "llama.cpp cuts the texts of a chat request by rules of its own: token ids give the same answers",
+    ]
     return f"GGUF file with {_counted(written.tokens)}", notes, [f"llama-server -m {file} --jinja"]
+
+
+def _at_strength(domains: Sequence[Domain]) -> list[str]:
+    return [
+        f"{domain.file.name} is written at a strength of {domain.file.answer.strength:g}, as it answers here"
+        for domain in domains
+        if domain.file.answer.strength != 1
+    ]
 
 
 def _counted(tokens: Mapping[str, range]) -> str:
@@ -156,8 +167,9 @@ def _together(domains: Sequence[Domain]) -> tuple[Backbone, dict[str, HfGraft]]:
                 expected="a name of its own for each, since a request chooses by it",
                 next_step="name each domain once, or change `name:` in one domain.yaml",
             )
-        soft_prompt, manifest = trained_prompt(domain.build, backbone, domain.typed)
-        grafts[domain.file.name] = HfGraft(soft_prompt, domain.template.current(), manifest)
+        template, strength = domain.template.current(), domain.file.answer.strength
+        soft_prompt, manifest = answered_prompt(domain.build, domains[0].store, domain.typed, template, strength)
+        grafts[domain.file.name] = HfGraft(soft_prompt, template, manifest)
     return backbone, grafts
 
 
@@ -167,18 +179,6 @@ _WRITERS: dict[ExportFormat, Callable[[Sequence[Domain], Path], Written]] = {
     "hf": _write_hf,
     "gguf": _write_gguf,
 }
-
-
-def sample_prompts(template: Template) -> tuple[RenderedPrompt, RenderedPrompt, RenderedPrompt]:
-    """Two prompts that have nothing in common but the template, and a third of a conversation with earlier turns."""
-    turns = (Turn("user", "Earlier?"), Turn("assistant", "Yes."))
-
-    def render(text: str, passages: int, history: Sequence[Turn] = ()) -> RenderedPrompt:
-        given = [PassageInput(str(n), f"{text} {n}", "", text) for n in range(passages)]
-        kinds = {"text": text, "passages": given, "history": history}
-        return template.render({name: kinds[kind] for name, kind in template.inputs.items()})
-
-    return render("What does it cost?", 1), render("12 pounds, I heard", 2), render("And now?", 1, turns)
 
 
 def import_graft(domain: Domain, folder: Path, *, keep: bool = False, on_score: OnScore | None = None) -> ImportReport:

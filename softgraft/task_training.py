@@ -85,7 +85,7 @@ class TaskGrafting(Grafting):
 
     def _strong(self, report: TrainReport) -> bool:
         """Whether the soft prompt is used from now on as it was measured."""
-        return report.kept and self.work.domain.file.answer.adapter_strength == 1
+        return report.kept and self.work.domain.file.answer.strength == 1
 
     def questions(self, items: Sequence[Item], dev: Sequence[Item]) -> Questions:
         """Train and dev texts as prompts, each with the words to aim at."""

@@ -276,7 +276,7 @@ class TaskWork:
 
     def _vectors_sha256(self) -> str:
         manifest = self.domain.manifest
-        strength = self.domain.file.answer.adapter_strength
+        strength = self.domain.file.answer.strength
         return f"{manifest.vectors_sha256} {strength}" if manifest is not None else ""
 
     def require_vectors(self, what: str) -> None:

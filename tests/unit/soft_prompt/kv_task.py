@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from soft_prompt import Backbone, PrefixStore, SoftPrompt, kv_from_text_twin
 
+PREFIX = "Help. Fees: 12."
+
 
 def kv_start(backbone: Backbone, length: int | None = None) -> SoftPrompt:
     """A `kv` soft prompt of all layers, as its text twin stands behind a few words."""
-    prefix = backbone.encode_text("Help. Fees: 12.")
-    return kv_from_text_twin(PrefixStore(backbone), "domain", "Be brief.", prefix, length)
+    return kv_from_text_twin(PrefixStore(backbone), "domain", "Be brief.", backbone.encode_text(PREFIX), length)

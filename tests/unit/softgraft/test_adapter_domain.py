@@ -10,9 +10,17 @@ import torch
 from house_domain import ANSWER, TRAIN, TWIN
 
 from chains import LocalSpeaker
-from soft_prompt import SoftPrompt, TrainingError, weights_checksum
+from soft_prompt import (
+    SoftPrompt,
+    TrainingError,
+    encode_prompt,
+    from_text_twin,
+    kv_from_text_twin,
+    weights_checksum,
+)
 from softgraft import Domain
 from softgraft.domain import Graft
+from softgraft.sample_prompts import sample_prompts
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +79,7 @@ def test_at_no_strength_it_answers_as_its_text_twin(make_domain: MakeDomain) -> 
     assert whole is not None
     replies = {}
     for strength in (1.0, 0.5, 0.0):
-        answer = domain.file.answer.model_copy(update={"adapter_strength": strength})
+        answer = domain.file.answer.model_copy(update={"strength": strength})
         domain.file = domain.file.model_copy(update={"answer": answer})
         replies[strength] = reply(domain, "soft")
         adapter = fill(domain).adapter
@@ -79,6 +87,30 @@ def test_at_no_strength_it_answers_as_its_text_twin(make_domain: MakeDomain) -> 
         assert all(torch.equal(up, strength * whole.up[name]) for name, up in adapter.up.items())
     assert replies[1.0] == ANSWER
     assert replies[0.0] == reply(domain, "text-twin") != ANSWER
+
+
+@pytest.mark.parametrize("kind", ["kv", "embedding"])
+def test_vectors_go_with_the_strength(make_domain: MakeDomain, kind: str) -> None:
+    domain = make_domain(ingest=True, train={**TRAIN, "kind": kind, "adapter_rank": 2})
+    assert domain.train().kept
+    found = {}
+    for strength in (1.0, 0.5, 0.0):
+        answer = domain.file.answer.model_copy(update={"strength": strength})
+        domain.file = domain.file.model_copy(update={"answer": answer})
+        found[strength] = fill(domain)
+    whole, half, none = found.values()
+    assert torch.equal(half.vectors, torch.lerp(none.vectors, whole.vectors, 0.5))
+    # What is left is the text twin, read where no document stands.
+    store, length = domain.store, whole.length
+    if kind == "kv":
+        sample = sample_prompts(domain.template.current())[0]
+        prefix = encode_prompt(store.backbone, sample, {}).prefix
+        assert torch.equal(none.vectors, kv_from_text_twin(store, "domain", TWIN, prefix, length).vectors)
+    else:
+        assert torch.equal(none.vectors, from_text_twin(store.backbone, "domain", TWIN, length).vectors)
+    assert not torch.equal(none.vectors, whole.vectors)
+    assert none.adapter is not None
+    assert not any(up.any() for up in none.adapter.up.values())
 
 
 def test_what_only_vectors_can_do_is_refused(make_domain: MakeDomain) -> None:

@@ -110,8 +110,8 @@ def test_the_kind_adapter_needs_one(folder: Path, without: str) -> None:
 
 @pytest.mark.parametrize("strength", ["-0.1", "1.5", "much"])
 def test_a_strength_is_a_part_of_one(folder: Path, strength: str) -> None:
-    with pytest.raises(DomainError, match=r"answer\.adapter_strength"):
-        read_domain_file(write(folder, f"name: shop\ntitle: x\nanswer:\n  adapter_strength: {strength}\n"))
+    with pytest.raises(DomainError, match=r"answer\.strength"):
+        read_domain_file(write(folder, f"name: shop\ntitle: x\nanswer:\n  strength: {strength}\n"))
 
 
 def test_options_take_the_place_of_settings() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from house_domain import ANSWER, LENGTH, TRAIN, TWIN, opened, write_domain, write_items
+from safetensors.torch import load
 from test_grafting import edit_template, stored
 
 from soft_prompt import (
@@ -27,7 +28,8 @@ from soft_prompt.invocation import invocation_ids
 from soft_prompt.peft_export import export_peft
 from softgraft import Domain
 from softgraft.errors import UsageError
-from softgraft.exchange import export_grafts, import_graft, sample_prompts
+from softgraft.exchange import export_grafts, import_graft
+from softgraft.sample_prompts import sample_prompts
 
 pytestmark = pytest.mark.slow
 
@@ -124,15 +126,26 @@ def test_an_empty_slot_is_invoked_by_what_follows_it_with_a_note(grafted: Domain
     )
 
 
-def test_an_adapter_is_written_whole_with_a_note(grafted: Domain, tmp_path: Path) -> None:
-    put(grafted, words_with_adapter(grafted))
-    export_grafts([grafted], "peft", tmp_path / "whole")
-    answer = grafted.file.answer.model_copy(update={"adapter_strength": 0.5})
+def test_it_is_written_as_strong_as_it_answers(grafted: Domain, tmp_path: Path) -> None:
+    untouched = words_with_adapter(grafted)
+    assert untouched.adapter is not None
+    ones = {name: torch.ones_like(up) for name, up in untouched.adapter.up.items()}
+    put(grafted, replace(untouched, adapter=replace(untouched.adapter, up=ones)))
+    answer = grafted.file.answer.model_copy(update={"strength": 0.5})
     grafted.file = grafted.file.model_copy(update={"answer": answer})
     [note] = export_grafts([grafted], "peft", tmp_path / "half").notes
-    assert "answers with 0.5 of it" in note
-    written = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("whole", "half")]
-    assert written[0] == written[1]
+    assert "at a strength of 0.5, as it answers here" in note
+    written = load((tmp_path / "half" / "adapter_model.safetensors").read_bytes())
+    ups = {name: tensor for name, tensor in written.items() if "lora_B" in name}
+    assert ups
+    assert all((tensor == 0.5).all() for tensor in ups.values())
+
+
+def test_a_checkpoint_says_at_which_strength(grafted: Domain, tmp_path: Path) -> None:
+    answer = grafted.file.answer.model_copy(update={"strength": 0.25})
+    grafted.file = grafted.file.model_copy(update={"answer": answer})
+    notes = export_grafts([grafted], "hf", tmp_path / "out").notes
+    assert f"{grafted.file.name} is written at a strength of 0.25, as it answers here" in notes
 
 
 def test_an_edited_template_is_noticed(grafted: Domain, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
-"""What a part of an adapter's strength keeps of a domain's gain, and what it costs general text.
+"""What a part of a graft's strength keeps of a domain's gain, and what it costs general text.
 
-    python benchmarks/adapter_strength.py --data DIR
+    python benchmarks/graft_strength.py --data DIR
+    python benchmarks/graft_strength.py --data DIR --system adapter
 
-Trains the quality benchmark's `adapter` on a data set with the gold passage, then answers its dev questions and reads
-held-out general text with the adapter left on, at several strengths (`answer.adapter_strength` in domain.yaml). General
-text stands where a user writes it, behind the slot.
+Trains one of the quality benchmark's grafts on a data set with the gold passage, then answers its dev questions and
+reads held-out general text with the graft left on, at several strengths (`answer.strength` in domain.yaml). General
+text stands where a user writes it, behind the slot. The first command's graft has the default kind, length, rank and
+rates of domain.yaml.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ import argparse
 import json
 import math
 import os
+import re
 import statistics
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +30,31 @@ from rich.table import Table
 
 from evaluation.bootstrap import mean_interval
 from machine import describe_hardware, describe_versions, hardware_slug
-from quality_cells import GENERAL, Budget, scores
+from quality_cells import ALL_GRAFTS, GENERAL, Budget, scores
 from quality_data import DataSet, general_texts
 from quality_systems import REPLY_TOKENS, Graft, Untrained, Where
-from quality_ways import GRAFTS
-from soft_prompt import Backbone
+from soft_prompt import Backbone, PrefixStore, at_strength, encode_prompt
+from softgraft.sample_prompts import sample_prompts
 
 ROOT = Path(__file__).resolve().parents[1]
+DEFAULT = "kv+adapter rank 4 rate 1e-3"
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def measure(source: Path, work: Path, name: str, system: str, seconds: float, questions: int) -> list[dict[str, Any]]:
-    """Dev scores and the perplexity of general text: the bare template's, and the adapter's at each strength."""
+    """Dev scores and the perplexity of general text: the bare template's, and the graft's at each strength."""
     data = DataSet(name, source / name, work)
     where = Where(Backbone.load(), data.slot, data.twin, work / "passages", seed=0)
     dev, texts = data.questions("dev", "gold", questions), general_texts(source, GENERAL)
     bare = Untrained(where, None)
     rows = [_row("template", bare, dev, texts, name)]
-    graft = Graft(where, GRAFTS[system])
+    graft = Graft(where, ALL_GRAFTS[system])
     graft.train(data.questions("train", "gold", Budget().train), seconds)
     trained = graft.soft_prompt
+    prefix = encode_prompt(where.backbone, sample_prompts(data.template)[0], {}).prefix
     for strength in STRENGTHS:
-        graft.soft_prompt = trained.at_strength(strength)
+        with closing(PrefixStore(where.backbone)) as store:
+            graft.soft_prompt = at_strength(store, trained, strength, prefix)
         rows.append(_row(f"strength {strength:g}", graft, dev, texts, name))
     return rows
 
@@ -61,19 +68,21 @@ def _row(label: str, system: Graft | Untrained, dev: list[Any], texts: list[str]
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description="An adapter's strength, domain against general text.")
+    parser = argparse.ArgumentParser(description="A graft's strength, domain against general text.")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "quality")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--set", default="covidqa")
-    parser.add_argument("--system", default="adapter", choices=[n for n in GRAFTS if "adapter" in n])
+    parser.add_argument("--system", default=DEFAULT, choices=list(ALL_GRAFTS))
     parser.add_argument("--seconds", type=float, default=Budget().gold_seconds)
     parser.add_argument("--questions", type=int, default=Budget().test)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     hardware = describe_hardware("cpu", 1)
     rows = measure(chosen.data, chosen.work, chosen.set, chosen.system, chosen.seconds, chosen.questions)
-    out = chosen.out or ROOT / "benchmarks" / "results" / f"adapter_strength-{hardware_slug(hardware)}.json"
+    # Each graft's results have a file of their own.
+    name = "-".join(["graft_strength", *re.findall(r"[a-z0-9]+", chosen.system), hardware_slug(hardware)])
+    out = chosen.out or ROOT / "benchmarks" / "results" / f"{name}.json"
     config = {"set": chosen.set, "system": chosen.system, "seconds": chosen.seconds, "split": "dev", "seed": 0}
     versions = describe_versions(("torch", "transformers"))
     out.write_text(json.dumps({"config": config, "hardware": hardware, "versions": versions, "rows": rows}, indent=1))
