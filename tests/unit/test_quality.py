@@ -242,3 +242,28 @@ def test_what_is_there_is_not_measured_again(
     monkeypatch.setattr(sys, "argv", [*arguments, "--gold-seconds", str(Budget().gold_seconds + 1)])
     with pytest.raises(SystemExit, match="the same settings, or another --out"):
         quality.main()
+
+
+def test_training_reads_the_best_passages_and_one_that_holds_the_answer() -> None:
+    from evaluation import Item
+    from quality_data import _best
+    from retrieval import Passage
+
+    item = Item(id="q", question="What is the fee?", answers=("5 pounds",), doc_id="card")
+    texts = ("The branch opens at nine.", "A transfer.", "The fee for the card is 5 pounds.", "And more.")
+    own = [Passage(text, "card", "", "", text, 0, len(text)) for text in texts]
+    assert _best(item, own, 4) == own
+    assert _best(item, own, 3) == own[:3]
+    assert _best(item, own, 2) == [own[0], own[2]]
+    # A cut may run through the answer; what training put in stands last.
+    other = Item(id="q", question="When?", answers=("at noon",), doc_id="card")
+    assert _best(other, own, 2) == [own[0], own[3]]
+
+
+def test_fewer_questions_are_trained_on_with_retrieved_passages() -> None:
+    from quality_systems import GraftSettings
+
+    settings = GraftSettings(questions=200, retrieved_questions=100)
+    assert settings.behind("retrieved") == GraftSettings(questions=100, retrieved_questions=100)
+    assert settings.behind("gold") is settings
+    assert GraftSettings(questions=200).behind("retrieved").questions == 200
