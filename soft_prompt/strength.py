@@ -20,13 +20,16 @@ def at_strength(store: PrefixStore, soft_prompt: SoftPrompt, strength: float, pr
 
     Vectors go so far on the way from their text twin to what they are, and an adapter changes each layer's output by so
     many times as much. At 0 the text twin is left, at 1 nothing changes. A `kv` soft prompt began as its text twin
-    stood behind another prompt than `prefix`; that was measured to make no difference.
+    stood behind another prompt than `prefix`, which makes no difference beyond chance (docs/performance.md).
 
     Args:
         store: of the soft prompt's backbone; the text twin of a `kv` soft prompt runs through it, and nothing is kept.
         soft_prompt: trained.
         strength: from 0 to 1.
         prefix: token ids of a typical prompt before the slot, which only the text twin of a `kv` is read behind.
+
+    Raises:
+        TrainingError: the vectors, imported perhaps, have no text twin to go from.
     """
     if strength == 1:
         return soft_prompt

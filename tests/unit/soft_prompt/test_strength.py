@@ -10,7 +10,7 @@ from kv_task import PREFIX, kv_start
 from oracle import some_ids
 from test_adapter import some_adapter
 
-from soft_prompt import Backbone, PrefixStore, SoftPrompt, adapter_prompt, at_strength, from_text_twin
+from soft_prompt import Backbone, PrefixStore, SoftPrompt, TrainingError, adapter_prompt, at_strength, from_text_twin
 
 
 def trained(start: SoftPrompt) -> SoftPrompt:
@@ -69,3 +69,12 @@ def test_words_stay_where_an_adapter_is_trained_alone(tiny_backbone: Backbone) -
 def test_vectors_alone_stay_without_an_adapter(tiny_backbone: Backbone) -> None:
     whole = trained(from_text_twin(tiny_backbone, "domain", "Be brief."))
     assert at_strength(PrefixStore(tiny_backbone), whole, 0.5, ()).adapter is None
+
+
+@pytest.mark.parametrize("kind", ["kv", "embedding"])
+def test_without_a_text_twin_there_is_no_way_to_go(tiny_backbone: Backbone, kind: str) -> None:
+    start = kv_start(tiny_backbone) if kind == "kv" else from_text_twin(tiny_backbone, "domain", "Be brief.")
+    whole, store = replace(start, text_twin=""), PrefixStore(tiny_backbone)
+    assert at_strength(store, whole, 1.0, (5,)) is whole
+    with pytest.raises(TrainingError, match="a text twin of 0 tokens"):
+        at_strength(store, whole, 0.5, (5,))
