@@ -27,16 +27,18 @@ test: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
 	$(PYTEST)
 
 check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
 	$(PYTEST) tests/unit -m "not slow"
 
 bench: $(BENCH)
-	$(BIN)/python benchmarks/training_speed.py --fresh
+	$(BIN)/python -m benchmarks.speed.training_speed --fresh
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

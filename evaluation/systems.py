@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chains import Answering, Evidence
-from chains.condense import standalone_queries
+from chains.answering.condense import standalone_queries
 from evaluation.items import Item
 from evaluation.refusals import RefusalJudge
 from evaluation.retrieval_scores import Gold

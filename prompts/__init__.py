@@ -7,66 +7,6 @@
 'Is {this} a slot?'
 """
 
-from prompts.errors import (
-    MissingInputError,
-    PromptError,
-    TemplateError,
-    UnknownInputError,
-    UnknownTemplateError,
-)
-from prompts.load import (
-    TEMPLATES,
-    FoundTemplate,
-    check_folder,
-    check_template,
-    find_template,
-    list_templates,
-    load_template,
-)
-from prompts.pieces import Slot
-from prompts.segments import (
-    Example,
-    Message,
-    PassageInput,
-    PassageSegment,
-    RenderedPrompt,
-    Segment,
-    SoftSegment,
-    TextSegment,
-    ToolCall,
-    Turn,
-)
-from prompts.source import Problem
-from prompts.template import FewShot, Template
-from prompts.tools import introduced, tools_as_text
+import lazy_loader
 
-__all__ = [
-    "TEMPLATES",
-    "Example",
-    "FewShot",
-    "FoundTemplate",
-    "Message",
-    "MissingInputError",
-    "PassageInput",
-    "PassageSegment",
-    "Problem",
-    "PromptError",
-    "RenderedPrompt",
-    "Segment",
-    "Slot",
-    "SoftSegment",
-    "Template",
-    "TemplateError",
-    "TextSegment",
-    "ToolCall",
-    "Turn",
-    "UnknownInputError",
-    "UnknownTemplateError",
-    "check_folder",
-    "check_template",
-    "find_template",
-    "introduced",
-    "list_templates",
-    "load_template",
-    "tools_as_text",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prompts.blocks import find_block
+from prompts.blocks import find_block, resolved_text
 from prompts.form import MessageForm, PartForm, TemplateForm
 from prompts.pieces import Part, Piece, Slot, When, joined, parse_pieces, slot_names
-from prompts.resolved import resolved_text
 from prompts.segments import Example
 from prompts.source import Source
 from prompts.template import EXAMPLE_FIELDS, EXAMPLES, PASSAGE_FIELDS, FewShot, MessagePattern, Template

@@ -9,66 +9,6 @@
 Importing this loads neither torch nor FAISS; what needs them imports them.
 """
 
-from retrieval.convert import convert_file
-from retrieval.cross_encoder import PairScorer, load_reranker
-from retrieval.documents import Document, Passage, RankedPassage
-from retrieval.encoder import Encoder, load_encoder
-from retrieval.errors import (
-    ConversionError,
-    EncoderError,
-    FilterError,
-    IndexDamagedError,
-    IndexMismatchError,
-    NoDocumentsError,
-    NotIngestedError,
-    RecordError,
-    RerankerError,
-    RetrievalError,
-)
-from retrieval.evidence_score import EvidenceScale, fit_scale, load_scale, save_scale
-from retrieval.ingest import ingest, plan_ingest
-from retrieval.ingest_report import IngestProgress, IngestReport
-from retrieval.limits import Limits
-from retrieval.record_text import Record
-from retrieval.records import RecordIndex, ScoredRecord
-from retrieval.search import Index, IndexStats, open_index
-from retrieval.split import split_document
-from retrieval.store import PassageStore
+import lazy_loader
 
-__all__ = [
-    "ConversionError",
-    "Document",
-    "Encoder",
-    "EncoderError",
-    "EvidenceScale",
-    "FilterError",
-    "Index",
-    "IndexDamagedError",
-    "IndexMismatchError",
-    "IndexStats",
-    "IngestProgress",
-    "IngestReport",
-    "Limits",
-    "NoDocumentsError",
-    "NotIngestedError",
-    "PairScorer",
-    "Passage",
-    "PassageStore",
-    "RankedPassage",
-    "Record",
-    "RecordError",
-    "RecordIndex",
-    "RerankerError",
-    "RetrievalError",
-    "ScoredRecord",
-    "convert_file",
-    "fit_scale",
-    "ingest",
-    "load_encoder",
-    "load_reranker",
-    "load_scale",
-    "open_index",
-    "plan_ingest",
-    "save_scale",
-    "split_document",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

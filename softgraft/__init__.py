@@ -8,19 +8,8 @@ bank.train()
 bank.chain.invoke({"question": "..."}, config={"configurable": {"thread_id": "42"}})
 """
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from softgraft.domain import Domain, open_domain
-
-__all__ = ["Domain", "__version__", "open_domain"]
+import lazy_loader
 
 __version__ = "0.1.0"
 
-
-def __getattr__(name: str) -> Any:
-    if name not in ("Domain", "open_domain"):
-        raise AttributeError(f"module 'softgraft' has no attribute {name!r}")
-    from softgraft import domain
-
-    return getattr(domain, name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

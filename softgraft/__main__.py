@@ -15,8 +15,8 @@ def main() -> None:
     # The encoder's tokenizer warns about forks that never happen here.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from softgraft.cli import app
+    from softgraft.commands.screen import say_error
     from softgraft.errors import KNOWN, outcome_of
-    from softgraft.screen import say_error
 
     try:
         # Outside its standalone mode the library returns the exit code that a command ended with.

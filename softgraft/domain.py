@@ -7,41 +7,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from chains import Answering, Conversations, DomainChain, DomainRetriever, TemplateFile
-from chains.examples import NearestExamples
-from evaluation import Answers, Report, System, evaluate, fit_refusal_judge, items_hash, read_items
+from chains import Conversations, DomainChain, DomainRetriever
+from evaluation import Answers, Report, System, TaskReport, evaluate, fit_refusal_judge, read_items
 from evaluation.items import Item, spread
-from prompts import find_template
 from retrieval import (
-    Encoder,
-    Index,
     IngestProgress,
     IngestReport,
     ingest,
-    load_encoder,
-    load_reranker,
-    open_index,
     plan_ingest,
 )
-from retrieval.evidence_score import EvidenceScale
-from retrieval.index_kind import IndexChoice
-from soft_prompt import Manifest, PrefixStore, read_manifest
-from softgraft.assembly import Graft, answer_settings, is_remote, make_speaker
-from softgraft.domain_file import MEMORY, DomainFile, TrainSettings, read_domain_file
+from retrieval.ranking.evidence_score import EvidenceScale
+from retrieval.store.faiss_record import IndexChoice
+from softgraft.assembly.answers import Graft, answer_settings
+from softgraft.assembly.parts import DomainParts
+from softgraft.assembly.passage_cache import Warmed, warm_passages
+from softgraft.assembly.status import domain_status
+from softgraft.assembly.system_names import system_names
 from softgraft.errors import UsageError
-from softgraft.examples import nearest_examples
-from softgraft.fitted import evidence_scale, fit_evidence, fit_weights
-from softgraft.grafting import Grafting, OnScore, OnStep, TrainReport
-from softgraft.hardware import describe_machine
-from softgraft.notices import example_notices, training_notices
-from softgraft.passage_cache import Warmed, open_store, warm_passages
-from softgraft.resolve import DOMAINS
-from softgraft.status import domain_status
-from softgraft.systems import system_names
-from softgraft.task_training import TaskGrafting
-from softgraft.tasks import TaskWork
+from softgraft.settings.domain_file import MEMORY, TrainSettings, read_domain_file
+from softgraft.tasks.evaluation import evaluate_task
+from softgraft.tasks.training import TaskGrafting
+from softgraft.tasks.work import TaskWork
+from softgraft.training.grafting import Grafting, OnScore, OnStep, TrainReport
+from softgraft.training.retrieval_fit import fit_evidence, fit_weights
+
+if TYPE_CHECKING:
+    pass
+from softgraft.settings.workplace import domain_folder
 
 
 @dataclass(frozen=True)
@@ -52,81 +46,8 @@ class Ingested:
     scale: EvidenceScale | None
 
 
-class Domain:
+class Domain(DomainParts):
     """One domain on its backbone. Make one with `softgraft.open_domain`; models load when they are first needed."""
-
-    def __init__(self, folder: Path, file: DomainFile, build: Path) -> None:
-        self.folder = folder
-        self.file = file
-        # Everything generated: index, soft prompt, memory, reports.
-        self.build = build
-
-    def __repr__(self) -> str:
-        return f"Domain({self.file.name!r}, backbone={self.file.backbone!r})"
-
-    # What it is made of
-
-    @property
-    def typed(self) -> str:
-        """What a person types for this domain: its name under domains/, or its path."""
-        return self.folder.name if self.folder.parent == DOMAINS else str(self.folder)
-
-    @property
-    def remote(self) -> bool:
-        """Whether the backbone is behind an API and takes no vectors."""
-        return is_remote(self.file)
-
-    @property
-    def docs(self) -> Path:
-        """The folder of its documents."""
-        return self.folder / "docs"
-
-    @cached_property
-    def encoder(self) -> Encoder:
-        """The sentence encoder of the index."""
-        return load_encoder(self.file.encoder)
-
-    @cached_property
-    def index(self) -> Index:
-        """The domain's passages.
-
-        Raises:
-            NotIngestedError: nothing was ingested yet.
-            RerankerError: the reranker of domain.yaml does not load.
-        """
-        name = self.file.retrieval.reranker
-        return open_index(self.build / "index", self.encoder, load_reranker(name) if name else None)
-
-    @cached_property
-    def store(self) -> PrefixStore:
-        """The backbone, with the keys and values that were computed so far.
-
-        Raises:
-            UsageError: the backbone is behind an API.
-            BackboneError: it does not load.
-        """
-        if self.remote:
-            raise UsageError(
-                found=f"the backbone {self.file.backbone!r} is behind an API and takes no vectors",
-                expected="a local backbone, such as `embedded` or a Hugging Face model id",
-                next_step="set `backbone: embedded` in domain.yaml; answering works with the text twin as it is",
-            )
-        return open_store(self.file, self.build)
-
-    @property
-    def manifest(self) -> Manifest | None:
-        """Of the trained soft prompt, or None where none was kept."""
-        return read_manifest(self.build / "soft_prompt")
-
-    @cached_property
-    def template(self) -> TemplateFile:
-        """The template of the answers, followed as its file changes."""
-        return self._template(self.file.template)
-
-    @cached_property
-    def examples(self) -> NearestExamples:
-        """Worked examples for a template that chooses some, from train.jsonl."""
-        return nearest_examples(self.folder, self.build, lambda: self.encoder)
 
     def items(self, split: Literal["train", "dev", "test"]) -> list[Item]:
         """The questions of a split, or the examples of a task."""
@@ -257,7 +178,7 @@ class Domain:
             raise UsageError(
                 found=f"the task of {self.typed} is {self.file.task}, whose report is another",
                 expected="a domain that answers questions",
-                next_step=f"softgraft eval {self.typed}; in Python, domain.work.evaluate()",
+                next_step=f"softgraft eval {self.typed}; in Python, domain.evaluate_task()",
             )
         items = spread(self.items(split), limit)
         if not items:
@@ -275,15 +196,20 @@ class Domain:
         self._write_report(report, answers, split)
         return report
 
-    def evaluated(self, split: str, items: Sequence[Item]) -> dict[str, Any]:
-        """What an evaluation was made on, as its report records it."""
-        return {
-            "domain": self.file.model_dump(),
-            "split": split,
-            "data_sha256": items_hash(items),
-            "soft_prompt": manifest.model_dump() if (manifest := self.manifest) else None,
-            "machine": describe_machine(),
-        }
+    def evaluate_task(
+        self,
+        *,
+        split: Literal["dev", "test"] = "test",
+        limit: int | None = None,
+        systems: Sequence[str] | None = None,
+        on_progress: Callable[[str, int, int], None] | None = None,
+    ) -> TaskReport:
+        """Compare the systems on held-out examples of a task other than chat; see `evaluate`.
+
+        Raises:
+            UsageError: if the task is `chat` or `extractive-qa`, there are no examples, or a system is unknown.
+        """
+        return evaluate_task(self.work, split=split, limit=limit, systems=systems, on_progress=on_progress)
 
     def status(self) -> dict[str, Any]:
         """What is there and what is missing, as plain data; loads no model."""
@@ -306,39 +232,6 @@ class Domain:
         answering = self.answering("text-twin")
         return Grafting(self.file.name, answering, self.store, settings, self.file.attention, self.build)
 
-    def answering(self, graft: Graft, template: TemplateFile | None = None) -> Answering:
-        """Everything an answer needs, with the soft slot filled in one way.
-
-        Raises:
-            UsageError: `soft` where no soft prompt was kept.
-            UsageError: the domain's task is no conversation.
-            ArtifactError: the soft prompt belongs to another backbone, or is damaged.
-        """
-        if self.file.text_task is not None:
-            raise UsageError(
-                found=f"the task of {self.typed} is {self.file.task}, which holds no conversation",
-                expected="a text to work on",
-                next_step=f'softgraft ask {self.typed} "..."; in Python, domain.work.chain',
-            )
-        template = template or self.template
-        speaker = make_speaker(graft, self.file, self.build, template, lambda: self.store, self.typed)
-        return Answering(
-            index=self.index,
-            template=template,
-            condense_template=self._template("condense-question"),
-            # Looked for where it is used alone: a domain may be in a language that has none.
-            summary_template=self._template("summarise-history")
-            if self.file.answer.history_overflow == "summarise"
-            else None,
-            speaker=speaker,
-            rewriter=speaker,
-            count_tokens=self._count_tokens,
-            scale=evidence_scale(self.file, self.build),
-            settings=answer_settings(self.file, self.build),
-            notices=self.notices,
-            examples=self.examples.nearest,
-        )
-
     def _read_documents(
         self, work: Callable[..., IngestReport], on_progress: Callable[[IngestProgress], None] | None
     ) -> IngestReport:
@@ -346,26 +239,12 @@ class Domain:
         index = self.build / "index"
         return work(self.docs, index, self.encoder, max_tokens=tokens, limits=limits, progress=on_progress)
 
-    def notices(self) -> list[str]:
-        """What a caller should know: a template that was edited after training, say."""
-        template, manifest = self.template.current(), None if self.remote else self.manifest
-        found = example_notices(template, self.folder)
-        if manifest is not None:
-            found += training_notices(manifest, template, self.file.attention, self.typed)
-        return found
-
     def _system(self, name: str) -> System:
         if name == "base":
-            closed = self._template(self.file.closed_book_template)
+            closed = self.template_file(self.file.closed_book_template)
             return System(name, self.answering("empty", closed), "none")
         graft: Graft = {"template": "empty", "text-twin": "text-twin"}.get(name, "soft")  # type: ignore[assignment]
         return System(name, self.answering(graft), "gold" if name == "soft-gold" else "retrieved")
-
-    def _template(self, name: str) -> TemplateFile:
-        return TemplateFile(find_template(name, self.file.language, [self.folder / "templates"]))
-
-    def _count_tokens(self, text: str) -> int:
-        return self.encoder.count_tokens(text) if self.remote else len(self.store.backbone.encode_text(text))
 
     def _write_report(self, report: Report, answers: list[Answers], split: str) -> None:
         folder = self.build / "reports"
@@ -376,11 +255,6 @@ class Domain:
                 for answer in found.answers:
                     row = {**asdict(answer), "item": answer.item.id, "system": found.system}
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-    def forget(self, *names: str) -> None:
-        """Let go of parts by name, such as `chain`, so that they are made anew when they are next needed."""
-        for name in names:
-            self.__dict__.pop(name, None)
 
 
 def open_domain(path: str | Path, *, build: Path | None = None) -> Domain:
@@ -395,3 +269,8 @@ def open_domain(path: str | Path, *, build: Path | None = None) -> Domain:
     """
     folder = Path(path)
     return Domain(folder, read_domain_file(folder), build or folder / "build")
+
+
+def resolve(name: str) -> Domain:
+    """Open a domain by its name under domains/ or by its path."""
+    return open_domain(domain_folder(name))

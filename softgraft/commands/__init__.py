@@ -1,1 +1,1 @@
-"""The commands, a file for each group."""
+"""The command line, one module per group of commands, and what it prints. Imports everything else in softgraft."""

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from softgraft.commands.options import Json, Name
+from softgraft.commands.screen import Json, Name, err, out, print_json
 from softgraft.commands.task import do_task
-from softgraft.resolve import resolve
-from softgraft.screen import err, out, print_json
-from softgraft.transcript import place
+from softgraft.commands.transcript import place
+from softgraft.domain import resolve
 
 if TYPE_CHECKING:
     from softgraft.domain import Domain

@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
-from softgraft.commands.options import Json, Name
-from softgraft.resolve import resolve
-from softgraft.screen import bars, err, out, print_json
+from softgraft.commands.screen import Json, Name, bars, err, out, print_json
+from softgraft.domain import resolve
 
 
 def export_command(
@@ -35,7 +34,7 @@ def export_command(
 
     Two domains for another server: [bold]softgraft export bank clinic --format hf --out served[/]
     """
-    from softgraft.exchange import export_grafts
+    from softgraft.jobs.exchange import export_grafts
 
     report = export_grafts([resolve(name) for name in domains], way, folder)
     if json:
@@ -60,7 +59,7 @@ def import_command(
 
     Example: [bold]softgraft import bank --from bank-peft[/]
     """
-    from softgraft.exchange import import_graft
+    from softgraft.jobs.exchange import import_graft
 
     with bars(not json) as tell:
         report = import_graft(

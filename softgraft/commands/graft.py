@@ -7,13 +7,23 @@ from typing import Annotated, Literal
 
 import typer
 
-from soft_prompt.devices import speaks
-from softgraft.commands.options import Json, Limit, Name
+from soft_prompt.training.devices import speaks
+from softgraft.commands.screen import (
+    Json,
+    Limit,
+    Name,
+    bars,
+    err,
+    on_train,
+    out,
+    print_json,
+    report_lines,
+    report_table,
+)
 from softgraft.commands.search import search_domain
 from softgraft.commands.task import evaluate_task_domain
+from softgraft.domain import resolve
 from softgraft.errors import UsageError
-from softgraft.resolve import resolve
-from softgraft.screen import bars, err, on_train, out, print_json, report_lines, report_table
 
 
 def train_command(

@@ -12,18 +12,17 @@ import typer
 from rich.markup import escape
 
 from retrieval import NoDocumentsError
-from softgraft.commands.options import Json, Name
+from softgraft.commands.screen import Json, Name, bars, err, on_ingest, out, print_json, say_error
+from softgraft.commands.watch import Change, snapshot, wait_for_changes
+from softgraft.domain import resolve
 from softgraft.errors import UsageError
-from softgraft.resolve import resolve
-from softgraft.screen import bars, err, on_ingest, out, print_json, say_error
-from softgraft.watch import Change, snapshot, wait_for_changes
 
 # `--help` loads neither torch nor LangChain.
 if TYPE_CHECKING:
     from retrieval import EvidenceScale, IngestReport
-    from retrieval.index_kind import IndexChoice
+    from retrieval.store.faiss_record import IndexChoice
+    from softgraft.assembly.passage_cache import Warmed
     from softgraft.domain import Domain, Ingested
-    from softgraft.passage_cache import Warmed
 
 # As if the first bad file had been the only one.
 FILES_FAILED = 4

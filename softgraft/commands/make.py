@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from softgraft.commands.options import Json
-from softgraft.screen import out, print_json
+from softgraft.commands.screen import Json, out, print_json
 
 
 def new(
@@ -31,7 +30,7 @@ def new(
 
     One that labels texts: [bold]softgraft new intents --from ../shared/data/banking77 --task classification[/]
     """
-    from softgraft.create import create_domain
+    from softgraft.jobs.create import create_domain
 
     made = create_domain(name, source, title=title, language=language, backbone=backbone, task=task)
     if json:
@@ -57,6 +56,6 @@ def demo_command(
 
     Example: [bold]softgraft demo[/]
     """
-    from softgraft.demo import run_demo
+    from softgraft.commands.demo import run_demo
 
     run_demo(domain, as_json=json)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from softgraft.commands.options import Json
-from softgraft.resolve import domain_folder
-from softgraft.screen import err, out, print_json
+from softgraft.commands.screen import Json, err, out, print_json
+from softgraft.settings.workplace import domain_folder
 
 if TYPE_CHECKING:
-    from softgraft.rendering import Rendering
-    from softgraft.template_files import DomainTemplates
+    from softgraft.templates.rendering import Rendering
+    from softgraft.templates.template_files import DomainTemplates
 
 prompts_app = typer.Typer(
     help="Look at the prompt templates: list, show, check, diff, render.", no_args_is_help=True, rich_markup_mode="rich"
@@ -31,7 +30,7 @@ def list_command(domain: OfDomain = None, json: Json = False) -> None:
 
     Example: [bold]softgraft prompts list --domain bank[/]
     """
-    from softgraft.template_files import listed
+    from softgraft.templates.template_files import listed
 
     rows = listed(_domain(domain))
     if json:
@@ -55,7 +54,7 @@ def show_command(name: Named, domain: OfDomain = None, json: Json = False) -> No
     Example: [bold]softgraft prompts show rag-chat[/]
     """
     from prompts import load_template
-    from softgraft.template_files import shown, template_path
+    from softgraft.templates.template_files import shown, template_path
 
     path = template_path(name, _domain(domain))
     template = load_template(path)
@@ -87,7 +86,7 @@ def check_command(
 
     Example: [bold]softgraft prompts check domains/bank/templates[/]
     """
-    from softgraft.template_files import checked, shown
+    from softgraft.templates.template_files import checked, shown
 
     files, problems = checked(paths or [], _domain(domain))
     if json:
@@ -112,7 +111,7 @@ def diff_command(
 
     Example: [bold]softgraft prompts diff --domain bank[/]
     """
-    from softgraft.template_files import compared
+    from softgraft.templates.template_files import compared
 
     found = compared(old, new, _domain(domain))
     if json:
@@ -152,8 +151,8 @@ def render_command(
 
     No weights of the backbone are loaded, unless it has to rewrite a follow-up before anything can be searched for.
     """
-    from softgraft.render_input import opened_for, read_history, read_inputs, read_passages
-    from softgraft.rendering import Given, as_json, show_prompt
+    from softgraft.templates.render_input import opened_for, read_history, read_inputs, read_passages
+    from softgraft.templates.rendering import Given, as_json, show_prompt
 
     given = Given(
         question=question,
@@ -195,6 +194,6 @@ def _show(found: Rendering) -> None:
 
 
 def _domain(name: str | None) -> DomainTemplates | None:
-    from softgraft.template_files import domain_templates
+    from softgraft.templates.template_files import domain_templates
 
     return domain_templates(domain_folder(name)) if name is not None else None

@@ -9,12 +9,12 @@ import yaml
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from softgraft.screen import bars, on_train, out, print_json
+from softgraft.commands.screen import bars, on_train, out, print_json
 
 if TYPE_CHECKING:
     from softgraft.domain import Domain
-    from softgraft.domain_file import TrainSettings
-    from softgraft.search import SearchReport, Trial
+    from softgraft.jobs.search import SearchReport, Trial
+    from softgraft.settings.domain_file import TrainSettings
 
 # What a search varies; the other settings are shown where they are not the defaults.
 _VARIED = ("kind", "length", "adapter", "adapter_rank", "epochs", "learning_rate", "adapter_learning_rate")
@@ -22,7 +22,7 @@ _VARIED = ("kind", "length", "adapter", "adapter_rank", "epochs", "learning_rate
 
 def search_domain(opened: Domain, settings: TrainSettings, minutes: float, limit: int | None, *, json: bool) -> None:
     """Search, and show what was found."""
-    from softgraft.search import search
+    from softgraft.jobs.search import search
 
     with bars(not json) as tell:
         report = search(
@@ -56,7 +56,7 @@ def search_domain(opened: Domain, settings: TrainSettings, minutes: float, limit
 
 def shown(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings that a person would write: what a search varies, and what is not the default."""
-    from softgraft.domain_file import TrainSettings
+    from softgraft.settings.domain_file import TrainSettings
 
     usual = TrainSettings().model_dump()
     return {name: value for name, value in settings.items() if name in _VARIED or value != usual[name]}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from softgraft.commands.options import Json, Name
-from softgraft.resolve import resolve
-from softgraft.screen import out, print_json
+from softgraft.commands.screen import Json, Name, out, print_json
+from softgraft.domain import resolve
 
 
 def status(domain: Name, json: Json = False) -> None:

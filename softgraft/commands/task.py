@@ -9,12 +9,12 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from softgraft.commands.screen import bars, err, out, print_json
 from softgraft.errors import UsageError
-from softgraft.screen import bars, err, out, print_json
 
 if TYPE_CHECKING:
     from evaluation import Estimate
-    from evaluation.task_report import TaskReport
+    from evaluation.report import TaskReport
     from softgraft.domain import Domain
 
 _SHOWN = 3
@@ -52,7 +52,7 @@ def evaluate_task_domain(
 ) -> None:
     """Compare the systems of a task and print the table."""
     with bars(not json) as tell:
-        report = domain.work.evaluate(
+        report = domain.evaluate_task(
             split=split,
             limit=limit,
             systems=systems,

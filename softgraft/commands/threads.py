@@ -12,12 +12,11 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from softgraft.commands.options import Json, Name
-from softgraft.domain_file import MEMORY, read_domain_file
+from softgraft.commands.screen import Json, Name, out, print_json
+from softgraft.commands.transcript import as_markdown, place
 from softgraft.errors import UsageError
-from softgraft.resolve import domain_folder
-from softgraft.screen import out, print_json
-from softgraft.transcript import as_markdown, place
+from softgraft.settings.domain_file import MEMORY, read_domain_file
+from softgraft.settings.workplace import domain_folder
 
 if TYPE_CHECKING:
     from chains import Conversations

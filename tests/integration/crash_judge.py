@@ -26,7 +26,7 @@ from crash_truth import (
 from numpy.typing import NDArray
 
 from retrieval import Document, Index, Passage, PassageStore, RetrievalError, ingest, open_index
-from retrieval.index_kind import IndexChoice
+from retrieval.store.faiss_record import IndexChoice
 
 # Those that an index of this size can be; FAISS crashes most on damaged graphs.
 KINDS: tuple[IndexChoice, ...] = ("flat", "hnsw", "ivf")

@@ -26,9 +26,9 @@ from soft_prompt import (
     positions_can_move,
     weights_checksum,
 )
-from soft_prompt.embedded import GGUF_FILE, GGUF_SHA256, INSTALL, PACKAGE, find_gguf, prepared_folder, sha256_file
-from soft_prompt.fast_dtype import fast_dtype
-from soft_prompt.probe import TOLERANCE, probe
+from soft_prompt.model.backbone import fast_dtype
+from soft_prompt.model.weights import GGUF_FILE, GGUF_SHA256, INSTALL, PACKAGE, find_gguf, prepared_folder, sha256_file
+from soft_prompt.positions.probe import TOLERANCE, probe
 
 ROOT = Path(soft_prompt.__file__).parents[1]
 

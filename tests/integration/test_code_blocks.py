@@ -18,7 +18,7 @@ import yaml
 from code_blocks import ROOT, Block, Outcome, blocks_of, pages
 
 from prompts import load_template
-from softgraft.domain_file import DomainFile
+from softgraft.settings.domain_file import DomainFile
 
 BLOCKS = [b for page in pages() for b in blocks_of(str(page.relative_to(ROOT)), page.read_text(encoding="utf-8"))]
 RUN = [block for block in BLOCKS if block.kind in ("python", "command") and block.reason is None]

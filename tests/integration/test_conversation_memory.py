@@ -104,7 +104,9 @@ def test_the_real_backbone_says_the_same_with_and_without_what_it_knows(backbone
     stores = [PrefixStore(backbone), PrefixStore(backbone, conversation_bytes=64 * 1024**2)]
     fill: SlotFill = twin
     if kind == "kv":
-        fill = kv_from_text_twin(stores[0], "domain", twin, backbone.encode_text("You are a helpful assistant. "))
+        fill = kv_from_text_twin(
+            stores[0].backbone, "domain", twin, backbone.encode_text("You are a helpful assistant. ")
+        )
     turns: list[Turn] = []
     before: Row | None = None
     for question in ("What is the capital of France?", "And of Italy?", "Which of the two is older?"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from retrieval import Encoder, EncoderError, load_encoder
-from retrieval.encoder import EMBEDDED_SHA256, embedded_folder
+from retrieval.encoders.load import EMBEDDED_SHA256, embedded_folder
 
 
 @pytest.fixture(scope="module")

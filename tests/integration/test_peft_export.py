@@ -37,9 +37,9 @@ from soft_prompt import (
     kv_from_text_twin,
     prompt_of,
 )
-from soft_prompt.embedded import prepared_folder
-from soft_prompt.invocation import invocation_ids, slot_ids
-from soft_prompt.peft_export import export_peft
+from soft_prompt.interop.invocation import invocation_ids, slot_ids
+from soft_prompt.interop.peft_export import export_peft
+from soft_prompt.model.weights import prepared_folder
 
 BANK = Path(soft_prompt.__file__).parents[1] / "domains" / "bank"
 QUESTIONS = 50
@@ -123,7 +123,7 @@ def moved(tensor: torch.Tensor, by: float) -> torch.Tensor:
 
 def grafts(backbone: Backbone) -> dict[str, SoftPrompt]:
     words = from_text_twin(backbone, SLOT, TWIN)
-    kv = kv_from_text_twin(PrefixStore(backbone), SLOT, TWIN, ())
+    kv = kv_from_text_twin(backbone, SLOT, TWIN, ())
     adapter = initial_adapter(backbone, 4, 0)
     up = {
         name: torch.randn(t.shape, generator=torch.Generator().manual_seed(1)) * 0.03 for name, t in adapter.up.items()

@@ -9,8 +9,8 @@ from runpy import run_path
 import pytest
 
 from retrieval import Encoder, Index, PairScorer, RerankerError, ingest, load_reranker, open_index
-from retrieval.cross_encoder import RESCORED
 from retrieval.documents import embedded_text
+from retrieval.encoders.cross_encoder import RESCORED
 
 # The deterministic encoder of the retrieval tests, which lives in their conftest.
 _CONFTEST = Path(__file__).parents[1] / "unit" / "retrieval" / "conftest.py"

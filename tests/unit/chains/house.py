@@ -14,8 +14,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import Field
 
-from chains import Answering, AnswerSettings, RemoteSpeaker, Speaker, TemplateFile, TextTwins
-from prompts import find_template
+from chains import Answering, AnswerSettings, RemoteSpeaker, Speaker
+from prompts import TemplateFile, TextTwins, find_template
 from retrieval import EvidenceScale, Index, ingest, open_index
 
 # The deterministic encoder of the retrieval tests, which lives in their conftest.

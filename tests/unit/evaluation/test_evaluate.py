@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from house import REFUSAL, SCALE, ScriptedChat, make_answering
 
-from chains import LocalSpeaker, SoftPromptChat, TemplateFile
+from chains import LocalSpeaker, SoftPromptChat
 from evaluation import Answers, Item, Report, System, evaluate, exact_match, token_f1
-from prompts import find_template
+from prompts import TemplateFile, find_template
 from retrieval import Index
 from soft_prompt import PrefixStore, from_text_twin
 

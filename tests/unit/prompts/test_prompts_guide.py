@@ -26,7 +26,7 @@ def loaded(folder: Path, part: dict[str, Any]) -> Template:
     if len(whole["messages"]) == 1:
         whole["messages"] = [*whole["messages"], *BLOCKS[0]["messages"][1:]]
     (folder / "blocks").mkdir(exist_ok=True)
-    (folder / "blocks" / "house-rules.en.txt").write_text("We are kind.\n", encoding="utf-8")
+    (folder / "blocks" / "tone-rules.en.txt").write_text("We are kind.\n", encoding="utf-8")
     path = folder / "rag-chat.en.yaml"
     path.write_text(yaml.safe_dump(whole), encoding="utf-8")
     return load_template(path)

@@ -13,9 +13,8 @@ ROOT = Path(prompts.__file__).parents[1]
 
 
 def test_the_public_names_are_sorted_and_exist() -> None:
-    # Constants and classes before functions, each in order: the order that ruff keeps.
     names = prompts.__all__
-    assert names == sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    assert names == sorted(names)
     assert len(set(names)) == len(names)
     for name in names:
         assert hasattr(prompts, name)

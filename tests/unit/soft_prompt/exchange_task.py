@@ -13,8 +13,8 @@ from oracle import batch_logits, some_ids, some_kv, some_soft_prompt
 from torch import Tensor
 
 from soft_prompt import Backbone, PrefixStore, Row, SoftPrompt, adapter_prompt, initial_adapter
-from soft_prompt.adapter import adapted, together
-from soft_prompt.batch import assemble
+from soft_prompt.graft.adapter_hooks import adapted, together
+from soft_prompt.rows.batch import assemble
 
 IDS = some_ids(40, 3)
 # Where the slot of an adapter stands, and the tokens behind it.

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from soft_prompt import Backbone, Row, SoftPrompt
-from soft_prompt.batch import Batch
-from soft_prompt.cache import filled_cache
-from soft_prompt.probe import probe
+from soft_prompt.model.kv_cache import filled_cache
+from soft_prompt.positions.probe import probe
+from soft_prompt.rows.batch import Batch
 
 
 def some_ids(count: int, seed: int) -> tuple[int, ...]:

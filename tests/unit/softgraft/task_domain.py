@@ -12,7 +12,7 @@ from house import HashingEncoder
 
 from prompts import find_template
 from softgraft import Domain, open_domain
-from softgraft.create import Task, create_domain
+from softgraft.jobs.create import Task, create_domain
 
 # Short, since the tiny tokenizer needs a token for nearly every character.
 WORDS = {"card_lost": "ab", "card_fee": "ac", "top_up": "b"}

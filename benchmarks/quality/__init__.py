@@ -1,0 +1,1 @@
+"""Answer quality of Softgraft and its peers after equal training time."""

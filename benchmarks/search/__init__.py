@@ -1,0 +1,1 @@
+"""Retrieval: quality, speed, evidence scores, follow-up questions and citations."""

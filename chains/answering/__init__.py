@@ -1,0 +1,1 @@
+"""The steps from a question to a cited answer, without LangChain: query, evidence, history, examples, citations."""

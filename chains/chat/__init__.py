@@ -1,0 +1,1 @@
+"""`SoftPromptChat`, a LangChain chat model over a frozen backbone: calls, tools, structured output."""

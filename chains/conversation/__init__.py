@@ -1,0 +1,1 @@
+"""The conversational graph, its memory, and the chain that people call."""

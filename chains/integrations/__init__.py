@@ -1,0 +1,1 @@
+"""LangChain interfaces of the index: embeddings, vector store, retriever, tool, middleware."""

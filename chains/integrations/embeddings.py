@@ -1,0 +1,136 @@
+"""Our encoders as LangChain embeddings, and LangChain embeddings as an encoder."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+from langchain_core.runnables.config import run_in_executor
+from numpy.typing import NDArray
+
+from retrieval import Encoder
+from retrieval.records.record import unit_rows
+
+_BYTES_PER_TOKEN = 3
+
+
+class EncoderEmbeddings(Embeddings):
+    """An encoder, the built-in MiniLM say, for whatever takes LangChain embeddings.
+
+        from retrieval import load_encoder
+        embeddings = EncoderEmbeddings(load_encoder())
+
+    Vectors are of length 1. A text beyond the encoder's window is embedded by its beginning, with a warning:
+    split texts before, by `encoder.count_tokens`. Cancelling an awaited call ends the work at the next batch.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self._embed(texts, None)
+
+    def embed_query(self, text: str) -> list[float]:
+        return self._embed([text], None)[0]
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        cancelled = threading.Event()
+        try:
+            return await run_in_executor(None, self._embed, texts, cancelled)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async def aembed_query(self, text: str) -> list[float]:
+        return (await self.aembed_documents([text]))[0]
+
+    def _embed(self, texts: Sequence[str], cancelled: threading.Event | None) -> list[list[float]]:
+        def go_on(_: int) -> None:
+            if cancelled is not None and cancelled.is_set():
+                raise asyncio.CancelledError
+
+        self._warn_of_long(texts)
+        vectors: list[list[float]] = self.encoder.encode(texts, go_on).tolist()
+        return vectors
+
+    def _warn_of_long(self, texts: Sequence[str]) -> None:
+        window = self.encoder.window
+        # Counting takes time, and a token takes at least a byte.
+        long = [text for text in texts if len(text.encode(errors="replace")) + 2 > window]
+        cut = sum(self.encoder.count_tokens(text) > window for text in long)
+        if cut:
+            warnings.warn(
+                f"{cut} of {len(texts)} texts are longer than the {window} tokens that the encoder reads, and what "
+                "lies beyond is not searched. Next: split them, by encoder.count_tokens",
+                stacklevel=4,
+            )
+
+
+class EmbeddingsEncoder:
+    """LangChain embeddings as an encoder: for `ingest`, or to open a vector store's folder with `open_index`.
+
+    Everything is embedded as a document, questions as well, since an encoder knows no difference; where the
+    embeddings have one, `FaissStore` keeps it. LangChain does not say how many tokens a model reads: give its
+    `window`, and `count_tokens` where you can. Without it tokens are taken to be 3 bytes of UTF-8, more than
+    most texts have. The dimension is that of a first text, embedded when it is asked for.
+    """
+
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        *,
+        window: int = 512,
+        count_tokens: Callable[[str], int] | None = None,
+        id: str | None = None,
+    ) -> None:
+        self.embeddings = embeddings
+        self._id = id
+        self._window = window
+        self._count_tokens = count_tokens
+        self._dimension: int | None = None
+
+    @property
+    def id(self) -> str:
+        return self._id or embeddings_id(self.embeddings)
+
+    @property
+    def dimension(self) -> int:
+        if self._dimension is None:
+            self._dimension = len(self.embeddings.embed_documents(["dimension"])[0])
+        return self._dimension
+
+    @property
+    def window(self) -> int:
+        return self._window
+
+    def count_tokens(self, text: str) -> int:
+        if self._count_tokens is not None:
+            return self._count_tokens(text)
+        return math.ceil(len(text.encode(errors="replace")) / _BYTES_PER_TOKEN)
+
+    def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
+        """Raises EncoderError for vectors of different lengths, of zeros, or fewer than texts."""
+        if not texts:
+            return np.zeros((0, self.dimension), dtype=np.float32)
+        rows = unit_rows(self.embeddings.embed_documents(list(texts)), len(texts))
+        self._dimension = rows.shape[1]
+        if progress is not None:
+            progress(len(texts))
+        return rows
+
+
+def embeddings_id(embeddings: Embeddings) -> str:
+    """What an index made by these embeddings is bound to: an encoder's own id, or class and model name."""
+    if isinstance(embeddings, EncoderEmbeddings):
+        return embeddings.encoder.id
+    if isinstance(embeddings, EmbeddingsEncoder):
+        return embeddings.id
+    named = (getattr(embeddings, name, None) for name in ("model", "model_name", "model_id", "deployment"))
+    model = next((name for name in named if isinstance(name, str) and name), None)
+    kind = type(embeddings).__name__
+    return f"langchain:{kind}:{model}" if model else f"langchain:{kind}"

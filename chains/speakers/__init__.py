@@ -1,0 +1,1 @@
+"""What writes the answers: the local chat model or a model behind an API."""

@@ -1,0 +1,1 @@
+"""Tasks without a conversation as LangChain runnables: classification, summarisation, translation."""

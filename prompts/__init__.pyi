@@ -1,0 +1,52 @@
+from .errors import MissingInputError, PromptError, TemplateError, UnknownInputError, UnknownTemplateError
+from .load import TEMPLATES, FoundTemplate, check_folder, check_template, find_template, list_templates, load_template
+from .pieces import Slot
+from .segments import (
+    Example,
+    Message,
+    PassageInput,
+    PassageSegment,
+    RenderedPrompt,
+    Segment,
+    SoftSegment,
+    TextSegment,
+    ToolCall,
+    Turn,
+)
+from .source import Problem
+from .template import FewShot, Template
+from .template_file import TemplateFile, TextTwins
+from .tools import introduced, tools_as_text
+
+__all__ = [
+    "TEMPLATES",
+    "Example",
+    "FewShot",
+    "FoundTemplate",
+    "Message",
+    "MissingInputError",
+    "PassageInput",
+    "PassageSegment",
+    "Problem",
+    "PromptError",
+    "RenderedPrompt",
+    "Segment",
+    "Slot",
+    "SoftSegment",
+    "Template",
+    "TemplateError",
+    "TemplateFile",
+    "TextSegment",
+    "TextTwins",
+    "ToolCall",
+    "Turn",
+    "UnknownInputError",
+    "UnknownTemplateError",
+    "check_folder",
+    "check_template",
+    "find_template",
+    "introduced",
+    "list_templates",
+    "load_template",
+    "tools_as_text",
+]

@@ -1,0 +1,45 @@
+"""The encoder's vectors of a list of texts, made once and kept in a file. It may be deleted at any time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.encoders.encoder import Encoder
+
+_DIGEST = hashlib.sha256().digest_size
+_SUFFIX = ".vectors"
+
+
+def kept_vectors(texts: Sequence[str], encoder: Encoder, folder: Path) -> NDArray[np.float32]:
+    """`[texts, dimension]`, fp32, rows of length 1: from the folder where it holds them, else made and put there.
+
+    The file is named by the encoder and the texts, so a change of either makes another, in place of the one before;
+    what is damaged or cut off is made anew.
+
+    Args:
+        texts: what to encode.
+        encoder: which encodes.
+        folder: for the vectors of one list of texts alone.
+    """
+    name = hashlib.sha256(json.dumps([encoder.id, list(texts)]).encode()).hexdigest()
+    path, shape = folder / f"{name[:32]}{_SUFFIX}", (len(texts), encoder.dimension)
+    data = path.read_bytes() if path.is_file() else b""
+    body = data[_DIGEST:]
+    if len(body) == 4 * shape[0] * shape[1] and hashlib.sha256(body).digest() == data[:_DIGEST]:
+        return np.frombuffer(body, dtype="<f4").reshape(shape).astype(np.float32)
+    vectors = encoder.encode(list(texts))
+    body = vectors.astype("<f4").tobytes()
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob(f"*{_SUFFIX}"):
+        old.unlink(missing_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_bytes(hashlib.sha256(body).digest() + body)
+    scratch.replace(path)
+    return vectors

@@ -1,0 +1,1 @@
+"""Documents to passages, sections and sentences. Imports `documents` and `errors` alone."""

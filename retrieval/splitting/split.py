@@ -1,0 +1,206 @@
+"""Documents to passages: along headings, paragraphs, sentences and words, in this order.
+
+What the encoder reads for a passage is its title, its heading path and its text together, so these
+together are held below the token limit. Nothing is silently cut.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass
+from itertools import groupby
+
+from retrieval.documents import Document, Passage, embedded_text, passage_id
+from retrieval.splitting.boundaries import Span, pieces_that_fit, sentences
+from retrieval.splitting.sections import Block, Heading, Section, read_sections
+
+SPLITTER = "split/2"
+DEFAULT_MAX_TOKENS = 128
+MIN_MAX_TOKENS = 16
+
+_CHARACTERS_A_TOKEN = 16
+
+CountTokens = Callable[[str], int]
+
+
+def split_document(
+    document: Document, count_tokens: CountTokens, max_tokens: int = DEFAULT_MAX_TOKENS
+) -> list[Passage]:
+    """The passages of a document in order, not overlapping.
+
+    No passage crosses a heading. A heading's own line stands in a passage's text only where there is
+    nothing else under it, and where it is too long to stand whole before any passage. `count_tokens`
+    counts what the encoder would read for a text, special tokens included; title, heading and text of each
+    passage come to at most `max_tokens`.
+
+    Raises ValueError for a `max_tokens` below 16, in which no useful text would fit.
+    """
+    if max_tokens < MIN_MAX_TOKENS:
+        raise ValueError(f"max_tokens is {max_tokens}; at least {MIN_MAX_TOKENS} is needed")
+    passages = []
+    title = _shortened(document.title, lambda text: count_tokens(text) <= max_tokens // 4)
+    sections = read_sections(document.text)
+    paths = [_heading_path(section.path, document.title, title, count_tokens, max_tokens) for section in sections]
+    shown = {
+        heading.start
+        for section, path in zip(sections, paths, strict=True)
+        for heading in path.whole
+        if section.blocks or not section.has_children
+    }
+    for section, path in zip(sections, paths, strict=True):
+        heading = path.text
+        cutter = _Cutter(document.text, title, heading, count_tokens, max_tokens)
+        for start, end in cutter.cut_pages(_blocks(section, shown), document.page_starts):
+            text = document.text[start:end]
+            passages.append(
+                Passage(
+                    id=passage_id(document.id, start, end, text),
+                    doc_id=document.id,
+                    title=title,
+                    heading=heading,
+                    text=text,
+                    start=start,
+                    end=end,
+                    page=_page(document.page_starts, start),
+                )
+            )
+    return passages
+
+
+def _blocks(section: Section, shown: Set[int]) -> Sequence[Block]:
+    """What is cut to passages, with the heading where its text would be lost otherwise."""
+    heading = section.heading
+    alone = not section.blocks and not section.has_children
+    if heading is None or (heading.start in shown and not alone):
+        return section.blocks
+    return (Block(heading.start, heading.end), *section.blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class _HeadingPath:
+    """What stands before a passage of the headings above it, and which of them stand there, or as its title, whole."""
+
+    text: str
+    whole: tuple[Heading, ...]
+
+
+def _heading_path(
+    path: Sequence[Heading], full_title: str, title: str, count_tokens: CountTokens, max_tokens: int
+) -> _HeadingPath:
+    """ "Fees > Abroad": without the title, which stands before it anyway, and at most half of the limit.
+
+    Where that is too long, the outer headings go first, since the innermost says most about the text.
+    """
+
+    def fits(heading: str) -> bool:
+        return count_tokens(embedded_text(title, heading, "")) <= max_tokens // 2
+
+    as_title = path[:1] if path and path[0].level == 1 and path[0].text == full_title else ()
+    whole = tuple(as_title) if title == full_title else ()
+    below = path[len(as_title) :]
+    for first in range(len(below)):
+        joined = " > ".join(heading.text for heading in below[first:])
+        if fits(joined):
+            return _HeadingPath(joined, (*whole, *below[first:]))
+    return _HeadingPath(_shortened(below[-1].text, fits) if below else "", whole)
+
+
+def _shortened(text: str, fits: Callable[[str], bool]) -> str:
+    if not text or fits(text):
+        return text
+    low, high = 0, len(text) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(text[:middle].rstrip() + "…"):
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low].rstrip() + "…" if low else ""
+
+
+def _page(page_starts: Sequence[int], start: int) -> int | None:
+    return bisect_right(page_starts, start) if page_starts else None
+
+
+class _Cutter:
+    """Cuts the blocks of one section to spans that fit, and merges short neighbours up to the limit."""
+
+    def __init__(self, text: str, title: str, heading: str, count_tokens: CountTokens, max_tokens: int) -> None:
+        self._text = text
+        self._title = title
+        self._heading = heading
+        self._count_tokens = count_tokens
+        self._max_tokens = max_tokens
+        self._counted: dict[Span, int] = {}
+
+    def cut_pages(self, blocks: Sequence[Block], page_starts: Sequence[int]) -> Iterator[Span]:
+        """Cuts page by page: a passage over two pages could not say on which one a quote stands."""
+        for _, on_page in groupby(blocks, key=lambda block: _page(page_starts, block.start)):
+            yield from self._cut(list(on_page))
+
+    def _cut(self, blocks: Sequence[Block]) -> Iterator[Span]:
+        parts = {(block.start, block.end): block.parts for block in blocks}
+        for span in self._pack(list(parts)):
+            if self._fits(span):
+                yield span
+            else:
+                yield from self._cut_block(span, parts[span])
+
+    def _cut_block(self, span: Span, parts: Sequence[Span]) -> Iterator[Span]:
+        for piece in self._pack(parts) if len(parts) > 1 else [span]:
+            if self._fits(piece):
+                yield piece
+            else:
+                yield from self._cut_sentences(piece)
+
+    def _cut_sentences(self, span: Span) -> Iterator[Span]:
+        for piece in self._pack(sentences(self._text, span)):
+            if self._fits(piece):
+                yield piece
+            else:
+                yield from pieces_that_fit(self._text, piece, self._fits)
+
+    def _fits(self, span: Span) -> bool:
+        return self._tokens(span) <= self._max_tokens
+
+    def _tokens(self, span: Span) -> int:
+        if span not in self._counted:
+            text = self._text[span[0] : span[1]]
+            tokens = self._count_tokens(embedded_text(self._title, self._heading, text))
+            # Some tokenizers make one unknown token of a word of any length.
+            self._counted[span] = max(tokens, len(text) // _CHARACTERS_A_TOKEN)
+        return self._counted[span]
+
+    def _pack(self, spans: Sequence[Span]) -> list[Span]:
+        """Neighbours merged while they fit. A span that does not fit alone is handed back as it came."""
+        packed: list[Span] = []
+        for fitting, group in groupby(spans, key=self._fits):
+            run = list(group)
+            packed.extend(self._evenly(run) if fitting else run)
+        return packed
+
+    def _evenly(self, run: Sequence[Span]) -> list[Span]:
+        """As few merged spans as the limit allows, and as even as that many can be.
+
+        Filling each one to the brim would leave the last a scrap without context, which embeds badly.
+        """
+        best = self._filled(run, self._max_tokens)
+        low, high = self._max_tokens // 2, self._max_tokens
+        while len(best) > 1 and high - low > 2:
+            middle = (low + high) // 2
+            tighter = self._filled(run, middle)
+            if len(tighter) == len(best):
+                best, high = tighter, middle
+            else:
+                low = middle
+        return best
+
+    def _filled(self, run: Sequence[Span], limit: int) -> list[Span]:
+        merged: list[Span] = []
+        for span in run:
+            if merged and self._tokens((merged[-1][0], span[1])) <= limit:
+                merged[-1] = (merged[-1][0], span[1])
+            else:
+                merged.append(span)
+        return merged

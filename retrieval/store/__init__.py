@@ -1,0 +1,1 @@
+"""SQLite: documents, passages, terms and vectors, with checksums. Imports encoders, splitting and `documents`."""

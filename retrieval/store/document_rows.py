@@ -1,0 +1,130 @@
+"""The rows that a document takes in the tables, written and deleted together."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.documents import Document, Passage, embedded_digest
+from retrieval.store.checksum import DamagedRowError, row_checksum
+from retrieval.store.meta_table import read_binding
+from retrieval.store.terms import searchable
+
+DOCUMENT_COLUMNS = "id, title, text, group_name, source, source_digest, converter, page_starts, splitter, row_checksum"
+PASSAGE_COLUMNS = "number, id, doc_id, title, heading, text, start, end, page, embedded_digest, metadata, row_checksum"
+_METADATA_OF_DOCUMENTS = ", ".join(
+    f"'{column}', {column}" for column in ("doc_id", "title", "heading", "page", "start", "end")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A document with what was made of it: passages, a vector for each, and metadata (JSON objects) or none."""
+
+    document: Document
+    splitter: str
+    passages: Sequence[Passage]
+    vectors: NDArray[np.float32]
+    metadata: Sequence[str] = ()
+
+    def check(self, dimension: int) -> None:
+        """Raises ValueError where the parts do not belong together."""
+        if self.vectors.shape != (len(self.passages), dimension):
+            raise ValueError(f"vectors {self.vectors.shape} for {len(self.passages)} passages of {dimension}")
+        if self.metadata and len(self.metadata) != len(self.passages):
+            raise ValueError(f"metadata of {len(self.metadata)} passages for {len(self.passages)}")
+        for passage in self.passages:
+            span = self.document.text[passage.start : passage.end]
+            if passage.doc_id != self.document.id or span != passage.text:
+                raise ValueError(f"passage {passage.id} is no span of document {self.document.id!r}")
+
+
+def replace_rows(connection: sqlite3.Connection, entry: Entry) -> None:
+    """Writes a document, in place of one of the same id; inside a transaction of the caller."""
+    delete_rows(connection, entry.document.id)
+    row = (*_document_row(entry.document), entry.splitter)
+    connection.execute(
+        f"INSERT INTO documents ({DOCUMENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, row_checksum(*row))
+    )
+    metadata = entry.metadata or ["{}"] * len(entry.passages)
+    for passage, vector, text in zip(entry.passages, entry.vectors, metadata, strict=True):
+        _insert_passage(connection, passage, vector, text)
+
+
+def delete_rows(connection: sqlite3.Connection, doc_id: str) -> bool:
+    """Deletes a document with everything made of it; False where there is none."""
+    rows = connection.execute("SELECT number FROM passages WHERE doc_id = ? ORDER BY number", (doc_id,)).fetchall()
+    connection.executemany("INSERT INTO tombstones (number) VALUES (?)", rows)
+    connection.executemany("DELETE FROM passages_fts WHERE rowid = ?", rows)
+    connection.executemany("DELETE FROM vectors WHERE number = ?", rows)
+    connection.execute("DELETE FROM passages WHERE doc_id = ?", (doc_id,))
+    return connection.execute("DELETE FROM documents WHERE id = ?", (doc_id,)).rowcount > 0
+
+
+def deleted_rows(connection: sqlite3.Connection, place: int) -> tuple[int, list[int]]:
+    """The end of the list of deleted passages, and their numbers after a place in it. Raises DamagedRowError."""
+    rows = connection.execute("SELECT number FROM tombstones WHERE place > ? ORDER BY place", (place,)).fetchall()
+    # Of a list that was cleared its end is still known.
+    end = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tombstones'")
+    last, numbers = end.fetchone()[0], [row[0] for row in rows]
+    if not all(isinstance(number, int) for number in (last, *numbers)):
+        raise DamagedRowError("a deletion has no number")
+    return last, numbers
+
+
+def document_of(row: Sequence[Any]) -> Document:
+    """The document in a row of `DOCUMENT_COLUMNS`. Raises DamagedRowError where the row fails its checksum."""
+    *columns, checksum = row
+    if row_checksum(*columns) != checksum:
+        raise DamagedRowError(f"document {row[0]!r} does not match its checksum")
+    return Document(*(*columns[:-2], tuple(json.loads(columns[-2]))))
+
+
+def passage_of(row: Sequence[Any]) -> Passage:
+    """The passage in a row of `PASSAGE_COLUMNS`. Raises DamagedRowError where the row fails its checksum."""
+    _, *columns, checksum = row
+    if row_checksum(*columns) != checksum:
+        raise DamagedRowError(f"passage {row[1]!r} does not match its checksum")
+    return Passage(*columns[:-2])
+
+
+def _document_row(document: Document) -> tuple[str, ...]:
+    return (
+        *(document.id, document.title, document.text, document.group),
+        *(document.source, document.source_digest, document.converter),
+        json.dumps(document.page_starts),
+    )
+
+
+def _insert_passage(
+    connection: sqlite3.Connection, passage: Passage, vector: NDArray[np.float32], metadata: str
+) -> None:
+    row = (
+        *(passage.id, passage.doc_id, passage.title, passage.heading, passage.text),
+        *(passage.start, passage.end, passage.page, embedded_digest(passage), metadata),
+    )
+    number = connection.execute(
+        f"INSERT INTO passages ({PASSAGE_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*row, row_checksum(*row)),
+    ).lastrowid
+    blob = np.ascontiguousarray(vector, dtype="<f4").tobytes()
+    connection.execute("INSERT INTO vectors VALUES (?, ?, ?)", (number, blob, zlib.crc32(blob)))
+    columns = [searchable(part) for part in (passage.title, passage.heading, passage.text)]
+    connection.execute(
+        "INSERT INTO passages_fts (rowid, title, heading, text, bigrams) VALUES (?, ?, ?, ?, ?)",
+        (number, *(column.words for column in columns), " ".join(column.bigrams for column in columns)),
+    )
+
+
+def rows_with_metadata(connection: sqlite3.Connection) -> str:
+    """What to select the columns id, number and metadata from."""
+    if read_binding(connection).content == "records":
+        return "passages"
+    return f"(SELECT id, number, json_object({_METADATA_OF_DOCUMENTS}) AS metadata FROM passages)"

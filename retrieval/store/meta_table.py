@@ -1,0 +1,97 @@
+"""What an index knows of itself: keys and values, read and written inside the caller's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from retrieval.errors import IndexMismatchError
+from retrieval.store.checksum import DamagedRowError
+
+
+def read_meta(connection: sqlite3.Connection, key: str) -> str | None:
+    """None where the key is not there."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return row[0] if row is not None else None
+
+
+def read_number(connection: sqlite3.Connection, key: str) -> int:
+    """0 where the key is not there. Raises DamagedRowError for what is no number."""
+    value = read_meta(connection, key)
+    if value is not None and not value.isdecimal():
+        raise DamagedRowError(f"the {key} is {value!r}")
+    return int(value or 0)
+
+
+def write_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    connection.execute(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM documents LIMIT 1").fetchone() is None
+
+
+def read_binding(connection: sqlite3.Connection) -> Binding:
+    content: Content = "records" if read_meta(connection, "content") == "records" else "documents"
+    return Binding(read_meta(connection, "encoder") or "", read_number(connection, "dimension"), content)
+
+
+def next_generation(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
+
+
+def write_binding(connection: sqlite3.Connection, wanted: Binding) -> None:
+    """For an empty index. Of vectors of another encoder no FAISS file is of use."""
+    if read_binding(connection) != wanted:
+        connection.execute("DELETE FROM meta WHERE key = 'faiss'")
+    write_meta(connection, "encoder", wanted.encoder_id)
+    write_meta(connection, "dimension", str(wanted.dimension))
+    write_meta(connection, "content", wanted.content)
+
+
+Content = Literal["documents", "records"]
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The encoder of the vectors, their dimension, and what they are vectors of.
+
+    An ingest removes every document whose file it doesn't find, so records never stand among documents.
+    """
+
+    encoder_id: str
+    dimension: int
+    content: Content = "documents"
+
+    def refusal(self, wanted: Binding, folder: Path) -> IndexMismatchError:
+        """The error for an index in `folder`, bound in this way, that was opened for another."""
+        if self.content != wanted.content:
+            return _other_content(self.content, folder)
+        if self.content == "documents":
+            next_step = f"delete the folder {folder} and run: softgraft ingest DOMAIN"
+        else:
+            next_step = "use the embeddings that it was made by, or choose another folder; nothing was changed"
+        return IndexMismatchError(
+            found=f"the index was made by the encoder {self.encoder_id} (dimension {self.dimension})",
+            expected=f"the encoder {wanted.encoder_id} (dimension {wanted.dimension})",
+            next_step=next_step,
+        )
+
+
+def _other_content(found: Content, folder: Path) -> IndexMismatchError:
+    if found == "records":
+        return IndexMismatchError(
+            found=f"the index in {folder} holds records that a program added",
+            expected="documents of an ingest, which would remove those records",
+            next_step="choose another folder for the documents; nothing was changed",
+        )
+    return IndexMismatchError(
+        found=f"the index in {folder} holds the documents of an ingest, and changes come from their files",
+        expected="an index of records, or an empty folder",
+        next_step="put the text among the documents and run: softgraft ingest DOMAIN; or choose another folder",
+    )

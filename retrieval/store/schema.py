@@ -1,0 +1,120 @@
+"""The tables, as numbered migrations. A released migration is never edited, only followed by another."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from retrieval.errors import IndexDamagedError, IndexMismatchError
+from retrieval.store.checksum import row_checksum
+
+# "SGFT": tells a database of this package from any other SQLite file.
+APPLICATION_ID = 0x53474654
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        "INSERT INTO meta (key, value) VALUES ('generation', '0')",
+        """CREATE TABLE documents (
+            id TEXT PRIMARY KEY,
+            title TEXT NOT NULL,
+            text TEXT NOT NULL,
+            group_name TEXT NOT NULL,
+            source TEXT NOT NULL,
+            source_digest TEXT NOT NULL,
+            converter TEXT NOT NULL,
+            splitter TEXT NOT NULL,
+            page_starts TEXT NOT NULL
+        )""",
+        "CREATE INDEX documents_by_source ON documents (source)",
+        # AUTOINCREMENT: a number once given is never given again, so the FAISS file cannot point to
+        # another passage than the one it was built from.
+        """CREATE TABLE passages (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            doc_id TEXT NOT NULL REFERENCES documents (id),
+            title TEXT NOT NULL,
+            heading TEXT NOT NULL,
+            text TEXT NOT NULL,
+            start INTEGER NOT NULL,
+            end INTEGER NOT NULL,
+            page INTEGER,
+            embedded_digest TEXT NOT NULL
+        )""",
+        "CREATE INDEX passages_by_document ON passages (doc_id, start)",
+        "CREATE INDEX passages_by_embedded_text ON passages (embedded_digest)",
+        """CREATE TABLE vectors (
+            number INTEGER PRIMARY KEY REFERENCES passages (number),
+            vector BLOB NOT NULL,
+            checksum INTEGER NOT NULL
+        )""",
+        """CREATE VIRTUAL TABLE passages_fts USING fts5 (
+            title, heading, text, bigrams, tokenize = 'porter unicode61'
+        )""",
+        "CREATE VIRTUAL TABLE passages_terms USING fts5vocab (passages_fts, 'row')",
+    ),
+    (
+        # Passages that are deleted but may still be in the FAISS file, in the order of their deletion.
+        "CREATE TABLE tombstones (place INTEGER PRIMARY KEY AUTOINCREMENT, number INTEGER NOT NULL)",
+        "DELETE FROM meta WHERE key IN ('faiss_generation', 'faiss_digest')",
+    ),
+    (
+        # A JSON object. An index holds either documents, which an ingest makes and removes as it finds
+        # their files, or records, each a document with one passage and metadata of its own.
+        "ALTER TABLE passages ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}'",
+        "INSERT INTO meta (key, value) VALUES ('content', 'documents')",
+    ),
+    (
+        "ALTER TABLE documents ADD COLUMN row_checksum INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE passages ADD COLUMN row_checksum INTEGER NOT NULL DEFAULT 0",
+        """UPDATE documents SET row_checksum = row_checksum(
+            id, title, text, group_name, source, source_digest, converter, page_starts, splitter
+        )""",
+        """UPDATE passages SET row_checksum = row_checksum(
+            id, doc_id, title, heading, text, start, end, page, embedded_digest, metadata
+        )""",
+    ),
+)
+
+FORMAT_VERSION = len(MIGRATIONS)
+
+
+def migrate(connection: sqlite3.Connection, name: str) -> None:
+    """Brings a database up to the present format, in one transaction.
+
+    Raises IndexMismatchError for a newer format and IndexDamagedError for another program's database.
+    """
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version == FORMAT_VERSION:
+        _check_owner(connection, name)
+        return
+    if version > FORMAT_VERSION:
+        raise IndexMismatchError(
+            found=f"{name} has format {version}",
+            expected=f"format {FORMAT_VERSION} or older",
+            next_step="upgrade softgraft, or delete the index and ingest again",
+        )
+    connection.create_function("row_checksum", -1, row_checksum, deterministic=True)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have migrated while this one waited for the lock.
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > 0 or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            _check_owner(connection, name)
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _check_owner(connection: sqlite3.Connection, name: str) -> None:
+    if int(connection.execute("PRAGMA application_id").fetchone()[0]) != APPLICATION_ID:
+        raise IndexDamagedError(
+            found=f"{name} is a database of another program",
+            expected="an index of softgraft",
+            next_step="move that file away and ingest again",
+        )

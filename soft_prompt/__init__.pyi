@@ -1,0 +1,74 @@
+from .artifact.artifact import load_soft_prompt, save_soft_prompt
+from .artifact.manifest import Manifest, Scores, read_manifest
+from .errors import (
+    ArtifactError,
+    BackboneError,
+    ConstraintError,
+    ContextError,
+    DivergedError,
+    SoftPromptError,
+    TrainingError,
+)
+from .generation.continuations import score_continuations
+from .generation.generation import Delta, Reply, generate, stream
+from .generation.sampling import Decoding
+from .graft.adapter import Adapter, initial_adapter
+from .graft.prompt import SoftPrompt
+from .graft.scaling import initial_scaling
+from .graft.text_twin import adapter_prompt, at_strength, from_text_twin, kv_from_text_twin
+from .grammar.constraint import Constraint
+from .model.backbone import Backbone, weights_checksum
+from .model.decoder import DecodeWeights
+from .positions.probe import positions_can_move, require_movable_positions
+from .rows.encode import encode_prompt, prompt_of
+from .rows.prefix_store import PrefixStore
+from .rows.row import Attention, Row, SlotFill
+from .training.config import TrainConfig
+from .training.loss_curve import save_loss_curve
+from .training.training import TrainResult, TrainStep, train
+
+__all__ = [
+    "Adapter",
+    "ArtifactError",
+    "Attention",
+    "Backbone",
+    "BackboneError",
+    "Constraint",
+    "ConstraintError",
+    "ContextError",
+    "DecodeWeights",
+    "Decoding",
+    "Delta",
+    "DivergedError",
+    "Manifest",
+    "PrefixStore",
+    "Reply",
+    "Row",
+    "Scores",
+    "SlotFill",
+    "SoftPrompt",
+    "SoftPromptError",
+    "TrainConfig",
+    "TrainResult",
+    "TrainStep",
+    "TrainingError",
+    "adapter_prompt",
+    "at_strength",
+    "encode_prompt",
+    "from_text_twin",
+    "generate",
+    "initial_adapter",
+    "initial_scaling",
+    "kv_from_text_twin",
+    "load_soft_prompt",
+    "positions_can_move",
+    "prompt_of",
+    "read_manifest",
+    "require_movable_positions",
+    "save_loss_curve",
+    "save_soft_prompt",
+    "score_continuations",
+    "stream",
+    "train",
+    "weights_checksum",
+]

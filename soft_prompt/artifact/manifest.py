@@ -1,0 +1,155 @@
+"""The manifest of a saved soft prompt: what it was trained on and what it fits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from prompts import Template
+from soft_prompt.errors import ArtifactError
+from soft_prompt.graft.adapter import AdapterForm
+from soft_prompt.graft.prompt import Kind, SoftPrompt
+from soft_prompt.model.backbone import Backbone
+from soft_prompt.rows.row import Attention
+
+FORMAT_VERSION = 1
+
+
+MANIFEST = "manifest.json"
+
+
+_RETRAIN = "softgraft train DOMAIN"
+
+
+class Scores(BaseModel):
+    """Dev scores. Token F1 is between 0 and 1, losses are nats an answer token."""
+
+    model_config = ConfigDict(extra="forbid")
+    dev_loss: float
+    dev_loss_text_twin: float
+    dev_token_f1: float
+    dev_token_f1_text_twin: float
+
+
+class Manifest(BaseModel):
+    """What a saved soft prompt is and what it belongs to."""
+
+    model_config = ConfigDict(extra="forbid")
+    format_version: int
+    kind: Kind
+    slot: str
+    length: int
+    hidden_size: int
+    shape: list[int]
+    adapter: AdapterForm | None = None
+    adapter_rank: int | None = None
+    layers: int | None = None
+    text_twin: str
+    template_name: str
+    template_version: int
+    template_hash: str
+    backbone: str
+    backbone_digest: str
+    tokenizer_hash: str
+    attention: Attention
+    objective: str
+    seed: int
+    data_hash: str
+    train: dict[str, bool | float | int | str | None]
+    scores: Scores
+    vectors_sha256: str
+
+    @property
+    def adapter_form(self) -> AdapterForm | None:
+        """What adapter it has; an older manifest names its rank alone."""
+        return self.adapter or (None if self.adapter_rank is None else "lora")
+
+
+def _mend(folder: Path) -> None:
+    """Put back what stood in a folder when a save was cut off between its two renames."""
+    old = folder.with_name(f".{folder.name}.old")
+    if not folder.exists() and old.exists():
+        old.rename(folder)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a saved soft prompt, or None where none was ever saved.
+
+    Raises:
+        ArtifactError: it is damaged, or of a newer format.
+    """
+    _mend(folder)
+    if not folder.exists():
+        return None
+    path = folder / MANIFEST
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        version = raw["format_version"]
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise ArtifactError(
+                found=f"{path} has the format {version}",
+                expected=f"at most format {FORMAT_VERSION}",
+                next_step="update Softgraft, or train again: " + _RETRAIN,
+            )
+        return Manifest.model_validate(raw)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
+        raise ArtifactError(
+            found=f"{path} cannot be read: {str(error).splitlines()[0]}",
+            expected="the manifest of a trained soft prompt",
+            next_step=f"delete the folder {folder} and run: {_RETRAIN}",
+        ) from error
+
+
+def manifest_of(
+    soft_prompt: SoftPrompt,
+    backbone: Backbone,
+    template: Template,
+    *,
+    attention: Attention,
+    objective: str,
+    seed: int,
+    data_hash: str,
+    train: Mapping[str, bool | float | int | str | None],
+    scores: Scores,
+    adapter_layers: int | None = None,
+) -> Manifest:
+    """What is saved beside a soft prompt; the digest of its vectors is put in when they are written.
+
+    Args:
+        soft_prompt: of the domain.
+        backbone: which it belongs to.
+        template: which it was trained or measured with.
+        attention, objective, seed, data_hash, train, scores: as in `Manifest`.
+        adapter_layers: for the kind `adapter`, how many of the last layers have weights beside them; None for all.
+    """
+    adapter = soft_prompt.adapter
+    # Trained all, a `kv` soft prompt names no number, nor does it hold layers below.
+    layers = soft_prompt.vectors.shape[0] if soft_prompt.lower is not None else None
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        kind=soft_prompt.kind,
+        slot=soft_prompt.slot,
+        length=soft_prompt.length,
+        hidden_size=backbone.hidden_size,
+        shape=list(soft_prompt.vectors.shape),
+        adapter=adapter.form if adapter else None,
+        adapter_rank=adapter.rank or None if adapter else None,
+        layers=adapter_layers if soft_prompt.kind == "adapter" else layers,
+        text_twin=soft_prompt.text_twin,
+        template_name=template.name,
+        template_version=template.version,
+        template_hash=template.content_hash,
+        backbone=backbone.id,
+        backbone_digest=backbone.digest,
+        tokenizer_hash=backbone.tokenizer_hash,
+        attention=attention,
+        objective=objective,
+        seed=seed,
+        data_hash=data_hash,
+        train=dict(train),
+        scores=scores,
+        vectors_sha256="",
+    )

@@ -1,0 +1,1 @@
+"""Decoding rows to replies, and scoring fixed continuations. The public entries are `generate` and `stream`."""

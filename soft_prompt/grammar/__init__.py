@@ -1,0 +1,1 @@
+"""Constraints on replies: JSON schema, regular expression, choice, grammar, tool call. Needs the backbone alone."""

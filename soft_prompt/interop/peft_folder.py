@@ -1,0 +1,156 @@
+"""The files of a PEFT adapter as this project writes and reads them, without PEFT.
+
+`adapter_config.json` and `adapter_model.safetensors` are PEFT's own. `softgraft.json` says what a graft was before it
+was exported; PEFT does not look at it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from soft_prompt.artifact.manifest import Manifest
+from soft_prompt.errors import ArtifactError
+from soft_prompt.files import new_folder, write_bytes
+
+CONFIG = "adapter_config.json"
+TENSORS = "adapter_model.safetensors"
+PICKLED = "adapter_model.bin"
+PROVENANCE = "softgraft.json"
+PROVENANCE_VERSION = 1
+
+PROMPT_TUNING, PREFIX_TUNING, LORA = "PROMPT_TUNING", "PREFIX_TUNING", "LORA"
+PROMPT_EMBEDDINGS = "prompt_embeddings"
+# What PEFT puts before the name of a layer, and what it has for the two matrices beside it.
+LAYER_PREFIX = "base_model.model."
+DOWN, UP = ".lora_A.weight", ".lora_B.weight"
+READABLE = (torch.float32, torch.float16, torch.bfloat16)
+
+IMPORT_ANOTHER = "softgraft import DOMAIN --from ANOTHER_FOLDER"
+
+
+class Provenance(BaseModel):
+    """What a graft was before it was exported.
+
+    Attributes:
+        length: positions of the slot; for an adapter alone, tokens of its text twin.
+        lower_layers: how many layers of a `kv` soft prompt were never trained.
+        placement: in words, where PEFT puts it.
+        manifest: as it was saved with the graft; None for one that was never saved.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    format_version: int
+    slot: str
+    text_twin: str
+    length: int
+    lower_layers: int
+    backbone: str
+    backbone_digest: str
+    tokenizer_hash: str
+    placement: str
+    manifest: Manifest | None
+
+
+@dataclass(frozen=True)
+class PeftFolder:
+    """The contents of an adapter's folder.
+
+    Attributes:
+        config: adapter_config.json; what it says is not checked beyond `peft_type`, a string.
+        tensors: finite, fp32.
+        provenance: None for an adapter that PEFT itself has trained and saved.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    provenance: Provenance | None
+
+
+def write_peft_folder(
+    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], provenance: Provenance
+) -> None:
+    """Write an adapter; the folder appears whole or not at all.
+
+    Raises:
+        ArtifactError: the folder holds something already, or cannot be written.
+    """
+    whole = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
+    with new_folder(folder) as scratch:
+        write_bytes(scratch / CONFIG, json.dumps(config, indent=2, sort_keys=True).encode())
+        write_bytes(scratch / TENSORS, save(whole, {"format": "pt"}))
+        write_bytes(scratch / PROVENANCE, provenance.model_dump_json(indent=1).encode())
+
+
+def read_peft_folder(folder: Path) -> PeftFolder:
+    """Read an adapter.
+
+    Raises:
+        ArtifactError: there is none, its weights are pickled, or one of its files is damaged.
+    """
+    config = _json(folder / CONFIG)
+    if not isinstance(config.get("peft_type"), str):
+        raise _refusal(folder / CONFIG, "names no `peft_type`")
+    if not (folder / TENSORS).is_file() and (folder / PICKLED).is_file():
+        raise ArtifactError(
+            found=f"{folder} holds its weights in {PICKLED}, which is pickled and runs code when it is read",
+            expected=f"{TENSORS}; pickled weights are never read",
+            next_step="save the adapter again where it was trained: model.save_pretrained(FOLDER)",
+        )
+    path = folder / TENSORS
+    try:
+        tensors = load(path.read_bytes())
+    except (OSError, SafetensorError, ValueError, KeyError, OverflowError) as error:
+        raise _refusal(path, f"cannot be read: {_line(error)}") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype not in READABLE or not torch.isfinite(tensor).all():
+            raise _refusal(path, f"holds {name!r} as {tensor.dtype}, perhaps not finite")
+    provenance = _provenance(folder / PROVENANCE) if (folder / PROVENANCE).exists() else None
+    return PeftFolder(folder, config, {name: t.to(torch.float32) for name, t in tensors.items()}, provenance)
+
+
+def _provenance(path: Path) -> Provenance:
+    raw = _json(path)
+    version = raw.get("format_version")
+    if not isinstance(version, int) or version > PROVENANCE_VERSION:
+        raise ArtifactError(
+            found=f"{path} has the format {version}",
+            expected=f"at most format {PROVENANCE_VERSION}",
+            next_step=f"update Softgraft, or delete {path} to read the adapter as one of PEFT's own",
+        )
+    try:
+        return Provenance.model_validate(raw)
+    except ValidationError as error:
+        raise _refusal(path, f"cannot be read: {_line(error)}") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _refusal(path, f"cannot be read: {_line(error)}") from error
+    if not isinstance(raw, dict):
+        raise _refusal(path, f"holds a {type(raw).__name__}")
+    return raw
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _refusal(path: Path, found: str) -> ArtifactError:
+    return ArtifactError(
+        found=f"{path} {found}",
+        expected="an adapter that PEFT saved, with finite weights in fp32, fp16 or bf16",
+        next_step=IMPORT_ANOTHER,
+    )

@@ -1,0 +1,1 @@
+"""The frozen backbone: weights, tokenizer, KV cache, prefill, decoding speed. Imports `tokens`."""

@@ -1,0 +1,1 @@
+"""Rotary positions: angles, rotation, and the probe that tells whether keys can be moved."""

@@ -1,0 +1,1 @@
+"""Training a soft prompt: examples, loss, schedule, checkpoints. The public entry is `training.train`."""

@@ -1,0 +1,1 @@
+"""From domain.yaml to working parts: index, store, template, speaker, notices, status."""

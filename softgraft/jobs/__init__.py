@@ -1,0 +1,1 @@
+"""Long jobs over a domain: creating one, search over training settings, export and import."""

@@ -1,0 +1,55 @@
+"""labels.yaml: the labels of a classification domain and the words of each. A person may edit the words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from chains.errors import InputError
+from chains.tasks.verbalizer import Verbalizer, words_of
+from evaluation.items import Item
+from softgraft.errors import DomainError
+
+FILE = "labels.yaml"
+_NOTE = """# label: the words that stand for it. The model says how likely they are, so write what it would say.
+# After a change: softgraft train.
+"""
+
+
+def labels_of(items: Sequence[Item]) -> dict[str, str]:
+    """Labels of examples, sorted, each with the words of its name.
+
+    Raises:
+        InputError: fewer than two labels, or two of the same words.
+    """
+    words = {label: words_of(label) for label in sorted({item.target for item in items})}
+    return dict(Verbalizer(words).words)
+
+
+def write_labels(folder: Path, words: Mapping[str, str]) -> None:
+    """Write labels.yaml into a domain's folder."""
+    text = yaml.safe_dump(dict(words), allow_unicode=True, sort_keys=False, width=110)
+    (folder / FILE).write_text(_NOTE + text, encoding="utf-8")
+
+
+def read_labels(folder: Path) -> Verbalizer:
+    """Read labels.yaml of a domain's folder.
+
+    Raises:
+        DomainError: missing, no mapping of labels to words, fewer than two labels, or words that are not a label's own.
+    """
+    path = folder / FILE
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(data, dict) or not all(isinstance(x, str) for pair in data.items() for x in pair):
+            raise ValueError("not a mapping of labels to words; put quotes around what YAML takes for something else")
+        return Verbalizer(data)
+    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError, InputError) as error:
+        found = error.found if isinstance(error, InputError) else str(error).replace("\n", " ")
+        raise DomainError(
+            found=f"{path}: {found}",
+            expected="at least two lines `label: words`, each with words of its own",
+            next_step=f"edit {path}",
+        ) from error

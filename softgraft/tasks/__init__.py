@@ -1,0 +1,1 @@
+"""Domains whose task is not a conversation. Imports assembly, training and settings."""

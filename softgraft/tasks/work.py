@@ -1,0 +1,275 @@
+"""The work of a domain whose task is no conversation: its prompts, its labels, and doing the task for texts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from chains import LocalSpeaker, SoftPromptChat, Speaker
+from chains.answering.examples import ContextExample, NearestContext
+from chains.tasks.labels import Calibration, LabelScorer
+from chains.tasks.task_chain import Classifier, Lookup, TaskChain, TaskPrompts, Worker, Writer
+from evaluation.errors import ItemsError
+from evaluation.items import Item, items_hash
+from evaluation.task_items import TextTask, read_task_items
+from prompts import PassageInput, RenderedPrompt
+from retrieval.encoders.kept_vectors import kept_vectors
+from softgraft.assembly.answers import Graft, answer_settings, make_speaker
+from softgraft.assembly.examples import FOLDER as EXAMPLES
+from softgraft.assembly.parts import DomainParts
+from softgraft.errors import UsageError
+from softgraft.settings.domain_file import ClassificationSettings
+from softgraft.settings.label_file import read_labels
+from softgraft.tasks.label_fit import LabelFit, fit_labels, keep_fit, read_fit
+
+if TYPE_CHECKING:
+    from chains.tasks.verbalizer import Verbalizer
+
+OnProgress = Callable[[int, int], None]
+Split = Literal["train", "dev", "test"]
+
+
+class TaskWork:
+    """A domain's task. Make one with `Domain.work`.
+
+    Raises:
+        UsageError: the domain answers questions, which `Domain.chain` does.
+    """
+
+    def __init__(self, domain: DomainParts) -> None:
+        task = domain.file.text_task
+        if task is None:
+            raise UsageError(
+                found=f"the task of {domain.typed} is {domain.file.task}",
+                expected="classification, summarisation or translation",
+                next_step=f'softgraft ask {domain.typed} "..."; in Python, domain.chain.invoke',
+            )
+        self.domain = domain
+        self.task: TextTask = task
+        self._made: Worker | None = None
+
+    # What it does
+
+    def run(
+        self,
+        texts: Sequence[str],
+        *,
+        on_reply: Callable[[int], None] | None = None,
+        on_fit: OnProgress | None = None,
+    ) -> list[dict[str, Any]]:
+        """Do the task for many texts, with the soft prompt where one was kept and with its text twin else.
+
+        Args:
+            texts: what to work on.
+            on_reply: called with the number of texts that are done.
+            on_fit: called while labels are calibrated, which happens once, with the texts scored and all.
+
+        Returns:
+            A plain object a text: `text`, and `label` with `probabilities`, the likeliest first, or `reply`.
+
+        Raises:
+            InputError: a text is empty.
+        """
+        return self._ready(on_fit).work(texts, on_reply=on_reply)
+
+    @cached_property
+    def chain(self) -> TaskChain:
+        """The task as a LangChain runnable: `chain.invoke("I lost my card")`."""
+        return TaskChain(self._ready(), f"{self.domain.file.name}-{self.task}")
+
+    # What it is made of
+
+    @property
+    def graft(self) -> Graft:
+        """The best graft there is."""
+        return "text-twin" if self.domain.remote or self.domain.manifest is None else "soft"
+
+    @cached_property
+    def verbalizer(self) -> Verbalizer:
+        """The labels and their words.
+
+        Raises:
+            DomainError: labels.yaml is missing or malformed.
+        """
+        return read_labels(self.domain.folder)
+
+    @property
+    def classification(self) -> ClassificationSettings:
+        """How labels are compared."""
+        return self.domain.file.classification or ClassificationSettings()
+
+    def items(self, split: Split) -> list[Item]:
+        """The examples of a split.
+
+        Raises:
+            ItemsError: malformed, or a label that labels.yaml does not have.
+        """
+        path = self.domain.folder / f"{split}.jsonl"
+        items = read_task_items(path, self.task)
+        if self.task == "classification":
+            unknown = sorted({item.target for item in items} - set(self.verbalizer.words))
+            if unknown:
+                raise ItemsError(
+                    found=f"{path}: {len(unknown)} labels that labels.yaml does not have: {', '.join(unknown[:5])}",
+                    expected=f"one of its {len(self.verbalizer.words)} labels in every line",
+                    next_step="add them to labels.yaml and examples of them to train.jsonl, or correct the lines",
+                )
+        return items
+
+    def answer_words(self, item: Item) -> str:
+        """What the model should say: the words of the label, the summary or the translation."""
+        return self.verbalizer.words[item.target] if self.task == "classification" else item.target
+
+    def speaker(self, graft: Graft) -> Speaker:
+        """Who words the replies.
+
+        Raises:
+            UsageError: `soft` where no soft prompt was kept.
+            ArtifactError: the soft prompt belongs to another backbone, or is damaged.
+        """
+        domain = self.domain
+        return make_speaker(graft, domain.file, domain.build, domain.template, lambda: domain.store, domain.typed)
+
+    def prompts(self, fits: Callable[[RenderedPrompt], bool]) -> TaskPrompts:
+        """From texts to prompts, with the context that domain.yaml asks for."""
+        return TaskPrompts(self.domain.template, self.lookup(), fits)
+
+    def worker(self, graft: Graft, *, on_fit: OnProgress | None = None) -> Worker:
+        """Does the task with one graft. For labels, the calibration is fitted first where that was not done yet.
+
+        Raises:
+            UsageError: the backbone is behind an API, which tells no likelihood of labels.
+        """
+        if self.task != "classification":
+            speaker = self.speaker(graft)
+            return Writer(self.prompts(speaker.fits), speaker)
+        self.require_vectors("asked for the likelihood of labels")
+        speaker = self.speaker(graft)
+        assert isinstance(speaker, LocalSpeaker)
+        return self.classifier(speaker.chat, self.label_fit(speaker.chat, on_fit).calibration)
+
+    def classifier(self, chat: SoftPromptChat, calibration: Calibration) -> Classifier:
+        """Labels texts with a backbone whose slots are filled like that."""
+        return Classifier(self.prompts(chat.fits), LabelScorer(chat, self.verbalizer), calibration)
+
+    def label_fit(self, chat: SoftPromptChat, on_fit: OnProgress | None = None) -> LabelFit:
+        """The calibration of the labels for one fill of the slots, from build/labels/, or fitted and put there."""
+        train, dev = (self.items(s) if (self.domain.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
+        path = self._fit_path(chat.graft)
+        fingerprint = self._fingerprint(chat, train, dev)
+        if (known := read_fit(path, fingerprint)) is not None:
+            return known
+        found = self.fit(chat, train, dev, on_fit)
+        keep_fit(path, fingerprint, found)
+        return found
+
+    def fit(
+        self, chat: SoftPromptChat, train: Sequence[Item], dev: Sequence[Item], on_fit: OnProgress | None = None
+    ) -> LabelFit:
+        """Choose the calibration of the labels for one fill of the slots."""
+        prompts, apart = self.prompts(chat.fits), self.teaching_lookup()
+        return fit_labels(
+            LabelScorer(chat, self.verbalizer),
+            lambda texts, own: prompts.prompts(texts, apart if own else None),
+            train,
+            dev,
+            self.classification,
+            on_fit,
+        )
+
+    def remember(self, fits: Mapping[Graft, LabelFit]) -> None:
+        """Keep calibrations that a training run has found, so that they are not fitted again."""
+        train, dev = self.items("train"), self.items("dev")
+        for graft, fit in fits.items():
+            # Those of a part of dev, or of a soft prompt that was not kept, are of no use.
+            if len(fit.dev_found) == len(dev) and (graft != "soft" or self.domain.manifest is not None):
+                speaker = self.speaker(graft)
+                assert isinstance(speaker, LocalSpeaker)
+                keep_fit(self._fit_path(graft), self._fingerprint(speaker.chat, train, dev), fit)
+
+    # What is put before the model beside the text
+
+    def lookup(self) -> Lookup | None:
+        """Gives texts their context; None where domain.yaml asks for none.
+
+        Raises:
+            NotIngestedError: documents are asked for, and none were ingested.
+        """
+        context = self.domain.file.context
+        if context == "examples":
+            return self._nearest.find
+        return self._documents if context == "documents" else None
+
+    def teaching_lookup(self) -> Lookup | None:
+        """The same for texts of train, which must not find themselves."""
+        if self.domain.file.context != "examples":
+            return self.lookup()
+        nearest = self._nearest
+        return lambda texts: nearest.find(texts, apart=True)
+
+    @cached_property
+    def _nearest(self) -> NearestContext:
+        items, domain = self.items("train"), self.domain
+        settings = domain.file.retrieval
+        return NearestContext(
+            [ContextExample(item.id, item.question, self.answer_words(item)) for item in items],
+            kept_vectors([item.question for item in items], domain.encoder, domain.build / EXAMPLES),
+            domain.encoder,
+            settings.passages,
+            settings.evidence_tokens,
+            self._count_tokens,
+        )
+
+    def _documents(self, texts: Sequence[str]) -> list[list[PassageInput]]:
+        settings, found = answer_settings(self.domain.file, self.domain.build), list[list[PassageInput]]()
+        for ranked in self.domain.index.search_many(list(texts), settings.passages, weights=settings.weights):
+            left, kept = settings.evidence_tokens, list[PassageInput]()
+            for entry in ranked:
+                left -= self._count_tokens(f"{entry.passage.title} {entry.passage.text}")
+                if kept and left < 0:
+                    break
+                kept.append(
+                    PassageInput(entry.passage.id, entry.passage.title, entry.passage.heading, entry.passage.text)
+                )
+            found.append(kept[::-1])
+        return found
+
+    def _count_tokens(self, text: str) -> int:
+        domain = self.domain
+        return domain.encoder.count_tokens(text) if domain.remote else len(domain.store.backbone.encode_text(text))
+
+    def _ready(self, on_fit: OnProgress | None = None) -> Worker:
+        """What does the task with the best graft, made once."""
+        if self._made is None:
+            self._made = self.worker(self.graft, on_fit=on_fit)
+        return self._made
+
+    def _fit_path(self, graft: str) -> Path:
+        return self.domain.build / "labels" / f"{graft}.json"
+
+    def _fingerprint(self, chat: SoftPromptChat, train: Sequence[Item], dev: Sequence[Item]) -> str:
+        """Stands for everything that a calibration depends on."""
+        backbone, file = chat.store.backbone, self.domain.file
+        fills = {slot: fill if isinstance(fill, str) else self._vectors_sha256() for slot, fill in chat.fills.items()}
+        told = (
+            backbone.digest, str(backbone.dtype), self.domain.template.current().content_hash, fills, chat.attention,
+            dict(self.verbalizer.words), self.classification.model_dump(), file.context, file.retrieval.passages,
+            file.retrieval.evidence_tokens, items_hash(train), items_hash(dev),
+        )  # fmt: skip
+        return hashlib.sha256(repr(told).encode()).hexdigest()
+
+    def _vectors_sha256(self) -> str:
+        manifest = self.domain.manifest
+        strength = self.domain.file.answer.strength
+        return f"{manifest.vectors_sha256} {strength}" if manifest is not None else ""
+
+    def require_vectors(self, what: str) -> None:
+        if self.domain.remote:
+            raise UsageError(
+                found=f"the backbone {self.domain.file.backbone!r} is behind an API and cannot be {what}",
+                expected="a local backbone, such as `embedded` or a Hugging Face model id",
+                next_step="set `backbone: embedded` in domain.yaml",
+            )

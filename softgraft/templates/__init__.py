@@ -1,0 +1,1 @@
+"""Listing, checking, comparing and rendering a domain's templates."""

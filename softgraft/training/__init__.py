@@ -1,0 +1,1 @@
+"""Fitting a domain to its questions: soft prompt, ranking weights, evidence score."""

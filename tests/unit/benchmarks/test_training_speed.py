@@ -1,0 +1,253 @@
+"""The benchmark of training speed: its data, its systems on a tiny backbone, and that it can be taken up again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+if TYPE_CHECKING:
+    from benchmarks.speed.training_data import DataSettings
+    from soft_prompt import Backbone
+
+LENGTH = 4
+FLAGS = ("--contexts=80", "--examples=4", "--batch=2", "--epochs=1", "--prompt=4", "--question=6", "--answer=4")
+
+
+def settings(**changed: Any) -> DataSettings:
+    from benchmarks.speed.training_data import DataSettings
+
+    return DataSettings(**{"examples": 8, "batch": 4, "question": 6, "answer": 4, **changed})
+
+
+def count(backbone: Backbone, data: str, context: int = 120, **changed: Any) -> dict[str, int | float]:
+    from benchmarks.speed.training_data import count_uses, make_batches, make_tasks
+
+    chosen = settings(**changed)
+    return count_uses(make_batches(make_tasks(backbone, chosen, data, context), chosen))
+
+
+@pytest.fixture
+def measure(tiny_backbone: Backbone, tmp_path: Path) -> Any:
+    """Runs the benchmark on the tiny backbone, without memory, and returns the report as it is on disk."""
+
+    def run(*flags: str) -> dict[str, Any]:
+        from rich.console import Console
+
+        from benchmarks.speed.training_report import Report
+        from benchmarks.speed.training_speed import Benchmark, parse, report_head
+
+        def no_memory(_: object) -> dict[str, int]:
+            raise AssertionError("memory was not asked for")
+
+        options = parse([*FLAGS, "--no-memory", f"--out={tmp_path / 'report.json'}", *flags])
+        report = Report(options.out, report_head(tiny_backbone, options), fresh=options.fresh)
+        Benchmark(tiny_backbone, options, report, Console(quiet=True)).run(no_memory)
+        found: dict[str, Any] = json.loads(options.out.read_text())
+        return found
+
+    return run
+
+
+def test_unique_contexts_are_used_once_an_epoch(tiny_backbone: Backbone) -> None:
+    counts = count(tiny_backbone, "unique")
+    assert counts == {"contexts": 8, "uses_of_a_context": 3, "mean_uses_of_a_context": 3.0}
+
+
+def test_recurring_contexts_are_used_by_each_of_their_questions(tiny_backbone: Backbone) -> None:
+    counts = count(tiny_backbone, "recurring")
+    assert counts == {"contexts": 2, "uses_of_a_context": 12, "mean_uses_of_a_context": 12.0}
+
+
+def test_a_context_short_of_questions_counts_as_the_least_used(tiny_backbone: Backbone) -> None:
+    counts = count(tiny_backbone, "recurring", examples=6)
+    assert (counts["uses_of_a_context"], counts["mean_uses_of_a_context"]) == (6, 9.0)
+
+
+def test_passages_recur_while_contexts_do_not(tiny_backbone: Backbone) -> None:
+    for context in (200, 1000, 2000):
+        counts = count(tiny_backbone, "passages", context, examples=48)
+        assert (counts["contexts"], counts["uses_of_a_context"]) == (48, 3)
+        assert counts["uses_of_a_passage"] >= 8
+        # Much more than was asked for would make the cache look better than it is.
+        assert counts["mean_uses_of_a_passage"] < 10
+
+
+def test_passages_are_what_the_cuts_say(tiny_backbone: Backbone) -> None:
+    from benchmarks.speed.training_data import HEAD, make_tasks
+
+    tasks = make_tasks(tiny_backbone, settings(), "passages", 1000)
+    assert len({task.context[:HEAD] for task in tasks}) == 1
+    for task in tasks:
+        assert task.cuts[0] == HEAD
+        assert task.context[:HEAD] + sum(task.passages, ()) == task.context
+        assert len(set(task.passages)) == len(task.passages) == 6
+        assert all(100 <= len(passage) <= 250 for passage in task.passages)
+
+
+def test_contexts_have_about_the_length_asked_for(tiny_backbone: Backbone) -> None:
+    from benchmarks.speed.training_data import DATA, make_tasks
+
+    for data in DATA:
+        tasks = make_tasks(tiny_backbone, settings(), data, 1000)
+        assert len(tasks) == 8
+        assert all(850 <= len(task.context) <= 1150 for task in tasks)
+
+
+def test_more_different_contexts_than_there_can_be_are_refused(tiny_backbone: Backbone) -> None:
+    with pytest.raises(SystemExit, match="different orders of passages found"):
+        count(tiny_backbone, "passages", 60, examples=200, passage_uses=10_000)
+
+
+@pytest.mark.parametrize("name", ["softgraft-embedding", "softgraft-kv", "softgraft-kv-adapter"])
+def test_softgraft_learns_and_reads_each_context_once(tiny_backbone: Backbone, name: str) -> None:
+    from benchmarks.speed.training_data import make_batches, make_tasks
+    from benchmarks.speed.training_systems import StoreSettings, softgraft_system
+
+    tasks = make_tasks(tiny_backbone, settings(), "recurring", 60)
+    system = softgraft_system(name, tiny_backbone, tasks, LENGTH, StoreSettings(2**20))
+    system.start()
+    system.fill(tasks)
+    losses = [system.step(batch) for batch in make_batches(tasks, settings())]
+    assert system.store.computed_tokens == sum(map(len, {task.context for task in tasks}))
+    before = system.initial.tensors()
+    assert any(not after.equal(before[name]) for name, after in system.trained.items())
+    assert all(0 < loss < 100 for loss in losses)
+    system.stop()
+
+
+def test_block_attention_takes_each_passage_as_a_segment(tiny_backbone: Backbone) -> None:
+    from benchmarks.speed.training_data import make_batches, make_tasks
+    from benchmarks.speed.training_systems import BLOCK, StoreSettings, softgraft_system
+
+    tasks = make_tasks(tiny_backbone, settings(), "passages", 200)
+    system = softgraft_system(BLOCK, tiny_backbone, tasks, LENGTH, StoreSettings(2**20))
+    system.start()
+    system.fill(tasks)
+    filled = system.store.computed_tokens
+    assert filled < sum(map(len, {task.context for task in tasks}))
+    for batch in make_batches(tasks, settings()):
+        system.step(batch)
+    assert system.store.computed_tokens == filled
+    system.stop()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["peft-prompt-tuning", "peft-answer-logits", "peft-prefix-tuning", "peft-cartridge", "peft-lora"],
+)
+def test_peft_sees_the_same_tokens_in_the_same_places(tiny_backbone: Backbone, name: str) -> None:
+    pytest.importorskip("peft", reason="PEFT comes with the extra `bench` only")
+    from benchmarks.speed.peft_systems import peft_system, same_tokens_loss
+    from benchmarks.speed.training_data import make_batches, make_tasks
+    from soft_prompt import weights_checksum
+
+    before = weights_checksum(tiny_backbone)
+    batch, *others = make_batches(make_tasks(tiny_backbone, settings(), "unique", 60), settings())
+    expected = same_tokens_loss(name, tiny_backbone, batch, LENGTH)
+    system = peft_system(name, tiny_backbone, LENGTH)
+    for _ in range(2):
+        system.start()
+        assert system.step(batch) == pytest.approx(expected, rel=1e-4)
+        changed = [weights.detach().clone() for weights in system.trained]
+        system.step(others[0])
+        assert any(not old.equal(new) for old, new in zip(changed, system.trained, strict=True))
+        system.stop()
+    assert weights_checksum(tiny_backbone) == before
+
+
+def test_lora_stands_beside_every_linear_layer_and_is_taken_out_again(tiny_backbone: Backbone) -> None:
+    pytest.importorskip("peft", reason="PEFT comes with the extra `bench` only")
+    from benchmarks.speed.peft_systems import LORA_RANK, peft_system
+    from soft_prompt.graft.adapter import linear_layers
+
+    layers = linear_layers(tiny_backbone)
+    system = peft_system("peft-lora", tiny_backbone, LENGTH)
+    system.start()
+    assert len(system.trained) == 2 * len(layers)
+    assert all(LORA_RANK in weights.shape for weights in system.trained)
+    system.stop()
+    assert linear_layers(tiny_backbone) == layers
+
+
+def test_a_second_run_measures_only_what_is_missing(measure: Any) -> None:
+    first = measure("--systems=softgraft-kv", "--data=unique", "--repeats=1")
+    again = measure("--systems=softgraft-kv,softgraft-embedding", "--data=unique", "--repeats=2")
+    assert [len(row["timings"]) for row in first["rows"]] == [1]
+    kept, new = sorted(again["rows"], key=lambda row: row["system"] != "softgraft-kv")
+    assert kept["timings"][0] == first["rows"][0]["timings"][0]
+    assert [(row["system"], len(row["timings"])) for row in (kept, new)] == [
+        ("softgraft-kv", 2),
+        ("softgraft-embedding", 2),
+    ]
+    assert again["started"] == first["started"]
+
+
+def test_a_file_of_other_settings_is_refused_and_kept(measure: Any, tmp_path: Path) -> None:
+    measure("--systems=softgraft-kv", "--data=unique", "--repeats=1")
+    kept = (tmp_path / "report.json").read_text()
+    with pytest.raises(SystemExit, match=r"config\.seed 0, now 1.*--fresh"):
+        measure("--systems=softgraft-kv", "--data=unique", "--repeats=1", "--seed=1")
+    assert (tmp_path / "report.json").read_text() == kept
+    assert measure("--systems=softgraft-kv", "--data=unique", "--repeats=1", "--seed=1", "--fresh")["rows"]
+
+
+def test_steps_of_peft_are_scaled_to_the_run_and_compared(measure: Any) -> None:
+    pytest.importorskip("peft", reason="PEFT comes with the extra `bench` only")
+    report = measure("--systems=softgraft-kv,peft-prompt-tuning", "--data=unique", "--repeats=1", "--peft-steps=1")
+    own, peft = report["rows"]
+    assert (own["timings"][0]["timed_steps"], peft["timings"][0]["timed_steps"]) == (2, 1)
+    assert own["steps"] == peft["steps"] == 2
+    assert own["ratio_to_peft"] == pytest.approx(own["examples_per_second"] / peft["examples_per_second"])
+    assert peft["ratio_to_peft"] == 1
+
+
+@pytest.mark.parametrize(("seconds", "met"), [(9.0, True), (10.0, True), (11.0, False)])
+def test_a_goal_is_met_from_its_ratio_on(seconds: float, met: bool) -> None:
+    from benchmarks.speed.training_report import Cell, compare
+
+    uses: dict[str, int | float] = {"uses_of_a_context": 3}
+    cells = {
+        cell.key: cell
+        for cell in (
+            Cell("unique", 200, "softgraft-kv", 8, 2, uses, 1.0, None, [{"seconds": seconds}]),
+            Cell("unique", 200, "peft-prompt-tuning", 8, 2, uses, 1.0, 1.0, [{"seconds": 30.0}]),
+        )
+    }
+    compare(cells)
+    assert cells["unique", 200, "softgraft-kv"].goal == 3
+    assert cells["unique", 200, "softgraft-kv"].goal_met is met
+    assert cells["unique", 200, "peft-prompt-tuning"].goal_met is None
+
+
+def test_mapped_files_are_told_from_memory_of_its_own(tmp_path: Path) -> None:
+    import mmap
+
+    from benchmarks.machine import MemorySampler, resident_bytes
+
+    if not resident_bytes():
+        pytest.skip("no /proc on this system")
+    size = 64 * 2**20
+    (tmp_path / "cache").write_bytes(bytes(size))
+    before = resident_bytes()
+    with (tmp_path / "cache").open("rb") as file, MemorySampler() as sampler:
+        pages = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        assert pages.find(b"1") == -1
+        sampler._sample()
+        pages.close()
+    grown = {kind: sampler.peaks[kind] - before[kind] for kind in before}
+    assert grown["file"] > 0.9 * size
+    assert grown["anonymous"] < 0.2 * size
+
+
+def test_a_forgotten_option_or_row_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmarks.speed.training_speed import parse
+
+    for flag in ("--systems=softgraft-kv,peft-magic", "--data=all", "--contexts=0", "--peft-steps=0"):
+        with pytest.raises(SystemExit):
+            parse([flag])
+    assert "unknown: peft-magic" in capsys.readouterr().err

@@ -1,0 +1,342 @@
+"""The conversation within its budget: what is read, what is dropped or summed up, and that it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from house import SCALE, ScriptedChat, make_answering
+from langchain_core.messages import SystemMessage
+from langchain_core.runnables import RunnableConfig
+from pydantic import Field
+
+from chains import DomainChain, LocalSpeaker, SoftPromptChat
+from chains.answering.history import Budget, Summary, exchanges, fitting, newest, recalled, to_sum_up, tokens_of
+from prompts import TemplateFile, Turn, find_template
+from retrieval import Index
+from soft_prompt import Backbone, PrefixStore
+
+MakeChain = Callable[..., DomainChain]
+THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def talk(*lengths: int) -> list[Turn]:
+    """Exchanges of so many words each, one of them the question."""
+    return [
+        turn
+        for number, length in enumerate(lengths)
+        for turn in (Turn("user", f"q{number}"), Turn("assistant", " ".join(["a"] * (length - 1))))
+    ]
+
+
+def asked(turns: list[Turn]) -> list[str]:
+    return [turn.text for turn in turns if turn.role == "user"]
+
+
+# The rules
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "tokens", "kept"),
+    [
+        (3, 100, ["q1", "q2", "q3"]),
+        (9, 100, ["q0", "q1", "q2", "q3"]),
+        (9, 20, ["q2", "q3"]),
+        (9, 19, ["q3"]),
+        (9, 9, []),
+        (0, 100, []),
+        (9, 0, []),
+    ],
+)
+def test_the_newest_whole_exchanges_are_kept(exchanges: int, tokens: int, kept: list[str]) -> None:
+    found = newest(talk(10, 10, 10, 10), Budget(exchanges, tokens), words)
+    assert asked(found) == kept
+    assert tokens_of(found, words) <= tokens
+    # What is within the budget stays as it is.
+    assert newest(found, Budget(exchanges, tokens), words) == found
+
+
+def test_a_long_exchange_hides_what_was_before_it() -> None:
+    assert asked(newest(talk(5, 50, 5), Budget(9, 20), words)) == ["q2"]
+
+
+def test_an_exchange_begins_with_what_the_user_says() -> None:
+    turns = [Turn("assistant", "hello"), Turn("user", "a"), Turn("user", "b"), Turn("assistant", "c")]
+    assert [[turn.text for turn in exchange] for exchange in exchanges(turns)] == [["hello"], ["a"], ["b", "c"]]
+
+
+def test_more_is_summed_up_than_has_to_be_and_then_nothing_for_a_while() -> None:
+    budget = Budget(4, 100)
+    assert to_sum_up(talk(10, 10, 10, 10), None, budget, words) == []
+    assert asked(to_sum_up(talk(10, 10, 10, 10, 10), None, budget, words)) == ["q0", "q1", "q2"]
+    summary = Summary("sum up", "in short", 3)
+    assert to_sum_up(talk(*[10] * 6), summary, budget, words) == []
+    assert asked(to_sum_up(talk(*[10] * 7), summary, budget, words)) == ["q3", "q4"]
+
+
+def test_what_was_recalled_is_counted() -> None:
+    found = recalled(talk(10, 10, 10), None, Budget(2, 100), words)
+    assert (asked(found.turns), found.of, found.read, found.summarised, found.tokens, found.over) == (
+        ["q1", "q2"], 3, 2, 0, 20, 0,
+    )  # fmt: skip
+    found = recalled(talk(10, 10, 10), None, Budget(3, 15), words)
+    assert (found.read, found.tokens, found.over) == (1, 10, 2)
+    summary = Summary("sum up", "in short", 2)
+    found = recalled(talk(10, 10, 10), summary, Budget(3, 100), words)
+    assert (asked(found.turns), found.read, found.summarised, found.tokens) == (["sum up", "q2"], 1, 2, 14)
+
+
+def test_the_oldest_goes_until_the_rest_fits() -> None:
+    whole = recalled(talk(10, 10, 10), Summary("sum up", "in short", 1), Budget(9, 100), words)
+    assert (whole.read, whole.summarised) == (2, 1)
+    seen: list[list[str]] = []
+
+    def fits(turns: list[Turn]) -> bool:
+        seen.append(asked(turns))
+        return len(turns) <= 2
+
+    found = fitting(whole, words, fits)
+    assert seen == [["sum up", "q1", "q2"], ["q1", "q2"], ["q2"]]
+    assert (found.read, found.summarised, found.tokens) == (1, 0, 10)
+    assert fitting(whole, words, lambda turns: False).record == {
+        "exchanges": 3, "read": 0, "summarised": 0, "tokens": 0,
+    }  # fmt: skip
+
+
+# In the chain
+
+
+def told(chat: ScriptedChat) -> list[list[str]]:
+    """What the model read between the system message and the question, at each call."""
+    return [[str(message.content) for message in messages[1:-1]] for messages in chat.seen]
+
+
+def ask(chain: DomainChain, number: int) -> dict[str, Any]:
+    return chain.invoke({"question": f"What is card fee number {number} in euros?"}, THREAD)
+
+
+def test_tokens_beyond_the_budget_are_dropped_oldest_first_and_said(make_chain: MakeChain) -> None:
+    chat = ScriptedChat(answer=lambda question: "It costs 12 euros.")
+    chain = make_chain(chat, history_turns=9, history_tokens=30)
+    count = chain.answering.count_tokens
+    found = [ask(chain, number) for number in range(4)]
+    one = count("What is card fee number 0 in euros?") + count("It costs 12 euros.")
+    room = 30 // one
+    assert 1 <= room < 3
+    for number, turns in enumerate(told(chat)):
+        assert len(turns) == 2 * min(number, room)
+        assert sum(map(count, turns)) <= 30
+    dropped = 3 - room
+    was = "1 earlier exchange was" if dropped == 1 else f"{dropped} earlier exchanges were"
+    notice = f"{was} left out, the oldest first: `history_tokens: 30` has no room"
+    assert found[3]["notices"] == [notice]
+    assert found[0]["notices"] == []
+    kept = chain.history("1")[3]
+    assert kept["history"] == {"exchanges": 3, "read": room, "summarised": 0, "tokens": room * one}
+    assert kept["notices"] == [notice]
+
+
+def test_the_number_of_turns_is_a_setting_and_no_news(make_chain: MakeChain, chat: ScriptedChat) -> None:
+    chain = make_chain(chat, history_turns=1)
+    assert [ask(chain, number)["notices"] for number in range(3)] == [[], [], []]
+    assert [len(turns) for turns in told(chat)] == [0, 2, 2]
+    assert chain.history("1")[2]["history"]["exchanges"] == 2
+
+
+def test_an_earlier_question_without_room_still_helps_the_search(make_chain: MakeChain, chat: ScriptedChat) -> None:
+    chain = make_chain(chat, history_tokens=0)
+    ask(chain, 1)
+    found = chain.invoke({"question": "Is it so?"}, THREAD)
+    assert found["query"] == "What is card fee number 1 in euros? Is it so?"
+    assert told(chat)[1] == []
+
+
+def test_the_evidence_of_a_follow_up_is_not_searched_for_again(
+    make_chain: MakeChain, chat: ScriptedChat, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = make_chain(chat)
+    ask(chain, 1)
+    encoded: list[list[str]] = []
+    encode = index.encoder.encode
+    monkeypatch.setattr(index.encoder, "encode", lambda texts: encoded.append(list(texts)) or encode(texts))
+    found = chain.invoke({"question": "Would that be so?"}, THREAD)
+    assert found["query"] == "What is card fee number 1 in euros? Would that be so?"
+    assert [texts for texts in encoded if "Would that be so?" in texts] == [["Would that be so?", found["query"]]]
+    assert [found["query"]] not in encoded
+
+
+class Summing(ScriptedChat):
+    """Sums up in numbered words."""
+
+    sums: list[list[str]] = Field(default_factory=list)
+    words: str = "Summary {number}."
+
+    def _stream(self, messages: Any, *rest: Any, **named: Any) -> Any:
+        if isinstance(messages[0], SystemMessage) and "notes of a conversation" in str(messages[0].content):
+            self.sums.append([str(message.content) for message in messages[1:]])
+            scripted = ScriptedChat(answer=lambda _: self.words.format(number=len(self.sums)), pause=self.pause)
+            yield from scripted._stream(messages)
+            return
+        yield from super()._stream(messages, *rest, **named)
+
+
+REQUEST = (
+    "Sum up our conversation so far in at most three short sentences. Keep names, numbers and what I wanted to know."
+)
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_a_summary_is_made_once_and_extended(make_chain: MakeChain, mode: str) -> None:
+    chat = Summing()
+    chain = make_chain(chat, history_turns=4, history_tokens=10_000, history_overflow="summarise")
+    results = []
+    for number in range(9):
+        given = {"question": f"What is card fee number {number} in euros?"}
+        results.append(chain.invoke(given, THREAD) if mode == "sync" else await chain.ainvoke(given, THREAD))
+    questions = [f"What is card fee number {number} in euros?" for number in range(9)]
+    # The fifth exchange does not fit beside four: three go into a summary, two stay.
+    assert [len(turns) // 2 for turns in told(chat)] == [0, 1, 2, 3, 4, 3, 4, 3, 4]
+    assert len(chat.sums) == 2
+    assert chat.sums[0][0::2] == [*questions[:3], REQUEST]
+    # The second is made from the first and what came since.
+    assert chat.sums[1][:2] == [REQUEST, "Summary 1."]
+    assert chat.sums[1][2::2] == [*questions[3:5], REQUEST]
+    assert told(chat)[5][:2] == [REQUEST, "Summary 1."]
+    assert told(chat)[5][2::2] == questions[3:5]
+    assert told(chat)[8][:2] == [REQUEST, "Summary 2."]
+    assert told(chat)[8][2::2] == questions[5:8]
+    assert [len(result["notices"]) for result in results] == [0, 0, 0, 0, 0, 1, 0, 1, 0]
+    assert results[5]["notices"] == ["3 earlier exchanges were summed up: the history is longer than the model reads"]
+    kept = chain.history("1")
+    assert [turn["history"]["summarised"] for turn in kept] == [0, 0, 0, 0, 0, 3, 3, 5, 5]
+    assert [turn["history"]["read"] for turn in kept] == [0, 1, 2, 3, 4, 2, 3, 2, 3]
+    assert chain.conversations.transcript("1")["summary"] == "Summary 2."
+    # It is no answer, and no turn.
+    assert all("Summary" not in result["answer"] for result in results)
+    assert len(kept) == 9
+
+
+def test_a_summary_survives_reopening(make_chain: MakeChain) -> None:
+    chat = Summing()
+    settings: dict[str, Any] = {"history_turns": 2, "history_overflow": "summarise"}
+    first = make_chain(chat, **settings)
+    for number in range(4):
+        ask(first, number)
+    made = len(chat.sums)
+    first.close()
+    second = make_chain(chat, **settings)
+    ask(second, 4)
+    assert told(chat)[-1][:2] == [REQUEST, f"Summary {len(chat.sums)}."]
+    assert len(chat.sums) <= made + 1
+
+
+def test_tokens_too_lead_to_a_summary_that_counts_among_them(make_chain: MakeChain) -> None:
+    chat = Summing()
+    chain = make_chain(chat, history_turns=9, history_tokens=140, history_overflow="summarise")
+    for number in range(12):
+        ask(chain, number)
+    assert 1 < len(chat.sums) < 6
+    assert max(sum(map(chain.answering.count_tokens, turns)) for turns in told(chat)) <= 140
+    assert all(turns[0] == REQUEST for turns in told(chat)[-3:])
+
+
+def test_an_empty_summary_drops_and_says_so(make_chain: MakeChain) -> None:
+    chat = Summing(words=" ")
+    chain = make_chain(chat, history_turns=1, history_tokens=1000, history_overflow="summarise")
+    found = [ask(chain, number) for number in range(3)]
+    assert found[2]["notices"] == ["the model summed up the earlier exchanges in no words, so they are left out"]
+    assert len(told(chat)[2]) == 2
+    assert chain.conversations.transcript("1")["summary"] is None
+
+
+def test_a_history_that_the_caller_keeps_is_never_summed_up(make_chain: MakeChain) -> None:
+    chat = Summing()
+    chain = make_chain(chat, history_turns=2, history_overflow="summarise")
+    for number in range(4):
+        ask(chain, number)
+    made, kept = len(chat.sums), chain.conversations.transcript("1")["summary"]
+    given = [(f"question {number} about cards", "yes") for number in range(6)]
+    chain.invoke({"question": "What is the card fee in euros?", "history": given}, THREAD)
+    assert told(chat)[-1] == ["question 4 about cards", "yes", "question 5 about cards", "yes"]
+    assert len(chat.sums) == made
+    assert chain.conversations.transcript("1")["summary"] == kept
+
+
+def test_the_chinese_template_sums_up_too(index: Index) -> None:
+    template = TemplateFile(find_template("summarise-history", "zh"))
+    answering = replace(make_answering(index, ScriptedChat()), summary_template=template)
+    assert answering.summary_template is template
+    prompt = template.current().render({"history": [Turn("user", "卡"), Turn("assistant", "费用")]})
+    assert [message.role for message in prompt.messages] == ["system", "user", "assistant", "user"]
+
+
+# The backbone's context
+
+
+def local_chain(make_chain: MakeChain, backbone: Backbone, **settings: Any) -> DomainChain:
+    chat = SoftPromptChat(store=PrefixStore(backbone), fills={"domain": "Be brief."}, max_tokens=16)
+    chain = make_chain(LocalSpeaker(chat), evidence_tokens=60, **settings)
+    # In the backbone's own tokens, as a domain counts them.
+    return DomainChain(
+        replace(chain.answering, count_tokens=lambda text: len(backbone.encode_text(text))),
+        chain.conversations.path,
+    )
+
+
+@pytest.mark.parametrize("overflow", ["drop", "summarise"])
+def test_a_long_history_never_ends_in_an_error_of_the_engine(
+    make_chain: MakeChain, make_tiny_backbone: Callable[..., Backbone], overflow: str
+) -> None:
+    backbone = make_tiny_backbone("llama", max_position_embeddings=420)
+    chain = local_chain(
+        make_chain, backbone, history_turns=99, history_tokens=99_999, history_overflow=overflow, condense="model"
+    )
+    # It leans on the conversation, so the backbone is asked to rewrite it, too.
+    long = "And what does it cost? " + "I have lost my card. " * 8
+    found = [chain.invoke({"question": long}, THREAD) for _ in range(4)]
+    assert all(result["answer"] is not None for result in found)
+    full = "the oldest of the conversation was left out: the model's context is full"
+    if overflow == "drop":
+        assert found[-1]["notices"][0] == full
+    kept = chain.history("1")[-1]
+    assert kept["history"]["read"] < 3
+    assert kept["notices"] == found[-1]["notices"]
+    chain.close()
+
+
+def test_history_goes_before_evidence(make_chain: MakeChain, make_tiny_backbone: Callable[..., Backbone]) -> None:
+    backbone = make_tiny_backbone("llama", max_position_embeddings=420)
+    chain = local_chain(make_chain, backbone, history_turns=9, history_tokens=9999, condense="off")
+    alone = chain.invoke({"question": "What does a replacement card cost?"})
+    history = [("What does a replacement card cost? " * 8, "I do not know that.")]
+    beside = chain.invoke({"question": "What does a replacement card cost?", "history": history})
+    assert beside["evidence"] == alone["evidence"]
+    assert beside["answer"] == alone["answer"]
+    chain.close()
+
+
+def test_tokens_are_those_of_the_backbone(make_chain: MakeChain, wide_backbone: Backbone) -> None:
+    chain = local_chain(make_chain, wide_backbone, history_turns=9, history_tokens=100)
+    for _ in range(4):
+        ask(chain, 1)
+    for turn in chain.history("1"):
+        assert turn["history"]["tokens"] <= 100
+    last = chain.history("1")
+    read = last[3]["history"]["read"]
+    texts = [text for turn in last[3 - read : 3] for text in (turn["question"], turn["answer"])]
+    assert last[3]["history"]["tokens"] == sum(len(wide_backbone.encode_text(text)) for text in texts)
+    assert 0 < read < 3
+    chain.close()
+
+
+def test_a_refusal_reads_no_history_at_all(make_chain: MakeChain, chat: ScriptedChat) -> None:
+    chain = make_chain(chat, scale=SCALE)
+    ask(chain, 1)
+    found = chain.invoke({"question": "Do you treat horses?"}, THREAD)
+    assert (found["refused"], found["notices"]) == (True, [])

@@ -1,0 +1,119 @@
+"""CSV: what becomes the text, the title and the id of a row, and how delimiters and quotes are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrieval import ConversionError, Document, convert_file, ingest, open_index
+from retrieval.conversion.format_csv import read_rows
+from retrieval.encoders.encoder import Encoder
+
+
+def converted(tmp_path: Path, data: str | bytes, name: str = "prices.csv") -> list[Document]:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return convert_file(path, tmp_path)
+
+
+def test_columns_with_a_meaning_of_their_own(tmp_path: Path) -> None:
+    first, second = converted(
+        tmp_path, b'\xef\xbb\xbfID,Title,text,Group,url\r\na,Fees,"One,\r\n""two""",g,http://x\r\nb,,Three.,,\r\n'
+    )
+    assert (first.id, first.title, first.group, first.source) == ("a", "Fees", "g", "prices.csv")
+    assert first.text == 'One,\n"two"\n\nurl: http://x'
+    assert (second.id, second.title, second.group, second.text) == ("b", "prices", "b", "Three.")
+
+
+def test_other_columns_are_lines_of_the_text(tmp_path: Path) -> None:
+    first, second = converted(tmp_path, "service; price;\ncard;12 €;x\n\n;;\nloan;0,5 %;\n", "shop/prices.csv")
+    assert (first.id, first.title, first.text) == (
+        "shop/prices#2",
+        "prices",
+        "service: card\nprice: 12 €\ncolumn 3: x",
+    )
+    # Numbered as a spreadsheet numbers its rows, empty ones with them.
+    assert (second.id, second.text) == ("shop/prices#5", "service: loan\nprice: 0,5 %")
+
+
+@pytest.mark.parametrize(
+    ("data", "cells"),
+    [
+        ("a,b\n1;2,3\n", "a: 1;2\nb: 3"),
+        ("a\tb\n1,5\t2\n", "a: 1,5\nb: 2"),
+        ("a|b\n1|2\n", "a: 1\nb: 2"),
+        ("sep=;\na,b;c\n1,2;3\n", "a,b: 1,2\nc: 3"),
+        ("note\nsingle words\n", "note: single words"),
+        ("a;b\n1,2,3;4,5,6\n7,8,9;0,0,0\n", "a: 1,2,3\nb: 4,5,6"),
+    ],
+)
+def test_the_delimiter_is_the_one_that_fits(tmp_path: Path, data: str, cells: str) -> None:
+    assert converted(tmp_path, data)[0].text == cells
+
+
+def test_a_cell_may_be_long(tmp_path: Path) -> None:
+    assert len(converted(tmp_path, "text,b\n" + "x" * 300_000 + ",\n")[0].text) == 300_000
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("a,b\n1,2\n1,2,3\n", "prices.csv, line 3: 3 cells under a header of 2"),
+        ("a,b\n1\n2\n1,2\n", "prices.csv, line 2: 1 cells under a header of 2; line 3: 1 cells under a header of 2"),
+        ('a,b\n"x\ny",2\n1\n', "prices.csv, line 4: 1 cells"),
+        ('a,b\n1,2\n3,"4\n5,6\n', "prices.csv, line 3: a quotation mark does not close properly"),
+        ("id,text\nx,a\nx,b\n", "prices.csv, line 3: the id 'x' already stands in line 2"),
+        ("id,text\nx,\n", "prices.csv, line 2: 'text' is empty"),
+        ("id,note\nx,\n", "prices.csv, line 2: there is nothing but id"),
+        ("text,Text\na,b\n", "prices.csv has the column 'text' twice"),
+        ("id,title\na,b\n", "prices.csv has no column with text, only id and title"),
+        (b"a,b\n\xe4,2\n", "prices.csv is not UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16"), "prices.csv holds binary data"),
+        ("sep=;\na;b\n1\n", "prices.csv, line 3: 1 cells"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, data: str | bytes, said: str) -> None:
+    with pytest.raises(ConversionError) as caught:
+        converted(tmp_path, data)
+    assert said in caught.value.found
+
+
+def test_a_header_alone_holds_no_rows(tmp_path: Path) -> None:
+    assert converted(tmp_path, "a,b\n") == converted(tmp_path, "") == []
+
+
+cells = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).filter(str.strip)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(cells, cells), min_size=1, max_size=6),
+    delimiter=st.sampled_from(",;\t|"),
+)
+def test_every_cell_stands_in_its_document(rows: Sequence[tuple[str, str]], delimiter: str) -> None:
+    def quoted(cell: str) -> str:
+        return '"' + cell.replace('"', '""') + '"'
+
+    lines = [delimiter.join(map(quoted, row)) for row in [("first", "second"), *rows]]
+    found = read_rows("\n".join(lines).encode(), "t.csv")
+    assert [row.text for row in found] == [f"first: {a.strip()}\nsecond: {b.strip()}" for a, b in rows]
+    assert len({row.id for row in found}) == len(rows)
+
+
+def test_an_edited_row_is_the_only_one_embedded_again(tmp_path: Path, encoder: Encoder) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    lines = ["service,price", *(f"service {number},{number} euros" for number in range(5))]
+    (docs / "prices.csv").write_text("\n".join(lines))
+    assert ingest(docs, tmp_path / "index", encoder).added == 5
+    lines[3] = "another service,9 euros"
+    (docs / "prices.csv").write_text("\n".join(lines))
+    report = ingest(docs, tmp_path / "index", encoder)
+    assert (report.changed, report.unchanged, report.embedded) == (1, 4, 1)
+    with open_index(tmp_path / "index", encoder) as index:
+        assert index.document("prices#4").text == "service: another service\nprice: 9 euros"

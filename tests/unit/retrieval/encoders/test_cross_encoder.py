@@ -1,0 +1,74 @@
+"""The last order of a ranking: by whatever scores pairs of query and passage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from retrieval import Encoder, Index, ingest, open_index
+from retrieval.documents import embedded_text
+from retrieval.encoders.cross_encoder import RESCORED, rescored
+
+
+class LongestFirst:
+    """Scores a pair by the length of what may answer, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.pairs: list[tuple[str, str]] = []
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        self.calls += 1
+        self.pairs.extend(pairs)
+        return np.array([min(1.0, len(text) / 1000) for _, text in pairs], dtype=np.float32)
+
+
+@pytest.fixture
+def scorer() -> LongestFirst:
+    return LongestFirst()
+
+
+@pytest.fixture
+def index(tmp_path: Path, encoder: Encoder, scorer: LongestFirst) -> Iterator[Index]:
+    rows = [f'{{"id": "r{n}", "text": "A card of the bell{" and more" * (n * 7 % 20)}."}}' for n in range(20)]
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    ingest(tmp_path / "docs", tmp_path / "index", encoder)
+    with open_index(tmp_path / "index", encoder, scorer) as opened:
+        yield opened
+
+
+def test_the_best_are_in_the_order_of_its_scores(index: Index, scorer: LongestFirst) -> None:
+    found = index.search_many(["card", "bell"], 20)
+    assert scorer.calls == 1
+    assert {query for query, _ in scorer.pairs} == {"card", "bell"}
+    for ranked in found:
+        lengths = [len(embedded_text(e.passage.title, e.passage.heading, e.passage.text)) for e in ranked[:RESCORED]]
+        assert lengths == sorted(lengths, reverse=True)
+        assert len(set(lengths)) == RESCORED
+        scores = [entry.score for entry in ranked]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_it_orders_what_was_found_without_it(index: Index, encoder: Encoder, tmp_path: Path) -> None:
+    with open_index(tmp_path / "index", encoder) as plain:
+        usual = plain.search("card", 20)
+    found = index.search("card", 20)
+    assert {e.passage.id for e in found[:RESCORED]} == {e.passage.id for e in usual[:RESCORED]}
+    assert [e.passage.id for e in found[RESCORED:]] == [e.passage.id for e in usual[RESCORED:]]
+    assert [e.passage.id for e in found] != [e.passage.id for e in usual]
+
+
+def test_fused_ranks_alone_have_no_second_order(index: Index, scorer: LongestFirst) -> None:
+    assert index.search("card", 3, rerank=False)[0].score < 0.1
+    assert scorer.calls == 0
+
+
+def test_nothing_found_is_nothing_to_score(scorer: LongestFirst) -> None:
+    assert rescored(scorer, [], []) == []
+    assert rescored(scorer, ["x"], [[]]) == [[]]
+    assert scorer.calls == 0

@@ -1,0 +1,110 @@
+"""The evidence score: a probability, its calibration, and its threshold."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from retrieval import EvidenceScale, Passage, RankedPassage, RetrievalError, load_scale, save_scale
+from retrieval.ranking.evidence_score import FEATURES, Labelled, calibration_error, evidence_features, fit_scale
+
+PASSAGE = Passage("p", "d", "", "", "text", 0, 4)
+
+
+def ranking(strength: float, lead: float = 0.0) -> list[RankedPassage]:
+    best = RankedPassage(PASSAGE, strength + lead, strength, 4 * strength, strength, strength)
+    return [best, RankedPassage(PASSAGE, strength, strength / 2, 1.0, strength / 2, 0.1)]
+
+
+def questions(count: int, *, answered_share: float, seed: int = 0) -> list[Labelled]:
+    """Rankings whose strength says, with noise, whether they answer."""
+    chance = random.Random(seed)
+    made = []
+    for n in range(count):
+        answered = n < answered_share * count
+        made.append(Labelled(ranking(chance.gauss(0.7 if answered else 0.4, 0.15)), answered, answered))
+    return made
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.85])
+def test_a_score_is_the_share_of_questions_that_are_answered(share: float) -> None:
+    scale = fit_scale(questions(400, answered_share=share))
+    fresh = questions(4000, answered_share=share, seed=1)
+    scores = [scale.score(one.ranked) for one in fresh]
+    assert sum(scores) / len(scores) == pytest.approx(share, abs=0.04)
+    assert calibration_error(scores, [one.answered for one in fresh]) < 0.05
+    sure = [one.answered for one, score in zip(fresh, scores, strict=True) if 0.6 < score < 0.8]
+    assert sum(sure) / len(sure) == pytest.approx(0.7, abs=0.12)
+
+
+def test_what_is_held_out_says_how_good_it_is() -> None:
+    scale = fit_scale(questions(400, answered_share=0.7))
+    assert (scale.questions, scale.answered_share) == (400, 0.7)
+    assert scale.brier is not None
+    assert scale.calibration_error is not None
+    assert 0.02 < scale.brier < 0.21
+    assert 0.0 < scale.calibration_error < 0.1
+    few = fit_scale([*questions(12, answered_share=0.75)])
+    assert (few.brier, few.calibration_error) == (None, None)
+
+
+def test_few_answered_questions_are_refused_and_most_unanswerable_ones_are() -> None:
+    asked = questions(400, answered_share=0.7)
+    scale = fit_scale(asked)
+    assert scale.wrong_refusals <= 0.05
+    assert scale.right_refusals is not None
+    assert scale.right_refusals > 0.4
+    refused = [not scale.enough(one.ranked) for one in asked if not one.answerable]
+    assert sum(refused) / len(refused) == scale.right_refusals
+
+
+def test_a_missed_answer_is_no_answer_but_no_right_refusal_either() -> None:
+    missed = [one._replace(answerable=True) for one in questions(200, answered_share=0.5)]
+    scale = fit_scale(missed)
+    assert scale.answered_share == 0.5
+    assert scale.right_refusals is None
+
+
+def test_one_kind_of_question_is_not_enough() -> None:
+    with pytest.raises(ValueError, match="both answered and other"):
+        fit_scale(questions(20, answered_share=1.0))
+
+
+def test_calibration_error_is_the_gap_a_bin() -> None:
+    assert calibration_error([0.25, 0.25, 0.25, 0.25], [True, False, False, False]) == 0
+    assert calibration_error([1.0, 1.0], [True, False]) == 0.5
+    # Two bins, each a tenth off, in opposite directions.
+    assert calibration_error([0.1] * 5 + [0.9] * 5, [True, *[False] * 4, *[True] * 5]) == pytest.approx(0.1)
+    for scores, labels in (([], []), ([0.5], [True, False])):
+        with pytest.raises(ValueError, match="expected as many"):
+            calibration_error(scores, labels)
+
+
+def test_a_lead_counts_up_to_a_point() -> None:
+    place = FEATURES.index("lead")
+    assert [evidence_features(ranking(0.5, lead))[place] for lead in (0.0, 0.1, 0.2, 3.0)] == pytest.approx(
+        [0.0, 0.1, 0.2, 0.2]
+    )
+    assert evidence_features(ranking(0.5)[:1])[place] == 0.0
+
+
+def test_it_is_kept_as_it_was_and_refused_where_it_reads_other_features(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.json"
+    assert load_scale(path) is None
+    scale = fit_scale(questions(100, answered_share=0.6))
+    save_scale(scale, path)
+    assert load_scale(path) == scale
+    path.write_text(path.read_text(encoding="utf-8").replace('"lead"', '"luck"'), encoding="utf-8")
+    with pytest.raises(RetrievalError, match="softgraft ingest"):
+        load_scale(path)
+
+
+def test_nothing_found_is_no_evidence() -> None:
+    scale = EvidenceScale((0.0,) * len(FEATURES), 60.0, 0.0, 1, 0.0, None)
+    assert scale.score(ranking(0.1)) > 0.99
+    assert scale.score([]) == 0.0
+    assert not scale.enough([])
+    assert not replace(scale, threshold=1.1).enough(ranking(0.9))

@@ -1,0 +1,115 @@
+"""The second order of a ranking: by its best sentences and by the query's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval import Encoder, Index, Passage, RankedPassage, ingest, open_index
+from retrieval.ranking.rerank import DEPTH, POOL, SentenceReranker
+
+ROWS = (
+    '{"id": "one", "text": "The parcel fee is nine euros. Nobody pays at night. The yard is closed for winter."}\n'
+    '{"id": "other", "text": "The parcel came. A fee list hangs there. It is nine. Some euros lay around."}\n'
+)
+
+
+def ranked(name: str, text: str, *, dense: float = 0.5, coverage: float = 0.5) -> RankedPassage:
+    return RankedPassage(Passage(name, name, "", "", text, 0, len(text)), 0.1, dense, 0.0, coverage)
+
+
+@pytest.fixture
+def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "rows.jsonl").write_text(ROWS, encoding="utf-8")
+    ingest(tmp_path / "docs", tmp_path / "index", encoder)
+    with open_index(tmp_path / "index", encoder) as opened:
+        yield opened
+
+
+def test_of_two_passages_with_the_same_words_the_one_with_the_sentence_wins(encoder: Encoder) -> None:
+    query = encoder.encode(["the parcel fee is nine euros"])
+    whole = ranked("a", "The parcel fee is nine euros. The yard is closed.")
+    torn = ranked("b", "The parcel came. A fee list hangs there. It is nine. Some euros lay around.")
+    [found] = SentenceReranker(encoder).rerank(query, [[torn, whole]], (1.0, 0.5))
+    assert [entry.passage.id for entry in found] == ["a", "b"]
+    assert found[0].sentence > 0.9 > found[1].sentence
+    assert found[0].score > found[1].score
+
+
+@pytest.mark.parametrize(
+    ("weights", "first"),
+    [((1.0, 0.5), "told"), ((0.0, 0.5), "worded"), ((1.0, 0.0), "told"), ((1.0, 4.0), "worded")],
+)
+def test_weights_say_whether_meaning_or_words_decide(
+    encoder: Encoder, weights: tuple[float, float], first: str
+) -> None:
+    entries = [ranked("told", "x", dense=0.9, coverage=0.2), ranked("worded", "x", dense=0.4, coverage=1.0)]
+    [found] = SentenceReranker(encoder).rerank(encoder.encode(["y"]), [entries], weights)
+    assert found[0].passage.id == first
+
+
+def test_each_line_of_a_list_is_read_alone(encoder: Encoder) -> None:
+    query = encoder.encode(["gold card 90 euros"])
+    entry = ranked("a", "- plain card 20 euros\n- gold card 90 euros\n- black card 300 euros")
+    [[found]] = SentenceReranker(encoder).rerank(query, [[entry]], (1.0, 0.5))
+    # The dash before it is read with the line.
+    assert found.sentence > 0.85
+
+
+def test_sentences_are_read_once_and_not_at_all_without_the_encoders_weight(index: Index, encoder: Encoder) -> None:
+    def read(query: str = "the parcel fee") -> list[str]:
+        before = len(encoder.encoded)  # type: ignore[attr-defined]
+        index.search(query, 2, weights=weights)
+        return list(encoder.encoded[before:])  # type: ignore[attr-defined]
+
+    weights = (0.0, 1.0)
+    assert read() == ["the parcel fee"]
+    weights = (1.0, 0.5)
+    assert len(read()) == 1 + 3 + 4
+    assert read("the parcels fee") == ["the parcels fee"]
+
+
+def test_what_a_search_shows_is_what_was_weighed(index: Index, encoder: Encoder) -> None:
+    found = index.search("the parcel fee is nine euros", 2)
+    assert [entry.passage.doc_id for entry in found] == ["one", "other"]
+    for entry in found:
+        assert -1.0 <= entry.sentence <= 1.0
+        assert entry.around == entry.coverage
+        words = 0.8 * entry.coverage + 0.1 * np.log1p(entry.bm25)
+        assert entry.score == pytest.approx(entry.dense + 0.5 * entry.sentence + 0.5 * words)
+    assert SentenceReranker(encoder).rerank(np.zeros((0, encoder.dimension), np.float32), [], (1.0, 0.5)) == []
+
+
+def test_the_first_passages_are_the_same_however_many_are_asked_for(tmp_path: Path, encoder: Encoder) -> None:
+    words = ["parcel", "fee", "nine", "euros", "yard", "winter", "night"]
+    texts = [f"The {words[n % 7]} of {words[n * 3 % 7]} is {n}. A {words[n // 7]} lies around." for n in range(49)]
+    rows = [f'{{"id": "r{n}", "text": "{text}"}}' for n, text in enumerate(texts)]
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    ingest(tmp_path / "docs", tmp_path / "index", encoder)
+    with open_index(tmp_path / "index", encoder) as index:
+        whole = index.search("the parcel fee in winter", 49)
+        assert len(whole) == 49
+        assert [entry.score for entry in whole] == sorted((entry.score for entry in whole), reverse=True)
+        for k in (1, 4, DEPTH, POOL, POOL + 5):
+            assert [e.passage.id for e in index.search("the parcel fee in winter", k)] == [
+                e.passage.id for e in whole[:k]
+            ]
+
+
+def test_what_one_ranking_alone_finds_is_weighed_whatever_its_weight(tmp_path: Path, encoder: Encoder) -> None:
+    rows = [f'{{"id": "r{n}", "text": "parcel fee nine euros night {n}"}}' for n in range(60)]
+    rows.append('{"id": "rare", "text": "Zyx. " , "title": ""}')
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    ingest(tmp_path / "docs", tmp_path / "index", encoder)
+    query = "zyx parcel fee nine euros night"
+    with open_index(tmp_path / "index", encoder) as index:
+        # By fused ranks of these weights a passage that only words find stands behind fifty others.
+        fused = [entry.passage.doc_id for entry in index.search(query, 61, weights=(1.0, 0.1), rerank=False)]
+        assert "rare" not in fused[:POOL]
+        assert "rare" in [entry.passage.doc_id for entry in index.search(query, POOL, weights=(1.0, 0.1))]

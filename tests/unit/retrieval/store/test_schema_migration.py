@@ -1,0 +1,57 @@
+"""A database of an older format is brought up to date, and loses nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+
+from retrieval import PassageStore, ingest, open_index
+from retrieval.encoders.encoder import Encoder
+from retrieval.store.schema import APPLICATION_ID, FORMAT_VERSION, MIGRATIONS
+
+TABLES = ("documents", "passages", "vectors", "passages_fts")
+
+
+def as_format_1(path: Path) -> None:
+    """Copies what an index holds into a database as the first format had it."""
+    new = sqlite3.connect(path, isolation_level=None)
+    old = sqlite3.connect(path.with_name("old.sqlite"), isolation_level=None)
+    for statement in MIGRATIONS[0]:
+        old.execute(statement)
+    for table in TABLES:
+        columns = [row[1] for row in old.execute(f"PRAGMA table_info({table})")]
+        columns = ["rowid", *columns] if table == "passages_fts" else columns
+        marks = ", ".join("?" * len(columns))
+        rows = new.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall()
+        old.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+    known = "'encoder', 'dimension', 'generation'"
+    meta = new.execute(f"SELECT key, value FROM meta WHERE key IN ({known})").fetchall()
+    old.executemany("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", meta)
+    old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    old.execute("PRAGMA user_version = 1")
+    old.close()
+    new.close()
+    for name in ("", "-wal", "-shm"):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+    path.with_name("old.sqlite").rename(path)
+
+
+def test_a_database_of_format_1_is_migrated(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+    ingest(docs, index_dir, encoder)
+    path = index_dir / "index.sqlite"
+    with open_index(index_dir, encoder) as index:
+        expected = index.search("dispute a card payment", 10)
+    as_format_1(path)
+    with PassageStore.open(path) as store:
+        assert store.binding.content == "documents"
+        assert store.counts() == (3, 6)
+        with store.reading() as connection:
+            assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT_VERSION,)
+            assert connection.execute("SELECT DISTINCT metadata FROM passages").fetchall() == [("{}",)]
+    with open_index(index_dir, encoder) as index:
+        found = index.search("dispute a card payment", 10)
+        assert [one.passage for one in found] == [one.passage for one in expected]
+        np.testing.assert_allclose([one.dense for one in found], [one.dense for one in expected], atol=1e-6)
+    assert ingest(docs, index_dir, encoder).unchanged == 3

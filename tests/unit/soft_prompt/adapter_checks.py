@@ -1,0 +1,81 @@
+"""Adapters to test with, and checks that hold for every adapter."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from oracle import batch_logits
+from torch import Tensor
+
+from soft_prompt import (
+    Adapter,
+    Backbone,
+    Decoding,
+    PrefixStore,
+    Row,
+    generate,
+    initial_adapter,
+)
+from soft_prompt.graft.adapter import linear_layers
+from soft_prompt.graft.adapter_hooks import adapted, together
+from soft_prompt.model.kv_cache import filled_cache
+from soft_prompt.rows.batch import assemble
+
+
+def hidden_states(backbone: Backbone, rows: list[Row]) -> tuple[Tensor, ...]:
+    """What goes into each block and what leaves the last one, with gradients."""
+    batch = assemble(PrefixStore(backbone), rows)
+    with adapted(backbone, together(backbone, [row.adapter for row in rows])):
+        states: tuple[Tensor, ...] = backbone.model(
+            inputs_embeds=batch.embeddings,
+            attention_mask=batch.mask,
+            position_ids=batch.positions,
+            past_key_values=filled_cache(batch.layers()),
+            use_cache=True,
+            output_hidden_states=True,
+        ).hidden_states
+    return states
+
+
+def some_adapter_above(backbone: Backbone, layers: int) -> Any:
+    whole, top = some_adapter(backbone, 2, 3), initial_adapter(backbone, 2, 3, layers)
+    return replace(whole, down={n: whole.down[n] for n in top.down}, up={n: whole.up[n] for n in top.up})
+
+
+def some_adapter(backbone: Backbone, rank: int, seed: int) -> Adapter:
+    """Weights large enough that a layer without them shows."""
+    chance = torch.Generator().manual_seed(seed)
+    blank = initial_adapter(backbone, rank, seed)
+    up = {name: torch.randn(t.shape, generator=chance) * 0.2 for name, t in blank.up.items()}
+    return Adapter(blank.down, up)
+
+
+def merged(backbone: Backbone, adapter: Adapter) -> Backbone:
+    """The same backbone with the adapter's weights added to its own."""
+    model = copy.deepcopy(backbone.model)
+    other = Backbone(backbone.id, backbone.digest, model, backbone.tokenizer)
+    with torch.no_grad():
+        for name, layer in linear_layers(other).items():
+            layer.weight += adapter.up[name] @ adapter.down[name]
+    return other
+
+
+def last_logits(backbone: Backbone, rows: Sequence[Row]) -> Tensor:
+    """`[rows, vocabulary]`, of the last position of each row."""
+    batch = assemble(PrefixStore(backbone), rows)
+    with adapted(backbone, together(backbone, [row.adapter for row in rows])):
+        return batch_logits(backbone, batch)[:, -1]
+
+
+def check_rows_alone(backbone: Backbone, rows: Sequence[Row]) -> None:
+    """Rows of one batch have the logits and the replies that each has by itself."""
+    found = last_logits(backbone, rows)
+    for number, row in enumerate(rows):
+        torch.testing.assert_close(found[number], last_logits(backbone, [row])[0], atol=1e-4, rtol=0)
+    store, decoding = PrefixStore(backbone), Decoding(max_tokens=9)
+    texts = [reply.text for reply in generate(store, rows, decoding)]
+    assert texts == [generate(store, [row], decoding)[0].text for row in rows]

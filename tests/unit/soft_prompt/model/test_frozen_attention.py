@@ -1,0 +1,123 @@
+"""Attention that keeps the frozen part apart: the outputs and gradients of attention over the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from oracle import full_loss, some_ids, some_soft_prompt
+from torch import Tensor
+
+from soft_prompt import Backbone, PrefixStore, Row, kv_from_text_twin
+from soft_prompt.model.decoder import attends_beside, decoder
+from soft_prompt.model.frozen_attention import attend, beside
+from soft_prompt.training.answer_loss import answer_loss
+from soft_prompt.training.example import Example
+
+HEADS, KV_HEADS, NEW, FROZEN, REST, WIDTH = 4, 2, 5, 19, 8, 8
+
+
+def drawn(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def masks() -> dict[str, Tensor | None]:
+    causal = torch.ones(3, 1, NEW, FROZEN + REST, dtype=torch.bool)
+    causal[..., FROZEN + REST - NEW :] = torch.tril(torch.ones(NEW, NEW, dtype=torch.bool))
+    padded = causal.clone()
+    padded[1, :, :, :6] = False
+    padded[2, :, :, :FROZEN] = False
+    # A window hides other frozen positions from each query.
+    window = causal & (torch.ones(NEW, FROZEN + REST).triu(diagonal=FROZEN - 3).bool())
+    return {"none": None, "causal": causal, "padded": padded, "window": window}
+
+
+@pytest.mark.parametrize("name", ["none", "causal", "padded", "window"])
+def test_outputs_and_gradients_are_those_of_attention_over_the_whole(name: str) -> None:
+    mask = masks()[name]
+    frozen = drawn(3, KV_HEADS, FROZEN, WIDTH, seed=1), drawn(3, KV_HEADS, FROZEN, WIDTH, seed=2)
+    made = [drawn(3, HEADS, NEW, WIDTH, seed=3), *(drawn(3, KV_HEADS, REST, WIDTH, seed=s) for s in (4, 5))]
+    mine, theirs = ([t.clone().requires_grad_(True) for t in made] for _ in range(2))
+    with beside([frozen]):
+        out = attend(*mine, frozen, mask, 0.3)
+    keys, values = (torch.cat((f, t), dim=-2) for f, t in zip(frozen, theirs[1:], strict=True))
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        theirs[0], keys, values, attn_mask=mask, scale=0.3, enable_gqa=True
+    ).transpose(1, 2)
+    torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
+    pull = drawn(*out.shape, seed=6)
+    (out * pull).sum().backward()
+    (expected * pull).sum().backward()
+    for own, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(own.grad, other.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_a_query_that_sees_nothing_stays_a_number() -> None:
+    frozen = drawn(1, KV_HEADS, FROZEN, WIDTH, seed=1), drawn(1, KV_HEADS, FROZEN, WIDTH, seed=2)
+    query = drawn(1, HEADS, NEW, WIDTH, seed=3).requires_grad_(True)
+    key, value = (drawn(1, KV_HEADS, REST, WIDTH, seed=s).requires_grad_(True) for s in (4, 5))
+    mask = torch.ones(1, 1, NEW, FROZEN + REST, dtype=torch.bool)
+    mask[:, :, 0] = False
+    with beside([frozen]):
+        out = attend(query, key, value, frozen, mask, 0.3)
+    out.sum().backward()
+    assert (out[:, 0] == 0).all()
+    assert all(torch.isfinite(t.grad).all() for t in (query, key, value) if t.grad is not None)
+
+
+def test_bf16_is_as_near_as_the_kernel_of_pytorch() -> None:
+    frozen = drawn(2, KV_HEADS, 300, WIDTH, seed=1), drawn(2, KV_HEADS, 300, WIDTH, seed=2)
+    made = [drawn(2, HEADS, NEW, WIDTH, seed=3), *(drawn(2, KV_HEADS, NEW, WIDTH, seed=s) for s in (4, 5))]
+    exact = [t.bfloat16().float() for t in (*made, *frozen)]
+    whole = [torch.cat((exact[i + 2], exact[i]), dim=-2) for i in (1, 2)]
+    truth = torch.nn.functional.scaled_dot_product_attention(exact[0], *whole, scale=1.0, enable_gqa=True)
+    kernel = torch.nn.functional.scaled_dot_product_attention(
+        exact[0].bfloat16(), *(t.bfloat16() for t in whole), scale=1.0, enable_gqa=True
+    )
+    halves = frozen[0].bfloat16(), frozen[1].bfloat16()
+    with beside([halves]):
+        out = attend(*(t.bfloat16() for t in made), halves, None, 1.0).transpose(1, 2)
+    off = (out.float() - truth).abs().mean()
+    assert off <= 1.5 * (kernel.float() - truth).abs().mean()
+
+
+def test_training_takes_this_way_and_its_loss_and_gradient_are_those_of_a_plain_forward(
+    family_backbone: Backbone,
+) -> None:
+    soft = some_soft_prompt(family_backbone, 4, 1)
+    soft.vectors.requires_grad_(True)
+    rows = [Row(some_ids(24, 1), (soft, some_ids(6, 2))), Row(some_ids(24, 3), (soft, some_ids(6, 4)))]
+    answers = [some_ids(3, 5), some_ids(3, 6)]
+    loss, _ = answer_loss(PrefixStore(family_backbone), [Example(r, a) for r, a in zip(rows, answers, strict=True)])
+    [mine] = torch.autograd.grad(loss, [soft.vectors])
+    expected = full_loss(family_backbone, rows, answers)
+    [theirs] = torch.autograd.grad(expected, [soft.vectors])
+    torch.testing.assert_close(loss, expected, atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(mine, theirs, atol=1e-3, rtol=1e-3)
+
+
+def test_which_models_take_this_way(make_tiny_backbone: Callable[..., Backbone]) -> None:
+    ways = {name: attends_beside(decoder(make_tiny_backbone(name), "own")) for name in ("llama", "qwen3", "gpt2")}
+    assert ways == {"llama": True, "qwen3": True, "gpt2": True}
+    backbone = make_tiny_backbone()
+    backbone.model.config._attn_implementation = "eager"
+    assert not attends_beside(decoder(backbone, "own"))
+
+
+def test_what_is_frozen_gets_no_gradient_and_is_not_copied(tiny_backbone: Backbone) -> None:
+    store = PrefixStore(tiny_backbone)
+    kv = kv_from_text_twin(store.backbone, "domain", "Be brief.", some_ids(9, 1))
+    kv.vectors.requires_grad_(True)
+    row = Row(some_ids(40, 2), (kv, some_ids(5, 3)))
+    loss, _ = answer_loss(store, [Example(row, some_ids(2, 4))])
+    seen, left = [], [loss.grad_fn]
+    while left:
+        node = left.pop()
+        if node is not None and node not in seen:
+            seen.append(node)
+            left += [parent for parent, _ in node.next_functions]
+    attending = [node for node in seen if node.name() == "_AttendBackward"]
+    assert len(attending) == 3
+    # Query, key and value have parents; what is frozen and the masks have none.
+    assert [[parent is not None for parent, _ in n.next_functions] for n in attending][-1][3:5] == [False, False]

@@ -1,0 +1,160 @@
+"""Entries on disk: mapped, checked, kept from one process to the next, and never trusted when damaged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from oracle import some_ids
+
+from soft_prompt import Backbone, PrefixStore
+from soft_prompt.rows import disk_store
+from soft_prompt.rows.disk_store import DiskStore
+
+ENTRY = torch.arange(48, dtype=torch.float32).reshape(3, 2, 2, 2, 2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "passages"
+
+
+def test_what_is_written_is_read_by_another_store_exactly(folder: Path) -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        name = str(dtype).removeprefix("torch.")
+        assert DiskStore(folder, 10**6).put(name, ENTRY.to(dtype))
+        found = DiskStore(folder, 10**6).get(name)
+        assert found is not None
+        assert found.dtype == dtype
+        assert torch.equal(found, ENTRY.to(dtype))
+
+
+def test_nothing_is_made_before_the_first_entry(folder: Path) -> None:
+    store = DiskStore(folder, 10**6)
+    assert store.get("absent") is None
+    assert "absent" not in store
+    assert not folder.exists()
+
+
+def test_entries_are_mapped_from_their_files(folder: Path) -> None:
+    DiskStore(folder, 10**9).put("large", torch.zeros(2**20))
+    entry = DiskStore(folder, 10**9).get("large")
+    assert entry is not None
+    maps = Path("/proc/self/maps")
+    if not maps.is_file():
+        pytest.skip("only Linux tells what is mapped")
+    assert str(folder / "large.safetensors") in maps.read_text()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:-9],
+        lambda data: data[:40],
+        lambda data: data[:-3] + bytes([data[-3] ^ 1]) + data[-2:],
+    ],
+    ids=["empty", "cut", "header only", "one bit"],
+)
+def test_a_damaged_entry_counts_as_absent_and_is_removed(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    DiskStore(folder, 10**6).put("entry", ENTRY)
+    path = folder / "entry.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    store = DiskStore(folder, 10**6)
+    assert store.get("entry") is None
+    assert not path.exists()
+    assert store.put("entry", ENTRY)
+    assert torch.equal(store.get("entry"), ENTRY)  # type: ignore[arg-type]
+
+
+def test_the_least_recently_used_leave_first_across_processes(folder: Path) -> None:
+    first = DiskStore(folder, 10**6)
+    for number, name in enumerate(("a", "b", "c")):
+        first.put(name, ENTRY)
+        os.utime(folder / f"{name}.safetensors", (number, number))
+    assert first.get("a") is not None
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    second = DiskStore(folder, size)
+    assert second.put("d", ENTRY)
+    assert sorted(path.stem for path in folder.iterdir()) == ["a", "c", "d"]
+    assert second.total_bytes <= size
+
+
+def test_a_disk_that_is_nearly_full_is_left_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_store, "RESERVE", 2**62)
+    store = DiskStore(folder, 10**6)
+    assert not store.put("entry", ENTRY)
+    assert store.get("entry") is None
+    assert list(folder.iterdir()) == []
+
+
+def test_a_second_process_computes_nothing(folder: Path, tiny_backbone: Backbone) -> None:
+    head, passage = some_ids(6, 1), some_ids(9, 2)
+    first = PrefixStore(tiny_backbone, folder=folder)
+    entries = [first.get(head).clone(), first.get(passage, (head,)).clone()]
+    first.close()
+    second = PrefixStore(tiny_backbone, folder=folder)
+    assert torch.equal(second.get(head), entries[0])
+    assert torch.equal(second.get(passage, (head,)), entries[1])
+    assert second.computed_tokens == 0
+
+
+def other_weights(backbone: Backbone) -> Backbone:
+    return replace(backbone, digest="1" * 64)
+
+
+def other_dtype(backbone: Backbone) -> Backbone:
+    import copy
+
+    return replace(backbone, model=copy.deepcopy(backbone.model).to(torch.bfloat16))
+
+
+def other_tokenizer(backbone: Backbone) -> Backbone:
+    found = replace(backbone)
+    found.__dict__["tokenizer_hash"] = "another"
+    return found
+
+
+@pytest.mark.parametrize("other", [other_weights, other_dtype, other_tokenizer])
+def test_what_another_backbone_computed_is_not_taken(
+    folder: Path, tiny_backbone: Backbone, other: Callable[[Backbone], Backbone]
+) -> None:
+    PrefixStore(tiny_backbone, folder=folder).get(some_ids(6, 1))
+    store = PrefixStore(other(tiny_backbone), folder=folder)
+    store.get(some_ids(6, 1))
+    assert store.computed_tokens == 6
+
+
+@pytest.mark.parametrize("change", ["ids", "before", "cut elsewhere", "nothing"])
+def test_an_entry_stands_for_all_that_it_has_seen(folder: Path, tiny_backbone: Backbone, change: str) -> None:
+    head, passage = some_ids(6, 1), some_ids(9, 2)
+    PrefixStore(tiny_backbone, folder=folder).get(passage, (head,))
+    store = PrefixStore(tiny_backbone, folder=folder)
+    asked: dict[str, Any] = {
+        "ids": (some_ids(9, 3), (head,)),
+        "before": (passage, (some_ids(6, 4),)),
+        "cut elsewhere": (passage[1:], ((*head, passage[0]),)),
+        "nothing": (passage, (head,)),
+    }
+    store.get(*asked[change])
+    assert (store.computed_tokens == 0) == (change == "nothing")
+
+
+def test_a_folder_that_cannot_be_written_is_still_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    DiskStore(folder, 10**6).put("entry", ENTRY)
+    DiskStore(folder, 10**6).put("damaged", ENTRY)
+    (folder / "damaged.safetensors").write_bytes(b"")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    store = DiskStore(folder, 10**6)
+    assert torch.equal(store.get("entry"), ENTRY)  # type: ignore[arg-type]
+    assert store.get("damaged") is None

@@ -1,0 +1,176 @@
+"""A killed run ends as if it had never stopped, and takes up no state but its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_task import CONFIG, DEV, EXAMPLES, Killed, run, same_bits, task
+
+from soft_prompt import Backbone, SoftPrompt, TrainResult, TrainStep
+from soft_prompt.training.checkpoint import FILE
+
+pytestmark = pytest.mark.slow
+
+
+def test_writing_checkpoints_does_not_change_the_result(
+    tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, undisturbed: TrainResult
+) -> None:
+    assert same_bits(run(tiny_backbone, start, folder=tmp_path / "run"), undisturbed)
+    # A finished run leaves no state behind that a later one could take up.
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_run_killed_anywhere_ends_with_the_same_bits(
+    tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, undisturbed: TrainResult, steps: list[TrainStep]
+) -> None:
+    resumed = 0
+    for kill_at in range(1, len(steps) + 1):
+        folder = tmp_path / str(kill_at)
+        with pytest.raises(Killed):
+            run(tiny_backbone, start, folder=folder, kill_at=kill_at)
+        result = run(tiny_backbone, start, folder=folder)
+        assert same_bits(result, undisturbed), f"killed at call {kill_at}: {steps[kill_at - 1]}"
+        resumed += result.resumed
+    # Kills before the first checkpoint start again; all later ones go on.
+    first = next(n for n, step in enumerate(steps) if step.phase == "train" and step.done == CONFIG.checkpoint_steps)
+    assert resumed == len(steps) - first - 1
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(
+    tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, undisturbed: TrainResult, steps: list[TrainStep]
+) -> None:
+    prefixes = sum(step.phase == "prefixes" for step in steps)
+    kills = 0
+    while True:
+        # Far enough to reach the next checkpoint, and no further.
+        try:
+            result = run(tiny_backbone, start, folder=tmp_path, kill_at=prefixes + 4)
+        except Killed:
+            kills += 1
+            assert kills < len(steps)
+        else:
+            break
+    assert kills >= 3
+    assert same_bits(result, undisturbed)
+
+
+def test_a_killed_run_remembers_the_best_vectors_of_an_earlier_epoch(
+    tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, steps: list[TrainStep]
+) -> None:
+    # At this rate the first epoch is the best: its vectors are gone unless the checkpoint holds them.
+    config = replace(CONFIG, learning_rate=0.3)
+    whole = run(tiny_backbone, start, config)
+    assert whole.best_epoch == 1
+    with pytest.raises(Killed):
+        run(tiny_backbone, start, config, folder=tmp_path, kill_at=len(steps) - 1)
+    result = run(tiny_backbone, start, config, folder=tmp_path)
+    assert result.resumed
+    assert same_bits(result, whole)
+
+
+def test_how_often_state_is_written_is_no_part_of_the_run(
+    tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, undisturbed: TrainResult, steps: list[TrainStep]
+) -> None:
+    with pytest.raises(Killed):
+        run(tiny_backbone, start, folder=tmp_path, kill_at=len(steps))
+    result = run(tiny_backbone, start, replace(CONFIG, checkpoint_steps=5), folder=tmp_path)
+    assert result.resumed
+    assert same_bits(result, undisturbed)
+
+
+@pytest.fixture(scope="module")
+def late_checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Backbone, start: SoftPrompt, steps: list[TrainStep]
+) -> bytes:
+    """What a run leaves that was killed shortly before its end."""
+    folder = tmp_path_factory.mktemp("late")
+    with pytest.raises(Killed):
+        run(tiny_backbone, start, folder=folder, kill_at=len(steps) - 1)
+    # Nothing half written stands beside it.
+    assert [path.name for path in folder.iterdir()] == [FILE]
+    return (folder / FILE).read_bytes()
+
+
+@pytest.mark.parametrize("change", ["rate", "seed", "batch", "epochs", "answer", "question", "dev", "split", "start"])
+def test_a_checkpoint_of_another_run_is_not_taken_up(
+    tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, late_checkpoint: bytes, change: str
+) -> None:
+    config, examples, dev, vectors = CONFIG, EXAMPLES, DEV, start
+    if change == "rate":
+        config = replace(CONFIG, learning_rate=0.01)
+    elif change == "seed":
+        config = replace(CONFIG, seed=1)
+    elif change == "batch":
+        config = replace(CONFIG, batch_size=3)
+    elif change == "epochs":
+        config = replace(CONFIG, epochs=4)
+    elif change == "answer":
+        examples = [*EXAMPLES[:-1], (EXAMPLES[-1][0], "A clinic.")]
+    elif change == "question":
+        examples = [*EXAMPLES[:-1], task("", "Who?", "A bank.")]
+    elif change == "dev":
+        dev = DEV[:1]
+    elif change == "split":
+        # The same questions in the same order, one of them moved from train to dev.
+        examples, dev = EXAMPLES[:-1], [EXAMPLES[-1], *DEV]
+    elif change == "start":
+        vectors = replace(start, vectors=start.vectors + 0.01)
+    (tmp_path / FILE).write_bytes(late_checkpoint)
+    result = run(tiny_backbone, vectors, config, examples=examples, dev=dev, folder=tmp_path)
+    assert not result.resumed
+
+
+def test_a_checkpoint_of_another_backbone_is_not_taken_up(
+    tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, late_checkpoint: bytes
+) -> None:
+    (tmp_path / FILE).write_bytes(late_checkpoint)
+    other = Backbone("other", "1" * 64, tiny_backbone.model, tiny_backbone.tokenizer)
+    assert not run(other, start, folder=tmp_path).resumed
+
+
+def flipped(at: float) -> Callable[[bytes], bytes]:
+    def flip(data: bytes) -> bytes:
+        place = int(at * (len(data) - 1))
+        return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+    return flip
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: b"not a checkpoint",
+        lambda data: data[:7],
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-1],
+        lambda data: data + b"\0",
+        lambda data: bytes(len(data)),
+        flipped(0.0),
+        *[flipped(n / 7) for n in range(1, 7)],
+        flipped(1.0),
+    ],
+)
+def test_a_damaged_checkpoint_counts_as_none(
+    tmp_path: Path,
+    tiny_backbone: Backbone,
+    start: SoftPrompt,
+    undisturbed: TrainResult,
+    late_checkpoint: bytes,
+    damage: Callable[[bytes], bytes],
+) -> None:
+    (tmp_path / FILE).write_bytes(damage(late_checkpoint))
+    result = run(tiny_backbone, start, folder=tmp_path)
+    assert not result.resumed
+    assert same_bits(result, undisturbed)
+
+
+def test_an_undamaged_checkpoint_is_taken_up(
+    tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, late_checkpoint: bytes
+) -> None:
+    # The counterpart of the test above: what it writes would be taken up if nothing were damaged.
+    (tmp_path / FILE).write_bytes(late_checkpoint)
+    assert run(tiny_backbone, start, folder=tmp_path).resumed

@@ -1,0 +1,112 @@
+"""The log of a run, and the end of a run that only harms."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_task import CONFIG, DEV, EXAMPLES, Killed
+
+from soft_prompt import Backbone, DivergedError, PrefixStore, SoftPrompt, TrainResult, TrainStep, train
+from soft_prompt.training.divergence import WINDOW, worse_than_start
+
+pytestmark = pytest.mark.slow
+
+
+def logged(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def run(backbone: Backbone, start: SoftPrompt, folder: Path, kill_at: int | None = None, **changes: Any) -> TrainResult:
+    calls = 0
+
+    def on_step(_: TrainStep) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == kill_at:
+            raise Killed
+
+    config = replace(CONFIG, **changes)
+    log, state = folder / "log.jsonl", folder / "state"
+    return train(PrefixStore(backbone), start, EXAMPLES, DEV, config, folder=state, log=log, on_step=on_step)
+
+
+def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in line.items() if k not in ("seconds", "examples_per_second")} for line in lines]
+
+
+def test_every_step_and_epoch_has_a_line(tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt) -> None:
+    result = run(tiny_backbone, start, tmp_path)
+    lines = logged(tmp_path / "log.jsonl")
+    steps = [line for line in lines if "step" in line]
+    assert [line["step"] for line in steps] == list(range(1, 10))
+    assert [line["epoch"] for line in steps] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert tuple(line["loss"] for line in steps) == result.losses
+    assert steps[0]["learning_rate"] == pytest.approx(CONFIG.learning_rate / 2)
+    assert all(line["gradient_norm"] > 0 and line["examples_per_second"] > 0 for line in steps)
+    assert [line["seconds"] for line in lines] == sorted(line["seconds"] for line in lines)
+    epochs = [line for line in lines if "step" not in line]
+    assert [(e["epoch"], e["train_loss"], e["dev_loss"]) for e in epochs] == [
+        (score.epoch, score.train_loss, score.dev_loss) for score in result.scores
+    ]
+    # The start is measured before the first step, an epoch after its last.
+    assert ["step" in line for line in lines] == [False, *[True, True, True, False] * 3]
+
+
+@pytest.mark.parametrize("kill_at", range(6, 24))
+def test_a_run_that_goes_on_doubles_no_line(
+    tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, kill_at: int
+) -> None:
+    run(tiny_backbone, start, tmp_path / "whole")
+    expected = without_times(logged(tmp_path / "whole" / "log.jsonl"))
+    try:
+        run(tiny_backbone, start, tmp_path, kill_at=kill_at)
+    except Killed:
+        with (tmp_path / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write('{"step": 1, "los')
+        run(tiny_backbone, start, tmp_path)
+    assert without_times(logged(tmp_path / "log.jsonl")) == expected
+
+
+def test_another_run_starts_a_new_log(tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt) -> None:
+    run(tiny_backbone, start, tmp_path)
+    run(tiny_backbone, start, tmp_path, epochs=1)
+    assert len(logged(tmp_path / "log.jsonl")) == 5
+
+
+def test_a_run_that_stays_above_its_start_stops_with_advice(
+    tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt
+) -> None:
+    # What a random backbone says is hardly worse than chance, so the start has to be better than that.
+    learned = run(tiny_backbone, start, tmp_path, epochs=30, learning_rate=0.3, patience=30).soft_prompt
+    changes = {"epochs": 20, "patience": 20, "learning_rate": 1e4, "checkpoint_steps": 1}
+    with pytest.raises(DivergedError, match=r"a mean loss of .* at step 18: training has diverged") as caught:
+        run(tiny_backbone, learned, tmp_path, **changes)
+    assert "--learning-rate 2500" in caught.value.next_step
+    assert len(logged(tmp_path / "log.jsonl")) == 17 + 1 + 5
+    # Its losses are in the checkpoint, so a run that goes on does not need sixteen more to see it.
+    with pytest.raises(DivergedError, match="at step 18"):
+        run(tiny_backbone, learned, tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    ("losses", "dev_loss", "worse"),
+    [
+        ([2.0] * 4 + [2.3] * WINDOW, 2.0, True),
+        ([2.0] * 4 + [2.3] * (WINDOW - 1), 2.0, False),
+        ([2.0] * 4 + [2.1] * WINDOW, 2.0, False),
+        # Steps of the warm-up are forgiven, and a train set that is harder than dev is no divergence.
+        ([2.0] * 2 + [99.0] * 2 + [1.9] * WINDOW, 2.0, False),
+        ([3.0] * 4 + [2.9] * WINDOW, 2.0, False),
+        ([2.0] * 99 + [1.0] * WINDOW, 2.0, False),
+        ([2.0] * 99 + [5.0] * WINDOW, 2.0, True),
+    ],
+)
+def test_what_counts_as_worse_than_the_start(losses: list[float], dev_loss: float, worse: bool) -> None:
+    found = worse_than_start(losses, dev_loss, 4)
+    assert (found is not None) == worse
+    assert found is None or math.isclose(found, losses[-1])

@@ -1,0 +1,71 @@
+"""Status: what a domain has and lacks, as plain data, without a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from house_domain import LENGTH
+
+from softgraft import Domain
+
+MakeDomain = Callable[..., Domain]
+
+
+def test_a_new_domain_has_nothing_yet(make_domain: MakeDomain) -> None:
+    domain = make_domain()
+    found = domain.status()
+    assert json.loads(json.dumps(found)) == found
+    assert found["questions"] == {"train": 4, "dev": 4, "test": 4}
+    assert (found["index"], found["soft_prompt"], found["evaluation"]) == (None, None, None)
+    assert (found["evidence_score"], found["unfinished_training"], found["notices"]) == (False, False, [])
+    assert found["next"] == f"softgraft ingest {domain.folder}"
+    # Looking changes nothing.
+    assert not domain.build.exists()
+
+
+def test_status_follows_the_work(make_domain: MakeDomain) -> None:
+    domain = make_domain(train={"epochs": 1, "learning_rate": 1e-8})
+    domain.ingest()
+    found = domain.status()
+    assert found["index"]["documents"] == 5
+    assert found["index"]["passages"] >= 5
+    assert found["next"] == f"softgraft train {domain.folder}"
+    (domain.folder / "train.jsonl").unlink()
+    assert domain.status()["next"] == f"softgraft chat {domain.folder}"
+
+
+def test_a_grafted_domain(grafted: Domain) -> None:
+    found = grafted.status()
+    assert found["soft_prompt"] == {
+        "kind": "embedding",
+        "length": LENGTH,
+        "adapter": "lora",
+        "adapter_rank": 4,
+        "layers": None,
+        "attention": "exact",
+        "backbone": grafted.file.backbone,
+        "dev_token_f1": 1.0,
+        "dev_token_f1_text_twin": 0.0,
+    }
+    assert found["next"] == f"softgraft eval {grafted.folder}"
+    grafted.evaluate(limit=2)
+    found = grafted.status()
+    assert [row["system"] for row in found["evaluation"]] == ["base", "template", "text-twin", "soft", "soft-gold"]
+    assert found["next"] == f"softgraft chat {grafted.folder}"
+    # A report is only a record.
+    (grafted.build / "reports" / "eval-test.json").write_text("{damaged")
+    assert grafted.status()["evaluation"] is None
+
+
+def test_a_domain_under_domains_goes_by_its_name(
+    make_domain: MakeDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "domains").mkdir()
+    make_domain("domains/house")
+    monkeypatch.chdir(tmp_path)
+    from softgraft.domain import resolve
+
+    assert resolve("house").status()["next"] == "softgraft ingest house"

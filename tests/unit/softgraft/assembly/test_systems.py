@@ -1,0 +1,28 @@
+"""Which systems an evaluation compares."""
+
+from __future__ import annotations
+
+import pytest
+
+from softgraft.assembly.system_names import SYSTEMS, system_names
+from softgraft.errors import UsageError
+
+
+def test_all_that_there_are_in_their_order() -> None:
+    assert system_names(None, trained=True, typed="bank") == list(SYSTEMS)
+    assert system_names(None, trained=False, typed="bank") == ["base", "template", "text-twin"]
+    assert system_names(["soft", "base"], trained=True, typed="bank") == ["base", "soft"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "trained", "found", "next_step"),
+    [
+        (["soft"], False, "no system soft", "run: softgraft train bank"),
+        (["lora"], True, "no system lora", "softgraft eval bank --systems soft-gold"),
+        ([], True, "no system at all", "softgraft eval bank --systems soft-gold"),
+    ],
+)
+def test_others_are_refused(wanted: list[str], trained: bool, found: str, next_step: str) -> None:
+    with pytest.raises(UsageError, match=found) as caught:
+        system_names(wanted, trained=trained, typed="bank")
+    assert caught.value.next_step == next_step

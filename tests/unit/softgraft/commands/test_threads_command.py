@@ -1,0 +1,149 @@
+"""`softgraft threads`: what a person sees of the conversations, and what stays when one is deleted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from softgraft import Domain
+from softgraft.commands.transcript import as_markdown
+from softgraft.settings.domain_file import AnswerFileSettings
+
+Run = Callable[..., tuple[int, str, str]]
+ASKED = "What does a replacement card cost?"
+
+
+@pytest.fixture
+def talked(make_domain: Callable[..., Domain], tmp_path: Path) -> Domain:
+    """A domain with two conversations."""
+    domain = make_domain("house", ingest=True)
+    for name, question in (("anna", ASKED), ("bert", "Is the [bold] card free?"), ("anna", "And [/] abroad?")):
+        domain.chain.invoke({"question": question}, config={"configurable": {"thread_id": name}})
+    domain.chain.close()
+    return domain
+
+
+def test_list_shows_the_last_first(run: Run, talked: Domain) -> None:
+    code, out, err = run("threads", "list", "house")
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in out.splitlines() if line.strip()]
+    assert [(line[0], line[1]) for line in lines if line[0] in ("anna", "bert")] == [("anna", "2"), ("bert", "1")]
+    assert "Is the [bold] card free?" in out
+    found = json.loads(run("threads", "list", "house", "--json")[1])["threads"]
+    assert [(entry["thread"], entry["turns"], entry["first"]) for entry in found] == [
+        ("anna", 2, ASKED), ("bert", 1, "Is the [bold] card free?"),
+    ]  # fmt: skip
+
+
+def test_list_of_a_domain_nobody_talked_to(run: Run, make_domain: Callable[..., Domain]) -> None:
+    domain = make_domain("quiet")
+    code, out, _ = run("threads", "list", "quiet")
+    assert (code, "softgraft ask quiet" in out) == (0, True)
+    assert json.loads(run("threads", "list", "quiet", "--json")[1]) == {"threads": []}
+    assert not domain.build.exists()
+
+
+def test_show_prints_the_turns_as_they_were(run: Run, talked: Domain) -> None:
+    code, out, err = run("threads", "show", "house", "anna")
+    assert (code, err) == (0, "")
+    assert out.index(f"> {ASKED}") < out.index("> And [/] abroad?")
+    kept = json.loads(run("threads", "show", "house", "anna", "--json")[1])
+    assert kept == talked.conversations.transcript("anna")
+    assert [turn["question"] for turn in kept["turns"]] == [ASKED, "And [/] abroad?"]
+
+
+@pytest.mark.parametrize("command", ["show", "export", "delete"])
+def test_an_unknown_thread_is_told_with_the_next_command(run: Run, talked: Domain, command: str) -> None:
+    code, out, err = run("threads", command, "house", "carl")
+    assert (code, out) == (3, "")
+    assert "no conversation 'carl'" in err
+    assert "'anna', 'bert'" in err
+    assert "softgraft threads list" in err
+
+
+def test_export_writes_json_and_markdown(run: Run, talked: Domain, tmp_path: Path) -> None:
+    assert json.loads(run("threads", "export", "house", "anna", "--format", "json")[1]) == (
+        talked.conversations.transcript("anna")
+    )
+    code, page, _ = run("threads", "export", "house", "anna")
+    assert code == 0
+    assert page.startswith("# The house: conversation anna\n")
+    assert f"\n## 1. {ASKED}\n" in page
+    code, out, _ = run("threads", "export", "house", "anna", "--output", "anna.md")
+    assert (code, out.strip()) == (0, "wrote anna.md")
+    assert (tmp_path / "anna.md").read_text(encoding="utf-8") == page
+    # A file that is there is not written over.
+    code, _, err = run("threads", "export", "house", "bert", "--output", "anna.md")
+    assert (code, "anna.md cannot be written" in err) == (2, True)
+    assert (tmp_path / "anna.md").read_text(encoding="utf-8") == page
+
+
+def test_a_page_names_where_each_quote_stands() -> None:
+    citation = {
+        "quote": "It costs\n12 euros.", "title": "Fees", "heading": "Cards", "doc_id": "cards", "page": 3,
+        "start": 10, "end": 30,
+    }  # fmt: skip
+    turn: dict[str, Any] = {"question": "# How\nmuch?", "answer": "    12 euros.\nReally.", "citations": [citation]}
+    kept = {"thread": "1", "updated": "", "summary": "We spoke\nof fees.", "turns": [turn]}
+    assert as_markdown(kept, "The house") == (
+        "# The house: conversation 1\n\nIts beginning in short: We spoke of fees.\n\n## 1. # How much?\n\n"
+        "12 euros.\nReally.\n\n> It costs 12 euros.\n>\n> Fees > Cards, page 3 (cards, characters 10 to 30)\n"
+    )
+
+
+@pytest.mark.parametrize(("said", "code", "left"), [(True, 0, ["bert"]), (False, 1, ["anna", "bert"])])
+def test_delete_asks(
+    run: Run, talked: Domain, monkeypatch: pytest.MonkeyPatch, said: bool, code: int, left: list[str]
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("typer.confirm", lambda text, **_: bool(asked.append(text)) or said)
+    assert run("threads", "delete", "house", "anna")[0] == code
+    assert asked == ["Delete the conversation 'anna' with 2 turns?"]
+    assert [entry.thread for entry in talked.conversations.threads()] == left
+
+
+def test_delete_does_not_ask_with_yes(run: Run, talked: Domain) -> None:
+    code, out, _ = run("threads", "delete", "house", "anna", "--json")
+    assert (code, json.loads(out)["error"]["type"]) == (2, "UsageError")
+    assert json.loads(run("threads", "delete", "house", "anna", "--yes", "--json")[1]) == {
+        "deleted": "anna",
+        "turns": 2,
+    }
+    assert run("threads", "delete", "house", "bert", "--yes")[1].strip() == "deleted bert (1 turn)"
+    assert talked.conversations.threads() == []
+
+
+def test_a_damaged_memory_has_its_exit_code(run: Run, talked: Domain) -> None:
+    talked.close()
+    (talked.build / "memory.sqlite").write_bytes(b"no database " * 1000)
+    code, out, err = run("threads", "list", "house")
+    assert (code, out) == (5, "")
+    assert "begin anew: mv" in err
+
+
+def test_threads_need_no_model(run: Run, talked: Domain) -> None:
+    # The backbone is gone, and they are still there.
+    settings = talked.folder / "domain.yaml"
+    settings.write_text(settings.read_text().replace("backbone: ", "backbone: /nowhere"), encoding="utf-8")
+    assert run("threads", "show", "house", "anna")[0] == 0
+
+
+def test_a_summary_needs_room() -> None:
+    assert AnswerFileSettings(history_overflow="summarise").history_tokens == 512
+    with pytest.raises(ValidationError, match="no room for a summary"):
+        AnswerFileSettings(history_overflow="summarise", history_tokens=127)
+    assert AnswerFileSettings(history_overflow="summarise", history_tokens=128).history_overflow == "summarise"
+
+
+def test_the_settings_reach_the_answers(make_domain: Callable[..., Domain]) -> None:
+    answer = {"max_tokens": 6, "history_tokens": 40, "history_overflow": "summarise"}
+    domain = make_domain("house", ingest=True, answer=answer)
+    answering = domain.answering("text-twin")
+    assert (answering.settings.history.tokens, answering.settings.history_overflow) == (40, "summarise")
+    assert answering.summary_template is not None
+    assert make_domain("plain", ingest=True).answering("text-twin").summary_template is None

@@ -1,0 +1,193 @@
+"""A search for settings: what it tries, what it keeps, and that it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from house_domain import TRAIN
+from torch import nn
+
+from soft_prompt import TrainingError, TrainStep
+from softgraft import Domain
+from softgraft.commands.search import search_domain, shown
+from softgraft.errors import UsageError
+from softgraft.jobs.search import FILE, SearchReport, Trial, candidates, search
+from softgraft.settings.domain_file import TrainSettings
+
+pytestmark = pytest.mark.slow
+
+MakeDomain = Callable[..., Domain]
+# Enough to learn the answer, but not at half or twice the length, rate and rank alike.
+QUICK = {**TRAIN, "epochs": 12, "learning_rate": 0.3, "patience": 12}
+
+
+def test_the_given_settings_come_first_and_each_change_once() -> None:
+    base = TrainSettings()
+    found = candidates(base)
+    assert found[0] == base
+    assert len(found) == len({one.model_dump_json() for one in found}) == 9
+    changed = [{k for k, v in one.model_dump().items() if v != base.model_dump()[k]} for one in found[1:]]
+    assert changed == [
+        {"learning_rate"}, {"learning_rate"}, {"adapter", "epochs"}, {"adapter_rank"}, {"length"}, {"length"},
+        {"kind"}, {"kind", "learning_rate"},
+    ]  # fmt: skip
+
+
+def test_an_adapter_alone_is_searched_in_what_it_has() -> None:
+    base = TrainSettings(kind="adapter", adapter_rank=8, layers=2)
+    found = candidates(base)
+    assert found[0] == base
+    changed = [{k: v for k, v in one.model_dump().items() if v != base.model_dump()[k]} for one in found[1:]]
+    assert changed == [
+        {"adapter_learning_rate": 5e-4}, {"adapter_learning_rate": 2e-3}, {"adapter_rank": 16}, {"adapter_rank": 4},
+        {"adapter": "ia3"}, {"kind": "kv"},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kind": "embedding", "adapter_rank": 0},
+        {"layers": 4},
+        {"length": None, "adapter_rank": 64},
+        {"length": 1, "adapter_rank": 1},
+        {"adapter": "ia3", "random_length": True},
+        {"kind": "embedding", "adapter": "none", "reparameterise": True},
+    ],
+)
+def test_every_list_holds_settings_that_can_be_trained(settings: dict[str, Any]) -> None:
+    found = candidates(TrainSettings(**settings))
+    assert {one.kind for one in found} == {"embedding", "kv", "adapter"}
+    assert all(one.kind != "embedding" or one.layers is None for one in found)
+    alone = [one for one in found if one.kind == "adapter"]
+    assert all(one.adapter_form and not one.reparameterise and not one.random_length for one in alone)
+    assert len({one.model_dump_json() for one in found}) == len(found)
+
+
+def recorded(domain: Domain) -> list[dict[str, Any]]:
+    trials: list[dict[str, Any]] = json.loads((domain.build / FILE).read_text(encoding="utf-8"))["trials"]
+    return trials
+
+
+@pytest.fixture
+def searched(make_domain: MakeDomain) -> tuple[Domain, SearchReport]:
+    domain = make_domain(ingest=True, train=QUICK)
+    return domain, search(domain)
+
+
+def test_a_search_keeps_the_best_and_a_second_one_trains_nothing(searched: tuple[Domain, SearchReport]) -> None:
+    domain, report = searched
+    assert len(report.trials) == len(recorded(domain)) == 9
+    assert report.left_out == 0
+    scores = [trial.dev_f1 for trial in report.trials]
+    assert len(set(scores)) > 1
+    assert report.best is not None
+    assert report.best == next(
+        trial for trial in report.trials if trial.dev_f1 == max(s for s in scores if s is not None)
+    )
+    assert report.kept
+    manifest = domain.manifest
+    assert manifest is not None
+    assert manifest.vectors_sha256 == report.best.vectors_sha256
+    assert manifest.scores.dev_token_f1 == report.best.dev_f1
+    assert manifest.length == report.best.settings["length"]
+    # All is on record.
+    steps: list[TrainStep] = []
+    again = search(domain, on_step=steps.append)
+    assert steps == []
+    assert again.trials == report.trials
+    assert domain.manifest == manifest
+    # What another training has put in its place is put right again, and nothing else is trained.
+    domain.train(settings=TrainSettings(**{**QUICK, "seed": 5, "epochs": 45}))
+    assert domain.manifest != manifest
+    put_right = search(domain)
+    assert put_right.best is not None
+    assert domain.manifest is not None
+    assert domain.manifest.vectors_sha256 == put_right.best.vectors_sha256 == manifest.vectors_sha256
+    # Other questions are another search.
+    other = search(domain, limit=3, minutes=1e-9)
+    assert (len(other.trials), other.left_out) == (1, 8)
+    assert len(recorded(domain)) == 10
+
+
+def test_prefixes_are_computed_once_for_all_trials(make_domain: MakeDomain) -> None:
+    domain = make_domain(ingest=True, train={**QUICK, "epochs": 1})
+    computed: list[int] = []
+    search(domain, on_trial=lambda *_: computed.append(domain.store.computed_tokens))
+    # A start of the kind `kv`, which comes last, reads its text twin behind a prefix.
+    assert computed[0] == computed[-2] > 0
+
+
+def test_a_search_that_was_stopped_goes_on(make_domain: MakeDomain) -> None:
+    domain = make_domain(ingest=True, train={**QUICK, "epochs": 2})
+    ended: list[Trial] = []
+
+    def stop(number: int, total: int, trial: Trial) -> None:
+        ended.append(trial)
+        if number == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(domain, on_trial=stop)
+    assert [trial["fingerprint"] for trial in recorded(domain)] == [trial.fingerprint for trial in ended]
+    report = search(domain)
+    assert report.trials[:3] == tuple(ended)
+    assert len(report.trials) == 9
+
+
+def test_no_trial_starts_that_no_longer_fits(make_domain: MakeDomain) -> None:
+    domain = make_domain(ingest=True, train={**QUICK, "epochs": 1})
+    report = search(domain, minutes=1e-6)
+    assert (len(report.trials), report.left_out) == (1, 8)
+
+
+def test_a_trial_that_diverges_is_recorded_and_passed_over(make_domain: MakeDomain) -> None:
+    domain = make_domain(ingest=True, train={**QUICK, "epochs": 1})
+    # A backbone that says nothing finite makes every trial diverge.
+    norm = domain.store.backbone.model.model.norm
+    assert isinstance(norm.weight, nn.Parameter)
+    norm.weight.data.mul_(float("nan"))
+    report = search(domain)
+    assert report.best is None
+    assert not report.kept
+    assert all(trial.problem is not None and "has diverged" in trial.problem for trial in report.trials)
+    assert not domain.status()["unfinished_training"]
+
+
+def test_nothing_to_train_on_ends_a_search(make_domain: MakeDomain) -> None:
+    domain = make_domain(ingest=True, train=QUICK)
+    (domain.folder / "train.jsonl").write_text("")
+    with pytest.raises(TrainingError, match="0 questions to train on"):
+        search(domain)
+
+
+def test_several_processes_are_refused(make_domain: MakeDomain, monkeypatch: pytest.MonkeyPatch) -> None:
+    domain = make_domain(ingest=True, train=QUICK)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="several processes"):
+        search(domain)
+
+
+def test_the_settings_found_are_printed_as_domain_yaml_takes_them(
+    make_domain: MakeDomain, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    domain = make_domain(ingest=True, train={**QUICK, "epochs": 1})
+    search_domain(domain, domain.file.train, 30.0, None, json=False)
+    said = capsys.readouterr().out
+    written = yaml.safe_load(said[said.index("train:") : said.rindex("not kept") if "not kept" in said else None])
+    again = TrainSettings(**written["train"])
+    assert again in candidates(domain.file.train)
+    search_domain(domain, domain.file.train, 30.0, None, json=True)
+    as_json = json.loads(capsys.readouterr().out)
+    assert as_json["best"]["settings"] == again.model_dump()
+    assert len(as_json["trials"]) == 9
+
+
+def test_what_is_shown_makes_the_same_settings() -> None:
+    for settings in candidates(TrainSettings(layers=3, seed=7, batch_size=4)):
+        assert TrainSettings(**shown(settings.model_dump())) == settings

@@ -1,0 +1,51 @@
+"""From what a person types to a domain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from softgraft.domain import resolve
+from softgraft.errors import DomainError
+from softgraft.settings.workplace import domain_folder
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "domain.yaml").write_text(f"name: {folder.name}\ntitle: x\n")
+    return folder
+
+
+def test_a_name_under_domains_or_a_path(workplace: Path) -> None:
+    make(workplace / "domains" / "bank")
+    elsewhere = make(workplace / "elsewhere" / "shop")
+    assert domain_folder("bank") == Path("domains/bank")
+    assert domain_folder("domains/bank") == Path("domains/bank")
+    assert domain_folder(str(elsewhere)) == elsewhere
+    assert domain_folder("elsewhere/shop") == Path("elsewhere/shop")
+    # What it is called in messages is what finds it again.
+    assert resolve("domains/bank").typed == "bank"
+    assert resolve("elsewhere/shop").typed == "elsewhere/shop"
+    assert resolve("elsewhere/shop").file.name == "shop"
+
+
+def test_an_unknown_name_lists_the_known_ones(workplace: Path) -> None:
+    for name in ("clinic", "bank"):
+        make(workplace / "domains" / name)
+    (workplace / "domains" / "notes").mkdir()
+    with pytest.raises(DomainError, match="no domain 'banc'") as caught:
+        domain_folder("banc")
+    assert "one of bank, clinic under domains/" in caught.value.expected
+    assert caught.value.next_step == "make one: softgraft new banc --from FOLDER"
+
+
+def test_without_any_domain_it_says_where_to_run(workplace: Path) -> None:
+    with pytest.raises(DomainError, match="there is no domains/ folder here"):
+        domain_folder("bank")
