@@ -40,6 +40,7 @@ from benchmarks.search.systems import SINGLE, Weights, rankers
 from evaluation import contains_answer, mean_interval, paired_difference
 from evaluation.items import Item, spread
 from retrieval import Encoder, Index
+from retrieval.ranking.evidence_budget import EvidenceBudget, within_budget
 from retrieval.ranking.index import DEFAULT_WEIGHTS
 from softgraft.training.ranking_weights import choose_weights, usual_weights
 
@@ -153,24 +154,20 @@ def answers_shown(
     ranked = index.search_many(queries_of(index, items, rewritten=rewritten), SHOWN, weights=weights)
     shown: dict[str, Any] = {}
     for neighbours in NEIGHBOURS:
-        texts = [_within_budget(index, index.expanded(one, neighbours)) for one in ranked]
+        budget = EvidenceBudget(SHOWN, tokens=EVIDENCE_TOKENS, neighbours=neighbours)
+        texts = [
+            [
+                entry.passage.text
+                for entry in within_budget(
+                    one, budget, expanded=index.expanded, count_tokens=index.encoder.count_tokens
+                )
+            ]
+            for one in ranked
+        ]
         hits = [contains_answer(" ".join(text), item.answers) for text, item in zip(texts, items, strict=True)]
         tokens = [sum(index.encoder.count_tokens(part) for part in text) for text in texts]
         shown[str(neighbours)] = {"answer": asdict(_interval(hits)), "tokens": sum(tokens) / len(tokens)}
     return shown
-
-
-def _within_budget(index: Index, ranked: Sequence[Any]) -> list[str]:
-    """The texts that fit into the model's evidence, at least one, as the chain cuts them."""
-    kept: list[str] = []
-    left = EVIDENCE_TOKENS
-    for entry in ranked:
-        passage = entry.passage
-        left -= index.encoder.count_tokens(f"{passage.title} {passage.heading} {passage.text}")
-        if kept and left < 0:
-            break
-        kept.append(passage.text)
-    return kept
 
 
 def _interval(values: Sequence[float]) -> Any:
