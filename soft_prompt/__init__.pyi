@@ -26,6 +26,7 @@ from .rows.row import Attention, Row, SlotFill
 from .training.config import TrainConfig
 from .training.loss_curve import save_loss_curve
 from .training.training import TrainResult, TrainStep, train
+from .tokens.spans import TokenizedPrompt, tokenize_prompt
 
 __all__ = [
     "Adapter",
@@ -48,6 +49,7 @@ __all__ = [
     "SlotFill",
     "SoftPrompt",
     "SoftPromptError",
+    "TokenizedPrompt",
     "TrainConfig",
     "TrainResult",
     "TrainStep",
@@ -69,6 +71,7 @@ __all__ = [
     "save_soft_prompt",
     "score_continuations",
     "stream",
+    "tokenize_prompt",
     "train",
     "weights_checksum",
 ]

@@ -11,20 +11,23 @@ from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.positions.probe import require_movable_positions
 from soft_prompt.rows.row import Attention, Row, SlotFill
-from soft_prompt.tokens.spans import lay_out
+from soft_prompt.tokens.spans import TokenizedPrompt, tokenize_prompt
 
 
 def encode_prompt(
-    backbone: Backbone, prompt: RenderedPrompt, fills: Mapping[str, SlotFill], attention: Attention = "exact"
+    backbone: Backbone,
+    prompt: RenderedPrompt | TokenizedPrompt,
+    fills: Mapping[str, SlotFill],
+    attention: Attention = "exact",
 ) -> Row:
-    """Tokenise a rendered prompt.
+    """Token ids and soft prompts of a rendered prompt.
 
     Text and passages are data: control tokens written out in them stay text. The boundary between prefix and suffix
     is the first soft slot, whatever fills it, so an empty slot, a text twin and a soft prompt share a prefix.
 
     Args:
         backbone: whose tokenizer and chat template are used.
-        prompt: the rendered template.
+        prompt: the rendered template, or what `tokenize_prompt` made of it.
         fills: soft slot name to its fill; a slot that is not named stays empty.
         attention: whether passages see one another.
 
@@ -35,18 +38,19 @@ def encode_prompt(
     parts: list[tuple[int, ...] | SoftPrompt] = []
     passages: set[int] = set()
     prefix_parts: int | None = None
-    for stretch in lay_out(backbone, prompt):
-        if stretch.kind == "slot":
+    tokenized = prompt if isinstance(prompt, TokenizedPrompt) else tokenize_prompt(backbone, prompt)
+    for span in tokenized.spans:
+        if span.kind == "slot":
             prefix_parts = len(parts) if prefix_parts is None else prefix_parts
-            fill = fills.get(stretch.text)
+            fill = fills.get(span.text)
             if isinstance(fill, str):
                 parts.append(tuple(backbone.encode_text(fill)))
             elif fill is not None:
                 parts.append(fill)
         else:
-            if stretch.kind == "passage":
+            if span.kind == "passage":
                 passages.add(len(parts))
-            parts.append(stretch.ids)
+            parts.append(span.ids)
     if prefix_parts is None:
         # Without a soft slot the conversation is still worth sharing up to the last message.
         prefix_parts = max(0, len(parts) - 2)

@@ -1,4 +1,4 @@
-"""A rendered prompt in stretches of tokens, as a backbone reads it: control text, text, passages and soft slots."""
+"""A rendered prompt as token spans: control text, text, passages and soft slots, each tokenised alone."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from soft_prompt.tokens.chat_tokens import ChatTokens
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class TokenSpan:
     """A part of a prompt that is tokenised alone.
 
     Attributes:
-        kind: `control` is what the backbone's chat template writes around the messages.
-        role: of the message that it stands in; of control text, of the message that it opens; empty for what opens
-            the answer.
-        text: what stands there; of a soft slot, its name.
-        ids: its token ids; of a soft slot none, since what fills it is not known here.
+        kind: `control` is the text that the backbone's chat template writes around the messages.
+        role: of the message that holds the span; of control text, of the message that it opens; empty for the control
+            text that opens the answer.
+        text: the span's text; of a soft slot, its name.
+        ids: its token ids; empty for a soft slot, whose fill is not known here.
     """
 
     kind: Literal["control", "text", "passage", "slot"]
@@ -27,32 +27,42 @@ class Stretch:
     ids: tuple[int, ...]
 
 
-def lay_out(tokens: ChatTokens, prompt: RenderedPrompt) -> list[Stretch]:
+@dataclass(frozen=True, slots=True, repr=False)
+class TokenizedPrompt:
+    """A rendered prompt, tokenised once; its soft slots are filled later, perhaps several times."""
+
+    spans: tuple[TokenSpan, ...]
+
+    def __repr__(self) -> str:
+        return f"TokenizedPrompt({len(self.spans)} spans, {sum(len(span.ids) for span in self.spans)} tokens)"
+
+
+def tokenize_prompt(tokens: ChatTokens, prompt: RenderedPrompt) -> TokenizedPrompt:
     """Tokenise a rendered prompt.
 
     Text and passages are data: control tokens written out in them stay text.
 
     Raises:
-        BackboneError: the chat template does not take these messages, or has no place for tools.
+        BackboneError: if the chat template does not take these messages, or has no place for tools.
     """
     if prompt.tools or any(message.calls or message.role == "tool" for message in prompt.messages):
         controls, pieces = tokens.tool_layout(prompt)
     else:
         controls = tokens.chat_controls(tuple(message.role for message in prompt.messages))
         pieces = list(prompt.messages)
-    laid: list[Stretch] = []
+    spans: list[TokenSpan] = []
 
     def control(text: str, role: str) -> None:
-        laid.append(Stretch("control", role, text, tuple(tokens.encode_control(text))))
+        spans.append(TokenSpan("control", role, text, tuple(tokens.encode_control(text))))
 
     for text, message in zip(controls, pieces, strict=False):
         control(text, message.role)
         for segment in message.segments:
             if isinstance(segment, SoftSegment):
-                laid.append(Stretch("slot", message.role, segment.slot, ()))
+                spans.append(TokenSpan("slot", message.role, segment.slot, ()))
             else:
                 kind: Literal["text", "passage"] = "passage" if isinstance(segment, PassageSegment) else "text"
-                laid.append(Stretch(kind, message.role, segment.text, tuple(tokens.encode_text(segment.text))))
-    # The control text between contents and the one that opens the answer always follow the last message.
+                spans.append(TokenSpan(kind, message.role, segment.text, tuple(tokens.encode_text(segment.text))))
+    # The control text that opens the answer follows the last message.
     control(controls[-1], "")
-    return laid
+    return TokenizedPrompt(tuple(spans))

@@ -13,7 +13,7 @@ from chains.answering.history import newest
 from prompts import PassageInput, RenderedPrompt, Template, TemplateFile, Turn
 from soft_prompt import Manifest
 from soft_prompt.model.tokenizer import TokenizerAlone
-from soft_prompt.tokens.spans import lay_out
+from soft_prompt.tokens.spans import tokenize_prompt
 from softgraft.assembly.answers import answer_settings
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
@@ -200,7 +200,7 @@ def _parts(
         return
     # A soft prompt answers in the template that the domain answers with.
     manifest = domain.manifest if template.name == domain.file.template else None
-    for part in lay_out(tokens, prompt):
+    for part in tokenize_prompt(tokens, prompt).spans:
         if part.kind != "slot":
             yield Shown(part.kind, part.role, part.text, len(part.ids), part.ids)
         else:

@@ -31,7 +31,7 @@ from prompts import (
 )
 from retrieval import Index, ingest, open_index
 from soft_prompt import Backbone, PrefixStore
-from soft_prompt.tokens.spans import lay_out
+from soft_prompt.tokens.spans import tokenize_prompt
 
 STRINGS = hostile()
 # One and the same question again and again, to see what else changes.
@@ -90,9 +90,9 @@ def test_no_control_token_comes_from_data(template: Template, marked_backbone: B
     tokenizer = marked_backbone.tokenizer
     controls = set(tokenizer.added_tokens_decoder)
     assert len(controls) >= 12
-    kinds = [part.kind for part in lay_out(marked_backbone, template.render(values(PLAIN)))]
+    kinds = [part.kind for part in tokenize_prompt(marked_backbone, template.render(values(PLAIN))).spans]
     for text in STRINGS:
-        parts = lay_out(marked_backbone, template.render(values(text)))
+        parts = tokenize_prompt(marked_backbone, template.render(values(text))).spans
         assert [part.kind for part in parts] == kinds, text
         for part in parts:
             if part.kind in ("text", "passage"):
@@ -131,9 +131,9 @@ def test_a_chain_reads_them_as_text(
     for text, prompt in zip(asked, read, strict=True):
         assert prompt.slots() == ("domain",)
         assert [message.text for message in prompt.messages[1:]] == [text, text, text.strip()]
-        controls = [part for part in lay_out(store.backbone, prompt) if part.kind == "control"]
+        controls = [part for part in tokenize_prompt(store.backbone, prompt).spans if part.kind == "control"]
         marks = {store.backbone.tokenizer.bos_token_id, store.backbone.tokenizer.eos_token_id}
-        all_ids = [number for part in lay_out(store.backbone, prompt) for number in part.ids]
+        all_ids = [number for part in tokenize_prompt(store.backbone, prompt).spans for number in part.ids]
         assert sum(n in marks for n in all_ids) == sum(n in marks for part in controls for n in part.ids)
 
 
@@ -218,7 +218,7 @@ def test_documents_with_such_names_and_contents_are_passages_like_any_other(
             prompt = template.render(values(PLAIN) | {"context": [given]})
             assert prompt.slots() == ("domain",)
             assert sum(isinstance(part, SoftSegment) for m in prompt.messages for part in m.segments) == 1
-            data = [part for part in lay_out(marked_backbone, prompt) if part.kind in ("text", "passage")]
+            data = [part for part in tokenize_prompt(marked_backbone, prompt).spans if part.kind in ("text", "passage")]
             assert not any(controls & set(part.ids) for part in data), passage.doc_id
         kept = {p.doc_id: index.document(p.doc_id).text for p in passages}
     for doc_id, text in wanted.items():
