@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from functools import cache
 from pathlib import Path
-from runpy import run_path
 from typing import Any
 
 import pytest
@@ -16,13 +15,13 @@ from chains import SoftPromptChat
 from soft_prompt import PrefixStore
 from tests.contract.test_chat_model_integration import SKILL
 from tests.contract.test_chat_model_integration import TestSoftPromptChatIntegration as IntegrationSuite
+from tests.support.tiny_backbones import make_backbone
 
 
 @cache
 def tiny_store() -> PrefixStore:
     """The suite asks for parameters through properties, which cannot take a fixture."""
-    unit = run_path(str(Path(__file__).parents[1] / "unit" / "conftest.py"))
-    return PrefixStore(unit["make_backbone"]())
+    return PrefixStore(make_backbone())
 
 
 class TestSoftPromptChat(ChatModelUnitTests):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from runpy import run_path
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ from langchain_tests.integration_tests import RetrieversIntegrationTests
 
 from chains import DomainRetriever
 from retrieval import ingest, open_index
+from tests.support.hashing_encoder import HashingEncoder
 
 
 class TestDomainRetriever(RetrieversIntegrationTests):
@@ -24,8 +23,7 @@ class TestDomainRetriever(RetrieversIntegrationTests):
         (folder / "docs").mkdir()
         for number in range(5):
             (folder / "docs" / f"{number}.txt").write_text(f"The fee for card number {number} is {number} euros.\n")
-        retrieval = run_path(str(Path(__file__).parents[1] / "unit" / "retrieval" / "conftest.py"))
-        encoder = retrieval["HashingEncoder"]()
+        encoder = HashingEncoder()
         ingest(folder / "docs", folder / "index", encoder)
         with open_index(folder / "index", encoder) as index:
             cls.index = index

@@ -9,26 +9,25 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from runpy import run_path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval import Index, IngestReport, NotIngestedError, PassageStore, ingest, open_index
+from tests.support.hashing_encoder import HashingEncoder
 
 SEED = 7
 MAX_TOKENS = 20
 DATABASE, FAISS = "index.sqlite", "index.faiss"
 
-_CONFTEST = run_path(str(Path(__file__).parents[1] / "unit" / "retrieval" / "conftest.py"))
 _WORDS = 240
 _TOP = 12
 
 
 def make_encoder() -> Any:
     """Deterministic and without a model, so that a process is ready at once."""
-    return _CONFTEST["HashingEncoder"]()
+    return HashingEncoder()
 
 
 def write_folder(folder: Path, version: int, documents: int = 12, sentences: int = 8) -> None:

@@ -34,8 +34,8 @@ ASKING = """
 import asyncio, json, sys, time
 from pathlib import Path
 
-sys.path.insert(0, sys.argv[1] + "/tests/unit/chains")
-from house import ScriptedChat, make_answering, make_index
+sys.path.insert(0, sys.argv[1])
+from tests.support.small_bank import ScriptedChat, make_answering, make_index
 from chains import DomainChain
 
 root, folder, name, callers = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])

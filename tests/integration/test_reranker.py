@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from runpy import run_path
 
 import pytest
 
 from retrieval import Encoder, Index, PairScorer, RerankerError, ingest, load_reranker, open_index
 from retrieval.documents import embedded_text
 from retrieval.encoders.cross_encoder import RESCORED
+from tests.support.hashing_encoder import HashingEncoder
 
-# The deterministic encoder of the retrieval tests, which lives in their conftest.
-_CONFTEST = Path(__file__).parents[1] / "unit" / "retrieval" / "conftest.py"
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "card", "fee", "the", "of", "a", "gate", "bell"]
 
 
@@ -47,8 +45,7 @@ def save_cross_encoder(folder: Path, labels: int = 1) -> Path:
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    made: Encoder = run_path(str(_CONFTEST))["HashingEncoder"]()
-    return made
+    return HashingEncoder()
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,7 @@ for package in {PACKAGES}:
 
 import chains
 from pathlib import Path
-sys.path.insert(0, "tests/unit/chains")
-from house import ScriptedChat, make_answering, make_index
+from tests.support.small_bank import ScriptedChat, make_answering, make_index
 folder = Path(sys.argv[1])
 chain = chains.DomainChain(make_answering(make_index(folder), ScriptedChat()), folder / "memory.sqlite")
 for question in ("What does a cash withdrawal abroad cost?", "And a replacement card?"):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from evaluation import Item
+from tests.support.hashing_encoder import HashingEncoder
 
 
 def test_a_single_document_is_scored_by_its_rank() -> None:
@@ -55,12 +56,10 @@ def test_dev_and_train_share_no_source() -> None:
 
 
 def test_follow_ups_are_searched_for_as_the_chain_does(tmp_path: Path) -> None:
-    from runpy import run_path
-
     from benchmarks.search.data import asked
     from retrieval import ingest, open_index
 
-    encoder = run_path(str(Path(__file__).parents[1] / "retrieval" / "conftest.py"))["HashingEncoder"](dimension=256)
+    encoder = HashingEncoder(dimension=256)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "card.txt").write_text("A replacement card costs 12 euros.\n")
     ingest(tmp_path / "docs", tmp_path / "index", encoder)
@@ -74,11 +73,9 @@ def test_follow_ups_are_searched_for_as_the_chain_does(tmp_path: Path) -> None:
 
 
 def test_vectors_are_remembered_from_run_to_run(tmp_path: Path) -> None:
-    from runpy import run_path
-
     from benchmarks.search.data import RememberingEncoder
 
-    encoder = run_path(str(Path(__file__).parents[1] / "retrieval" / "conftest.py"))["HashingEncoder"]()
+    encoder = HashingEncoder()
     first = RememberingEncoder(encoder, tmp_path / "vectors.sqlite").encode(["one", "two", "one"])
     assert len(encoder.encoded) == 2
     again = RememberingEncoder(encoder, tmp_path / "vectors.sqlite").encode(["two", "three"])
@@ -89,11 +86,10 @@ def test_vectors_are_remembered_from_run_to_run(tmp_path: Path) -> None:
 
 def test_vectors_are_remembered_by_several_threads(tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
-    from runpy import run_path
 
     from benchmarks.search.data import RememberingEncoder
 
-    encoder = run_path(str(Path(__file__).parents[1] / "retrieval" / "conftest.py"))["HashingEncoder"]()
+    encoder = HashingEncoder()
     remembering = RememberingEncoder(encoder, tmp_path / "vectors.sqlite")
     expected = remembering.encode(["word"])
     with ThreadPoolExecutor(4) as pool:

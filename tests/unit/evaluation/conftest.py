@@ -1,27 +1,21 @@
-"""What the tests of evaluation share: the small house of the chains' tests, and questions about it."""
+"""Fixtures of the evaluation tests: an index over the small bank, and questions about it."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-import torch
-
-sys.path.append(str(Path(__file__).parents[1] / "chains"))
-
-from house import make_index
 
 from evaluation import Item
 from retrieval import Index
 from soft_prompt import Backbone, PrefixStore
+from tests.support.small_bank import make_index
 
 
 @pytest.fixture(scope="session")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
-    """The house's passages; nothing writes to them."""
-    with make_index(tmp_path_factory.mktemp("house")) as index:
+    """An index over the small bank; no test may change it."""
+    with make_index(tmp_path_factory.mktemp("bank")) as index:
         yield index
 
 
@@ -34,7 +28,7 @@ def store(make_tiny_backbone: Callable[..., Backbone]) -> Iterator[PrefixStore]:
 
 @pytest.fixture
 def items() -> list[Item]:
-    """Two questions that the documents answer, one of them a follow-up, and one that they do not."""
+    """Two questions that the documents answer, one of them a follow-up, and one unanswerable question."""
     return [
         Item(
             id="1",
@@ -54,12 +48,3 @@ def items() -> list[Item]:
         ),
         Item(id="3", question="Do you treat horses?", answerable=False, response="None of our leaflets says so."),
     ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tiny models run faster on one thread than on several that wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from house import REFUSAL, SCALE, ScriptedChat, make_answering
 
 from chains import LocalSpeaker, SoftPromptChat
 from evaluation import Answers, Item, Report, System, evaluate, exact_match, token_f1
 from prompts import TemplateFile, find_template
 from retrieval import Index
 from soft_prompt import PrefixStore, from_text_twin
+from tests.support.small_bank import REFUSAL, SCALE, ScriptedChat, make_answering
 
 TOLD = {
     "What does a replacement card cost?": "A replacement card costs 12 euros.",

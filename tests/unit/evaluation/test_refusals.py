@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from house import HashingEncoder
 
 from evaluation import Item, RefusalJudge, fit_refusal_judge
 from evaluation.refusals import MINIMUM
+from tests.support.hashing_encoder import HashingEncoder
 
 THINGS = ["horses", "boats", "tax", "football", "cooking", "gardens", "music", "snow", "paint", "shoes", "bees", "tea"]
 REFUSALS = [f"None of our leaflets says anything about {thing}." for thing in THINGS]

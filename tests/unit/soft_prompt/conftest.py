@@ -1,11 +1,10 @@
-"""What the tests of the engine share."""
+"""Fixtures of the soft prompt tests: a soft prompt, a prefix store, and one training run of the tiny task."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-import torch
 from tiny_task import CONFIG, DEV, EXAMPLES, run
 
 from soft_prompt import Backbone, PrefixStore, SoftPrompt, TrainResult, TrainStep, from_text_twin, train
@@ -13,7 +12,7 @@ from soft_prompt import Backbone, PrefixStore, SoftPrompt, TrainResult, TrainSte
 
 @pytest.fixture(scope="session")
 def soft_prompt(tiny_backbone: Backbone) -> SoftPrompt:
-    """A soft prompt that started from its text twin."""
+    """A soft prompt initialised from its text twin."""
     return from_text_twin(tiny_backbone, "domain", "Answer the question.")
 
 
@@ -25,18 +24,6 @@ def store(tiny_backbone: Backbone) -> Iterator[PrefixStore]:
     store.close()
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    """Tiny models run faster on one thread than on several that wait for each other.
-
-    Bits are the same for the same number of threads only, so this comes before any run that others share.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="session")
 def start(tiny_backbone: Backbone) -> SoftPrompt:
     return from_text_twin(tiny_backbone, "domain", "Be brief.")
@@ -44,10 +31,10 @@ def start(tiny_backbone: Backbone) -> SoftPrompt:
 
 @pytest.fixture(scope="session")
 def steps(tiny_backbone: Backbone, start: SoftPrompt) -> list[TrainStep]:
-    """Every call of `on_step` in a run that nobody stops."""
-    seen: list[TrainStep] = []
-    train(PrefixStore(tiny_backbone), start, EXAMPLES, DEV, CONFIG, on_step=seen.append)
-    return seen
+    """Every `on_step` call of an uninterrupted run."""
+    steps: list[TrainStep] = []
+    train(PrefixStore(tiny_backbone), start, EXAMPLES, DEV, CONFIG, on_step=steps.append)
+    return steps
 
 
 @pytest.fixture(scope="session")

@@ -6,30 +6,16 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-
-sys.path.append(str(Path(__file__).parents[1] / "chains"))
-
 from house_domain import opened, write_domain
 
 from soft_prompt import Backbone
 from softgraft import Domain
 from softgraft.__main__ import main
 from softgraft.training.grafting import TrainReport
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """Tiny models run faster on one thread than on several that wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +56,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, backbone_folders: tuple[Pa
     folder = write_domain(tmp_path_factory.mktemp("trained") / "house", str(backbone_folders[0]))
     domain = opened(folder)
     domain.ingest()
-    with single_thread():
-        report = domain.train()
+    report = domain.train()
     domain.close()
     return folder, report
 
@@ -103,10 +88,3 @@ def run(
         return code, said.out, re.sub(r"\x1b\[[0-9;]*m", "", said.err)
 
     return run
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """For all tests; what is made for the whole session comes before it."""
-    with single_thread():
-        yield

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from house import HashingEncoder, write_documents
 
 from prompts import find_template
 from softgraft import Domain, open_domain
+from tests.support.hashing_encoder import HashingEncoder
+from tests.support.small_bank import write_documents
 
 # Short, so that a prompt has few tokens although the tiny tokenizer needs one for nearly every character.
 TWIN = "Answer the question."

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from house import HashingEncoder
 
 from prompts import find_template
 from softgraft import Domain, open_domain
 from softgraft.jobs.create import Task, create_domain
+from tests.support.hashing_encoder import HashingEncoder
 
 # Short, since the tiny tokenizer needs a token for nearly every character.
 WORDS = {"card_lost": "ab", "card_fee": "ac", "top_up": "b"}

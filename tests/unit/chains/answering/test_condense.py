@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from house import HashingEncoder
 
 from chains.answering.condense import joined_query, leans_on_history, standalone_queries, usable_rewrite
 from prompts import Turn
 from retrieval import Index, ingest, open_index
+from tests.support.hashing_encoder import HashingEncoder
 
 MEANING, WORDS = (1.0, 0.5), (0.0, 1.0)
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
-from house import HashingEncoder, ScriptedChat, make_answering
 
 from chains import Answering, Evidence
 from chains.answering.examples import NearestExamples, Solved, chosen_examples
 from prompts import Example, FewShot, TemplateFile, find_template
 from retrieval import Index
+from tests.support.hashing_encoder import HashingEncoder
+from tests.support.small_bank import ScriptedChat, make_answering
 
 SOLVED = [
     Solved("What is the fee of a card?", "12 euros.", "cards"),

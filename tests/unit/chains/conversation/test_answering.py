@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from house import SCALE, ScriptedChat, make_answering
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from chains import DomainRetriever
 from chains.conversation.graph import trimmed
 from prompts import TemplateError, TemplateFile, TextTwins, Turn, find_template
 from retrieval import Index
+from tests.support.small_bank import SCALE, ScriptedChat, make_answering
 
 
 @pytest.fixture

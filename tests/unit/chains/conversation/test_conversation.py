@@ -17,7 +17,6 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from house import REFUSAL, SCALE, ScriptedChat, make_answering
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 
@@ -26,6 +25,7 @@ from chains.messages.content import soft_block
 from prompts import TemplateError, TemplateFile, find_template, load_template
 from retrieval import Index
 from soft_prompt import Backbone, ContextError, PrefixStore
+from tests.support.small_bank import REFUSAL, SCALE, ScriptedChat, make_answering
 
 MakeChain = Callable[..., DomainChain]
 KEYS = {"question", "query", "evidence", "evidence_score", "refused", "answer", "citations", "notices", "template"}

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from house import SCALE, ScriptedChat, make_answering
 from langchain_core.messages import SystemMessage
 from langchain_core.runnables import RunnableConfig
 from pydantic import Field
@@ -17,6 +16,7 @@ from chains.answering.history import Budget, Summary, exchanges, fitting, newest
 from prompts import TemplateFile, Turn, find_template
 from retrieval import Index
 from soft_prompt import Backbone, PrefixStore
+from tests.support.small_bank import SCALE, ScriptedChat, make_answering
 
 MakeChain = Callable[..., DomainChain]
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}

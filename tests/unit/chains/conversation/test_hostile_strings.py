@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 from hostile import hostile
-from house import HashingEncoder, ScriptedChat, make_answering
 from langchain_core.load import dumpd, load
 from langchain_core.messages import AIMessage, HumanMessage
 
@@ -32,6 +31,8 @@ from prompts import (
 from retrieval import Index, ingest, open_index
 from soft_prompt import Backbone, PrefixStore
 from soft_prompt.tokens.spans import tokenize_prompt
+from tests.support.hashing_encoder import HashingEncoder
+from tests.support.small_bank import ScriptedChat, make_answering
 
 STRINGS = hostile()
 # One and the same question again and again, to see what else changes.

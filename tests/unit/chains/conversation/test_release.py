@@ -6,10 +6,9 @@ import gc
 import weakref
 from pathlib import Path
 
-from house import ScriptedChat, make_answering
-
 from chains import DomainChain
 from retrieval import Index
+from tests.support.small_bank import ScriptedChat, make_answering
 
 THREAD = {"configurable": {"thread_id": "1"}}
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import SCALE, ScriptedChat, make_answering
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
@@ -26,6 +25,7 @@ from chains import (
 )
 from chains.conversation.memory import ConversationMemory
 from retrieval import Index
+from tests.support.small_bank import SCALE, ScriptedChat, make_answering
 
 MakeChain = Callable[..., DomainChain]
 ASKED = "What does a replacement card cost?"

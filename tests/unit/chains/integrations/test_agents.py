@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from house import SCALE, ScriptedChat, make_answering
 from langchain.agents import create_agent
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
@@ -16,6 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from chains import Answering, GraftMiddleware, SoftPromptChat, evidence_tool
 from retrieval import Index
 from soft_prompt import PrefixStore
+from tests.support.small_bank import SCALE, ScriptedChat, make_answering
 
 ASKED = "What does a replacement card cost?"
 SAID = "A replacement card costs 12 euros."

@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from runpy import run_path
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,12 @@ from numpy.typing import NDArray
 from chains import EmbeddingsEncoder, EncoderEmbeddings, FaissStore
 from chains.integrations.embeddings import embeddings_id
 from retrieval import Encoder, EncoderError, ingest, open_index
-
-RETRIEVAL = run_path(str(Path(__file__).parents[2] / "retrieval" / "conftest.py"))
+from tests.support.hashing_encoder import HashingEncoder
 
 
 @pytest.fixture
 def encoder() -> Any:
-    return RETRIEVAL["HashingEncoder"]()
+    return HashingEncoder()
 
 
 def test_embeddings_are_the_encoders(encoder: Any) -> None:
@@ -45,7 +43,7 @@ def test_a_text_beyond_the_window_is_told_of(encoder: Any) -> None:
 async def test_cancelling_ends_the_encoding_at_the_next_batch(encoder: Any) -> None:
     started, go, ended = threading.Event(), threading.Event(), threading.Event()
 
-    class Slow(RETRIEVAL["HashingEncoder"]):  # type: ignore[misc]
+    class Slow(HashingEncoder):
         def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
             def told(done: int) -> None:
                 started.set()

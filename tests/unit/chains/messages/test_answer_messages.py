@@ -10,7 +10,6 @@ from operator import add
 from typing import Any
 
 import pytest
-from house import REFUSAL, SCALE, ScriptedChat
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.load import dumpd, load
@@ -19,6 +18,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, Sys
 from chains import AnswerMessages, ChainError, DomainChain, answer_message, cite, thread_messages
 from chains.messages.answer_messages import annotation
 from retrieval import Index, Passage
+from tests.support.small_bank import REFUSAL, SCALE, ScriptedChat
 
 ASKED = "What does a replacement card cost?"
 SAID = "🙂 Well. A replacement card costs 12 euros. It arrives within 5 days."

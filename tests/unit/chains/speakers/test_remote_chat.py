@@ -8,10 +8,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from house import ScriptedChat
 from langchain_openai import AzureChatOpenAI, ChatOpenAI
 
 from chains import RemoteModelError, remote_chat
+from tests.support.small_bank import ScriptedChat
 
 NAME = "openai:small-model"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from house import REFUSAL, SCALE, ScriptedChat, make_answering, make_index
 from langchain_core.runnables import RunnableConfig
 
 from chains import DomainChain, LocalSpeaker, RemoteSpeaker, SoftPromptChat, Speaker
 from prompts import Message, RenderedPrompt, SoftSegment, TextSegment
 from retrieval import Index
+from tests.support.small_bank import REFUSAL, SCALE, ScriptedChat, make_answering, make_index
 
 if TYPE_CHECKING:
     from soft_prompt import Backbone

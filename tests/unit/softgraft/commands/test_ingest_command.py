@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from house import HashingEncoder
 
 from softgraft import Domain
 from softgraft.commands.ingest import FILES_FAILED
 from softgraft.commands.watch import Change, changes, snapshot, wait_for_changes
+from tests.support.hashing_encoder import HashingEncoder
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import HashingEncoder
 from house_domain import opened, write_items
 
 from evaluation import Item
@@ -25,13 +24,14 @@ from softgraft.training.ranking_weights import (
     save_weights,
     usual_weights,
 )
+from tests.support.hashing_encoder import HashingEncoder
 
 MakeDomain = Callable[..., Domain]
 THINGS = [f"thing{n}" for n in range(32)]
 RETRIEVAL = {"passages": 2, "evidence_tokens": 120, "passage_tokens": 32}
 
 
-class Misled(HashingEncoder):  # type: ignore[misc]
+class Misled(HashingEncoder):
     """Takes each thing that is asked about for the next one."""
 
     def encode(self, texts: Any, progress: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""A small house to ask: five documents, an index over them, and a chat model whose replies are known."""
+"""A small bank: five documents, an index over them, and a chat model with scripted replies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from runpy import run_path
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -17,9 +16,7 @@ from pydantic import Field
 from chains import Answering, AnswerSettings, RemoteSpeaker, Speaker
 from prompts import TemplateFile, TextTwins, find_template
 from retrieval import EvidenceScale, Index, ingest, open_index
-
-# The deterministic encoder of the retrieval tests, which lives in their conftest.
-HashingEncoder: Any = run_path(str(Path(__file__).parents[1] / "retrieval" / "conftest.py"))["HashingEncoder"]
+from tests.support.hashing_encoder import HashingEncoder
 
 DOCUMENTS = {
     "cards.md": (
@@ -36,13 +33,13 @@ DOCUMENTS = {
     "savings.md": "# Savings\n\nThe young saver pays 4.1 percent interest until the age of 18.\n",
 }
 
-# Evidence is enough where half of the question's word weight stands in one passage.
+# Evidence suffices if one passage holds half of the question's word weight.
 SCALE = EvidenceScale((0.0, 0.0, 0.0, 10.0, 0.0, 0.0), -5.0, 0.5, 10, 0.0, 1.0)
 REFUSAL = "None of our leaflets says so."
 
 
 def write_documents(folder: Path) -> Path:
-    """The documents as files."""
+    """Write the documents as files."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in DOCUMENTS.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -50,20 +47,20 @@ def write_documents(folder: Path) -> Path:
 
 
 def make_index(folder: Path, passage_tokens: int = 32) -> Index:
-    """An index over the documents."""
+    """Build an index over the documents."""
     encoder = HashingEncoder(dimension=256)
     ingest(write_documents(folder / "docs"), folder / "index", encoder, max_tokens=passage_tokens)
     return open_index(folder / "index", encoder)
 
 
 def last_text(messages: Sequence[BaseMessage]) -> str:
-    """The question as a model that takes text only sees it."""
+    """The question as a text-only model reads it."""
     assert isinstance(messages[-1].content, str)
     return messages[-1].content
 
 
 class ScriptedChat(BaseChatModel):
-    """A chat model that answers as it is told, a few characters at a time, and remembers what it was asked."""
+    """A chat model that streams scripted replies, five characters at a time, and records its requests."""
 
     answer: Callable[[str], str] = Field(default=lambda question: f"You asked: {question}")
     pause: float = 0.0
@@ -108,7 +105,7 @@ def make_answering(
     notices: Callable[[], list[str]] = list,
     **settings: Any,
 ) -> Answering:
-    """An answering over the index; a chat model speaks with the text twin in the soft slot."""
+    """Build an `Answering` over the index; a chat model gets the text twin in place of the soft slot."""
     template = template or TemplateFile(find_template("rag-chat"))
     if isinstance(speaker, BaseChatModel):
         speaker = RemoteSpeaker(speaker, TextTwins(template).__getitem__)

@@ -1,20 +1,17 @@
-"""Tiny random backbones: real Transformers models and a real tokenizer, made in milliseconds and without a file."""
+"""Tiny random backbones: real Transformers models and a real tokenizer, built in milliseconds without any file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-# PyTorch and Transformers take seconds to import, so only the tests that ask for a backbone pay for them.
+# PyTorch and Transformers take seconds to import, so only the tests that use a backbone pay for them.
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from soft_prompt import Backbone
 
 CONTEXT = 512
-# ChatML. It writes no system message of its own, so what a test renders is all that the model reads.
+# ChatML. It adds no default system message, so the model reads exactly what a test renders.
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -25,12 +22,12 @@ CORPUS = [
     "Answer the question in one short sentence. What is the fee for the card? When does the branch open?",
 ]
 
-# Families with rotary positions, by their Transformers model type. The windows are shorter than the tests' prompts, so
-# that padding or a cut cache in the wrong place shows.
-FAMILIES: dict[str, dict[str, Any]] = {
+# Families with rotary positions, by Transformers model type. The sliding windows are shorter than the tests' prompts,
+# so that wrong padding or a wrongly cropped cache changes the logits.
+ROTARY_FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
     "gemma": {"head_dim": 8},
-    # Rotates half of each head, and every query head has a key head of its own.
+    # Rotates half of each head; every query head has its own key head.
     "phi": {"num_key_value_heads": 4, "partial_rotary_factor": 0.5},
     "qwen2": {},
     "qwen3": {"head_dim": 8},
@@ -39,13 +36,15 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gemma3_text": {"sliding_window": 8, "head_dim": 8, "query_pre_attn_scalar": 8},
     "phi3": {"sliding_window": 8},
 }
-# Families with a learned vector a position.
-LEARNED: dict[str, dict[str, Any]] = {
+# Full attention; sliding windows with normalised queries and keys; partial rotation without grouped queries.
+REPRESENTATIVE_FAMILIES = ("llama", "gemma3_text", "phi")
+# Families with learned position embeddings.
+LEARNED_POSITION_FAMILIES: dict[str, dict[str, Any]] = {
     "gpt2": {},
     "opt": {"word_embed_proj_dim": 32},
 }
-# Encoder-decoders, whose decoder starts with the padding token.
-ENCODERS: dict[str, dict[str, Any]] = {
+# Encoder-decoders. Their decoder starts with the padding token.
+ENCODER_DECODER_FAMILIES: dict[str, dict[str, Any]] = {
     "t5": {
         "d_ff": 64,
         "d_kv": 8,
@@ -66,11 +65,14 @@ ENCODERS: dict[str, dict[str, Any]] = {
         "decoder_start_token_id": 2,
     },
 }
-ALL = {**FAMILIES, **LEARNED, **ENCODERS}
+FAMILY_SETTINGS = {**ROTARY_FAMILIES, **LEARNED_POSITION_FAMILIES, **ENCODER_DECODER_FAMILIES}
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE with few merges: most words and every non-Latin character take several tokens."""
+    """Return a byte-level BPE tokenizer with few merges.
+
+    Most words and every non-Latin character take several tokens.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -94,8 +96,8 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def end_inputs(tokenizer: PreTrainedTokenizerFast) -> None:
-    """Let every input end with the end token, as T5's do."""
+def append_end_token(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Make every encoded input end with the end token, as in T5."""
     from tokenizers.processors import TemplateProcessing
 
     end = (tokenizer.eos_token, tokenizer.eos_token_id)
@@ -103,15 +105,15 @@ def end_inputs(tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def make_backbone(family: str = "llama", *, seed: int = 0, **overrides: Any) -> Backbone:
-    """A random backbone of a family of models, in fp32."""
+    """Return a random fp32 backbone of a model family; `overrides` are settings of its Transformers config."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     from soft_prompt import Backbone
 
     tokenizer = make_tokenizer()
-    if family in ENCODERS:
-        end_inputs(tokenizer)
+    if family in ENCODER_DECODER_FAMILIES:
+        append_end_token(tokenizer)
     settings: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
@@ -123,47 +125,17 @@ def make_backbone(family: str = "llama", *, seed: int = 0, **overrides: Any) -> 
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
-        # The usual 0.02 makes attention so flat that a wrong mask or position would hardly change a logit.
+        # The usual 0.02 makes attention so uniform that a wrong mask or position hardly changes a logit.
         "initializer_range": 0.3,
         "tie_word_embeddings": False,
     }
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        config = AutoConfig.for_model(family, **{**settings, **ALL.get(family, {}), **overrides})
+        config = AutoConfig.for_model(family, **{**settings, **FAMILY_SETTINGS.get(family, {}), **overrides})
         auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         model = auto.from_config(config, dtype=torch.float32)
     if family == "t5":
-        # It starts without the scale that trained ones have, and a loss is 40 nats a token.
+        # An untrained head lacks the scale of a trained one: the loss would be 40 nats per token.
         with torch.no_grad():
             model.lm_head.weight.mul_(0.15)
     return Backbone(id="tiny", digest="0" * 64, model=model, tokenizer=tokenizer)
-
-
-@pytest.fixture(scope="session")
-def tiny_backbone() -> Backbone:
-    """A random Llama, shared by all tests: nothing may write to it."""
-    return make_backbone()
-
-
-@pytest.fixture(scope="session", params=sorted(FAMILIES))
-def family_backbone(request: pytest.FixtureRequest) -> Backbone:
-    """A random backbone of each family with rotary positions in turn."""
-    return make_backbone(request.param)
-
-
-@pytest.fixture(scope="session", params=sorted(LEARNED))
-def learned_backbone(request: pytest.FixtureRequest) -> Backbone:
-    """A random backbone of each family with learned positions in turn."""
-    return make_backbone(request.param)
-
-
-@pytest.fixture(scope="session")
-def encoder_backbone() -> Backbone:
-    """A random T5."""
-    return make_backbone("t5")
-
-
-@pytest.fixture(scope="session")
-def make_tiny_backbone() -> Callable[..., Backbone]:
-    """Makes further backbones: `make_tiny_backbone("mistral", seed=1, sliding_window=4)`."""
-    return make_backbone

@@ -1,0 +1,1 @@
+"""Test doubles and tiny models that several test folders share."""
