@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.bench
 
 if TYPE_CHECKING:
     from benchmarks.quality.data import Question

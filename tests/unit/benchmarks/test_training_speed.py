@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.bench
 
 if TYPE_CHECKING:
     from benchmarks.speed.training_data import DataSettings

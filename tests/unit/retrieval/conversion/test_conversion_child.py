@@ -15,7 +15,7 @@ from retrieval import ConversionError, Encoder, Limits, ingest
 from retrieval.conversion.child import Converter
 from retrieval.conversion.convert import convert_here
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 PAGE = "<h1>Fees</h1><p>Free: 年费".encode()
 # The parser's time grows with the square of the depth: minutes for this one.

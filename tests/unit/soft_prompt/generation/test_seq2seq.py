@@ -32,7 +32,7 @@ from soft_prompt.rows.encoder_inputs import input_length
 from soft_prompt.training.answer_loss import answer_loss
 from soft_prompt.training.example import Example
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 TOKENS = 10
 ANSWERS = [some_ids(n, 100 + n) for n in (5, 1, 9, 3, 2, 7, 4)]

@@ -38,7 +38,7 @@ from soft_prompt.training.answer_loss import answer_loss
 from soft_prompt.training.divergence import diverged
 from soft_prompt.training.example import Example
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 TWIN = "Be brief."
 

@@ -35,7 +35,7 @@ from soft_prompt.interop.peft_export import export_peft
 from soft_prompt.interop.peft_import import import_peft
 from soft_prompt.model.kv_cache import filled_cache
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 MakeBackbone = Callable[..., Backbone]
 

@@ -30,7 +30,7 @@ from soft_prompt.positions.probe import probe
 from soft_prompt.positions.rotary import rotate, unrotate
 from soft_prompt.rows.batch import assemble
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 TWIN = "Answer the question in one short sentence."
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128, "rope_theta": 10000.0}

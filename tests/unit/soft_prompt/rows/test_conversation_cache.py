@@ -24,7 +24,7 @@ from soft_prompt import (
     stream,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 TOKENS = 10
 GREEDY = Decoding(max_tokens=TOKENS)

@@ -23,7 +23,7 @@ from soft_prompt import (
 )
 from soft_prompt.rows.batch import assemble
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 
 def test_a_batch_equals_each_row_alone(learned_backbone: Backbone) -> None:

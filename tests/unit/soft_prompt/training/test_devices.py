@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from soft_prompt import Backbone
 from soft_prompt.training.devices import Devices, joined, own_device, several, speaks
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 PROCESSES = 2
 HERE = Path(__file__).parents[1]

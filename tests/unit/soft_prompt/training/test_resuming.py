@@ -12,7 +12,7 @@ from tiny_task import CONFIG, DEV, EXAMPLES, Killed, run, same_bits, task
 from soft_prompt import Backbone, SoftPrompt, TrainResult, TrainStep
 from soft_prompt.training.checkpoint import FILE
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 
 def test_writing_checkpoints_does_not_change_the_result(

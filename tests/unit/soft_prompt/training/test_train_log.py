@@ -14,7 +14,7 @@ from tiny_task import CONFIG, DEV, EXAMPLES, Killed
 from soft_prompt import Backbone, DivergedError, PrefixStore, SoftPrompt, TrainResult, TrainStep, train
 from soft_prompt.training.divergence import WINDOW, worse_than_start
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 
 def logged(path: Path) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ from soft_prompt.training.micro_batch import fitting_micro_batch, free_memory, r
 from soft_prompt.training.reparameterise import GAIN, initial_network, reparameterised
 from soft_prompt.training.trained_tensors import TrainedTensors
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 CPU = torch.device("cpu")
 

@@ -22,7 +22,7 @@ from softgraft import Domain
 from softgraft.assembly.sample_prompts import sample_prompts
 from softgraft.domain import Graft
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 MakeDomain = Callable[..., Domain]
 QUESTION = {"question": "What is the fee of a replacement card?"}

@@ -13,7 +13,7 @@ from house_domain import opened
 from softgraft import Domain
 from softgraft.assembly.passage_cache import FOLDER
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 MakeDomain = Callable[..., Domain]
 ASKED = {"question": "What does a replacement card cost?"}

@@ -31,7 +31,7 @@ from softgraft.assembly.sample_prompts import sample_prompts
 from softgraft.errors import UsageError
 from softgraft.jobs.exchange import export_grafts, import_graft
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 MakeDomain = Callable[..., Domain]
 QUESTION = {"question": "What is the fee of a replacement card?"}

@@ -19,7 +19,7 @@ from softgraft.errors import UsageError
 from softgraft.jobs.search import FILE, SearchReport, Trial, candidates, search
 from softgraft.settings.domain_file import TrainSettings
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 MakeDomain = Callable[..., Domain]
 # Enough to learn the answer, but not at half or twice the length, rate and rank alike.

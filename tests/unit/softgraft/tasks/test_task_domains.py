@@ -20,7 +20,7 @@ from softgraft.errors import DomainError, UsageError
 from softgraft.tasks.work import TaskWork
 from softgraft.training.grafting import TrainReport
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 Run = Callable[..., tuple[int, str, str]]
 

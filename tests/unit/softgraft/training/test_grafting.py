@@ -21,7 +21,7 @@ from softgraft import Domain
 from softgraft.errors import UsageError
 from softgraft.training.grafting import OBJECTIVE, TrainReport
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 MakeDomain = Callable[..., Domain]
 LITTLE = {**TRAIN, "epochs": 1, "learning_rate": 1e-8}
