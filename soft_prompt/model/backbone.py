@@ -14,12 +14,7 @@ from torch import Tensor
 
 from soft_prompt.errors import BackboneError
 from soft_prompt.model.tokenizer import context_tokens, stateless_tokens
-from soft_prompt.model.weights import (
-    EMBEDDED,
-    GGUF_SHA256,
-    _weight_digest,
-    backbone_folder,
-)
+from soft_prompt.model.weights import EMBEDDED, GGUF_SHA256, backbone_folder, no_progress_bars, weights_digest
 from soft_prompt.tokens.chat_tokens import ChatTokens
 
 
@@ -68,25 +63,22 @@ class Backbone(ChatTokens):
             BackboneError: not found, damaged, or no language model that is supported.
         """
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
-        from transformers.utils import logging
 
         folder = backbone_folder(name)
-        logging.disable_progress_bar()
         try:
-            encoder_decoder = AutoConfig.from_pretrained(folder).is_encoder_decoder
-            auto = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
-            model = auto.from_pretrained(folder, dtype=dtype or fast_dtype(device)).to(device)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            with no_progress_bars():
+                encoder_decoder = AutoConfig.from_pretrained(folder).is_encoder_decoder
+                auto = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
+                model = auto.from_pretrained(folder, dtype=dtype or fast_dtype(device)).to(device)
+                tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise BackboneError(
                 found=f"the backbone {name!r} does not load: {str(error).splitlines()[0]}",
                 expected="a causal or encoder-decoder language model that Transformers reads, with its tokenizer",
                 next_step="check `backbone:` in domain.yaml",
             ) from error
-        finally:
-            logging.enable_progress_bar()
-        return cls(id=name, digest=GGUF_SHA256 if name == EMBEDDED else _weight_digest(folder), model=model,
-                   tokenizer=tokenizer)  # fmt: skip
+        digest = GGUF_SHA256 if name == EMBEDDED else weights_digest(folder)
+        return cls(id=name, digest=digest, model=model, tokenizer=tokenizer)
 
     @property
     def device(self) -> torch.device:

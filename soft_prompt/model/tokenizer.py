@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from soft_prompt.errors import BackboneError
+from soft_prompt.model.weights import backbone_folder
 from soft_prompt.tokens.chat_tokens import ChatTokens
 
 
@@ -28,8 +29,6 @@ class TokenizerAlone(ChatTokens):
             BackboneError: not found, or it brings no tokenizer that is supported.
         """
         from transformers import AutoConfig, AutoTokenizer
-
-        from soft_prompt.model.weights import backbone_folder
 
         folder = backbone_folder(name)
         try:

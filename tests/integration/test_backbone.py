@@ -27,7 +27,8 @@ from soft_prompt import (
     weights_checksum,
 )
 from soft_prompt.model.backbone import fast_dtype
-from soft_prompt.model.weights import GGUF_FILE, GGUF_SHA256, INSTALL, PACKAGE, find_gguf, prepared_folder, sha256_file
+from soft_prompt.model.file_digests import sha256_file
+from soft_prompt.model.weights import GGUF_FILE, GGUF_SHA256, INSTALL, PACKAGE, find_gguf, prepared_folder
 from soft_prompt.positions.probe import TOLERANCE, probe
 
 ROOT = Path(soft_prompt.__file__).parents[1]
@@ -40,7 +41,7 @@ def backbone() -> Backbone:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
+def single_thread() -> Iterator[None]:
     """Decoding a token at a time is as fast on one thread, and does not wait for busy cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -265,7 +266,7 @@ def test_it_works_offline_and_says_what_it_cannot_fetch() -> None:
     assert done.returncode == 0, done.stderr
     loaded, refused = done.stdout.splitlines()
     assert loaded == f"{fast_dtype('cpu')} {GGUF_SHA256}"
-    assert "cannot be fetched (HF_HUB_OFFLINE=1)" in refused
+    assert "cannot be downloaded (HF_HUB_OFFLINE=1)" in refused
     assert "backbone: embedded" in refused
 
 

@@ -18,7 +18,7 @@ from prompts import find_template, load_template
 from soft_prompt import ArtifactError, Backbone, BackboneError, SoftPrompt, from_text_twin
 from soft_prompt.interop.gguf_export import PROVENANCE, export_gguf
 from soft_prompt.interop.hf_export import HfGraft
-from soft_prompt.model.weights import mend_digits
+from soft_prompt.model.weights import split_digits
 
 RAG = load_template(find_template("rag-chat"))
 HEADS, KEY_HEADS, HEAD = 4, 2, 8
@@ -28,7 +28,7 @@ HEADS, KEY_HEADS, HEAD = 4, 2, 8
 def backbone(make_tiny_backbone: Callable[..., Backbone]) -> Backbone:
     """A random Llama with the tokenizer rules of SmolLM2."""
     made = make_tiny_backbone()
-    mend_digits(made.tokenizer)
+    split_digits(made.tokenizer)
     return made
 
 
@@ -134,7 +134,7 @@ def test_what_was_never_tried_in_llama_cpp_is_refused(
     make_tiny_backbone: Callable[..., Backbone], tmp_path: Path, family: str, settings: dict[str, Any]
 ) -> None:
     backbone = make_tiny_backbone(family, **settings)
-    mend_digits(backbone.tokenizer)
+    split_digits(backbone.tokenizer)
     soft = from_text_twin(backbone, "domain", "Be brief.")
     with pytest.raises(BackboneError, match="no plain Llama") as caught:
         export_gguf(tmp_path / "bank.gguf", backbone, {"bank": HfGraft(soft, RAG)})
