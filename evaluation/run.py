@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chains import Evidence
+from chains.answering.answering import PreparedAnswer
 from evaluation.items import Item
 from evaluation.refusals import RefusalJudge
 from evaluation.report import Report, compare, score_row
 from evaluation.retrieval_scores import Gold, retrieval_scores
-from evaluation.systems import Answers, System, answer_all, gold_evidence, retrieve_all, turns_of
+from evaluation.systems import Answers, System, answer_all, asked_of, gold_evidence, retrieve_all
 
 # Deep enough for recall@5 and nDCG@10.
 _RANKED = 10
@@ -38,28 +39,35 @@ def evaluate(
     Returns:
         The report, and every answer.
     """
-    tell = on_progress or (lambda *_: None)
+    report = on_progress or (lambda *_: None)
     retrieving = next((s.answering for s in systems if s.source != "none"), systems[0].answering)
     gold = Gold(retrieving.index)
-    evidence, seconds = retrieve_all(retrieving, items)
-    found: list[Answers] = []
+    retrieved = retrieve_all(retrieving, items)
+    results: list[Answers] = []
     for system in systems:
-        given = {
-            "none": lambda: [Evidence((), None, True)] * len(items),
-            "retrieved": lambda: evidence,
-            "gold": lambda: gold_evidence(retrieving, items, gold),
-        }[system.source]()
-        tell(system.name, 0, len(items))
+        report(system.name, 0, len(items))
 
         def on_reply(done: int, name: str = system.name) -> None:
-            tell(name, done, len(items))
+            report(name, done, len(items))
 
-        spent = seconds if system.source == "retrieved" else 0.0
-        found.append(answer_all(system, items, given, gold, judge, retrieval_seconds=spent, on_reply=on_reply))
-        tell(system.name, len(items), len(items))
-    queries = [retrieving.query(item.question, turns_of(item)) for item in items]
-    ranked = retrieving.index.search_many(queries, _RANKED, weights=retrieving.settings.weights)
+        spent = 0.0
+        if system.source == "none":
+            prepared = _prepared(system, items, [Evidence((), None, True)] * len(items))
+        elif system.source == "gold":
+            prepared = _prepared(system, items, gold_evidence(retrieving, items, gold))
+        elif system.answering.template is retrieving.template:
+            prepared, spent = retrieved.prepared, retrieved.seconds
+        else:
+            prepared = _prepared(system, items, [one.evidence for one in retrieved.prepared])
+            spent = retrieved.seconds
+        results.append(answer_all(system, items, prepared, gold, judge, retrieval_seconds=spent, on_reply=on_reply))
+        report(system.name, len(items), len(items))
+    ranked = retrieving.index.search_many(retrieved.queries, _RANKED, weights=retrieving.settings.weights)
     scores = retrieval_scores(items, [[entry.passage for entry in r] for r in ranked], gold)
-    ours = next((answers for answers in found if answers.system == "soft"), None)
-    comparisons = [compare(ours, other) for other in found if ours is not None and other is not ours]
-    return Report(tuple(map(score_row, found)), tuple(comparisons), scores, config), found
+    ours = next((answers for answers in results if answers.system == "soft"), None)
+    comparisons = [compare(ours, other) for other in results if ours is not None and other is not ours]
+    return Report(tuple(map(score_row, results)), tuple(comparisons), scores, config), results
+
+
+def _prepared(system: System, items: Sequence[Item], evidence: Sequence[Evidence]) -> list[PreparedAnswer]:
+    return [system.answering.prepare(*asked_of(item), known) for item, known in zip(items, evidence, strict=True)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chains import Answering, Evidence
+from chains.answering.answering import PreparedAnswer
 from chains.answering.condense import standalone_queries
 from evaluation.items import Item
 from evaluation.refusals import RefusalJudge
@@ -68,15 +69,36 @@ def searched_for(index: Index, items: Sequence[Item], weights: tuple[float, floa
     return standalone_queries(index, [(item.question, turns_of(item)) for item in items], weights=weights)
 
 
-def retrieve_all(answering: Answering, items: Sequence[Item]) -> tuple[list[Evidence], float]:
-    """Evidence for every question, and the seconds it took."""
+def asked_of(item: Item) -> tuple[str, list[Turn]]:
+    """A question with the conversation before it."""
+    return item.question, turns_of(item)
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """Questions searched for and tokenised as in the chain.
+
+    Attributes:
+        queries: the search query of each question.
+        prepared: each question as the model reads it.
+        seconds: for all of them.
+    """
+
+    queries: list[str]
+    prepared: list[PreparedAnswer]
+    seconds: float
+
+
+def retrieve_all(answering: Answering, items: Sequence[Item]) -> Retrieved:
+    """Search for every question, and tokenise what the model reads."""
     began = time.perf_counter()
-    queries = answering.queries([(item.question, turns_of(item)) for item in items])
-    evidence = [
-        answering.fitting(item.question, turns_of(item), found)
-        for item, found in zip(items, answering.evidence_many(queries), strict=True)
+    asked = [asked_of(item) for item in items]
+    queries = answering.queries(asked)
+    prepared = [
+        answering.prepare(*question, evidence)
+        for question, evidence in zip(asked, answering.evidence_many(queries), strict=True)
     ]
-    return evidence, time.perf_counter() - began
+    return Retrieved(queries, prepared, time.perf_counter() - began)
 
 
 def gold_evidence(answering: Answering, items: Sequence[Item], gold: Gold) -> list[Evidence]:
@@ -96,27 +118,37 @@ def gold_evidence(answering: Answering, items: Sequence[Item], gold: Gold) -> li
 def answer_all(
     system: System,
     items: Sequence[Item],
-    evidence: Sequence[Evidence],
+    prepared: Sequence[PreparedAnswer],
     gold: Gold,
     judge: RefusalJudge | None,
     *,
     retrieval_seconds: float = 0.0,
     on_reply: Callable[[int], None] | None = None,
 ) -> Answers:
-    """Let one system answer every question, and score it."""
+    """Let one system answer every question, and score it.
+
+    Args:
+        system: the system, whose speaker answers.
+        items: the questions.
+        prepared: each question as the model reads it.
+        gold: where the answers stand in the documents.
+        judge: recognises refusals in words; None counts only refusals by the evidence score.
+        retrieval_seconds: added to the time of decoding.
+        on_reply: called with the number of replies so far.
+    """
     answering = system.answering
     began = time.perf_counter()
-    asked = [i for i, found in enumerate(evidence) if found.enough]
-    prompts = [answering.prompt(items[i].question, turns_of(items[i]), evidence[i]) for i in asked]
+    asked = [(i, one.prompt) for i, one in enumerate(prepared) if one.prompt is not None]
     replies = [answering.settings.refusal] * len(items)
-    for i, reply in zip(asked, answering.speaker.reply_many(prompts, on_reply=on_reply), strict=True):
+    written = answering.speaker.reply_many([prompt for _, prompt in asked], on_reply=on_reply)
+    for (i, _), reply in zip(asked, written, strict=True):
         replies[i] = reply.strip()
     seconds = time.perf_counter() - began + retrieval_seconds
-    worded = judge.refuses(replies) if judge is not None else [not reply for reply in replies]
+    in_words = judge.refuses(replies) if judge is not None else [not reply for reply in replies]
     answers = []
-    for item, reply, found, refuses in zip(items, replies, evidence, worded, strict=True):
-        refused = not found.enough or refuses
-        citations = [] if refused else answering.cited(item.question, reply, found).citations
+    for item, reply, one, refuses in zip(items, replies, prepared, in_words, strict=True):
+        refused = one.prompt is None or refuses
+        citations = [] if refused else answering.cited(item.question, reply, one.evidence).citations
         answers.append(
             Answer(
                 item=item,

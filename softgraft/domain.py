@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from chains import Conversations, DomainChain, DomainRetriever
+from chains import Conversations, DomainChain, DomainRetriever, LocalSpeaker
 from evaluation import Answers, Report, System, TaskReport, evaluate, fit_refusal_judge, read_items
 from evaluation.items import Item, spread
 from retrieval import (
@@ -22,20 +22,20 @@ from retrieval.ranking.evidence_score import EvidenceScale
 from retrieval.store.faiss_record import IndexChoice
 from softgraft.assembly.answers import Graft, answer_settings
 from softgraft.assembly.parts import DomainParts
-from softgraft.assembly.passage_cache import Warmed, warm_passages
+from softgraft.assembly.passage_cache import WarmReport, warm_passages
 from softgraft.assembly.status import domain_status
 from softgraft.assembly.system_names import system_names
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import MEMORY, TrainSettings, read_domain_file
 from softgraft.tasks.evaluation import evaluate_task
-from softgraft.tasks.training import TaskGrafting
+from softgraft.tasks.training import TaskTraining
 from softgraft.tasks.work import TaskWork
-from softgraft.training.grafting import Grafting, OnScore, OnStep, TrainReport
+from softgraft.training.grafting import ChatTraining, Grafting, OnScore, OnStep, TrainingTask, TrainReport
 from softgraft.training.retrieval_fit import fit_evidence, fit_weights
 
 if TYPE_CHECKING:
     pass
-from softgraft.settings.workplace import domain_folder
+from softgraft.settings.location import domain_folder
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Domain(DomainParts):
         """
         if self.file.task != "classification":
             raise UsageError(
-                found=f"the task of {self.typed} is {self.file.task}",
+                found=f"the task of {self.cli_name} is {self.file.task}",
                 expected="classification",
                 next_step="make a domain of that task: softgraft new NAME --from FOLDER --task classification",
             )
@@ -127,7 +127,7 @@ class Domain(DomainParts):
         """What `ingest` would do to the index; nothing is embedded or written."""
         return self._read_documents(plan_ingest, on_progress)
 
-    def warm(self, *, on_progress: Callable[[int, int], None] | None = None) -> Warmed:
+    def warm(self, *, on_progress: Callable[[int, int], None] | None = None) -> WarmReport:
         """Compute the keys and values of all passages ahead of the questions, and keep them in build/passages."""
         trained = self.manifest
         attention = trained.attention if trained else self.file.attention
@@ -176,9 +176,9 @@ class Domain(DomainParts):
         """
         if self.file.text_task is not None:
             raise UsageError(
-                found=f"the task of {self.typed} is {self.file.task}, whose report is another",
+                found=f"the task of {self.cli_name} is {self.file.task}, whose report is another",
                 expected="a domain that answers questions",
-                next_step=f"softgraft eval {self.typed}; in Python, domain.evaluate_task()",
+                next_step=f"softgraft eval {self.cli_name}; in Python, domain.evaluate_task()",
             )
         items = spread(self.items(split), limit)
         if not items:
@@ -188,10 +188,10 @@ class Domain(DomainParts):
                 next_step=f"write some to {split}.jsonl",
             )
         trained = not self.remote and self.manifest is not None
-        compared = [self._system(n) for n in system_names(systems, trained=trained, typed=self.typed)]
+        compared = [self._system(n) for n in system_names(systems, trained=trained, cli_name=self.cli_name)]
         told = self.items("train") if (self.folder / "train.jsonl").is_file() else []
         judge = fit_refusal_judge(self.encoder, told)
-        config = self.evaluated(split, items)
+        config = self.evaluation_config(split, items)
         report, answers = evaluate(items, compared, judge, config, on_progress=on_progress)
         self._write_report(report, answers, split)
         return report
@@ -213,7 +213,7 @@ class Domain(DomainParts):
 
     def status(self) -> dict[str, Any]:
         """What is there and what is missing, as plain data; loads no model."""
-        return domain_status(self.folder, self.build, self.file, self.typed, self.notices)
+        return domain_status(self.folder, self.build, self.file, self.cli_name, self.notices)
 
     def close(self) -> None:
         """Close files and forget models."""
@@ -226,11 +226,24 @@ class Domain(DomainParts):
 
     def grafting(self, settings: TrainSettings | None = None) -> Grafting:
         """A training run, with these settings or those in domain.yaml."""
-        settings = settings or self.file.train
+        task: TrainingTask
         if self.file.text_task is not None:
-            return TaskGrafting.of(self.work, settings)
-        answering = self.answering("text-twin")
-        return Grafting(self.file.name, answering, self.store, settings, self.file.attention, self.build)
+            self.work.require_vectors("trained")
+            task, speaker = TaskTraining(self.work), self.work.speaker("text-twin")
+        else:
+            _ = self.store  # raises UsageError for a backbone behind an API
+            answering = self.answering("text-twin")
+            task, speaker = ChatTraining(answering), answering.speaker
+        assert isinstance(speaker, LocalSpeaker)
+        return Grafting(
+            self.file.name,
+            task,
+            self.template,
+            speaker.chat,
+            settings or self.file.train,
+            self.file.attention,
+            self.build,
+        )
 
     def _read_documents(
         self, work: Callable[..., IngestReport], on_progress: Callable[[IngestProgress], None] | None

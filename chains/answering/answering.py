@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 
 from chains.answering.citations import Cited, cite, verified
 from chains.answering.condense import Way, joined_query, leans_on_history, standalone_queries, usable_rewrite
-from chains.answering.evidence import Evidence
+from chains.answering.evidence import Evidence, passage_input
 from chains.answering.examples import Nearest, chosen_examples, no_examples
-from chains.answering.history import Budget, Overflow, newest
-from chains.answering.speaker import Speaker
-from prompts import PassageInput, RenderedPrompt, TemplateFile, Turn
+from chains.answering.history import Budget, Overflow, newest, without_oldest
+from chains.answering.speaker import PreparedPrompt, Speaker
+from prompts import RenderedPrompt, TemplateFile, Turn
 from retrieval import Index, RankedPassage
+from retrieval.ranking.evidence_budget import EvidenceBudget, within_budget
 from retrieval.ranking.evidence_score import EvidenceScale
 
 # The evidence score looks at so many passages, however few of them the model is given.
@@ -52,9 +53,29 @@ class AnswerSettings:
     refusal: str = "I do not have information about that."
 
     @property
+    def evidence_budget(self) -> EvidenceBudget:
+        """Limits on the evidence that the model reads."""
+        return EvidenceBudget(self.passages, self.margin, self.evidence_tokens, self.neighbours)
+
+    @property
     def history(self) -> Budget:
         """What the model reads of the conversation at most."""
         return Budget(self.history_turns, self.history_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedAnswer:
+    """One question, ready for the speaker.
+
+    Attributes:
+        evidence: the passages that the model reads.
+        turns: the turns of the conversation that it reads.
+        prompt: the tokenised prompt; None if the evidence is too weak, so that the question is refused.
+    """
+
+    evidence: Evidence
+    turns: list[Turn]
+    prompt: PreparedPrompt | None
 
 
 @dataclass(frozen=True)
@@ -103,7 +124,7 @@ class Answering:
 
     def _rewritten(self, question: str, turns: Sequence[Turn]) -> str | None:
         prompt = self.condense_template.current().render({"history": self.recent(turns), "question": question})
-        return usable_rewrite(self.rewriter.reply_many([prompt])[0])
+        return usable_rewrite(self.rewriter.reply_many([self.rewriter.prepare(prompt)])[0])
 
     def evidence_many(self, queries: Sequence[str]) -> list[Evidence]:
         """Ranked passages for each query, cut to the token budget, with their score."""
@@ -113,8 +134,9 @@ class Answering:
         return [self.judge(ranked) for ranked in found]
 
     def judge(self, ranked: Sequence[RankedPassage]) -> Evidence:
-        """Score the head of a ranking, and cut it to what the model reads."""
-        shown = self._within_budget(self.index.expanded(ranked[: self.settings.passages], self.settings.neighbours))
+        """Score the head of a ranking, and cut it to the evidence budget."""
+        budget = self.settings.evidence_budget
+        shown = within_budget(ranked, budget, expanded=self.index.expanded, count_tokens=self.count_tokens)
         if self.scale is None:
             return Evidence(shown, None, bool(ranked))
         head = ranked[:JUDGED]
@@ -127,23 +149,36 @@ class Answering:
         if "context" in template.inputs:
             # The best passage stands last, nearest to the slot and the question, where a small model reads it best.
             given = reversed(evidence.passages) if evidence.enough else ()
-            values["context"] = [_as_input(entry) for entry in given]
+            values["context"] = [passage_input(entry.passage) for entry in given]
         if template.examples is not None and template.chooses_examples:
             values["examples"] = chosen_examples(self.examples, template.examples, question, self.count_tokens)
         return template.render(values)
 
-    def fitting(self, question: str, turns: Sequence[Turn], evidence: Evidence) -> Evidence:
-        """The evidence without as many of its last-ranked passages as the model's context has no room for.
+    def prepare(
+        self, question: str, turns: Sequence[Turn], evidence: Evidence, *, keep: str | None = None
+    ) -> PreparedAnswer:
+        """Render and tokenise what the model reads, once, and shorten it if it does not fit.
 
-        One is always left: a question that does not fit beside it is refused when it is answered.
+        The oldest turns go first, then the weakest passages. One passage always stays: a question that does not fit
+        beside it is refused by the model.
+
+        Args:
+            question: the question, as the user asked it.
+            turns: the conversation before it; turns beyond the history budget are left out.
+            evidence: the evidence; if it is not enough, nothing is prepared.
+            keep: id of a passage that always stays.
         """
-        while (
-            evidence.enough
-            and len(evidence.passages) > 1
-            and not self.speaker.fits(self.prompt(question, turns, evidence))
-        ):
-            evidence = replace(evidence, passages=evidence.passages[:-1])
-        return evidence
+        turns = self.recent(turns)
+        if not evidence.enough:
+            return PreparedAnswer(evidence, turns, None)
+        while True:
+            prompt = self.speaker.prepare(self.prompt(question, turns, evidence))
+            if not prompt.fits and turns:
+                turns = without_oldest(turns)
+            elif not prompt.fits and len(evidence.passages) > 1:
+                evidence = _without_weakest(evidence, keep)
+            else:
+                return PreparedAnswer(evidence, turns, prompt)
 
     def cited(self, question: str, answer: str, evidence: Evidence) -> Cited:
         """The answer's citations, each with a quote that stands in the index's stored text of its document."""
@@ -154,20 +189,7 @@ class Answering:
         """The last exchanges that the model still reads."""
         return newest(turns, self.settings.history, self.count_tokens)
 
-    def _within_budget(self, ranked: Sequence[RankedPassage]) -> tuple[RankedPassage, ...]:
-        kept: list[RankedPassage] = []
-        left = self.settings.evidence_tokens
-        for entry in ranked:
-            passage = entry.passage
-            if entry.score < ranked[0].score - self.settings.margin:
-                break
-            left -= self.count_tokens(f"{passage.title} {passage.heading} {passage.text}")
-            if kept and left < 0:
-                break
-            kept.append(entry)
-        return tuple(kept)
 
-
-def _as_input(entry: RankedPassage) -> PassageInput:
-    passage = entry.passage
-    return PassageInput(passage.id, passage.title, passage.heading, passage.text)
+def _without_weakest(evidence: Evidence, keep: str | None) -> Evidence:
+    last = next(n for n in reversed(range(len(evidence.passages))) if evidence.passages[n].passage.id != keep)
+    return replace(evidence, passages=(*evidence.passages[:last], *evidence.passages[last + 1 :]))

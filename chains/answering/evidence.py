@@ -1,37 +1,51 @@
-"""The evidence for one answer, and its form as plain data in the graph's state."""
+"""The evidence for one answer: as plain data in the graph's state, and as inputs of a prompt."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from prompts import PassageInput
 from retrieval import Passage, RankedPassage
+
+# The fields of a ranked passage besides the passage itself.
+_RANK_FIELDS = tuple(field.name for field in fields(RankedPassage) if field.name != "passage")
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one answer is given.
+    """The passages that one answer is given.
 
     Attributes:
-        passages: the best first, within the token budget; kept for the record even where they are too weak to use.
-        score: how likely they answer the query, 0 to 1; None where no scale was fitted.
-        enough: False means that nothing in the documents fits.
+        passages: the best first, within the evidence budget; kept for the record even if they are too weak to use.
+        score: probability, 0 to 1, that they answer the query; None if no evidence scale was fitted.
+        enough: False if nothing in the documents fits.
     """
 
     passages: tuple[RankedPassage, ...]
     score: float | None
     enough: bool
 
+    def to_state(self) -> dict[str, Any]:
+        """The evidence as plain data, under the keys of the chain's result."""
+        records = [
+            {**asdict(entry.passage), **{name: getattr(entry, name) for name in _RANK_FIELDS}}
+            for entry in self.passages
+        ]
+        return {"evidence": records, "evidence_score": self.score, "refused": not self.enough}
 
-# What a ranking says of a passage, besides the passage itself.
-_RANKS = tuple(f.name for f in fields(RankedPassage) if f.name != "passage")
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Evidence:
+        """The evidence of a state that `to_state` wrote."""
+        return cls(tuple(map(_ranked_passage, state["evidence"])), state["evidence_score"], not state["refused"])
 
 
-def evidence_record(entry: RankedPassage) -> dict[str, Any]:
-    """A ranked passage as plain data."""
-    return {**asdict(entry.passage), **{name: getattr(entry, name) for name in _RANKS}}
+def passage_input(passage: Passage) -> PassageInput:
+    """A passage as the input of a prompt template."""
+    return PassageInput(passage.id, passage.title, passage.heading, passage.text)
 
 
-def _ranked(record: dict[str, Any]) -> RankedPassage:
-    ranks = {name: record[name] for name in _RANKS}
-    return RankedPassage(Passage(**{k: v for k, v in record.items() if k not in ranks}), **ranks)
+def _ranked_passage(record: Mapping[str, Any]) -> RankedPassage:
+    ranks = {name: record[name] for name in _RANK_FIELDS}
+    return RankedPassage(Passage(**{key: value for key, value in record.items() if key not in ranks}), **ranks)

@@ -138,10 +138,8 @@ def recalled(turns: Sequence[Turn], summary: Summary | None, budget: Budget, cou
     return Recalled(kept, len(whole), read, done if with_summary else 0, tokens_of(kept, count), max(0, allowed - read))
 
 
-def fitting(found: Recalled, count: Count, fits: Callable[[list[Turn]], bool]) -> Recalled:
-    """The same without as many of its oldest exchanges as the model's context has no room for."""
-    while found.turns and not fits(found.turns):
-        left = without_oldest(found.turns)
-        read = found.read if found.summarised else found.read - 1
-        found = replace(found, turns=left, read=read, summarised=0, tokens=tokens_of(left, count))
-    return found
+def shortened(recalled: Recalled, turns: list[Turn], count: Count) -> Recalled:
+    """The same with only the newest of its turns, because the model's context has no space for the others."""
+    if len(turns) == len(recalled.turns):
+        return recalled
+    return replace(recalled, turns=turns, read=len(exchanges(turns)), summarised=0, tokens=tokens_of(turns, count))

@@ -12,7 +12,17 @@ from chains.errors import InputError
 from soft_prompt import Constraint
 
 DECODING = ("max_tokens", "seed", "temperature", "top_p")
-OTHERS = ("constraint", "graft", "model", "parallel_tool_calls", "response_format", "stop", "tool_choice", "tools")
+OTHERS = (
+    "constraint",
+    "graft",
+    "model",
+    "parallel_tool_calls",
+    "response_format",
+    "stop",
+    "tokens",
+    "tool_choice",
+    "tools",
+)
 
 _ANY = ("any", "required")
 

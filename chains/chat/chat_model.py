@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, SkipValidation, model_validator
 from chains.chat.call_settings import DECODING, read_tools, refuse_unknown, require_model
 from chains.chat.off_loop import off_loop
 from chains.chat.reply_form import ReplyForm
-from chains.chat.spoken import Piece, Question, as_chunk, as_result, speak
+from chains.chat.spoken import GenerationRequest, Piece, as_chunk, as_result, speak
 from chains.chat.structured import METHODS, json_schema_of, parsed, tool_name
 from chains.chat.tool_calls import CLOSING, Call
 from chains.errors import InputError
@@ -25,12 +25,14 @@ from chains.messages.content import from_messages
 from prompts import RenderedPrompt
 from soft_prompt import (
     Attention,
+    Constraint,
     DecodeWeights,
     Decoding,
     PrefixStore,
     Reply,
     SlotFill,
     SoftPrompt,
+    TokenizedPrompt,
     encode_prompt,
     generate,
 )
@@ -56,8 +58,9 @@ class SoftPromptChat(BaseChatModel):
     """Chat with a frozen backbone; soft slots in the messages are filled with a graft's fills.
 
     Every setting is a field and can be given per call or bound: `max_tokens`, `temperature`, `top_p`, `seed`, `stop`
-    and `graft`; only per call there are `constraint`, a `soft_prompt.Constraint` that the reply must match, and
-    `response_format`, `tools`, `tool_choice` and `parallel_tool_calls` as OpenAI has them.
+    and `graft`. Only per call: `constraint`, a `soft_prompt.Constraint` that the reply must match; `tokens`, the
+    `soft_prompt.TokenizedPrompt` of these messages, so that they are not tokenised again; and `response_format`,
+    `tools`, `tool_choice` and `parallel_tool_calls` as OpenAI has them.
 
     Attributes:
         store: prefix keys and values, and the backbone.
@@ -128,6 +131,8 @@ class SoftPromptChat(BaseChatModel):
         """What LangChain's cache tells calls apart by: what fills the slots too, as two grafts may have one name."""
         fills, attention = self._grafted(kwargs.get("graft") or self.graft)
         filled = {slot: f.digest if isinstance(f, SoftPrompt) else f for slot, f in sorted(fills.items())}
+        # The messages, which are in the key already, stand for their tokens.
+        kwargs.pop("tokens", None)
         return f"{super()._get_llm_string(stop=stop, **kwargs)}---{attention}{filled}"
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -220,22 +225,22 @@ class SoftPromptChat(BaseChatModel):
         return parsed(bound, schema, method, include_raw)  # type: ignore[arg-type]
 
     def reply_many(
-        self, prompts: Sequence[RenderedPrompt], *, on_reply: Callable[[int], None] | None = None
+        self, prompts: Sequence[RenderedPrompt | TokenizedPrompt], *, on_reply: Callable[[int], None] | None = None
     ) -> list[Reply]:
         """Replies to many prompts, decoded in batches.
 
         Args:
-            prompts: rendered templates.
+            prompts: rendered templates, tokenised or not.
             on_reply: called with the number of finished replies.
         """
         fills, attention = self._grafted(self.graft)
         rows = [encode_prompt(self.store.backbone, prompt, fills, attention) for prompt in prompts]
         return generate(self.store, rows, self._decoding(None, {}), on_reply=on_reply)
 
-    def fits(self, prompt: RenderedPrompt) -> bool:
-        """Whether a rendered template and a whole reply fit into the backbone's context."""
+    def fits(self, prompt: RenderedPrompt | TokenizedPrompt) -> bool:
+        """Whether a prompt and a whole reply fit into the backbone's context."""
         row = encode_prompt(self.store.backbone, prompt, *self._grafted(self.graft))
-        return row.length + self.max_tokens <= self.store.backbone.max_tokens
+        return row.length + self.max_tokens <= self.store.backbone.context_length
 
     def _generate(
         self,
@@ -244,7 +249,7 @@ class SoftPromptChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return as_result(list(speak(self.store, self._question(messages, stop, kwargs))))
+        return as_result(list(speak(self.store, self._request(messages, stop, kwargs))))
 
     async def _agenerate(
         self,
@@ -264,7 +269,7 @@ class SoftPromptChat(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         calls = 0
-        with closing(speak(self.store, self._question(messages, stop, kwargs))) as said:
+        with closing(speak(self.store, self._request(messages, stop, kwargs))) as said:
             for piece in said:
                 chunk = as_chunk(piece, calls)
                 calls += isinstance(piece, Call)
@@ -292,13 +297,13 @@ class SoftPromptChat(BaseChatModel):
         self, messages: list[BaseMessage], stop: list[str] | None, settings: dict[str, Any]
     ) -> AsyncGenerator[Piece]:
         def start(gone: Callable[[], bool]) -> Generator[Piece]:
-            return speak(self.store, self._question(messages, stop, settings), gone)
+            return speak(self.store, self._request(messages, stop, settings), gone)
 
         return off_loop(start)
 
-    def _question(
+    def _request(
         self, messages: list[BaseMessage], stop: Sequence[str] | None, settings: Mapping[str, Any]
-    ) -> Question:
+    ) -> GenerationRequest:
         """A call with everything that it asks for read and checked."""
         refuse_unknown(settings)
         backbone = self.store.backbone
@@ -306,19 +311,34 @@ class SoftPromptChat(BaseChatModel):
         name = settings.get("graft") or self.graft
         fills, attention = self._grafted(name)
         form = ReplyForm.read(settings)
-        prompt = form.described(from_messages(messages, form.tools.functions), backbone, self.language)
-        row = encode_prompt(backbone, prompt, fills, attention)
         once = settings.get("parallel_tool_calls") is False and bool(form.tools.functions)
-        # Nothing is decoded behind the one call that is wanted.
+        # Nothing is decoded after a single call.
         stop = (*(stop or ()), CLOSING) if once and not form.tools.forced else stop
         decoding = self._decoding(stop, settings, self.call_tokens if form.may_be_long else None)
-        return Question(
-            row=replace(row, constraint=form.grammar(prompt, backbone, decoding.max_tokens)),
+        prompt, constraint = self._read(messages, settings.get("tokens"), form, decoding.max_tokens)
+        return GenerationRequest(
+            row=replace(encode_prompt(backbone, prompt, fills, attention), constraint=constraint),
             decoding=decoding,
             graft=name,
             tools=tuple(function["name"] for function in form.tools.functions),
             once=once,
         )
+
+    def _read(
+        self, messages: list[BaseMessage], tokens: TokenizedPrompt | None, form: ReplyForm, max_tokens: int
+    ) -> tuple[RenderedPrompt | TokenizedPrompt, Constraint | None]:
+        """The prompt of a call, and the constraint on its reply."""
+        backbone = self.store.backbone
+        if tokens is None:
+            prompt = form.described(from_messages(messages, form.tools.functions), backbone, self.language)
+            return prompt, form.grammar(prompt, backbone, max_tokens)
+        if form.may_be_long:
+            raise InputError(
+                found="`tokens` together with tools or a response format, which add to the prompt",
+                expected="one of them",
+                next_step="leave out `tokens`: the messages are tokenised by themselves",
+            )
+        return tokens, form.constraint
 
     def _grafted(self, name: str) -> tuple[Mapping[str, SlotFill], Attention]:
         """What fills the slots under that name, and the attention that it wants."""

@@ -14,7 +14,7 @@ from soft_prompt import Decoding, PrefixStore, Reply, Row, stream
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class GenerationRequest:
     """One call of the chat model, ready to be decoded.
 
     Attributes:
@@ -44,22 +44,24 @@ class End:
 Piece = str | Call | End
 
 
-def speak(store: PrefixStore, question: Question, cancelled: Callable[[], bool] | None = None) -> Generator[Piece]:
+def speak(
+    store: PrefixStore, request: GenerationRequest, cancelled: Callable[[], bool] | None = None
+) -> Generator[Piece]:
     """The reply in pieces, as they become certain; the last one is its end. Closing it stops decoding."""
-    reader = CallReader(question.tools) if question.tools else None
+    reader = CallReader(request.tools) if request.tools else None
     called = False
-    for delta in stream(store, question.row, question.decoding, cancelled=cancelled):
+    for delta in stream(store, request.row, request.decoding, cancelled=cancelled):
         pieces: list[str | Call] = [delta.text] if delta.text else []
         if reader is not None:
             pieces = list(reader.take(delta.text))
             if delta.reply is not None:
                 pieces += reader.finish(cut=delta.reply.finish == "length")
         for piece in pieces:
-            if not (called and question.once and isinstance(piece, Call)):
+            if not (called and request.once and isinstance(piece, Call)):
                 yield piece
             called = called or isinstance(piece, Call)
         if delta.reply is not None:
-            yield End(delta.reply, store.backbone.id, question.graft)
+            yield End(delta.reply, store.backbone.id, request.graft)
 
 
 def as_chunk(piece: Piece, calls: int) -> ChatGenerationChunk:

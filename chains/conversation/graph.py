@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypedDict, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.channels.untracked_value import UntrackedValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
@@ -20,11 +21,11 @@ from langgraph.graph.state import CompiledStateGraph
 
 from chains.answering.answering import Answering
 from chains.answering.citations import Cited
-from chains.answering.evidence import Evidence, _ranked, evidence_record
-from chains.answering.history import fitting, without_oldest
+from chains.answering.evidence import Evidence
+from chains.answering.history import shortened, without_oldest
+from chains.answering.speaker import PreparedPrompt
 from chains.conversation.conversations import TurnRecord
 from chains.conversation.recall import Recall, given, plain, recalled_in, remembered, say
-from prompts import RenderedPrompt, Turn
 from soft_prompt import ContextError
 
 # In a config: an event that is set when nobody waits for the answer any more. What begins so is not written down.
@@ -32,10 +33,11 @@ CALLER_GONE = "__caller_gone"
 
 
 class ChainState(TypedDict, total=False):
-    """What flows through the graph.
+    """The state of the graph.
 
-    `history` is a history that the caller gives for this call alone; without one, `turns`, the memory, counts, with the
-    `summary` of their beginning. `complete` is false from a question until its answer stands in `turns`.
+    `history` is a history that the caller gives for this call alone. Without one, `turns`, the memory, counts, with the
+    `summary` of its beginning. `prompt` goes from retrieval to the speaker and into no checkpoint. `complete` is false
+    from a question until its answer is in `turns`.
     """
 
     question: str
@@ -46,6 +48,7 @@ class ChainState(TypedDict, total=False):
     evidence: list[dict[str, Any]]
     evidence_score: float | None
     refused: bool
+    prompt: Annotated[PreparedPrompt | None, UntrackedValue]
     template: dict[str, str | int]
     answer: str
     citations: list[dict[str, Any]]
@@ -63,37 +66,29 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
 
     def retrieve(state: ChainState) -> dict[str, Any]:
         [found] = answering.evidence_many([state["query"]])
-        question, recalled = state["question"], recalled_in(state)  # type: ignore[arg-type]
+        recalled = recalled_in(state)  # type: ignore[arg-type]
+        prepared = answering.prepare(state["question"], recalled.turns, found)
         notices = []
-        if found.enough:
-
-            def fits(turns: list[Turn]) -> bool:
-                return answering.speaker.fits(answering.prompt(question, turns, found))
-
-            left = fitting(recalled, answering.count_tokens, fits)
-            if len(left.turns) < len(recalled.turns):
-                notices.append("the oldest of the conversation was left out: the model's context is full")
-            recalled = left
-        evidence = answering.fitting(question, recalled.turns, found)
-        if cut := len(found.passages) - len(evidence.passages):
+        if len(prepared.turns) < len(recalled.turns):
+            notices.append("the oldest turns of the conversation were left out: the model's context is full")
+        if cut := len(found.passages) - len(prepared.evidence.passages):
             notices.append(
                 f"{cut} of {len(found.passages)} passages were left out, the weakest first: the model's context is full"
             )
         say(notices)
         return {
-            "evidence": [evidence_record(entry) for entry in evidence.passages],
-            "evidence_score": evidence.score,
-            "refused": not evidence.enough,
+            **prepared.evidence.to_state(),
+            "prompt": prepared.prompt,
             "template": answering.template.current().identity,
-            "recalled": plain(recalled),
+            "recalled": plain(shortened(recalled, prepared.turns, answering.count_tokens)),
             "notices": [*state["notices"], *notices],
         }
 
     def answer(state: ChainState, config: RunnableConfig) -> dict[str, Any]:
         write = get_stream_writer()
         words: Iterable[str] = [answering.settings.refusal]
-        if not state["refused"]:
-            words = answering.speaker.stream(_prompt(answering, state), config)
+        if (prompt := state["prompt"]) is not None:
+            words = answering.speaker.stream(prompt, config)
         pieces = []
         for piece in trimmed(_while_heard(words, config)):
             write({"answer": piece})
@@ -101,19 +96,19 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
         return {"answer": "".join(pieces)}
 
     async def aanswer(state: ChainState, config: RunnableConfig) -> dict[str, Any]:
-        if state["refused"]:
+        if (prompt := state["prompt"]) is None:
             return answer(state, config)
         write = get_stream_writer()
         pieces = []
         # Closed here and now: else the model would go on until the words are swept away.
-        async with aclosing(answering.speaker.astream(_prompt(answering, state), config)) as words:
+        async with aclosing(answering.speaker.astream(prompt, config)) as words:
             async for piece in atrimmed(words):
                 write({"answer": piece})
                 pieces.append(piece)
         return {"answer": "".join(pieces)}
 
     def tie(state: ChainState) -> dict[str, Any]:
-        evidence = Evidence(tuple(_ranked(record) for record in state["evidence"]), None, True)
+        evidence = Evidence.from_state(state)
         found = Cited([], []) if state["refused"] else answering.cited(state["question"], state["answer"], evidence)
         say(found.notices)
         citations = [asdict(citation) for citation in found.citations]
@@ -168,11 +163,6 @@ def _while_heard(words: Iterable[str], config: RunnableConfig) -> Iterator[str]:
         if gone is not None and gone.is_set():
             raise _UnheardError
         yield piece
-
-
-def _prompt(answering: Answering, state: ChainState) -> RenderedPrompt:
-    evidence = Evidence(tuple(_ranked(record) for record in state["evidence"]), None, True)
-    return answering.prompt(state["question"], recalled_in(cast(dict[str, Any], state)).turns, evidence)
 
 
 class BothWays(Runnable[Any, dict[str, Any]]):

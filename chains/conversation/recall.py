@@ -15,7 +15,8 @@ from langgraph.config import get_stream_writer
 
 from chains.answering.answering import Answering
 from chains.answering.history import Recalled, Summary, recalled, to_sum_up, without_oldest
-from prompts import RenderedPrompt, TemplateFile, Turn, find_template
+from chains.answering.speaker import PreparedPrompt
+from prompts import TemplateFile, Turn, find_template
 
 
 class Recall:
@@ -43,7 +44,7 @@ class Recall:
             said = "".join([piece async for piece in pieces])
         return self._result(state, prompt, sum_up, said)
 
-    def _request(self, state: dict[str, Any]) -> tuple[RenderedPrompt | None, list[Turn]]:
+    def _request(self, state: dict[str, Any]) -> tuple[PreparedPrompt | None, list[Turn]]:
         """What the speaker is asked for where something is to be summed up, and the turns that go into the summary."""
         settings, count = self._answering.settings, self._answering.count_tokens
         if settings.history_overflow != "summarise" or given(state) is not None or not settings.history_turns:
@@ -54,16 +55,16 @@ class Recall:
             return None, []
         turns = [*(earlier.turns if earlier else []), *sum_up]
         prompt = self._summary_prompt(turns)
-        while not self._answering.speaker.fits(prompt) and len(turns) > 2:
+        while not prompt.fits and len(turns) > 2:
             turns = without_oldest(turns)
             prompt = self._summary_prompt(turns)
         return prompt, sum_up
 
-    def _summary_prompt(self, turns: Sequence[Turn]) -> RenderedPrompt:
-        return self._template.current().render({"history": list(turns)})
+    def _summary_prompt(self, turns: Sequence[Turn]) -> PreparedPrompt:
+        return self._answering.speaker.prepare(self._template.current().render({"history": list(turns)}))
 
     def _result(
-        self, state: dict[str, Any], prompt: RenderedPrompt | None, sum_up: list[Turn], said: str | None
+        self, state: dict[str, Any], prompt: PreparedPrompt | None, sum_up: list[Turn], said: str | None
     ) -> dict[str, Any]:
         settings = self._answering.settings
         turns = given(state)
@@ -72,7 +73,7 @@ class Recall:
         if prompt is not None and said is not None:
             if text := said.strip():
                 done = (summary.exchanges if summary else 0) + _users(sum_up)
-                summary = Summary(prompt.messages[-1].text, text, done)
+                summary = Summary(prompt.prompt.messages[-1].text, text, done)
                 notices.append(f"{_exchanges(_users(sum_up))} summed up: the history is longer than the model reads")
             else:
                 notices.append("the model summed up the earlier exchanges in no words, so they are left out")

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 from langgraph.types import Command
 
 from chains.answering.answering import Answering
-from chains.answering.evidence import Evidence, evidence_record
+from chains.answering.evidence import Evidence
 from chains.chat.chat_model import SoftPromptChat
 from chains.messages.content import plain_text, to_messages, to_text_messages
 from prompts import RenderedPrompt, TextTwins, Turn
@@ -74,7 +74,7 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
         answering, turns = self.answering, _turns(request.messages[:place])
         query = answering.query(question, turns)
         [found] = answering.evidence_many([query])
-        evidence = answering.fitting(question, turns, found)
+        evidence = answering.prepare(question, turns, found).evidence
         # The conversation itself is in the agent's messages already.
         prompt = answering.prompt(question, [], evidence)
         rendered = _rendered(prompt, request, answering)
@@ -99,10 +99,11 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
         answers = [message for message in response.result if isinstance(message, AIMessage)]
         reply = plain_text(answers[-1]) if answers and not answers[-1].tool_calls else ""
         cited = self.answering.cited(grafted.query, reply, grafted.evidence)
+        state = grafted.evidence.to_state()
         update = {
             "query": grafted.query,
-            "evidence": [evidence_record(entry) for entry in grafted.evidence.passages],
-            "evidence_score": grafted.evidence.score,
+            "evidence": state["evidence"],
+            "evidence_score": state["evidence_score"],
             "citations": [asdict(citation) for citation in cited.citations],
         }
         return ExtendedModelResponse(response, Command(update=update))

@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from chains.answering.speaker import PreparedPrompt
 from chains.chat.chat_model import SoftPromptChat
 from chains.tasks.verbalizer import Verbalizer
-from prompts import RenderedPrompt
 from soft_prompt import encode_prompt, score_continuations
 
 Normalise = Literal["sum", "mean"]
@@ -63,7 +63,7 @@ class LabelScorer:
 
     def scores(
         self,
-        prompts: Sequence[RenderedPrompt],
+        prompts: Sequence[PreparedPrompt],
         normalise: Normalise = "sum",
         *,
         biases: Sequence[Sequence[float]] | None = None,
@@ -73,7 +73,7 @@ class LabelScorer:
         """Log-likelihoods `[prompts, labels]`, nats, without any bias.
 
         Args:
-            prompts: rendered templates.
+            prompts: tokenised prompts.
             normalise: of a label's words, or of one of their tokens in the mean.
             biases: that will be added, each a number a label; with `within`, what is near the best under any of them.
             within: as in `soft_prompt.score_continuations`; means need all labels, so there it does not count.
@@ -83,7 +83,9 @@ class LabelScorer:
             BackboneError: the backbone cannot score labels.
         """
         chat = self.chat
-        rows = [encode_prompt(chat.store.backbone, prompt, chat.fills, chat.attention) for prompt in prompts]
+        rows = [
+            encode_prompt(chat.store.backbone, prompt.model_input, chat.fills, chat.attention) for prompt in prompts
+        ]
         found = np.asarray(
             score_continuations(
                 chat.store,
@@ -99,7 +101,7 @@ class LabelScorer:
 
     def probabilities(
         self,
-        prompts: Sequence[RenderedPrompt],
+        prompts: Sequence[PreparedPrompt],
         calibration: Calibration,
         *,
         on_reply: Callable[[int], None] | None = None,
@@ -110,7 +112,7 @@ class LabelScorer:
 
     def best(
         self,
-        prompts: Sequence[RenderedPrompt],
+        prompts: Sequence[PreparedPrompt],
         calibration: Calibration,
         *,
         on_reply: Callable[[int], None] | None = None,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from langchain_core.runnables import Runnable, RunnableConfig
 
-from chains.answering.speaker import Speaker
+from chains.answering.speaker import PreparedPrompt, Speaker
 from chains.errors import InputError
 from chains.tasks.labels import Calibration, LabelScorer
 from prompts import PassageInput, RenderedPrompt, TemplateFile
@@ -24,14 +24,14 @@ class TaskPrompts:
     Attributes:
         template: with the inputs `text` and, where anything is looked up, `context`.
         lookup: gives each text its context, the most useful last; None looks nothing up.
-        fits: whether the model has room for a prompt and its answer.
+        prepare: tokenises a prompt, and says whether it fits: `Speaker.prepare`.
     """
 
     template: TemplateFile
     lookup: Lookup | None
-    fits: Callable[[RenderedPrompt], bool]
+    prepare: Callable[[RenderedPrompt], PreparedPrompt]
 
-    def prompts(self, texts: Sequence[str], lookup: Lookup | None = None) -> list[RenderedPrompt]:
+    def prompts(self, texts: Sequence[str], lookup: Lookup | None = None) -> list[PreparedPrompt]:
         """What the model reads for each text. `lookup` stands in for the usual one.
 
         Raises:
@@ -56,12 +56,12 @@ class TaskPrompts:
         found = lookup(texts) if lookup is not None else [()] * len(texts)
         return [self._fitting(text, list(given), placed) for text, given in zip(texts, found, strict=True)]
 
-    def _fitting(self, text: str, context: list[PassageInput], placed: bool) -> RenderedPrompt:
-        """The prompt, without as much of its context as the model has no room for."""
+    def _fitting(self, text: str, context: list[PassageInput], placed: bool) -> PreparedPrompt:
+        """The prompt, without the context that the model has no space for."""
         template = self.template.current()
         while True:
-            prompt = template.render({"text": text, "context": context} if placed else {"text": text})
-            if not context or self.fits(prompt):
+            prompt = self.prepare(template.render({"text": text, "context": context} if placed else {"text": text}))
+            if not context or prompt.fits:
                 return prompt
             context = context[1:]
 

@@ -59,14 +59,14 @@ def evaluate_task(
             next_step=f"write some to {split}.jsonl",
         )
     trained = not domain.remote and domain.manifest is not None
-    names = system_names(systems, trained=trained, typed=domain.typed, among=tuple(_GRAFTS))
+    names = system_names(systems, trained=trained, cli_name=domain.cli_name, among=tuple(_GRAFTS))
     found = [_replies(work, name, items, tell) for name in names]
     references = [item.target for item in items]
     language = domain.file.language
     rows = tuple(
         TaskRow(f.system, len(items), task_scores(work.task, f.replies, references, language), f.seconds) for f in found
     )
-    report = TaskReport(work.task, rows, _differences(work, found, references), domain.evaluated(split, items))
+    report = TaskReport(work.task, rows, _differences(work, found, references), domain.evaluation_config(split, items))
     _write(work, report, found, items, split)
     return report
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from chains.answering.speaker import PreparedPrompt
 from chains.tasks.labels import Calibration, LabelScorer, Scores, Way, contextual_bias, prior_bias
 from evaluation.items import Item, spread
-from prompts import RenderedPrompt
 from softgraft.errors import UsageError
-from softgraft.settings.domain_file import ClassificationSettings
+from softgraft.settings.sections import ClassificationSettings
 
 # Texts that say nothing (Zhao et al. 2021, arXiv:2102.09690). An empty one would leave out its message.
 NOTHING = ("N/A", "[MASK]", "...")
@@ -23,7 +23,7 @@ _SAMPLE = (64, 200)
 # Nats. More than at answering time, since a bias may bring up labels that are behind.
 _WITHIN = 20.0
 
-Prompts = Callable[[Sequence[str], bool], list[RenderedPrompt]]
+Prompts = Callable[[Sequence[str], bool], list[PreparedPrompt]]
 OnFit = Callable[[int, int], None]
 
 

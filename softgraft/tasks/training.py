@@ -6,113 +6,70 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from chains import SoftPromptChat, Speaker
+from chains import LocalSpeaker, SoftPromptChat
 from evaluation.items import Item
 from evaluation.task_items import TextTask
 from evaluation.task_scores import DECIDES, reply_score
-from prompts import TemplateFile
-from soft_prompt.training.devices import joined
 from softgraft.assembly.answers import Graft
-from softgraft.settings.domain_file import TrainSettings
 from softgraft.tasks.label_fit import LabelFit
 from softgraft.tasks.work import TaskWork
-from softgraft.training.grafting import Grafting, OnScore, OnStep, Questions, Told, TrainReport
+from softgraft.training.grafting import Prompted, TrainReport
 
 
 @dataclass(frozen=True)
-class Worded:
-    """What a run needs of an answering: the template, and who fills its slot."""
-
-    template: TemplateFile
-    speaker: Speaker
-
-
-@dataclass(frozen=True)
-class TaskGrafting(Grafting):
-    """One training run of a task. Make one with `TaskGrafting.of`.
+class TaskTraining:
+    """Training on the examples of a task; see `softgraft.training.grafting.TrainingTask`.
 
     Attributes:
         work: the task.
-        fits: calibrations of labels that the run has found, by what filled the slot.
+        fits: calibrations of the labels that the run has fitted, by the fill of the slot.
     """
 
-    answering: Worded  # type: ignore[assignment]
-    work: TaskWork = field(kw_only=True)
-    fits: dict[Graft, LabelFit] = field(default_factory=dict, kw_only=True)
+    work: TaskWork
+    fits: dict[Graft, LabelFit] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, work: TaskWork, settings: TrainSettings) -> TaskGrafting:
-        """The run of a domain's task.
+    @property
+    def objective(self) -> str:
+        """See `TrainingTask`."""
+        return f"cross entropy of the {_TARGETS[self.work.task]}"
 
-        Args:
-            work: the task.
-            settings: how to train.
+    @property
+    def metric(self) -> str:
+        """See `TrainingTask`."""
+        return DECIDES[self.work.task]
 
-        Raises:
-            UsageError: the backbone is behind an API.
-        """
-        domain = work.domain
-        work.require_vectors("trained")
-        return cls(
-            domain.file.name,
-            Worded(domain.template, work.speaker("text-twin")),
-            domain.store,
-            settings,
-            domain.file.attention,
-            domain.build,
-            objective=f"cross entropy of the {_AIM[work.task]}",
-            metric=DECIDES[work.task],
-            work=work,
+    def prompted(self, items: Sequence[Item], *, teach: bool) -> Prompted:
+        """See `TrainingTask`."""
+        prompts = self.work.prompts(self.work.speaker("text-twin").prepare).prompts(
+            [item.question for item in items], self.work.teaching_lookup() if teach else None
         )
+        targets = [item.model_copy(update={"answers": (self.work.answer_words(item),)}) for item in items]
+        return list(zip(prompts, targets, strict=True))
 
-    def run(
-        self,
-        items: Sequence[Item],
-        dev: Sequence[Item],
-        *,
-        on_step: OnStep | None = None,
-        on_score: OnScore | None = None,
-    ) -> TrainReport:
-        """See `Grafting.run`; calibrations of labels are kept with what they belong to."""
-        report = super().run(items, dev, on_step=on_step, on_score=on_score)
-        if joined(self.store.backbone.device).main:
-            # A soft prompt of before that stays in use is not the one these belong to.
-            self.work.remember(
-                {graft: fit for graft, fit in self.fits.items() if graft != "soft" or self._strong(report)}
-            )
-        return report
-
-    def _strong(self, report: TrainReport) -> bool:
-        """Whether the soft prompt is used from now on as it was measured."""
-        return report.kept and self.work.domain.file.answer.strength == 1
-
-    def questions(self, items: Sequence[Item], dev: Sequence[Item]) -> Questions:
-        """Train and dev texts as prompts, each with the words to aim at."""
-        return Questions(items, self._prompted(items, teach=True), self._prompted(dev, teach=False))
-
-    def replies(self, chat: SoftPromptChat, told: Told, tell: Callable[[int, int], None]) -> list[str]:
-        """What is said to each text; for classification the words of the label, with the calibration that suits."""
+    def replies(self, chat: SoftPromptChat, examples: Prompted, report: Callable[[int, int], None]) -> list[str]:
+        """See `TrainingTask`; for classification the words of each label, with the calibration that suits."""
         if self.work.task != "classification":
-            return [reply.strip() for reply in super().replies(chat, told, tell)]
+            prompts = [prompt for prompt, _ in examples]
+            replies = LocalSpeaker(chat).reply_many(prompts, on_reply=lambda done: report(done, len(examples)))
+            return [reply.strip() for reply in replies]
         labels = {words: label for label, words in self.work.verbalizer.words.items()}
-        dev = [item.model_copy(update={"answers": (labels[item.target],)}) for _, item in told]
-        fit = self.work.fit(chat, self.work.items("train"), dev, tell)
+        dev = [item.model_copy(update={"answers": (labels[item.target],)}) for _, item in examples]
+        fit = self.work.fit(chat, self.work.items("train"), dev, report)
         self.fits[cast(Graft, chat.graft)] = fit
         return [self.work.verbalizer.words[label] for label in fit.dev_found]
 
     def score(self, reply: str, item: Item) -> float:
-        """How good one answer is, by what decides."""
+        """See `TrainingTask`."""
         return reply_score(self.work.task, reply, item.target)
 
-    def _prompted(self, items: Sequence[Item], *, teach: bool) -> Told:
-        prompts = self.work.prompts(self.answering.speaker.fits).prompts(
-            [item.question for item in items], self.work.teaching_lookup() if teach else None
-        )
-        aims = [item.model_copy(update={"answers": (self.work.answer_words(item),)}) for item in items]
-        return list(zip(prompts, aims, strict=True))
+    def finished(self, report: TrainReport) -> None:
+        """Keep the calibrations, so that they are not fitted again."""
+        # A calibration belongs to the soft prompt that it was fitted with, at full strength.
+        used = report.kept and self.work.domain.file.answer.strength == 1
+        self.work.remember({graft: fit for graft, fit in self.fits.items() if graft != "soft" or used})
 
 
-_AIM: dict[TextTask, str] = {
+_TARGETS: dict[TextTask, str] = {
     "classification": "label's words",
     "summarisation": "summary",
     "translation": "translation",

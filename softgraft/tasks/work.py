@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from chains import LocalSpeaker, SoftPromptChat, Speaker
+from chains.answering.evidence import passage_input
 from chains.answering.examples import ContextExample, NearestContext
+from chains.answering.speaker import PreparedPrompt
 from chains.tasks.labels import Calibration, LabelScorer
 from chains.tasks.task_chain import Classifier, Lookup, TaskChain, TaskPrompts, Worker, Writer
 from evaluation.errors import ItemsError
@@ -17,12 +19,12 @@ from evaluation.items import Item, items_hash
 from evaluation.task_items import TextTask, read_task_items
 from prompts import PassageInput, RenderedPrompt
 from retrieval.encoders.kept_vectors import kept_vectors
+from retrieval.ranking.evidence_budget import within_budget
 from softgraft.assembly.answers import Graft, answer_settings, make_speaker
-from softgraft.assembly.examples import FOLDER as EXAMPLES
-from softgraft.assembly.parts import DomainParts
+from softgraft.assembly.parts import EXAMPLES, DomainParts
 from softgraft.errors import UsageError
-from softgraft.settings.domain_file import ClassificationSettings
 from softgraft.settings.label_file import read_labels
+from softgraft.settings.sections import ClassificationSettings
 from softgraft.tasks.label_fit import LabelFit, fit_labels, keep_fit, read_fit
 
 if TYPE_CHECKING:
@@ -43,9 +45,9 @@ class TaskWork:
         task = domain.file.text_task
         if task is None:
             raise UsageError(
-                found=f"the task of {domain.typed} is {domain.file.task}",
+                found=f"the task of {domain.cli_name} is {domain.file.task}",
                 expected="classification, summarisation or translation",
-                next_step=f'softgraft ask {domain.typed} "..."; in Python, domain.chain.invoke',
+                next_step=f'softgraft ask {domain.cli_name} "..."; in Python, domain.chain.invoke',
             )
         self.domain = domain
         self.task: TextTask = task
@@ -131,11 +133,11 @@ class TaskWork:
             ArtifactError: the soft prompt belongs to another backbone, or is damaged.
         """
         domain = self.domain
-        return make_speaker(graft, domain.file, domain.build, domain.template, lambda: domain.store, domain.typed)
+        return make_speaker(graft, domain.file, domain.build, domain.template, lambda: domain.store, domain.cli_name)
 
-    def prompts(self, fits: Callable[[RenderedPrompt], bool]) -> TaskPrompts:
+    def prompts(self, prepare: Callable[[RenderedPrompt], PreparedPrompt]) -> TaskPrompts:
         """From texts to prompts, with the context that domain.yaml asks for."""
-        return TaskPrompts(self.domain.template, self.lookup(), fits)
+        return TaskPrompts(self.domain.template, self.lookup(), prepare)
 
     def worker(self, graft: Graft, *, on_fit: OnProgress | None = None) -> Worker:
         """Does the task with one graft. For labels, the calibration is fitted first where that was not done yet.
@@ -145,7 +147,7 @@ class TaskWork:
         """
         if self.task != "classification":
             speaker = self.speaker(graft)
-            return Writer(self.prompts(speaker.fits), speaker)
+            return Writer(self.prompts(speaker.prepare), speaker)
         self.require_vectors("asked for the likelihood of labels")
         speaker = self.speaker(graft)
         assert isinstance(speaker, LocalSpeaker)
@@ -153,7 +155,7 @@ class TaskWork:
 
     def classifier(self, chat: SoftPromptChat, calibration: Calibration) -> Classifier:
         """Labels texts with a backbone whose slots are filled like that."""
-        return Classifier(self.prompts(chat.fits), LabelScorer(chat, self.verbalizer), calibration)
+        return Classifier(self.prompts(LocalSpeaker(chat).prepare), LabelScorer(chat, self.verbalizer), calibration)
 
     def label_fit(self, chat: SoftPromptChat, on_fit: OnProgress | None = None) -> LabelFit:
         """The calibration of the labels for one fill of the slots, from build/labels/, or fitted and put there."""
@@ -170,7 +172,7 @@ class TaskWork:
         self, chat: SoftPromptChat, train: Sequence[Item], dev: Sequence[Item], on_fit: OnProgress | None = None
     ) -> LabelFit:
         """Choose the calibration of the labels for one fill of the slots."""
-        prompts, apart = self.prompts(chat.fits), self.teaching_lookup()
+        prompts, apart = self.prompts(LocalSpeaker(chat).prepare), self.teaching_lookup()
         return fit_labels(
             LabelScorer(chat, self.verbalizer),
             lambda texts, own: prompts.prompts(texts, apart if own else None),
@@ -220,26 +222,23 @@ class TaskWork:
             domain.encoder,
             settings.passages,
             settings.evidence_tokens,
-            self._count_tokens,
+            domain.count_tokens,
         )
 
     def _documents(self, texts: Sequence[str]) -> list[list[PassageInput]]:
-        settings, found = answer_settings(self.domain.file, self.domain.build), list[list[PassageInput]]()
-        for ranked in self.domain.index.search_many(list(texts), settings.passages, weights=settings.weights):
-            left, kept = settings.evidence_tokens, list[PassageInput]()
-            for entry in ranked:
-                left -= self._count_tokens(f"{entry.passage.title} {entry.passage.text}")
-                if kept and left < 0:
-                    break
-                kept.append(
-                    PassageInput(entry.passage.id, entry.passage.title, entry.passage.heading, entry.passage.text)
+        """Passages for each text, within the evidence budget, the best last."""
+        domain, settings = self.domain, answer_settings(self.domain.file, self.domain.build)
+        rankings = domain.index.search_many(list(texts), settings.passages, weights=settings.weights)
+        expanded, count_tokens = domain.index.expanded, domain.count_tokens
+        return [
+            [
+                passage_input(entry.passage)
+                for entry in reversed(
+                    within_budget(ranked, settings.evidence_budget, expanded=expanded, count_tokens=count_tokens)
                 )
-            found.append(kept[::-1])
-        return found
-
-    def _count_tokens(self, text: str) -> int:
-        domain = self.domain
-        return domain.encoder.count_tokens(text) if domain.remote else len(domain.store.backbone.encode_text(text))
+            ]
+            for ranked in rankings
+        ]
 
     def _ready(self, on_fit: OnProgress | None = None) -> Worker:
         """What does the task with the best graft, made once."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from chains import Answering, Evidence, LocalSpeaker, SoftPromptChat
+from chains.answering.speaker import PreparedPrompt
 from evaluation.items import Item, items_hash
 from evaluation.retrieval_scores import Gold
-from evaluation.systems import gold_evidence, retrieve_all, turns_of
+from evaluation.systems import asked_of, gold_evidence
 from evaluation.text_scores import token_f1
-from prompts import RenderedPrompt
+from prompts import TemplateFile
 from soft_prompt import (
     Adapter,
     Attention,
     Manifest,
     PrefixStore,
-    Scores,
+    DevScores,
     SlotFill,
     SoftPrompt,
     TrainConfig,
@@ -34,9 +36,9 @@ from soft_prompt import (
     save_soft_prompt,
     train,
 )
-from soft_prompt.artifact.manifest import manifest_of
+from soft_prompt.artifact.manifest import make_manifest
 from soft_prompt.training.checkpoint import remove_checkpoint
-from soft_prompt.training.devices import Devices, joined
+from soft_prompt.training.distributed import DistributedContext, init_distributed
 from softgraft.settings.domain_file import TrainSettings
 
 OBJECTIVE = "cross entropy of the response, evidence as retrieved"
@@ -81,17 +83,86 @@ class TrainReport:
 
 OnStep = Callable[[TrainStep], None]
 OnScore = Callable[[str, int, int], None]
-Told = list[tuple[RenderedPrompt, Item]]
+# Questions or texts as the model reads them, each with the item that it comes from.
+Prompted = list[tuple[PreparedPrompt, Item]]
 TRAIN_LOG = "train_log.jsonl"
 
 
 @dataclass(frozen=True)
-class Questions:
-    """What a run is given: questions as prompts, without those whose evidence is too weak; `items` are all of train."""
+class TrainingSet:
+    """What a run trains on and measures with; questions whose evidence is too weak are in `items` alone."""
 
     items: Sequence[Item]
-    told: Told
-    dev_told: Told
+    train: Prompted
+    dev: Prompted
+
+
+class TrainingTask(Protocol):
+    """What a run needs to know of a domain's task.
+
+    Attributes:
+        objective: what is trained, in words.
+        metric: name of the score that decides on dev.
+    """
+
+    @property
+    def objective(self) -> str:
+        """See the class."""
+
+    @property
+    def metric(self) -> str:
+        """See the class."""
+
+    def prompted(self, items: Sequence[Item], *, teach: bool) -> Prompted:
+        """Items as the model reads them. `teach` is for training: the evidence then contains the answer."""
+
+    def replies(self, chat: SoftPromptChat, examples: Prompted, report: Callable[[int, int], None]) -> list[str]:
+        """The replies with the chat model's slots filled as they are."""
+
+    def score(self, reply: str, item: Item) -> float:
+        """The score of one reply by the metric that decides."""
+
+    def finished(self, report: TrainReport) -> None:
+        """Called once, in the main process, when a run has ended."""
+
+
+@dataclass(frozen=True)
+class ChatTraining:
+    """Training on questions whose evidence is retrieved as when they are answered."""
+
+    answering: Answering
+    objective: str = OBJECTIVE
+    metric: str = "token F1"
+
+    def prompted(self, items: Sequence[Item], *, teach: bool) -> Prompted:
+        """See `TrainingTask`.
+
+        Where retrieval missed the answer, teaching adds the passage that holds it: a prompt that is taught to answer
+        without its answer learns to invent.
+        """
+        answering, chosen = self.answering, with_target(items)
+        asked = [asked_of(item) for item in chosen]
+        evidence = answering.evidence_many(answering.queries(asked))
+        keep: list[str | None] = [None] * len(chosen)
+        if teach:
+            gold = Gold(answering.index)
+            known = gold_evidence(answering, chosen, gold)
+            for n, item in enumerate(chosen):
+                evidence[n], keep[n] = _with_gold(evidence[n], known[n], item, gold, answering.settings.passages)
+        prepared = [answering.prepare(*asked[n], evidence[n], keep=keep[n]) for n in range(len(chosen))]
+        return [(one.prompt, item) for one, item in zip(prepared, chosen, strict=True) if one.prompt is not None]
+
+    def replies(self, chat: SoftPromptChat, examples: Prompted, report: Callable[[int, int], None]) -> list[str]:
+        """See `TrainingTask`."""
+        prompts = [prompt for prompt, _ in examples]
+        return LocalSpeaker(chat).reply_many(prompts, on_reply=lambda done: report(done, len(examples)))
+
+    def score(self, reply: str, item: Item) -> float:
+        """See `TrainingTask`."""
+        return token_f1(reply, item.references)
+
+    def finished(self, report: TrainReport) -> None:
+        """See `TrainingTask`; there is nothing to do."""
 
 
 @dataclass(frozen=True)
@@ -99,21 +170,27 @@ class Grafting:
     """One training run of a domain.
 
     Attributes:
-        answering: the domain's, over its index and template; its evidence is what the soft prompt learns to read.
+        name: the domain's name.
+        task: what is trained on, and how replies are scored.
+        template: the domain's template, whose soft slot is filled.
+        chat: the chat model, whose fills are replaced for each comparison.
+        settings: how to train.
         attention: whether passages see one another.
         folder: the domain's build folder.
-        objective: what is trained, in words.
-        metric: the score that decides on dev.
     """
 
     name: str
-    answering: Answering
-    store: PrefixStore
+    task: TrainingTask
+    template: TemplateFile
+    chat: SoftPromptChat
     settings: TrainSettings
     attention: Attention
     folder: Path
-    objective: str = OBJECTIVE
-    metric: str = "token F1"
+
+    @property
+    def store(self) -> PrefixStore:
+        """The backbone with its stored prefixes."""
+        return self.chat.store
 
     def run(
         self,
@@ -126,17 +203,20 @@ class Grafting:
         """Train, compare with the text twin on dev, and keep the better of the two.
 
         Raises:
-            TrainingError: nothing to train on, or the loss diverged.
+            TrainingError: if there is nothing to train on, or the loss diverged.
         """
-        return self.train(self.questions(items, dev), on_step=on_step, on_score=on_score)
+        report = self.train(self.training_set(items, dev), on_step=on_step, on_score=on_score)
+        if init_distributed(self.store.backbone.device).is_main_process:
+            self.task.finished(report)
+        return report
 
-    def questions(self, items: Sequence[Item], dev: Sequence[Item]) -> Questions:
-        """Train and dev questions as the prompts that are trained on and measured with."""
-        return Questions(items, self._told(items, teach=True), self._told(dev, teach=False))
+    def training_set(self, items: Sequence[Item], dev: Sequence[Item]) -> TrainingSet:
+        """Train and dev items as the prompts that a run trains on and measures with."""
+        return TrainingSet(items, self.task.prompted(items, teach=True), self.task.prompted(dev, teach=False))
 
     def train(
         self,
-        questions: Questions,
+        data: TrainingSet,
         *,
         twin_f1: float | None = None,
         above: float = -1.0,
@@ -146,37 +226,37 @@ class Grafting:
         """Train, compare with the text twin on dev, and keep the better of the two.
 
         Args:
-            questions: of this domain, whose settings may be others.
+            data: of this domain, whose settings may be others.
             twin_f1: of the text twin on dev, where it is known; it depends on no setting of a run.
             above: keep nothing that has no higher token F1 than this.
-            on_step, on_score: progress.
+            on_step: called after each training step.
+            on_score: called with the fill's name, the replies so far and their number.
         """
-        told, dev_told = questions.told, questions.dev_told
-        start = self._start(told)
-        devices = joined(self.store.backbone.device)
+        start = self._start(data.train)
+        devices = init_distributed(self.store.backbone.device)
         config = TrainConfig(
             attention=self.attention, **self.settings.model_dump(exclude={"kind", "length", "adapter", "adapter_rank"})
         )
         result = train(
             self.store,
             start,
-            [(prompt, item.target) for prompt, item in told],
-            [(prompt, item.target) for prompt, item in dev_told],
+            [(prompt.model_input, item.target) for prompt, item in data.train],
+            [(prompt.model_input, item.target) for prompt, item in data.dev],
             config,
             folder=self.folder / "checkpoint",
             log=self.folder / TRAIN_LOG,
             keep_state=True,
             on_step=on_step,
         )
-        tell = on_score or (lambda *_: None)
-        soft, soft_f1 = self.scores(dev_told, result.soft_prompt, "soft", tell, devices)
+        report = on_score or (lambda *_: None)
+        soft, soft_f1 = self.scores(data.dev, result.soft_prompt, "soft", report, devices)
         if twin_f1 is None:
-            twin, twin_f1 = self.scores(dev_told, start.text_twin, "text-twin", tell, devices)
+            twin, twin_f1 = self.scores(data.dev, start.text_twin, "text-twin", report, devices)
         else:
             twin = twin_f1
         kept = soft > max(twin, above)
-        if kept and devices.main:
-            scores = Scores(
+        if kept and devices.is_main_process:
+            scores = DevScores(
                 dev_loss=result.dev_loss,
                 dev_loss_text_twin=result.start_loss,
                 dev_token_f1=soft_f1,
@@ -185,26 +265,26 @@ class Grafting:
             save_soft_prompt(
                 self.folder / "soft_prompt",
                 result.soft_prompt,
-                self._manifest(result, config, questions.items, scores),
-                self.answering.template.current().text,
+                self._manifest(result, config, data.items, scores),
+                self.template.current().text,
             )
-        if devices.main:
+        if devices.is_main_process:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_loss_curve(result, self.folder / "loss_curve.png", f"{self.name}: {start.kind} soft prompt")
             # Not before: whoever is stopped while dev is answered need not train again.
             remove_checkpoint(self.folder / "checkpoint")
-        devices.wait()
+        devices.barrier()
         return TrainReport(
             domain=self.name,
             kept=kept,
             kind=start.kind,
             length=start.length,
-            adapter=start.adapter.form if start.adapter else None,
+            adapter=start.adapter.method if start.adapter else None,
             adapter_rank=start.adapter.rank if start.adapter else 0,
             layers=config.layers,
-            examples=len(told),
-            withheld=len(_with_target(questions.items)) - len(told),
-            dev_questions=len(dev_told),
+            examples=len(data.train),
+            withheld=len(with_target(data.items)) - len(data.train),
+            dev_questions=len(data.dev),
             dev_f1=soft_f1,
             dev_f1_text_twin=twin_f1,
             dev_loss=result.dev_loss,
@@ -216,33 +296,17 @@ class Grafting:
             micro_batch=result.micro_batch,
             processes=result.processes,
             folder=str(self.folder / "soft_prompt"),
-            metric=self.metric,
+            metric=self.task.metric,
             dev_score=soft,
             dev_score_text_twin=twin,
         )
 
-    def _told(self, items: Sequence[Item], *, teach: bool) -> Told:
-        """Prompts as at answering time. Where retrieval missed the answer, teaching puts it in: a prompt that is
-        taught to answer without it learns to invent."""
-        chosen = _with_target(items)
-        evidence, _ = retrieve_all(self.answering, chosen)
-        if teach:
-            gold = Gold(self.answering.index)
-            known = gold_evidence(self.answering, chosen, gold)
-            most = self.answering.settings.passages
-            evidence = [_with_gold(e, k, i, gold, most) for e, k, i in zip(evidence, known, chosen, strict=True)]
-        return [
-            (self.answering.prompt(item.question, turns_of(item), found), item)
-            for item, found in zip(chosen, evidence, strict=True)
-            if found.enough
-        ]
-
-    def _start(self, told: Told) -> SoftPrompt:
-        template = self.answering.template.current()
+    def _start(self, examples: Prompted) -> SoftPrompt:
+        template = self.template.current()
         slots = sorted(template.soft_slots)
-        if len(slots) != 1 or not told:
+        if len(slots) != 1 or not examples:
             raise TrainingError(
-                found=f"{len(slots)} soft slots in the template {template.name!r}, {len(told)} questions to train on",
+                found=f"{len(slots)} soft slots in the template {template.name!r}, {len(examples)} questions",
                 expected="one soft slot, and questions in train.jsonl that the documents answer",
                 next_step="put one slot under `soft_slots:` in the template, and write questions to train.jsonl",
             )
@@ -253,60 +317,60 @@ class Grafting:
             return adapter_prompt(backbone, slot, twin, adapter)
         if self.settings.kind == "embedding":
             return replace(from_text_twin(backbone, slot, twin, length), adapter=adapter)
-        prefix = encode_prompt(backbone, told[0][0], {}).prefix
+        prefix = encode_prompt(backbone, examples[0][0].model_input, {}).prefix
         return replace(kv_from_text_twin(self.store.backbone, slot, twin, prefix, length), adapter=adapter)
 
     def _adapter(self) -> Adapter | None:
         backbone, settings = self.store.backbone, self.settings
         # Training the last layers alone would be in vain with weights beside those below.
-        if settings.adapter_form == "lora":
+        if settings.adapter_method == "lora":
             return initial_adapter(backbone, settings.adapter_rank, settings.seed, settings.layers)
-        return initial_scaling(backbone, settings.layers) if settings.adapter_form == "ia3" else None
+        return initial_scaling(backbone, settings.layers) if settings.adapter_method == "ia3" else None
 
-    def scores(self, told: Told, fill: SlotFill, name: str, tell: OnScore, devices: Devices) -> tuple[float, float]:
-        """Of the answers to these questions, with the soft slot filled like that: the mean of the score that decides,
-        and mean token F1."""
-        speaker = self.answering.speaker
-        assert isinstance(speaker, LocalSpeaker)
-        slot = next(iter(self.answering.template.current().soft_slots))
-        chat: SoftPromptChat = speaker.chat.model_copy(update={"fills": {slot: fill}, "graft": name})
-        own = list(devices.share(told))
-        replies = self.replies(chat, own, lambda done, total: tell(name, done, total))
+    def scores(
+        self, examples: Prompted, fill: SlotFill, name: str, report: OnScore, devices: DistributedContext
+    ) -> tuple[float, float]:
+        """Scores of the replies with the soft slot filled like that.
+
+        Returns:
+            The mean of the score that decides, and the mean token F1.
+        """
+        slot = next(iter(self.template.current().soft_slots))
+        chat: SoftPromptChat = self.chat.model_copy(update={"fills": {slot: fill}, "graft": name})
+        own = list(devices.shard(examples))
+        replies = self.task.replies(chat, own, lambda done, total: report(name, done, total))
         f1 = [token_f1(reply, item.references) for reply, (_, item) in zip(replies, own, strict=True)]
-        deciding = [self.score(reply, item) for reply, (_, item) in zip(replies, own, strict=True)]
-        return devices.total(sum(deciding)) / len(told), devices.total(sum(f1)) / len(told)
+        deciding = [self.task.score(reply, item) for reply, (_, item) in zip(replies, own, strict=True)]
+        return devices.sum(sum(deciding)) / len(examples), devices.sum(sum(f1)) / len(examples)
 
-    def replies(self, chat: SoftPromptChat, told: Told, tell: Callable[[int, int], None]) -> list[str]:
-        """The answers of one fill of the slot."""
-        prompts = [prompt for prompt, _ in told]
-        return LocalSpeaker(chat).reply_many(prompts, on_reply=lambda done: tell(done, len(told)))
-
-    def score(self, reply: str, item: Item) -> float:
-        """How good one answer is, by what decides."""
-        return token_f1(reply, item.references)
-
-    def _manifest(self, result: TrainResult, config: TrainConfig, items: Sequence[Item], scores: Scores) -> Manifest:
-        return manifest_of(
+    def _manifest(self, result: TrainResult, config: TrainConfig, items: Sequence[Item], scores: DevScores) -> Manifest:
+        return make_manifest(
             result.soft_prompt,
             self.store.backbone,
-            self.answering.template.current(),
+            self.template.current(),
             attention=config.attention,
-            objective=self.objective,
+            objective=self.task.objective,
             seed=config.seed,
-            data_hash=items_hash(_with_target(items)),
-            train={**asdict(config), "micro_batch": result.micro_batch, "processes": result.processes},
+            data_hash=items_hash(with_target(items)),
+            train={**config.model_dump(), "micro_batch": result.micro_batch, "processes": result.processes},
             scores=scores,
             adapter_layers=config.layers,
         )
 
 
-def _with_target(items: Sequence[Item]) -> list[Item]:
+def with_target(items: Sequence[Item]) -> list[Item]:
+    """The items that have a reply to learn."""
     return [item for item in items if item.target]
 
 
-def _with_gold(found: Evidence, known: Evidence, item: Item, gold: Gold, most: int) -> Evidence:
-    """Evidence in which an answerable question finds its answer: gold comes last or, where there are as many passages
-    as the model may be given, takes the place of the weakest."""
-    if not known.enough or any(gold.passage_holds(item, entry.passage) for entry in found.passages):
-        return found
-    return replace(found, passages=(*found.passages[: most - 1], known.passages[0]), enough=True)
+def _with_gold(
+    evidence: Evidence, known: Evidence, item: Item, gold: Gold, passages: int
+) -> tuple[Evidence, str | None]:
+    """Evidence in which an answerable question finds its answer, and the id of the passage that was added for it.
+
+    The passage comes last or, if there are as many passages as the model may be given, replaces the weakest.
+    """
+    if not known.enough or any(gold.passage_holds(item, entry.passage) for entry in evidence.passages):
+        return evidence, None
+    answer = known.passages[0]
+    return replace(evidence, passages=(*evidence.passages[: passages - 1], answer), enough=True), answer.passage.id

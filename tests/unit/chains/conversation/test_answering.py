@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chains import DomainRetriever
+from chains import DomainRetriever, Evidence
+from chains.answering.speaker import PreparedPrompt
 from chains.conversation.graph import trimmed
-from prompts import TemplateError, TemplateFile, TextTwins, Turn, find_template
+from prompts import RenderedPrompt, TemplateError, TemplateFile, TextTwins, Turn, find_template
 from retrieval import Index
 from tests.support.small_bank import SCALE, ScriptedChat, make_answering
 
@@ -123,6 +126,55 @@ def test_weak_evidence_is_withheld_from_the_model(index: Index, chat: ScriptedCh
     assert weak.passages
     assert weak.passages[0].passage.text not in answering.prompt("?", [], weak).messages[0].text
     assert strong.passages[0].passage.text in answering.prompt("?", [], strong).messages[0].text
+
+
+@dataclass(frozen=True)
+class ShortContext:
+    """A speaker whose context holds a number of words; it only prepares prompts."""
+
+    words: int
+    seen: list[str] = field(default_factory=list)
+
+    def prepare(self, prompt: RenderedPrompt) -> PreparedPrompt:
+        text = " ".join(message.text for message in prompt.messages)
+        self.seen.append(text)
+        return PreparedPrompt(prompt, None, len(text.split()) <= self.words)
+
+
+def test_the_oldest_turns_go_first_then_the_weakest_passages(index: Index, chat: ScriptedChat) -> None:
+    turns = [Turn("user" if n % 2 == 0 else "assistant", f"turn {n}") for n in range(4)]
+    whole = make_answering(index, chat, passages=3, evidence_tokens=1000)
+    [evidence] = whole.evidence_many(["What does a replacement card cost?"])
+    assert len(evidence.passages) == 3
+    lengths: dict[tuple[int, int], int] = {}
+    for limit in range(1000, 0, -1):
+        prepared = replace(whole, speaker=ShortContext(limit)).prepare("What?", turns, evidence)  # type: ignore[arg-type]
+        assert prepared.prompt is not None
+        lengths.setdefault((len(prepared.turns), len(prepared.evidence.passages)), limit)
+        kept = prepared.evidence.passages
+        assert kept == evidence.passages[: len(kept)]
+    assert list(lengths) == [(4, 3), (2, 3), (0, 3), (0, 2), (0, 1)]
+    # A passage that has to stay outlives better ones.
+    last = evidence.passages[-1].passage.id
+    short = replace(whole, speaker=ShortContext(1)).prepare("What?", turns, evidence, keep=last)  # type: ignore[arg-type]
+    assert [entry.passage.id for entry in short.evidence.passages] == [last]
+    assert short.prompt is not None
+    assert not short.prompt.fits
+
+
+def test_a_question_is_prepared_once_where_it_fits(index: Index, chat: ScriptedChat) -> None:
+    speaker = ShortContext(10_000)
+    answering = replace(make_answering(index, chat, passages=3), speaker=speaker)  # type: ignore[arg-type]
+    strong, none = answering.evidence_many(["What does a replacement card cost?", " "])
+    assert answering.prepare("What?", [], strong).prompt is not None
+    assert answering.prepare("What?", [], none).prompt is None
+    assert len(speaker.seen) == 1
+
+
+def test_evidence_comes_back_whole_from_the_graphs_state(index: Index, chat: ScriptedChat) -> None:
+    for evidence in make_answering(index, chat, scale=SCALE).evidence_many(["What does a card cost?", "horses"]):
+        state = json.loads(json.dumps(evidence.to_state()))
+        assert Evidence.from_state(state) == evidence
 
 
 @pytest.mark.parametrize(("turns", "kept"), [(0, 0), (1, 2), (3, 6), (9, 8)])

@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 
 from chains import DomainChain, LocalSpeaker, SoftPromptChat
 from soft_prompt import Backbone, PrefixStore
-from soft_prompt.model.decoder import decoder
+from soft_prompt.model.optimized import optimized
 
 MakeChain = Callable[..., DomainChain]
 ASKED = "What does a replacement card cost?"
@@ -42,7 +42,7 @@ def backbone(make_tiny_backbone: Callable[..., Backbone]) -> Backbone:
 @pytest.fixture
 def steps(backbone: Backbone) -> Iterator[Steps]:
     counted = Steps()
-    hook = decoder(backbone).model.register_forward_pre_hook(counted)
+    hook = optimized(backbone).model.register_forward_pre_hook(counted)
     yield counted
     hook.remove()
 

@@ -22,9 +22,11 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from chains import DomainChain, InputError, LocalSpeaker, RemoteModelError, SoftPromptChat
 from chains.messages.content import soft_block
+from chains.speakers import speakers
 from prompts import TemplateError, TemplateFile, find_template, load_template
 from retrieval import Index
 from soft_prompt import Backbone, ContextError, PrefixStore
+from soft_prompt.rows import encode
 from tests.support.small_bank import REFUSAL, SCALE, ScriptedChat, make_answering
 
 MakeChain = Callable[..., DomainChain]
@@ -120,7 +122,27 @@ async def test_a_frozen_backbone_answers_the_same_in_every_way(make_chain: MakeC
     assert reduce(operator.add, chain.stream({"question": ASKED}, thread("1"))) == found
     answering = chain.answering
     [evidence] = answering.evidence_many([ASKED])
-    assert speaker.reply_many([answering.prompt(ASKED, [], evidence)])[0].strip() == found["answer"]
+    prepared = answering.prepare(ASKED, [], evidence)
+    assert prepared.prompt is not None
+    assert speaker.reply_many([prepared.prompt])[0].strip() == found["answer"]
+
+
+def test_a_question_is_rendered_and_tokenised_once(
+    make_chain: MakeChain, store: PrefixStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for module in (speakers, encode):
+        tokenize = module.tokenize_prompt
+
+        def counted(*given: Any, tokenize: Any = tokenize, name: str = module.__name__) -> Any:
+            calls.append(name)
+            return tokenize(*given)
+
+        monkeypatch.setattr(module, "tokenize_prompt", counted)
+    chain = make_chain(LocalSpeaker(SoftPromptChat(store=store, fills={"domain": "Be brief."}, max_tokens=4)))
+    for question in (ASKED, "And on Sundays?"):
+        assert not chain.invoke({"question": question}, thread("1"))["refused"]
+    assert calls == ["chains.speakers.speakers"] * 2
 
 
 def test_it_is_a_runnable(chain: DomainChain) -> None:

@@ -12,7 +12,17 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import Field
 
 from chains import DomainChain, LocalSpeaker, SoftPromptChat
-from chains.answering.history import Budget, Summary, exchanges, fitting, newest, recalled, to_sum_up, tokens_of
+from chains.answering.history import (
+    Budget,
+    Summary,
+    exchanges,
+    newest,
+    recalled,
+    shortened,
+    to_sum_up,
+    tokens_of,
+    without_oldest,
+)
 from prompts import TemplateFile, Turn, find_template
 from retrieval import Index
 from soft_prompt import Backbone, PrefixStore
@@ -92,19 +102,14 @@ def test_what_was_recalled_is_counted() -> None:
     assert (asked(found.turns), found.read, found.summarised, found.tokens) == (["sum up", "q2"], 1, 2, 14)
 
 
-def test_the_oldest_goes_until_the_rest_fits() -> None:
+def test_a_shortened_history_counts_what_is_left() -> None:
     whole = recalled(talk(10, 10, 10), Summary("sum up", "in short", 1), Budget(9, 100), words)
     assert (whole.read, whole.summarised) == (2, 1)
-    seen: list[list[str]] = []
-
-    def fits(turns: list[Turn]) -> bool:
-        seen.append(asked(turns))
-        return len(turns) <= 2
-
-    found = fitting(whole, words, fits)
-    assert seen == [["sum up", "q1", "q2"], ["q1", "q2"], ["q2"]]
+    assert shortened(whole, whole.turns, words) is whole
+    found = shortened(whole, without_oldest(without_oldest(whole.turns)), words)
+    assert asked(found.turns) == ["q2"]
     assert (found.read, found.summarised, found.tokens) == (1, 0, 10)
-    assert fitting(whole, words, lambda turns: False).record == {
+    assert shortened(whole, [], words).record == {
         "exchanges": 3, "read": 0, "summarised": 0, "tokens": 0,
     }  # fmt: skip
 

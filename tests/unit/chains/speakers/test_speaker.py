@@ -1,4 +1,4 @@
-"""The ways to ask a speaker give the same words, whether it is a backbone or a model that takes text only."""
+"""Streams and batches give the same words, whether the speaker is a backbone or a model that takes text only."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ def speaker(request: pytest.FixtureRequest, tiny_backbone: Backbone) -> Speaker:
 
 
 async def test_streams_and_batches_say_the_same(speaker: Speaker) -> None:
-    said = "".join(speaker.stream(PROMPT))
-    pieces = [piece async for piece in speaker.astream(PROMPT)]
+    prompt = speaker.prepare(PROMPT)
+    assert prompt.fits
+    said = "".join(speaker.stream(prompt))
+    pieces = [piece async for piece in speaker.astream(prompt)]
     assert said
     assert len(pieces) > 1
     assert "".join(pieces) == said
-    assert speaker.reply_many([PROMPT, PROMPT]) == [said, said]
+    assert speaker.reply_many([prompt, prompt]) == [said, said]
 
 
 # The graph, with each of them

@@ -19,7 +19,7 @@ from prompts import load_template
 from soft_prompt import ArtifactError, TrainingError, TrainStep, read_manifest, weights_checksum
 from softgraft import Domain
 from softgraft.errors import UsageError
-from softgraft.training.grafting import OBJECTIVE, TrainReport
+from softgraft.training.grafting import OBJECTIVE, ChatTraining, TrainReport
 
 pytestmark = pytest.mark.heavy
 
@@ -223,11 +223,8 @@ def test_where_retrieval_missed_the_answer_teaching_puts_it_in(make_domain: Make
     missed = {**questions("train")[0], "question": asked_for, "doc_id": "transfers", "quote": quote}
     write_items(domain.folder / "train.jsonl", [missed, *questions("train")[1:]])
     domain.ingest()
-    from softgraft.training.grafting import Grafting
-
-    grafting = Grafting("house", domain.answering("text-twin"), domain.store, domain.file.train, "exact", domain.build)
-    items = domain.items("train")
-    taught, asked = (grafting._told(items, teach=teach)[0][0].messages[0].text for teach in (True, False))
+    task, items = ChatTraining(domain.answering("text-twin")), domain.items("train")
+    taught, asked = (task.prompted(items, teach=teach)[0][0].prompt.messages[0].text for teach in (True, False))
     assert quote in taught
     assert quote not in asked
     # Gold takes the place of the weakest passage, which stands first; the other is what answering would see.
@@ -237,7 +234,7 @@ def test_where_retrieval_missed_the_answer_teaching_puts_it_in(make_domain: Make
 @pytest.mark.parametrize(
     ("write", "words"),
     [
-        (lambda folder: write_items(folder / "train.jsonl", []), "0 questions to train on"),
+        (lambda folder: write_items(folder / "train.jsonl", []), "0 questions"),
         (lambda folder: write_items(folder / "dev.jsonl", []), "0 dev examples"),
         (lambda folder: (folder / "train.jsonl").unlink(), "cannot be read"),
     ],
