@@ -1,5 +1,5 @@
 from .artifact.artifact import load_soft_prompt, save_soft_prompt
-from .artifact.manifest import Manifest, Scores, read_manifest
+from .artifact.manifest import DevScores, Manifest, read_manifest
 from .errors import (
     ArtifactError,
     BackboneError,
@@ -18,15 +18,15 @@ from .graft.scaling import initial_scaling
 from .graft.text_twin import adapter_prompt, at_strength, from_text_twin, kv_from_text_twin
 from .grammar.constraint import Constraint
 from .model.backbone import Backbone, weights_checksum
-from .model.decoder import DecodeWeights
+from .model.optimized import DecodeWeights
 from .positions.probe import positions_can_move, require_movable_positions
 from .rows.encode import encode_prompt, prompt_of
 from .rows.prefix_store import PrefixStore
 from .rows.row import Attention, Row, SlotFill
-from .training.config import TrainConfig
-from .training.loss_curve import save_loss_curve
-from .training.training import TrainResult, TrainStep, train
 from .tokens.spans import TokenizedPrompt, tokenize_prompt
+from .training.config import TrainConfig
+from .training.result import TrainResult, TrainStep, save_loss_curve
+from .training.training import train
 
 __all__ = [
     "Adapter",
@@ -45,7 +45,7 @@ __all__ = [
     "PrefixStore",
     "Reply",
     "Row",
-    "Scores",
+    "DevScores",
     "SlotFill",
     "SoftPrompt",
     "SoftPromptError",

@@ -1,6 +1,7 @@
 """A soft prompt on disk: `soft_prompt.safetensors` and `manifest.json` in a folder of their own.
 
-The manifest says what the vectors belong to; anything that does not fit is refused. docs/artifact.md has the format.
+The manifest names the backbone that the vectors belong to; loading refuses anything else. The format is in
+docs/artifact.md.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from soft_prompt.artifact.manifest import _RETRAIN, MANIFEST, Manifest, _mend, read_manifest
+from soft_prompt.artifact.manifest import MANIFEST, RETRAIN_COMMAND, Manifest, read_manifest, restore_old_folder
 from soft_prompt.errors import ArtifactError
 from soft_prompt.files import write_bytes
 from soft_prompt.graft.adapter import adapter_shapes
@@ -30,13 +31,13 @@ TEMPLATE = "template.yaml"
 
 
 def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest, template: str = "") -> Manifest:
-    """Write a soft prompt; what stood in the folder before stays until the new one is whole.
+    """Write a soft prompt. The folder keeps its previous contents until the new files are complete.
 
     Args:
-        folder: of this soft prompt alone.
-        soft_prompt: what is saved.
-        manifest: what it belongs to.
-        template: text of the template that it was trained with, kept beside it for people to compare; none if empty.
+        folder: for this soft prompt alone.
+        soft_prompt: what to save.
+        manifest: without the digest of the vectors.
+        template: text of the template that it was trained with, saved for people to compare; none if empty.
 
     Returns:
         The manifest as written, with the digest of the vectors.
@@ -44,28 +45,28 @@ def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest, 
     tensors = soft_prompt.tensors() | soft_prompt.frozen()
     data = save({name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()})
     manifest = manifest.model_copy(update={"vectors_sha256": hashlib.sha256(data).hexdigest()})
-    _mend(folder)
-    fresh, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-    for leftover in (fresh, old):
+    restore_old_folder(folder)
+    new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+    for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    write_bytes(fresh / VECTORS, data)
-    write_bytes(fresh / MANIFEST, manifest.model_dump_json(indent=1).encode())
+    new.mkdir(parents=True)
+    write_bytes(new / VECTORS, data)
+    write_bytes(new / MANIFEST, manifest.model_dump_json(indent=1).encode())
     if template:
-        write_bytes(fresh / TEMPLATE, template.encode())
+        write_bytes(new / TEMPLATE, template.encode())
     if folder.exists():
         folder.rename(old)
-    fresh.rename(folder)
+    new.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
     return manifest
 
 
 def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Manifest] | None:
-    """Read a saved soft prompt for a backbone, or None where none was ever saved.
+    """Read a saved soft prompt for a backbone, or None if none was saved.
 
     Raises:
-        ArtifactError: damaged, or trained on another backbone or tokenizer.
-        BackboneError: of the kind `kv`, and keys and values of this backbone cannot be moved.
+        ArtifactError: if it is damaged, or was trained on another backbone or tokenizer.
+        BackboneError: if it is of the kind `kv`, and keys and values of this backbone cannot be moved.
     """
     manifest = read_manifest(folder)
     if manifest is None:
@@ -74,88 +75,90 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
     if manifest.kind == "kv":
         require_movable_positions(backbone)
     path = folder / VECTORS
-    damaged = {"expected": "the vectors that the manifest names", "next_step": f"delete {folder} and run: {_RETRAIN}"}
+
+    def damaged(found: str, expected: str = "the vectors that the manifest names") -> ArtifactError:
+        next_step = f"delete {folder} and run: {RETRAIN_COMMAND}"
+        return ArtifactError(found=f"{path} {found}", expected=expected, next_step=next_step)
+
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ArtifactError(found=f"{path} cannot be read: {error}", **damaged) from error
+        raise damaged(f"cannot be read: {error}") from error
     if hashlib.sha256(data).hexdigest() != manifest.vectors_sha256:
-        raise ArtifactError(found=f"{path} does not have the digest that its manifest names", **damaged)
+        raise damaged("does not have the digest that its manifest names")
     try:
         tensors = load(data)
         lower = tensors.pop(LOWER, None)
         vectors = tensors[VECTORS_TENSOR]
     except (SafetensorError, KeyError) as error:
-        raise ArtifactError(found=f"{path} is no soft prompt: {error}", **damaged) from error
-    expected = tuple(manifest.shape)
-    if tuple(vectors.shape) != expected or vectors.dtype != torch.float32 or not torch.isfinite(vectors).all():
-        raise ArtifactError(
-            found=f"{path} holds vectors {tuple(vectors.shape)} {vectors.dtype}, perhaps not finite",
-            expected=f"finite fp32 vectors of the shape {expected}",
-            next_step=damaged["next_step"],
+        raise damaged(f"is no soft prompt: {error}") from error
+    shape, named_shape, backbone_shape = (
+        tuple(vectors.shape),
+        tuple(manifest.shape),
+        _expected_shape(backbone, manifest),
+    )
+    if shape != named_shape or not _is_finite_fp32(vectors):
+        raise damaged(
+            f"holds vectors {shape} {vectors.dtype}, perhaps not finite",
+            f"finite fp32 vectors of the shape {named_shape}",
         )
-    found = SoftPrompt(manifest.slot, vectors, manifest.text_twin, manifest.kind, lower=lower)
-    fitting = _shape_on(backbone, manifest)
-    if tuple(vectors.shape) != fitting:
-        raise ArtifactError(
-            found=f"{path} holds vectors {tuple(vectors.shape)}",
-            expected=f"{manifest.length} positions of the kind {manifest.kind!r}, of the shape {fitting}",
-            next_step=damaged["next_step"],
+    if shape != (backbone_shape := _expected_shape(backbone, manifest)):
+        raise damaged(
+            f"holds vectors {shape}",
+            f"{manifest.length} positions of the kind {manifest.kind!r}, of the shape {backbone_shape}",
         )
-    if not _lower_fits(found, manifest, backbone):
-        raise ArtifactError(
-            found=f"{path} holds {found.lower_layers} layers below those that were trained, perhaps not finite",
-            expected=f"finite fp32 keys and values of all layers but the last {manifest.layers}"
+    soft_prompt = SoftPrompt(manifest.slot, vectors, manifest.text_twin, manifest.kind, lower=lower)
+    if not _lower_fits(soft_prompt, manifest, backbone):
+        raise damaged(
+            f"holds {soft_prompt.lower_layers} layers below those that were trained, perhaps not finite",
+            f"finite fp32 keys and values of all layers but the last {manifest.layers}"
             if manifest.layers
             else "none, since the manifest says that all layers were trained",
-            next_step=damaged["next_step"],
         )
     if not _adapter_fits(tensors, manifest, backbone):
-        raise ArtifactError(
-            found=f"{path} holds {len(tensors) - 1} tensors beside the vectors, perhaps not finite",
-            expected=_expected_adapter(manifest),
-            next_step=damaged["next_step"],
-        )
-    return found.with_tensors(tensors), manifest
+        found = f"holds {len(tensors) - 1} tensors beside the vectors, perhaps not finite"
+        raise damaged(found, _expected_adapter(manifest))
+    return soft_prompt.with_tensors(tensors), manifest
 
 
-def _shape_on(backbone: Backbone, manifest: Manifest) -> tuple[int, ...]:
-    """The shape of vectors of that kind and length on the backbone."""
+def _is_finite_fp32(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.float32 and bool(torch.isfinite(tensor).all())
+
+
+def _expected_shape(backbone: Backbone, manifest: Manifest) -> tuple[int, ...]:
+    """The shape of the manifest's kind and length on the backbone."""
     if manifest.kind != "kv":
         return (manifest.length, backbone.hidden_size)
-    found = probe(backbone)
-    return (manifest.layers or len(found.turned), 2, found.kv_heads, manifest.length, found.head_dim)
+    layout = probe(backbone)
+    return (manifest.layers or len(layout.rotated_layers), 2, layout.kv_heads, manifest.length, layout.head_dim)
 
 
-def _lower_fits(found: SoftPrompt, manifest: Manifest, backbone: Backbone) -> bool:
-    """Whether the layers that were not trained are those that the manifest names."""
+def _lower_fits(soft_prompt: SoftPrompt, manifest: Manifest, backbone: Backbone) -> bool:
+    """Whether the layers below the trained ones are those that the manifest names."""
+    lower = soft_prompt.lower
+    # With the kind `adapter`, the manifest's `layers` are those of the adapter.
     if manifest.kind == "adapter":
-        # Its layers are those that the adapter stands beside.
-        return found.lower is None
-    if manifest.layers is None or found.lower is None:
-        return manifest.layers is None and found.lower is None
+        return lower is None
+    if manifest.layers is None or lower is None:
+        return manifest.layers is None and lower is None
     below = int(backbone.model.config.get_text_config().num_hidden_layers) - manifest.layers
     return (
-        found.kind == "kv"
-        and found.lower.shape == (below, *found.vectors.shape[1:])
-        and found.lower.dtype == torch.float32
-        and bool(torch.isfinite(found.lower).all())
+        soft_prompt.kind == "kv" and lower.shape == (below, *soft_prompt.vectors.shape[1:]) and _is_finite_fp32(lower)
     )
 
 
 def _adapter_fits(tensors: Mapping[str, Tensor], manifest: Manifest, backbone: Backbone) -> bool:
     """Whether the tensors beside the vectors are the adapter that the manifest names, or none."""
     shapes: Mapping[str, tuple[int, ...]] = {}
-    if manifest.adapter_form == "ia3":
+    if manifest.adapter_method == "ia3":
         shapes = scaling_shapes(backbone, manifest.layers)
-    elif manifest.adapter_form == "lora":
+    elif manifest.adapter_method == "lora":
         shapes = adapter_shapes(backbone, manifest.adapter_rank or 0, manifest.layers)
     if manifest.kind == "adapter" and not shapes:
         return False
     weights = {name: tensor for name, tensor in tensors.items() if name != VECTORS_TENSOR}
-    return {name: tuple(t.shape) for name, t in weights.items()} == shapes and all(
-        t.dtype == torch.float32 and bool(torch.isfinite(t).all()) for t in weights.values()
-    )
+    same_shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()} == shapes
+    return same_shapes and all(_is_finite_fp32(tensor) for tensor in weights.values())
 
 
 def _expected_adapter(manifest: Manifest) -> str:
@@ -169,14 +172,15 @@ def _expected_adapter(manifest: Manifest) -> str:
 
 
 def _check_backbone(folder: Path, manifest: Manifest, backbone: Backbone) -> None:
-    for what, found, expected in (
+    for what, theirs, ours in (
         ("weights", manifest.backbone_digest, backbone.digest),
         ("tokenizer", manifest.tokenizer_hash, backbone.tokenizer_hash),
         ("hidden size", str(manifest.hidden_size), str(backbone.hidden_size)),
     ):
-        if found != expected:
+        if theirs != ours:
             raise ArtifactError(
-                found=f"the soft prompt in {folder} was trained on {manifest.backbone!r} ({what} {found[:16]})",
-                expected=f"one trained on {backbone.id!r} ({what} {expected[:16]})",
-                next_step=f"train for this backbone: {_RETRAIN}; or set `backbone: {manifest.backbone}` in domain.yaml",
+                found=f"the soft prompt in {folder} was trained on {manifest.backbone!r} ({what} {theirs[:16]})",
+                expected=f"one trained on {backbone.id!r} ({what} {ours[:16]})",
+                next_step=f"train for this backbone: {RETRAIN_COMMAND}; or set `backbone: {manifest.backbone}` in "
+                "domain.yaml",
             )

@@ -1,4 +1,4 @@
-"""The manifest of a saved soft prompt: what it was trained on and what it fits."""
+"""The manifest of a saved soft prompt: how it was trained, and what it belongs to."""
 
 from __future__ import annotations
 
@@ -10,22 +10,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prompts import Template
 from soft_prompt.errors import ArtifactError
-from soft_prompt.graft.adapter import AdapterForm
-from soft_prompt.graft.prompt import Kind, SoftPrompt
+from soft_prompt.graft.adapter import AdapterMethod
+from soft_prompt.graft.prompt import SoftPrompt, SoftPromptKind
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.rows.row import Attention
 
 FORMAT_VERSION = 1
-
-
 MANIFEST = "manifest.json"
+RETRAIN_COMMAND = "softgraft train DOMAIN"
 
 
-_RETRAIN = "softgraft train DOMAIN"
-
-
-class Scores(BaseModel):
-    """Dev scores. Token F1 is between 0 and 1, losses are nats an answer token."""
+class DevScores(BaseModel):
+    """Scores on dev. Token F1 is between 0 and 1; losses are in nats per answer token."""
 
     model_config = ConfigDict(extra="forbid")
     dev_loss: float
@@ -35,16 +31,16 @@ class Scores(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a saved soft prompt is and what it belongs to."""
+    """How a saved soft prompt was trained, and what it belongs to."""
 
     model_config = ConfigDict(extra="forbid")
     format_version: int
-    kind: Kind
+    kind: SoftPromptKind
     slot: str
     length: int
     hidden_size: int
     shape: list[int]
-    adapter: AdapterForm | None = None
+    adapter: AdapterMethod | None = None
     adapter_rank: int | None = None
     layers: int | None = None
     text_twin: str
@@ -59,29 +55,29 @@ class Manifest(BaseModel):
     seed: int
     data_hash: str
     train: dict[str, bool | float | int | str | None]
-    scores: Scores
+    scores: DevScores
     vectors_sha256: str
 
     @property
-    def adapter_form(self) -> AdapterForm | None:
-        """What adapter it has; an older manifest names its rank alone."""
+    def adapter_method(self) -> AdapterMethod | None:
+        """The method of its adapter. Older manifests contain the rank alone, which means `lora`."""
         return self.adapter or (None if self.adapter_rank is None else "lora")
 
 
-def _mend(folder: Path) -> None:
-    """Put back what stood in a folder when a save was cut off between its two renames."""
+def restore_old_folder(folder: Path) -> None:
+    """Restore the previous folder if a save was interrupted between its two renames."""
     old = folder.with_name(f".{folder.name}.old")
     if not folder.exists() and old.exists():
         old.rename(folder)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a saved soft prompt, or None where none was ever saved.
+    """The manifest of a saved soft prompt, or None if none was saved.
 
     Raises:
-        ArtifactError: it is damaged, or of a newer format.
+        ArtifactError: if it is damaged, or of a newer format.
     """
-    _mend(folder)
+    restore_old_folder(folder)
     if not folder.exists():
         return None
     path = folder / MANIFEST
@@ -92,18 +88,18 @@ def read_manifest(folder: Path) -> Manifest | None:
             raise ArtifactError(
                 found=f"{path} has the format {version}",
                 expected=f"at most format {FORMAT_VERSION}",
-                next_step="update Softgraft, or train again: " + _RETRAIN,
+                next_step="update Softgraft, or train again: " + RETRAIN_COMMAND,
             )
         return Manifest.model_validate(raw)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         raise ArtifactError(
             found=f"{path} cannot be read: {str(error).splitlines()[0]}",
             expected="the manifest of a trained soft prompt",
-            next_step=f"delete the folder {folder} and run: {_RETRAIN}",
+            next_step=f"delete the folder {folder} and run: {RETRAIN_COMMAND}",
         ) from error
 
 
-def manifest_of(
+def make_manifest(
     soft_prompt: SoftPrompt,
     backbone: Backbone,
     template: Template,
@@ -113,20 +109,20 @@ def manifest_of(
     seed: int,
     data_hash: str,
     train: Mapping[str, bool | float | int | str | None],
-    scores: Scores,
+    scores: DevScores,
     adapter_layers: int | None = None,
 ) -> Manifest:
-    """What is saved beside a soft prompt; the digest of its vectors is put in when they are written.
+    """Describe a soft prompt. `save_soft_prompt` adds the digest of its vectors.
 
     Args:
         soft_prompt: of the domain.
-        backbone: which it belongs to.
-        template: which it was trained or measured with.
+        backbone: that it belongs to.
+        template: that it was trained or measured with.
         attention, objective, seed, data_hash, train, scores: as in `Manifest`.
-        adapter_layers: for the kind `adapter`, how many of the last layers have weights beside them; None for all.
+        adapter_layers: for the kind `adapter`, the number of upper layers with an adapter; None for all.
     """
     adapter = soft_prompt.adapter
-    # Trained all, a `kv` soft prompt names no number, nor does it hold layers below.
+    # If all layers were trained, a `kv` soft prompt has no lower layers, and `layers` is None.
     layers = soft_prompt.vectors.shape[0] if soft_prompt.lower is not None else None
     return Manifest(
         format_version=FORMAT_VERSION,
@@ -135,7 +131,7 @@ def manifest_of(
         length=soft_prompt.length,
         hidden_size=backbone.hidden_size,
         shape=list(soft_prompt.vectors.shape),
-        adapter=adapter.form if adapter else None,
+        adapter=adapter.method if adapter else None,
         adapter_rank=adapter.rank or None if adapter else None,
         layers=adapter_layers if soft_prompt.kind == "adapter" else layers,
         text_twin=soft_prompt.text_twin,

@@ -21,7 +21,7 @@ from soft_prompt.graft.adapter import Adapter
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.positions.rotary import rotate
 
-Kind = Literal["embedding", "kv", "adapter"]
+SoftPromptKind = Literal["embedding", "kv", "adapter"]
 VECTORS = "vectors"
 LOWER = "lower"
 
@@ -46,7 +46,7 @@ class SoftPrompt:
     slot: str
     vectors: Tensor
     text_twin: str
-    kind: Kind = "embedding"
+    kind: SoftPromptKind = "embedding"
     adapter: Adapter | None = None
     lower: Tensor | None = None
 
@@ -74,28 +74,10 @@ class SoftPrompt:
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> SoftPrompt:
         """The soft prompt with other tensors of the same names; vectors that are not among them stay."""
         weights = {name: tensor for name, tensor in tensors.items() if name != VECTORS}
-        adapter = Adapter.of_tensors(weights) if weights else None
+        adapter = Adapter.from_tensors(weights) if weights else None
         return replace(self, vectors=tensors.get(VECTORS, self.vectors), adapter=adapter)
 
-    def shortened(self, length: int) -> SoftPrompt:
-        """The soft prompt's first `length` positions; what was trained with `random_length` is made for that.
-
-        Raises:
-            TrainingError: it has fewer positions, none are asked for, or it is of the kind `adapter`, whose positions
-                are words.
-        """
-        if self.kind == "adapter" or not 1 <= length <= self.length:
-            raise TrainingError(
-                found=f"{length} positions asked of a soft prompt of {self.length}, kind {self.kind!r}",
-                expected=f"a length from 1 to {self.length}, of the kind `embedding` or `kv`",
-                next_step="ask for a shorter one, or train a longer one: softgraft train DOMAIN --length N",
-            )
-        if self.kind == "embedding":
-            return replace(self, vectors=self.vectors[:length])
-        lower = None if self.lower is None else self.lower[..., :length, :]
-        return replace(self, vectors=self.vectors[..., :length, :], lower=lower)
-
-    def with_top(self, layers: int) -> SoftPrompt:
+    def with_trained_layers(self, layers: int) -> SoftPrompt:
         """The same soft prompt with the last `layers` layers in `vectors` and the others in `lower`.
 
         One of the kind `adapter` has no layers of its own and stays as it is.

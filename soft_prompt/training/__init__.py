@@ -1,1 +1,1 @@
-"""Training a soft prompt: examples, loss, schedule, checkpoints. The public entry is `training.train`."""
+"""Training a soft prompt: examples, loss, optimiser, checkpoints. Start with `training.train`."""

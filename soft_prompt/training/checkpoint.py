@@ -13,43 +13,46 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from soft_prompt.errors import TrainingError
 from soft_prompt.files import write_bytes
 
 FILE = "checkpoint.safetensors"
+FORMAT = "2"
 
 
 @dataclass(frozen=True)
 class EpochScore:
-    """What one epoch came to. `train_loss` and `dev_loss` are mean cross entropy an answer token, in nats."""
+    """Mean losses of one epoch, in nats per answer token. Epoch 0 is the start, which has no `train_loss`."""
 
     epoch: int
     train_loss: float | None
-    dev_loss: float | None
+    dev_loss: float
     seconds: float
 
 
 @dataclass
 class RunState:
-    """Everything that decides how a run goes on.
+    """Everything that a run needs to resume, besides its tensors.
 
     Attributes:
         epoch: the current epoch, from 0.
-        cursor: batches of it that are done.
+        batches_done: batches of the current epoch that are done.
         step: optimiser steps that are done.
-        best_epoch: number of finished epochs when `best` was taken; 0 is the start.
-        bad_epochs: finished epochs since then without a better score.
+        best_loss: the lowest dev loss so far.
+        best_epoch: finished epochs when the dev loss was lowest; 0 is the start.
+        epochs_without_gain: epochs since then.
         epoch_loss, epoch_tokens: running sums of the current epoch.
-        micro_batch: examples that run at once, as chosen when the run began or after memory ran out; 0 before that.
+        micro_batch: examples per forward pass, as chosen at the start or after memory ran out; 0 before that.
         losses: the loss of every step.
-        seconds: time spent before this process.
+        seconds: time spent so far.
     """
 
     epoch: int = 0
-    cursor: int = 0
+    batches_done: int = 0
     step: int = 0
     best_loss: float = float("inf")
     best_epoch: int = 0
-    bad_epochs: int = 0
+    epochs_without_gain: int = 0
     epoch_loss: float = 0.0
     epoch_tokens: int = 0
     micro_batch: int = 0
@@ -59,17 +62,26 @@ class RunState:
 
 
 def save_checkpoint(folder: Path, fingerprint: str, state: RunState, tensors: Mapping[str, Tensor]) -> None:
-    """Write the run's state. `fingerprint` says which run it belongs to."""
+    """Write the state of a run. `fingerprint` identifies the run."""
     folder.mkdir(parents=True, exist_ok=True)
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"fingerprint": fingerprint, "state": json.dumps(asdict(state))}
-    write_bytes(folder / FILE, save(whole, {**metadata, "digest": _digest(metadata["state"], whole)}))
+    cpu_tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    state_json = json.dumps(asdict(state))
+    metadata = {
+        "format": FORMAT,
+        "fingerprint": fingerprint,
+        "state": state_json,
+        "digest": _digest(FORMAT + state_json, cpu_tensors),
+    }
+    write_bytes(folder / FILE, save(cpu_tensors, metadata))
 
 
 def load_checkpoint(folder: Path, fingerprint: str) -> tuple[RunState, dict[str, Tensor]] | None:
-    """The state of this run, or None where there is none or it belongs to another run.
+    """The state of this run, or None if there is no checkpoint or if it belongs to another run.
 
-    A checkpoint that cannot be read counts as none: a run from the start gives the same result, later.
+    A damaged checkpoint counts as none: a run from the start gives the same result, only later.
+
+    Raises:
+        TrainingError: if an earlier version of Softgraft wrote the checkpoint.
     """
     path = folder / FILE
     if not path.is_file():
@@ -77,25 +89,32 @@ def load_checkpoint(folder: Path, fingerprint: str) -> tuple[RunState, dict[str,
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("fingerprint") != fingerprint:
-                return None
-            raw = json.loads(metadata["state"])
-            raw["scores"] = [EpochScore(**score) for score in raw["scores"]]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if metadata["digest"] != _digest(metadata["state"], tensors):
-                return None
-            return RunState(**raw), tensors
+        file_format, state_json = metadata.get("format", ""), metadata["state"]
+        if metadata["digest"] != _digest(file_format + state_json, tensors):
+            return None
+        if file_format != FORMAT:
+            raise TrainingError(
+                found=f"{path} is the checkpoint of an unfinished run of another version of Softgraft",
+                expected="no checkpoint, or one of this version",
+                next_step=f"delete {path} to train from the start, or finish the run with that version",
+            )
+        if metadata["fingerprint"] != fingerprint:
+            return None
+        raw = json.loads(state_json)
+        raw["scores"] = [EpochScore(**score) for score in raw["scores"]]
+        return RunState(**raw), tensors
     except (SafetensorError, ValueError, KeyError, TypeError):
         return None
 
 
-def _digest(state: str, tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(state.encode())
+def remove_checkpoint(folder: Path) -> None:
+    """Delete the checkpoint of a run."""
+    (folder / FILE).unlink(missing_ok=True)
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode() + tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def remove_checkpoint(folder: Path) -> None:
-    """Forget a finished run."""
-    (folder / FILE).unlink(missing_ok=True)

@@ -1,65 +1,91 @@
-"""The settings of a training run."""
+"""The settings of a training run.
+
+`TrainConfig`, the `train:` section of domain.yaml and the options of `softgraft train` take their settings, defaults
+and descriptions from here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from soft_prompt.errors import TrainingError
-from soft_prompt.rows.row import Attention
+
+# AdamW fails with a rate that fp32 cannot hold.
+LearningRate = Annotated[float, Field(ge=0, lt=1e30)]
 
 
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """Settings of a run; every one of them is recorded with the soft prompt.
+class GraftOptions(BaseModel):
+    """What is trained."""
 
-    Attributes:
-        epochs: at most so many passes over the examples.
-        batch_size: examples a step.
-        learning_rate: peak, for AdamW without weight decay; of the vectors, so not used by the kind `adapter`.
-        adapter_learning_rate: the same for the weights of an adapter, where the start has one, and of the network that
-            reparameterises.
-        warmup_steps: linear warm-up before the cosine.
-        clip: largest norm of the gradient.
-        patience: stop after so many epochs without a better loss on dev.
-        attention: whether passages see one another, here and wherever the soft prompt is used.
-        seed: of the order of examples and of random lengths.
-        checkpoint_steps: write the run's state every so many steps.
-        layers: train only the last so many layers of a `kv` soft prompt, whose layers below keep the start's keys and
-            values, or of an adapter alone, which must stand beside no others; no gradient runs through those below.
-            None trains all.
-        reparameterise: train the vectors through a small network that is thrown away afterwards.
-        random_length: each step trains only the first few positions, a random number of them, so that any shorter
-            soft prompt works afterwards (`SoftPrompt.shortened`).
-        micro_batch: examples that run through the backbone at once; their gradients add up to those of a step. None
-            takes as many as memory has room for.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["embedding", "kv", "adapter"] = Field(
+        default="kv", description="What is trained: vectors, or an adapter alone behind the text twin."
+    )
+    length: int | None = Field(
+        default=32,
+        ge=1,
+        description="Positions of the soft prompt; null for as many as the text twin has tokens. "
+        "The kind `adapter` always has the whole text twin.",
+    )
+    adapter: Literal["none", "lora", "ia3"] = Field(
+        default="lora", description="Weights beside the frozen ones: none, low-rank matrices, or scales."
+    )
+    adapter_rank: int = Field(default=4, ge=1, le=64, description="Rank of the matrices of `lora`.")
+
+
+class TrainingOptions(BaseModel):
+    """How it is trained: the settings that `TrainConfig` and domain.yaml share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(default=2, ge=1, description="Maximum number of epochs.")
+    batch_size: int = Field(default=8, ge=1, description="Examples per step.")
+    learning_rate: LearningRate = Field(
+        default=1e-2, description="Peak learning rate of the vectors; AdamW without weight decay."
+    )
+    adapter_learning_rate: LearningRate = Field(default=1e-3, description="Peak learning rate of the adapter.")
+    warmup_steps: int = Field(default=10, ge=0, description="Steps of linear warm-up before the cosine decay.")
+    clip: float = Field(default=1.0, gt=0, lt=1e30, description="Maximum norm of the gradient.")
+    patience: int = Field(default=2, ge=1, description="Epochs without a better dev loss after which training stops.")
+    seed: int = Field(default=0, description="Seed of the order of examples.")
+    layers: int | None = Field(
+        default=None,
+        ge=1,
+        description="Train only the last N layers of the kinds `kv` and `adapter`. No gradient runs through the "
+        "layers below. All layers by default.",
+    )
+    micro_batch: int | None = Field(
+        default=None,
+        ge=1,
+        description="Examples per forward pass; their gradients add up to those of a step. By default as many as fit "
+        "into memory.",
+    )
+
+
+class TrainConfig(TrainingOptions):
+    """Settings of a run. All of them are recorded with the soft prompt.
+
+    Raises:
+        TrainingError: if a setting is unknown or out of range; all problems are listed.
     """
 
-    epochs: int = 6
-    batch_size: int = 8
-    learning_rate: float = 2e-2
-    adapter_learning_rate: float = 1e-3
-    warmup_steps: int = 10
-    clip: float = 1.0
-    patience: int = 2
-    attention: Attention = "exact"
-    seed: int = 0
-    checkpoint_steps: int = 10
-    layers: int | None = None
-    reparameterise: bool = False
-    random_length: bool = False
-    micro_batch: int | None = None
+    attention: Literal["exact", "block"] = Field(
+        default="exact", description="Attention between passages, in training and wherever the soft prompt is used."
+    )
+    checkpoint_steps: int = Field(default=10, ge=1, description="Steps between two checkpoints.")
 
-    def __post_init__(self) -> None:
-        whole = ("epochs", "batch_size", "patience", "checkpoint_steps", "layers", "micro_batch")
-        given = {name: value for name in whole if (value := getattr(self, name)) is not None}
-        problems = [f"{name}={value}" for name, value in given.items() if value < 1]
-        problems += [f"warmup_steps={self.warmup_steps}"] if self.warmup_steps < 0 else []
-        # Beyond fp32 the optimiser itself fails.
-        rates = ("learning_rate", "adapter_learning_rate", "clip")
-        problems += [f"{n}={getattr(self, n)}" for n in rates if not 0 <= getattr(self, n) < 1e30]
-        if problems:
+    @model_validator(mode="wrap")
+    @classmethod
+    def _report_problems(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            problems = [f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors()]
             raise TrainingError(
-                found=", ".join(problems),
-                expected="whole numbers of at least 1, a warm-up of at least 0, and finite rates of at least 0",
+                found="; ".join(problems),
+                expected="the settings of soft_prompt.TrainConfig, within their limits",
                 next_step="correct the settings under `train:` in domain.yaml",
-            )
+            ) from error

@@ -6,42 +6,70 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from prompts import RenderedPrompt
+from soft_prompt.errors import TrainingError
 from soft_prompt.graft.prompt import SoftPrompt
-from soft_prompt.rows.row import Row
+from soft_prompt.model.backbone import Backbone
+from soft_prompt.rows.encode import encode_prompt
+from soft_prompt.rows.row import Attention, Row
+from soft_prompt.tokens.spans import TokenizedPrompt
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Below:
-    """What the layers put out that stand below those that are trained.
+class LowerLayerStates:
+    """Cached hidden states of the frozen lower layers for one example.
 
     Attributes:
-        layers: how many there are.
-        states: `[new, hidden]` over the positions of an example that run through the model, in the backbone's dtype.
+        layers: number of frozen lower layers.
+        hidden_states: output of the last of them, `[tokens, hidden]`, in the backbone's dtype and CPU memory, without
+            the tokens of the cached prefix.
     """
 
     layers: int
-    states: Tensor
+    hidden_states: Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """A prompt and the answer that training aims at.
+class TrainingExample:
+    """A prompt and its target answer.
 
     Attributes:
         row: the encoded prompt.
-        answer: token ids of the answer, with the end token behind it.
-        below: where the first layers need not run again.
+        answer: token ids of the answer, the end token included.
+        lower_states: if cached, training starts above the frozen lower layers.
     """
 
     row: Row
     answer: tuple[int, ...]
-    below: Below | None = None
+    lower_states: LowerLayerStates | None = None
 
     @property
     def full(self) -> Row:
-        """The prompt with the answer behind it; the last token is only ever predicted."""
+        """The prompt followed by the answer; its last token is only predicted, so it is left out."""
         return self.row.followed_by(self.answer[:-1]) if len(self.answer) > 1 else self.row
 
-    def with_soft_prompt(self, soft_prompt: SoftPrompt) -> Example:
+    def with_soft_prompt(self, soft_prompt: SoftPrompt) -> TrainingExample:
         """The example with another soft prompt in the slot of that name."""
         return replace(self, row=self.row.with_soft_prompt(soft_prompt))
+
+
+def encode_example(
+    backbone: Backbone,
+    prompt: RenderedPrompt | TokenizedPrompt,
+    answer: str,
+    soft_prompt: SoftPrompt,
+    attention: Attention = "exact",
+) -> TrainingExample:
+    """Encode a prompt and its answer.
+
+    Raises:
+        TrainingError: if the prompt does not have the slot of the soft prompt.
+    """
+    row = encode_prompt(backbone, prompt, {soft_prompt.slot: soft_prompt}, attention)
+    if soft_prompt not in row.suffix:
+        raise TrainingError(
+            found=f"a prompt without the soft slot {soft_prompt.slot!r}",
+            expected=f"the slot {{{soft_prompt.slot}}} in a message of the template",
+            next_step="put the slot into the template, or choose another template in domain.yaml",
+        )
+    return TrainingExample(row, (*backbone.encode_text(answer), backbone.end_id))

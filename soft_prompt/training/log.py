@@ -1,8 +1,9 @@
-"""The log of a run: one JSON object a line for every step and every epoch."""
+"""The log of a run: one JSON object per line, for every step and every epoch."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,16 @@ from soft_prompt.training.checkpoint import EpochScore, RunState
 
 
 class TrainLog:
-    """Writes a run's log.
+    """Writes the log of a run.
 
-    A line of a step has `step`, `epoch` (both from 1), `loss` (nats an answer token), `learning_rate` (of the vectors),
-    `gradient_norm` (before clipping), `examples_per_second` and `seconds` (since the run began, stops left out). A line
-    of an epoch has `epoch` (0 is the start), `train_loss`, `dev_loss` and `seconds`.
+    The line of a step has `step` and `epoch` (both from 1), `loss` (nats per answer token), `learning_rate` (of the
+    vectors), `gradient_norm` (before clipping), `examples_per_second` and `seconds` (since the start of the run, stops
+    left out). The line of an epoch has `epoch` (0 is the start), `train_loss`, `dev_loss` and `seconds`.
 
     Args:
         path: of the file; None writes nothing.
-        state: where the run stands. Lines beyond it, which a killed run wrote after its last checkpoint, are cut off,
-            and so is all of another run.
-        resumed: whether the run goes on; a new one starts a new file.
+        state: of the run. Lines that a killed run wrote after its last checkpoint are removed.
+        resumed: whether the run resumes; a new run starts a new file.
     """
 
     def __init__(self, path: Path | None, state: RunState, *, resumed: bool) -> None:
@@ -30,7 +30,7 @@ class TrainLog:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_bytes().split(b"\n") if resumed and path.is_file() else []
-        write_bytes(path, b"".join(line + b"\n" for line in lines if _belongs(line, state)))
+        write_bytes(path, b"".join(line + b"\n" for line in lines if _before_checkpoint(line, state)))
 
     def step(self, **fields: float | int) -> None:
         """Write the line of a step."""
@@ -38,14 +38,7 @@ class TrainLog:
 
     def epoch(self, score: EpochScore) -> None:
         """Write the line of an epoch."""
-        self._write(
-            {
-                "epoch": score.epoch,
-                "train_loss": score.train_loss,
-                "dev_loss": score.dev_loss,
-                "seconds": round(score.seconds, 3),
-            }
-        )
+        self._write(asdict(score) | {"seconds": round(score.seconds, 3)})
 
     def _write(self, fields: dict[str, Any]) -> None:
         if self._path is not None:
@@ -53,12 +46,12 @@ class TrainLog:
                 file.write(json.dumps(fields) + "\n")
 
 
-def _belongs(line: bytes, state: RunState) -> bool:
+def _before_checkpoint(line: bytes, state: RunState) -> bool:
     try:
         fields = json.loads(line)
         if "step" in fields:
             return bool(fields["step"] <= state.step)
         return bool(fields["epoch"] < len(state.scores))
     except (ValueError, KeyError, TypeError):
-        # The last line of a killed run may be half a line.
+        # The last line of a killed run may be incomplete.
         return False

@@ -1,4 +1,4 @@
-"""The order of examples and the learning rate: both are functions of the seed and the step, so a run can resume."""
+"""The order of examples and the learning rate. Both depend on seed and step alone, so a run can resume."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import math
 import random
 from collections.abc import Sequence
 
+# Examples are sorted by length within windows of this many batches.
+_WINDOW_BATCHES = 8
+
 
 def learning_rate(step: int, *, peak: float, warmup: int, total: int) -> float:
-    """Linear warm-up, then cosine to zero. `step` counts from 0."""
+    """Linear warm-up, then cosine decay to zero. `step` counts from 0."""
     if step < warmup:
         return peak * (step + 1) / warmup
     progress = (step - warmup) / max(1, total - warmup)
@@ -16,25 +19,24 @@ def learning_rate(step: int, *, peak: float, warmup: int, total: int) -> float:
 
 
 def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Indices of the examples, batch by batch, for one epoch.
+    """Indices of the examples of one epoch, batch by batch.
 
-    Examples are shuffled, then put together by length within windows of eight batches, so that little is padded and
-    every epoch still has other neighbours.
+    Examples are shuffled, then sorted by length within windows of eight batches: little is padded, and batches still
+    differ between epochs.
     """
-    chance = random.Random(f"{seed}-{epoch}")
+    rng = random.Random(f"{seed}-{epoch}")
     order = list(range(len(lengths)))
-    chance.shuffle(order)
-    window = batch_size * 8
+    rng.shuffle(order)
+    window = batch_size * _WINDOW_BATCHES
     batches = []
     for start in range(0, len(order), window):
-        alike = sorted(order[start : start + window], key=lambda i: lengths[i])
-        batches += [alike[i : i + batch_size] for i in range(0, len(alike), batch_size)]
-    chance.shuffle(batches)
+        by_length = sorted(order[start : start + window], key=lambda i: lengths[i])
+        batches += [by_length[i : i + batch_size] for i in range(0, len(by_length), batch_size)]
+    rng.shuffle(batches)
     return batches
 
 
 def batches_per_epoch(examples: int, batch_size: int) -> int:
-    """How many batches `epoch_batches` makes."""
-    window = batch_size * 8
-    full, rest = divmod(examples, window)
-    return full * 8 + math.ceil(rest / batch_size)
+    """The number of batches that `epoch_batches` makes."""
+    # Every window but the last consists of full batches.
+    return math.ceil(examples / batch_size)

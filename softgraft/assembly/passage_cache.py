@@ -1,4 +1,4 @@
-"""The keys and values of a domain's passages: where they are kept, and making them before anybody asks."""
+"""The cache of a domain's keys and values: opening it, and filling it before the first question."""
 
 from __future__ import annotations
 
@@ -11,40 +11,39 @@ import torch
 from prompts import PassageInput, Template
 from retrieval import Index
 from soft_prompt import Attention, Backbone, PrefixStore, encode_prompt
-from soft_prompt.training.devices import own_device
+from soft_prompt.training.distributed import local_device
 from softgraft.settings.domain_file import DomainFile
 
 FOLDER = "passages"
 
 
 def open_store(file: DomainFile, build: Path) -> PrefixStore:
-    """The backbone of a domain, with the keys and values that were computed so far in build/passages.
+    """The backbone of a domain with its cache of keys and values in build/passages.
 
     Raises:
-        BackboneError: the backbone does not load.
+        BackboneError: if the backbone does not load.
     """
     dtype = {"auto": None, "bfloat16": torch.bfloat16, "float32": torch.float32}[file.dtype]
-    backbone = Backbone.load(file.backbone, dtype=dtype, device=own_device(file.device))
-    disk = int(file.cache.disk_gib * 1024**3)
-    folder = build / FOLDER if disk else None
+    backbone = Backbone.load(file.backbone, dtype=dtype, device=local_device(file.device))
+    disk_bytes = int(file.cache.disk_gib * 1024**3)
     return PrefixStore(
         backbone,
         memory_bytes=file.cache.memory_mib * 1024**2,
-        disk_bytes=disk,
-        folder=folder,
+        disk_bytes=disk_bytes,
+        folder=build / FOLDER if disk_bytes else None,
         conversation_bytes=file.cache.conversation_mib * 1024**2,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Warmed:
-    """What was made ahead of time.
+class WarmReport:
+    """What the cache holds after warming.
 
     Attributes:
-        passages: how many stand in the cache.
-        of: how many there are; fewer stand there than that when the cache is full.
-        computed_tokens: tokens that ran through the backbone just now.
-        disk_bytes: what the cache takes on disk.
+        passages: number of passages in the cache.
+        of: number of passages of the domain; larger than `passages` if the cache is full.
+        computed_tokens: number of tokens that ran through the backbone in this call.
+        disk_bytes: size of the cache on disk.
     """
 
     passages: int
@@ -59,28 +58,28 @@ def warm_passages(
     template: Template,
     attention: Attention,
     on_progress: Callable[[int, int], None] | None = None,
-) -> Warmed:
-    """Compute the keys and values of every passage behind the template's head, and keep them on disk.
+) -> WarmReport:
+    """Compute the keys and values of every passage after the template's first segment, and keep them on disk.
 
-    With `block` attention no passage has to run any more when a question is asked. With `exact` attention that holds
-    for the passage that stands first in a prompt, since those behind it see it.
+    With `block` attention, no passage has to be computed any more when a question arrives. With `exact` attention that
+    holds for the first passage of a prompt, because the others attend to it.
     """
-    tell = on_progress or (lambda *_: None)
-    total, before, done = index.stats().passages, store.computed_tokens, 0
+    total, tokens_before, done = index.stats().passages, store.computed_tokens, 0
     empty = {name: {"text": "", "history": ()}.get(kind, ()) for name, kind in template.inputs.items()}
     slots = [name for name, kind in template.inputs.items() if kind == "passages"]
     layers, heads, head_dim = store.backbone.cache_layout
     token_bytes = layers * 2 * heads * head_dim * store.backbone.dtype.itemsize
-    made = 0
+    computed_bytes = 0
     for passage in index.passages() if slots else ():
-        given = PassageInput(passage.id, passage.title, passage.heading, passage.text)
-        prompt = template.render({**empty, **{name: [given] for name in slots}})
+        text = PassageInput(passage.id, passage.title, passage.heading, passage.text)
+        prompt = template.render({**empty, **{name: [text] for name in slots}})
         row = encode_prompt(store.backbone, prompt, {}, attention)
         store.warm(row)
-        made += token_bytes * (len(row.prefix) - len(row.segments[0]))
-        # Beyond what fits, each further passage would push out one that was made just before.
-        if made > store.disk_used:
+        computed_bytes += token_bytes * (len(row.prefix) - len(row.segments[0]))
+        # The cache is full: each further passage would evict one that was just computed.
+        if computed_bytes > store.disk_used:
             break
         done += 1
-        tell(done, total)
-    return Warmed(done, total, store.computed_tokens - before, store.disk_used)
+        if on_progress is not None:
+            on_progress(done, total)
+    return WarmReport(done, total, store.computed_tokens - tokens_before, store.disk_used)

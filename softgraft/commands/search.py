@@ -9,61 +9,63 @@ import yaml
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from softgraft.commands.screen import bars, on_train, out, print_json
+from softgraft.commands.console import on_score, on_train, out, print_json, progress_bars
 
 if TYPE_CHECKING:
     from softgraft.domain import Domain
     from softgraft.jobs.search import SearchReport, Trial
     from softgraft.settings.domain_file import TrainSettings
 
-# What a search varies; the other settings are shown where they are not the defaults.
+# What a search varies. Other settings are shown only if they differ from their defaults.
 _VARIED = ("kind", "length", "adapter", "adapter_rank", "epochs", "learning_rate", "adapter_learning_rate")
 
 
 def search_domain(opened: Domain, settings: TrainSettings, minutes: float, limit: int | None, *, json: bool) -> None:
-    """Search, and show what was found."""
+    """Search, and print the results."""
     from softgraft.jobs.search import search
 
-    with bars(not json) as tell:
+    with progress_bars(not json) as progress:
         report = search(
             opened,
             minutes=minutes,
             limit=limit,
             settings=settings,
-            on_trial=lambda number, total, trial: tell("trials", number, total, _remark(trial)),
-            on_step=on_train(tell),
-            on_score=lambda name, done, total: tell(f"answering dev, {name}", done, total, ""),
+            on_trial=lambda number, total, trial: progress("trials", number, total, _remark(trial)),
+            on_step=on_train(progress),
+            on_score=on_score(progress),
         )
     if json:
         print_json(asdict(report))
         return
     out.print(_table(report))
     if report.left_out:
-        out.print(f"{report.left_out} more did not fit into {minutes:g} minutes; run the same command to go on")
+        out.print(
+            f"{report.left_out} candidates did not fit into {minutes:g} minutes; run the same command to continue"
+        )
     if report.best is None:
-        out.print(f"no trial came to an end\nnext: softgraft train {opened.typed} --learning-rate {1e-3:g}")
+        out.print(f"every trial failed\nnext: softgraft train {opened.cli_name} --learning-rate {1e-3:g}")
         return
-    out.print("the best, to put into domain.yaml:\n")
-    out.print(yaml.safe_dump({"train": shown(report.best.settings)}, sort_keys=False))
+    out.print("the best settings, for domain.yaml:\n")
+    out.print(yaml.safe_dump({"train": settings_to_show(report.best.settings)}, sort_keys=False))
     if report.kept:
-        out.print(f"its soft prompt is kept in {opened.build / 'soft_prompt'}\nnext: softgraft eval {opened.typed}")
+        out.print(f"soft prompt kept in {opened.build / 'soft_prompt'}\nnext: softgraft eval {opened.cli_name}")
     else:
         out.print(
-            "not kept: it does not beat its text twin on dev, so answers go on as before\n"
+            "not kept: it does not beat its text twin on dev, so answers do not change\n"
             "next: more questions in train.jsonl"
         )
 
 
-def shown(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings that a person would write: what a search varies, and what is not the default."""
+def settings_to_show(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that belong into domain.yaml: those that a search varies, and those without their default."""
     from softgraft.settings.domain_file import TrainSettings
 
-    usual = TrainSettings().model_dump()
-    return {name: value for name, value in settings.items() if name in _VARIED or value != usual[name]}
+    defaults = TrainSettings().model_dump()
+    return {name: value for name, value in settings.items() if name in _VARIED or value != defaults[name]}
 
 
 def _remark(trial: Trial) -> str:
-    return "no result" if trial.dev_f1 is None else f"dev F1 {trial.dev_f1:.3f}"
+    return "failed" if trial.dev_f1 is None else f"dev F1 {trial.dev_f1:.3f}"
 
 
 def _table(report: SearchReport) -> Table:
@@ -82,5 +84,5 @@ def _table(report: SearchReport) -> Table:
         )
     for trial in report.trials:
         if trial.problem:
-            table.caption = f"no result: {trial.problem}"
+            table.caption = f"failed: {trial.problem}"
     return table

@@ -10,8 +10,8 @@ from oracle import some_soft_prompt
 
 from soft_prompt import (
     Backbone,
+    DevScores,
     Manifest,
-    Scores,
     SoftPrompt,
     load_soft_prompt,
     save_soft_prompt,
@@ -39,7 +39,7 @@ def manifest_for(backbone: Backbone, soft_prompt: SoftPrompt) -> Manifest:
         seed=0,
         data_hash="b" * 64,
         train={"epochs": 3, "learning_rate": 0.02},
-        scores=Scores(dev_loss=1.0, dev_loss_text_twin=2.0, dev_token_f1=0.5, dev_token_f1_text_twin=0.25),
+        scores=DevScores(dev_loss=1.0, dev_loss_text_twin=2.0, dev_token_f1=0.5, dev_token_f1_text_twin=0.25),
         vectors_sha256="",
     )
 

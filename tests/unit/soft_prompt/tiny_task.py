@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,7 +12,12 @@ from prompts import Message, PassageSegment, RenderedPrompt, SoftSegment, TextSe
 from soft_prompt import Backbone, PrefixStore, SoftPrompt, TrainConfig, TrainResult, TrainStep, train
 
 Task = tuple[RenderedPrompt, str]
-CONFIG = TrainConfig(epochs=3, batch_size=2, warmup_steps=2, checkpoint_steps=2, patience=9)
+CONFIG = TrainConfig(epochs=3, batch_size=2, learning_rate=2e-2, warmup_steps=2, checkpoint_steps=2, patience=9)
+
+
+def configured(**changes: Any) -> TrainConfig:
+    """The usual settings with some changes."""
+    return TrainConfig(**{**CONFIG.model_dump(), **changes})
 
 
 def task(passage: str, question: str, answer: str, slot: str = "domain") -> Task:

@@ -14,7 +14,7 @@ import torch
 from adapter_checks import last_logits, merged, some_adapter
 from artifact_checks import manifest_for
 from oracle import some_ids, some_kv, some_soft_prompt
-from tiny_task import CONFIG, Killed, run, same_bits, task
+from tiny_task import Killed, configured, run, same_bits, task
 
 from soft_prompt import (
     Adapter,
@@ -33,12 +33,12 @@ from soft_prompt import (
     weights_checksum,
 )
 from soft_prompt.artifact.artifact import VECTORS
-from soft_prompt.graft.adapter_hooks import adapted, together
-from soft_prompt.model.kv_cache import filled_cache
+from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
+from soft_prompt.model.kv_cache import dynamic_cache
 from soft_prompt.model.prefill import prefill
 from soft_prompt.rows.batch import assemble
 from soft_prompt.training.answer_loss import answer_loss
-from soft_prompt.training.example import Example
+from soft_prompt.training.example import TrainingExample
 
 
 def test_from_the_slot_on_the_row_runs_as_with_merged_weights(family_backbone: Backbone) -> None:
@@ -56,7 +56,7 @@ def test_from_the_slot_on_the_row_runs_as_with_merged_weights(family_backbone: B
             inputs_embeds=embeddings,
             attention_mask=torch.ones(1, length, dtype=torch.int64),
             position_ids=torch.arange(len(prefix), length)[None],
-            past_key_values=filled_cache([(layer[0][None], layer[1][None]) for layer in kept]),
+            past_key_values=dynamic_cache([(layer[0][None], layer[1][None]) for layer in kept]),
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
@@ -128,7 +128,7 @@ def test_another_thread_does_not_meet_it(tiny_backbone: Backbone) -> None:
     expected = last_logits(tiny_backbone, [row])
     with (
         ThreadPoolExecutor(1) as pool,
-        adapted(tiny_backbone, together(tiny_backbone, [some_adapter(tiny_backbone, 2, 3)])),
+        apply_adapters(tiny_backbone, batch_adapters(tiny_backbone, [some_adapter(tiny_backbone, 2, 3)])),
     ):
         assert torch.equal(pool.submit(last_logits, tiny_backbone, [row]).result(), expected)
 
@@ -136,7 +136,7 @@ def test_another_thread_does_not_meet_it(tiny_backbone: Backbone) -> None:
 def test_gradients_reach_vectors_and_weights_and_nothing_else(tiny_backbone: Backbone) -> None:
     soft = replace(some_soft_prompt(tiny_backbone, 4, 1), adapter=some_adapter(tiny_backbone, 2, 2))
     live = soft.with_tensors({name: t.clone().requires_grad_(True) for name, t in soft.tensors().items()})
-    examples = [Example(Row(some_ids(9, n), (live, some_ids(4, n + 9))), some_ids(3, n + 5)) for n in range(2)]
+    examples = [TrainingExample(Row(some_ids(9, n), (live, some_ids(4, n + 9))), some_ids(3, n + 5)) for n in range(2)]
     total, _ = answer_loss(PrefixStore(tiny_backbone), examples)
     torch.autograd.backward(total)
     for name, tensor in live.tensors().items():
@@ -160,7 +160,7 @@ def start_with_adapter(tiny_backbone: Backbone) -> SoftPrompt:
 
 def test_it_is_trained_with_the_vectors(tiny_backbone: Backbone, start_with_adapter: SoftPrompt) -> None:
     tasks = [task("Fees: 12.", question, "12.") for question in ("How much?", "The fee?", "What is it?")]
-    config = replace(CONFIG, epochs=20, batch_size=3, learning_rate=0.0, adapter_learning_rate=0.02, patience=20)
+    config = configured(epochs=20, batch_size=3, learning_rate=0.0, adapter_learning_rate=0.02, patience=20)
     checksum = weights_checksum(tiny_backbone)
     result = run(tiny_backbone, start_with_adapter, config, examples=tasks, dev=tasks)
     assert result.dev_loss < 0.25 * result.start_loss

@@ -11,12 +11,13 @@ import torch
 from adapter_checks import check_rows_alone, hidden_states, last_logits, merged, some_adapter
 from artifact_checks import manifest_for
 from oracle import some_ids, some_kv, some_soft_prompt
-from tiny_task import CONFIG, DEV, Killed, run, same_bits, task
+from tiny_task import DEV, Killed, configured, run, same_bits, task
 
 from soft_prompt import (
     ArtifactError,
     Backbone,
     BackboneError,
+    DivergedError,
     PrefixStore,
     Row,
     SoftPrompt,
@@ -31,12 +32,11 @@ from soft_prompt import (
     weights_checksum,
 )
 from soft_prompt.graft.prompt import VECTORS
-from soft_prompt.model.kv_cache import filled_cache
+from soft_prompt.model.kv_cache import dynamic_cache
 from soft_prompt.model.prefill import prefill
 from soft_prompt.rows.batch import assemble
 from soft_prompt.training.answer_loss import answer_loss
-from soft_prompt.training.divergence import diverged
-from soft_prompt.training.example import Example
+from soft_prompt.training.example import TrainingExample
 
 pytestmark = pytest.mark.heavy
 
@@ -58,7 +58,7 @@ def test_it_starts_as_its_text_twin(tiny_backbone: Backbone, blank: SoftPrompt) 
     with_text, with_adapter = (encode_prompt(tiny_backbone, prompt, {"domain": fill}) for fill in (TWIN, blank))
     assert with_adapter.prefix == with_text.prefix
     assert (with_adapter.length, with_adapter.run_length) == (with_text.length, with_text.run_length)
-    assert with_adapter.keeps_prefix
+    assert with_adapter.fixed_prefix
     assert torch.equal(last_logits(tiny_backbone, [with_adapter]), last_logits(tiny_backbone, [with_text]))
 
 
@@ -77,7 +77,7 @@ def test_from_the_slot_on_the_row_runs_as_with_merged_weights(family_backbone: B
             input_ids=torch.tensor([[*words, *suffix]]),
             attention_mask=torch.ones(1, length, dtype=torch.int64),
             position_ids=torch.arange(len(prefix), length)[None],
-            past_key_values=filled_cache([(layer[0][None], layer[1][None]) for layer in kept]),
+            past_key_values=dynamic_cache([(layer[0][None], layer[1][None]) for layer in kept]),
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
@@ -113,7 +113,7 @@ def test_gradients_reach_the_weights_and_not_the_words(tiny_backbone: Backbone) 
     soft = loud(tiny_backbone)
     assert VECTORS not in soft.tensors()
     live = soft.with_tensors({name: t.clone().requires_grad_(True) for name, t in soft.tensors().items()})
-    examples = [Example(Row(some_ids(9, n), (live, some_ids(4, n + 9))), some_ids(3, n + 5)) for n in range(2)]
+    examples = [TrainingExample(Row(some_ids(9, n), (live, some_ids(4, n + 9))), some_ids(3, n + 5)) for n in range(2)]
     total, _ = answer_loss(PrefixStore(tiny_backbone), examples)
     torch.autograd.backward(total)
     grown = [tensor.grad for tensor in live.tensors().values()]
@@ -128,7 +128,7 @@ def test_training_improves_on_the_text_twin_and_leaves_the_words(
 ) -> None:
     start = blank if form == "lora" else replace(blank, adapter=initial_scaling(tiny_backbone))
     tasks = [task("Fees: 12.", question, "12.") for question in ("How much?", "The fee?", "What is it?")]
-    config = replace(CONFIG, epochs=20, batch_size=3, adapter_learning_rate=0.03, patience=20)
+    config = configured(epochs=20, batch_size=3, adapter_learning_rate=0.03, patience=20)
     checksum = weights_checksum(tiny_backbone)
     result = run(tiny_backbone, start, config, examples=tasks, dev=tasks)
     # A few hundred scales learn less by heart than low-rank weights do.
@@ -137,7 +137,7 @@ def test_training_improves_on_the_text_twin_and_leaves_the_words(
     assert torch.equal(result.soft_prompt.vectors, blank.vectors)
     assert weights_checksum(tiny_backbone) == checksum
     words = from_text_twin(tiny_backbone, "domain", TWIN)
-    idle = replace(config, epochs=1, learning_rate=0.0)
+    idle = config.model_copy(update={"epochs": 1, "learning_rate": 0.0})
     assert result.start_loss == run(tiny_backbone, words, idle, examples=tasks, dev=tasks).start_loss
 
 
@@ -158,7 +158,7 @@ def test_a_killed_run_ends_with_the_same_bits(
 
 def test_other_words_in_the_slot_are_another_run(tmp_path: Path, tiny_backbone: Backbone, blank: SoftPrompt) -> None:
     assert blank.adapter is not None
-    config = replace(CONFIG, epochs=1, checkpoint_steps=1)
+    config = configured(epochs=1, checkpoint_steps=1)
     others = adapter_prompt(tiny_backbone, "domain", "Be frank.", blank.adapter)
     with pytest.raises(Killed):
         run(tiny_backbone, blank, config, folder=tmp_path, kill_at=10)
@@ -171,46 +171,48 @@ def test_other_words_in_the_slot_are_another_run(tmp_path: Path, tiny_backbone: 
 @pytest.mark.parametrize("layers", [1, 3])
 def test_layers_stand_for_the_last_blocks_and_no_gradient_exists_below(tiny_backbone: Backbone, layers: int) -> None:
     start = adapter_prompt(tiny_backbone, "domain", TWIN, initial_adapter(tiny_backbone, 2, 0, layers))
-    assert start.with_top(layers) is start
+    assert start.with_trained_layers(layers) is start
     live = start.with_tensors({name: t.clone().requires_grad_(True) for name, t in start.tensors().items()})
     states = hidden_states(tiny_backbone, [Row(some_ids(9, n), (live, some_ids(4, n + 9))) for n in range(2)])
     assert [state.requires_grad for state in states] == [False] * (4 - layers) + [True] * layers
-    assert run(tiny_backbone, start, replace(CONFIG, layers=layers, epochs=1)).best_epoch == 1
+    assert run(tiny_backbone, start, configured(layers=layers, epochs=1)).best_epoch == 1
 
 
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({"reparameterise": True}, "reparameterise with the kind 'adapter'"),
-        ({"random_length": True}, "random_length with the kind 'adapter'"),
         ({"layers": 2}, "beside block 0, and 2 layers to train"),
         ({"layers": 4}, "4 layers to train of the kind 'adapter'"),
     ],
 )
-def test_what_only_vectors_can_do_is_refused(
+def test_layers_without_an_adapter_beside_them_are_refused(
     tiny_backbone: Backbone, blank: SoftPrompt, setting: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(TrainingError, match=words):
-        run(tiny_backbone, blank, replace(CONFIG, **setting))
+        run(tiny_backbone, blank, configured(**setting))
 
 
-def test_it_is_nothing_without_its_adapter_and_not_to_be_shortened(tiny_backbone: Backbone, blank: SoftPrompt) -> None:
+def test_the_kind_adapter_needs_an_adapter(tiny_backbone: Backbone, blank: SoftPrompt) -> None:
     with pytest.raises(TrainingError, match="without an adapter"):
         run(tiny_backbone, replace(blank, adapter=None))
-    with pytest.raises(TrainingError, match="kind 'adapter'"):
-        blank.shortened(1)
 
 
-def test_when_it_diverges_its_own_learning_rate_is_to_be_lowered(blank: SoftPrompt, start: SoftPrompt) -> None:
-    told = {kind: diverged("nan", 3, "a finite loss", CONFIG, soft).next_step for kind, soft in
-            {"adapter": blank, "vectors": start, "both": replace(start, adapter=blank.adapter)}.items()}  # fmt: skip
-    assert [" --learning-rate" in told[kind] for kind in told] == [False, True, True]
-    assert ["--adapter-learning-rate" in told[kind] for kind in told] == [True, False, True]
+def test_after_divergence_the_advice_is_to_lower_the_rates_that_were_used(
+    tiny_backbone: Backbone, blank: SoftPrompt, start: SoftPrompt
+) -> None:
+    advice = []
+    for soft in (blank, start, replace(start, adapter=blank.adapter)):
+        broken = soft.with_tensors({name: tensor * torch.nan for name, tensor in soft.tensors().items()})
+        with pytest.raises(DivergedError) as caught:
+            run(tiny_backbone, broken)
+        advice.append(caught.value.next_step)
+    assert [" --learning-rate" in text for text in advice] == [False, True, True]
+    assert ["--adapter-learning-rate" in text for text in advice] == [True, False, True]
 
 
 def test_an_encoder_decoder_is_refused(encoder_backbone: Backbone, blank: SoftPrompt) -> None:
     with pytest.raises(BackboneError, match="an adapter on the encoder-decoder"):
-        answer_loss(PrefixStore(encoder_backbone), [Example(Row((), (blank, some_ids(3, 1))), some_ids(2, 2))])
+        answer_loss(PrefixStore(encoder_backbone), [TrainingExample(Row((), (blank, some_ids(3, 1))), some_ids(2, 2))])
 
 
 def save_one(folder: Path, backbone: Backbone, soft: SoftPrompt, **changes: Any) -> None:

@@ -30,11 +30,11 @@ from soft_prompt import (
     weights_checksum,
 )
 from soft_prompt.graft.adapter import linear_layers
-from soft_prompt.graft.adapter_hooks import adapted, together
-from soft_prompt.model.kv_cache import filled_cache
+from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
+from soft_prompt.model.kv_cache import dynamic_cache
 from soft_prompt.model.prefill import prefill
 from soft_prompt.training.answer_loss import answer_loss
-from soft_prompt.training.example import Example
+from soft_prompt.training.example import TrainingExample
 
 LAYERS = 3
 
@@ -43,7 +43,7 @@ def some_scaling(backbone: Backbone, seed: int, layers: int | None = None) -> Ad
     """Scales far enough from 1 that a layer without them shows."""
     chance = torch.Generator().manual_seed(seed)
     blank = initial_scaling(backbone, layers).tensors()
-    return Adapter.of_tensors({name: torch.randn(t.shape, generator=chance) * 0.4 for name, t in blank.items()})
+    return Adapter.from_tensors({name: torch.randn(t.shape, generator=chance) * 0.4 for name, t in blank.items()})
 
 
 def merged(backbone: Backbone, adapter: Adapter) -> Backbone:
@@ -73,7 +73,7 @@ def logits_of_merged(backbone: Backbone, row: Row, soft: SoftPrompt) -> Tensor:
             inputs_embeds=embeddings,
             attention_mask=torch.ones(1, row.length, dtype=torch.int64),
             position_ids=torch.arange(len(row.prefix), row.length)[None],
-            past_key_values=filled_cache([(layer[0][None], layer[1][None]) for layer in kept]),
+            past_key_values=dynamic_cache([(layer[0][None], layer[1][None]) for layer in kept]),
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
@@ -106,7 +106,7 @@ def test_from_the_slot_on_the_row_runs_as_with_merged_scales(
 
 def test_it_has_a_scale_a_key_value_and_inner_activation_of_each_block(tiny_backbone: Backbone) -> None:
     adapter = initial_scaling(tiny_backbone)
-    assert (adapter.form, adapter.rank) == ("ia3", 0)
+    assert (adapter.method, adapter.rank) == ("ia3", 0)
     assert sorted(adapter.scale_in) == [f"model.layers.{n}.mlp.down_proj" for n in range(LAYERS)]
     assert sorted(adapter.scale_out) == [f"model.layers.{n}.self_attn.{w}_proj" for n in range(LAYERS) for w in "kv"]
     assert {tuple(t.shape) for t in adapter.scale_in.values()} == {(64,)}
@@ -174,9 +174,9 @@ def test_a_small_scale_is_not_lost_in_bf16(tiny_backbone: Backbone) -> None:
     object.__setattr__(backbone, "model", copy.deepcopy(tiny_backbone.model).to(torch.bfloat16))
     name, layer = next((n, m) for n, m in linear_layers(backbone).items() if n.endswith("down_proj"))
     # 1 + 0.003 is 1 in bf16.
-    weights = together(backbone, [Adapter(scale_in={name: torch.full((64,), 0.003)})])
+    weights = batch_adapters(backbone, [Adapter(scale_in={name: torch.full((64,), 0.003)})])
     x = torch.linspace(-3, 3, 64 * 64).reshape(1, 64, 64).to(torch.bfloat16)
-    with torch.no_grad(), adapted(backbone, weights):
+    with torch.no_grad(), apply_adapters(backbone, weights):
         changed = layer(x)
     with torch.no_grad():
         bare = layer(x)
@@ -193,7 +193,7 @@ def test_gradients_are_those_of_small_steps(tiny_backbone: Backbone) -> None:
 
     def loss(tensors: dict[str, Tensor]) -> Tensor:
         row = Row(some_ids(9, 1), (soft.with_tensors(tensors), some_ids(4, 2)))
-        return answer_loss(store, [Example(row, some_ids(3, 3))])[0]
+        return answer_loss(store, [TrainingExample(row, some_ids(3, 3))])[0]
 
     live = {name: t.double().requires_grad_(True) for name, t in soft.tensors().items()}
     torch.autograd.backward(loss(live))
@@ -227,7 +227,7 @@ def test_strength_scales_what_is_added_and_zero_changes_no_bit(tiny_backbone: Ba
     layer = linear_layers(tiny_backbone)[name]
     added = []
     for one in (adapter, adapter.scaled(0.5)):
-        with torch.no_grad(), adapted(tiny_backbone, together(tiny_backbone, [one])):
+        with torch.no_grad(), apply_adapters(tiny_backbone, batch_adapters(tiny_backbone, [one])):
             added.append(layer(x))
     with torch.no_grad():
         torch.testing.assert_close(added[1] - layer(x), (added[0] - layer(x)) / 2, atol=1e-5, rtol=1e-4)
@@ -243,7 +243,7 @@ def test_what_is_saved_comes_back_exactly(tmp_path: Path, tiny_backbone: Backbon
     save_one(tmp_path / "soft", tiny_backbone, soft, "ia3")
     found = load_soft_prompt(tmp_path / "soft", tiny_backbone)
     assert found is not None
-    assert found[1].adapter_form == "ia3"
+    assert found[1].adapter_method == "ia3"
     assert found[0].tensors().keys() == soft.tensors().keys()
     assert all(torch.equal(tensor, soft.tensors()[name]) for name, tensor in found[0].tensors().items())
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from artifact_checks import manifest_for
-from exchange_task import INVOCATION, some_adapter, some_graft
+from interop_task import INVOCATION, some_adapter, some_graft
 from oracle import some_soft_prompt
 from safetensors.torch import load_file, save_file
 from torch import Tensor

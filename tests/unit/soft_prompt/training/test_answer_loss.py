@@ -9,7 +9,7 @@ from row_checks import ANSWERS, check_loss_and_gradient, live, rows_with
 
 from soft_prompt import Backbone, PrefixStore, Row
 from soft_prompt.training.answer_loss import answer_loss
-from soft_prompt.training.example import Example
+from soft_prompt.training.example import TrainingExample
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -23,7 +23,7 @@ def test_loss_and_gradient_equal_a_plain_forward_pass_in_other_families(family_b
 
 def test_only_the_soft_prompt_gets_a_gradient(tiny_backbone: Backbone, store: PrefixStore) -> None:
     soft = live(tiny_backbone)
-    loss, _ = answer_loss(store, [Example(row, a) for row, a in zip(rows_with(soft), ANSWERS, strict=True)])
+    loss, _ = answer_loss(store, [TrainingExample(row, a) for row, a in zip(rows_with(soft), ANSWERS, strict=True)])
     torch.autograd.backward(loss)
     assert soft.vectors.grad is not None
     assert torch.isfinite(soft.vectors.grad).all()
@@ -36,8 +36,8 @@ def test_rows_of_very_different_length_give_finite_numbers(tiny_backbone: Backbo
     # Padded positions attend to nothing at all, which some kernels answer with NaN.
     soft = live(tiny_backbone)
     examples = [
-        Example(Row((), (soft,)), some_ids(1, 1)),
-        Example(Row(some_ids(60, 2), (soft, some_ids(40, 3))), some_ids(30, 4)),
+        TrainingExample(Row((), (soft,)), some_ids(1, 1)),
+        TrainingExample(Row(some_ids(60, 2), (soft, some_ids(40, 3))), some_ids(30, 4)),
     ]
     loss, _ = answer_loss(store, examples)
     torch.autograd.backward(loss)
@@ -48,7 +48,7 @@ def test_rows_of_very_different_length_give_finite_numbers(tiny_backbone: Backbo
 
 def test_an_example_does_not_change_the_loss_of_its_neighbours(tiny_backbone: Backbone, store: PrefixStore) -> None:
     soft = live(tiny_backbone)
-    examples = [Example(row, answer) for row, answer in zip(rows_with(soft), ANSWERS, strict=True)]
+    examples = [TrainingExample(row, answer) for row, answer in zip(rows_with(soft), ANSWERS, strict=True)]
     with torch.no_grad():
         together = float(answer_loss(store, examples)[0])
         alone = [float(answer_loss(store, [example])[0]) for example in examples]
@@ -59,9 +59,9 @@ def test_an_answer_of_one_token_is_predicted_by_the_end_of_the_prompt(
     tiny_backbone: Backbone, store: PrefixStore
 ) -> None:
     row = Row(some_ids(5, 1), (some_ids(3, 2),))
-    assert Example(row, (7,)).full is row
+    assert TrainingExample(row, (7,)).full is row
     with torch.no_grad():
         logits = tiny_backbone.model(torch.tensor([[*row.prefix, *some_ids(3, 2)]])).logits[0, -1]
-        loss, tokens = answer_loss(store, [Example(row, (7,))])
+        loss, tokens = answer_loss(store, [TrainingExample(row, (7,))])
     assert tokens == 1
     assert float(loss) == pytest.approx(float(-torch.log_softmax(logits, dim=-1)[7]), abs=1e-4)

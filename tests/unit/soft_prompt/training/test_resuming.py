@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_task import CONFIG, DEV, EXAMPLES, Killed, run, same_bits, task
+from tiny_task import CONFIG, DEV, EXAMPLES, Killed, configured, run, same_bits, task
 
 from soft_prompt import Backbone, SoftPrompt, TrainResult, TrainStep
 from soft_prompt.training.checkpoint import FILE
@@ -61,7 +61,7 @@ def test_a_killed_run_remembers_the_best_vectors_of_an_earlier_epoch(
     tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, steps: list[TrainStep]
 ) -> None:
     # At this rate the first epoch is the best: its vectors are gone unless the checkpoint holds them.
-    config = replace(CONFIG, learning_rate=0.3)
+    config = configured(learning_rate=0.3)
     whole = run(tiny_backbone, start, config)
     assert whole.best_epoch == 1
     with pytest.raises(Killed):
@@ -76,7 +76,7 @@ def test_how_often_state_is_written_is_no_part_of_the_run(
 ) -> None:
     with pytest.raises(Killed):
         run(tiny_backbone, start, folder=tmp_path, kill_at=len(steps))
-    result = run(tiny_backbone, start, replace(CONFIG, checkpoint_steps=5), folder=tmp_path)
+    result = run(tiny_backbone, start, configured(checkpoint_steps=5), folder=tmp_path)
     assert result.resumed
     assert same_bits(result, undisturbed)
 
@@ -100,13 +100,13 @@ def test_a_checkpoint_of_another_run_is_not_taken_up(
 ) -> None:
     config, examples, dev, vectors = CONFIG, EXAMPLES, DEV, start
     if change == "rate":
-        config = replace(CONFIG, learning_rate=0.01)
+        config = configured(learning_rate=0.01)
     elif change == "seed":
-        config = replace(CONFIG, seed=1)
+        config = configured(seed=1)
     elif change == "batch":
-        config = replace(CONFIG, batch_size=3)
+        config = configured(batch_size=3)
     elif change == "epochs":
-        config = replace(CONFIG, epochs=4)
+        config = configured(epochs=4)
     elif change == "answer":
         examples = [*EXAMPLES[:-1], (EXAMPLES[-1][0], "A clinic.")]
     elif change == "question":

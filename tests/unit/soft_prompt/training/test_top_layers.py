@@ -15,7 +15,7 @@ from artifact_checks import manifest_for
 from kv_task import kv_start
 from oracle import some_ids, some_soft_prompt
 from safetensors.torch import load, save
-from tiny_task import CONFIG, Killed, run, same_bits
+from tiny_task import Killed, configured, run, same_bits
 
 from soft_prompt import (
     ArtifactError,
@@ -44,7 +44,7 @@ def test_no_gradient_exists_below_the_layers_that_are_trained(
     tiny_backbone: Backbone, kv: SoftPrompt, layers: int, rank: int
 ) -> None:
     adapter = initial_adapter(tiny_backbone, rank, 0, layers) if rank else None
-    top = replace(kv, adapter=adapter).with_top(layers)
+    top = replace(kv, adapter=adapter).with_trained_layers(layers)
     live = top.with_tensors({name: t.clone().requires_grad_(True) for name, t in top.tensors().items()})
     states = hidden_states(tiny_backbone, [Row(some_ids(9, n), (live, some_ids(4, n + 9))) for n in range(2)])
     below = LAYERS - layers
@@ -54,10 +54,10 @@ def test_no_gradient_exists_below_the_layers_that_are_trained(
 
 
 def test_a_split_soft_prompt_answers_as_the_whole_one(tiny_backbone: Backbone, kv: SoftPrompt) -> None:
-    row, split = (Row(some_ids(9, 1), (soft, some_ids(4, 2))) for soft in (kv, kv.with_top(1)))
+    row, split = (Row(some_ids(9, 1), (soft, some_ids(4, 2))) for soft in (kv, kv.with_trained_layers(1)))
     assert torch.equal(last_logits(tiny_backbone, [row]), last_logits(tiny_backbone, [split]))
-    assert kv.with_top(LAYERS) is kv
-    again = kv.with_top(2).with_top(1)
+    assert kv.with_trained_layers(LAYERS) is kv
+    again = kv.with_trained_layers(2).with_trained_layers(1)
     assert again.lower is not None
     assert torch.equal(torch.cat((again.lower, again.vectors)), kv.vectors)
 
@@ -65,8 +65,8 @@ def test_a_split_soft_prompt_answers_as_the_whole_one(tiny_backbone: Backbone, k
 def test_a_batch_of_different_layers_and_kinds_equals_one_by_one(tiny_backbone: Backbone, kv: SoftPrompt) -> None:
     chance = torch.Generator().manual_seed(1)
     other = replace(kv, vectors=torch.randn(kv.vectors[..., :3, :].shape, generator=chance))
-    beside = replace(other.with_top(1), adapter=some_adapter_above(tiny_backbone, 1))
-    fills = [kv.with_top(1), other.with_top(2), kv, beside, some_soft_prompt(tiny_backbone, 4, 1)]
+    beside = replace(other.with_trained_layers(1), adapter=some_adapter_above(tiny_backbone, 1))
+    fills = [kv.with_trained_layers(1), other.with_trained_layers(2), kv, beside, some_soft_prompt(tiny_backbone, 4, 1)]
     rows = [Row(some_ids(7 + n, n), (fill, some_ids(3 + n, n + 9))) for n, fill in enumerate(fills)]
     rows.append(Row(some_ids(12, 20), (some_ids(5, 21),)))
     found = last_logits(tiny_backbone, rows)
@@ -76,17 +76,17 @@ def test_a_batch_of_different_layers_and_kinds_equals_one_by_one(tiny_backbone: 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_training_leaves_the_layers_below_as_they_are(tiny_backbone: Backbone, kv: SoftPrompt, layers: int) -> None:
-    result = run(tiny_backbone, kv, replace(CONFIG, layers=layers))
+    result = run(tiny_backbone, kv, configured(layers=layers))
     kept = result.soft_prompt
     assert kept.lower is not None
     assert torch.equal(kept.lower, kv.vectors[: LAYERS - layers])
     assert kept.vectors.shape == (layers, *kv.vectors.shape[1:])
     assert result.dev_loss < result.start_loss
-    assert result.start_loss == run(tiny_backbone, kv, replace(CONFIG, epochs=1)).start_loss
+    assert result.start_loss == run(tiny_backbone, kv, configured(epochs=1)).start_loss
 
 
 def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, tiny_backbone: Backbone, kv: SoftPrompt) -> None:
-    config = replace(CONFIG, layers=1)
+    config = configured(layers=1)
     whole = run(tiny_backbone, kv, config)
     with pytest.raises(Killed):
         run(tiny_backbone, kv, config, folder=tmp_path, kill_at=16)
@@ -105,7 +105,7 @@ def test_what_cannot_be_cut_is_refused(tiny_backbone: Backbone, start: SoftPromp
     words = {"kind": "'embedding', which has none", "many": "4 layers to train of the kind 'kv' with 3",
              "adapter": "beside block 0"}[change]  # fmt: skip
     with pytest.raises(TrainingError, match=words):
-        run(tiny_backbone, vectors, replace(CONFIG, layers=4 if change == "many" else 1))
+        run(tiny_backbone, vectors, configured(layers=4 if change == "many" else 1))
 
 
 def saved(folder: Path, backbone: Backbone, soft: SoftPrompt, **changes: Any) -> None:
@@ -116,7 +116,7 @@ def saved(folder: Path, backbone: Backbone, soft: SoftPrompt, **changes: Any) ->
 
 def test_what_is_saved_comes_back_exactly(tmp_path: Path, tiny_backbone: Backbone, kv: SoftPrompt) -> None:
     adapter = initial_adapter(tiny_backbone, 2, 0, 1)
-    soft = replace(kv, adapter=adapter).with_top(1)
+    soft = replace(kv, adapter=adapter).with_trained_layers(1)
     saved(tmp_path / "soft", tiny_backbone, soft)
     found = load_soft_prompt(tmp_path / "soft", tiny_backbone)
     assert found is not None
@@ -133,7 +133,7 @@ def test_what_is_saved_comes_back_exactly(tmp_path: Path, tiny_backbone: Backbon
 def test_layers_that_do_not_fit_the_manifest_are_refused(
     tmp_path: Path, tiny_backbone: Backbone, kv: SoftPrompt, fault: str
 ) -> None:
-    folder, soft = tmp_path / "soft", kv.with_top(1)
+    folder, soft = tmp_path / "soft", kv.with_trained_layers(1)
     saved(folder, tiny_backbone, soft, **{"unnamed": {"layers": None}, "other": {"layers": 2}}.get(fault, {}))
     tensors = load((folder / VECTORS).read_bytes())
     if fault == "missing":

@@ -1,18 +1,17 @@
-"""The log of a run, and the end of a run that only harms."""
+"""The log of a run, and the end of a run whose loss rises."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_task import CONFIG, DEV, EXAMPLES, Killed
+from tiny_task import CONFIG, DEV, EXAMPLES, Killed, configured
 
 from soft_prompt import Backbone, DivergedError, PrefixStore, SoftPrompt, TrainResult, TrainStep, train
-from soft_prompt.training.divergence import WINDOW, worse_than_start
+from soft_prompt.training.training import DIVERGENCE_WINDOW, loss_above_start
 
 pytestmark = pytest.mark.heavy
 
@@ -30,7 +29,7 @@ def run(backbone: Backbone, start: SoftPrompt, folder: Path, kill_at: int | None
         if calls == kill_at:
             raise Killed
 
-    config = replace(CONFIG, **changes)
+    config = configured(**changes)
     log, state = folder / "log.jsonl", folder / "state"
     return train(PrefixStore(backbone), start, EXAMPLES, DEV, config, folder=state, log=log, on_step=on_step)
 
@@ -58,7 +57,7 @@ def test_every_step_and_epoch_has_a_line(tmp_path: Path, tiny_backbone: Backbone
 
 
 @pytest.mark.parametrize("kill_at", range(6, 24))
-def test_a_run_that_goes_on_doubles_no_line(
+def test_a_resumed_run_repeats_no_line(
     tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, kill_at: int
 ) -> None:
     run(tiny_backbone, start, tmp_path / "whole")
@@ -81,14 +80,14 @@ def test_another_run_starts_a_new_log(tmp_path: Path, tiny_backbone: Backbone, s
 def test_a_run_that_stays_above_its_start_stops_with_advice(
     tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt
 ) -> None:
-    # What a random backbone says is hardly worse than chance, so the start has to be better than that.
+    # The start must be better than a random backbone, which is hardly worse than chance.
     learned = run(tiny_backbone, start, tmp_path, epochs=30, learning_rate=0.3, patience=30).soft_prompt
     changes = {"epochs": 20, "patience": 20, "learning_rate": 1e4, "checkpoint_steps": 1}
     with pytest.raises(DivergedError, match=r"a mean loss of .* at step 18: training has diverged") as caught:
         run(tiny_backbone, learned, tmp_path, **changes)
     assert "--learning-rate 2500" in caught.value.next_step
     assert len(logged(tmp_path / "log.jsonl")) == 17 + 1 + 5
-    # Its losses are in the checkpoint, so a run that goes on does not need sixteen more to see it.
+    # The checkpoint holds the losses, so a resumed run does not need sixteen more steps to diverge.
     with pytest.raises(DivergedError, match="at step 18"):
         run(tiny_backbone, learned, tmp_path, **changes)
 
@@ -96,17 +95,17 @@ def test_a_run_that_stays_above_its_start_stops_with_advice(
 @pytest.mark.parametrize(
     ("losses", "dev_loss", "worse"),
     [
-        ([2.0] * 4 + [2.3] * WINDOW, 2.0, True),
-        ([2.0] * 4 + [2.3] * (WINDOW - 1), 2.0, False),
-        ([2.0] * 4 + [2.1] * WINDOW, 2.0, False),
-        # Steps of the warm-up are forgiven, and a train set that is harder than dev is no divergence.
-        ([2.0] * 2 + [99.0] * 2 + [1.9] * WINDOW, 2.0, False),
-        ([3.0] * 4 + [2.9] * WINDOW, 2.0, False),
-        ([2.0] * 99 + [1.0] * WINDOW, 2.0, False),
-        ([2.0] * 99 + [5.0] * WINDOW, 2.0, True),
+        ([2.0] * 4 + [2.3] * DIVERGENCE_WINDOW, 2.0, True),
+        ([2.0] * 4 + [2.3] * (DIVERGENCE_WINDOW - 1), 2.0, False),
+        ([2.0] * 4 + [2.1] * DIVERGENCE_WINDOW, 2.0, False),
+        # Warm-up steps do not count, and a train set that is harder than dev is no divergence.
+        ([2.0] * 2 + [99.0] * 2 + [1.9] * DIVERGENCE_WINDOW, 2.0, False),
+        ([3.0] * 4 + [2.9] * DIVERGENCE_WINDOW, 2.0, False),
+        ([2.0] * 99 + [1.0] * DIVERGENCE_WINDOW, 2.0, False),
+        ([2.0] * 99 + [5.0] * DIVERGENCE_WINDOW, 2.0, True),
     ],
 )
-def test_what_counts_as_worse_than_the_start(losses: list[float], dev_loss: float, worse: bool) -> None:
-    found = worse_than_start(losses, dev_loss, 4)
-    assert (found is not None) == worse
-    assert found is None or math.isclose(found, losses[-1])
+def test_when_the_loss_counts_as_above_the_start(losses: list[float], dev_loss: float, worse: bool) -> None:
+    mean = loss_above_start(losses, dev_loss, 4)
+    assert (mean is not None) == worse
+    assert mean is None or math.isclose(mean, losses[-1])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_task import CONFIG, DEV, EXAMPLES, Task, run, same_bits, task
+from tiny_task import CONFIG, DEV, EXAMPLES, Task, configured, run, same_bits, task
 from transformers import LlamaForCausalLM
 
 from soft_prompt import (
@@ -51,17 +51,17 @@ def test_training_changes_neither_the_backbone_nor_the_start(tiny_backbone: Back
     assert not result.soft_prompt.vectors.requires_grad
 
 
-def test_the_kept_vectors_are_the_best_on_dev(tiny_backbone: Backbone, undisturbed: TrainResult) -> None:
+def test_the_best_vectors_on_dev_are_returned(tiny_backbone: Backbone, undisturbed: TrainResult) -> None:
     losses = [score.dev_loss for score in undisturbed.scores]
     assert undisturbed.dev_loss == min(losses) == losses[undisturbed.best_epoch]
-    # Measured again from the vectors themselves: a run of no learning starts where the first one ended.
-    again = run(tiny_backbone, undisturbed.soft_prompt, replace(CONFIG, epochs=1, learning_rate=0.0))
+    # Measured again: a run with a learning rate of 0 starts where the first one ended.
+    again = run(tiny_backbone, undisturbed.soft_prompt, configured(epochs=1, learning_rate=0.0))
     assert again.start_loss == pytest.approx(undisturbed.dev_loss, abs=1e-6)
     assert torch.equal(again.soft_prompt.vectors, undisturbed.soft_prompt.vectors)
 
 
 def test_a_run_that_gets_worse_keeps_its_start_and_stops_early(tiny_backbone: Backbone, start: SoftPrompt) -> None:
-    result = run(tiny_backbone, start, replace(CONFIG, epochs=9, learning_rate=1e4, patience=2))
+    result = run(tiny_backbone, start, configured(epochs=9, learning_rate=1e4, patience=2))
     assert result.best_epoch == 0
     assert torch.equal(result.soft_prompt.vectors, start.vectors)
     assert len(result.scores) == 3
@@ -78,7 +78,7 @@ def test_the_result_is_what_the_run_says(undisturbed: TrainResult, start: SoftPr
     assert not undisturbed.resumed
 
 
-def test_progress_is_told(steps: list[TrainStep]) -> None:
+def test_a_run_reports_its_progress(steps: list[TrainStep]) -> None:
     by_phase = {phase: [step for step in steps if step.phase == phase] for phase in ("prefixes", "train", "dev")}
     # Two examples share a passage, and one has none.
     assert [(step.done, step.total) for step in by_phase["prefixes"]] == [(n, 6) for n in range(1, 7)]
@@ -95,7 +95,7 @@ def test_the_same_seed_gives_the_same_bits(
 
 
 def test_another_seed_gives_other_bits(tiny_backbone: Backbone, start: SoftPrompt, undisturbed: TrainResult) -> None:
-    other = run(tiny_backbone, start, replace(CONFIG, seed=1))
+    other = run(tiny_backbone, start, configured(seed=1))
     assert not torch.equal(other.soft_prompt.vectors, undisturbed.soft_prompt.vectors)
 
 
@@ -122,7 +122,7 @@ def test_the_global_generator_and_the_budget_of_the_store_do_not_matter(
         (EXAMPLES, [task("x", "Why?", "So.", slot="style")], "a prompt without the soft slot 'domain'"),
     ],
 )
-def test_what_cannot_be_trained_on_is_refused(
+def test_unusable_examples_are_refused(
     tiny_backbone: Backbone, start: SoftPrompt, examples: list[Task], dev: list[Task], words: str
 ) -> None:
     with pytest.raises(TrainingError, match=words):
@@ -133,7 +133,7 @@ def test_what_cannot_be_trained_on_is_refused(
 def test_a_loss_that_is_no_number_stops_the_run(tiny_backbone: Backbone, start: SoftPrompt, patience: int) -> None:
     broken = replace(start, vectors=start.vectors * math.nan)
     with pytest.raises(TrainingError, match="nan"):
-        run(tiny_backbone, broken, replace(CONFIG, patience=patience))
+        run(tiny_backbone, broken, configured(patience=patience))
 
 
 class OverflowingLlama(LlamaForCausalLM):  # type: ignore[misc]
@@ -156,7 +156,7 @@ def test_a_run_that_diverges_names_a_lower_rate(tmp_path: Path, tiny_backbone: B
     with pytest.raises(TrainingError, match="at step 5: training has diverged") as caught:
         run(backbone, start, folder=tmp_path)
     assert "--learning-rate 0.005" in caught.value.next_step
-    # What was learned before the overflow is whole: the same run can go on from there.
+    # The checkpoint from before the overflow is intact: the same run can resume from it.
     assert same_bits(run(tiny_backbone, start, folder=tmp_path), run(tiny_backbone, start))
 
 

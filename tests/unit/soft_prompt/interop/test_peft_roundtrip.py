@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from exchange_task import (
+from interop_task import (
     AT,
     IDS,
     INVOCATION,
@@ -33,7 +33,7 @@ from soft_prompt import Backbone, Row, SoftPrompt, adapter_prompt, initial_adapt
 from soft_prompt.interop.invocation import slot_ids
 from soft_prompt.interop.peft_export import export_peft
 from soft_prompt.interop.peft_import import import_peft
-from soft_prompt.model.kv_cache import filled_cache
+from soft_prompt.model.kv_cache import dynamic_cache
 
 pytestmark = pytest.mark.heavy
 
@@ -85,7 +85,7 @@ def test_prefix_tuning_holds_keys_that_are_turned_to_the_front(tiny_backbone: Ba
     parts = written.view(10, config["num_layers"], 2, heads, width).permute(1, 2, 3, 0, 4)
     logits = tiny_backbone.model(
         input_ids=torch.tensor([IDS]),
-        past_key_values=filled_cache([(keys[None], values[None]) for keys, values in parts]),
+        past_key_values=dynamic_cache([(keys[None], values[None]) for keys, values in parts]),
         position_ids=torch.arange(10, 10 + len(IDS))[None],
     ).logits[0]
     torch.testing.assert_close(logits, engine_logits(tiny_backbone, graft))
@@ -122,7 +122,7 @@ def test_layers_below_the_trained_ones_are_joined(tiny_backbone: Backbone, tmp_p
     whole = some_kv(tiny_backbone, 4, 1)
     written = [
         tensors_of(exported(tiny_backbone, graft, tmp_path / str(number)))["prompt_embeddings"]
-        for number, graft in enumerate((whole, whole.with_top(1)))
+        for number, graft in enumerate((whole, whole.with_trained_layers(1)))
     ]
     assert torch.equal(*written)
 
@@ -216,7 +216,7 @@ def test_what_was_exported_comes_back(family_backbone: Backbone, tmp_path: Path,
 
 
 def test_layers_that_were_never_trained_come_back_as_such(tiny_backbone: Backbone, tmp_path: Path) -> None:
-    graft = some_kv(tiny_backbone, 4, 1).with_top(1)
+    graft = some_kv(tiny_backbone, 4, 1).with_trained_layers(1)
     back = import_peft(exported(tiny_backbone, graft, tmp_path / "out"), tiny_backbone)
     assert graft.lower is not None
     assert back.lower is not None

@@ -13,7 +13,7 @@ from oracle import batch_logits, some_ids, some_kv, some_soft_prompt
 from torch import Tensor
 
 from soft_prompt import Backbone, PrefixStore, Row, SoftPrompt, adapter_prompt, initial_adapter
-from soft_prompt.graft.adapter_hooks import adapted, together
+from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
 from soft_prompt.rows.batch import assemble
 
 IDS = some_ids(40, 3)
@@ -54,7 +54,7 @@ def engine_logits(backbone: Backbone, graft: SoftPrompt, row: Row | None = None)
     row = row or row_of(graft)
     # What stands before the slot runs without the adapter.
     batch = assemble(PrefixStore(backbone), [row])
-    with adapted(backbone, together(backbone, [row.adapter])):
+    with apply_adapters(backbone, batch_adapters(backbone, [row.adapter])):
         found = batch_logits(backbone, batch)[0]
     return found[-len(IDS) + len(row.prefix) :]
 

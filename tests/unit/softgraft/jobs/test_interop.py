@@ -27,7 +27,7 @@ from soft_prompt import (
 from soft_prompt.interop.invocation import invocation_ids
 from soft_prompt.interop.peft_export import export_peft
 from softgraft import Domain
-from softgraft.assembly.sample_prompts import sample_prompts
+from softgraft.assembly.answers import sample_prompts
 from softgraft.errors import UsageError
 from softgraft.jobs.exchange import export_grafts, import_graft
 
@@ -71,7 +71,7 @@ def put(domain: Domain, soft_prompt: SoftPrompt) -> None:
         "kind": soft_prompt.kind,
         "length": soft_prompt.length,
         "shape": list(soft_prompt.vectors.shape),
-        "adapter": soft_prompt.adapter.form if soft_prompt.adapter else None,
+        "adapter": soft_prompt.adapter.method if soft_prompt.adapter else None,
         "adapter_rank": soft_prompt.adapter.rank if soft_prompt.adapter else None,
     }
     save_soft_prompt(domain.build / "soft_prompt", soft_prompt, manifest.model_copy(update=changes))
@@ -165,14 +165,14 @@ def test_vectors_beside_an_adapter_are_refused(grafted: Domain, tmp_path: Path) 
 def test_one_domain_an_adapter(grafted: Domain, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="2 domains for one adapter") as caught:
         export_grafts([grafted, grafted], "peft", tmp_path / "out")
-    assert caught.value.next_step == f"softgraft export {grafted.typed} --format peft --out {tmp_path / 'out'}"
+    assert caught.value.next_step == f"softgraft export {grafted.cli_name} --format peft --out {tmp_path / 'out'}"
 
 
 def test_nothing_was_trained(make_domain: MakeDomain, tmp_path: Path) -> None:
     domain = make_domain()
     with pytest.raises(UsageError, match="no trained soft prompt") as caught:
         export_grafts([domain], "peft", tmp_path / "out")
-    assert caught.value.next_step == f"run: softgraft train {domain.typed}"
+    assert caught.value.next_step == f"run: softgraft train {domain.cli_name}"
 
 
 def test_sample_prompts_have_the_template_alone_in_common(grafted: Domain) -> None:
@@ -277,18 +277,18 @@ def test_a_template_without_a_slot(grafted: Domain, tmp_path: Path) -> None:
 
 
 def test_the_export_command(run: Callable[..., tuple[int, str, str]], grafted: Domain, tmp_path: Path) -> None:
-    typed, out = str(grafted.folder), str(tmp_path / "out")
-    code, said, notes = run("export", typed, "--format", "peft", "--out", out)
+    cli_name, out = str(grafted.folder), str(tmp_path / "out")
+    code, said, notes = run("export", cli_name, "--format", "peft", "--out", out)
     assert code == 0
     assert said.startswith("PROMPT_TUNING, ")
     assert said.endswith(f'next: peft.PeftModel.from_pretrained(model, "{out}")\n')
     assert notes.startswith("note: PEFT puts")
     before = {path.name: path.read_bytes() for path in Path(out).iterdir()}
-    code, said, problem = run("export", typed, "--format", "peft", "--out", out)
+    code, said, problem = run("export", cli_name, "--format", "peft", "--out", out)
     assert (code, said) == (5, "")
     assert "exists and is not an empty folder" in problem
     assert {path.name: path.read_bytes() for path in Path(out).iterdir()} == before
-    code, said, _ = run("export", typed, "--format", "peft", "--out", out + "2", "--json")
+    code, said, _ = run("export", cli_name, "--format", "peft", "--out", out + "2", "--json")
     assert code == 0
     assert json.loads(said)["files"] == FILES
 
@@ -314,18 +314,18 @@ def test_two_domains_in_one_checkpoint(
     run: Callable[..., tuple[int, str, str]], grafted: Domain, tmp_path: Path
 ) -> None:
     put(grafted, from_text_twin(grafted.store.backbone, "domain", TWIN, LENGTH))
-    typed, out = str(grafted.folder), str(tmp_path / "served")
+    cli_name, out = str(grafted.folder), str(tmp_path / "served")
     other = Path(shutil.copytree(grafted.folder, tmp_path / "second"))
     settings = other / "domain.yaml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("name: house", "name: second"), encoding="utf-8")
-    code, said, notes = run("export", typed, str(other), "--format", "hf", "--out", out)
+    code, said, notes = run("export", cli_name, str(other), "--format", "hf", "--out", out)
     assert (code, notes) == (0, "")
     assert said.startswith(f"checkpoint with {2 * LENGTH} new tokens; the chat template's variable `domain` chooses ")
     assert "house or second" in said
     assert said.endswith(f"next: vllm serve {out}\n")
     about = json.loads((Path(out) / "softgraft.json").read_text(encoding="utf-8"))
     assert sorted(about["domains"]) == ["house", "second"]
-    code, _, problem = run("export", typed, typed, "--format", "hf", "--out", out + "2")
+    code, _, problem = run("export", cli_name, cli_name, "--format", "hf", "--out", out + "2")
     assert code == 2
     assert "two domains with the name 'house'" in problem
     assert not Path(out + "2").exists()

@@ -1,0 +1,297 @@
+"""Export of grafts to other programs, and import of PEFT adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from prompts import Template
+from soft_prompt import (
+    Backbone,
+    DevScores,
+    Manifest,
+    SlotFill,
+    SoftPrompt,
+    TrainingError,
+    encode_prompt,
+    save_soft_prompt,
+)
+from soft_prompt.artifact.manifest import make_manifest
+from soft_prompt.interop.gguf_export import export_gguf
+from soft_prompt.interop.hf_export import HfGraft, export_hf
+from soft_prompt.interop.invocation import invocation_ids, invoked_at_slot, slot_ids
+from soft_prompt.interop.peft_export import export_peft
+from soft_prompt.interop.peft_folder import LORA, PeftFolder, read_peft_folder
+from soft_prompt.interop.peft_import import import_peft
+from soft_prompt.training.answer_loss import mean_answer_loss
+from soft_prompt.training.distributed import init_distributed
+from soft_prompt.training.example import TrainingExample
+from softgraft.assembly.answers import load_at_strength, sample_prompts
+from softgraft.domain import Domain
+from softgraft.errors import UsageError
+from softgraft.training.grafting import OnScore, Prompted
+
+ExportFormat = Literal["peft", "hf", "gguf"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written.
+
+    Attributes:
+        method: the format's name for it.
+        size: of all files, in bytes.
+        notes: how answers in the other program may differ.
+        next: commands that use the files.
+    """
+
+    domains: list[str]
+    format: str
+    method: str
+    folder: str
+    files: list[str]
+    size: int
+    notes: list[str]
+    next: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """How an imported adapter scored on dev, and whether the domain uses it from now on.
+
+    Attributes:
+        dev_f1, dev_f1_text_twin: token F1.
+        dev_loss, dev_loss_text_twin: in nats per answer token.
+        notes: how its place in the prompt differs from training.
+    """
+
+    domain: str
+    kept: bool
+    method: str
+    kind: str
+    length: int
+    adapter_rank: int
+    dev_questions: int
+    dev_f1: float
+    dev_f1_text_twin: float
+    dev_loss: float
+    dev_loss_text_twin: float
+    notes: list[str]
+    folder: str
+
+
+# Name of the method, notes, and the next commands.
+Written = tuple[str, list[str], list[str]]
+
+
+def export_grafts(domains: Sequence[Domain], format: ExportFormat, folder: Path) -> ExportReport:
+    """Write the grafts of domains in a format that other programs load.
+
+    Raises:
+        UsageError: if a domain has no graft, or if the format cannot hold that many domains.
+        ArtifactError: if the format cannot give the same logits, or if the folder cannot be written.
+    """
+    method, notes, commands = _WRITERS[format](domains, folder)
+    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else [folder]
+    return ExportReport(
+        domains=[domain.file.name for domain in domains],
+        format=format,
+        method=method,
+        folder=str(folder),
+        files=[path.name for path in files],
+        size=sum(path.stat().st_size for path in files),
+        notes=notes,
+        next=commands,
+    )
+
+
+def _write_peft(domains: Sequence[Domain], folder: Path) -> Written:
+    if len(domains) != 1:
+        raise UsageError(
+            found=f"{len(domains)} domains for one PEFT adapter",
+            expected="one domain, since a PEFT adapter holds one graft",
+            next_step=f"softgraft export {domains[0].cli_name} --format peft --out {folder}",
+        )
+    domain = domains[0]
+    backbone, strength = domain.store.backbone, domain.file.answer.strength
+    template = domain.template.current()
+    soft_prompt, manifest = load_at_strength(domain.build, domain.store, domain.cli_name, template, strength)
+    slot = soft_prompt.slot
+    notes = [] if template.content_hash == manifest.template_hash else domain.notices()
+    notes += _strength_notes([domain])
+    ids = None
+    if soft_prompt.adapter is None:
+        notes.append(
+            f"PEFT puts the soft prompt at the start of the prompt; the template {template.name!r} has it in the slot "
+            f"{slot!r}, where the dev scores were measured"
+        )
+    elif (within := slot_ids(backbone, soft_prompt)) is not None:
+        first, second, with_history = sample_prompts(template)
+        ids = invocation_ids(backbone, [first, second], slot, within)
+        if not invoked_at_slot(backbone, with_history, slot, ids, within):
+            notes.append(
+                "in a conversation with earlier turns the invocation tokens occur again later, and PEFT activates the "
+                "adapter there: pass `alora_offsets=[tokens from the slot to the end]` to the model for those"
+            )
+    method = export_peft(folder, soft_prompt, backbone, invocation_ids=ids, manifest=manifest)
+    return method, notes, [f'peft.PeftModel.from_pretrained(model, "{folder}")']
+
+
+def _write_hf(domains: Sequence[Domain], folder: Path) -> Written:
+    backbone, grafts = _load_grafts(domains)
+    export = export_hf(folder, backbone, grafts)
+    notes = _strength_notes(domains)
+    if not export.same_ids:
+        notes.append(
+            "the tokenizer splits some texts of a chat request differently from training: send token ids instead"
+        )
+    choice = "" if len(grafts) == 1 else f"; the chat template's variable `domain` selects {' or '.join(grafts)}"
+    return f"checkpoint with {_token_count(export.tokens)}{choice}", notes, [f"vllm serve {folder}"]
+
+
+def _write_gguf(domains: Sequence[Domain], file: Path) -> Written:
+    backbone, grafts = _load_grafts(domains)
+    export = export_gguf(file, backbone, grafts)
+    notes = [
+        *_strength_notes(domains),
+        "llama.cpp splits the texts of a chat request by its own rules: send token ids for the same answers",
+    ]
+    return f"GGUF file with {_token_count(export.tokens)}", notes, [f"llama-server -m {file} --jinja"]
+
+
+_WRITERS: dict[ExportFormat, Callable[[Sequence[Domain], Path], Written]] = {
+    "peft": _write_peft,
+    "hf": _write_hf,
+    "gguf": _write_gguf,
+}
+
+
+def _strength_notes(domains: Sequence[Domain]) -> list[str]:
+    return [
+        f"{domain.file.name} is exported at a strength of {domain.file.answer.strength:g}, as it answers here"
+        for domain in domains
+        if domain.file.answer.strength != 1
+    ]
+
+
+def _token_count(tokens: Mapping[str, range]) -> str:
+    return f"{sum(map(len, tokens.values()))} new tokens"
+
+
+def _load_grafts(domains: Sequence[Domain]) -> tuple[Backbone, dict[str, HfGraft]]:
+    """The grafts of domains on the backbone of the first; loading refuses a graft of another backbone."""
+    backbone = domains[0].store.backbone
+    grafts: dict[str, HfGraft] = {}
+    for domain in domains:
+        if domain.file.name in grafts:
+            raise UsageError(
+                found=f"two domains with the name {domain.file.name!r}",
+                expected="different names, since a request selects a domain by name",
+                next_step="name each domain once, or change `name:` in one domain.yaml",
+            )
+        template, strength = domain.template.current(), domain.file.answer.strength
+        soft_prompt, manifest = load_at_strength(domain.build, domains[0].store, domain.cli_name, template, strength)
+        grafts[domain.file.name] = HfGraft(soft_prompt, template, manifest)
+    return backbone, grafts
+
+
+def import_graft(domain: Domain, folder: Path, *, keep: bool = False, on_score: OnScore | None = None) -> ImportReport:
+    """Load a PEFT adapter into a domain's soft slot and measure it on dev. Keep it if it beats the text twin.
+
+    Args:
+        domain: its template must have one soft slot.
+        folder: as saved by PEFT or by `export_grafts`.
+        keep: keep it even if it does not beat the text twin.
+        on_score: progress.
+
+    Raises:
+        ArtifactError: if the adapter is damaged, of another backbone, or of an unsupported method.
+        TrainingError: if there is no slot to fill, or no dev question to measure on.
+    """
+    store, template = domain.store, domain.template.current()
+    slots = sorted(template.soft_slots)
+    if len(slots) != 1:
+        raise TrainingError(
+            found=f"{len(slots)} soft slots in the template {template.name!r}",
+            expected="one soft slot, for the adapter to fill",
+            next_step="put one slot under `soft_slots:` in the template",
+        )
+    [slot], twin = slots, template.text_twin(slots[0])
+    adapter = read_peft_folder(folder)
+    soft_prompt = import_peft(folder, store.backbone, slot, twin)
+    grafting = domain.grafting()
+    dev = grafting.training_set((), domain.items("dev")).dev
+    if not dev:
+        raise TrainingError(
+            found=f"no question to measure on in {domain.folder / 'dev.jsonl'}",
+            expected="questions in dev.jsonl that the documents answer",
+            next_step="write some to dev.jsonl",
+        )
+    report, distributed = on_score or (lambda *_: None), init_distributed(store.backbone.device)
+    score, f1 = grafting.scores(dev, soft_prompt, "imported", report, distributed)
+    twin_score, twin_f1 = grafting.scores(dev, twin, "text-twin", report, distributed)
+    loss, twin_loss = (_dev_loss(domain, dev, slot, fill) for fill in (soft_prompt, twin))
+    kept = keep or score > twin_score
+    target = domain.build / "soft_prompt"
+    if kept:
+        scores = DevScores(dev_loss=loss, dev_loss_text_twin=twin_loss, dev_token_f1=f1, dev_token_f1_text_twin=twin_f1)
+        save_soft_prompt(target, soft_prompt, _manifest(domain, template, soft_prompt, adapter, scores), template.text)
+        domain.forget("chain", "work")
+    return ImportReport(
+        domain=domain.file.name,
+        kept=kept,
+        method=adapter.method,
+        kind=soft_prompt.kind,
+        length=soft_prompt.length,
+        adapter_rank=soft_prompt.adapter.rank if soft_prompt.adapter else 0,
+        dev_questions=len(dev),
+        dev_f1=f1,
+        dev_f1_text_twin=twin_f1,
+        dev_loss=loss,
+        dev_loss_text_twin=twin_loss,
+        notes=_placement_notes(adapter, slot),
+        folder=str(target),
+    )
+
+
+def _placement_notes(adapter: PeftFolder, slot: str) -> list[str]:
+    if adapter.provenance is not None:
+        return []
+    if adapter.method != LORA:
+        return [f"PEFT trained it at the start of the prompt; here it fills the slot {slot!r}"]
+    if adapter.config.get("alora_invocation_tokens"):
+        return [f"PEFT trained it to act from its invocation tokens on; here it acts from the slot {slot!r} on"]
+    return [f"PEFT trained it to act on every token; here it acts from the slot {slot!r} on"]
+
+
+def _dev_loss(domain: Domain, dev: Prompted, slot: str, fill: SlotFill) -> float:
+    backbone = domain.store.backbone
+    examples = [
+        TrainingExample(
+            encode_prompt(backbone, prompt.model_input, {slot: fill}, domain.file.attention),
+            (*backbone.encode_text(item.target), backbone.end_id),
+        )
+        for prompt, item in dev
+    ]
+    return mean_answer_loss(domain.store, examples, domain.file.train.batch_size)
+
+
+def _manifest(
+    domain: Domain, template: Template, soft_prompt: SoftPrompt, adapter: PeftFolder, scores: DevScores
+) -> Manifest:
+    """The manifest of an imported graft. How it was trained is known only if it was exported from here."""
+    original = adapter.provenance.manifest if adapter.provenance else None
+    version = adapter.config.get("peft_version")
+    return make_manifest(
+        soft_prompt,
+        domain.store.backbone,
+        template,
+        attention=domain.file.attention,
+        objective=original.objective if original else f"unknown, imported from PEFT ({adapter.method})",
+        seed=original.seed if original else 0,
+        data_hash=original.data_hash if original else "",
+        train=original.train if original else {"peft_version": version if isinstance(version, str) else None},
+        scores=scores,
+    )
