@@ -1,34 +1,35 @@
-"""`python -m softgraft` and the console script: run a command and turn errors into messages and exit codes."""
+"""`python -m softgraft` and the console script: run a command, and turn errors into messages and exit codes."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
-# What shells call a process that Ctrl-C ended.
+# The exit code of a process that Ctrl-C ended, as in shells.
 INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line."""
-    # The encoder's tokenizer warns about forks that never happen here.
+    # The tokenizer of the encoder warns about forks, and there are none.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        # Libraries draw their progress bars even into files and pipes.
+        os.environ.setdefault("TQDM_DISABLE", "1")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from softgraft.cli import app
-    from softgraft.commands.screen import say_error
+    from softgraft.commands.console import error_as_json, print_error, print_json
     from softgraft.errors import KNOWN, outcome_of
 
     try:
-        # Outside its standalone mode the library returns the exit code that a command ended with.
+        # Without standalone mode, typer returns the exit code of the command.
         code = app(prog_name="softgraft", standalone_mode=False)
     except KNOWN as error:
-        outcome = outcome_of(error)
         if "--json" in sys.argv:
-            fields = {name: getattr(error, name) for name in ("found", "expected", "next_step")}
-            sys.stdout.write(json.dumps({"error": {"type": type(error).__name__, **fields}}) + "\n")
+            print_json(error_as_json(error), indent=None)
         else:
-            say_error(error)
-        code = outcome.exit_code
+            print_error(error)
+        code = outcome_of(error).exit_code
     except Exception as error:
         code = _command_line_error(error)
         if code is None:
@@ -36,13 +37,13 @@ def main() -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
-        sys.stderr.write("\nStopped. Nothing that was there before is lost.\n")
+        sys.stderr.write("\nStopped. Everything that was saved before is kept.\n")
     if code:
         sys.exit(code)
 
 
 def _command_line_error(error: Exception) -> int | None:
-    """Show what the command line library found wrong; its own exit code, or None where the error is not its own."""
+    """Print an error of typer, whose classes are private, and return its exit code; None for any other error."""
     show = getattr(error, "show", None)
     if callable(show):
         show()

@@ -1,26 +1,46 @@
-"""The command line: thin over `softgraft.domain`. Nothing heavy loads before a command runs."""
+"""The command line application. Importing it loads no PyTorch, so `--help` and `--version` are fast."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+import softgraft
 from softgraft.commands.answer import ask, chat
-from softgraft.commands.exchange import export_command, import_command
-from softgraft.commands.graft import evaluate_command, train_command
+from softgraft.commands.demo import demo
+from softgraft.commands.evaluate import evaluate_command
+from softgraft.commands.graft import train_command
 from softgraft.commands.ingest import ingest_command
-from softgraft.commands.make import demo_command, new
+from softgraft.commands.interop import export_command, import_command
+from softgraft.commands.new import new
 from softgraft.commands.prompts import prompts_app
 from softgraft.commands.status import status
 from softgraft.commands.threads import threads
 
 app = typer.Typer(
-    help="Graft a domain onto a frozen language model: template, index, soft prompt, chain.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: softgraft demo",
 )
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"softgraft {softgraft.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def softgraft_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Graft a domain onto a frozen language model: template, index, soft prompt, chain."""
+
 
 app.command("new")(new)
 app.command("ingest")(ingest_command)
@@ -33,4 +53,4 @@ app.command("import")(import_command)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(threads, name="threads")
 app.command("status")(status)
-app.command("demo")(demo_command)
+app.command("demo")(demo)

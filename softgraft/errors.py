@@ -1,7 +1,7 @@
-"""One table from errors to exit codes and HTTP statuses.
+"""The errors of this package, and one table from the errors of all packages to exit codes and HTTP statuses.
 
 SoftgraftError
- ├─ DomainError   no such domain, or its domain.yaml has problems
+ ├─ DomainError   the domain does not exist, or its domain.yaml has problems
  └─ UsageError    a command or method was called in a way that cannot work
 """
 
@@ -24,7 +24,7 @@ from soft_prompt.errors import ArtifactError, BackboneError, SoftPromptError, Tr
 
 
 class SoftgraftError(Exception):
-    """Base of the errors of `softgraft`; says what was found, what was expected and what to do next."""
+    """Base of the errors of `softgraft`: what was found, what was expected, and the next step."""
 
     def __init__(self, *, found: str, expected: str, next_step: str) -> None:
         self.found = found
@@ -34,25 +34,22 @@ class SoftgraftError(Exception):
 
 
 class DomainError(SoftgraftError):
-    """No such domain, or its domain.yaml has problems."""
+    """The domain does not exist, or its domain.yaml has problems."""
 
 
 class UsageError(SoftgraftError):
     """A command or method was called in a way that cannot work."""
 
 
-AnyError = ChainError | EvaluationError | PromptError | RetrievalError | SoftPromptError | SoftgraftError
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an error leaves a process or a server."""
+    """The exit code of a command and the HTTP status of a server that end with an error."""
 
     exit_code: int
     http_status: int
 
 
-# The most special class first; the first that fits counts.
+# Subclasses come before their base classes: the first match counts.
 OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
     (UsageError, Outcome(2, 400)),
     (InputError, Outcome(2, 400)),
@@ -88,4 +85,4 @@ KNOWN: tuple[type[Exception], ...] = (
 
 def outcome_of(error: Exception) -> Outcome:
     """The outcome of an error of this project."""
-    return next(outcome for kind, outcome in OUTCOMES if isinstance(error, kind))
+    return next(outcome for error_class, outcome in OUTCOMES if isinstance(error, error_class))

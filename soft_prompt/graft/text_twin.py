@@ -25,7 +25,7 @@ def at_strength(backbone: Backbone, soft_prompt: SoftPrompt, strength: float, pr
 
     Vectors go so far on the way from their text twin to what they are, and an adapter changes each layer's output by so
     many times as much. At 0 the text twin is left, at 1 nothing changes. A `kv` soft prompt began as its text twin
-    stood behind another prompt than `prefix`, which makes no difference beyond chance (docs/performance.md).
+    stood behind another prompt than `prefix`, which makes no difference beyond chance (docs/research/performance.md).
 
     Args:
         backbone: the soft prompt's; the text twin of a `kv` soft prompt runs through it.
@@ -45,7 +45,7 @@ def at_strength(backbone: Backbone, soft_prompt: SoftPrompt, strength: float, pr
     if soft_prompt.kind == "embedding":
         start = from_text_twin(backbone, slot, twin, length)
     else:
-        start = kv_from_text_twin(backbone, slot, twin, prefix, length).with_top(int(soft_prompt.vectors.shape[0]))
+        start = kv_from_text_twin(backbone, slot, twin, prefix, length).with_trained_layers(int(soft_prompt.vectors.shape[0]))
     vectors = torch.lerp(start.vectors.to(soft_prompt.vectors.device), soft_prompt.vectors, strength)
     return replace(soft_prompt, vectors=vectors, adapter=adapter)
 

@@ -93,7 +93,7 @@ def _require_llama(backbone: Backbone) -> None:
             + ("" if plain else " is no plain Llama")
             + (", and its tokenizer cuts text as SmolLM2's does not" if plain else ""),
             expected="a plain Llama with the tokenizer of SmolLM2, which is what was tried in llama.cpp",
-            next_step="softgraft export DOMAIN --format hf, then convert it as docs/serving-elsewhere.md says",
+            next_step="softgraft export DOMAIN --format hf, then convert it as docs/export.md describes",
         )
 
 

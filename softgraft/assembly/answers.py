@@ -1,14 +1,14 @@
-"""How an answer is put together from domain.yaml: its settings, and who words it with which graft."""
+"""From domain.yaml to answers: their settings, the speaker that words them, and the soft prompt it uses."""
 
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from chains import AnswerSettings, LocalSpeaker, RemoteSpeaker, SoftPromptChat, Speaker, remote_chat
-from prompts import Template, TemplateFile, TextTwins
+from prompts import PassageInput, RenderedPrompt, Template, TemplateFile, TextTwins, Turn
 from soft_prompt import (
     Backbone,
     Manifest,
@@ -19,7 +19,6 @@ from soft_prompt import (
     encode_prompt,
     load_soft_prompt,
 )
-from softgraft.assembly.sample_prompts import sample_prompts
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import DomainFile
 from softgraft.training.retrieval_fit import search_weights
@@ -27,15 +26,9 @@ from softgraft.training.retrieval_fit import search_weights
 Graft = Literal["soft", "text-twin", "empty"]
 
 
-def is_remote(file: DomainFile) -> bool:
-    """Whether the backbone is behind an API and takes no vectors."""
-    return file.behind_api
-
-
 def answer_settings(file: DomainFile, build: Path) -> AnswerSettings:
-    """How questions become prompts, with what was fitted to the domain's questions."""
+    """How questions become prompts, with the search weights that were chosen on the domain's questions."""
     retrieval, answer = file.retrieval, file.answer
-    way = answer.condense
     return AnswerSettings(
         passages=retrieval.passages,
         margin=retrieval.margin,
@@ -43,8 +36,8 @@ def answer_settings(file: DomainFile, build: Path) -> AnswerSettings:
         history_turns=answer.history_turns,
         history_tokens=answer.history_tokens,
         history_overflow=answer.history_overflow,
-        # A small backbone rewrites worse than joining does; a model behind an API rewrites well.
-        condense=("model" if is_remote(file) else "join") if way == "auto" else way,
+        # A small backbone's rewrites find worse evidence than joined questions; a model behind an API rewrites well.
+        condense=("model" if file.behind_api else "join") if answer.condense == "auto" else answer.condense,
         weights=search_weights(file, build),
         neighbours=retrieval.neighbours,
         refusal=file.refusal,
@@ -52,26 +45,26 @@ def answer_settings(file: DomainFile, build: Path) -> AnswerSettings:
 
 
 def make_speaker(
-    graft: Graft, file: DomainFile, build: Path, template: TemplateFile, store: Callable[[], PrefixStore], typed: str
+    graft: Graft, file: DomainFile, build: Path, template: TemplateFile, store: Callable[[], PrefixStore], cli_name: str
 ) -> Speaker:
-    """Who words the answers.
+    """Make the speaker, which words the answers.
 
     Args:
         graft: what fills the soft slot.
         file: the domain's settings.
-        build: where its soft prompt is.
-        template: whose text twin a model gets that takes no vectors.
-        store: gives the backbone; asked only where one is needed.
-        typed: what a person types for the domain.
+        build: the folder that contains soft_prompt/.
+        template: provides the text twin for a model that takes no vectors.
+        store: loads the backbone; called only for a local backbone.
+        cli_name: name of the domain on the command line.
 
     Raises:
-        UsageError: `soft` where no soft prompt was kept.
-        ArtifactError: the soft prompt belongs to another backbone, or is damaged.
-        RemoteModelError: the model behind an API needs a key, a package or a setting that is not there.
+        UsageError: if graft is `soft` and no soft prompt was kept.
+        ArtifactError: if the soft prompt belongs to another backbone or is damaged.
+        RemoteModelError: if the model behind an API lacks a key, a package or a setting.
     """
     answer = file.answer
     twins = TextTwins(template)
-    if is_remote(file):
+    if file.behind_api:
         chat = remote_chat(
             file.backbone,
             max_tokens=answer.max_tokens,
@@ -85,11 +78,11 @@ def make_speaker(
     fills: Mapping[str, SlotFill] = {}
     attention = file.attention
     if graft != "empty":
-        # A slot that nothing was trained for, such as one that was renamed since, holds its text twin.
+        # A slot without a soft prompt, for example one that was renamed after training, holds its text twin.
         fills = twins
     if graft == "soft":
-        # What was learned from passages that see one another is of little use where they do not.
-        fill, manifest = answered_prompt(build, store(), typed, template.current(), answer.strength)
+        # A soft prompt answers with the attention it was trained with: it works badly with the other one.
+        fill, manifest = load_at_strength(build, store(), cli_name, template.current(), answer.strength)
         fills, attention = ChainMap({fill.slot: fill}, cast(Any, twins)), manifest.attention
     return LocalSpeaker(
         SoftPromptChat(
@@ -98,41 +91,53 @@ def make_speaker(
             graft=graft,
             attention=attention,
             decode_weights=answer.decode_weights,
-            # domain.yaml leaves these open only where the backbone is behind an API.
+            # domain.yaml allows null only for a model behind an API.
             max_tokens=cast(int, answer.max_tokens),
             temperature=cast(float, answer.temperature),
         )
     )
 
 
-def answered_prompt(
-    build: Path, store: PrefixStore, typed: str, template: Template, strength: float
+def load_at_strength(
+    build: Path, store: PrefixStore, cli_name: str, template: Template, strength: float
 ) -> tuple[SoftPrompt, Manifest]:
-    """The soft prompt that was trained and kept, at the strength that the domain answers with.
+    """Load the trained soft prompt at `answer.strength`.
 
     Raises:
-        UsageError: there is none.
-        ArtifactError: it belongs to another backbone, or is damaged.
+        UsageError: if no soft prompt was kept.
+        ArtifactError: if it belongs to another backbone or is damaged.
     """
-    soft_prompt, manifest = trained_prompt(build, store.backbone, typed)
+    soft_prompt, manifest = load_trained(build, store.backbone, cli_name)
     prefix: tuple[int, ...] = ()
     if strength != 1 and soft_prompt.kind == "kv":
         prefix = encode_prompt(store.backbone, sample_prompts(template)[0], {}).prefix
     return at_strength(store.backbone, soft_prompt, strength, prefix), manifest
 
 
-def trained_prompt(build: Path, backbone: Backbone, typed: str) -> tuple[SoftPrompt, Manifest]:
-    """The soft prompt that was trained and kept.
+def load_trained(build: Path, backbone: Backbone, cli_name: str) -> tuple[SoftPrompt, Manifest]:
+    """Load the trained soft prompt.
 
     Raises:
-        UsageError: there is none.
-        ArtifactError: it belongs to another backbone, or is damaged.
+        UsageError: if no soft prompt was kept.
+        ArtifactError: if it belongs to another backbone or is damaged.
     """
     loaded = load_soft_prompt(build / "soft_prompt", backbone)
     if loaded is None:
         raise UsageError(
             found=f"no trained soft prompt in {build}",
-            expected="one that was trained and kept",
-            next_step=f"run: softgraft train {typed}",
+            expected="a soft prompt that was trained and kept",
+            next_step=f"run: softgraft train {cli_name}",
         )
     return loaded
+
+
+def sample_prompts(template: Template) -> tuple[RenderedPrompt, RenderedPrompt, RenderedPrompt]:
+    """Three prompts of a template with made-up inputs: two with different texts, and one with earlier turns."""
+    earlier_turns = (Turn("user", "Earlier?"), Turn("assistant", "Yes."))
+
+    def render(text: str, passage_count: int, history: Sequence[Turn] = ()) -> RenderedPrompt:
+        passages = [PassageInput(str(n), f"{text} {n}", "", text) for n in range(passage_count)]
+        by_kind = {"text": text, "passages": passages, "history": history}
+        return template.render({name: by_kind[kind] for name, kind in template.inputs.items()})
+
+    return render("What does it cost?", 1), render("12 pounds, I heard", 2), render("And now?", 1, earlier_turns)

@@ -1,4 +1,4 @@
-"""What a caller should know about a trained domain: that something was changed after training."""
+"""Notices for the user: what changed after training, and which files are missing."""
 
 from __future__ import annotations
 
@@ -8,45 +8,40 @@ from prompts import Template
 from soft_prompt import Attention, Manifest
 
 
-def training_notices(manifest: Manifest, template: Template, attention: Attention, typed: str) -> list[str]:
-    """What has changed since the soft prompt was trained.
+def training_notices(manifest: Manifest, template: Template, attention: Attention, cli_name: str) -> list[str]:
+    """What changed since the soft prompt was trained.
 
     Args:
         manifest: of the soft prompt.
-        template: as its file stands now.
-        attention: as domain.yaml says now.
-        typed: what a person types for the domain.
+        template: its current state.
+        attention: the current setting in domain.yaml.
+        cli_name: name of the domain on the command line.
     """
-    again = f"train again: softgraft train {typed}"
+    train_again = f"train again: softgraft train {cli_name}"
     if manifest.slot not in template.soft_slots:
         return [
-            f"the template {template.name!r} has no slot {manifest.slot!r}, so the soft prompt is not used and its "
-            f"text twin is; {again}"
+            f"the template {template.name!r} has no slot {manifest.slot!r}, so its text twin is used instead of the "
+            f"soft prompt; {train_again}"
         ]
-    found = []
+    notices = []
     if manifest.template_hash != template.content_hash:
-        found.append(
+        notices.append(
             f"the template {template.name!r} was edited after the soft prompt was trained; answers may suffer until "
-            f"you {again}; see what changed: softgraft prompts diff --domain {typed}"
+            f"you {train_again}; see what changed: softgraft prompts diff --domain {cli_name}"
         )
     if manifest.attention != attention:
-        found.append(
-            f"the soft prompt was trained with {manifest.attention} attention and answers with it, though domain.yaml "
-            f"says {attention}; {again}"
+        notices.append(
+            f"the soft prompt was trained with {manifest.attention} attention and uses it, although domain.yaml says "
+            f"{attention}; {train_again}"
         )
-    return found
+    return notices
 
 
 def example_notices(template: Template, folder: Path) -> list[str]:
-    """That a template chooses examples where there are none to choose from.
-
-    Args:
-        template: as its file stands now.
-        folder: of the domain.
-    """
+    """A notice if the template shows examples from train.jsonl and the domain's folder does not contain it."""
     if not template.chooses_examples or (folder / "train.jsonl").is_file():
         return []
     return [
-        f"the template {template.name!r} chooses examples from {folder / 'train.jsonl'}, which is not there, so it "
+        f"the template {template.name!r} chooses examples from {folder / 'train.jsonl'}, which does not exist, so it "
         "shows none; write some questions with answers to that file"
     ]

@@ -1,37 +1,39 @@
-"""The parts that a domain is made of: its settings, files, models and index. Each loads on first use."""
+"""The parts of a domain: settings, files, models and index. Each loads on first use."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from chains import Answering
-from chains.answering.examples import NearestExamples
-from evaluation import items_hash
+from chains import Answering, Speaker
+from chains.answering.examples import NearestExamples, Solved
+from evaluation import items_hash, read_items
 from evaluation.hardware import describe_machine
 from evaluation.items import Item
 from prompts import TemplateFile, find_template
 from retrieval import Encoder, Index, load_encoder, load_reranker, open_index
 from soft_prompt import Manifest, PrefixStore, read_manifest
-from softgraft.assembly.answers import Graft, answer_settings, is_remote, make_speaker
-from softgraft.assembly.examples import nearest_examples
+from softgraft.assembly.answers import Graft, answer_settings, make_speaker
 from softgraft.assembly.notices import example_notices, training_notices
 from softgraft.assembly.passage_cache import open_store
 from softgraft.errors import UsageError
+from softgraft.settings import location
 from softgraft.settings.domain_file import DomainFile
-from softgraft.settings.workplace import DOMAINS
 from softgraft.training.retrieval_fit import evidence_scale
+
+# In build/: vectors of the questions of train.jsonl.
+EXAMPLES = "examples"
 
 
 class DomainParts:
-    """What a domain is made of.
+    """The parts of a domain.
 
     Attributes:
         folder: the domain's folder.
         file: its domain.yaml.
-        build: where everything generated goes: index, soft prompt, memory, reports.
+        build: folder of everything generated: index, soft prompt, conversations, reports.
     """
 
     def __init__(self, folder: Path, file: DomainFile, build: Path) -> None:
@@ -43,14 +45,14 @@ class DomainParts:
         return f"{type(self).__name__}({self.file.name!r}, backbone={self.file.backbone!r})"
 
     @property
-    def typed(self) -> str:
-        """What a person types for this domain: its name under domains/, or its path."""
-        return self.folder.name if self.folder.parent == DOMAINS else str(self.folder)
+    def cli_name(self) -> str:
+        """Name of this domain on the command line: its name under domains/, or its path."""
+        return location.cli_name(self.folder)
 
     @property
     def remote(self) -> bool:
         """Whether the backbone is behind an API and takes no vectors."""
-        return is_remote(self.file)
+        return self.file.behind_api
 
     @property
     def docs(self) -> Path:
@@ -67,70 +69,83 @@ class DomainParts:
         """The domain's passages.
 
         Raises:
-            NotIngestedError: nothing was ingested yet.
-            RerankerError: the reranker of domain.yaml does not load.
+            NotIngestedError: if nothing was ingested yet.
+            RerankerError: if the reranker of domain.yaml does not load.
         """
         name = self.file.retrieval.reranker
         return open_index(self.build / "index", self.encoder, load_reranker(name) if name else None)
 
     @cached_property
     def store(self) -> PrefixStore:
-        """The backbone, with the keys and values that were computed so far.
+        """The backbone with its cache of keys and values.
 
         Raises:
-            UsageError: the backbone is behind an API.
-            BackboneError: it does not load.
+            UsageError: if the backbone is behind an API.
+            BackboneError: if it does not load.
         """
         if self.remote:
             raise UsageError(
                 found=f"the backbone {self.file.backbone!r} is behind an API and takes no vectors",
                 expected="a local backbone, such as `embedded` or a Hugging Face model id",
-                next_step="set `backbone: embedded` in domain.yaml; answering works with the text twin as it is",
+                next_step="set `backbone: embedded` in domain.yaml; answers work without it, with the text twin",
             )
         return open_store(self.file, self.build)
 
     @property
     def manifest(self) -> Manifest | None:
-        """Of the trained soft prompt, or None where none was kept."""
+        """Manifest of the trained soft prompt; None if no soft prompt was kept."""
         return read_manifest(self.build / "soft_prompt")
 
     @cached_property
     def template(self) -> TemplateFile:
-        """The template of the answers, followed as its file changes."""
+        """The template of the answers; reread whenever its file changes."""
         return self.template_file(self.file.template)
 
     @cached_property
     def examples(self) -> NearestExamples:
-        """Worked examples for a template that chooses some, from train.jsonl."""
-        return nearest_examples(self.folder, self.build, lambda: self.encoder)
+        """Selects examples from train.jsonl for templates that show the nearest ones."""
+        return NearestExamples(
+            lambda: answered_questions(self.folder / "train.jsonl"), lambda: self.encoder, self.build / EXAMPLES
+        )
 
-    def answering(self, graft: Graft, template: TemplateFile | None = None) -> Answering:
-        """Everything an answer needs, with the soft slot filled in one way.
+    def answering(
+        self,
+        graft: Graft,
+        template: TemplateFile | None = None,
+        *,
+        speaker: Speaker | None = None,
+        count_tokens: Callable[[str], int] | None = None,
+    ) -> Answering:
+        """The pipeline from question to answer.
+
+        Args:
+            graft: what fills the soft slot.
+            template: in place of the domain's own.
+            speaker, count_tokens: in place of those of the backbone, which then is not loaded.
 
         Raises:
-            UsageError: `soft` where no soft prompt was kept.
-            UsageError: the domain's task is no conversation.
-            ArtifactError: the soft prompt belongs to another backbone, or is damaged.
+            UsageError: if graft is `soft` and no soft prompt was kept, or if the task does not answer questions.
+            ArtifactError: if the soft prompt belongs to another backbone or is damaged.
         """
         if self.file.text_task is not None:
             raise UsageError(
-                found=f"the task of {self.typed} is {self.file.task}, which holds no conversation",
-                expected="a text to work on",
-                next_step=f'softgraft ask {self.typed} "..."; in Python, domain.work.chain',
+                found=f"the task of {self.cli_name} is {self.file.task}, which does not answer questions",
+                expected="a domain with `task: chat` or `extractive-qa`",
+                next_step=f'softgraft ask {self.cli_name} "..."; in Python, domain.work.chain',
             )
         template = template or self.template
-        speaker = make_speaker(graft, self.file, self.build, template, lambda: self.store, self.typed)
+        speaker = speaker or make_speaker(graft, self.file, self.build, template, lambda: self.store, self.cli_name)
         return Answering(
             index=self.index,
             template=template,
             condense_template=self.template_file("condense-question"),
-            # Looked for where it is used alone: a domain may be in a language that has none.
+            # Not every language has this template, so it is only looked up if it is needed.
             summary_template=self.template_file("summarise-history")
             if self.file.answer.history_overflow == "summarise"
             else None,
             speaker=speaker,
             rewriter=speaker,
-            count_tokens=self.count_tokens,
+            count_tokens=count_tokens or self.count_tokens,
             scale=evidence_scale(self.file, self.build),
             settings=answer_settings(self.file, self.build),
             notices=self.notices,
@@ -138,15 +153,15 @@ class DomainParts:
         )
 
     def notices(self) -> list[str]:
-        """What a caller should know: a template that was edited after training, say."""
+        """Notices for the user, for example that the template was edited after training."""
         template, manifest = self.template.current(), None if self.remote else self.manifest
-        found = example_notices(template, self.folder)
+        notices = example_notices(template, self.folder)
         if manifest is not None:
-            found += training_notices(manifest, template, self.file.attention, self.typed)
-        return found
+            notices += training_notices(manifest, template, self.file.attention, self.cli_name)
+        return notices
 
-    def evaluated(self, split: str, items: Sequence[Item]) -> dict[str, Any]:
-        """What an evaluation was made on, as its report records it."""
+    def evaluation_config(self, split: str, items: Sequence[Item]) -> dict[str, Any]:
+        """Settings, data, soft prompt and machine of an evaluation, for its report."""
         return {
             "domain": self.file.model_dump(),
             "split": split,
@@ -156,14 +171,32 @@ class DomainParts:
         }
 
     def template_file(self, name: str) -> TemplateFile:
-        """A template by name, from the domain's own folder first. Raises TemplateError if there is none."""
+        """A template by name; the domain's own templates come first.
+
+        Raises:
+            TemplateError: if there is none.
+        """
         return TemplateFile(find_template(name, self.file.language, [self.folder / "templates"]))
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text in the backbone's own tokenizer; the encoder's where the backbone is remote."""
+        """Number of tokens of a text: of the backbone's tokenizer if it is local, else of the encoder's."""
         return self.encoder.count_tokens(text) if self.remote else len(self.store.backbone.encode_text(text))
 
     def forget(self, *names: str) -> None:
-        """Let go of parts by name, such as `chain`, so that they are made anew when they are next needed."""
+        """Drop parts by name, such as `chain`; the next use makes them again."""
         for name in names:
             self.__dict__.pop(name, None)
+
+
+def answered_questions(path: Path) -> list[Solved]:
+    """The answered questions of a file, without follow-ups, which make no sense alone; none if there is no file.
+
+    Raises:
+        ItemsError: if the file is malformed.
+    """
+    items = read_items(path) if path.is_file() else []
+    return [
+        Solved(item.question, item.target, item.group or item.doc_id)
+        for item in items
+        if item.answerable and item.target and not item.history
+    ]

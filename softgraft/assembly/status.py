@@ -1,4 +1,4 @@
-"""What a domain has and what it lacks, read from its files; no model is loaded."""
+"""What a domain has and what it lacks, read from its files without loading a model."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evaluation import Item, read_items
+from evaluation import read_items
 from evaluation.task_items import read_task_items
 from retrieval import PassageStore
 from retrieval.store.store import DATABASE_NAME
-from soft_prompt.artifact.manifest import read_manifest
+from soft_prompt.artifact.manifest import Manifest, read_manifest
 from softgraft.settings.domain_file import DomainFile
 
 
 def domain_status(
-    folder: Path, build: Path, file: DomainFile, typed: str, notices: Callable[[], list[str]]
+    folder: Path, build: Path, file: DomainFile, cli_name: str, notices: Callable[[], list[str]]
 ) -> dict[str, Any]:
     """Plain data: documents, questions, index, soft prompt, last evaluation, and the next command to run."""
-    questions = {
-        s: len(_read(path, file)) for s in ("train", "dev", "test") if (path := folder / f"{s}.jsonl").is_file()
-    }
+    questions = {s: _count(path, file) for s in ("train", "dev", "test") if (path := folder / f"{s}.jsonl").is_file()}
     index = _index(build)
     manifest = read_manifest(build / "soft_prompt")
     report = build / "reports" / "eval-test.json"
-    status = {
+    needs_index = file.text_task is None or file.context == "documents"
+    if index is None and needs_index:
+        next_command = f"softgraft ingest {cli_name}"
+    elif manifest is None and questions.get("train"):
+        next_command = f"softgraft train {cli_name}"
+    elif questions.get("train") and not report.is_file():
+        next_command = f"softgraft eval {cli_name}"
+    else:
+        next_command = f"softgraft chat {cli_name}" if file.text_task is None else f'softgraft ask {cli_name} "..."'
+    return {
         "domain": file.name,
         "title": file.title,
         "folder": str(folder),
@@ -36,36 +43,16 @@ def domain_status(
         "questions": questions,
         "index": index,
         "evidence_score": (build / "evidence.json").is_file(),
-        "soft_prompt": None
-        if manifest is None
-        else {
-            "kind": manifest.kind,
-            "length": manifest.length,
-            "adapter": manifest.adapter_form,
-            "adapter_rank": manifest.adapter_rank,
-            "layers": manifest.layers,
-            "attention": manifest.attention,
-            "backbone": manifest.backbone,
-            "dev_token_f1": manifest.scores.dev_token_f1,
-            "dev_token_f1_text_twin": manifest.scores.dev_token_f1_text_twin,
-        },
+        "soft_prompt": _soft_prompt(manifest) if manifest else None,
         "unfinished_training": (build / "checkpoint" / "checkpoint.safetensors").is_file(),
-        "notices": notices() if manifest is not None else [],
-        "evaluation": _rows(report),
+        "notices": notices() if manifest else [],
+        "evaluation": _main_scores(report),
+        "next": next_command,
     }
-    status["next"] = _next(
-        typed,
-        index is not None or not needs_index(file),
-        manifest is not None,
-        bool(questions.get("train")),
-        report,
-        file,
-    )
-    return status
 
 
-def _read(path: Path, file: DomainFile) -> list[Item]:
-    return read_items(path) if file.text_task is None else read_task_items(path, file.text_task)
+def _count(path: Path, file: DomainFile) -> int:
+    return len(read_items(path) if file.text_task is None else read_task_items(path, file.text_task))
 
 
 def _index(build: Path) -> dict[str, int] | None:
@@ -77,35 +64,30 @@ def _index(build: Path) -> dict[str, int] | None:
     return {"documents": documents, "passages": passages}
 
 
-def _rows(report: Path) -> list[dict[str, Any]] | None:
+def _soft_prompt(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "kind": manifest.kind,
+        "length": manifest.length,
+        "adapter": manifest.adapter_method,
+        "adapter_rank": manifest.adapter_rank,
+        "layers": manifest.layers,
+        "attention": manifest.attention,
+        "backbone": manifest.backbone,
+        "dev_token_f1": manifest.scores.dev_token_f1,
+        "dev_token_f1_text_twin": manifest.scores.dev_token_f1_text_twin,
+    }
+
+
+def _main_scores(report: Path) -> list[dict[str, Any]] | None:
+    """The main score of each system: token F1, or the first score of a task; None without a readable report."""
     if not report.is_file():
         return None
+    scores = []
     try:
-        rows = json.loads(report.read_text(encoding="utf-8"))["rows"]
-        return [{"system": r["system"], **_main_score(r)} for r in rows]
+        for row in json.loads(report.read_text(encoding="utf-8"))["rows"]:
+            name, estimate = next(iter(row["scores"].items())) if "scores" in row else ("token_f1", row["token_f1"])
+            scores.append({"system": row["system"], name: (estimate or {}).get("mean")})
     except (ValueError, KeyError, TypeError):
-        # A report is only a record; a damaged one is written again by the next evaluation.
+        # The next evaluation writes a damaged report again.
         return None
-
-
-def needs_index(file: DomainFile) -> bool:
-    """Whether the domain looks anything up in its documents."""
-    return file.text_task is None or file.context == "documents"
-
-
-def _main_score(row: dict[str, Any]) -> dict[str, float | None]:
-    """The score that a row is known by: token F1, or the first of a task's own."""
-    if "scores" in row:
-        name, found = next(iter(row["scores"].items()))
-        return {name: found["mean"]}
-    return {"token_f1": (row["token_f1"] or {}).get("mean")}
-
-
-def _next(name: str, ingested: bool, trained: bool, questions: bool, report: Path, file: DomainFile) -> str:
-    if not ingested:
-        return f"softgraft ingest {name}"
-    if not trained and questions:
-        return f"softgraft train {name}"
-    if questions and not report.is_file():
-        return f"softgraft eval {name}"
-    return f"softgraft chat {name}" if file.text_task is None else f'softgraft ask {name} "..."'
+    return scores

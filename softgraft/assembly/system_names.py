@@ -10,26 +10,28 @@ SYSTEMS = ("base", "template", "text-twin", "soft", "soft-gold")
 
 
 def system_names(
-    wanted: Sequence[str] | None, *, trained: bool, typed: str, among: Sequence[str] = SYSTEMS
+    wanted: Sequence[str] | None, *, trained: bool, cli_name: str, among: Sequence[str] = SYSTEMS
 ) -> list[str]:
-    """Those of the wanted systems, in their order; None wants all that there are.
+    """The systems to compare, in their usual order.
 
     Args:
-        wanted: names.
+        wanted: their names; None compares all available systems.
         trained: whether there is a soft prompt to compare.
-        typed: what a person types for the domain.
-        among: those that the domain's task has.
+        cli_name: name of the domain on the command line.
+        among: the systems of the domain's task.
 
     Raises:
-        UsageError: a name that is not known, or one that needs a soft prompt where there is none.
+        UsageError: if a name is unknown, or needs a soft prompt and there is none.
     """
-    known = [name for name in among if trained or not name.startswith("soft")]
-    unknown = sorted(set(wanted or ()) - set(known))
+    available = [name for name in among if trained or not name.startswith("soft")]
+    unknown = sorted(set(wanted or ()) - set(available))
     if unknown or wanted == []:
-        untrained = bool(unknown) and set(unknown) <= set(among)
+        only_training_is_missing = bool(unknown) and set(unknown) <= set(among)
         raise UsageError(
             found=f"no system {', '.join(unknown) or 'at all'} to compare",
-            expected=f"some of {', '.join(known)}",
-            next_step=f"run: softgraft train {typed}" if untrained else f"softgraft eval {typed} --systems {known[-1]}",
+            expected=f"some of {', '.join(available)}",
+            next_step=f"run: softgraft train {cli_name}"
+            if only_training_is_missing
+            else f"run: softgraft eval {cli_name} --systems {available[-1]}",
         )
-    return [name for name in known if wanted is None or name in wanted]
+    return [name for name in available if wanted is None or name in wanted]

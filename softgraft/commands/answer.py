@@ -8,57 +8,51 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from softgraft.commands.screen import Json, Name, err, out, print_json
-from softgraft.commands.task import do_task
-from softgraft.commands.transcript import place
-from softgraft.domain import resolve
+from softgraft.commands.console import DomainArgument, JsonOption, err, open_domain, out, print_json, print_notes
+from softgraft.commands.task import run_task
+from softgraft.commands.transcript import citation_location
 
 if TYPE_CHECKING:
     from softgraft.domain import Domain
 
-Thread = Annotated[str | None, typer.Option(help="Remember the conversation under this id.")]
+ThreadOption = Annotated[str | None, typer.Option(help="Remember the conversation under this id.")]
 
 
 def ask(
-    domain: Name,
-    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
-    json: Json = False,
-    thread: Thread = None,
+    domain: DomainArgument,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotes.")],
+    json: JsonOption = False,
+    thread: ThreadOption = None,
 ) -> None:
-    """Ask one question; the answer comes with its quotes and where they stand.
+    """Ask one question; the answer comes with exact quotes.
 
-    Example: [bold]softgraft ask bank "How long do I have to dispute a card payment?"[/]
+    Example: `softgraft ask bank "How long do I have to dispute a card payment?"`
 
-    A domain of another task takes a text: [bold]softgraft ask intents "I lost my card"[/]
+    Classify, summarise or translate a text: `softgraft ask intents "I lost my card"`
     """
-    opened = resolve(domain)
+    opened = open_domain(domain)
     if opened.file.text_task is not None:
-        do_task(opened, question, thread, json=json)
-        return
-    if json:
-        with warnings.catch_warnings():
-            # The notices stand in the object itself.
-            warnings.simplefilter("ignore")
-            print_json(opened.chain.invoke({"question": question}, config=thread_config(thread)))
-        return
-    show_answer(opened, question, thread)
+        run_task(opened, question, thread, json=json)
+    elif json:
+        print_json(invoke(opened, question, thread))
+    else:
+        stream_answer(opened, question, thread)
 
 
 def chat(
-    domain: Name,
-    thread: Annotated[str, typer.Option(help="Id of the conversation; an id that is known goes on.")] = "chat",
-    json: Json = False,
+    domain: DomainArgument,
+    thread: Annotated[str, typer.Option(help="Id of the conversation; a known id continues it.")] = "chat",
+    json: JsonOption = False,
 ) -> None:
-    """Talk with a domain; an empty line or Ctrl-D ends the conversation.
+    """Hold a conversation with a domain; an empty line or Ctrl-D ends it.
 
-    Example: [bold]softgraft chat bank --thread anna[/]
+    Example: `softgraft chat bank --thread anna`
 
-    With --json, read one question a line from standard input and print one JSON object an answer.
+    With --json, read one question per line from standard input and print one JSON object per answer.
     """
-    opened = resolve(domain)
-    chain = opened.chain
+    opened = open_domain(domain)
     if not json:
-        earlier = len(chain.history(thread))
+        earlier = len(opened.chain.history(thread))
         out.print(f"[bold]{escape(opened.file.title)}[/], conversation {escape(thread)!r}: {earlier} earlier turns")
     while True:
         try:
@@ -68,33 +62,45 @@ def chat(
         if not question:
             break
         if json:
-            print_json(chain.invoke({"question": question}, config=thread_config(thread)))
+            print_json(invoke(opened, question, thread))
         else:
-            show_answer(opened, question, thread)
+            stream_answer(opened, question, thread)
 
 
-def thread_config(thread: str | None) -> Any:
-    """The chain's config for a conversation."""
-    return {"configurable": {"thread_id": thread}} if thread is not None else {}
+def invoke(domain: Domain, question: str, thread: str | None) -> dict[str, Any]:
+    """The whole result of one question as plain data."""
+    with warnings.catch_warnings():
+        # The result contains the notices.
+        warnings.simplefilter("ignore")
+        result: dict[str, Any] = domain.chain.invoke({"question": question}, config=_config(thread))
+    return result
 
 
-def show_answer(domain: Domain, question: str, thread: str | None) -> None:
-    """Print an answer as it comes, then its quotes."""
-    total: dict[str, Any] = {}
+def stream_answer(domain: Domain, question: str, thread: str | None) -> None:
+    """Print an answer as it is generated, then its quotes and notices."""
+    citations: list[dict[str, Any]] = []
     # They come in several parts.
     notices: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for part in domain.chain.stream({"question": question}, config=thread_config(thread)):
+        for part in domain.chain.stream({"question": question}, config=_config(thread)):
             if "answer" in part:
                 out.print(escape(part["answer"]), end="")
             if part.get("query") and part["query"] != question:
                 err.print(f"[dim]searched for: {escape(part['query'])}[/]")
-            total.update(part)
+            citations = part.get("citations", citations)
             notices += part.get("notices", [])
     out.print()
-    for citation in total.get("citations", []):
+    print_citations(citations)
+    print_notes(notices)
+
+
+def print_citations(citations: list[dict[str, Any]]) -> None:
+    """Print quotes with their locations."""
+    for citation in citations:
         out.print(f'  "{escape(citation["quote"])}"')
-        out.print(f"[dim]    {escape(place(citation))}[/]")
-    for notice in notices:
-        err.print(f"[yellow]note:[/] {escape(notice)}")
+        out.print(f"[dim]    {escape(citation_location(citation))}[/]")
+
+
+def _config(thread: str | None) -> Any:
+    return {"configurable": {"thread_id": thread}} if thread is not None else {}

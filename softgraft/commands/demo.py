@@ -1,4 +1,4 @@
-"""The whole job on an example domain, on a part of its questions, within minutes."""
+"""`softgraft demo`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,36 @@ import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.markup import escape
 
-from evaluation.items import items_hash, spread
-from softgraft.commands.answer import show_answer, thread_config
-from softgraft.commands.screen import bars, on_ingest, on_train, out, print_json, report_lines, report_table
-from softgraft.domain import Domain, open_domain
-from softgraft.settings.workplace import domain_folder
+from softgraft.commands.answer import invoke, stream_answer
+from softgraft.commands.console import (
+    JsonOption,
+    interval,
+    on_ingest,
+    on_score,
+    on_terminal,
+    on_train,
+    out,
+    print_json,
+    progress_bars,
+    report_lines,
+    report_table,
+)
+from softgraft.settings.location import domain_folder
 
-TRAIN = 120
-DEV = 30
+if TYPE_CHECKING:
+    from softgraft.domain import Domain
+
+TRAIN_QUESTIONS = 120
+DEV_QUESTIONS = 30
 EPOCHS = 2
-TEST = 24
+TEST_QUESTIONS = 24
 THREAD = "demo"
-ASKED = {
+QUESTIONS = {
     "bank": (
         "How long do I have to dispute a card payment?",
         "And what evidence do you need for it?",
@@ -35,82 +49,111 @@ ASKED = {
 }
 
 
-def run_demo(name: str, *, as_json: bool = False) -> None:
-    """Ingest, train, evaluate and ask."""
-    began = time.monotonic()
-    opened = _open(domain_folder(name))
-    result: dict[str, Any] = {"domain": opened.file.name, "stages": {}}
+def demo(
+    domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="A name under domains/, or a path.")] = "bank",
+    json: JsonOption = False,
+) -> None:
+    """Show all steps on an example domain.
 
-    def stage(title: str) -> None:
-        if not as_json:
-            out.print(f"\n[bold]{escape(title)}[/]")
+    The steps: ingest, train, evaluate, answer. The demo uses part of the questions, so that it ends within minutes.
+    Without a terminal it prints one line per step.
 
-    stage(f"1. Index the documents of {opened.file.title}")
-    with bars(not as_json) as tell:
-        ingested = opened.ingest(on_progress=on_ingest(tell))
-    result["stages"]["ingest"] = asdict(ingested.report)
-    if not as_json:
-        report = ingested.report
-        out.print(f"{report.passages} passages, {report.embedded} embedded now, {report.unchanged} documents unchanged")
+    Example: `softgraft demo`
+    """
+    started = time.monotonic()
+    opened = _open(domain_folder(domain))
+    stages: dict[str, Any] = {}
+    # One line per step, where a terminal shows progress bars, a table and the answers as they are generated.
+    brief = not on_terminal()
 
-    stage(f"2. Train a soft prompt on {TRAIN} questions ({EPOCHS} epochs; `softgraft train {name}` takes all)")
-    settings = opened.file.train.model_copy(update={"epochs": EPOCHS})
-    with bars(not as_json) as tell:
+    def begin(title: str) -> None:
+        if not json:
+            out.print(f"{escape(title)}:" if brief else f"\n[bold]{escape(title)}[/]", end=" " if brief else "\n")
+
+    def figures(text: str) -> None:
+        if not json:
+            out.print(escape(text))
+
+    begin(f"1. Index the documents of {opened.file.title}")
+    with progress_bars(not json) as progress:
+        report = opened.ingest(on_progress=on_ingest(progress)).report
+    stages["ingest"] = asdict(report)
+    figures(f"{report.passages} passages, {report.embedded} embedded now, {report.unchanged} documents unchanged")
+
+    begin(
+        f"2. Train a soft prompt on {TRAIN_QUESTIONS} questions ({EPOCHS} epochs; `softgraft train {domain}` uses all)"
+    )
+    with progress_bars(not json) as progress:
         trained = opened.train(
-            limit=TRAIN,
-            dev_limit=DEV,
-            settings=settings,
-            on_step=on_train(tell),
-            on_score=lambda system, done, total: tell(f"answering dev, {system}", done, total, ""),
+            limit=TRAIN_QUESTIONS,
+            dev_limit=DEV_QUESTIONS,
+            settings=opened.file.train.model_copy(update={"epochs": EPOCHS}),
+            on_step=on_train(progress),
+            on_score=on_score(progress),
         )
-    result["stages"]["train"] = asdict(trained)
-    if not as_json:
-        verdict = "kept" if trained.kept else "not kept: the text twin stays in use"
-        out.print(
-            f"{trained.seconds:.0f} s; token F1 on {trained.dev_questions} dev questions: {trained.dev_f1:.3f}, "
-            f"text twin {trained.dev_f1_text_twin:.3f}; {verdict}"
-        )
+    stages["train"] = asdict(trained)
+    verdict = "kept" if trained.kept else "not kept: the text twin stays in use"
+    figures(
+        f"{trained.seconds:.0f} s; token F1 on {trained.dev_questions} dev questions: {trained.dev_f1:.3f}, "
+        f"text twin {trained.dev_f1_text_twin:.3f}; {verdict}"
+    )
 
-    stage(f"3. Compare on {TEST} held-out test questions (`softgraft eval {name}` takes all)")
-    with bars(not as_json) as tell:
-        scores = opened.evaluate(limit=TEST, on_progress=lambda system, done, total: tell(system, done, total, ""))
-    result["stages"]["eval"] = scores.as_json()
-    if not as_json:
-        out.print(report_table(scores))
-        for line in report_lines(scores):
+    begin(f"3. Compare on {TEST_QUESTIONS} held-out test questions (`softgraft eval {domain}` uses all)")
+    with progress_bars(not json) as progress:
+        evaluation = opened.evaluate(limit=TEST_QUESTIONS, on_progress=progress)
+    stages["eval"] = evaluation.as_json()
+    if brief:
+        figures("token F1 " + ", ".join(f"{row.system} {interval(row.token_f1)}" for row in evaluation.rows))
+    elif not json:
+        out.print(report_table(evaluation))
+        for line in report_lines(evaluation):
             out.print(line)
 
-    stage("4. Ask")
-    result["stages"]["ask"] = []
+    begin("4. Ask")
+    stages["ask"] = []
     opened.chain.memory.delete_thread(THREAD)
-    for question in ASKED.get(opened.file.name, (opened.items("test")[0].question,)):
-        if as_json:
-            result["stages"]["ask"].append(opened.chain.invoke({"question": question}, config=thread_config(THREAD)))
+    for question in QUESTIONS.get(opened.file.name, (opened.items("test")[0].question,)):
+        if json or brief:
+            stages["ask"].append(invoke(opened, question, THREAD))
         else:
             out.print(f"\n> {escape(question)}")
-            show_answer(opened, question, THREAD)
+            stream_answer(opened, question, THREAD)
+    if brief:
+        answers = (f"{result['question']} {' '.join(result['answer'].split())}" for result in stages["ask"])
+        figures(" | ".join(answers))
     opened.close()
-    result["seconds"] = time.monotonic() - began
-    if as_json:
-        print_json(result)
+    seconds = time.monotonic() - started
+    if json:
+        print_json({"domain": opened.file.name, "stages": stages, "seconds": seconds})
         return
-    out.print(f"\n[bold]Done in {result['seconds']:.0f} s.[/] Everything the demo made is in {opened.build}. Now:")
-    activate = [("source .venv/bin/activate", "once, so that the commands are found")]
-    for command, why in (
-        *(activate if shutil.which("softgraft") is None and Path(".venv/bin/softgraft").exists() else []),
-        (f'softgraft ask {name} "..."', "ask one question"),
-        (f"softgraft chat {name}", "talk"),
-        (f"softgraft train {name} && softgraft eval {name}", "train and compare on all questions"),
-        ("softgraft new NAME --from FOLDER", "your own documents"),
-    ):
-        out.print(f"  {command:<52} {why}")
+    if not brief:
+        out.print()
+    out.print(f"[bold]Done in {seconds:.0f} s.[/] All files of the demo are in {opened.build}.")
+    if not brief:
+        _print_next_steps(domain)
 
 
 def _open(folder: Path) -> Domain:
-    """The domain, with a build folder of its own where a whole training would be replaced by the demo's."""
+    """The domain; in a build folder of its own if the demo would replace a soft prompt that is not the demo's."""
+    from evaluation.items import items_hash, spread
+    from softgraft.domain import open_domain
+
     opened = open_domain(folder)
     manifest = opened.manifest
-    ours = items_hash([item for item in spread(opened.items("train"), TRAIN) if item.target])
-    if manifest is None or manifest.data_hash == ours:
+    demo_hash = items_hash([item for item in spread(opened.items("train"), TRAIN_QUESTIONS) if item.target])
+    if manifest is None or manifest.data_hash == demo_hash:
         return opened
     return open_domain(folder, build=opened.build / "demo")
+
+
+def _print_next_steps(domain: str) -> None:
+    out.print("Next steps:")
+    needs_activation = shutil.which("softgraft") is None and Path(".venv/bin/softgraft").exists()
+    for command, purpose in (
+        *([("source .venv/bin/activate", "activate the environment, once per shell")] if needs_activation else []),
+        (f'softgraft ask {domain} "..."', "ask one question"),
+        (f"softgraft chat {domain}", "hold a conversation"),
+        (f"softgraft train {domain} && softgraft eval {domain}", "train and compare on all questions"),
+        ("softgraft new NAME --from FOLDER", "create a domain from your own documents"),
+    ):
+        out.print(f"  {command:<52} {purpose}")

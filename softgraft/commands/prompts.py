@@ -8,31 +8,31 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from softgraft.commands.screen import Json, err, out, print_json
-from softgraft.settings.workplace import domain_folder
+from softgraft.commands.console import JsonOption, err, out, print_json
+from softgraft.settings.location import domain_folder
 
 if TYPE_CHECKING:
     from softgraft.templates.rendering import Rendering
     from softgraft.templates.template_files import DomainTemplates
 
-prompts_app = typer.Typer(
-    help="Look at the prompt templates: list, show, check, diff, render.", no_args_is_help=True, rich_markup_mode="rich"
-)
-Named = Annotated[str, typer.Argument(metavar="NAME", help="A template, such as rag-chat or rag-chat.zh, or a file.")]
-OfDomain = Annotated[str | None, typer.Option("--domain", help="A domain, whose own templates come first.")]
-# What a malformed template ends with, as in the table of errors.
+prompts_app = typer.Typer(help="List, show, check, compare or render the prompt templates.", no_args_is_help=True)
+TemplateArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="A template, such as rag-chat or rag-chat.zh, or a file.")
+]
+DomainOption = Annotated[str | None, typer.Option("--domain", help="A domain, whose own templates come first.")]
+# The exit code of a malformed template in `softgraft.errors`.
 PROBLEMS = 4
 
 
 @prompts_app.command("list")
-def list_command(domain: OfDomain = None, json: Json = False) -> None:
-    """List the templates: version, language, where each is, and which domains use it.
+def list_command(domain: DomainOption = None, json: JsonOption = False) -> None:
+    """List the templates and the domains that use them.
 
-    Example: [bold]softgraft prompts list --domain bank[/]
+    Example: `softgraft prompts list --domain bank`
     """
-    from softgraft.templates.template_files import listed
+    from softgraft.templates.template_files import list_all
 
-    rows = listed(_domain(domain))
+    rows = list_all(_templates_of(domain))
     if json:
         print_json({"templates": rows})
         return
@@ -48,20 +48,20 @@ def list_command(domain: OfDomain = None, json: Json = False) -> None:
 
 
 @prompts_app.command("show")
-def show_command(name: Named, domain: OfDomain = None, json: Json = False) -> None:
-    """Print a template's file with the blocks that it includes put in.
+def show_command(name: TemplateArgument, domain: DomainOption = None, json: JsonOption = False) -> None:
+    """Print a template with its included blocks inserted.
 
-    Example: [bold]softgraft prompts show rag-chat[/]
+    Example: `softgraft prompts show rag-chat`
     """
     from prompts import load_template
-    from softgraft.templates.template_files import shown, template_path
+    from softgraft.templates.template_files import short_path, template_path
 
-    path = template_path(name, _domain(domain))
+    path = template_path(name, _templates_of(domain))
     template = load_template(path)
     if json:
         print_json(
             {
-                "path": shown(path),
+                "path": short_path(path),
                 "name": template.name,
                 "language": template.language,
                 "version": template.version,
@@ -72,29 +72,33 @@ def show_command(name: Named, domain: OfDomain = None, json: Json = False) -> No
             }
         )
         return
-    err.print(f"[dim]{escape(shown(path))}, hash {template.content_hash[:16]}[/]")
+    err.print(f"[dim]{escape(short_path(path))}, hash {template.content_hash[:16]}[/]")
     out.print(escape(template.text.rstrip("\n")))
 
 
 @prompts_app.command("check")
 def check_command(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Files or folders; none checks all there are.")] = None,
-    domain: OfDomain = None,
-    json: Json = False,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATHS", help="Files or folders; default: all templates.")
+    ] = None,
+    domain: DomainOption = None,
+    json: JsonOption = False,
 ) -> None:
-    """Report every problem of every template, a line each as file:line: problem; exit code 4 if there are any.
+    """Check templates and report all problems.
 
-    Example: [bold]softgraft prompts check domains/bank/templates[/]
+    Each line is file:line: problem. The exit code is 4 if there are any problems.
+
+    Example: `softgraft prompts check domains/bank/templates`
     """
-    from softgraft.templates.template_files import checked, shown
+    from softgraft.templates.template_files import check_all, short_path
 
-    files, problems = checked(paths or [], _domain(domain))
+    files, problems = check_all(paths or [], _templates_of(domain))
     if json:
-        found = [{"path": shown(p.path), "line": p.line, "message": p.message} for p in problems]
-        print_json({"files": [shown(path) for path in files], "problems": found})
+        rows = [{"path": short_path(p.path), "line": p.line, "message": p.message} for p in problems]
+        print_json({"files": [short_path(path) for path in files], "problems": rows})
     else:
         for problem in problems:
-            out.print(escape(f"{shown(problem.path)}:{problem.line or 1}: {problem.message}"))
+            out.print(escape(f"{short_path(problem.path)}:{problem.line or 1}: {problem.message}"))
         err.print(f"{len(files)} template files, {len(problems)} problems")
     if problems:
         raise typer.Exit(PROBLEMS)
@@ -102,98 +106,103 @@ def check_command(
 
 @prompts_app.command("diff")
 def diff_command(
-    old: Annotated[str | None, typer.Argument(metavar="[A]", help="A template or file.")] = None,
-    new: Annotated[str | None, typer.Argument(metavar="[B]", help="The one it is compared with.")] = None,
-    domain: OfDomain = None,
-    json: Json = False,
+    old: Annotated[str | None, typer.Argument(metavar="A", help="A template or file.")] = None,
+    new: Annotated[str | None, typer.Argument(metavar="B", help="The template or file to compare it with.")] = None,
+    domain: DomainOption = None,
+    json: JsonOption = False,
 ) -> None:
-    """Compare two templates; with a domain, what ships with its own; with a domain alone, what it was trained with.
+    """Compare two templates.
 
-    Example: [bold]softgraft prompts diff --domain bank[/]
+    With A and a domain, compare the included template with the domain's own. With a domain alone, compare the template
+    that its soft prompt was trained with and the current one.
+
+    Example: `softgraft prompts diff --domain bank`
     """
-    from softgraft.templates.template_files import compared
+    from softgraft.templates.template_files import compare
 
-    found = compared(old, new, _domain(domain))
+    comparison = compare(old, new, _templates_of(domain))
     if json:
-        print_json(found)
+        print_json(comparison)
         return
     colours = {"+": "green", "-": "red", "@": "cyan"}
-    for line in found["diff"]:
+    for line in comparison["diff"]:
         colour = colours.get(line[:1])
         out.print(f"[{colour}]{escape(line)}[/]" if colour else escape(line))
-    if not found["diff"]:
-        out.print("the texts are the same")
-    sides = " and ".join(f"version {found[side]['version']} ({found[side]['hash'][:8]})" for side in ("old", "new"))
-    said = "the same" if found["same_for_the_model"] else "something else"
-    err.print(f"{sides}: the model reads {said}")
+    if not comparison["diff"]:
+        out.print("the texts are identical")
+    versions = " and ".join(f"version {comparison[s]['version']} ({comparison[s]['hash'][:8]})" for s in ("old", "new"))
+    verdict = "the same text" if comparison["same_for_the_model"] else "different texts"
+    err.print(f"{versions}: the model reads {verdict}")
 
 
 @prompts_app.command("render")
 def render_command(
-    name: Named,
+    name: TemplateArgument,
     question: Annotated[str | None, typer.Option(help="The question, in quotes.")] = None,
-    domain: OfDomain = None,
+    domain: DomainOption = None,
     context: Annotated[
-        Path | None, typer.Option(help="Passages from a file: text, or JSON lines with title, heading and text.")
+        Path | None, typer.Option(help="File with passages: text, or JSON lines with title, heading and text.")
     ] = None,
     history: Annotated[
-        Path | None, typer.Option(help="The conversation before: a JSON list of [question, answer] pairs.")
+        Path | None, typer.Option(help="File with the earlier turns: a JSON list of [question, answer] pairs.")
     ] = None,
     values: Annotated[
-        list[str] | None, typer.Option("--input", metavar="NAME=TEXT", help="A further text input; may be repeated.")
+        list[str] | None, typer.Option("--input", metavar="NAME=TEXT", help="Another text input; may be repeated.")
     ] = None,
     search: Annotated[bool, typer.Option(help="Search the domain's index for passages.")] = True,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
-    """Show exactly what the model will read: its control text, passages and soft slots, with the tokens of each.
+    """Show the prompt that the model reads.
 
-    Example: [bold]softgraft prompts render rag-chat --domain bank --question "What does a new card cost?"[/]
+    It consists of control text, text, passages and soft slots, with the number of tokens of each.
 
-    No weights of the backbone are loaded, unless it has to rewrite a follow-up before anything can be searched for.
+    Example: `softgraft prompts render rag-chat --domain bank --question "What does a new card cost?"`
+
+    The backbone's weights are not loaded, unless it has to rewrite a follow-up question for the search.
     """
-    from softgraft.templates.render_input import opened_for, read_history, read_inputs, read_passages
-    from softgraft.templates.rendering import Given, as_json, show_prompt
+    from softgraft.templates.render_input import open_for_rendering, read_history, read_inputs, read_passages
+    from softgraft.templates.rendering import RenderInput, as_json, render_prompt
 
-    given = Given(
+    given = RenderInput(
         question=question,
         turns=read_history(history) if history else (),
         passages=read_passages(context) if context else None,
         inputs=read_inputs(values or []),
     )
-    opened, template = opened_for(name, domain)
-    found = show_prompt(opened, template, given, search=search and domain is not None)
+    opened, template = open_for_rendering(name, domain)
+    rendering = render_prompt(opened, template, given, search=search and domain is not None)
     opened.close()
     if json:
-        print_json(as_json(found))
+        print_json(as_json(rendering))
     else:
-        _show(found)
+        _print_rendering(rendering)
 
 
-def _show(found: Rendering) -> None:
-    template = found.template
+def _print_rendering(rendering: Rendering) -> None:
+    template = rendering.template
     out.print(
         f"[bold]{template.name}[/] ({template.language}, version {template.version}, hash "
-        f"{template.content_hash[:8]}) as {escape(found.backbone)} reads it"
+        f"{template.content_hash[:8]}) for {escape(rendering.backbone)}"
     )
-    if found.query is not None:
-        out.print(f"searched for: {escape(found.query)}")
-    sums: dict[str, int] = {}
-    for part in found.parts:
+    if rendering.query is not None:
+        out.print(f"searched for: {escape(rendering.query)}")
+    totals: dict[str, int] = {}
+    for part in rendering.parts:
         count = "" if part.tokens is None else f", {part.tokens} tokens"
-        what = f"soft slot {part.slot}: {part.fill}" if part.slot else part.kind
-        out.print(f"[cyan]--- {escape(' '.join(p for p in (part.role, what) if p))}{count}[/]")
+        label = f"soft slot {part.slot}: {part.fill}" if part.slot else part.kind
+        out.print(f"[cyan]--- {escape(' '.join(p for p in (part.role, label) if p))}{count}[/]")
         out.print(f"[dim]{escape(part.text)}[/]" if part.slot and part.fill != "text twin" else escape(part.text))
-        sums[part.kind] = sums.get(part.kind, 0) + (part.tokens or 0)
-    if found.tokens is None:
-        out.print("tokens are not known: the model is behind an API, and gets the text twin in place of a soft slot")
+        totals[part.kind] = totals.get(part.kind, 0) + (part.tokens or 0)
+    if rendering.tokens is None:
+        out.print("tokens: unknown, because the model is behind an API; it gets the text twin in the soft slot")
     else:
-        of = ", ".join(f"{kind} {count}" for kind, count in sums.items())
-        out.print(f"[bold]{found.tokens} tokens[/] of {found.context} in all: {of}")
-    if found.refused:
-        out.print("[yellow]note:[/] the evidence is too weak, so the model is not asked and the refusal is said")
+        by_kind = ", ".join(f"{kind} {count}" for kind, count in totals.items())
+        out.print(f"[bold]{rendering.tokens} tokens[/] of at most {rendering.context}: {by_kind}")
+    if rendering.refused:
+        out.print("[yellow]note:[/] the evidence is too weak, so the answer is the refusal and the model is not called")
 
 
-def _domain(name: str | None) -> DomainTemplates | None:
+def _templates_of(name: str | None) -> DomainTemplates | None:
     from softgraft.templates.template_files import domain_templates
 
     return domain_templates(domain_folder(name)) if name is not None else None

@@ -4,50 +4,46 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from softgraft.commands.screen import Json, Name, out, print_json
-from softgraft.domain import resolve
+from softgraft.commands.console import DomainArgument, JsonOption, open_domain, out, print_json
 
 
-def status(domain: Name, json: Json = False) -> None:
-    """Say what a domain has, what it lacks, and what to type next.
+def status(domain: DomainArgument, json: JsonOption = False) -> None:
+    """Show the state of a domain and the next command.
 
-    Example: [bold]softgraft status bank[/]
+    Example: `softgraft status bank`
     """
-    found = resolve(domain).status()
+    state = open_domain(domain).status()
     if json:
-        print_json(found)
+        print_json(state)
         return
-    out.print(f"[bold]{escape(found['title'])}[/] ({found['folder']})")
-    out.print(f"  backbone     {found['backbone']}")
-    out.print(f"  task         {found['task']}")
-    out.print(f"  template     {found['template']}")
-    out.print(f"  attention    {found['attention']}")
-    counts = ", ".join(f"{count} {split}" for split, count in found["questions"].items())
-    out.print(f"  questions    {counts or 'none'}")
-    index = found["index"]
-    out.print(
-        f"  index        {index['documents']} documents, {index['passages']} passages"
-        if index
-        else "  index        none"
-    )
-    prompt = found["soft_prompt"]
+    index, prompt = state["index"], state["soft_prompt"]
+    soft_prompt = "none; the text twin is used"
     if prompt:
-        beside = {"lora": f", adapter of rank {prompt['adapter_rank']}", "ia3": ", adapter of scales"}
-        part = f" in the last {prompt['layers']} layers" if prompt["layers"] else ""
-        out.print(
-            f"  soft prompt  {prompt['kind']}, {prompt['length']} positions{part}{beside.get(prompt['adapter'], '')}, "
+        adapters = {"lora": f", LoRA adapter of rank {prompt['adapter_rank']}", "ia3": ", IA3 adapter"}
+        layers = f" in the last {prompt['layers']} layers" if prompt["layers"] else ""
+        soft_prompt = (
+            f"{prompt['kind']}, {prompt['length']} positions{layers}{adapters.get(prompt['adapter'], '')}, "
             f"{prompt['attention']} attention, dev F1 {prompt['dev_token_f1']:.3f} "
             f"(text twin {prompt['dev_token_f1_text_twin']:.3f})"
         )
-    else:
-        out.print("  soft prompt  none kept; the text twin is used")
-    if found["unfinished_training"]:
-        out.print("  training     unfinished; `softgraft train` goes on where it stopped")
-    for row in found["evaluation"] or []:
-        for name, value in list(row.items())[1:]:
-            if value is not None:
-                shown = "token F1" if name == "token_f1" else name
-                out.print(f"  test         {row['system']:<10} {shown} {value:.3f}")
-    for notice in found["notices"]:
+    rows = [
+        ("backbone", state["backbone"]),
+        ("task", state["task"]),
+        ("template", state["template"]),
+        ("attention", state["attention"]),
+        ("questions", ", ".join(f"{count} {split}" for split, count in state["questions"].items()) or "none"),
+        ("index", f"{index['documents']} documents, {index['passages']} passages" if index else "none"),
+        ("soft prompt", soft_prompt),
+    ]
+    if state["unfinished_training"]:
+        rows.append(("training", "unfinished; `softgraft train` continues it"))
+    for row in state["evaluation"] or []:
+        score, value = list(row.items())[1]
+        if value is not None:
+            rows.append(("test", f"{row['system']:<10} {score.replace('token_f1', 'token F1')} {value:.3f}"))
+    out.print(f"[bold]{escape(state['title'])}[/] ({state['folder']})")
+    for name, value in rows:
+        out.print(f"  {name:<12} {escape(value)}")
+    for notice in state["notices"]:
         out.print(f"[yellow]note:[/] {escape(notice)}")
-    out.print(f"next: {found['next']}")
+    out.print(f"next: {state['next']}")

@@ -1,81 +1,67 @@
-"""What `softgraft ask` and `eval` do for a domain whose task is no conversation."""
+"""`softgraft ask` and `eval` for domains that classify, summarise or translate."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
 
-from softgraft.commands.screen import bars, err, out, print_json
+from softgraft.commands.console import interval, out, print_json, print_notes, progress_bars, simple_table
 from softgraft.errors import UsageError
 
 if TYPE_CHECKING:
-    from evaluation import Estimate
     from evaluation.report import TaskReport
     from softgraft.domain import Domain
 
-_SHOWN = 3
+_SHOWN_LABELS = 3
 
 
-def do_task(domain: Domain, text: str, thread: str | None, *, json: bool) -> None:
-    """Do the task for one text: its likeliest labels, its summary or its translation.
+def run_task(domain: Domain, text: str, thread: str | None, *, json: bool) -> None:
+    """Print the likeliest labels, the summary or the translation of one text.
 
     Raises:
-        UsageError: a conversation to remember, which a task has not.
+        UsageError: if a thread is given: these tasks have no conversation.
     """
     if thread is not None:
         raise UsageError(
-            found=f"--thread {thread} for the task {domain.file.task}",
-            expected="a conversation to remember, which this task does not have",
+            found=f"--thread {thread} with the task {domain.file.task}",
+            expected="no --thread, because this task has no conversations",
             next_step="leave out --thread",
         )
-    with bars(not json) as tell:
-        [found] = domain.work.run([text], on_fit=lambda done, total: tell("calibrating labels", done, total, ""))
+    with progress_bars(not json) as progress:
+        [result] = domain.work.run([text], on_fit=lambda done, total: progress("calibrating labels", done, total))
     notices = domain.notices()
     if json:
-        print_json({**found, "notices": notices})
+        print_json({**result, "notices": notices})
         return
-    if "label" in found:
-        for label, probability in list(found["probabilities"].items())[:_SHOWN]:
+    if "label" in result:
+        for label, probability in list(result["probabilities"].items())[:_SHOWN_LABELS]:
             out.print(f"{probability:.3f}  {escape(label)}")
     else:
-        out.print(escape(found["reply"]))
-    for notice in notices:
-        err.print(f"[yellow]note:[/] {escape(notice)}")
+        out.print(escape(result["reply"]))
+    print_notes(notices)
 
 
 def evaluate_task_domain(
     domain: Domain, split: Literal["dev", "test"], limit: int | None, systems: Sequence[str] | None, *, json: bool
 ) -> None:
     """Compare the systems of a task and print the table."""
-    with bars(not json) as tell:
-        report = domain.evaluate_task(
-            split=split,
-            limit=limit,
-            systems=systems,
-            on_progress=lambda name, done, total: tell(name, done, total, ""),
-        )
+    with progress_bars(not json) as progress:
+        report = domain.evaluate_task(split=split, limit=limit, systems=systems, on_progress=progress)
     if json:
         print_json(report.as_json())
         return
-    out.print(_table(report))
-    for found in report.comparisons:
-        out.print(f"{found.ours} minus {found.theirs}: {found.score} {_interval(found.difference)}")
-    out.print(f'written to {domain.build / "reports"}\nnext: softgraft ask {domain.typed} "..."')
+    _print_table(report)
+    for comparison in report.comparisons:
+        difference = interval(comparison.difference)
+        out.print(f"{comparison.ours} minus {comparison.theirs}: {comparison.score} {difference}")
+    out.print(f'written to {domain.build / "reports"}\nnext: softgraft ask {domain.cli_name} "..."')
 
 
-def _table(report: TaskReport) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    names = list(report.rows[0].scores)
-    for name in ("system", *(f"{name} (95%)" for name in names), "seconds"):
-        table.add_column(name, justify="left" if name == "system" else "right")
+def _print_table(report: TaskReport) -> None:
+    scores = list(report.rows[0].scores)
+    table = simple_table(["system", *(f"{name} (95%)" for name in scores), "seconds"], left=["system"])
     for row in report.rows:
-        table.add_row(row.system, *(_interval(row.scores[name]) for name in names), f"{row.seconds:.2f}")
-    return table
-
-
-def _interval(found: Estimate) -> str:
-    return f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
+        table.add_row(row.system, *(interval(row.scores[name]) for name in scores), f"{row.seconds:.2f}")
+    out.print(table)

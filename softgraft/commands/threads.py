@@ -1,4 +1,4 @@
-"""`softgraft threads`: the conversations that a domain remembers."""
+"""`softgraft threads`: the stored conversations of a domain."""
 
 from __future__ import annotations
 
@@ -8,95 +8,92 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
 
-from softgraft.commands.screen import Json, Name, out, print_json
-from softgraft.commands.transcript import as_markdown, place
+from softgraft.commands.answer import print_citations
+from softgraft.commands.console import DomainArgument, JsonOption, out, print_json, simple_table
+from softgraft.commands.transcript import as_markdown
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import MEMORY, read_domain_file
-from softgraft.settings.workplace import domain_folder
+from softgraft.settings.location import domain_folder
 
 if TYPE_CHECKING:
     from chains import Conversations
 
-Thread = Annotated[str, typer.Argument(metavar="THREAD", help="Id of a conversation, as `threads list` shows it.")]
-_SHOWN = 60
+ThreadArgument = Annotated[
+    str, typer.Argument(metavar="THREAD", help="Id of a conversation, as shown by `threads list`.")
+]
+_QUESTION_WIDTH = 60
 
 threads = typer.Typer(
     help="""List, show, export or delete the conversations of a domain.
 
-    Example: [bold]softgraft threads list bank[/]
+    Example: `softgraft threads list bank`
     """,
     no_args_is_help=True,
 )
 
 
 @threads.command("list")
-def list_command(domain: Name, json: Json = False) -> None:
-    """List the conversations, the one that was talked in last first.
+def list_command(domain: DomainArgument, json: JsonOption = False) -> None:
+    """List the conversations, the most recent one first.
 
-    Example: [bold]softgraft threads list bank[/]
+    Example: `softgraft threads list bank`
     """
-    found = _conversations(domain).threads()
+    conversations = _conversations(domain).threads()
     if json:
-        print_json({"threads": [asdict(entry) for entry in found]})
+        print_json({"threads": [asdict(entry) for entry in conversations]})
         return
-    if not found:
-        out.print(f'no conversations yet; begin one: softgraft ask {escape(domain)} "..." --thread NAME')
+    if not conversations:
+        out.print(f'no conversations yet\nnext: softgraft ask {escape(domain)} "..." --thread NAME')
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("thread", "turns", "last", "first question"):
-        table.add_column(name, justify="right" if name == "turns" else "left")
-    for entry in found:
-        first = entry.first if len(entry.first) <= _SHOWN else entry.first[: _SHOWN - 3] + "..."
+    table = simple_table(["thread", "turns", "last", "first question"], left=["thread", "last", "first question"])
+    for entry in conversations:
+        first = entry.first if len(entry.first) <= _QUESTION_WIDTH else entry.first[: _QUESTION_WIDTH - 3] + "..."
         table.add_row(escape(entry.thread), str(entry.turns), entry.updated[:16].replace("T", " "), escape(first))
     out.print(table)
 
 
 @threads.command("show")
-def show_command(domain: Name, thread: Thread, json: Json = False) -> None:
-    """Print a conversation with its quotes and where they stand.
+def show_command(domain: DomainArgument, thread: ThreadArgument, json: JsonOption = False) -> None:
+    """Print a conversation with its quotes and their locations.
 
-    Example: [bold]softgraft threads show bank anna[/]
+    Example: `softgraft threads show bank anna`
     """
-    found = _conversations(domain).transcript(thread)
+    transcript = _conversations(domain).transcript(thread)
     if json:
-        print_json(found)
+        print_json(transcript)
         return
-    if found["summary"]:
-        out.print(f"[dim]its beginning in short: {escape(found['summary'])}[/]")
-    for turn in found["turns"]:
+    if transcript["summary"]:
+        out.print(f"[dim]summary of the earlier turns: {escape(transcript['summary'])}[/]")
+    for turn in transcript["turns"]:
         out.print(f"[bold]> {escape(turn['question'])}[/]")
         out.print(escape(turn["answer"]))
-        for citation in turn["citations"]:
-            out.print(f'  "{escape(citation["quote"])}"')
-            out.print(f"[dim]    {escape(place(citation))}[/]")
+        print_citations(turn["citations"])
         for notice in turn.get("notices", []):
             out.print(f"[yellow]note:[/] {escape(notice)}")
 
 
 @threads.command("export")
 def export_command(
-    domain: Name,
-    thread: Thread,
-    format: Annotated[Literal["markdown", "json"], typer.Option(help="A page to read, or everything as data.")] = (
-        "markdown"
-    ),
-    output: Annotated[Path | None, typer.Option(help="A new file; without one it goes to standard output.")] = None,
+    domain: DomainArgument,
+    thread: ThreadArgument,
+    format: Annotated[
+        Literal["markdown", "json"], typer.Option(help="markdown is a page to read, json contains all data.")
+    ] = "markdown",
+    output: Annotated[Path | None, typer.Option(help="New file; default: standard output.")] = None,
 ) -> None:
-    """Write a conversation out, with its quotes and where they stand.
+    """Export a conversation with its quotes and their locations.
 
-    Example: [bold]softgraft threads export bank anna --output anna.md[/]
+    Example: `softgraft threads export bank anna --output anna.md`
     """
-    found = _conversations(domain).transcript(thread)
+    transcript = _conversations(domain).transcript(thread)
     if format == "json":
-        text = json_format.dumps(found, ensure_ascii=False, indent=1) + "\n"
+        text = json_format.dumps(transcript, ensure_ascii=False, indent=1) + "\n"
     else:
-        text = as_markdown(found, read_domain_file(domain_folder(domain)).title)
+        text = as_markdown(transcript, read_domain_file(domain_folder(domain)).title)
     if output is None:
-        # Not through the console, which would read brackets as markup.
+        # The console would interpret brackets as markup.
         typer.echo(text, nl=False)
         return
     try:
@@ -113,33 +110,33 @@ def export_command(
 
 @threads.command("delete")
 def delete_command(
-    domain: Name,
-    thread: Thread,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    json: Json = False,
+    domain: DomainArgument,
+    thread: ThreadArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Delete a conversation for good.
+    """Delete a conversation permanently.
 
-    Example: [bold]softgraft threads delete bank anna --yes[/]
+    Example: `softgraft threads delete bank anna --yes`
     """
     conversations = _conversations(domain)
     turns = len(conversations.transcript(thread)["turns"])
-    counted = "1 turn" if turns == 1 else f"{turns} turns"
+    turn_count = "1 turn" if turns == 1 else f"{turns} turns"
     if not yes:
         if json:
             raise UsageError(
                 found="--json without --yes",
-                expected="both, since nobody can be asked",
+                expected="both, because --json asks no questions",
                 next_step=f"softgraft threads delete {domain} {thread} --yes --json",
             )
-        if not typer.confirm(f"Delete the conversation {thread!r} with {counted}?", err=True):
+        if not typer.confirm(f"Delete the conversation {thread!r} with {turn_count}?", err=True):
             out.print("kept")
             raise typer.Exit(1)
     conversations.delete(thread)
     if json:
         print_json({"deleted": thread, "turns": turns})
     else:
-        out.print(f"deleted {escape(thread)} ({counted})")
+        out.print(f"deleted {escape(thread)} ({turn_count})")
 
 
 def _conversations(domain: str) -> Conversations:

@@ -6,34 +6,34 @@ from typing import Any
 
 
 def as_markdown(transcript: dict[str, Any], title: str) -> str:
-    """The page: each question a heading, its answer, and the quotes with where they stand.
+    """The page: a heading for each question, then its answer and its quotes with their locations.
 
     Args:
-        transcript: `chains.Conversations.transcript`.
+        transcript: from `chains.Conversations.transcript`.
         title: of the domain.
     """
-    lines = [f"# {_line(title)}: conversation {_line(transcript['thread'])}", ""]
+    lines = [f"# {_one_line(title)}: conversation {_one_line(transcript['thread'])}", ""]
     if transcript["summary"]:
-        lines += [f"Its beginning in short: {_line(transcript['summary'])}", ""]
+        lines += [f"Summary of the earlier turns: {_one_line(transcript['summary'])}", ""]
     for number, turn in enumerate(transcript["turns"], 1):
-        lines += [f"## {number}. {_line(turn['question'])}", ""]
+        lines += [f"## {number}. {_one_line(turn['question'])}", ""]
         if turn.get("at"):
             lines += [f"*{turn['at']}*", ""]
-        # Four spaces or a fence at its start would be taken for something else than words.
-        lines += [f"{line.strip()}" for line in turn["answer"].splitlines()] + [""]
+        # Leading spaces would make a line a code block.
+        lines += [line.strip() for line in turn["answer"].splitlines()] + [""]
         for citation in turn["citations"]:
-            lines += [f"> {_line(citation['quote'])}", ">", f"> {place(citation)}", ""]
-        lines += [line for notice in turn.get("notices", []) for line in (f"Note: {_line(notice)}", "")]
+            lines += [f"> {_one_line(citation['quote'])}", ">", f"> {citation_location(citation)}", ""]
+        lines += [line for notice in turn.get("notices", []) for line in (f"Note: {_one_line(notice)}", "")]
     return "\n".join(lines)
 
 
-def place(citation: dict[str, Any]) -> str:
-    """Where a quote stands, in one line."""
-    named = " > ".join(part for part in (citation["title"], citation["heading"]) if part)
+def citation_location(citation: dict[str, Any]) -> str:
+    """The location of a quote: headings, page, document and characters."""
+    headings = " > ".join(part for part in (citation["title"], citation["heading"]) if part)
     page = f", page {citation['page']}" if citation["page"] else ""
-    return f"{named}{page} ({citation['doc_id']}, characters {citation['start']} to {citation['end']})"
+    return f"{headings}{page} ({citation['doc_id']}, characters {citation['start']} to {citation['end']})"
 
 
-def _line(text: str) -> str:
-    """Text that stays in its line, so that it begins no heading or list of its own."""
+def _one_line(text: str) -> str:
+    """Text without line breaks, so that no part of it starts a heading or a list."""
     return " ".join(text.split())

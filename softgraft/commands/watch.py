@@ -1,4 +1,4 @@
-"""A docs folder watched for changes by looking at it again and again, which works on every system and file system."""
+"""Wait for changes in a docs folder by polling, which works on every operating system and network file system."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from retrieval.ingestion.docs_folder import walk_files
 
 INTERVAL_SECONDS = 1.0
 
-# Name of a file below the folder -> size, times and inode, which a change leaves as they are only by design.
+# File name below the folder -> size, modification times and inode.
 Snapshot = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened to one file."""
+    """A change of one file."""
 
     kind: Literal["added", "changed", "removed"]
     name: str
 
 
 def snapshot(docs: Path) -> Snapshot:
-    """The state of all files that an ingest would read, and of what it cannot read."""
-    found = walk_files(docs)
-    state: dict[str, tuple[int, ...]] = {name: () for name, _ in found.failed}
-    for path in found.files:
+    """The state of all files that an ingest reads or reports as unreadable."""
+    walked = walk_files(docs)
+    state: dict[str, tuple[int, ...]] = {name: () for name, _ in walked.failed}
+    for path in walked.files:
         try:
             status = path.stat()
         except OSError:
-            # Gone between the two looks: as if it had not been there at the first.
+            # Removed since the folder was listed.
             continue
         state[source_name(path, docs)] = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
     return state
 
 
 def changes(before: Snapshot, after: Snapshot) -> list[Change]:
-    """By name."""
-    found = [Change("removed", name) for name in before if name not in after]
-    found += [Change("added", name) for name in after if name not in before]
-    found += [Change("changed", name) for name in after if name in before and after[name] != before[name]]
+    """The changes between two snapshots, sorted by name."""
+    found = [Change("removed", name) for name in before.keys() - after.keys()]
+    found += [Change("added", name) for name in after.keys() - before.keys()]
+    found += [Change("changed", name) for name in before.keys() & after.keys() if after[name] != before[name]]
     return sorted(found, key=lambda change: change.name)
 
 
@@ -53,12 +53,12 @@ def wait_for_changes(
     *,
     interval: float = INTERVAL_SECONDS,
     sleep: Callable[[float], None] | None = None,
-) -> tuple[list[Change], Snapshot]:
-    """Returns once the folder differs from `before` and has come to rest for `interval` seconds."""
+) -> list[Change]:
+    """Return the changes once the folder differs from `before` and has not changed for `interval` seconds."""
     last = snapshot(docs)
     while True:
         (sleep or time.sleep)(interval)
         now = snapshot(docs)
         if now == last and (found := changes(before, now)):
-            return found, now
+            return found
         last = now

@@ -1,4 +1,4 @@
-"""labels.yaml: the labels of a classification domain and the words of each. A person may edit the words."""
+"""labels.yaml: the labels of a classification domain and the words of each. Users may edit the words."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from evaluation.items import Item
 from softgraft.errors import DomainError
 
 FILE = "labels.yaml"
-_NOTE = """# label: the words that stand for it. The model says how likely they are, so write what it would say.
+_NOTE = """# label: its words. The model scores how likely the words are, so write what it would say.
 # After a change: softgraft train.
 """
 
 
 def labels_of(items: Sequence[Item]) -> dict[str, str]:
-    """Labels of examples, sorted, each with the words of its name.
+    """The labels of examples, sorted, each with the words of its name.
 
     Raises:
-        InputError: fewer than two labels, or two of the same words.
+        InputError: if there are fewer than two labels, or two have the same words.
     """
     words = {label: words_of(label) for label in sorted({item.target for item in items})}
     return dict(Verbalizer(words).words)
@@ -38,18 +38,19 @@ def read_labels(folder: Path) -> Verbalizer:
     """Read labels.yaml of a domain's folder.
 
     Raises:
-        DomainError: missing, no mapping of labels to words, fewer than two labels, or words that are not a label's own.
+        DomainError: if the file is missing, does not map labels to words, has fewer than two labels, or gives two
+            labels the same words.
     """
     path = folder / FILE
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(data, dict) or not all(isinstance(x, str) for pair in data.items() for x in pair):
-            raise ValueError("not a mapping of labels to words; put quotes around what YAML takes for something else")
+            raise ValueError("not a mapping of labels to words; quote labels and words that YAML reads as another type")
         return Verbalizer(data)
     except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError, InputError) as error:
         found = error.found if isinstance(error, InputError) else str(error).replace("\n", " ")
         raise DomainError(
             found=f"{path}: {found}",
-            expected="at least two lines `label: words`, each with words of its own",
+            expected="at least two lines `label: words`, each with different words",
             next_step=f"edit {path}",
         ) from error

@@ -1,4 +1,4 @@
-"""What a person gives to `softgraft prompts render`: files and NAME=TEXT."""
+"""The inputs of `softgraft prompts render`: a domain, files and NAME=TEXT options."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import Any
 
 from chains.messages.prompt_template import history_turns
 from prompts import PassageInput, TemplateFile, Turn, load_template
-from softgraft.domain import Domain, resolve
+from softgraft.domain import Domain, open_domain
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import DomainFile
+from softgraft.settings.location import domain_folder
 from softgraft.templates.template_files import domain_templates, template_path
 
 _FIELDS = ("title", "heading", "text")
 
 
-def opened_for(name: str, domain: str | None) -> tuple[Domain, TemplateFile]:
-    """The domain that a template is rendered for, and the template's file.
+def open_for_rendering(name: str, domain: str | None) -> tuple[Domain, TemplateFile]:
+    """The domain to render a template for, and the template's file.
 
-    Without a domain it is the embedded backbone, with no index and no soft prompt.
+    Without a domain, it is a temporary one with the embedded backbone, no index and no soft prompt.
 
     Raises:
-        DomainError: no such domain.
-        PromptError: no such template, or it has problems.
+        DomainError: if there is no such domain.
+        PromptError: if there is no such template, or it has problems.
     """
     if domain is not None:
-        opened = resolve(domain)
+        opened = open_domain(domain_folder(domain))
         return opened, TemplateFile(template_path(name, domain_templates(opened.folder)))
     path = template_path(name, None)
-    template, nowhere = load_template(path), path.parent
-    file = DomainFile(name="none", title="no domain", language=template.language)
-    return Domain(nowhere, file, nowhere / "build"), TemplateFile(path)
+    file = DomainFile(name="none", title="no domain", language=load_template(path).language)
+    return Domain(path.parent, file, path.parent / "build"), TemplateFile(path)
 
 
 def read_history(path: Path) -> list[Turn]:
     """A conversation from a JSON list of [question, answer] pairs.
 
     Raises:
-        UsageError: the file cannot be read.
-        InputError: it holds something else.
+        UsageError: if the file cannot be read.
+        InputError: if it contains anything else.
     """
     try:
         return history_turns(json.loads(_text(path)))
@@ -49,51 +49,51 @@ def read_history(path: Path) -> list[Turn]:
 
 
 def read_passages(path: Path) -> list[PassageInput]:
-    """Passages from JSON lines with `text`, and perhaps `title` and `heading`; any other file is one passage.
+    """Passages from JSON lines with `text` and optionally `title` and `heading`; any other file is one passage.
 
     Raises:
-        UsageError: the file cannot be read, or a line has other fields.
+        UsageError: if the file cannot be read, or a line has other fields.
     """
     text = _text(path)
     if path.suffix != ".jsonl":
         return [PassageInput(path.name, path.stem, "", text.strip())]
-    found = []
-    # Not splitlines: JSON lets U+2028 and its like stand in a string, where they end no line.
+    passages = []
+    # Not splitlines: a JSON string may contain U+2028 and other characters that splitlines splits at.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             fields = _fields(path, number, line)
-            found.append(PassageInput(f"{path.name}:{number}", *(fields.get(name, "") for name in _FIELDS)))
-    return found
+            passages.append(PassageInput(f"{path.name}:{number}", *(fields.get(name, "") for name in _FIELDS)))
+    return passages
 
 
 def read_inputs(values: Sequence[str]) -> dict[str, str]:
-    """Further inputs from `NAME=TEXT`.
+    """Text inputs from `NAME=TEXT` options.
 
     Raises:
-        UsageError: no `=`, or a name twice.
+        UsageError: if an option has no `=`, or a name occurs twice.
     """
-    found: dict[str, str] = {}
+    inputs: dict[str, str] = {}
     for value in values:
         name, equals, text = value.partition("=")
-        if not equals or name in found:
+        if not equals or name in inputs:
             raise UsageError(
-                found=f"--input {value!r}" + (f", and {name!r} was given before" if equals else ""),
-                expected="NAME=TEXT, each name once",
-                next_step='write for example: --input tone="warm and short"',
+                found=f"--input {value!r}" + (f", a second value for {name!r}" if equals else ""),
+                expected="NAME=TEXT, with each name once",
+                next_step='for example: --input tone="warm and short"',
             )
-        found[name] = text
-    return found
+        inputs[name] = text
+    return inputs
 
 
 def _fields(path: Path, number: int, line: str) -> dict[str, str]:
     try:
         row: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise _unreadable(path, f"line {number}: {error}", "a JSON object a line") from error
+        raise _unreadable(path, f"line {number}: {error}", "one JSON object per line") from error
     texts = isinstance(row, dict) and all(isinstance(value, str) for value in row.values())
     if not texts or not row.get("text") or set(row) - set(_FIELDS):
         raise _unreadable(
-            path, f"line {number} has other fields", "the texts `text`, and perhaps `title` and `heading`"
+            path, f"line {number} has other fields", "the strings `text` and optionally `title` and `heading`"
         )
     fields: dict[str, str] = row
     return fields

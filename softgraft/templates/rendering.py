@@ -1,38 +1,38 @@
-"""What a model will read for one question: a template rendered, laid out in tokens, with the soft slot marked."""
+"""Render a template for one question as the chain does, and show the tokens that the model reads."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from chains import Answering
 from chains.answering.examples import chosen_examples
 from chains.answering.history import newest
+from chains.answering.speaker import PreparedPrompt
 from prompts import PassageInput, RenderedPrompt, Template, TemplateFile, Turn
 from soft_prompt import Manifest
-from soft_prompt.model.tokenizer import TokenizerAlone
+from soft_prompt.model.tokenizer import BackboneTokenizer
 from soft_prompt.tokens.spans import tokenize_prompt
 from softgraft.assembly.answers import answer_settings
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
-from softgraft.templates.template_files import shown
-from softgraft.training.retrieval_fit import evidence_scale
+from softgraft.templates.template_files import short_path
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A part of what the model reads.
+class PromptPart:
+    """A part of the prompt.
 
     Attributes:
         kind: `control`, `text`, `passage` or `slot`.
-        role: of the message it stands in.
-        text: what stands there; of a slot, its text twin.
-        tokens: how many; None for a model behind an API.
-        ids: the token ids; none for a soft prompt's vectors, nor for a model behind an API.
+        role: of the message that contains it.
+        text: its text; of a slot, its text twin.
+        tokens: number of tokens; None for a model behind an API.
+        ids: the token ids; empty for vectors and for a model behind an API.
         slot: name of the soft slot.
-        fill: what the slot holds: `text twin`, or the kind of its soft prompt.
+        fill: what fills the slot: `text twin`, or the kind of the soft prompt.
     """
 
     kind: str
@@ -46,20 +46,20 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What the model reads for one question.
+    """The prompt for one question.
 
     Attributes:
-        parts: in the order in which they stand.
-        tokens: of all parts together.
-        context: how many tokens fit, the answer among them; None for a model behind an API.
-        query: what was searched for; None where nothing was.
-        refused: whether the evidence is so weak that the model would not be asked.
+        parts: in the order of the prompt.
+        tokens: number of tokens of all parts; None for a model behind an API.
+        context: context length of the model, which includes the answer; None for a model behind an API.
+        query: the search query; None if nothing was searched for.
+        refused: whether the evidence is too weak, so that the model would not be called.
     """
 
     template: Template
     path: Path
     backbone: str
-    parts: tuple[Shown, ...]
+    parts: tuple[PromptPart, ...]
     tokens: int | None
     context: int | None
     query: str | None
@@ -67,13 +67,13 @@ class Rendering:
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a template is rendered with.
+class RenderInput:
+    """The inputs of a template.
 
     Attributes:
-        question: None for a template that takes none.
-        turns: the conversation before it.
-        passages: in the order in which the model reads them; None searches the domain's index.
+        question: None if the template takes none.
+        turns: the earlier turns.
+        passages: in the order of the prompt; None searches the domain's index.
         inputs: further text inputs of the template.
     """
 
@@ -83,47 +83,74 @@ class Given:
     inputs: Mapping[str, str] | None = None
 
 
-def show_prompt(domain: Domain, template: TemplateFile, given: Given, *, search: bool) -> Rendering:
-    """Render a template as the chain of a domain does. The backbone's weights are not loaded, unless it has to rewrite
-    a follow-up before anything can be searched for.
+def render_prompt(domain: Domain, template: TemplateFile, given: RenderInput, *, search: bool) -> Rendering:
+    """Render a template as the chain of a domain does.
+
+    The backbone's weights are not loaded, unless it has to rewrite a follow-up question for the search.
 
     Args:
-        domain: whose settings, index and soft prompt count.
-        template: of the answer, or any other.
-        given: what goes in.
-        search: look for passages in the index where `given` has none.
+        domain: provides settings, index and soft prompt.
+        template: the template to render.
+        given: its inputs.
+        search: whether to search the index if `given` has no passages.
 
     Raises:
-        PromptError: the template takes other inputs.
-        NotIngestedError: a search without an index.
+        PromptError: if the template takes other inputs.
+        NotIngestedError: if a search is needed and there is no index.
     """
-    tokens = None if domain.remote else TokenizerAlone.load(domain.file.backbone)
+    tokenizer = None if domain.remote else BackboneTokenizer.load(domain.file.backbone)
     current = template.current()
     query, refused = None, False
     if search and given.passages is None and given.question is not None and "context" in current.inputs:
-        answering = _answering(domain, template, tokens)
+        answering = _answering(domain, template, tokenizer)
         query = answering.query(given.question, given.turns)
-        [found] = answering.evidence_many([query])
-        evidence, refused = answering.fitting(given.question, given.turns, found), not found.enough
-        prompt = answering.prompt(given.question, given.turns, evidence)
+        [evidence] = answering.evidence_many([query])
+        prepared = answering.prepare(given.question, given.turns, evidence)
+        refused = not evidence.enough
+        prompt = answering.prompt(given.question, prepared.turns, prepared.evidence)
     else:
-        prompt = current.render(_values(domain, current, given, _counter(domain, tokens)))
-    parts = tuple(_parts(domain, current, prompt, tokens))
-    counts = [part.tokens for part in parts if part.tokens is not None]
+        prompt = current.render(_values(domain, current, given, _token_counter(domain, tokenizer)))
+    parts = tuple(_parts(domain, current, prompt, tokenizer))
     return Rendering(
         template=current,
         path=template.path,
         backbone=domain.file.backbone,
         parts=parts,
-        tokens=None if tokens is None else sum(counts),
-        context=None if tokens is None else tokens.max_tokens,
+        tokens=None if tokenizer is None else sum(part.tokens or 0 for part in parts),
+        context=None if tokenizer is None else tokenizer.context_length,
         query=query,
         refused=refused,
     )
 
 
-def _values(domain: Domain, template: Template, given: Given, count_tokens: Callable[[str], int]) -> dict[str, object]:
-    """Only what was given, so that the template itself says what it lacks or does not take."""
+def as_json(rendering: Rendering) -> dict[str, Any]:
+    """Plain data, with the token ids."""
+    template = rendering.template
+    parts = []
+    for part in rendering.parts:
+        fields = asdict(part)
+        parts.append({name: fields[name] for name in fields if part.slot or name not in ("slot", "fill")})
+    return {
+        "template": {
+            "name": template.name,
+            "version": template.version,
+            "language": template.language,
+            "hash": template.content_hash,
+            "path": short_path(rendering.path),
+        },
+        "backbone": rendering.backbone,
+        "query": rendering.query,
+        "refused": rendering.refused,
+        "tokens": rendering.tokens,
+        "context": rendering.context,
+        "parts": parts,
+    }
+
+
+def _values(
+    domain: Domain, template: Template, given: RenderInput, count_tokens: Callable[[str], int]
+) -> dict[str, object]:
+    """The given inputs and no others, so that the template reports what is missing or unknown."""
     values: dict[str, object] = dict(given.inputs or {})
     turns = newest(given.turns, answer_settings(domain.file, domain.build).history, count_tokens)
     if given.question is not None:
@@ -137,109 +164,76 @@ def _values(domain: Domain, template: Template, given: Given, count_tokens: Call
     return values
 
 
-def _counter(domain: Domain, tokens: TokenizerAlone | None) -> Callable[[str], int]:
-    return domain.encoder.count_tokens if tokens is None else lambda text: len(tokens.encode_text(text))
+def _token_counter(domain: Domain, tokenizer: BackboneTokenizer | None) -> Callable[[str], int]:
+    return domain.encoder.count_tokens if tokenizer is None else lambda text: len(tokenizer.encode_text(text))
 
 
-@dataclass(frozen=True)
-class _Fitting:
-    """Says whether a prompt fits a backbone, as the speaker of the domain would; it words nothing."""
-
-    domain: Domain
-    template: TemplateFile
-    tokens: TokenizerAlone
-
-    def fits(self, prompt: RenderedPrompt) -> bool:
-        parts = _parts(self.domain, self.template.current(), prompt, self.tokens)
-        length = sum(part.tokens or 0 for part in parts)
-        # A local backbone always has a number of tokens for its answer.
-        return length + (self.domain.file.answer.max_tokens or 0) <= self.tokens.max_tokens
-
-    def stream(self, prompt: RenderedPrompt, config: object = None) -> Iterator[str]:
-        raise self._unloaded()
-
-    def astream(self, prompt: RenderedPrompt, config: object = None) -> AsyncGenerator[str]:
-        raise self._unloaded()
-
-    def reply_many(self, prompts: Sequence[RenderedPrompt], *, on_reply: object = None) -> list[str]:
-        raise self._unloaded()
-
-    def _unloaded(self) -> UsageError:
-        return UsageError(
-            found="an answer asked of a backbone whose weights are not loaded",
-            expected="`softgraft prompts render`, which answers nothing",
-            next_step=f"run: softgraft ask {self.domain.typed} QUESTION",
-        )
-
-
-def _answering(domain: Domain, template: TemplateFile, tokens: TokenizerAlone | None) -> Answering:
-    """The domain's, without its weights where they are not needed."""
-    settings = answer_settings(domain.file, domain.build)
-    if tokens is None or settings.condense == "model":
+def _answering(domain: Domain, template: TemplateFile, tokenizer: BackboneTokenizer | None) -> Answering:
+    """The domain's answering, without the backbone's weights unless they are needed."""
+    if tokenizer is None or answer_settings(domain.file, domain.build).condense == "model":
         return domain.answering("text-twin", template)
-    fitting = _Fitting(domain, template, tokens)
-    return Answering(
-        index=domain.index,
-        template=template,
-        condense_template=template,
-        speaker=fitting,
-        rewriter=fitting,
-        count_tokens=_counter(domain, tokens),
-        scale=evidence_scale(domain.file, domain.build),
-        settings=settings,
-        examples=domain.examples.nearest,
+    return domain.answering(
+        "text-twin",
+        template,
+        speaker=_LengthCheck(domain, template, tokenizer),
+        count_tokens=_token_counter(domain, tokenizer),
     )
 
 
+@dataclass(frozen=True)
+class _LengthCheck:
+    """A speaker without weights: checks as the domain's speaker does whether a prompt fits, and generates nothing."""
+
+    domain: Domain
+    template: TemplateFile
+    tokenizer: BackboneTokenizer
+
+    def prepare(self, prompt: RenderedPrompt) -> PreparedPrompt:
+        parts = _parts(self.domain, self.template.current(), prompt, self.tokenizer)
+        length = sum(part.tokens or 0 for part in parts)
+        # A local backbone always has a limit on the tokens of its answer.
+        fits = length + (self.domain.file.answer.max_tokens or 0) <= self.tokenizer.context_length
+        return PreparedPrompt(prompt, None, fits)
+
+    def stream(self, prompt: PreparedPrompt, config: object = None) -> Iterator[str]:
+        raise self._no_weights()
+
+    def astream(self, prompt: PreparedPrompt, config: object = None) -> AsyncGenerator[str]:
+        raise self._no_weights()
+
+    def reply_many(self, prompts: Sequence[PreparedPrompt], *, on_reply: object = None) -> list[str]:
+        raise self._no_weights()
+
+    def _no_weights(self) -> UsageError:
+        return UsageError(
+            found="an answer requested from a backbone without weights",
+            expected="`softgraft prompts render`, which generates no answers",
+            next_step=f"run: softgraft ask {self.domain.cli_name} QUESTION",
+        )
+
+
 def _parts(
-    domain: Domain, template: Template, prompt: RenderedPrompt, tokens: TokenizerAlone | None
-) -> Iterator[Shown]:
-    if tokens is None:
+    domain: Domain, template: Template, prompt: RenderedPrompt, tokenizer: BackboneTokenizer | None
+) -> Iterator[PromptPart]:
+    if tokenizer is None:
         for message in prompt.fill(template.text_twin).messages:
-            yield Shown("text", message.role, message.text, None, ())
+            yield PromptPart("text", message.role, message.text, None, ())
         return
-    # A soft prompt answers in the template that the domain answers with.
+    # The soft prompt belongs to the template that the domain answers with.
     manifest = domain.manifest if template.name == domain.file.template else None
-    for part in tokenize_prompt(tokens, prompt).spans:
-        if part.kind != "slot":
-            yield Shown(part.kind, part.role, part.text, len(part.ids), part.ids)
+    for span in tokenize_prompt(tokenizer, prompt).spans:
+        if span.kind == "slot":
+            yield _slot(template, span.text, span.role, manifest, tokenizer)
         else:
-            yield _slot(template, part.text, part.role, manifest, tokens)
+            yield PromptPart(span.kind, span.role, span.text, len(span.ids), span.ids)
 
 
-def _slot(template: Template, slot: str, role: str, manifest: Manifest | None, tokens: TokenizerAlone) -> Shown:
+def _slot(
+    template: Template, slot: str, role: str, manifest: Manifest | None, tokenizer: BackboneTokenizer
+) -> PromptPart:
+    if manifest is not None and manifest.slot == slot:
+        fill = f"{manifest.kind} soft prompt"
+        return PromptPart("slot", role, manifest.text_twin, manifest.length, (), slot, fill)
     twin = template.text_twin(slot)
-    if manifest is None or manifest.slot != slot:
-        ids = tuple(tokens.encode_text(twin))
-        return Shown("slot", role, twin, len(ids), ids, slot, "text twin")
-    return Shown("slot", role, manifest.text_twin, manifest.length, (), slot, f"{manifest.kind} soft prompt")
-
-
-def as_json(found: Rendering) -> dict[str, Any]:
-    """Plain data, with the token ids."""
-    template = found.template
-    return {
-        "template": {
-            "name": template.name,
-            "version": template.version,
-            "language": template.language,
-            "hash": template.content_hash,
-            "path": shown(found.path),
-        },
-        "backbone": found.backbone,
-        "query": found.query,
-        "refused": found.refused,
-        "tokens": found.tokens,
-        "context": found.context,
-        "parts": [
-            {
-                "kind": part.kind,
-                "role": part.role,
-                "text": part.text,
-                "tokens": part.tokens,
-                "ids": list(part.ids),
-                **({"slot": part.slot, "fill": part.fill} if part.slot else {}),
-            }
-            for part in found.parts
-        ],
-    }
+    ids = tuple(tokenizer.encode_text(twin))
+    return PromptPart("slot", role, twin, len(ids), ids, slot, "text twin")

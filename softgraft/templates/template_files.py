@@ -1,4 +1,4 @@
-"""The templates of a workplace: which there are, who uses them, what is wrong with them, and what changed."""
+"""List, check and compare templates: the included ones and those of domains."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from prompts import (
 )
 from softgraft.errors import DomainError, UsageError
 from softgraft.settings.domain_file import FILE, DomainFile, read_domain_file
-from softgraft.settings.workplace import DOMAINS
+from softgraft.settings.location import DOMAINS, cli_name
 
-# Beside a trained soft prompt: the template that it was trained with.
+# The template that the soft prompt was trained with.
 TRAINED = Path("build") / "soft_prompt" / "template.yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class DomainTemplates:
-    """Where one domain's templates come from."""
+    """The templates of one domain."""
 
     name: str
     folder: Path
@@ -37,28 +37,27 @@ class DomainTemplates:
 
     @property
     def own(self) -> Path:
-        """The folder of its own templates, which come first."""
+        """The folder of its own templates, which come before the included ones."""
         return self.folder / "templates"
 
     def names(self) -> list[str]:
-        """The templates that it answers with."""
-        rewrites = self.file.answer.condense == "model" or self.file.backbone.startswith("openai:")
+        """The templates that it uses."""
+        rewrites = self.file.answer.condense == "model" or self.file.behind_api
         used = [self.file.template, self.file.closed_book_template, *(["condense-question"] if rewrites else [])]
         return list(dict.fromkeys(used))
 
 
 def domain_templates(folder: Path) -> DomainTemplates:
-    """Those of a domain's folder.
+    """The templates of a domain's folder.
 
     Raises:
-        DomainError: its domain.yaml has problems.
+        DomainError: if its domain.yaml has problems.
     """
-    name = folder.name if folder.parent == DOMAINS else str(folder)
-    return DomainTemplates(name, folder, read_domain_file(folder))
+    return DomainTemplates(cli_name(folder), folder, read_domain_file(folder))
 
 
-def shown(path: Path) -> str:
-    """A path as it is typed here: without the working folder in front."""
+def short_path(path: Path) -> str:
+    """A path relative to the current folder, if it is inside."""
     try:
         return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:
@@ -66,7 +65,7 @@ def shown(path: Path) -> str:
 
 
 def every_domain() -> Iterator[DomainTemplates]:
-    """Those of each domain under domains/; one whose domain.yaml has problems says so when it is opened."""
+    """The templates of each domain under domains/, except domains whose domain.yaml has problems."""
     for path in sorted(DOMAINS.glob(f"*/{FILE}")):
         try:
             yield domain_templates(path.parent)
@@ -74,21 +73,24 @@ def every_domain() -> Iterator[DomainTemplates]:
             continue
 
 
-def template_path(named: str, domain: DomainTemplates | None, language: str | None = None) -> Path:
-    """The file that a person means by `rag-chat`, `rag-chat.zh` or a path.
+def template_path(reference: str, domain: DomainTemplates | None) -> Path:
+    """The file of a template.
+
+    Args:
+        reference: `NAME`, `NAME.LANGUAGE` or a path.
+        domain: its own templates come first, and its language is the default.
 
     Raises:
-        UnknownTemplateError: there is none.
+        UnknownTemplateError: if there is no such template.
     """
-    if "/" in named or named.endswith((".yaml", ".yml")):
-        return Path(named)
-    name, _, ending = named.partition(".")
-    language = ending or language or (domain.file.language if domain else "en")
-    return find_template(name, language, [domain.own] if domain else [])
+    if "/" in reference or reference.endswith((".yaml", ".yml")):
+        return Path(reference)
+    name, _, language = reference.partition(".")
+    return find_template(name, language or (domain.file.language if domain else "en"), [domain.own] if domain else [])
 
 
-def listed(domain: DomainTemplates | None) -> list[dict[str, Any]]:
-    """Every template as plain data: name, language, version, description, file, hash, and which domains use it."""
+def list_all(domain: DomainTemplates | None) -> list[dict[str, Any]]:
+    """Every template as plain data: name, language, version, description, file, hash, and the domains that use it."""
     users: dict[Path, list[str]] = {}
     for one in [domain] if domain else every_domain():
         for name in one.names():
@@ -102,7 +104,7 @@ def listed(domain: DomainTemplates | None) -> list[dict[str, Any]]:
             "language": found.language,
             "version": found.template.version if found.template else None,
             "description": found.template.description if found.template else None,
-            "path": shown(found.path),
+            "path": short_path(found.path),
             "hash": found.template.content_hash if found.template else None,
             "used_by": users.get(found.path, []),
         }
@@ -110,51 +112,51 @@ def listed(domain: DomainTemplates | None) -> list[dict[str, Any]]:
     ]
 
 
-def checked(paths: Sequence[Path], domain: DomainTemplates | None) -> tuple[list[Path], list[Problem]]:
-    """Files that were looked at, and every problem of every one.
+def check_all(paths: Sequence[Path], domain: DomainTemplates | None) -> tuple[list[Path], list[Problem]]:
+    """Check templates, and return the checked files and all problems.
 
     Args:
-        paths: files and folders; none means all that ship with the project and those of all domains.
-        domain: in place of all domains.
+        paths: files and folders; by default the included templates and those of all domains.
+        domain: check this domain alone.
 
     Raises:
-        UsageError: a path that is not there.
+        UsageError: if a path does not exist.
     """
     files: list[Path] = []
     problems: list[Problem] = []
     domains = [domain] if domain else [] if paths else list(every_domain())
     for path in paths or [*([] if domain else [TEMPLATES]), *(one.own for one in domains)]:
         if path.is_dir() or path not in paths:
-            found, wrong = check_folder(path)
-            files += found
-            problems += wrong
+            folder_files, folder_problems = check_folder(path)
+            files += folder_files
+            problems += folder_problems
         elif path.exists():
             files.append(path)
             problems += check_template(path)
         else:
             raise UsageError(
                 found=f"no file or folder {path}",
-                expected="template files, or folders of them",
-                next_step="run without a path to check all: softgraft prompts check",
+                expected="template files or folders",
+                next_step="check all templates: softgraft prompts check",
             )
     for one in domains:
         for name in one.names():
             try:
                 find_template(name, one.file.language, [one.own])
             except UnknownTemplateError as error:
-                problems.append(Problem(one.folder / FILE, _line_of_template(one, name), f"{error.found}"))
+                problems.append(Problem(one.folder / FILE, _line_of_template(one, name), error.found))
     return files, problems
 
 
-def compared(first: str | None, second: str | None, domain: DomainTemplates | None) -> dict[str, Any]:
-    """Two versions of a template as plain data, with a unified diff of their texts.
+def compare(first: str | None, second: str | None, domain: DomainTemplates | None) -> dict[str, Any]:
+    """Compare two templates; plain data with a unified diff of their texts.
 
-    Two names or paths are compared with each other; one name with a domain, the shipped file with the domain's own; a
-    domain alone, the template that its soft prompt was trained with and the one it answers with now.
+    Two names or paths are compared with each other. One name and a domain: the included file with the domain's own. A
+    domain alone: the template that its soft prompt was trained with, and the current one.
 
     Raises:
-        UsageError: too little to compare.
-        PromptError: a file is not found or has problems.
+        UsageError: if there are not two templates to compare.
+        PromptError: if a file does not exist or has problems.
     """
     if first is not None and second is not None:
         old, new = template_path(first, domain), template_path(second, domain)
@@ -167,34 +169,36 @@ def compared(first: str | None, second: str | None, domain: DomainTemplates | No
                 next_step=f"copy {old} there and edit it, or compare two files: softgraft prompts diff A B",
             )
     elif first is None and domain is not None:
-        old, new = _trained(domain), template_path(domain.file.template, domain)
+        old, new = _trained_with(domain), template_path(domain.file.template, domain)
     else:
         raise UsageError(
-            found="one template and nothing to compare it with" if first else "nothing to compare",
+            found="one template and nothing to compare it with" if first else "no templates to compare",
             expected="two templates, a template and a domain, or a domain",
             next_step="run: softgraft prompts diff A B, or softgraft prompts diff --domain DOMAIN",
         )
-    one, other = load_template(old), load_template(new)
+    old_template, new_template = load_template(old), load_template(new)
     lines = difflib.unified_diff(
-        one.text.splitlines(), other.text.splitlines(), shown(old), shown(new), lineterm="", n=2
+        old_template.text.splitlines(),
+        new_template.text.splitlines(),
+        short_path(old),
+        short_path(new),
+        lineterm="",
+        n=2,
     )
     return {
-        "old": _version(one, old),
-        "new": _version(other, new),
-        "same_for_the_model": one.content_hash == other.content_hash,
+        "old": _version(old_template, old),
+        "new": _version(new_template, new),
+        "same_for_the_model": old_template.content_hash == new_template.content_hash,
         "diff": list(lines),
     }
 
 
-def _trained(domain: DomainTemplates) -> Path:
+def _trained_with(domain: DomainTemplates) -> Path:
     path = domain.folder / TRAINED
     if not path.is_file():
-        trained = path.parent.is_dir()
         raise UsageError(
-            found=f"no template beside the soft prompt in {path.parent}"
-            if trained
-            else f"no soft prompt in {path.parent}",
-            expected="the template that it was trained with, which is kept with every soft prompt that is trained now",
+            found=f"no {path.name if path.parent.is_dir() else 'soft prompt'} in {path.parent}",
+            expected="the template that the soft prompt was trained with, which every training saves",
             next_step=f"run: softgraft train {domain.name}",
         )
     return path
@@ -202,7 +206,7 @@ def _trained(domain: DomainTemplates) -> Path:
 
 def _version(template: Template, path: Path) -> dict[str, Any]:
     return {
-        "path": shown(path),
+        "path": short_path(path),
         "name": template.name,
         "language": template.language,
         "version": template.version,

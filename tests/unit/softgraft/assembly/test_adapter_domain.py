@@ -12,14 +12,13 @@ from house_domain import ANSWER, TRAIN, TWIN
 from chains import LocalSpeaker
 from soft_prompt import (
     SoftPrompt,
-    TrainingError,
     encode_prompt,
     from_text_twin,
     kv_from_text_twin,
     weights_checksum,
 )
 from softgraft import Domain
-from softgraft.assembly.sample_prompts import sample_prompts
+from softgraft.assembly.answers import sample_prompts
 from softgraft.domain import Graft
 
 pytestmark = pytest.mark.heavy
@@ -68,7 +67,8 @@ def reply(domain: Domain, graft: Graft) -> str:
     answering = domain.answering(graft)
     assert isinstance(answering.speaker, LocalSpeaker)
     [evidence] = answering.evidence_many([QUESTION["question"]])
-    [said] = answering.speaker.reply_many([answering.prompt(QUESTION["question"], [], evidence)])
+    prompt = answering.prompt(QUESTION["question"], [], evidence)
+    [said] = answering.speaker.reply_many([answering.speaker.prepare(prompt)])
     return said
 
 
@@ -111,10 +111,3 @@ def test_vectors_go_with_the_strength(make_domain: MakeDomain, kind: str) -> Non
     assert not torch.equal(none.vectors, whole.vectors)
     assert none.adapter is not None
     assert not any(up.any() for up in none.adapter.up.values())
-
-
-def test_what_only_vectors_can_do_is_refused(make_domain: MakeDomain) -> None:
-    domain = make_domain(ingest=True, train={**ALONE, "random_length": True})
-    with pytest.raises(TrainingError, match="random_length with the kind 'adapter'") as caught:
-        domain.train()
-    assert "--whole-length" in caught.value.next_step

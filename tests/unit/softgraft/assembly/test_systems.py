@@ -9,20 +9,20 @@ from softgraft.errors import UsageError
 
 
 def test_all_that_there_are_in_their_order() -> None:
-    assert system_names(None, trained=True, typed="bank") == list(SYSTEMS)
-    assert system_names(None, trained=False, typed="bank") == ["base", "template", "text-twin"]
-    assert system_names(["soft", "base"], trained=True, typed="bank") == ["base", "soft"]
+    assert system_names(None, trained=True, cli_name="bank") == list(SYSTEMS)
+    assert system_names(None, trained=False, cli_name="bank") == ["base", "template", "text-twin"]
+    assert system_names(["soft", "base"], trained=True, cli_name="bank") == ["base", "soft"]
 
 
 @pytest.mark.parametrize(
     ("wanted", "trained", "found", "next_step"),
     [
         (["soft"], False, "no system soft", "run: softgraft train bank"),
-        (["lora"], True, "no system lora", "softgraft eval bank --systems soft-gold"),
-        ([], True, "no system at all", "softgraft eval bank --systems soft-gold"),
+        (["lora"], True, "no system lora", "run: softgraft eval bank --systems soft-gold"),
+        ([], True, "no system at all", "run: softgraft eval bank --systems soft-gold"),
     ],
 )
 def test_others_are_refused(wanted: list[str], trained: bool, found: str, next_step: str) -> None:
     with pytest.raises(UsageError, match=found) as caught:
-        system_names(wanted, trained=trained, typed="bank")
+        system_names(wanted, trained=trained, cli_name="bank")
     assert caught.value.next_step == next_step

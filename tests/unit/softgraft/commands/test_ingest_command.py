@@ -1,4 +1,4 @@
-"""`softgraft ingest`: the plan, the exit code that is asked for, and the watch."""
+"""`softgraft ingest`: --dry-run, --strict, --watch and the limits of domain.yaml."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def domain(make_domain: Callable[..., Domain], monkeypatch: pytest.MonkeyPatch) -> Domain:
-    """On disk, with an encoder that needs no weights for whoever opens it."""
+    """A domain on disk; whoever opens it gets an encoder without weights."""
     monkeypatch.setattr("softgraft.assembly.parts.load_encoder", lambda name: HashingEncoder(dimension=256))
     return make_domain()
 
 
 @pytest.fixture
-def at_each_look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Plays a person: each step is done while the watch sleeps, and behind the last one Ctrl-C is pressed."""
+def at_each_poll(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Run one step each time the watch sleeps, and press Ctrl-C after the last one."""
 
     def play(*steps: Callable[[], object]) -> None:
         left: Iterator[Callable[[], object]] = iter(steps)
@@ -42,14 +42,14 @@ def at_each_look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def nothing() -> None:
-    """Lets the folder rest."""
+    """Leave the folder unchanged."""
 
 
-def test_a_dry_run_says_what_would_change(run: Run, domain: Domain) -> None:
+def test_a_dry_run_shows_what_would_change(run: Run, domain: Domain) -> None:
     place = str(domain.folder)
     code, out, err = run("ingest", place, "--dry-run")
     assert code == 0
-    assert out.startswith("to do: 5 documents to add, 0 to change, 0 to remove, 0 unchanged: ")
+    assert out.startswith("documents: 5 to add, 0 to change, 0 to remove, 0 unchanged; passages: ")
     assert out.endswith(f"nothing was written\nnext: softgraft ingest {place}\n")
     assert not domain.build.exists()
     (domain.docs / "bad.md").write_bytes(b"\x00")
@@ -60,7 +60,7 @@ def test_a_dry_run_says_what_would_change(run: Run, domain: Domain) -> None:
     assert plan["embedded"] == plan["passages"] >= 5
 
 
-def test_strict_ends_with_a_code_of_its_own_if_a_file_failed(run: Run, domain: Domain) -> None:
+def test_strict_has_an_exit_code_for_failed_files(run: Run, domain: Domain) -> None:
     place = str(domain.folder)
     assert run("ingest", place, "--strict")[0] == 0
     (domain.docs / "bad.md").write_bytes(b"\x00")
@@ -95,12 +95,12 @@ def test_options_that_contradict_each_other(run: Run, domain: Domain, pair: tupl
     assert f"{pair[0]} and {pair[1]} together" in err
 
 
-def test_the_watch_ingests_what_changes(run: Run, domain: Domain, at_each_look: Callable[..., None]) -> None:
+def test_the_watch_ingests_what_changes(run: Run, domain: Domain, at_each_poll: Callable[..., None]) -> None:
     new = domain.docs / "new.md"
-    at_each_look(
+    at_each_poll(
         nothing,
         lambda: new.write_text("# New\n\nOne."),
-        # Still being written: not yet.
+        # The file is still being written, so nothing is ingested yet.
         lambda: new.write_text("# New\n\nOne and two."),
         nothing,
         lambda: new.write_bytes(b"\x00"),
@@ -111,22 +111,22 @@ def test_the_watch_ingests_what_changes(run: Run, domain: Domain, at_each_look: 
     code, out, err = run("ingest", str(domain.folder), "--watch")
     assert code == 0
     lines = out.splitlines()
-    assert lines[0].startswith("5 documents added, 0 changed, 0 unchanged, 0 removed: ")
+    assert lines[0].startswith("documents: 5 added, 0 changed, 0 unchanged, 0 removed; passages: ")
     assert lines[1] == "added new.md"
-    assert lines[2].startswith("1 documents added, 0 changed, 5 unchanged, 0 removed: ")
+    assert lines[2].startswith("documents: 1 added, 0 changed, 5 unchanged, 0 removed; passages: ")
     assert lines[3] == "changed new.md"
-    assert lines[4].startswith("0 documents added, 0 changed, 5 unchanged, 0 removed: ")
+    assert lines[4].startswith("documents: 0 added, 0 changed, 5 unchanged, 0 removed; passages: ")
     assert lines[5] == "removed new.md"
-    assert lines[6].startswith("0 documents added, 0 changed, 5 unchanged, 1 removed: ")
+    assert lines[6].startswith("documents: 0 added, 0 changed, 5 unchanged, 1 removed; passages: ")
     assert len(lines) == 7
     assert err.count("left out: new.md: new.md holds binary data") == 1
     assert err.startswith("watching ")
     assert err.endswith("no longer watching; the index is up to date\n")
 
 
-def test_the_watch_outlives_an_empty_folder(run: Run, domain: Domain, at_each_look: Callable[..., None]) -> None:
+def test_the_watch_outlives_an_empty_folder(run: Run, domain: Domain, at_each_poll: Callable[..., None]) -> None:
     away = domain.folder / "away"
-    at_each_look(lambda: domain.docs.rename(away), nothing, lambda: away.rename(domain.docs), nothing)
+    at_each_poll(lambda: domain.docs.rename(away), nothing, lambda: away.rename(domain.docs), nothing)
     code, out, err = run("ingest", str(domain.folder), "--watch", "--json")
     assert code == 0
     first, gone, back = map(json.loads, out.splitlines())
@@ -155,16 +155,15 @@ def test_changes_are_seen_by_size_time_and_name(tmp_path: Path) -> None:
     ]
 
 
-def test_waiting_ends_when_the_folder_rests(tmp_path: Path) -> None:
+def test_waiting_ends_when_the_folder_no_longer_changes(tmp_path: Path) -> None:
     path = tmp_path / "a.md"
-    looks: list[float] = []
+    polls: list[float] = []
 
     def sleep(seconds: float) -> None:
-        looks.append(seconds)
-        if len(looks) in {2, 3, 4}:
-            path.write_text("x" * len(looks))
+        polls.append(seconds)
+        if len(polls) in {2, 3, 4}:
+            path.write_text("x" * len(polls))
 
-    found, after = wait_for_changes(tmp_path, snapshot(tmp_path), interval=0.25, sleep=sleep)
+    found = wait_for_changes(tmp_path, snapshot(tmp_path), interval=0.25, sleep=sleep)
     assert found == [Change("added", "a.md")]
-    assert looks == [0.25] * 5
-    assert after == snapshot(tmp_path)
+    assert polls == [0.25] * 5

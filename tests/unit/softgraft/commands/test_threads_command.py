@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from softgraft import Domain
 from softgraft.commands.transcript import as_markdown
-from softgraft.settings.domain_file import AnswerFileSettings
+from softgraft.settings.sections import AnswerFileSettings
 
 Run = Callable[..., tuple[int, str, str]]
 ASKED = "What does a replacement card cost?"
@@ -91,7 +91,7 @@ def test_a_page_names_where_each_quote_stands() -> None:
     turn: dict[str, Any] = {"question": "# How\nmuch?", "answer": "    12 euros.\nReally.", "citations": [citation]}
     kept = {"thread": "1", "updated": "", "summary": "We spoke\nof fees.", "turns": [turn]}
     assert as_markdown(kept, "The house") == (
-        "# The house: conversation 1\n\nIts beginning in short: We spoke of fees.\n\n## 1. # How much?\n\n"
+        "# The house: conversation 1\n\nSummary of the earlier turns: We spoke of fees.\n\n## 1. # How much?\n\n"
         "12 euros.\nReally.\n\n> It costs 12 euros.\n>\n> Fees > Cards, page 3 (cards, characters 10 to 30)\n"
     )
 
@@ -135,7 +135,7 @@ def test_threads_need_no_model(run: Run, talked: Domain) -> None:
 
 def test_a_summary_needs_room() -> None:
     assert AnswerFileSettings(history_overflow="summarise").history_tokens == 512
-    with pytest.raises(ValidationError, match="no room for a summary"):
+    with pytest.raises(ValidationError, match="too small for a summary"):
         AnswerFileSettings(history_overflow="summarise", history_tokens=127)
     assert AnswerFileSettings(history_overflow="summarise", history_tokens=128).history_overflow == "summarise"
 

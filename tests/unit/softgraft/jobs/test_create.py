@@ -128,7 +128,7 @@ def test_a_chinese_domain(leaflets: Path) -> None:
 def test_an_existing_domain_is_never_touched(leaflets: Path) -> None:
     create_domain("shop", leaflets)
     Path("domains/shop/domain.yaml").write_text("mine")
-    with pytest.raises(DomainError, match="exists already"):
+    with pytest.raises(DomainError, match="already exists"):
         create_domain("shop", leaflets)
     assert Path("domains/shop/domain.yaml").read_text() == "mine"
 

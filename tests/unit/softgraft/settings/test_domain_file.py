@@ -1,4 +1,4 @@
-"""domain.yaml: every problem is listed, and what is written is read again."""
+"""domain.yaml: every problem is listed, and a written file reads back as it was."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_problem_is_listed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n", "name: [shop\n", "name: shop\n"])
-def test_what_is_no_domain_file_is_refused(folder: Path, text: str) -> None:
+def test_malformed_files_are_refused(folder: Path, text: str) -> None:
     with pytest.raises(DomainError, match="1 problem in"):
         read_domain_file(write(folder, text))
 
@@ -66,45 +66,60 @@ def test_a_name_that_is_no_folder_name_is_refused(folder: Path, name: str) -> No
         DomainFile(name=name, title="x")
 
 
-def test_a_folder_without_the_file_says_how_to_make_one(folder: Path) -> None:
+def test_the_error_for_a_folder_without_the_file_has_the_next_step(folder: Path) -> None:
     with pytest.raises(DomainError, match="softgraft new shop --from FOLDER"):
         read_domain_file(folder)
     with pytest.raises(DomainError, match="softgraft new nowhere --from FOLDER"):
         read_domain_file(folder.parent / "nowhere")
 
 
-def test_what_is_written_is_read_again(folder: Path) -> None:
+def test_a_written_file_reads_back(folder: Path) -> None:
     file = DomainFile(name="shop", title="商店", language="zh", refusal="没有。", backbone="openai:gpt-4o-mini")
     write_domain_file(folder, file, "A note\nin two lines.")
     assert read_domain_file(folder) == file
     text = (folder / "domain.yaml").read_text(encoding="utf-8")
     assert text.startswith("# A note\n# in two lines.\n")
-    # A person reads it, so it stays what it says.
+    # People read the file, so the characters are not escaped.
     assert "商店" in text
 
 
 @pytest.mark.parametrize(
-    ("written", "form"),
+    ("written", "method"),
     [
         ("", "lora"),
-        # As files say it that are older than the choice of an adapter.
-        ("adapter_rank: 0", None),
         ("adapter_rank: 8", "lora"),
         ("adapter: none", None),
-        ("adapter: ia3\n  adapter_rank: 0", "ia3"),
+        ("adapter: ia3", "ia3"),
         ("kind: adapter", "lora"),
         ("kind: adapter\n  adapter: ia3", "ia3"),
     ],
 )
-def test_which_adapter_is_trained(folder: Path, written: str, form: str | None) -> None:
+def test_which_adapter_is_trained(folder: Path, written: str, method: str | None) -> None:
     train = f"train:\n  {written}\n" if written else ""
-    assert read_domain_file(write(folder, f"name: shop\ntitle: x\n{train}")).train.adapter_form == form
+    assert read_domain_file(write(folder, f"name: shop\ntitle: x\n{train}")).train.adapter_method == method
 
 
-@pytest.mark.parametrize("without", ["adapter: none", "adapter_rank: 0"])
-def test_the_kind_adapter_needs_one(folder: Path, without: str) -> None:
+def test_settings_of_earlier_versions_are_ignored_if_they_were_off(folder: Path) -> None:
+    path = write(folder, "name: shop\ntitle: x\ntrain:\n  reparameterise: false\n  random_length: false\n")
+    assert read_domain_file(path).train == TrainSettings()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("reparameterise: true", "train: reparameterise no longer exist"),
+        ("random_length: true", "train: random_length no longer exist"),
+        ("adapter_rank: 0", "train: adapter_rank: 0 no longer exists; expected `adapter: none`"),
+    ],
+)
+def test_settings_of_earlier_versions_are_refused_if_they_were_on(folder: Path, setting: str, words: str) -> None:
+    with pytest.raises(DomainError, match=words):
+        read_domain_file(write(folder, f"name: shop\ntitle: x\ntrain:\n  {setting}\n"))
+
+
+def test_the_kind_adapter_needs_an_adapter(folder: Path) -> None:
     with pytest.raises(DomainError, match=r"train: the kind `adapter` trains an adapter and nothing else") as caught:
-        read_domain_file(write(folder, f"name: shop\ntitle: x\ntrain:\n  kind: adapter\n  {without}\n"))
+        read_domain_file(write(folder, "name: shop\ntitle: x\ntrain:\n  kind: adapter\n  adapter: none\n"))
     assert caught.value.found.startswith("1 problem in ")
 
 
@@ -114,7 +129,7 @@ def test_a_strength_is_a_part_of_one(folder: Path, strength: str) -> None:
         read_domain_file(write(folder, f"name: shop\ntitle: x\nanswer:\n  strength: {strength}\n"))
 
 
-def test_options_take_the_place_of_settings() -> None:
+def test_options_override_settings() -> None:
     base = TrainSettings(length=8, epochs=5)
     assert base.with_options({"kind": None, "epochs": None}) == base
     changed = base.with_options({"kind": "adapter", "adapter_rank": 2, "length": None})
@@ -125,7 +140,7 @@ def test_options_take_the_place_of_settings() -> None:
     ("options", "words"),
     [
         ({"kind": "adapter", "adapter": "none"}, "^the kind `adapter` trains an adapter and nothing else"),
-        ({"kind": "adapter", "adapter_rank": 0}, "found `adapter: lora` with 0"),
+        ({"adapter_rank": 0}, "^adapter_rank: 0 no longer exists; expected `adapter: none`"),
         ({"kind": "adapter", "length": 8}, "a length of 8 for the kind `adapter`"),
     ],
 )
@@ -149,7 +164,7 @@ def test_a_backbone_behind_an_api_is_a_provider_and_a_model(backbone: str, behin
 REMOTE = "name: shop\ntitle: x\nbackbone: openai:gpt-4o-mini\n"
 
 
-def test_how_a_model_behind_an_api_is_called(folder: Path) -> None:
+def test_settings_of_a_model_behind_an_api(folder: Path) -> None:
     text = (
         f"{REMOTE}base_url: http://127.0.0.1:8000/v1\nanswer:\n  max_tokens: null\n  temperature: null\n"
         "remote:\n  timeout_seconds: 2.5\n  max_retries: 0\n  options: {reasoning_effort: low}\n"
@@ -176,7 +191,7 @@ def test_how_a_model_behind_an_api_is_called(folder: Path) -> None:
         ("name: shop\ntitle: x\nanswer:\n  temperature: null\n", "file: answer.temperature: null with the local"),
     ],
 )
-def test_what_the_backbone_does_not_take_is_refused(folder: Path, text: str, problem: str) -> None:
+def test_settings_that_the_backbone_does_not_take_are_refused(folder: Path, text: str, problem: str) -> None:
     with pytest.raises(DomainError) as caught:
         read_domain_file(write(folder, text))
     assert f"\n  {problem}" in caught.value.found

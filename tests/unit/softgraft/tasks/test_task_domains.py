@@ -290,7 +290,7 @@ def test_the_commands(run: Run, tmp_path: Path, backbone_folders: tuple[Path, Pa
     )
     assert code == 0
     assert out == (
-        "made domains/intents for classification, examples: 9 train, 3 dev, 6 test, 3 labels (labels.yaml)\n"
+        "created domains/intents for classification, examples: 9 train, 3 dev, 6 test, 3 labels (labels.yaml)\n"
         "next: softgraft train intents\n"
     )
     edit_settings(Path("domains/intents"), dtype="float32", train={**TRAIN_ONCE})

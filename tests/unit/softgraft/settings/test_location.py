@@ -1,4 +1,4 @@
-"""From what a person types to a domain."""
+"""From a name or a path to a domain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from softgraft.domain import resolve
 from softgraft.errors import DomainError
-from softgraft.settings.workplace import domain_folder
+from softgraft.settings.location import domain_folder
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def test_a_name_under_domains_or_a_path(workplace: Path) -> None:
     assert domain_folder("domains/bank") == Path("domains/bank")
     assert domain_folder(str(elsewhere)) == elsewhere
     assert domain_folder("elsewhere/shop") == Path("elsewhere/shop")
-    # What it is called in messages is what finds it again.
-    assert resolve("domains/bank").typed == "bank"
-    assert resolve("elsewhere/shop").typed == "elsewhere/shop"
+    # The name in messages opens the same domain again.
+    assert resolve("domains/bank").cli_name == "bank"
+    assert resolve("elsewhere/shop").cli_name == "elsewhere/shop"
     assert resolve("elsewhere/shop").file.name == "shop"
 
 
@@ -40,12 +40,12 @@ def test_an_unknown_name_lists_the_known_ones(workplace: Path) -> None:
     for name in ("clinic", "bank"):
         make(workplace / "domains" / name)
     (workplace / "domains" / "notes").mkdir()
-    with pytest.raises(DomainError, match="no domain 'banc'") as caught:
+    with pytest.raises(DomainError, match="no domain 'banc'; did you mean 'bank'\\?") as caught:
         domain_folder("banc")
     assert "one of bank, clinic under domains/" in caught.value.expected
-    assert caught.value.next_step == "make one: softgraft new banc --from FOLDER"
+    assert caught.value.next_step == "create it: softgraft new banc --from FOLDER"
 
 
 def test_without_any_domain_it_says_where_to_run(workplace: Path) -> None:
-    with pytest.raises(DomainError, match="there is no domains/ folder here"):
+    with pytest.raises(DomainError, match="the current folder contains no domains/"):
         domain_folder("bank")

@@ -1,0 +1,194 @@
+"""What all commands share: their options, opening the domain, and printing.
+
+Answers and tables go to standard output; progress bars, notes and errors go to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from softgraft.settings.location import domain_folder
+
+if TYPE_CHECKING:
+    from evaluation import Estimate, Report
+    from retrieval import IngestProgress
+    from soft_prompt import TrainStep
+    from softgraft.domain import Domain
+
+DomainArgument = Annotated[str, typer.Argument(metavar="DOMAIN", help="A name under domains/, or a path.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output, and no progress.")]
+LimitOption = Annotated[
+    int | None, typer.Option(min=1, help="Maximum number of questions, spread evenly over the file.")
+]
+
+# Without a terminal the default width is 80, which wraps every table.
+_PIPE_WIDTH = 120
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH)
+
+
+def open_domain(name: str) -> Domain:
+    """Open a domain by its name under domains/ or by its path."""
+    # Imports PyTorch, which takes seconds; `--help` must not wait for it.
+    from softgraft.domain import open_domain
+
+    return open_domain(domain_folder(name))
+
+
+def print_json(data: Any, *, indent: int | None = 1) -> None:
+    """Print one JSON object to standard output at once, so that another program can read it."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=indent) + "\n")
+    sys.stdout.flush()
+
+
+def error_as_json(error: Any) -> dict[str, Any]:
+    """An error of this project as plain data."""
+    fields = {name: getattr(error, name) for name in ("found", "expected", "next_step")}
+    return {"error": {"type": type(error).__name__, **fields}}
+
+
+def print_error(error: Any) -> None:
+    """Print an error of this project in three lines."""
+    err.print(f"[bold red]error:[/] {escape(error.found)}")
+    err.print(f"  expected: {escape(error.expected)}")
+    err.print(f"  next:     {escape(error.next_step)}")
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Print notices to standard error."""
+    for note in notes:
+        err.print(f"[yellow]note:[/] {escape(note)}")
+
+
+def on_terminal() -> bool:
+    """Whether a person watches: neither output goes to a file or a pipe."""
+    return sys.stdout.isatty() and sys.stderr.isatty()
+
+
+class UpdateProgress(Protocol):
+    """Sets one progress bar; creates it at the first call with its name."""
+
+    def __call__(self, name: str, done: int, total: int, remark: str = "") -> None: ...
+
+
+@contextmanager
+def progress_bars(show: bool) -> Iterator[UpdateProgress]:
+    """Show progress bars on a terminal, and nothing elsewhere."""
+    with Progress(
+        TextColumn("{task.description:<22}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[remark]}"),
+        console=err,
+        disable=not (show and on_terminal()),
+    ) as progress:
+        tasks: dict[str, Any] = {}
+
+        def update(name: str, done: int, total: int, remark: str = "") -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=total, remark=remark)
+            progress.update(tasks[name], completed=done, total=total, remark=remark)
+
+        yield update
+
+
+def on_ingest(progress: UpdateProgress) -> Callable[[IngestProgress], None]:
+    """A callback that shows the progress of an ingest."""
+
+    def show(p: IngestProgress) -> None:
+        rate = f"{p.documents / p.seconds:,.1f} documents/s" if p.documents and p.seconds else ""
+        progress(p.stage, p.done, p.total, rate if p.stage in {"reading", "embedding"} else "")
+
+    return show
+
+
+def on_train(progress: UpdateProgress) -> Callable[[TrainStep], None]:
+    """A callback that shows the progress of training."""
+    names = {
+        "prefixes": "computing passages",
+        "layers": "computing lower layers",
+        "train": "training",
+        "dev": "evaluating on dev",
+    }
+
+    def show(step: TrainStep) -> None:
+        remark = ""
+        if step.loss is not None:
+            remark = f"epoch {step.epoch}  loss {step.loss:.2f}"
+            if step.examples_per_second:
+                remark += f"  {step.examples_per_second:.1f} examples/s"
+        progress(names[step.phase], step.done, step.total, remark)
+
+    return show
+
+
+def on_score(progress: UpdateProgress) -> Callable[[str, int, int], None]:
+    """A callback that shows how many dev questions a system has answered."""
+    return lambda system, done, total: progress(f"answering dev, {system}", done, total)
+
+
+def simple_table(columns: Sequence[str], left: Collection[str]) -> Table:
+    """A table without a frame; the columns in `left` are left-aligned, the others right-aligned."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="left" if name in left else "right")
+    return table
+
+
+def report_table(report: Report) -> Table:
+    """The table of an evaluation."""
+    columns = ["system", "accuracy", "exact", "token F1 (95%)", "refused", "wrongly", "citations", "seconds"]
+    table = simple_table(columns, left=["system"])
+    for row in report.rows:
+        table.add_row(
+            row.system,
+            number(row.accuracy.mean if row.accuracy else None),
+            number(row.exact_match.mean if row.exact_match else None),
+            interval(row.token_f1),
+            number(row.refusal_accuracy),
+            number(row.wrong_refusals),
+            number(row.citation_precision),
+            f"{row.seconds_per_answer:.2f}",
+        )
+    return table
+
+
+def report_lines(report: Report) -> list[str]:
+    """What the table does not show: its columns' meaning, the retrieval scores, and the paired differences."""
+    lines = [
+        "refused: share of the questions without an answer that were refused; wrongly: the same for questions with an "
+        "answer; citations: share that contain the answer; seconds: per answer"
+    ]
+    if (scores := report.retrieval) is not None:
+        lines.append(
+            f"retrieval over {scores.questions} questions: recall@1 {scores.recall_at_1:.3f}, "
+            f"recall@5 {scores.recall_at_5:.3f}, nDCG@10 {scores.ndcg_at_10:.3f}"
+        )
+    for comparison in report.comparisons:
+        ratio = f", {comparison.token_f1_ratio:.2f} times" if comparison.token_f1_ratio else ""
+        difference = interval(comparison.token_f1)
+        lines.append(f"{comparison.ours} minus {comparison.theirs}: token F1 {difference}{ratio}")
+    return lines
+
+
+def number(value: float | None) -> str:
+    """A score with three digits, or `-`."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """An estimate with its confidence interval, or `-`."""
+    return "-" if estimate is None else f"{estimate.mean:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

@@ -1,0 +1,148 @@
+"""Generate docs/settings.md and docs/commands.md: `python -m softgraft.docs`; `--check` reports outdated pages."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from typer.testing import CliRunner
+
+from softgraft.cli import app
+from softgraft.settings.domain_file import DomainFile
+
+FOLDER = Path(__file__).parents[1] / "docs"
+
+_SETTINGS_INTRO = """# Settings
+
+Every setting of `domain.yaml`, with its default. Only `name` and `title` are required. An unknown setting is an error
+that names it. `make docs` generates this page.
+
+A setting of a section is written below it:
+
+```yaml
+name: shop
+title: The shop
+retrieval:
+  passages: 4
+```
+"""
+_COMMANDS_INTRO = """# Commands
+
+The `--help` of every command. A domain is a name under `domains/` or a path. `make docs` generates
+this page.
+"""
+
+
+def pages() -> dict[str, str]:
+    """The generated pages by file name."""
+    return {"settings.md": settings_page(), "commands.md": commands_page()}
+
+
+def settings_page() -> str:
+    """A table of the top-level settings, then one per section."""
+    sections = {name: section for name, field in DomainFile.model_fields.items() if (section := _section(field))}
+    parts = [_SETTINGS_INTRO, "## Top level\n", _table(DomainFile, sections)]
+    for name, section in sections.items():
+        parts += [f"## `{name}`\n", f"{_link(_first_paragraph(section))}\n", _table(section, {})]
+    return "\n".join(parts)
+
+
+def commands_page() -> str:
+    """The help of every command in plain text."""
+    parts = [_COMMANDS_INTRO]
+    for words in _commands():
+        parts += [f"## `{' '.join(['softgraft', *words])}`\n", f"```text\n{_help(words)}\n```\n"]
+    return "\n".join(parts)
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    candidates = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def _first_paragraph(section: type[BaseModel]) -> str:
+    return " ".join((section.__doc__ or "").split("\n\n")[0].split())
+
+
+def _table(model: type[BaseModel], sections: dict[str, type[BaseModel]]) -> str:
+    rows = ["| setting | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        meaning = _link(field.description or "")
+        if name in sections:
+            rows.append(f"| `{name}` | section | | {meaning} See [`{name}`](#{name}). |")
+        else:
+            rows.append(f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+def _type(annotation: Any) -> str:
+    """The type of a setting as YAML users know it."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _type(get_args(annotation)[0])
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(annotation))
+    if origin in (Union, types.UnionType):
+        return ", ".join(_type(part) for part in get_args(annotation))
+    names = {str: "text", int: "integer", float: "number", bool: "`true`, `false`", type(None): "`null`"}
+    return names.get(annotation, "mapping")
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    if value is PydanticUndefined:
+        return "required"
+    if value is None or isinstance(value, bool):
+        return {None: "`null`", True: "`true`", False: "`false`"}[value]
+    return f"`{value}`" if value != "" else ""
+
+
+def _link(text: str) -> str:
+    """Paths of other pages become links."""
+    return re.sub(r"docs/(\S+)\.md", r"[\1](\1.md)", text)
+
+
+def _commands(typer_app: typer.Typer = app, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield words
+    for command in typer_app.registered_commands:
+        yield (*words, command.name or "")
+    for group in typer_app.registered_groups:
+        if group.typer_instance is not None:
+            yield from _commands(group.typer_instance, (*words, group.name or ""))
+
+
+def _help(words: tuple[str, ...]) -> str:
+    """The help of one command, without colours and frames, in 80 columns."""
+    mode, app.rich_markup_mode = app.rich_markup_mode, None
+    try:
+        result = CliRunner().invoke(app, [*words, "--help"], prog_name="softgraft", env={"COLUMNS": "80"})
+    finally:
+        app.rich_markup_mode = mode
+    return "\n".join(line.rstrip() for line in result.output.strip().splitlines())
+
+
+def main() -> None:
+    """Write the pages, or with `--check` report outdated ones and exit with code 1."""
+    outdated = [FOLDER / name for name, text in pages().items() if not _is(FOLDER / name, text)]
+    if "--check" in sys.argv[1:]:
+        for path in outdated:
+            sys.stderr.write(f"{path} is outdated. Next: python -m softgraft.docs\n")
+        sys.exit(1 if outdated else 0)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    main()

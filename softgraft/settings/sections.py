@@ -1,0 +1,194 @@
+"""The sections of domain.yaml, except `train`. The descriptions of the fields are the text of docs/settings.md."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+from retrieval.conversion.limits import DEFAULT_LIMITS, Limits
+from retrieval.store.faiss_record import IndexChoice
+
+_SECRET = re.compile(r"(^|_)(key|secret|password|credentials)$")
+
+Auto = Literal["auto"]
+
+
+class Settings(BaseModel):
+    """Base of all sections: unknown keys are errors, and values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RetrievalSettings(Settings):
+    """How documents are split into passages and searched. After a change, run `softgraft ingest`."""
+
+    passages: PositiveInt = Field(
+        default=3, description="Maximum number of passages that the model reads for one question."
+    )
+    margin: float = Field(
+        default=0.15, ge=0, description="Passages whose score is further than this below the best one's are left out."
+    )
+    evidence_tokens: PositiveInt = Field(default=320, description="Maximum number of tokens of all passages together.")
+    passage_tokens: int = Field(
+        default=72, ge=16, description="Maximum size of a passage, including its title and heading."
+    )
+    dense_weight: Auto | Annotated[float, Field(ge=0)] = Field(
+        default="auto",
+        description="Weight of the dense ranking (FAISS). `auto` is 1.0, or 0 for Chinese, Japanese and Korean, which "
+        "the embedded encoder does not read; `softgraft ingest` chooses other weights if they are significantly better "
+        "on the questions of train and dev.",
+    )
+    bm25_weight: Auto | Annotated[float, Field(ge=0)] = Field(
+        default="auto",
+        description="Weight of the keyword ranking (BM25). `auto` is 0.5, or 1.0 where `dense_weight` is 0; "
+        "`softgraft ingest` may choose another weight, as for `dense_weight`.",
+    )
+    neighbours: int = Field(
+        default=0,
+        ge=0,
+        le=2,
+        description="Number of neighbouring passages on either side that are joined to each passage before the model "
+        "reads it. 1 finds more answers in long documents; see docs/retrieval.md.",
+    )
+    reranker: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="Cross-encoder (folder or Hugging Face id) that reorders the twelve best passages. None is "
+        "included, and its benefit was not measured.",
+    )
+    index: IndexChoice | None = Field(
+        default=None,
+        description="Kind of FAISS index. `null` keeps the kind of the last `softgraft ingest --index`, initially "
+        "`auto`.",
+    )
+    evidence_threshold: Auto | Annotated[float, Field(ge=0, le=1)] = Field(
+        default="auto",
+        description="A question whose evidence score is below this is refused. The score is a probability, so 0.5 "
+        "means the same in every domain. `auto` is the threshold that refuses 5% of the answerable questions of train "
+        "and dev.",
+    )
+
+    @model_validator(mode="after")
+    def _require_a_ranking(self) -> Self:
+        if self.dense_weight == 0 and self.bm25_weight == 0:
+            raise ValueError("dense_weight and bm25_weight are both 0, so no passage is found; expected one above 0")
+        return self
+
+
+class IngestSettings(Settings):
+    """Limits for reading one file. A file beyond a limit is reported and left out."""
+
+    file_mib: PositiveInt = Field(default=DEFAULT_LIMITS.file_mib, description="Maximum size of a file in MiB.")
+    rows_mib: PositiveInt = Field(
+        default=DEFAULT_LIMITS.rows_mib,
+        description="Maximum size in MiB of a file with one document per row (JSONL, CSV).",
+    )
+    seconds: float = Field(
+        default=DEFAULT_LIMITS.seconds, gt=0, description="Maximum time to convert a file, in seconds."
+    )
+    memory_mib: PositiveInt = Field(
+        default=DEFAULT_LIMITS.memory_mib, description="Maximum memory to convert a file, in MiB."
+    )
+
+    def limits(self) -> Limits:
+        """The same limits in the form that `retrieval` takes."""
+        return Limits(**self.model_dump())
+
+
+class CacheSettings(Settings):
+    """Limits of the cache of keys and values; 0 turns a cache off. See docs/cache.md."""
+
+    memory_mib: int = Field(default=256, ge=0, description="Memory for the keys and values of passages, in MiB.")
+    conversation_mib: int = Field(
+        default=128, ge=0, description="Memory for the keys and values of recent conversations, in MiB."
+    )
+    disk_gib: float = Field(
+        default=16,
+        ge=0,
+        description="Disk space for the keys and values of passages in `build/passages`, in GiB. At least 1 GiB of the "
+        "disk always stays free.",
+    )
+
+
+class AnswerFileSettings(Settings):
+    """How answers are generated."""
+
+    max_tokens: PositiveInt | None = Field(
+        default=64, description="Maximum length of an answer in tokens. `null` leaves it to a model behind an API."
+    )
+    temperature: Annotated[float, Field(ge=0)] | None = Field(
+        default=0.0,
+        description="Sampling temperature; 0 is greedy decoding. `null` leaves it to a model behind an API.",
+    )
+    history_turns: int = Field(
+        default=3, ge=0, description="Maximum number of earlier turns that the model reads; see docs/conversations.md."
+    )
+    history_tokens: int = Field(
+        default=512, ge=0, description="Maximum number of tokens of the earlier turns together."
+    )
+    history_overflow: Literal["drop", "summarise"] = Field(
+        default="drop", description="What happens to turns beyond these limits: the oldest are dropped, or summarised."
+    )
+    condense: Literal["auto", "off", "join", "model"] = Field(
+        default="auto",
+        description="How a follow-up question becomes a search query. `join` puts the previous question before it if "
+        "that finds better evidence, `model` lets the backbone rewrite it, `off` searches for it as it is. `auto` is "
+        "`join` for a local backbone and `model` for one behind an API.",
+    )
+    decode_weights: Literal["auto", "own", "int8"] = Field(
+        default="own",
+        description="Weights used for decoding: `own` as they are, or `int8` quantised, which requires bfloat16 on the "
+        "CPU and takes half as much memory again. `auto` is `int8` where that applies and `temperature` is 0, else "
+        "`own`.",
+    )
+    strength: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of the trained change that is applied: vectors are interpolated from their text twin, and "
+        "the adapter's output is scaled. 0 is the text twin alone. A lower value costs less likelihood on general "
+        "text; see docs/research/performance.md. Exports use the same strength.",
+    )
+
+    @model_validator(mode="after")
+    def _leave_space_for_a_summary(self) -> Self:
+        summary = self.max_tokens or 0
+        if self.history_overflow == "summarise" and self.history_tokens < 2 * summary:
+            raise ValueError(
+                f"history_tokens: {self.history_tokens} is too small for a summary of up to {summary} tokens "
+                f"(max_tokens) and as many tokens of turns; expected at least {2 * summary}"
+            )
+        return self
+
+
+class RemoteSettings(Settings):
+    """How a model behind an API is called; `null` is the default of the provider's package. See docs/models.md."""
+
+    timeout_seconds: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Maximum time without a response from the server, in seconds."
+    )
+    max_retries: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Maximum number of retries.")
+    options: dict[str, Any] = Field(
+        default={},
+        description="Further arguments of the provider's LangChain chat model. Keys and passwords are refused: they "
+        "are read from the environment.",
+    )
+
+    @model_validator(mode="after")
+    def _refuse_secrets(self) -> Self:
+        # The settings are written into reports.
+        if secrets := [name for name in self.options if _SECRET.search(name.lower())]:
+            raise ValueError(f"options hold {', '.join(secrets)}; keys are read from the environment alone")
+        return self
+
+
+class ClassificationSettings(Settings):
+    """How labels are scored. Only with `task: classification`; see docs/tasks.md."""
+
+    calibration: Literal["auto", "none", "contextual", "prior"] = Field(
+        default="auto", description="How label likelihoods are corrected. `auto` is the method that is best on dev."
+    )
+    normalise: Literal["sum", "mean"] = Field(
+        default="sum", description="Whether a label's score is the sum or the mean of its tokens' log likelihoods."
+    )
