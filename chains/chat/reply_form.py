@@ -10,9 +10,9 @@ from typing import Any
 from chains.chat.call_settings import Tools, read_constraint, read_response_format, read_tools
 from chains.chat.tool_calls import OPENING
 from chains.errors import InputError
-from prompts import RenderedPrompt, find_template, introduced, load_template, tools_as_text
+from prompts import RenderedPrompt, find_template, load_template, prepend_system_message, tools_as_text
 from soft_prompt import Backbone, Constraint
-from soft_prompt.grammar.constraint import one_call
+from soft_prompt.grammar.constraint import tool_call_constraint
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ class ReplyForm:
 
     def described(self, prompt: RenderedPrompt, backbone: Backbone, language: str) -> RenderedPrompt:
         """The prompt with what the model must be told, for a backbone with or without a place for tools."""
-        if not backbone.renders_tools:
+        if not backbone.supports_tools:
             introduction = _rendered("tools", language, tools="\n".join(prompt.tools)) if prompt.tools else None
             prompt = tools_as_text(prompt, introduction)
         if self.schema is not None and self.shown:
             schema = json.dumps(self.schema, ensure_ascii=False)
-            prompt = introduced(prompt, _rendered("structured", language, schema=schema))
+            prompt = prepend_system_message(prompt, _rendered("structured", language, schema=schema))
         return prompt
 
     def grammar(self, prompt: RenderedPrompt, backbone: Backbone, max_tokens: int) -> Constraint | None:
@@ -77,11 +77,11 @@ class ReplyForm:
         """
         longest = max(1, max_tokens // 2)
         if self.schema is not None:
-            return Constraint.json_schema(self.schema, longest=longest)
+            return Constraint.json_schema(self.schema, max_string_length=longest)
         if self.tools.forced:
             # A chat template that writes calls in another way than with tags writes them as JSON alone.
-            tagged = not prompt.tools or OPENING in "".join(backbone.tool_layout(prompt)[0])
-            return one_call(self.tools.forced, tagged=tagged, longest=longest)
+            tagged = not prompt.tools or OPENING in "".join(backbone.tool_control_texts(prompt)[0])
+            return tool_call_constraint(self.tools.forced, tagged=tagged, max_string_length=longest)
         return self.constraint
 
 

@@ -42,7 +42,7 @@ def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest, 
     Returns:
         The manifest as written, with the digest of the vectors.
     """
-    tensors = soft_prompt.tensors() | soft_prompt.frozen()
+    tensors = soft_prompt.tensors() | soft_prompt.frozen_tensors()
     data = save({name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()})
     manifest = manifest.model_copy(update={"vectors_sha256": hashlib.sha256(data).hexdigest()})
     restore_old_folder(folder)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from soft_prompt.errors import BackboneError
-from soft_prompt.graft.adapter_hooks import adapted, together
-from soft_prompt.model.decoder import decoder
-from soft_prompt.model.kv_cache import filled_cache
+from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
+from soft_prompt.model.kv_cache import dynamic_cache
+from soft_prompt.model.optimized import optimized
 from soft_prompt.rows.batch import assemble
 from soft_prompt.rows.prefix_store import PrefixStore
 from soft_prompt.rows.row import Row
@@ -150,14 +150,14 @@ def _run(
     biases: list[list[float]],
     within: float | None,
 ) -> list[_Search]:
-    backbone = decoder(store.backbone, "own")
+    backbone = optimized(store.backbone, "own")
     longest = max(tree.depths)
     _require_wide_window(store, max(row.length for row in rows) + longest)
     searches = [_Search(n, [math.nan] * len(tree.tokens)) for n in range(len(rows))]
     with torch.no_grad():
-        batch = assemble(store, rows, room=longest)
-        cache = filled_cache(batch.layers())
-        with adapted(backbone, together(backbone, [row.adapter for row in rows])):
+        batch = assemble(store, rows, max_new_tokens=longest)
+        cache = dynamic_cache(batch.layers())
+        with apply_adapters(backbone, batch_adapters(backbone, [row.adapter for row in rows])):
             logits = backbone.model(
                 inputs_embeds=batch.embeddings,
                 attention_mask=batch.mask,
@@ -182,7 +182,7 @@ def _run(
                 cache.batch_select_indices(kept)
             new = max(map(len, chosen))
             tokens, positions, mask = _level(rows, live, tree, chosen, prompt, written, new)
-            with adapted(backbone, together(backbone, [rows[search.row].adapter for search in live])):
+            with apply_adapters(backbone, batch_adapters(backbone, [rows[search.row].adapter for search in live])):
                 logits = backbone.model(
                     input_ids=tokens,
                     # Added to the scores of attention, in the form that every kind of attention takes.

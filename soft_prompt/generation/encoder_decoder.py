@@ -21,7 +21,7 @@ from soft_prompt.rows.row import Row
 
 if TYPE_CHECKING:
     pass
-from soft_prompt.rows.encoder_inputs import _inputs, _start_id
+from soft_prompt.rows.encoder_inputs import decoder_start_id, encoder_inputs
 
 
 class Said(Protocol):
@@ -68,11 +68,11 @@ def decode_answers(
         BackboneError: a prompt has a `kv` soft prompt or an adapter.
     """
     with torch.no_grad():
-        embeddings, seen = _inputs(backbone, rows, decoding.max_tokens)
+        embeddings, seen = encoder_inputs(backbone, rows, decoding.max_tokens)
         states = backbone.model.get_encoder()(inputs_embeds=embeddings, attention_mask=seen).last_hidden_state
     # A cache made from a config would cut layers with sliding windows.
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-    tokens = torch.full((len(rows),), _start_id(backbone), device=backbone.device)
+    tokens = torch.full((len(rows),), decoder_start_id(backbone), device=backbone.device)
     generators = row_generators(decoding, numbers)
     live = list(range(len(rows)))
     while live and not (cancelled is not None and cancelled()):

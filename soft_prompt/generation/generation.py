@@ -12,11 +12,11 @@ from torch import Tensor
 from soft_prompt.errors import BackboneError
 from soft_prompt.generation.encoder_decoder import decode_answers
 from soft_prompt.generation.sampling import Decoding, next_tokens, row_generators
-from soft_prompt.graft.adapter_hooks import adapted, together
-from soft_prompt.grammar.constraint import Constraints
-from soft_prompt.model.decoder import decoder
-from soft_prompt.model.kv_cache import GrowingLayer, growing_cache
-from soft_prompt.rows.batch import assemble, require_room
+from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
+from soft_prompt.grammar.constraint import BatchConstraints
+from soft_prompt.model.kv_cache import PreallocatedLayer, preallocated_cache
+from soft_prompt.model.optimized import optimized
+from soft_prompt.rows.batch import assemble, require_context
 from soft_prompt.rows.encoder_inputs import input_length
 from soft_prompt.rows.prefix_store import PrefixStore
 from soft_prompt.rows.row import Row
@@ -153,7 +153,7 @@ def decode_batch(
     `cancelled` is asked before each token; true ends the iterator where it stands.
     """
     backbone = store.backbone
-    constraints = Constraints(backbone, [row.constraint for row in rows])
+    constraints = BatchConstraints(backbone, [row.constraint for row in rows])
     if backbone.encoder_decoder:
         if decoding.weights == "int8":
             raise BackboneError(
@@ -173,17 +173,17 @@ def decode_batch(
         return
     # What is drawn by chance is drawn from the backbone's own probabilities, unless int8 is asked for.
     weights = "own" if decoding.weights == "auto" and decoding.temperature > 0 else decoding.weights
-    backbone = decoder(store.backbone, weights)
+    backbone = optimized(store.backbone, weights)
     # Rounded weights make other keys of few tokens than of many, so a turn would depend on the one before it.
-    reused = len(rows) == 1 and backbone.model is decoder(store.backbone, "own").model
+    reused = len(rows) == 1 and backbone.model is optimized(store.backbone, "own").model
     with torch.no_grad():
         opening = open_replies(store, rows, decoding.max_tokens, reuse=reused)
         width = opening.mask.shape[1]
-        cache = growing_cache(_layer_count(store), width + decoding.max_tokens)
+        cache = preallocated_cache(_layer_count(store), width + decoding.max_tokens)
         for number, (keys, values) in enumerate(opening.layers):
             cache.update(keys, values, number)
-        adapters = together(backbone, [row.adapter for row in rows])
-        with adapted(backbone, adapters):
+        adapters = batch_adapters(backbone, [row.adapter for row in rows])
+        with apply_adapters(backbone, adapters):
             logits = backbone.model(
                 inputs_embeds=opening.embeddings,
                 attention_mask=opening.mask,
@@ -222,13 +222,13 @@ def decode_batch(
                 live = [live[i] for i in keep]
                 tokens, positions = tokens[kept], positions[kept]
                 mask = None if mask is None else mask[kept]
-                adapters = together(backbone, [rows[row.row].adapter for row in live])
+                adapters = batch_adapters(backbone, [rows[row.row].adapter for row in live])
                 for layer in cache.layers:
-                    assert isinstance(layer, GrowingLayer)
+                    assert isinstance(layer, PreallocatedLayer)
                     layer.select_rows(kept)
             width += 1
             positions = positions + 1
-            with adapted(backbone, adapters):
+            with apply_adapters(backbone, adapters):
                 logits = backbone.model(
                     input_ids=tokens[:, None],
                     attention_mask=None if mask is None else mask[:, :width],
@@ -288,11 +288,11 @@ def open_replies(store: PrefixStore, rows: Sequence[Row], room: int, *, reuse: b
     """
     known = store.beginning(rows[0]) if reuse and len(rows) == 1 else None
     if known is None:
-        batch = assemble(store, rows, room=room)
+        batch = assemble(store, rows, max_new_tokens=room)
         cached = batch.mask[:, : batch.cached_length].sum(dim=1).tolist()
         return Opening(batch.embeddings, batch.mask, batch.positions, batch.layers(), cached)
     backbone, length = store.backbone, rows[0].length
-    require_room(backbone, length, room)
+    require_context(backbone, length, room)
     return Opening(
         embeddings=known.embeddings(backbone),
         mask=torch.ones((1, length), dtype=torch.int64, device=backbone.device),

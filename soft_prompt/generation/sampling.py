@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from soft_prompt.errors import SoftPromptError
-from soft_prompt.model.decoder import DecodeWeights
+from soft_prompt.model.optimized import DecodeWeights
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""What is trained: soft prompts, adapters, and the text twins that they start from."""
+"""What a graft trains: soft prompts and adapters, and the text twins that they start from."""

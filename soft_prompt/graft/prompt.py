@@ -2,7 +2,7 @@
 
 The `embedding` kind is prompt tuning (Lester et al. 2021, arXiv:2104.08691), the `kv` kind prefix tuning without its
 reparameterisation (Li and Liang 2021, arXiv:2101.00190), both with the slot anywhere in the template. The `adapter`
-kind leaves the slot's text as it is and trains only the weights that act from the slot on.
+kind keeps the text twin in the slot and trains only an adapter that acts from the slot on.
 """
 
 from __future__ import annotations
@@ -32,15 +32,14 @@ class SoftPrompt:
 
     Attributes:
         slot: name of the soft slot.
-        vectors: fp32; `[length, hidden]` for `embedding`, and `[layers, 2, kv_heads, length, head_dim]` for `kv`,
-            keys before values, keys without rotary position; for `adapter` `[tokens, hidden]`, the embeddings of the
-            text twin, which are never trained.
+        vectors: fp32. For `embedding`: `[length, hidden]`. For `kv`: `[layers, 2, kv_heads, length, head_dim]`, keys
+            before values, keys without rotary position. For `adapter`: `[tokens, hidden]`, the embeddings of the text
+            twin, which are not trained.
         text_twin: the text that the vectors started from.
         kind: what the vectors are.
-        adapter: weights that act from the slot on, trained with the vectors, or alone for the kind `adapter`; None for
-            vectors alone.
-        lower: fp32, for `kv` alone: `[layers below, 2, kv_heads, length, head_dim]`, the text twin's keys and values in
-            the layers below those of `vectors`, which are never trained; None where `vectors` has all layers.
+        adapter: acts from the slot on; trained with the vectors, or alone for the kind `adapter`. None for none.
+        lower: fp32, for `kv` alone: `[lower layers, 2, kv_heads, length, head_dim]`, the text twin's keys and values in
+            the layers below those of `vectors`, which are not trained. None if `vectors` has all layers.
     """
 
     slot: str
@@ -51,28 +50,28 @@ class SoftPrompt:
     lower: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that training changes, by name: `vectors`, and an adapter's weights."""
+        """The trained tensors by name: `vectors` and the adapter's weights."""
         own = {} if self.kind == "adapter" else {VECTORS: self.vectors}
         return own | (self.adapter.tensors() if self.adapter else {})
 
-    def frozen(self) -> dict[str, Tensor]:
-        """What belongs to it and is never trained, by name: `lower`, or the `vectors` of the kind `adapter`."""
+    def frozen_tensors(self) -> dict[str, Tensor]:
+        """The tensors that are not trained, by name: `lower`, or the `vectors` of the kind `adapter`."""
         if self.kind == "adapter":
             return {VECTORS: self.vectors}
         return {} if self.lower is None else {LOWER: self.lower}
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of all that an answer depends on. For a soft prompt that is no longer trained."""
+        """SHA-256 (hex) of everything that affects answers. Computed once, so not for a soft prompt in training."""
         digest = hashlib.sha256(f"{self.slot}\0{self.kind}".encode())
-        for name, tensor in sorted({**self.frozen(), **self.tensors()}.items()):
-            whole = tensor.detach().to("cpu", torch.float32).contiguous()
-            digest.update(f"\0{name}\0{tuple(whole.shape)}\0".encode())
-            digest.update(whole.numpy().tobytes())
+        for name, tensor in sorted({**self.frozen_tensors(), **self.tensors()}.items()):
+            data = tensor.detach().to("cpu", torch.float32).contiguous()
+            digest.update(f"\0{name}\0{tuple(data.shape)}\0".encode())
+            digest.update(data.numpy().tobytes())
         return digest.hexdigest()
 
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> SoftPrompt:
-        """The soft prompt with other tensors of the same names; vectors that are not among them stay."""
+        """The soft prompt with other trained tensors, named as in `tensors`."""
         weights = {name: tensor for name, tensor in tensors.items() if name != VECTORS}
         adapter = Adapter.from_tensors(weights) if weights else None
         return replace(self, vectors=tensors.get(VECTORS, self.vectors), adapter=adapter)
@@ -80,10 +79,10 @@ class SoftPrompt:
     def with_trained_layers(self, layers: int) -> SoftPrompt:
         """The same soft prompt with the last `layers` layers in `vectors` and the others in `lower`.
 
-        One of the kind `adapter` has no layers of its own and stays as it is.
+        The kind `adapter` has no layers of its own and stays as it is.
 
         Raises:
-            TrainingError: of the kind `embedding`, fewer layers than that, or an adapter beside a layer below them.
+            TrainingError: if the kind is `embedding`, there are fewer layers, or the adapter changes a lower layer.
         """
         if self.kind == "adapter" and self.adapter is not None and 1 <= layers <= self.adapter.blocks.stop:
             self._require_above(self.adapter.blocks.stop - layers, layers)
@@ -106,51 +105,51 @@ class SoftPrompt:
     def _require_above(self, first: int, layers: int) -> None:
         if self.adapter is not None and self.adapter.blocks.start < first:
             raise TrainingError(
-                found=f"an adapter beside block {self.adapter.blocks.start}, and {layers} layers to train",
-                expected="an adapter beside the last blocks alone, since training would run through those below",
-                next_step=f"make it with initial_adapter(backbone, rank, seed, layers={layers}), or train all layers",
+                found=f"an adapter in block {self.adapter.blocks.start}, and {layers} layers to train",
+                expected="an adapter in the trained blocks alone, since training does not run through those below",
+                next_step=f"create it with initial_adapter(backbone, rank, seed, layers={layers}), or train all layers",
             )
 
     @property
     def lower_layers(self) -> int:
-        """How many layers are never trained."""
+        """Number of layers that are not trained."""
         return 0 if self.lower is None else int(self.lower.shape[0])
 
     @property
     def length(self) -> int:
-        """How many positions the soft prompt takes."""
+        """Number of positions in the prompt."""
         return int(self.vectors.shape[3] if self.kind == "kv" else self.vectors.shape[0])
 
     @property
     def run_length(self) -> int:
-        """How many of them run through the model: none for `kv`."""
+        """Number of positions that run through the model: none for `kv`."""
         return 0 if self.kind == "kv" else self.length
 
 
 def keys_and_values(
-    backbone: Backbone, soft_prompt: SoftPrompt, first: int, cut: int | None = None
+    backbone: Backbone, soft_prompt: SoftPrompt, first: int, frozen_layers: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """A `kv` soft prompt as it stands in a cache from position `first` on.
+    """Keys and values of a `kv` soft prompt, rotated to the positions from `first` on.
 
     Args:
         backbone: whose rotary embedding is used.
         soft_prompt: of the kind `kv`.
         first: position of its first vector.
-        cut: number of layers in the first part of the result, at most `lower_layers`, which is the default.
+        frozen_layers: number of layers in the first part of the result, at most `lower_layers`, which is the default.
 
     Returns:
-        The layers below the cut and the others, each `[layers, 2, kv_heads, length, head_dim]` in the backbone's dtype.
-        Only the second part is differentiable in the vectors.
+        The frozen layers and the others, each `[layers, 2, kv_heads, length, head_dim]` in the backbone's dtype. Only
+        the second part is differentiable in the vectors.
 
     Raises:
-        BackboneError: keys and values of this backbone cannot be moved.
+        BackboneError: if keys and values of this backbone cannot be moved.
     """
     vectors, lower = soft_prompt.vectors, soft_prompt.lower
     lower = vectors.detach()[:0] if lower is None else lower
-    cut = lower.shape[0] if cut is None else cut
-    # Turned apart, since one tensor that needs a gradient anywhere needs it in every layer.
-    upper = vectors if cut == lower.shape[0] else torch.cat((lower[cut:].to(vectors.device), vectors))
-    return _positioned(backbone, lower[:cut], first, 0), _positioned(backbone, upper, first, cut)
+    split = lower.shape[0] if frozen_layers is None else frozen_layers
+    # Two tensors, since one that needs a gradient in any layer needs it in every layer.
+    upper = vectors if split == lower.shape[0] else torch.cat((lower[split:].to(vectors.device), vectors))
+    return _positioned(backbone, lower[:split], first, 0), _positioned(backbone, upper, first, split)
 
 
 def _positioned(backbone: Backbone, vectors: Tensor, first: int, layer: int) -> Tensor:

@@ -1,1 +1,1 @@
-"""Constraints on replies: JSON schema, regular expression, choice, grammar, tool call. Needs the backbone alone."""
+"""Constrained decoding: JSON schema, regular expression, choice, grammar, tool call. Needs the backbone alone."""

@@ -1,7 +1,7 @@
-"""A JSON schema in which everything has an end.
+"""JSON schemas with a limit on everything.
 
-A small model that is held to a grammar tends to go on as long as the grammar lets it: a string of one repeated word, a
-number of a hundred digits. So what a schema leaves open gets a limit. What the schema says itself stays as it is.
+A small model that follows a grammar tends to continue as long as the grammar allows: a string of one repeated word, a
+number of a hundred digits. So everything that a schema leaves open gets a limit. Limits in the schema itself stay.
 """
 
 from __future__ import annotations
@@ -15,43 +15,44 @@ MAX_PROPERTIES = 16
 MAX_NUMBER = 10**15
 DECIMALS = 1e-6
 
-# Keys under which schemas stand: one, a list of them, or a mapping of names to them.
+# Keys whose value is a schema, a list of schemas, or a mapping of names to schemas.
 _ONE = ("additionalProperties", "items", "not")
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _MAPPINGS = ("$defs", "definitions", "patternProperties", "properties")
-# The formats that llguidance writes; another one says nothing about the text's form that could be held.
+# The formats that llguidance supports. Others are dropped, since it would refuse the schema.
 _FORMATS = {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "unknown", "uri", "uuid"}
 
 
-def bounded(schema: Any, longest: int = MAX_STRING) -> Any:
+def bounded(schema: Any, max_string_length: int = MAX_STRING) -> Any:
     """The schema with a limit wherever it has none.
 
-    Strings get `longest` as `maxLength`, lists `maxItems`, numbers a range and at most six decimals, objects with named
-    properties no others, and objects without any `maxProperties`. What is no schema is given back as it is.
+    Strings get `max_string_length` as `maxLength`, lists get `maxItems`, numbers a range and at most six decimals.
+    Objects with named properties get no others, and objects without any get `maxProperties`. Other values are returned
+    unchanged.
     """
     if not isinstance(schema, Mapping):
         return schema
-    made = {key: _inside(key, value, longest) for key, value in schema.items()}
-    if made.get("format", "unknown") not in _FORMATS:
-        del made["format"]
-    if "enum" in made or "const" in made:
-        return made
-    kinds = made.get("type")
-    for kind in kinds if isinstance(kinds, list) else [kinds]:
-        if limit := _LIMITS.get(str(kind)):
-            limit(made)
-        elif kind == "string" and "pattern" not in made and "format" not in made:
-            made.setdefault("maxLength", max(longest, int(made.get("minLength", 0))))
-    return made
+    result = {key: _bounded_value(key, value, max_string_length) for key, value in schema.items()}
+    if result.get("format", "unknown") not in _FORMATS:
+        del result["format"]
+    if "enum" in result or "const" in result:
+        return result
+    types = result.get("type")
+    for type_ in types if isinstance(types, list) else [types]:
+        if limit := _LIMITS.get(str(type_)):
+            limit(result)
+        elif type_ == "string" and "pattern" not in result and "format" not in result:
+            result.setdefault("maxLength", max(max_string_length, int(result.get("minLength", 0))))
+    return result
 
 
-def _inside(key: str, value: Any, longest: int) -> Any:
+def _bounded_value(key: str, value: Any, max_string_length: int) -> Any:
     if key in _ONE:
-        return bounded(value, longest)
+        return bounded(value, max_string_length)
     if key in _LISTS and isinstance(value, list):
-        return [bounded(entry, longest) for entry in value]
+        return [bounded(entry, max_string_length) for entry in value]
     if key in _MAPPINGS and isinstance(value, Mapping):
-        return {name: bounded(entry, longest) for name, entry in value.items()}
+        return {name: bounded(entry, max_string_length) for name, entry in value.items()}
     return value
 
 

@@ -75,7 +75,7 @@ def export_peft(
     within = slot_ids(backbone, soft_prompt) if adapter is not None else None
     if adapter is not None and within is None:
         raise ArtifactError(
-            found=f"vectors of the kind {soft_prompt.kind!r} with an adapter of the form {adapter.form!r} beside them",
+            found=f"vectors of the kind {soft_prompt.kind!r} and an adapter of the method {adapter.method!r}",
             expected="one of the two, since no method of PEFT holds both in one adapter",
             next_step="train the vectors alone: softgraft train DOMAIN --adapter none",
         )
@@ -159,7 +159,7 @@ def _prefix_tuning(soft_prompt: SoftPrompt, backbone: Backbone) -> Exported:
 
 
 def _lora(adapter: Adapter, backbone: Backbone, invocation_ids: Sequence[int]) -> Exported:
-    if adapter.form != "lora" or adapter.scale_in or adapter.scale_out:
+    if adapter.method != "lora" or adapter.scale_in or adapter.scale_out:
         raise ArtifactError(
             found="an adapter that scales what goes into or comes out of layers, as (IA)³ does",
             expected="low-rank weights alone, since PEFT switches no other kind on at a token",

@@ -103,7 +103,7 @@ def import_peft(folder: Path, backbone: Backbone, slot: str | None = None, text_
         vectors = _keys_and_values(found, backbone)
         if not 0 <= below < len(vectors):
             raise _refusal(found, f"says that {below} of {len(vectors)} layers were never trained", "fewer than all")
-        return SoftPrompt(slot, vectors, text_twin, "kv").with_top(len(vectors) - below)
+        return SoftPrompt(slot, vectors, text_twin, "kv").with_trained_layers(len(vectors) - below)
     if method == LORA:
         return replace(_words(found, backbone, slot, text_twin), kind="adapter", adapter=_adapter(found, backbone))
     raise _refusal(
@@ -157,7 +157,7 @@ def _keys_and_values(found: PeftFolder, backbone: Backbone) -> Tensor:
     """
     require_movable_positions(backbone)
     layout = probe(backbone)
-    layers = len(layout.turned)
+    layers = len(layout.rotated_layers)
     config = _settings(found, _VirtualTokens)
     # The same count of numbers may be other layers of another width.
     theirs = (config.num_layers, config.num_attention_heads, config.token_dim)

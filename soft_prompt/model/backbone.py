@@ -13,25 +13,25 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from soft_prompt.errors import BackboneError
-from soft_prompt.model.tokenizer import context_tokens, stateless_tokens
+from soft_prompt.model.tokenizer import context_length, original_context_length
 from soft_prompt.model.weights import EMBEDDED, GGUF_SHA256, backbone_folder, no_progress_bars, weights_digest
-from soft_prompt.tokens.chat_tokens import ChatTokens
+from soft_prompt.tokens.chat_tokenizer import ChatTokenizer
 
 
 @dataclass(frozen=True, eq=False)
-class Backbone(ChatTokens):
+class Backbone(ChatTokenizer):
     """A frozen language model, decoder-only or encoder-decoder. Nothing ever writes to its weights.
 
     Make one with `Backbone.load`, or wrap a model you already have.
 
     Attributes:
-        id: name by which the backbone is asked for, such as `embedded` or `Qwen/Qwen3-0.6B`.
-        digest: SHA-256 that stands for the weights.
+        id: its name, such as `embedded` or `Qwen/Qwen3-0.6B`.
+        digest: SHA-256 of the weights.
         model: a Transformers model in evaluation mode, without gradients.
         tokenizer: its fast tokenizer.
 
     Raises:
-        BackboneError: the model carries a recurrent state instead of keys and values.
+        BackboneError: if the model has a recurrent state instead of keys and values.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Backbone(ChatTokens):
     tokenizer: Any
 
     def __post_init__(self) -> None:
-        # Transformers marks so the models (Mamba and its kin) whose past is more than keys and values.
+        # Transformers sets this for models such as Mamba, whose past is more than keys and values.
         if getattr(self.model, "_is_stateful", False):
             raise BackboneError(
                 found=f"the backbone {self.id!r} ({self.model.config.model_type}) has layers with a recurrent state",
@@ -56,11 +56,11 @@ class Backbone(ChatTokens):
 
         Args:
             name: `embedded`, a local folder, or a Hugging Face model id.
-            dtype: dtype of the weights in memory; by default the one that the device multiplies fastest in.
+            dtype: dtype of the weights in memory; by default the fastest one of the device.
             device: a PyTorch device.
 
         Raises:
-            BackboneError: not found, damaged, or no language model that is supported.
+            BackboneError: if the backbone does not exist, is damaged, or is not a supported language model.
         """
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -82,7 +82,7 @@ class Backbone(ChatTokens):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return torch.device(self.model.device)
 
     @property
@@ -102,13 +102,10 @@ class Backbone(ChatTokens):
         return bool(self.model.config.is_encoder_decoder)
 
     def require_decoder_only(self, what: str) -> None:
-        """Refuse something that needs a causal model.
-
-        Args:
-            what: the thing, as the subject of a sentence.
+        """Refuse `what`, a noun phrase for the error message, on an encoder-decoder.
 
         Raises:
-            BackboneError: the backbone is an encoder-decoder.
+            BackboneError: if the backbone is an encoder-decoder.
         """
         if self.encoder_decoder:
             raise BackboneError(
@@ -118,21 +115,21 @@ class Backbone(ChatTokens):
             )
 
     @property
-    def max_tokens(self) -> int:
-        """Length of the context in tokens (see `context_length`)."""
-        return context_tokens(self.model.config)
+    def context_length(self) -> int:
+        """Length of the context in tokens (see `tokenizer.context_length`)."""
+        return context_length(self.model.config)
 
     @property
-    def stateless_tokens(self) -> int | None:
-        """Up to how many tokens rotary frequencies stay as they are; None where they never change."""
-        return stateless_tokens(self.model.config)
+    def original_context_length(self) -> int | None:
+        """Length beyond which `longrope` frequencies change (see `tokenizer.original_context_length`)."""
+        return original_context_length(self.model.config)
 
     @cached_property
     def cache_layout(self) -> tuple[int, int, int]:
-        """Layers, key-value heads and width of a head, as the model's own cache has them.
+        """Number of layers, of key-value heads, and width of a head in the model's own cache.
 
         Raises:
-            BackboneError: an encoder-decoder, of which nothing is stored.
+            BackboneError: if the backbone is an encoder-decoder.
         """
         self.require_decoder_only("stored keys and values")
         with torch.no_grad():
@@ -147,10 +144,10 @@ class Backbone(ChatTokens):
 
     @cached_property
     def grammar_tokenizer(self) -> Any:
-        """The tokenizer as llguidance reads it, for replies that follow a grammar; made once, in about a second.
+        """The tokenizer in llguidance's form, for constrained replies. Building it takes about a second.
 
         Raises:
-            BackboneError: it is of a kind that llguidance does not know.
+            BackboneError: if llguidance does not support the tokenizer.
         """
         from llguidance import LLTokenizer
 
@@ -165,25 +162,25 @@ class Backbone(ChatTokens):
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
-        """Token ids that end an answer; a model may name several."""
+        """Token ids that end an answer; a model may have several."""
         configured = self.model.generation_config.eos_token_id
         ids = configured if isinstance(configured, list) else [configured]
         return frozenset(int(i) for i in [*ids, self.tokenizer.eos_token_id] if i is not None)
 
     @cached_property
     def end_id(self) -> int:
-        """The token id that training puts behind an answer: the one the chat template ends a turn with."""
+        """The token id that ends an answer in training: the one with which the chat template ends a message."""
         own = self.tokenizer.eos_token_id
         if own is None and not self.end_ids:
             raise BackboneError(
-                found=f"the backbone {self.id!r} names no end-of-text token",
+                found=f"the backbone {self.id!r} has no end-of-text token",
                 expected="a tokenizer or generation config with an eos token",
                 next_step="choose another backbone",
             )
         return int(own) if own is not None else min(self.end_ids)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids, control tokens left out."""
+        """Text of token ids, without control tokens."""
         text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
@@ -197,7 +194,7 @@ class Backbone(ChatTokens):
 
 
 def weights_checksum(backbone: Backbone) -> str:
-    """SHA-256 over every parameter and buffer as it is in memory: equal before and after training."""
+    """SHA-256 over every parameter and buffer in memory. Training leaves it unchanged."""
     digest = hashlib.sha256()
     for name, tensor in sorted(backbone.model.state_dict().items()):
         digest.update(name.encode())
@@ -206,13 +203,10 @@ def weights_checksum(backbone: Backbone) -> str:
 
 
 def fast_dtype(device: str | torch.device) -> torch.dtype:
-    """`bfloat16` where the device multiplies in it, `float32` where it would only emulate it.
+    """`bfloat16` if the device multiplies in it, `float32` if it would only emulate it.
 
     A processor without AVX-512 converts every bf16 operand first: 256 tokens through SmolLM2-135M take 4.5 s in bf16
-    and 0.8 s in float32 on 2 cores with AVX2 alone. Nothing is lost: a bf16 weight is exact in float32.
-
-    Args:
-        device: a PyTorch device.
+    and 0.8 s in float32 on 2 cores with AVX2 alone. A bf16 weight is exact in float32, so nothing is lost.
     """
     kind = torch.device(device).type
     if kind == "cuda":
@@ -223,7 +217,7 @@ def fast_dtype(device: str | torch.device) -> torch.dtype:
 
 
 def _onednn_has_bf16() -> bool:
-    # PyTorch's own compiler asks the same; a build without oneDNN has no such operator.
+    # PyTorch's compiler makes the same check. Builds without oneDNN lack the operator.
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -1,10 +1,9 @@
-"""Attention to keys and values that need no gradient, beside a few that do.
+"""Attention to a frozen prefix and a trainable suffix, kept in separate tensors.
 
-What stands before the soft slot is frozen, and it is nearly all that training attends to. Put together with the new
-positions in one tensor, as a cache does it, it would get gradients too, for every query head, only for them to be
-thrown away. Here both parts are attended to apart under one softmax, and the backward pass computes the gradients of
-the queries and of the new part alone. The weights are made again in the backward pass instead of being kept
-(as in FlashAttention, Dao et al. 2022, arXiv:2205.14135).
+Training attends mostly to the frozen prefix before the soft slot. A cache would join prefix and suffix in one tensor,
+so that the prefix would get gradients too, for every query head, only to have them discarded. Here one softmax runs
+over both parts, and the backward pass computes the gradients of the queries and the suffix alone. It recomputes the
+attention weights instead of storing them (as FlashAttention does, Dao et al. 2022, arXiv:2205.14135).
 """
 
 from __future__ import annotations
@@ -19,44 +18,50 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
-Pair = tuple[Tensor, Tensor]
+from soft_prompt.model.kv_cache import LayerKV
 
+# Per thread: the frozen prefix, its split masks, and scratch memory.
 _active = threading.local()
 
 
-class _BesideFrozen(DynamicLayer):  # type: ignore[misc]
-    """One layer of a cache whose first positions are elsewhere: it counts them and does not hold them."""
+class _SuffixLayer(DynamicLayer):  # type: ignore[misc]
+    """One layer of a cache that counts the positions of a frozen prefix and does not hold them.
 
-    def __init__(self, elsewhere: int, held: Pair | None) -> None:
+    Args:
+        prefix_length: positions of the frozen prefix.
+        suffix: keys and values behind the prefix, or None.
+    """
+
+    def __init__(self, prefix_length: int, suffix: LayerKV | None) -> None:
         super().__init__()
-        self.elsewhere = elsewhere
-        self.held = held
+        self.prefix_length = prefix_length
+        self.suffix = suffix
 
-    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> Pair:
-        """What is held with `[batch, kv_heads, new, head_dim]` behind it."""
-        if self.held is None:
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> LayerKV:
+        """The suffix followed by the new keys and values, each `[batch, kv_heads, new, head_dim]`."""
+        if self.suffix is None:
             return key_states, value_states
-        return torch.cat((self.held[0], key_states), dim=-2), torch.cat((self.held[1], value_states), dim=-2)
+        return torch.cat((self.suffix[0], key_states), dim=-2), torch.cat((self.suffix[1], value_states), dim=-2)
 
     def get_seq_length(self) -> int:
         """Positions before the new ones."""
-        return self.elsewhere + (self.held[0].shape[-2] if self.held else 0)
+        return self.prefix_length + (self.suffix[0].shape[-2] if self.suffix else 0)
 
 
-def cache_beside(frozen: Sequence[Pair], fronts: Sequence[Pair] | None) -> Cache:
-    """A cache for one forward pass within `beside`.
+def suffix_cache(frozen: Sequence[LayerKV], suffix: Sequence[LayerKV] | None) -> Cache:
+    """A cache for one forward pass within `frozen_prefix`.
 
     Args:
-        frozen: keys and values without gradient, a pair a layer, each `[batch, kv_heads, frozen, head_dim]`.
-        fronts: those with gradient that stand behind them, or None.
+        frozen: keys and values of the prefix without gradient, one pair per layer.
+        suffix: those with gradient that follow the prefix, or None.
     """
     length = frozen[0][0].shape[-2]
-    return Cache(layers=[_BesideFrozen(length, fronts[n] if fronts else None) for n in range(len(frozen))])
+    return Cache(layers=[_SuffixLayer(length, suffix[n] if suffix else None) for n in range(len(frozen))])
 
 
 @contextmanager
-def beside(frozen: Sequence[Pair]) -> Iterator[None]:
-    """Within this context attention in this thread sees the frozen keys and values before those that it is given."""
+def frozen_prefix(frozen: Sequence[LayerKV]) -> Iterator[None]:
+    """Within this context, attention in this thread sees the frozen keys and values before those it is given."""
     _active.frozen, _active.masks = frozen, {}
     try:
         yield
@@ -64,20 +69,22 @@ def beside(frozen: Sequence[Pair]) -> Iterator[None]:
         _active.frozen = _active.masks = None
 
 
-def frozen_of(module: torch.nn.Module) -> Pair | None:
-    """What an attention layer sees besides what it is given; None outside `beside`."""
-    frozen: Sequence[Pair] | None = getattr(_active, "frozen", None)
+def frozen_prefix_of(module: torch.nn.Module) -> LayerKV | None:
+    """The frozen prefix of an attention layer; None outside `frozen_prefix`."""
+    frozen: Sequence[LayerKV] | None = getattr(_active, "frozen", None)
     return None if frozen is None else frozen[int(module.layer_idx)]  # type: ignore[arg-type]
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, frozen: Pair, mask: Tensor | None, scale: float) -> Tensor:
-    """Attention to the frozen part and to the rest, query heads that share keys put together.
+def prefix_attention(
+    query: Tensor, key: Tensor, value: Tensor, frozen: LayerKV, mask: Tensor | None, scale: float
+) -> Tensor:
+    """Attention to a frozen prefix and a suffix, with the query heads that share a key head grouped.
 
     Args:
         query: `[batch, heads, new, head_dim]`.
-        key, value: `[batch, kv_heads, rest, head_dim]`.
-        frozen: keys and values before them, each `[batch, kv_heads, frozen, head_dim]`; they get no gradient.
-        mask: `[batch, 1, new, frozen + rest]`, bool, True where a query sees; None where it sees all.
+        key, value: of the suffix, `[batch, kv_heads, suffix, head_dim]`.
+        frozen: keys and values of the prefix, each `[batch, kv_heads, prefix, head_dim]`; they get no gradient.
+        mask: `[batch, 1, new, prefix + suffix]`, bool, True where a query attends; None if it attends everywhere.
         scale: of the scores.
 
     Returns:
@@ -87,34 +94,35 @@ def attend(query: Tensor, key: Tensor, value: Tensor, frozen: Pair, mask: Tensor
     kv_heads = key.shape[1]
     groups = heads // kv_heads
     rows = query.reshape(batch, kv_heads, groups * new, head_dim)
-    before, after = _masks(mask, frozen[0].shape[-2], groups)
-    attended: Tensor = _Attend.apply(rows, key, value, *frozen, before, after, scale)  # type: ignore[no-untyped-call]
+    hidden = _split_mask(mask, frozen[0].shape[-2], groups)
+    attended: Tensor = _PrefixAttention.apply(rows, key, value, *frozen, *hidden, scale)  # type: ignore[no-untyped-call]
     return attended.reshape(batch, heads, new, value.shape[-1]).transpose(1, 2).contiguous()
 
 
-def _masks(mask: Tensor | None, length: int, groups: int) -> tuple[Tensor | None, Tensor | None]:
-    """What is hidden of the frozen part and of the rest, for the rows of `attend`; None where nothing is."""
+def _split_mask(mask: Tensor | None, prefix: int, groups: int) -> tuple[Tensor | None, Tensor | None]:
+    """What each grouped row must not see of the prefix and of the suffix; None where it sees everything."""
     if mask is None:
         return None, None
-    # Layers share a mask, so it is taken apart once.
-    known: dict[int, tuple[Tensor, Tensor | None, Tensor | None]] = _active.masks
-    found = known.get(id(mask))
-    if found is None:
+    # All layers share one mask, so it is split once. The mask is kept, since a freed one could pass on its id.
+    splits: dict[int, tuple[Tensor, Tensor | None, Tensor | None]] = _active.masks
+    split = splits.get(id(mask))
+    if split is None:
         hidden = ~mask
-        before = hidden[..., :length]
-        if bool((before == before[:, :, :1]).all()):
-            before = before[:, :, :1]
+        prefix_hidden = hidden[..., :prefix]
+        if bool((prefix_hidden == prefix_hidden[:, :, :1]).all()):
+            prefix_hidden = prefix_hidden[:, :, :1]
         else:
-            before = before.repeat(1, 1, groups, 1)
-        found = known[id(mask)] = (mask, _or_none(before), _or_none(hidden[..., length:].repeat(1, 1, groups, 1)))
-    return found[1], found[2]
+            prefix_hidden = prefix_hidden.repeat(1, 1, groups, 1)
+        suffix_hidden = hidden[..., prefix:].repeat(1, 1, groups, 1)
+        split = splits[id(mask)] = (mask, _or_none(prefix_hidden), _or_none(suffix_hidden))
+    return split[1], split[2]
 
 
 def _or_none(hidden: Tensor) -> Tensor | None:
     return hidden if bool(hidden.any()) else None
 
 
-class _Attend(torch.autograd.Function):
+class _PrefixAttention(torch.autograd.Function):
     """`softmax(query @ [frozen_key, key].T * scale) @ [frozen_value, value]`, scores and sums in fp32."""
 
     @staticmethod
@@ -125,56 +133,62 @@ class _Attend(torch.autograd.Function):
         value: Tensor,
         frozen_key: Tensor,
         frozen_value: Tensor,
-        before: Tensor | None,
-        after: Tensor | None,
+        prefix_hidden: Tensor | None,
+        suffix_hidden: Tensor | None,
         scale: float,
     ) -> Tensor:
-        far, near = _scores(query, frozen_key, before, scale, "scores"), _scores(query, key, after, scale)
-        # A row of padding may see nothing at all; it must stay a number.
-        top = torch.maximum(far.amax(-1, keepdim=True), near.amax(-1, keepdim=True)).clamp(min=-1e30)
-        far, near = far.sub_(top).exp_(), near.sub_(top).exp_()
-        total = (far.sum(-1, keepdim=True) + near.sum(-1, keepdim=True)).clamp(min=1e-30)
-        attended = (far.to(query.dtype) @ frozen_value).float() + near @ value.float()
+        prefix = _scores(query, frozen_key, prefix_hidden, scale, "scores")
+        suffix = _scores(query, key, suffix_hidden, scale)
+        # A row of padding may see nothing at all. The clamps keep its results finite.
+        top = torch.maximum(prefix.amax(-1, keepdim=True), suffix.amax(-1, keepdim=True)).clamp(min=-1e30)
+        prefix, suffix = prefix.sub_(top).exp_(), suffix.sub_(top).exp_()
+        total = (prefix.sum(-1, keepdim=True) + suffix.sum(-1, keepdim=True)).clamp(min=1e-30)
+        attended = (prefix.to(query.dtype) @ frozen_value).float() + suffix @ value.float()
         attended = (attended / total).to(query.dtype)
-        ctx.save_for_backward(query, key, value, frozen_key, frozen_value, before, after, attended, top + total.log())
+        ctx.save_for_backward(
+            query, key, value, frozen_key, frozen_value, prefix_hidden, suffix_hidden, attended, top + total.log()
+        )
         ctx.scale = scale
         return attended
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, frozen_key, frozen_value, before, after, attended, log_total = ctx.saved_tensors
+        query, key, value, frozen_key, frozen_value, prefix_hidden, suffix_hidden, attended, log_total = (
+            ctx.saved_tensors
+        )
         [gradient] = gradients
         exact = gradient.float()
         mean = (exact * attended.float()).sum(-1, keepdim=True)
-        far = _scores(query, frozen_key, before, ctx.scale, "scores").sub_(log_total).exp_()
+        # Gradients of the scores, for the prefix in place: weight * (gradient of the weight - its weighted mean).
+        prefix = _scores(query, frozen_key, prefix_hidden, ctx.scale, "scores").sub_(log_total).exp_()
         slopes = gradient @ frozen_value.transpose(-1, -2)
-        far.mul_(torch.sub(slopes, mean, out=_scratch("slopes", far.shape, far.device)))
-        near = _scores(query, key, after, ctx.scale).sub_(log_total).exp_()
-        near_scores = near * (exact @ value.float().transpose(-1, -2) - mean)
-        of_query = (far.to(query.dtype) @ frozen_key).float() + near_scores @ key.float()
-        of_key = near_scores.transpose(-1, -2) @ query.float()
-        of_value = near.transpose(-1, -2) @ exact
+        prefix.mul_(torch.sub(slopes, mean, out=_scratch("slopes", prefix.shape, prefix.device)))
+        weights = _scores(query, key, suffix_hidden, ctx.scale).sub_(log_total).exp_()
+        suffix = weights * (exact @ value.float().transpose(-1, -2) - mean)
+        query_gradient = (prefix.to(query.dtype) @ frozen_key).float() + suffix @ key.float()
+        key_gradient = suffix.transpose(-1, -2) @ query.float()
+        value_gradient = weights.transpose(-1, -2) @ exact
         return (
-            (of_query * ctx.scale).to(query.dtype),
-            (of_key * ctx.scale).to(key.dtype),
-            of_value.to(value.dtype),
+            (query_gradient * ctx.scale).to(query.dtype),
+            (key_gradient * ctx.scale).to(key.dtype),
+            value_gradient.to(value.dtype),
             *[None] * 5,
         )
 
 
 def _scores(query: Tensor, key: Tensor, hidden: Tensor | None, scale: float, scratch: str = "") -> Tensor:
-    """Scores in fp32, `[batch, kv_heads, rows, tokens]`, those that are hidden at minus infinity."""
+    """Scores in fp32, `[batch, kv_heads, rows, tokens]`, with the hidden ones at minus infinity."""
     shape = (*query.shape[:-1], key.shape[-2])
-    turned = (query.float() * scale, key.float().transpose(-1, -2))
-    scores = torch.matmul(*turned, out=_scratch(scratch, shape, query.device)) if scratch else torch.matmul(*turned)
+    factors = (query.float() * scale, key.float().transpose(-1, -2))
+    scores = torch.matmul(*factors, out=_scratch(scratch, shape, query.device)) if scratch else torch.matmul(*factors)
     return scores if hidden is None else scores.masked_fill_(hidden, -torch.inf)
 
 
 def _scratch(name: str, shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Memory for what nobody keeps: fresh pages for every layer would take as long as the arithmetic."""
+    """Reused memory for temporary results: fresh pages for every layer would take as long as the arithmetic."""
     size = math.prod(shape)
-    held: Tensor | None = getattr(_active, name, None)
-    if held is None or held.numel() < size or held.device != device:
-        held = torch.empty(size, dtype=torch.float32, device=device)
-        setattr(_active, name, held)
-    return held[:size].view(shape)
+    memory: Tensor | None = getattr(_active, name, None)
+    if memory is None or memory.numel() < size or memory.device != device:
+        memory = torch.empty(size, dtype=torch.float32, device=device)
+        setattr(_active, name, memory)
+    return memory[:size].view(shape)

@@ -1,7 +1,6 @@
-"""Key-value caches for Transformers models, filled from stored tensors or grown in place.
+"""Key-value caches for Transformers models.
 
-Two things of the library's own cache do not fit here. It concatenates at every step, which copies the whole cache
-once a layer and token; and a cache made from a config cuts sliding-window layers. So every cache here is a plain one.
+Every cache here is a plain one: a Transformers cache made from a model's config would cut layers with sliding windows.
 """
 
 from __future__ import annotations
@@ -12,18 +11,27 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
+# Keys and values of one layer, each `[batch, kv_heads, tokens, head_dim]`.
+LayerKV = tuple[Tensor, Tensor]
 
-class GrowingLayer(DynamicLayer):  # type: ignore[misc]
-    """One layer's keys and values in a buffer allocated once; `update` writes behind what is there."""
+
+class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
+    """One layer's keys and values in buffers that are allocated once.
+
+    Transformers' own layer concatenates, which copies the whole cache for every layer and token.
+
+    Args:
+        capacity: maximum number of positions.
+    """
 
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self.capacity = capacity
         self.length = 0
-        self._buffers: tuple[Tensor, Tensor] | None = None
+        self._buffers: LayerKV | None = None
 
-    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        """Write `[batch, kv_heads, new, head_dim]` behind the stored positions and return all of them."""
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> LayerKV:
+        """Append keys and values, each `[batch, kv_heads, new, head_dim]`, and return all of them."""
         if self._buffers is None:
             shape = (*key_states.shape[:2], self.capacity, key_states.shape[-1])
             self._buffers = (key_states.new_empty(shape), value_states.new_empty(shape))
@@ -37,19 +45,16 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys, self.values
 
     def get_seq_length(self) -> int:
-        """Stored positions."""
+        """Number of stored positions."""
         return self.length
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the buffers."""
+        """Size of the buffers in bytes."""
         return sum(buffer.nbytes for buffer in self._buffers or ())
 
-    def first(self, length: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of the first positions, each `[batch, kv_heads, length, head_dim]`. Do not write to them.
-
-        `length` is at least 1 and at most what is stored.
-        """
+    def prefix(self, length: int) -> LayerKV:
+        """Keys and values of the first `length` positions, at least 1. Do not write to them."""
         assert self._buffers is not None
         keys, values = self._buffers
         return keys[:, :, :length], values[:, :, :length]
@@ -59,13 +64,18 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         if self._buffers is not None:
             keys, values = self._buffers
             self._buffers = (keys[rows], values[rows])
-            self.keys, self.values = (b[:, :, : self.length] for b in self._buffers)
+            self.keys, self.values = self.prefix(self.length)
 
 
-def filled_cache(layers: Sequence[tuple[Tensor, Tensor]]) -> DynamicCache:
-    """A plain cache that holds keys and values, each `[batch, kv_heads, tokens, head_dim]`, a layer.
+def preallocated_cache(layers: int, capacity: int) -> Cache:
+    """An empty cache of `layers` layers whose buffers hold `capacity` positions."""
+    return Cache(layers=[PreallocatedLayer(capacity) for _ in range(layers)])
 
-    `update` concatenates, so gradients flow through new positions and the stored tensors are never written to.
+
+def dynamic_cache(layers: Sequence[LayerKV]) -> DynamicCache:
+    """A cache that holds the given keys and values, one pair per layer.
+
+    Its `update` concatenates. So gradients flow through new positions, and the given tensors are never written to.
     """
     cache = DynamicCache()
     for number, (keys, values) in enumerate(layers):
@@ -73,11 +83,6 @@ def filled_cache(layers: Sequence[tuple[Tensor, Tensor]]) -> DynamicCache:
     return cache
 
 
-def growing_cache(layers: int, capacity: int) -> Cache:
-    """An empty cache whose buffers hold `capacity` positions."""
-    return Cache(layers=[GrowingLayer(capacity) for _ in range(layers)])
-
-
-def stacked(cache: DynamicCache) -> Tensor:
+def stacked_layers(cache: DynamicCache) -> Tensor:
     """Keys and values of a batch of one as `[layers, 2, kv_heads, tokens, head_dim]`."""
     return torch.stack([torch.stack((layer.keys[0], layer.values[0])) for layer in cache.layers])

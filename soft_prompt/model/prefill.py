@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.model.kv_cache import filled_cache, stacked
+from soft_prompt.model.kv_cache import dynamic_cache, stacked_layers
 
 
 def prefill(backbone: Backbone, ids: Sequence[int], before: Tensor | None = None) -> Tensor:
@@ -27,8 +27,7 @@ def prefill(backbone: Backbone, ids: Sequence[int], before: Tensor | None = None
     """
     backbone.require_decoder_only("a prefix to store")
     first = 0 if before is None else before.shape[-2]
-    layers = [] if before is None else [(layer[0][None], layer[1][None]) for layer in before]
-    cache = filled_cache(layers)
+    cache = dynamic_cache([] if before is None else [(layer[0][None], layer[1][None]) for layer in before])
     device = backbone.device
     with torch.no_grad():
         # The base model has no head: prefill needs no logits, and those of one token cost as much as many layers.
@@ -38,5 +37,5 @@ def prefill(backbone: Backbone, ids: Sequence[int], before: Tensor | None = None
             past_key_values=cache,
             use_cache=True,
         )
-    whole = stacked(cache)
-    return whole if before is None else whole[..., first:, :].clone()
+    keys_and_values = stacked_layers(cache)
+    return keys_and_values if before is None else keys_and_values[..., first:, :].clone()

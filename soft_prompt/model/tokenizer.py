@@ -1,4 +1,4 @@
-"""A tokenizer without its model's weights, and the context length that its model reads."""
+"""A backbone's tokenizer without its weights, and the length of its context."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from typing import Any
 
 from soft_prompt.errors import BackboneError
 from soft_prompt.model.weights import backbone_folder
-from soft_prompt.tokens.chat_tokens import ChatTokens
+from soft_prompt.tokens.chat_tokenizer import ChatTokenizer
 
 
 @dataclass(frozen=True, eq=False)
-class TokenizerAlone(ChatTokens):
-    """The tokenizer of a backbone whose weights are not loaded, and the length of its context."""
+class BackboneTokenizer(ChatTokenizer):
+    """The tokenizer of a backbone whose weights are not loaded, and the length of its context in tokens."""
 
     id: str
     tokenizer: Any
-    max_tokens: int
+    context_length: int
 
     @classmethod
-    def load(cls, name: str) -> TokenizerAlone:
+    def load(cls, name: str) -> BackboneTokenizer:
         """Load the tokenizer of a backbone.
 
         Args:
             name: `embedded`, a local folder, or a Hugging Face model id.
 
         Raises:
-            BackboneError: not found, or it brings no tokenizer that is supported.
+            BackboneError: if the backbone does not exist, or has no tokenizer that is supported.
         """
         from transformers import AutoConfig, AutoTokenizer
 
         folder = backbone_folder(name)
         try:
-            context = context_tokens(AutoConfig.from_pretrained(folder))
-            return cls(name, AutoTokenizer.from_pretrained(folder), context)
+            length = context_length(AutoConfig.from_pretrained(folder))
+            return cls(name, AutoTokenizer.from_pretrained(folder), length)
         except (OSError, ValueError, RuntimeError) as error:
             raise BackboneError(
                 found=f"the tokenizer of the backbone {name!r} does not load: {str(error).splitlines()[0]}",
@@ -42,24 +42,24 @@ class TokenizerAlone(ChatTokens):
             ) from error
 
 
-def context_tokens(config: Any) -> int:
-    """Length of the context in tokens; of an encoder-decoder, of what each of its halves reads.
+def context_length(config: Any) -> int:
+    """Length of the context in tokens; of an encoder-decoder, the length for each of its halves.
 
-    Rotary frequencies of the type `longrope` are others beyond the original length, for all rows of a batch at
-    once: stored keys would no longer fit, and a long row would change its neighbours. So there the context ends.
-    (Those of the type `dynamic` change beyond the whole context only.)
+    For rotary positions of the type `longrope` the context ends at the original length. Beyond it the frequencies
+    change for all rows of a batch at once: stored keys would no longer fit, and a long row would change its
+    neighbours. (The type `dynamic` changes frequencies beyond the whole context only.)
     """
     text = config.get_text_config(encoder=bool(config.is_encoder_decoder) or None)
-    whole = int(getattr(text, "max_position_embeddings", 2048))
-    stateless = stateless_tokens(config)
-    return min(whole, stateless) if stateless else whole
+    length = int(getattr(text, "max_position_embeddings", 2048))
+    original = original_context_length(config)
+    return min(length, original) if original else length
 
 
-def stateless_tokens(config: Any) -> int | None:
-    """Up to how many tokens rotary frequencies stay as they are; None where they never change."""
+def original_context_length(config: Any) -> int | None:
+    """Number of tokens up to which `longrope` frequencies stay the same; None for other rotary positions."""
     text = config.get_text_config(encoder=bool(config.is_encoder_decoder) or None)
-    found = getattr(text, "rope_parameters", None) or {}
+    parameters = getattr(text, "rope_parameters", None) or {}
     # Either the parameters of all layers, or those of each type of layer.
-    kinds = [kind for kind in (found, *found.values()) if isinstance(kind, dict)]
-    lengths = [k["original_max_position_embeddings"] for k in kinds if k.get("rope_type") == "longrope"]
+    candidates = [entry for entry in (parameters, *parameters.values()) if isinstance(entry, dict)]
+    lengths = [c["original_max_position_embeddings"] for c in candidates if c.get("rope_type") == "longrope"]
     return min(map(int, lengths), default=None)

@@ -1,1 +1,1 @@
-"""Rotary positions: angles, rotation, and the probe that tells whether keys can be moved."""
+"""Rotary positions: angles, rotation of keys, and the probe whether keys can be moved."""

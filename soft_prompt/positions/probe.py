@@ -1,13 +1,12 @@
-"""Whether keys and values can be moved to other positions, found by trying.
+"""Whether a backbone's keys and values can be moved to other positions, found by a test run.
 
-The same ids run at two offsets. Where a model puts positions in by rotating keys and in no other way, the keys without
-rotation and the values agree in every layer. The name of a family is never asked: a learned position, another order of
-the rotated dimensions or a position in the values all show.
+The same ids run at two offsets. If the model encodes positions by rotating keys and in no other way, then the unrotated
+keys and the values agree in every layer. The result does not depend on the name of the model family: learned positions,
+another order of the rotated dimensions, or positions in the values all show.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -16,48 +15,48 @@ from torch import Tensor
 
 from soft_prompt.errors import BackboneError
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.model.kv_cache import filled_cache
+from soft_prompt.model.kv_cache import dynamic_cache
 from soft_prompt.positions.angles import Angles, angles, rotary_module
 
 TOKENS = 4
 OFFSET = 500
-# Largest relative difference (2-norm, a layer) that rounding explains. SmolLM2-135M has 3e-6 in fp32 and 0.04 in bf16,
-# where it grows from layer to layer; a wrong rotation makes 0.9 in the first layer already.
+# Largest relative difference (2-norm, per layer) that rounding explains. SmolLM2-135M has 3e-6 in fp32, and 0.04 in
+# bf16, where it grows from layer to layer. A wrong rotation gives 0.9 in the first layer.
 TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.15}
 
 
 @dataclass(frozen=True)
-class Probe:
-    """What a backbone does with positions.
+class PositionProbe:
+    """How a backbone encodes positions.
 
     Attributes:
-        refusal: why keys and values cannot be moved, continuing "the backbone ..."; None where they can.
-        turned: whether keys are rotated, a layer; some models leave layers without positions.
-        kv_heads: heads of keys and values.
+        refusal: why keys and values cannot be moved, as the rest of a sentence "the backbone ..."; None if they can.
+        rotated_layers: for each layer, whether it rotates keys; some models have layers without positions.
+        kv_heads: number of key-value heads.
         head_dim: width of a head.
         error: largest relative difference between the two offsets.
     """
 
     refusal: str | None
-    turned: tuple[bool, ...] = ()
+    rotated_layers: tuple[bool, ...] = ()
     kv_heads: int = 0
     head_dim: int = 0
     error: float = 0.0
 
 
-_probed: WeakKeyDictionary[Backbone, Probe] = WeakKeyDictionary()
+_probes: WeakKeyDictionary[Backbone, PositionProbe] = WeakKeyDictionary()
 
 
-def probe(backbone: Backbone) -> Probe:
-    """Try it, once a backbone: one forward pass over two rows of 4 tokens."""
-    found = _probed.get(backbone)
-    if found is None:
-        found = _probed[backbone] = _try(backbone)
-    return found
+def probe(backbone: Backbone) -> PositionProbe:
+    """PositionProbe a backbone, once: one forward pass over two rows of 4 tokens."""
+    result = _probes.get(backbone)
+    if result is None:
+        result = _probes[backbone] = _run_probe(backbone)
+    return result
 
 
 def positions_can_move(backbone: Backbone) -> bool:
-    """Whether stored keys and values can stand at other positions, as `kv` soft prompts and `block` attention need."""
+    """Whether stored keys and values can move to other positions, as `kv` soft prompts and `block` attention need."""
     return probe(backbone).refusal is None
 
 
@@ -65,7 +64,7 @@ def require_movable_positions(backbone: Backbone) -> None:
     """Refuse a backbone whose keys and values cannot be moved.
 
     Raises:
-        BackboneError: says what the probe found.
+        BackboneError: with the reason that the probe found.
     """
     refusal = probe(backbone).refusal
     if refusal is not None:
@@ -76,29 +75,29 @@ def require_movable_positions(backbone: Backbone) -> None:
         )
 
 
-def _try(backbone: Backbone) -> Probe:
+def _run_probe(backbone: Backbone) -> PositionProbe:
     if backbone.encoder_decoder:
-        return Probe("is an encoder-decoder, whose encoder reads in both directions")
+        return PositionProbe("is an encoder-decoder, whose encoder reads in both directions")
     rotary = rotary_module(backbone)
     if rotary is None:
-        return Probe("has no rotary positions")
-    tokens = min(TOKENS, backbone.max_tokens // 2)
-    offset = min(OFFSET, backbone.max_tokens - tokens)
-    layers = _run(backbone, tokens, offset)
+        return PositionProbe("has no rotary positions")
+    tokens = min(TOKENS, backbone.context_length // 2)
+    offset = min(OFFSET, backbone.context_length - tokens)
+    layers = _two_offsets(backbone, tokens, offset)
     if len({keys.shape for keys, _ in layers}) > 1:
-        return Probe("has layers of different width")
+        return PositionProbe("has layers of different width")
     keys, values = (torch.stack([layer[i].to(torch.float32) for layer in layers]) for i in (0, 1))
     here, there = (angles(backbone, rotary, first, tokens) for first in (0, offset))
     return _compare(keys, values, here, there, TOLERANCE.get(backbone.dtype, 1e-3))
 
 
-def _run(backbone: Backbone, tokens: int, offset: int) -> list[tuple[Tensor, Tensor]]:
-    """Keys and values of the same ids at positions 0 and `offset`, a layer, each `[2, kv_heads, tokens, head_dim]`."""
+def _two_offsets(backbone: Backbone, tokens: int, offset: int) -> list[tuple[Tensor, Tensor]]:
+    """Per layer, keys and values of the same ids at positions 0 and `offset`, `[2, kv_heads, tokens, head_dim]`."""
     rows = backbone.model.get_input_embeddings().weight.shape[0]
-    # Spread over the vocabulary; which ids does not matter.
+    # Any ids will do. These are spread over the vocabulary.
     ids = torch.tensor([[(7919 * n + 11) % rows for n in range(tokens)]] * 2, device=backbone.device)
     positions = torch.arange(tokens, device=backbone.device) + torch.tensor([[0], [offset]], device=backbone.device)
-    cache = filled_cache([])
+    cache = dynamic_cache([])
     with torch.no_grad():
         backbone.model(
             input_ids=ids,
@@ -111,25 +110,30 @@ def _run(backbone: Backbone, tokens: int, offset: int) -> list[tuple[Tensor, Ten
     return [(layer.keys, layer.values) for layer in cache.layers]
 
 
-def _compare(keys: Tensor, values: Tensor, here: Angles, there: Angles, tolerance: float) -> Probe:
+def _compare(keys: Tensor, values: Tensor, here: Angles, there: Angles, tolerance: float) -> PositionProbe:
     """`keys` and `values`: `[layers, 2, kv_heads, tokens, head_dim]`, fp32."""
-    still = _difference(keys[:, 0], keys[:, 1])
-    turning = _difference(here.take_off(keys[:, 0]), there.take_off(keys[:, 1]))
-    turned = [moved < raw for moved, raw in zip(turning, still, strict=True)]
-    off = [min(pair) for pair in zip(turning, still, strict=True)]
-    for what, found in (("keys", off), ("values", _difference(values[:, 0], values[:, 1]))):
-        worst = max(range(len(found)), key=lambda layer: found[layer])
-        if found[worst] > tolerance:
-            return Probe(f"has {what} that depend on the position otherwise (by {found[worst]:.0%} in layer {worst})")
-        off += found
-    # A model that does not look at the positions it is given would pass without moving anything.
-    if not any(turned):
-        return Probe("rotates keys in no layer")
-    return Probe(None, tuple(turned), int(keys.shape[2]), int(keys.shape[4]), max(off))
+    raw = _difference(keys[:, 0], keys[:, 1])
+    unrotated = _difference(here.unrotate(keys[:, 0]), there.unrotate(keys[:, 1]))
+    rotated = [after < before for after, before in zip(unrotated, raw, strict=True)]
+    differences = {
+        "keys": [min(pair) for pair in zip(unrotated, raw, strict=True)],
+        "values": _difference(values[:, 0], values[:, 1]),
+    }
+    for what, by_layer in differences.items():
+        worst = max(by_layer)
+        if worst > tolerance:
+            where = f"by {worst:.0%} in layer {by_layer.index(worst)}"
+            return PositionProbe(f"has {what} that depend on the position in another form ({where})")
+    # A model that ignores the given positions would pass the comparison.
+    if not any(rotated):
+        return PositionProbe("rotates keys in no layer")
+    return PositionProbe(
+        None, tuple(rotated), int(keys.shape[2]), int(keys.shape[4]), max(map(max, differences.values()))
+    )
 
 
-def _difference(one: Tensor, other: Tensor) -> Sequence[float]:
-    """Relative difference a layer; infinite where one is no number."""
-    off, size = (torch.linalg.vector_norm(part, dim=(1, 2, 3)) for part in (one - other, one))
-    found: list[float] = torch.nan_to_num(off / size.clamp_min(1e-30), nan=torch.inf).tolist()
-    return found
+def _difference(one: Tensor, other: Tensor) -> list[float]:
+    """Relative difference per layer; infinite if a value is NaN."""
+    difference, size = (torch.linalg.vector_norm(part, dim=(1, 2, 3)) for part in (one - other, one))
+    result: list[float] = torch.nan_to_num(difference / size.clamp_min(1e-30), nan=torch.inf).tolist()
+    return result

@@ -1,7 +1,7 @@
-"""Rotary positions on and off stored keys (Su et al. 2021, arXiv:2104.09864).
+"""Rotate stored keys to a position, and back (Su et al. 2021, arXiv:2104.09864).
 
-Keys of a `kv` soft prompt are kept without position and rotated to where the slot falls. All of it is done in fp32:
-in bf16 the rotation alone costs half a percent.
+Keys of a `kv` soft prompt are stored without position and rotated to the position of the slot. The rotation is computed
+in fp32: in bf16 it would be off by half a percent.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ def rotate(backbone: Backbone, keys: Tensor, first: int, layer: int = 0) -> Tens
         backbone: whose rotary embedding is used.
         keys: `[layers, kv_heads, tokens, head_dim]`, fp32.
         first: position of the first token.
-        layer: number of the layer that comes first in `keys`, since each may turn in its own way.
+        layer: number of the first layer in `keys`, since layers may have different angles.
 
     Returns:
         Rotated keys of the same shape and dtype; differentiable. Layers without rotary positions pass through.
 
     Raises:
-        BackboneError: keys of this backbone cannot be moved.
+        BackboneError: if keys of this backbone cannot be moved.
     """
-    return _angles(backbone, keys.shape[-2], first).of_layers(layer, keys.shape[0]).put_on(keys)
+    return _angles(backbone, keys.shape[-2], first).layer_range(layer, keys.shape[0]).rotate(keys)
 
 
 def unrotate(backbone: Backbone, keys: Tensor, first: int) -> Tensor:
-    """Take the positions `first`, `first + 1`, ... off keys of all layers; the inverse of `rotate`."""
-    return _angles(backbone, keys.shape[-2], first).take_off(keys)
+    """Remove the positions `first`, `first + 1`, ... from keys of all layers: the inverse of `rotate`."""
+    return _angles(backbone, keys.shape[-2], first).unrotate(keys)
 
 
 def shift(backbone: Backbone, keys: Tensor, by: int) -> Tensor:
@@ -42,24 +42,24 @@ def shift(backbone: Backbone, keys: Tensor, by: int) -> Tensor:
 
     Args:
         backbone: whose rotary embedding is used.
-        keys: `[layers, kv_heads, tokens, head_dim]`, any dtype, rotated to where they stand.
-        by: how many positions further on; negative moves them back.
+        keys: `[layers, kv_heads, tokens, head_dim]`, any dtype, rotated to their positions.
+        by: number of positions; negative moves them back.
 
     Returns:
-        Keys of the same shape and dtype; the rotation between is in fp32.
+        Keys of the same shape and dtype. The rotation is computed in fp32.
 
     Raises:
-        BackboneError: keys of this backbone cannot be moved.
+        BackboneError: if keys of this backbone cannot be moved.
     """
-    # Each key turns by the same angle, so one position stands for all.
+    # Every key rotates by the same angle, so the angles of one position are enough.
     turn = _angles(backbone, 1, abs(by)).unscaled()
-    return (turn.put_on(keys.float()) if by >= 0 else turn.take_off(keys.float())).to(keys.dtype)
+    return (turn.rotate(keys.float()) if by >= 0 else turn.unrotate(keys.float())).to(keys.dtype)
 
 
 def _angles(backbone: Backbone, tokens: int, first: int) -> Angles:
     require_movable_positions(backbone)
     rotary = rotary_module(backbone)
     assert rotary is not None
-    found = angles(backbone, rotary, first, tokens)
-    turned = probe(backbone).turned
-    return found if all(turned) else found.only_in(torch.tensor(turned, device=backbone.device))
+    result = angles(backbone, rotary, first, tokens)
+    rotated = probe(backbone).rotated_layers
+    return result if all(rotated) else result.masked(torch.tensor(rotated, device=backbone.device))

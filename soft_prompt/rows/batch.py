@@ -54,7 +54,7 @@ class Batch:
 
     def layers(self) -> list[tuple[Tensor, Tensor]]:
         """Keys and values before the new positions, a pair a layer, each `[batch, kv_heads, tokens, head_dim]`."""
-        parts = [part for part in (self.cached_layers(), self.front_layers()) if part]
+        parts = [part for part in (self.cached_layers(), self.kv_prompt_layers()) if part]
         return [
             (torch.cat([keys for keys, _ in layer], dim=-2), torch.cat([values for _, values in layer], dim=-2))
             for layer in zip(*parts, strict=True)
@@ -64,7 +64,7 @@ class Batch:
         """Those of `layers` that come from the store; empty where none do."""
         return [] if self.cached is None else _pairs(self.cached)
 
-    def front_layers(self) -> list[tuple[Tensor, Tensor]]:
+    def kv_prompt_layers(self) -> list[tuple[Tensor, Tensor]]:
         """Those of `layers` that belong to `kv` soft prompts; empty where there are none."""
         return [] if self.fronts is None else [*_pairs(self.fronts[0]), *_pairs(self.fronts[1])]
 
@@ -74,28 +74,28 @@ def _pairs(layers: Tensor) -> list[tuple[Tensor, Tensor]]:
     return [tuple(layer.unbind(0)) for layer in layers.unbind(0)]  # type: ignore[misc]
 
 
-def assemble(store: PrefixStore, rows: Sequence[Row], *, room: int = 0) -> Batch:
+def assemble(store: PrefixStore, rows: Sequence[Row], *, max_new_tokens: int = 0) -> Batch:
     """Put rows together.
 
     Args:
         store: gives the keys and values of prefixes, and knows the backbone.
         rows: the encoded prompts.
-        room: positions that must still fit behind each row, for the answer.
+        max_new_tokens: positions that must still fit behind each row, for the answer.
 
     Raises:
         ContextError: a row and its answer are longer than the backbone's context.
         BackboneError: `kv` soft prompts with rows of different length on a backbone with sliding windows.
     """
     backbone = store.backbone
-    require_room(backbone, max(row.length for row in rows), room)
+    require_context(backbone, max(row.length for row in rows), max_new_tokens)
     new = max(row.run_length for row in rows)
-    fronts = [row.front.length if row.front else 0 for row in rows]
+    fronts = [row.kv_prompt.length if row.kv_prompt else 0 for row in rows]
     # A kv soft prompt stands between prefix and suffix, so no prefix token can run again behind it; nor may one run
     # again where it would meet an adapter, or see a passage that it must not see.
-    taken = [len(r.prefix) if r.keeps_prefix else max(0, min(len(r.prefix), r.length - new)) for r in rows]
+    taken = [len(r.prefix) if r.fixed_prefix else max(0, min(len(r.prefix), r.length - new)) for r in rows]
     widest, front = max(taken), max(fronts)
     if (
-        any(row.keeps_prefix for row in rows)
+        any(row.fixed_prefix for row in rows)
         and len({(row.run_length, length) for row, length in zip(rows, fronts, strict=True)}) > 1
     ):
         _refuse_sliding_windows(backbone)
@@ -117,17 +117,17 @@ def assemble(store: PrefixStore, rows: Sequence[Row], *, room: int = 0) -> Batch
     )
 
 
-def require_room(backbone: Backbone, longest: int, room: int) -> None:
-    """Refuse a prompt of `longest` positions with `room` more behind it if the backbone's context is shorter.
+def require_context(backbone: Backbone, longest: int, max_new_tokens: int) -> None:
+    """Refuse a prompt of `longest` positions with `max_new_tokens` more behind it if the backbone's context is shorter.
 
     Raises:
         ContextError: it is.
     """
-    if longest + room > backbone.max_tokens:
+    if longest + max_new_tokens > backbone.context_length:
         raise ContextError(
-            found=f"a prompt of {longest} tokens with room for {room} more",
-            expected=f"at most {backbone.max_tokens} tokens for the backbone {backbone.id!r}"
-            + (", whose rotary frequencies change beyond that" if backbone.stateless_tokens else ""),
+            found=f"a prompt of {longest} tokens with max_new_tokens for {max_new_tokens} more",
+            expected=f"at most {backbone.context_length} tokens for the backbone {backbone.id!r}"
+            + (", whose rotary frequencies change beyond that" if backbone.original_context_length else ""),
             next_step="lower `evidence_tokens` or `max_tokens` in domain.yaml, or ask a shorter question",
         )
 
@@ -167,8 +167,8 @@ def _stack_cached(store: PrefixStore, rows: Sequence[Row], taken: Sequence[int],
 
 def _stack_fronts(store: PrefixStore, rows: Sequence[Row], front: int) -> tuple[Tensor, Tensor]:
     """The `kv` soft prompts behind their prefixes, padded at the left: layers that no row trains, and the others."""
-    cut = min(row.front.lower_layers for row in rows if row.front)
-    columns = [keys_and_values(store.backbone, r.front, len(r.prefix), cut) if r.front else None for r in rows]
+    cut = min(row.kv_prompt.lower_layers for row in rows if row.kv_prompt)
+    columns = [keys_and_values(store.backbone, r.kv_prompt, len(r.prefix), cut) if r.kv_prompt else None for r in rows]
     like = next(column for column in columns if column is not None)
     none = (like[0][..., :0, :].detach(), like[1][..., :0, :].detach())
     lower, upper = zip(*[column or none for column in columns], strict=True)

@@ -21,7 +21,7 @@ from transformers.cache_utils import Cache
 
 from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.model.kv_cache import GrowingLayer
+from soft_prompt.model.kv_cache import PreallocatedLayer
 from soft_prompt.rows.row import Row
 
 Layers = list[tuple[Tensor, Tensor]]
@@ -41,7 +41,7 @@ class _Kept:
     row: Row
     prompt: tuple[int, ...]
     reply: list[int]
-    layers: list[GrowingLayer]
+    layers: list[PreallocatedLayer]
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -126,7 +126,7 @@ class ConversationCache:
             reply: the tokens decoded so far; followed as it grows.
             cache: of one row without padding, which nothing but the decoding of this reply writes to.
         """
-        layers = [layer for layer in cache.layers if isinstance(layer, GrowingLayer)]
+        layers = [layer for layer in cache.layers if isinstance(layer, PreallocatedLayer)]
         entry = _Kept(row, _positions(row), reply, layers)
         if not self.limit_bytes or _is_trained(row) or entry.size > self.limit_bytes:
             return
@@ -154,7 +154,7 @@ def _positions(row: Row) -> tuple[int, ...]:
 def _common(kept: _Kept, row: Row, positions: tuple[int, ...]) -> int:
     """How many positions a row has in common with what is kept, each behind the same ones and computed alike."""
     other = kept.row
-    if (row.keeps_prefix or other.keeps_prefix) and (
+    if (row.fixed_prefix or other.fixed_prefix) and (
         row.prefix != other.prefix
         or row.cuts != other.cuts
         or row.passages != other.passages

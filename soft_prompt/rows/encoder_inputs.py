@@ -23,13 +23,13 @@ def input_length(backbone: Backbone, row: Row) -> int:
     return len(before) + row.length + len(after)
 
 
-def _inputs(backbone: Backbone, rows: Sequence[Row], answer: int) -> tuple[Tensor, Tensor]:
+def encoder_inputs(backbone: Backbone, rows: Sequence[Row], answer: int) -> tuple[Tensor, Tensor]:
     """Embeddings `[batch, tokens, hidden]` in the backbone's dtype, differentiable in the vectors, and their mask."""
     longest = max(max(input_length(backbone, row) for row in rows), answer)
-    if longest > backbone.max_tokens:
+    if longest > backbone.context_length:
         raise ContextError(
             found=f"a prompt or an answer of {longest} tokens",
-            expected=f"at most {backbone.max_tokens} tokens each for the backbone {backbone.id!r}",
+            expected=f"at most {backbone.context_length} tokens each for the backbone {backbone.id!r}",
             next_step="lower `evidence_tokens` or `max_tokens` in domain.yaml, or ask a shorter question",
         )
     embedded = [_embed(backbone, row) for row in rows]
@@ -65,7 +65,7 @@ def _frame(backbone: Backbone) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (), ()
 
 
-def _start_id(backbone: Backbone) -> int:
+def decoder_start_id(backbone: Backbone) -> int:
     """The token id that the decoder reads first."""
     found = backbone.model.generation_config.decoder_start_token_id
     found = getattr(backbone.model.config, "decoder_start_token_id", None) if found is None else found

@@ -113,7 +113,7 @@ class PrefixStore:
         """What an earlier conversation knows of a row, where that is more than its prefix from this store."""
         if not self.conversations.limit_bytes:
             return None
-        front = row.front.length if row.front else 0
+        front = row.kv_prompt.length if row.kv_prompt else 0
         served = len(row.prefix) + front
         if not row.cuts and not front and not self._holds(row.prefix):
             # A conversation whose prefix is no more than itself is not worth an entry for every turn.

@@ -51,10 +51,10 @@ class Row:
         return 0 < number <= (len(self.cuts) if self.passages is None else self.passages)
 
     @property
-    def keeps_prefix(self) -> bool:
+    def fixed_prefix(self) -> bool:
         """Whether no token of the prefix may run again with the suffix, where it would see or meet something else."""
         apart = self.attention == "block" and self.is_passage(2)
-        return apart or self.front is not None or self.adapter is not None
+        return apart or self.kv_prompt is not None or self.adapter is not None
 
     @property
     def suffix_length(self) -> int:
@@ -62,7 +62,7 @@ class Row:
         return sum(part.length if isinstance(part, SoftPrompt) else len(part) for part in self.suffix)
 
     @property
-    def front(self) -> SoftPrompt | None:
+    def kv_prompt(self) -> SoftPrompt | None:
         """The `kv` soft prompt that stands right behind the prefix, if there is one."""
         first = self.suffix[0] if self.suffix else None
         return first if isinstance(first, SoftPrompt) and first.kind == "kv" else None

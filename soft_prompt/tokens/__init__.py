@@ -1,1 +1,1 @@
-"""Text to token ids: the chat template's control text and the spans of a prompt. Needs no model."""
+"""Tokenisation of prompts: the chat template's control text and the token spans of a prompt. Needs no model."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prompts import PassageSegment, RenderedPrompt, SoftSegment
-from soft_prompt.tokens.chat_tokens import ChatTokens
+from soft_prompt.tokens.chat_tokenizer import ChatTokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class TokenizedPrompt:
         return f"TokenizedPrompt({len(self.spans)} spans, {sum(len(span.ids) for span in self.spans)} tokens)"
 
 
-def tokenize_prompt(tokens: ChatTokens, prompt: RenderedPrompt) -> TokenizedPrompt:
+def tokenize_prompt(tokens: ChatTokenizer, prompt: RenderedPrompt) -> TokenizedPrompt:
     """Tokenise a rendered prompt.
 
     Text and passages are data: control tokens written out in them stay text.
@@ -46,9 +46,9 @@ def tokenize_prompt(tokens: ChatTokens, prompt: RenderedPrompt) -> TokenizedProm
         BackboneError: if the chat template does not take these messages, or has no place for tools.
     """
     if prompt.tools or any(message.calls or message.role == "tool" for message in prompt.messages):
-        controls, pieces = tokens.tool_layout(prompt)
+        controls, pieces = tokens.tool_control_texts(prompt)
     else:
-        controls = tokens.chat_controls(tuple(message.role for message in prompt.messages))
+        controls = tokens.chat_control_texts(tuple(message.role for message in prompt.messages))
         pieces = list(prompt.messages)
     spans: list[TokenSpan] = []
 

@@ -99,7 +99,7 @@ def _forward(
     backbone: Backbone, batch: Batch, examples: Sequence[TrainingExample], logits_to_keep: Tensor | int
 ) -> Any:
     frozen = batch.cached_layers() if supports_frozen_prefix(backbone) else []
-    cache = suffix_cache(frozen, batch.front_layers()) if frozen else dynamic_cache(batch.layers())
+    cache = suffix_cache(frozen, batch.kv_prompt_layers()) if frozen else dynamic_cache(batch.layers())
     with ExitStack() as context:
         context.enter_context(
             apply_adapters(backbone, batch_adapters(backbone, [example.row.adapter for example in examples]))

@@ -323,7 +323,7 @@ class _TrainingRun:
             self.distributed.world_size,
         ]
         digest.update(json.dumps([settings, *context]).encode())
-        for name, tensor in (self.start.tensors() | self.start.frozen()).items():
+        for name, tensor in (self.start.tensors() | self.start.frozen_tensors()).items():
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         for example in [*self.examples, *self.dev]:
             ids = [p if isinstance(p, tuple) else ("slot", p.slot) for p in example.row.suffix]

@@ -21,20 +21,20 @@ from soft_prompt import (
     initial_adapter,
 )
 from soft_prompt.graft.adapter import linear_layers
-from soft_prompt.graft.adapter_hooks import adapted, together
-from soft_prompt.model.kv_cache import filled_cache
+from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
+from soft_prompt.model.kv_cache import dynamic_cache
 from soft_prompt.rows.batch import assemble
 
 
 def hidden_states(backbone: Backbone, rows: list[Row]) -> tuple[Tensor, ...]:
     """What goes into each block and what leaves the last one, with gradients."""
     batch = assemble(PrefixStore(backbone), rows)
-    with adapted(backbone, together(backbone, [row.adapter for row in rows])):
+    with apply_adapters(backbone, batch_adapters(backbone, [row.adapter for row in rows])):
         states: tuple[Tensor, ...] = backbone.model(
             inputs_embeds=batch.embeddings,
             attention_mask=batch.mask,
             position_ids=batch.positions,
-            past_key_values=filled_cache(batch.layers()),
+            past_key_values=dynamic_cache(batch.layers()),
             use_cache=True,
             output_hidden_states=True,
         ).hidden_states
@@ -67,7 +67,7 @@ def merged(backbone: Backbone, adapter: Adapter) -> Backbone:
 def last_logits(backbone: Backbone, rows: Sequence[Row]) -> Tensor:
     """`[rows, vocabulary]`, of the last position of each row."""
     batch = assemble(PrefixStore(backbone), rows)
-    with adapted(backbone, together(backbone, [row.adapter for row in rows])):
+    with apply_adapters(backbone, batch_adapters(backbone, [row.adapter for row in rows])):
         return batch_logits(backbone, batch)[:, -1]
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from soft_prompt import Backbone, Row, SoftPrompt
-from soft_prompt.model.kv_cache import filled_cache
+from soft_prompt.model.kv_cache import dynamic_cache
 from soft_prompt.positions.probe import probe
 from soft_prompt.rows.batch import Batch
 
@@ -31,7 +31,7 @@ def some_kv(backbone: Backbone, length: int, seed: int) -> SoftPrompt:
     """Keys and values of no token."""
     chance = torch.Generator().manual_seed(seed)
     found = probe(backbone)
-    shape = (len(found.turned), 2, found.kv_heads, length, found.head_dim)
+    shape = (len(found.rotated_layers), 2, found.kv_heads, length, found.head_dim)
     return SoftPrompt("domain", torch.randn(shape, generator=chance), "twin", "kv")
 
 
@@ -70,7 +70,7 @@ def batch_logits(backbone: Backbone, batch: Batch) -> Tensor:
             inputs_embeds=batch.embeddings,
             attention_mask=batch.mask,
             position_ids=batch.positions,
-            past_key_values=filled_cache(batch.layers()),
+            past_key_values=dynamic_cache(batch.layers()),
             use_cache=True,
         ).logits
     return logits

@@ -20,7 +20,7 @@ from torch import Tensor
 from soft_prompt import Backbone, Decoding, PrefixStore, Reply, Row, SoftPrompt, generate
 from soft_prompt.rows.batch import assemble
 from soft_prompt.training.answer_loss import answer_loss
-from soft_prompt.training.example import Example
+from soft_prompt.training.example import TrainingExample
 
 
 def check_equal_to_each_row_alone(backbone: Backbone, rows: Sequence[Row]) -> None:
@@ -78,7 +78,7 @@ def gradient(soft: SoftPrompt, loss: Tensor) -> Tensor:
 def check_loss_and_gradient(backbone: Backbone, count: int) -> None:
     soft = live(backbone)
     rows = rows_with(soft)[:count]
-    examples = [Example(row, answer) for row, answer in zip(rows, ANSWERS, strict=False)]
+    examples = [TrainingExample(row, answer) for row, answer in zip(rows, ANSWERS, strict=False)]
     loss, tokens = answer_loss(PrefixStore(backbone), examples)
     expected = full_loss(backbone, rows, [example.answer for example in examples])
     assert tokens == sum(len(example.answer) for example in examples)

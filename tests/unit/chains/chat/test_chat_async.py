@@ -13,7 +13,7 @@ from langchain_core.messages import HumanMessage
 
 from chains import InputError, SoftPromptChat
 from soft_prompt import Backbone, Constraint, PrefixStore
-from soft_prompt.model.decoder import decoder
+from soft_prompt.model.optimized import optimized
 
 QUESTION = [HumanMessage("How much is it?")]
 ENDLESS = Constraint.regex("[a-z]{2000}")
@@ -37,7 +37,7 @@ async def slow(make_tiny_backbone: Callable[..., Backbone]) -> AsyncIterator[tup
     """A chat model that says 200 tokens, none of which ends the reply, if it is held to `ENDLESS`."""
     backbone = make_tiny_backbone("llama", max_position_embeddings=4096)
     passes = Passes()
-    decoder(backbone, "own").model.register_forward_pre_hook(passes)
+    optimized(backbone, "own").model.register_forward_pre_hook(passes)
     store = PrefixStore(backbone)
     _ = backbone.grammar_tokenizer
     yield SoftPromptChat(store=store, max_tokens=200), passes

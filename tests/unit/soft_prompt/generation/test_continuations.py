@@ -64,10 +64,10 @@ def test_an_adapter_acts_on_labels_too(tiny_backbone: Backbone) -> None:
     store = PrefixStore(tiny_backbone)
     found, without = (score_continuations(store, [one], LABELS) for one in (row, plain))
     from soft_prompt.training.answer_loss import answer_loss
-    from soft_prompt.training.example import Example
+    from soft_prompt.training.example import TrainingExample
 
     with torch.no_grad():
-        expected = [-float(answer_loss(store, [Example(row, label)])[0]) for label in LABELS]
+        expected = [-float(answer_loss(store, [TrainingExample(row, label)])[0]) for label in LABELS]
     torch.testing.assert_close(found[0], torch.tensor(expected), atol=2e-4, rtol=1e-4)
     assert (found - without).abs().max() > 0.1
 

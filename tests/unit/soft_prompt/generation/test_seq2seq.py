@@ -30,7 +30,7 @@ from soft_prompt import (
 )
 from soft_prompt.rows.encoder_inputs import input_length
 from soft_prompt.training.answer_loss import answer_loss
-from soft_prompt.training.example import Example
+from soft_prompt.training.example import TrainingExample
 
 pytestmark = pytest.mark.heavy
 
@@ -83,7 +83,7 @@ def check_greedy(backbone: Backbone, rows: Sequence[Row]) -> list[str]:
 
 def test_the_loss_of_a_batch_equals_each_row_alone(encoder_backbones: Backbone) -> None:
     rows = some_rows(encoder_backbones)
-    examples = [Example(row, answer) for row, answer in zip(rows, ANSWERS, strict=True)]
+    examples = [TrainingExample(row, answer) for row, answer in zip(rows, ANSWERS, strict=True)]
     with torch.no_grad():
         loss, tokens = answer_loss(PrefixStore(encoder_backbones), examples)
         expected = sum(loss_alone(encoder_backbones, e.row, e.answer) for e in examples)
@@ -96,7 +96,7 @@ def test_the_gradient_of_a_batch_equals_that_of_each_row_alone(encoder_backbones
     soft = some_soft_prompt(encoder_backbones, 4, 1)
     soft = replace(soft, vectors=soft.vectors.requires_grad_(True))
     rows = [Row(some_ids(9, 1), (soft, some_ids(6, 2))), Row((), (soft,)), Row((), (some_ids(20, 3), soft))]
-    examples = [Example(row, answer) for row, answer in zip(rows, ANSWERS, strict=False)]
+    examples = [TrainingExample(row, answer) for row, answer in zip(rows, ANSWERS, strict=False)]
     loss, tokens = answer_loss(PrefixStore(encoder_backbones), examples)
     (found,) = torch.autograd.grad(loss / tokens, [soft.vectors])
     alone = torch.stack([loss_alone(encoder_backbones, e.row, e.answer) for e in examples]).sum()
@@ -168,7 +168,7 @@ def test_what_a_bidirectional_encoder_cannot_do_is_refused(encoder_backbone: Bac
         "an adapter": lambda: initial_adapter(encoder_backbone, 4, 0),
         "is an encoder-decoder": lambda: kv_from_text_twin(store.backbone, "domain", "Be brief.", ids),
         "a kv soft prompt": lambda: generate(store, [Row(ids, (kv,))]),
-        "an adapter on": lambda: answer_loss(store, [Example(Row(ids, (adapted,)), ids)]),
+        "an adapter on": lambda: answer_loss(store, [TrainingExample(Row(ids, (adapted,)), ids)]),
     }
     for words, attempt in attempts.items():
         with pytest.raises(BackboneError, match=words) as caught:
@@ -186,14 +186,14 @@ def test_a_prompt_and_an_answer_must_each_fit(make_tiny_backbone: Callable[..., 
     backbone = make_tiny_backbone("bart", max_position_embeddings=32)
     store = PrefixStore(backbone)
     fits, over = Row(some_ids(31, 1), ()), Row(some_ids(32, 1), ())
-    assert input_length(backbone, fits) == backbone.max_tokens == 32
+    assert input_length(backbone, fits) == backbone.context_length == 32
     assert generate(store, [fits], Decoding(max_tokens=32))[0].tokens
     with pytest.raises(ContextError, match=r"33 tokens.*at most 32 tokens"):
         generate(store, [over], Decoding(max_tokens=4))
     with pytest.raises(ContextError, match="33 tokens"):
         generate(store, [fits], Decoding(max_tokens=33))
     with pytest.raises(ContextError, match="33 tokens"):
-        answer_loss(store, [Example(fits, some_ids(33, 2))])
+        answer_loss(store, [TrainingExample(fits, some_ids(33, 2))])
 
 
 def test_a_decoder_without_a_start_is_refused(make_tiny_backbone: Callable[..., Backbone]) -> None:
@@ -216,6 +216,6 @@ def test_a_local_folder_loads(tmp_path: Path, encoder_backbone: Backbone, dtype:
     assert wide == (torch.bfloat16 if dtype == torch.bfloat16 else torch.float32)
     row = Row(some_ids(9, 1), (some_soft_prompt(backbone, 4, 1), some_ids(3, 2)))
     store = PrefixStore(backbone)
-    loss, _ = answer_loss(store, [Example(row, ANSWERS[0])])
+    loss, _ = answer_loss(store, [TrainingExample(row, ANSWERS[0])])
     assert torch.isfinite(loss)
     assert generate(store, [row], Decoding(max_tokens=4))[0].tokens

@@ -181,7 +181,7 @@ def test_layers_stand_for_the_last_blocks_and_no_gradient_exists_below(tiny_back
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({"layers": 2}, "beside block 0, and 2 layers to train"),
+        ({"layers": 2}, "in block 0, and 2 layers to train"),
         ({"layers": 4}, "4 layers to train of the kind 'adapter'"),
     ],
 )

@@ -78,14 +78,14 @@ def test_the_end_is_allowed_only_where_the_grammar_accepts(tiny_backbone: Backbo
     [letter] = tiny_backbone.encode_text("a")
     ends = []
     for last in (False, False, True):
-        ends.append(bool(matcher.allowed(width)[tiny_backbone.end_id]))
+        ends.append(bool(matcher.allowed_tokens(width)[tiny_backbone.end_id]))
         assert matcher.accept(letter) is last
     assert ends == [False, False, True]
 
 
 def test_logits_wider_than_the_vocabulary_are_masked(tiny_backbone: Backbone) -> None:
     width = len(tiny_backbone.tokenizer)
-    allowed = Constraint.regex("a").matcher(tiny_backbone).allowed(width + 64)
+    allowed = Constraint.regex("a").matcher(tiny_backbone).allowed_tokens(width + 64)
     assert allowed.shape == (width + 64,)
     assert not allowed[width:].any()
     assert allowed.any()
@@ -116,10 +116,10 @@ def test_an_encoder_decoder_follows_a_grammar(encoder_backbone: Backbone) -> Non
 @pytest.mark.parametrize(
     ("constraint", "said"),
     [
-        (Constraint.json_schema({"type": "nonsense"}), "JSON schema that cannot be followed: Invalid type"),
+        (Constraint.json_schema({"type": "nonsense"}), "unsupported JSON schema: Invalid type"),
         (Constraint.json_schema({"type": "string", "not": {"const": "a"}}), "not"),
-        (Constraint.regex("[a"), "regular expression that cannot be followed"),
-        (Constraint.lark("start: nothing"), "lark grammar that cannot be followed"),
+        (Constraint.regex("[a"), "unsupported regular expression"),
+        (Constraint.lark("start: nothing"), "unsupported lark grammar"),
     ],
 )
 def test_a_broken_grammar_is_refused(store: PrefixStore, constraint: Constraint, said: str) -> None:
@@ -134,7 +134,7 @@ def test_a_choice_needs_options(options: Any) -> None:
 
 
 def test_a_schema_must_be_json() -> None:
-    with pytest.raises(ConstraintError, match="no JSON"):
+    with pytest.raises(ConstraintError, match="not JSON"):
         Constraint.json_schema({"enum": [object()]})
 
 

@@ -10,10 +10,10 @@ from oracle import full_loss, some_ids, some_soft_prompt
 from torch import Tensor
 
 from soft_prompt import Backbone, PrefixStore, Row, kv_from_text_twin
-from soft_prompt.model.decoder import attends_beside, decoder
-from soft_prompt.model.frozen_attention import attend, beside
+from soft_prompt.model.frozen_attention import frozen_prefix, prefix_attention
+from soft_prompt.model.optimized import optimized, supports_frozen_prefix
 from soft_prompt.training.answer_loss import answer_loss
-from soft_prompt.training.example import Example
+from soft_prompt.training.example import TrainingExample
 
 HEADS, KV_HEADS, NEW, FROZEN, REST, WIDTH = 4, 2, 5, 19, 8, 8
 
@@ -39,8 +39,8 @@ def test_outputs_and_gradients_are_those_of_attention_over_the_whole(name: str) 
     frozen = drawn(3, KV_HEADS, FROZEN, WIDTH, seed=1), drawn(3, KV_HEADS, FROZEN, WIDTH, seed=2)
     made = [drawn(3, HEADS, NEW, WIDTH, seed=3), *(drawn(3, KV_HEADS, REST, WIDTH, seed=s) for s in (4, 5))]
     mine, theirs = ([t.clone().requires_grad_(True) for t in made] for _ in range(2))
-    with beside([frozen]):
-        out = attend(*mine, frozen, mask, 0.3)
+    with frozen_prefix([frozen]):
+        out = prefix_attention(*mine, frozen, mask, 0.3)
     keys, values = (torch.cat((f, t), dim=-2) for f, t in zip(frozen, theirs[1:], strict=True))
     expected = torch.nn.functional.scaled_dot_product_attention(
         theirs[0], keys, values, attn_mask=mask, scale=0.3, enable_gqa=True
@@ -59,8 +59,8 @@ def test_a_query_that_sees_nothing_stays_a_number() -> None:
     key, value = (drawn(1, KV_HEADS, REST, WIDTH, seed=s).requires_grad_(True) for s in (4, 5))
     mask = torch.ones(1, 1, NEW, FROZEN + REST, dtype=torch.bool)
     mask[:, :, 0] = False
-    with beside([frozen]):
-        out = attend(query, key, value, frozen, mask, 0.3)
+    with frozen_prefix([frozen]):
+        out = prefix_attention(query, key, value, frozen, mask, 0.3)
     out.sum().backward()
     assert (out[:, 0] == 0).all()
     assert all(torch.isfinite(t.grad).all() for t in (query, key, value) if t.grad is not None)
@@ -76,8 +76,8 @@ def test_bf16_is_as_near_as_the_kernel_of_pytorch() -> None:
         exact[0].bfloat16(), *(t.bfloat16() for t in whole), scale=1.0, enable_gqa=True
     )
     halves = frozen[0].bfloat16(), frozen[1].bfloat16()
-    with beside([halves]):
-        out = attend(*(t.bfloat16() for t in made), halves, None, 1.0).transpose(1, 2)
+    with frozen_prefix([halves]):
+        out = prefix_attention(*(t.bfloat16() for t in made), halves, None, 1.0).transpose(1, 2)
     off = (out.float() - truth).abs().mean()
     assert off <= 1.5 * (kernel.float() - truth).abs().mean()
 
@@ -89,7 +89,9 @@ def test_training_takes_this_way_and_its_loss_and_gradient_are_those_of_a_plain_
     soft.vectors.requires_grad_(True)
     rows = [Row(some_ids(24, 1), (soft, some_ids(6, 2))), Row(some_ids(24, 3), (soft, some_ids(6, 4)))]
     answers = [some_ids(3, 5), some_ids(3, 6)]
-    loss, _ = answer_loss(PrefixStore(family_backbone), [Example(r, a) for r, a in zip(rows, answers, strict=True)])
+    loss, _ = answer_loss(
+        PrefixStore(family_backbone), [TrainingExample(r, a) for r, a in zip(rows, answers, strict=True)]
+    )
     [mine] = torch.autograd.grad(loss, [soft.vectors])
     expected = full_loss(family_backbone, rows, answers)
     [theirs] = torch.autograd.grad(expected, [soft.vectors])
@@ -98,11 +100,13 @@ def test_training_takes_this_way_and_its_loss_and_gradient_are_those_of_a_plain_
 
 
 def test_which_models_take_this_way(make_tiny_backbone: Callable[..., Backbone]) -> None:
-    ways = {name: attends_beside(decoder(make_tiny_backbone(name), "own")) for name in ("llama", "qwen3", "gpt2")}
+    ways = {
+        name: supports_frozen_prefix(optimized(make_tiny_backbone(name), "own")) for name in ("llama", "qwen3", "gpt2")
+    }
     assert ways == {"llama": True, "qwen3": True, "gpt2": True}
     backbone = make_tiny_backbone()
     backbone.model.config._attn_implementation = "eager"
-    assert not attends_beside(decoder(backbone, "own"))
+    assert not supports_frozen_prefix(optimized(backbone, "own"))
 
 
 def test_what_is_frozen_gets_no_gradient_and_is_not_copied(tiny_backbone: Backbone) -> None:
@@ -110,14 +114,14 @@ def test_what_is_frozen_gets_no_gradient_and_is_not_copied(tiny_backbone: Backbo
     kv = kv_from_text_twin(store.backbone, "domain", "Be brief.", some_ids(9, 1))
     kv.vectors.requires_grad_(True)
     row = Row(some_ids(40, 2), (kv, some_ids(5, 3)))
-    loss, _ = answer_loss(store, [Example(row, some_ids(2, 4))])
+    loss, _ = answer_loss(store, [TrainingExample(row, some_ids(2, 4))])
     seen, left = [], [loss.grad_fn]
     while left:
         node = left.pop()
         if node is not None and node not in seen:
             seen.append(node)
             left += [parent for parent, _ in node.next_functions]
-    attending = [node for node in seen if node.name() == "_AttendBackward"]
+    attending = [node for node in seen if node.name() == "_PrefixAttentionBackward"]
     assert len(attending) == 3
     # Query, key and value have parents; what is frozen and the masks have none.
     assert [[parent is not None for parent, _ in n.next_functions] for n in attending][-1][3:5] == [False, False]

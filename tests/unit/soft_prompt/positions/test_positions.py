@@ -24,7 +24,7 @@ from soft_prompt import (
     require_movable_positions,
 )
 from soft_prompt.graft.prompt import keys_and_values
-from soft_prompt.model.kv_cache import filled_cache, stacked
+from soft_prompt.model.kv_cache import dynamic_cache, stacked_layers
 from soft_prompt.positions import probe as probing
 from soft_prompt.positions.probe import probe
 from soft_prompt.positions.rotary import rotate, unrotate
@@ -71,11 +71,11 @@ def variant_backbone(request: pytest.FixtureRequest, make_tiny_backbone: Callabl
 
 def run_at(backbone: Backbone, ids: tuple[int, ...], first: int) -> Tensor:
     """What the model itself makes of ids that stand at positions from `first` on, with nothing before them."""
-    cache = filled_cache([])
+    cache = dynamic_cache([])
     positions = torch.arange(first, first + len(ids))[None]
     with torch.no_grad():
         backbone.model(input_ids=torch.tensor([ids]), position_ids=positions, past_key_values=cache, use_cache=True)
-    return stacked(cache)
+    return stacked_layers(cache)
 
 
 def check_moved(backbone: Backbone) -> None:
@@ -86,7 +86,9 @@ def check_moved(backbone: Backbone) -> None:
         expected = run_at(backbone, ids, first)
         for layers in (None, 1):
             # The same where only the last layers were trained, whose angles may be others than those below.
-            whole = torch.cat(keys_and_values(backbone, soft if layers is None else soft.with_top(layers), first))
+            whole = torch.cat(
+                keys_and_values(backbone, soft if layers is None else soft.with_trained_layers(layers), first)
+            )
             torch.testing.assert_close(whole, expected, atol=1e-4, rtol=0)
     # The guard of this test: positions do change keys.
     here, there = (torch.cat(keys_and_values(backbone, soft, first)) for first in (0, 40))
@@ -138,7 +140,7 @@ def test_rotating_is_differentiable(family_backbone: Backbone) -> None:
 def test_layers_without_rotary_positions_pass_through(make_tiny_backbone: Callable[..., Backbone]) -> None:
     family, settings = VARIANTS["a layer without positions"]
     backbone = make_tiny_backbone(family, **settings)
-    assert probe(backbone).turned == (True, False, True)
+    assert probe(backbone).rotated_layers == (True, False, True)
     keys = some_kv(backbone, 6, 1).vectors[:, 0]
     moved = rotate(backbone, keys, 40)
     assert torch.equal(moved[1], keys[1])
@@ -181,7 +183,7 @@ def add_positions_to_values(backbone: Backbone) -> None:
 
 def add_learned_positions(backbone: Backbone) -> None:
     """Learned positions beside the rotary ones."""
-    learned = torch.nn.Embedding(backbone.max_tokens, backbone.hidden_size)
+    learned = torch.nn.Embedding(backbone.context_length, backbone.hidden_size)
 
     def with_positions(_: Any, args: tuple[Tensor], kwargs: dict[str, Any]) -> tuple[tuple[Tensor], dict[str, Any]]:
         return (args[0] + learned(kwargs["position_ids"]),), kwargs
@@ -210,10 +212,10 @@ def forget_positions(backbone: Backbone) -> None:
         ("opt", None, "has no rotary positions"),
         ("t5", None, "is an encoder-decoder"),
         # Rotates neighbouring dimensions instead of the halves of a head.
-        ("cohere", None, "has keys that depend on the position otherwise"),
-        ("llama", add_positions_to_values, "has values that depend on the position otherwise .* in layer 2"),
-        ("llama", add_learned_positions, "has keys that depend on the position otherwise"),
-        ("llama", break_last_layer, "otherwise .by inf% in layer 2"),
+        ("cohere", None, "has keys that depend on the position in another form"),
+        ("llama", add_positions_to_values, "has values that depend on the position in another form .* in layer 2"),
+        ("llama", add_learned_positions, "has keys that depend on the position in another form"),
+        ("llama", break_last_layer, "another form .by inf% in layer 2"),
         ("llama", forget_positions, "rotates keys in no layer"),
     ],
 )
@@ -245,15 +247,15 @@ def test_a_backbone_is_probed_once(make_tiny_backbone: Callable[..., Backbone]) 
 def test_a_forgotten_backbone_is_let_go(make_tiny_backbone: Callable[..., Backbone]) -> None:
     backbone = make_tiny_backbone()
     assert positions_can_move(backbone)
-    before = len(probing._probed)
+    before = len(probing._probes)
     del backbone
-    assert len(probing._probed) == before - 1
+    assert len(probing._probes) == before - 1
 
 
 def test_longrope_ends_the_context_at_its_original_length(make_tiny_backbone: Callable[..., Backbone]) -> None:
     # Beyond it the frequencies of all rows of a batch change at once.
     backbone = make_tiny_backbone(rope_parameters=LONGROPE)
-    assert (backbone.max_tokens, backbone.stateless_tokens) == (64, 64)
+    assert (backbone.context_length, backbone.original_context_length) == (64, 64)
     store = PrefixStore(backbone)
     row = Row(some_ids(50, 1), (some_ids(6, 2),))
     assert generate(store, [row], Decoding(max_tokens=8))[0].tokens
@@ -269,10 +271,10 @@ def test_dynamic_frequencies_do_not_change_within_the_context(make_tiny_backbone
     beside = batch_logits(backbone, assemble(store, [short, long]))[0, -1]
     torch.testing.assert_close(beside, alone, atol=1e-4, rtol=0)
     with pytest.raises(ContextError, match="at most 64 tokens"):
-        assemble(store, [long], room=9)
+        assemble(store, [long], max_new_tokens=9)
 
 
 def test_other_frequencies_leave_the_context_as_it_is(make_tiny_backbone: Callable[..., Backbone]) -> None:
     for settings in ({}, {"rope_parameters": YARN}):
         backbone = make_tiny_backbone(**settings)
-        assert (backbone.max_tokens, backbone.stateless_tokens) == (512, None)
+        assert (backbone.context_length, backbone.original_context_length) == (512, None)

@@ -23,7 +23,7 @@ from soft_prompt import (
     initial_adapter,
     kv_from_text_twin,
 )
-from soft_prompt.graft.adapter_hooks import adapted, together
+from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
 from soft_prompt.model.prefill import prefill
 from soft_prompt.positions.rotary import unrotate
 from soft_prompt.rows.batch import assemble
@@ -155,7 +155,7 @@ def test_text_behind_the_passages_sees_them_all(tiny_backbone: Backbone, store: 
 
 def last_logits(store: PrefixStore, rows: Sequence[Row]) -> Tensor:
     """Logits behind each row, adapters and all: `[rows, vocabulary]`."""
-    with adapted(store.backbone, together(store.backbone, [row.adapter for row in rows])):
+    with apply_adapters(store.backbone, batch_adapters(store.backbone, [row.adapter for row in rows])):
         return batch_logits(store.backbone, assemble(store, rows))[:, -1]
 
 

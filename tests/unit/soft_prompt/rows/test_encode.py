@@ -20,7 +20,7 @@ from prompts import (
     load_template,
 )
 from soft_prompt import Backbone, BackboneError, Row, SoftPrompt, encode_prompt
-from soft_prompt.tokens.chat_layout import control_texts, plain_chat
+from soft_prompt.tokens.chat_template import control_texts, default_chat_template
 
 HOSTILE = [
     "<|im_end|>",
@@ -228,6 +228,6 @@ def test_a_backbone_without_a_chat_template_gets_a_plain_one(tiny_backbone: Back
     tokenizer = type(tiny_backbone.tokenizer)(tokenizer_object=tiny_backbone.tokenizer.backend_tokenizer)
     backbone = Backbone("plain", "0" * 64, tiny_backbone.model, tokenizer)
     prompt = RenderedPrompt((Message("system", (TextSegment("Help."),)), Message("user", (TextSegment("Hi."),))))
-    assert backbone.tokenizer.decode(flat(encode_prompt(backbone, prompt, {}))) == plain_chat(
+    assert backbone.tokenizer.decode(flat(encode_prompt(backbone, prompt, {}))) == default_chat_template(
         [{"role": "system", "content": "Help."}, {"role": "user", "content": "Hi."}]
     )

@@ -50,7 +50,7 @@ def test_a_small_task_is_learned(learned_backbone: Backbone) -> None:
 
 def test_the_context_ends_with_the_learned_positions(make_tiny_backbone: Callable[..., Backbone]) -> None:
     backbone = make_tiny_backbone("gpt2", max_position_embeddings=32)
-    assert backbone.model.transformer.wpe.weight.shape[0] == backbone.max_tokens == 32
+    assert backbone.model.transformer.wpe.weight.shape[0] == backbone.context_length == 32
     store = PrefixStore(backbone)
     check_equal_to_each_row_alone(backbone, [Row(some_ids(20, 1), (some_ids(12, 2),))])
     with pytest.raises(ContextError, match="at most 32 tokens"):

@@ -63,8 +63,8 @@ def read(backbone: Backbone, prompt: RenderedPrompt) -> str:
 
 
 def test_a_template_with_a_place_for_tools_is_told_from_one_without(tiny_backbone: Backbone, hermes: Backbone) -> None:
-    assert hermes.renders_tools
-    assert not tiny_backbone.renders_tools
+    assert hermes.supports_tools
+    assert not tiny_backbone.supports_tools
 
 
 def test_declarations_calls_and_results_are_rendered(hermes: Backbone) -> None:

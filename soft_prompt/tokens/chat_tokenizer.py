@@ -13,16 +13,21 @@ from weakref import WeakKeyDictionary
 
 from prompts import Message, RenderedPrompt
 from soft_prompt.errors import BackboneError
-from soft_prompt.tokens.chat_layout import control_texts, has_place_for_tools, plain_chat, tool_layout
+from soft_prompt.tokens.chat_template import (
+    control_texts,
+    default_chat_template,
+    template_supports_tools,
+    tool_control_texts,
+)
 
 _MARKUP = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
 
 
-class ChatTokens:
-    """What turns text into token ids.
+class ChatTokenizer:
+    """Turns text into token ids, and knows the control text of the chat template.
 
     Attributes:
-        id: name by which the backbone is asked for.
+        id: name of the backbone.
         tokenizer: its fast tokenizer.
     """
 
@@ -30,25 +35,26 @@ class ChatTokens:
     tokenizer: Any
 
     @cached_property
-    def written_controls(self) -> tuple[str, ...]:
-        """How the tokenizer's control tokens are written: the special ones, and added ones that look like markup.
+    def control_tokens(self) -> tuple[str, ...]:
+        """Text of the tokenizer's control tokens: the special ones, and added ones that look like markup.
 
-        Some backbones add `<tool_call>` or `<think>` without marking them as special; to the model they are controls
-        all the same.
+        Some backbones add `<tool_call>` or `<think>` without marking them as special, but the model treats them as
+        control tokens.
         """
         added = self.tokenizer.added_tokens_decoder.values()
         return tuple(token.content for token in added if token.special or _MARKUP.fullmatch(token.content))
 
     @cached_property
-    def _unmarked(self) -> re.Pattern[str] | None:
-        """Finds the controls that `split_special_tokens` does not take apart."""
+    def _unmarked_controls(self) -> re.Pattern[str] | None:
+        """Matches the control tokens that `split_special_tokens` does not split."""
         special = {token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special}
-        found = sorted(set(self.written_controls) - special, key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, found))) if found else None
+        unmarked = sorted(set(self.control_tokens) - special, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, unmarked))) if unmarked else None
 
     def encode_text(self, text: str) -> list[int]:
         """Token ids of data. Control tokens written out in the text stay text."""
-        cuts = [match.start() + 1 for match in self._unmarked.finditer(text)] if self._unmarked else []
+        pattern = self._unmarked_controls
+        cuts = [match.start() + 1 for match in pattern.finditer(text)] if pattern else []
         ids: list[int] = []
         tokenizer = data_tokenizer(self.tokenizer)
         for start, end in pairwise((0, *cuts, len(text))):
@@ -60,37 +66,37 @@ class ChatTokens:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids
 
-    def chat_controls(self, roles: tuple[str, ...]) -> list[str]:
-        """Control texts around the contents of messages with these roles (see `chat_layout`)."""
+    def chat_control_texts(self, roles: tuple[str, ...]) -> list[str]:
+        """Control texts around the contents of messages with these roles (see `control_texts`)."""
         return control_texts(self._apply_chat_template, roles)
 
     @cached_property
-    def renders_tools(self) -> bool:
-        """Whether the backbone's own chat template has a place for tools, calls and results."""
-        return self.tokenizer.chat_template is not None and has_place_for_tools(self._apply_chat_template)
+    def supports_tools(self) -> bool:
+        """Whether the backbone's own chat template writes tools, calls and results."""
+        return self.tokenizer.chat_template is not None and template_supports_tools(self._apply_chat_template)
 
-    def tool_layout(self, prompt: RenderedPrompt) -> tuple[list[str], list[Message]]:
-        """Control texts around the pieces of a prompt with tools, and those pieces (see `tool_layout`).
+    def tool_control_texts(self, prompt: RenderedPrompt) -> tuple[list[str], list[Message]]:
+        """Control texts of a prompt with tools, and the contents between them (see `chat_template`).
 
         Raises:
-            BackboneError: the chat template has no place for tools, or a declaration holds a control token.
+            BackboneError: if the chat template does not support tools, or a declaration holds a control token.
         """
-        if not self.renders_tools:
+        if not self.supports_tools:
             raise BackboneError(
                 found=f"a prompt with tools, and the chat template of the backbone {self.id!r} has no place for them",
                 expected="a prompt in which they are text",
                 next_step="pass the prompt through prompts.tools_as_text first",
             )
-        return tool_layout(self._apply_chat_template, prompt, self.written_controls)
+        return tool_control_texts(self._apply_chat_template, prompt, self.control_tokens)
 
     def _apply_chat_template(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None) -> str:
         if self.tokenizer.chat_template is None:
-            return plain_chat(messages)
+            return default_chat_template(messages)
         try:
             rendered: str = self.tokenizer.apply_chat_template(
                 messages, tools=tools, tokenize=False, add_generation_prompt=True
             )
-        except Exception as error:  # a chat template is foreign code and raises what it likes
+        except Exception as error:  # a chat template is foreign code and may raise anything
             roles = tuple(message["role"] for message in messages)
             raise BackboneError(
                 found=f"the chat template of the backbone {self.id!r} refuses the roles {roles}: {error}",
@@ -100,16 +106,19 @@ class ChatTokens:
         return rendered
 
 
-_copies: MutableMapping[Any, Any] = WeakKeyDictionary()
-_making = threading.Lock()
+_data_tokenizers: MutableMapping[Any, Any] = WeakKeyDictionary()
+_lock = threading.Lock()
 
 
 def data_tokenizer(tokenizer: Any) -> Any:
-    """The copy of a fast tokenizer that data is read with, made once. Call it with `split_special_tokens=True`."""
-    with _making:
-        if tokenizer not in _copies:
-            made = copy.deepcopy(tokenizer)
-            # The first call sets what every later one finds set.
-            made.encode("", add_special_tokens=False, split_special_tokens=True)
-            _copies[tokenizer] = made
-        return _copies[tokenizer]
+    """A copy of a fast tokenizer for data, made once. Call it with `split_special_tokens=True`.
+
+    That option changes the tokenizer's state, so the tokenizer for control text needs to be another one.
+    """
+    with _lock:
+        if tokenizer not in _data_tokenizers:
+            copied = copy.deepcopy(tokenizer)
+            # The first call sets the state. Later calls, perhaps in several threads, do not change it.
+            copied.encode("", add_special_tokens=False, split_special_tokens=True)
+            _data_tokenizers[tokenizer] = copied
+        return _data_tokenizers[tokenizer]

@@ -25,10 +25,10 @@ from soft_prompt import (
     initial_adapter,
     weights_checksum,
 )
-from soft_prompt.graft.adapter_hooks import adapted, together
-from soft_prompt.model.decoder import decoder
-from soft_prompt.model.kv_cache import growing_cache
-from soft_prompt.model.linear import MOST_ROWS, Int8Linear
+from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
+from soft_prompt.model.kv_cache import preallocated_cache
+from soft_prompt.model.linear import MAX_INT8_ROWS, Int8Linear
+from soft_prompt.model.optimized import optimized
 
 Make = Callable[..., Backbone]
 
@@ -39,7 +39,7 @@ def step_logits(backbone: Backbone, batch: int, masked: bool) -> list[Tensor]:
     mask = torch.ones_like(ids)
     if masked:
         mask[0, :3] = 0
-    cache = growing_cache(backbone.model.config.num_hidden_layers, 14)
+    cache = preallocated_cache(backbone.model.config.num_hidden_layers, 14)
     found = []
     for start, end in ((0, 8), (8, 12), (12, 13), (13, 14)):
         with torch.no_grad():
@@ -56,7 +56,7 @@ def step_logits(backbone: Backbone, batch: int, masked: bool) -> list[Tensor]:
 
 @pytest.mark.parametrize("masked", [False, True], ids=["unmasked", "masked"])
 def test_the_decoder_says_what_the_model_says(family_backbone: Backbone, masked: bool) -> None:
-    lean, plain = step_logits(decoder(family_backbone), 3, masked), step_logits(family_backbone, 3, masked)
+    lean, plain = step_logits(optimized(family_backbone), 3, masked), step_logits(family_backbone, 3, masked)
     for one, other in zip(lean, plain, strict=True):
         assert torch.allclose(one, other, atol=1e-4)
 
@@ -72,7 +72,7 @@ def test_one_row_without_padding_decodes_as_full_forward_passes(family_backbone:
 def test_a_family_that_attends_in_code_of_its_own_decodes_too(make_tiny_backbone: Make, family: str) -> None:
     backbone = make_tiny_backbone(family)
     for masked in (False, True):
-        lean, plain = step_logits(decoder(backbone), 3, masked), step_logits(backbone, 3, masked)
+        lean, plain = step_logits(optimized(backbone), 3, masked), step_logits(backbone, 3, masked)
         torch.testing.assert_close(lean, plain, atol=1e-4, rtol=0)
     for row in some_rows(backbone):
         reply = generate(PrefixStore(backbone), [row], Decoding(max_tokens=8))[0]
@@ -83,7 +83,7 @@ def test_a_family_that_attends_in_code_of_its_own_decodes_too(make_tiny_backbone
 def test_the_decoder_shares_every_weight_and_leaves_the_model_as_it_is(tiny_backbone: Backbone) -> None:
     backbone = replace(tiny_backbone, model=copy.deepcopy(tiny_backbone.model))
     before, attention = weights_checksum(backbone), backbone.model.config._attn_implementation
-    lean = decoder(backbone)
+    lean = optimized(backbone)
     own, shared = list(backbone.model.parameters()), list(lean.model.parameters())
     assert len(own) == len(shared) > 20
     assert all(one is other for one, other in zip(own, shared, strict=True))
@@ -93,8 +93,8 @@ def test_the_decoder_shares_every_weight_and_leaves_the_model_as_it_is(tiny_back
 
 def test_the_decoder_is_made_once_and_goes_with_its_model(make_tiny_backbone: Make) -> None:
     backbone = make_tiny_backbone()
-    assert decoder(backbone).model is decoder(backbone, "own").model
-    gone = weakref.ref(decoder(backbone).model)
+    assert optimized(backbone).model is optimized(backbone, "own").model
+    gone = weakref.ref(optimized(backbone).model)
     del backbone
     gc.collect()
     assert gone() is None
@@ -108,7 +108,7 @@ def half(make_tiny_backbone: Make) -> Backbone:
 
 
 def test_int8_weights_stay_within_half_a_step(half: Backbone) -> None:
-    layers = [m for m in decoder(half, "int8").model.modules() if isinstance(m, Int8Linear)]
+    layers = [m for m in optimized(half, "int8").model.modules() if isinstance(m, Int8Linear)]
     # Seven in each of three layers, and the one that makes logits.
     assert len(layers) == 22
     for layer in layers:
@@ -121,21 +121,21 @@ def test_int8_weights_stay_within_half_a_step(half: Backbone) -> None:
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_few_rows_run_in_int8_and_many_with_the_own_weights(half: Backbone, bias: bool) -> None:
-    layer = next(m for m in decoder(half, "int8").model.modules() if isinstance(m, Int8Linear))
+    layer = next(m for m in optimized(half, "int8").model.modules() if isinstance(m, Int8Linear))
     layer = copy.deepcopy(layer)
     if bias:
         layer.bias = torch.nn.Parameter(torch.randn(layer.out_features, dtype=torch.bfloat16), requires_grad=False)
-    x = torch.randn(MOST_ROWS + 1, layer.in_features, dtype=torch.bfloat16)
+    x = torch.randn(MAX_INT8_ROWS + 1, layer.in_features, dtype=torch.bfloat16)
     own = torch.nn.functional.linear(x, layer.weight, layer.bias)
     assert torch.equal(layer(x), own)
-    few = layer(x[None, :MOST_ROWS])[0]
-    assert not torch.equal(few, own[:MOST_ROWS])
-    assert float((few - own[:MOST_ROWS]).abs().max()) < 0.05 * float(own.abs().max())
+    few = layer(x[None, :MAX_INT8_ROWS])[0]
+    assert not torch.equal(few, own[:MAX_INT8_ROWS])
+    assert float((few - own[:MAX_INT8_ROWS]).abs().max()) < 0.05 * float(own.abs().max())
 
 
 def test_logits_in_int8_stay_close(half: Backbone) -> None:
     before = weights_checksum(half)
-    plain, rounded = step_logits(half, 1, masked=False), step_logits(decoder(half, "int8"), 1, masked=False)
+    plain, rounded = step_logits(half, 1, masked=False), step_logits(optimized(half, "int8"), 1, masked=False)
     for one, other in zip(plain[2:], rounded[2:], strict=True):
         assert not torch.equal(one, other)
         assert float((one - other).pow(2).mean().sqrt()) < 0.06 * float(one.std())
@@ -146,9 +146,9 @@ def test_auto_takes_int8_for_greedy_bf16_on_the_cpu_and_nothing_else(half: Backb
     def rounded(backbone: Backbone) -> bool:
         return any(isinstance(m, Int8Linear) for m in backbone.model.modules())
 
-    assert rounded(decoder(half))
-    assert not rounded(decoder(half, "own"))
-    assert not rounded(decoder(tiny_backbone))
+    assert rounded(optimized(half))
+    assert not rounded(optimized(half, "own"))
+    assert not rounded(optimized(tiny_backbone))
     row = Row(some_ids(9, 1), (some_ids(5, 2),))
 
     def say(temperature: float, weights: str) -> list[str]:
@@ -176,13 +176,13 @@ def loud_adapter(backbone: Backbone) -> Adapter:
 def test_adapters_act_once_on_top_of_int8(make_tiny_backbone: Make, hooked_first: bool) -> None:
     backbone = make_tiny_backbone(hidden_size=128, intermediate_size=256, initializer_range=0.05)
     backbone = replace(backbone, model=backbone.model.to(torch.bfloat16))
-    weights = together(backbone, [loud_adapter(backbone)])
+    weights = batch_adapters(backbone, [loud_adapter(backbone)])
     if not hooked_first:
-        decoder(backbone)
-    with adapted(backbone, weights):
+        optimized(backbone)
+    with apply_adapters(backbone, weights):
         expected = step_logits(backbone, 1, masked=False)[-1]
-    lean = decoder(backbone)
-    with adapted(lean, weights):
+    lean = optimized(backbone)
+    with apply_adapters(lean, weights):
         found = step_logits(lean, 1, masked=False)[-1]
     without = step_logits(lean, 1, masked=False)[-1]
     error, effect = (float((other - expected).pow(2).mean().sqrt()) for other in (found, without))

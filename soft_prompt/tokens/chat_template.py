@@ -1,0 +1,142 @@
+"""The control text that a backbone's chat template puts around message contents.
+
+Contents never pass through the chat template. It is rendered once with placeholders for the contents, and only the text
+between the placeholders is kept. So a document cannot be parsed as template, and every segment is tokenised alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from prompts import Message, RenderedPrompt, Segment, TextSegment, ToolCall
+from prompts.segments import Role
+from soft_prompt.errors import BackboneError
+
+# Both render messages, and the second tool declarations too, with the generation prompt added.
+ApplyTemplate = Callable[[list[dict[str, str]]], str]
+ApplyWithTools = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str]
+
+
+def control_texts(apply: ApplyTemplate, roles: Sequence[str]) -> list[str]:
+    """The texts before, between and after the contents of messages with these roles.
+
+    Args:
+        apply: renders a list of `{"role", "content"}` with the generation prompt added.
+        roles: one role per message.
+
+    Returns:
+        `len(roles) + 1` texts.
+
+    Raises:
+        BackboneError: if the chat template leaves out a message, or repeats or reorders contents.
+    """
+    placeholders = [_placeholder() for _ in roles]
+    messages = [{"role": role, "content": content} for role, content in zip(roles, placeholders, strict=True)]
+    names = [f"{role} message" for role in roles]
+    return _split_at(apply(messages), list(zip(placeholders, names, strict=True)))
+
+
+def _placeholder() -> str:
+    # Random, so that it cannot occur in the template's own text.
+    return f"content-{secrets.token_hex(12)}"
+
+
+def _split_at(rendered: str, placeholders: Sequence[tuple[str, str]]) -> list[str]:
+    """The texts before, between and after placeholders, each given with a name for error messages.
+
+    Raises:
+        BackboneError: if a placeholder does not occur exactly once, or they occur in another order.
+    """
+    texts = []
+    for placeholder, name in placeholders:
+        if rendered.count(placeholder) != 1:
+            raise BackboneError(
+                found=f"the chat template of this backbone does not write the {name} exactly once",
+                expected="a chat template that writes every message once, in order",
+                next_step="choose a template with the roles that this backbone knows, or another backbone",
+            )
+        before, rendered = rendered.split(placeholder)
+        texts.append(before)
+    if any(placeholder in text for placeholder, _ in placeholders for text in texts):
+        raise BackboneError(
+            found="the chat template of this backbone changes the order of messages",
+            expected="a chat template that writes every message once, in order",
+            next_step="choose another backbone",
+        )
+    return [*texts, rendered]
+
+
+def default_chat_template(messages: list[dict[str, str]]) -> str:
+    """Render messages for a backbone without a chat template of its own."""
+    return "".join(f"{m['role']}: {m['content']}\n\n" for m in messages) + "assistant:"
+
+
+def template_supports_tools(apply: ApplyWithTools) -> bool:
+    """Whether a chat template writes tool declarations, calls and results, each once."""
+    name = f"probe_{secrets.token_hex(8)}"
+    declaration = {"name": name, "description": "", "parameters": {"type": "object", "properties": {}}}
+    messages = (
+        Message("user", (TextSegment("a"),)),
+        Message("assistant", (), (ToolCall("probe", "{}"),)),
+        Message("tool", (TextSegment("b"),)),
+    )
+    try:
+        texts, _ = tool_control_texts(apply, RenderedPrompt(messages, (json.dumps(declaration),)), ())
+    except BackboneError:
+        return False
+    return name in texts[0]
+
+
+def tool_control_texts(
+    apply: ApplyWithTools, prompt: RenderedPrompt, control_tokens: Sequence[str]
+) -> tuple[list[str], list[Message]]:
+    """The control texts of a prompt with tools, and the contents between them.
+
+    Args:
+        apply: renders messages with tools.
+        prompt: with tools, calls or results.
+        control_tokens: the backbone's control tokens.
+
+    Returns:
+        Texts before, between and after the contents, and the contents, each as a message with its role.
+
+    Raises:
+        BackboneError: if a declaration holds a control token, or the chat template leaves out a message or a call.
+    """
+    if forbidden := [token for token in control_tokens if any(token in tool for tool in prompt.tools)]:
+        raise BackboneError(
+            found=f"a tool whose declaration holds the control token {forbidden[0]!r}",
+            expected="names, descriptions and parameters in plain text",
+            next_step="take it out of the tool's description",
+        )
+    messages: list[dict[str, Any]] = []
+    placeholders: list[tuple[str, str]] = []
+    contents: list[Message] = []
+
+    def add_content(role: Role, segments: tuple[Segment, ...], name: str) -> str:
+        contents.append(Message(role, segments))
+        placeholders.append((_placeholder(), name))
+        return placeholders[-1][0]
+
+    arguments: list[str] = []
+    for message in prompt.messages:
+        # Some templates write no content beside calls. Empty content needs no placeholder.
+        content = ""
+        if message.segments or not message.calls:
+            content = add_content(message.role, message.segments, f"{message.role} message")
+        entry: dict[str, Any] = {"role": message.role, "content": content}
+        for call in message.calls:
+            name = add_content(message.role, (TextSegment(call.name),), "name of a call")
+            arguments.append(add_content(message.role, (TextSegment(call.arguments),), "arguments of a call"))
+            function = {"name": name, "arguments": {arguments[-1]: ""}}
+            entry.setdefault("tool_calls", []).append({"type": "function", "function": function})
+        messages.append(entry)
+    rendered = apply(messages, [{"type": "function", "function": json.loads(tool)} for tool in prompt.tools])
+    for key in arguments:
+        # The placeholder replaces the whole object of arguments, however the template writes an object.
+        rendered = re.sub(r"\{\s*['\"]" + key + r"['\"]\s*:\s*['\"]{2}\s*\}", key, rendered)
+    return _split_at(rendered, placeholders), contents
