@@ -11,10 +11,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+from retrieval.splitting.scripts import UNSPACED
+
 _ARTICLES = frozenset(("a", "an", "the"))
 # Unicode counts some of these, such as the dollar sign, as symbols; SQuAD takes them all away.
 _MARKS = frozenset(string.punctuation)
-_CJK = re.compile(r"([぀-ヿ㐀-鿿豈-﫿])")
+_CJK = re.compile(f"([{UNSPACED}])")
 
 
 def normalise(text: str) -> list[str]:

@@ -1,12 +1,12 @@
-"""Documents to passages to ranked evidence, over FAISS and SQLite; usable alone.
+"""Documents to passages to ranked evidence, with FAISS and SQLite. Usable without the other packages.
 
     encoder = load_encoder()
     ingest(Path("docs"), Path("build/index"), encoder)
     with open_index(Path("build/index"), encoder) as index:
-        for found in index.search("How long do I have to dispute a payment?"):
-            print(found.passage.doc_id, found.passage.start, found.passage.text)
+        for result in index.search("How long do I have to dispute a payment?"):
+            print(result.passage.doc_id, result.passage.start, result.passage.text)
 
-Importing this loads neither torch nor FAISS; what needs them imports them.
+Importing this package does not load torch or FAISS.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""The nouns: a document, a passage of it, and a passage ranked for a query."""
+"""The data types: a document, a passage of it, and a passage ranked for a query."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A converted file, or one row of a JSONL file.
+    """A converted file, or one row of a JSONL or CSV file.
 
-    `text` is what every span points into, in code points. `page_starts` holds the offset in `text` at
-    which each page begins, and is empty for formats without pages. `source` is the path below the docs
-    folder, "/"-separated; `source_digest` the SHA-256 (hex) of the bytes it was made from: the file, or
-    for JSONL the row, so that one edited row does not make its neighbours look changed.
+    Attributes:
+        text: the converted text. All spans are in its code points.
+        source: the path below the docs folder, "/"-separated.
+        source_digest: SHA-256 (hex) of the file or the row, so that an edited row does not change the others.
+        page_starts: the offset in `text` of each page; empty for formats without pages.
     """
 
     id: str
@@ -28,10 +29,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A span of a document: `document.text[start:end] == text`, always.
+    """A span of a document: always `document.text[start:end] == text`.
 
-    `title` and `heading` ("Fees > Abroad") are what is embedded in front of `text`; they are shortened
-    with "…" where they would leave too little of the encoder's window to the text. `page` counts from 1.
+    `title` and `heading` ("Fees > Abroad") are embedded before `text`. They are shortened with "…" if they would
+    leave the text too little of the encoder's window. `page` counts from 1.
     """
 
     id: str
@@ -46,12 +47,15 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class RankedPassage:
-    """A passage and how it fits a query.
+    """A passage and its fit to a query.
 
-    `score` orders the results of one query and means nothing across queries. `dense` is the cosine to
-    the query in [-1, 1], and `sentence` that of the passage's best sentence, or 0.0 where none was read;
-    `bm25` is positive, 0.0 where no query term matched; `coverage` in [0, 1] is the share of the query's
-    idf weight whose terms stand in the passage, and `around` that of the passage with those beside it.
+    Attributes:
+        score: orders the results of one query; not comparable across queries.
+        dense: cosine to the query, in [-1, 1].
+        bm25: BM25 score; 0.0 if no query term matched.
+        coverage: share of the query's idf weight whose terms occur in the passage, in [0, 1].
+        sentence: cosine of the best sentence to the query; 0.0 if the sentences were not encoded.
+        around: `coverage` of the passage together with its neighbours.
     """
 
     passage: Passage
@@ -64,7 +68,7 @@ class RankedPassage:
 
 
 def passage_id(doc_id: str, start: int, end: int, text: str) -> str:
-    """16 hex digits that stay the same for as long as the passage does."""
+    """16 hex digits that depend only on the passage."""
     payload = "\x1f".join((doc_id, str(start), str(end), text))
     return hashlib.sha256(payload.encode()).hexdigest()[:16]
 
@@ -75,6 +79,6 @@ def embedded_text(title: str, heading: str, text: str) -> str:
 
 
 def embedded_digest(passage: Passage) -> str:
-    """SHA-256 (hex) of what the encoder reads: two passages with the same digest share a vector."""
+    """SHA-256 (hex) of the encoded text: passages with the same digest share a vector."""
     text = embedded_text(passage.title, passage.heading, passage.text)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,22 +1,22 @@
-"""What `retrieval` raises, and nothing else crosses its boundary.
+"""The errors of `retrieval`.
 
 RetrievalError
-├── NoDocumentsError      a folder holds nothing to index
-├── ConversionError       one file cannot be turned into text
-├── EncoderError          the encoder is missing, damaged or cannot do what is asked
-├── FilterError           a metadata filter asks for what filters cannot say
-├── IndexDamagedError     what is on disk is not what was written
-├── IndexMismatchError    the index is another encoder's, of a newer release, or holds something else
+├── NoDocumentsError      a folder contains no document
+├── ConversionError       a file cannot be converted to text
+├── EncoderError          the encoder is missing, damaged or unsuitable
+├── FilterError           a metadata filter is invalid
+├── IndexDamagedError     the index on disk is not what was written
+├── IndexMismatchError    the index is of another encoder, a newer release or another content
 ├── NotIngestedError      there is no index yet
-├── RecordError           a record cannot be stored as it is
-└── RerankerError         the reranker is missing or is not one
+├── RecordError           a record cannot be stored
+└── RerankerError         the reranker is missing or unsuitable
 """
 
 from __future__ import annotations
 
 
 class RetrievalError(Exception):
-    """What was found, what was expected, and what the reader of the message does next."""
+    """What was found, what was expected, and the next step for the user."""
 
     def __init__(self, *, found: str, expected: str, next_step: str) -> None:
         super().__init__(found, expected, next_step)
@@ -29,27 +29,27 @@ class RetrievalError(Exception):
 
 
 class NoDocumentsError(RetrievalError):
-    """A folder holds no document to index; whatever was indexed before is untouched."""
+    """A folder contains no document to index; the index is unchanged."""
 
 
 class ConversionError(RetrievalError):
-    """One file cannot be turned into text; its name stands in `found`."""
+    """A file cannot be converted to text; `found` names it."""
 
 
 class EncoderError(RetrievalError):
-    """The encoder is missing, damaged or cannot do what is asked of it."""
+    """The encoder is missing, damaged or unsuitable."""
 
 
 class FilterError(RetrievalError):
-    """A metadata filter asks for what filters cannot say; nothing was searched."""
+    """A metadata filter is invalid."""
 
 
 class IndexDamagedError(RetrievalError):
-    """What is on disk is not what was written there."""
+    """The index on disk is not what was written."""
 
 
 class IndexMismatchError(RetrievalError):
-    """The index belongs to another encoder or a newer release, or holds something else than is asked of it."""
+    """The index belongs to another encoder or a newer release, or has another content."""
 
 
 class NotIngestedError(RetrievalError):
@@ -57,8 +57,8 @@ class NotIngestedError(RetrievalError):
 
 
 class RecordError(RetrievalError):
-    """A record cannot be stored as it is; nothing of its batch was."""
+    """A record cannot be stored; nothing of its batch was written."""
 
 
 class RerankerError(RetrievalError):
-    """The reranker that a domain names is missing, or cannot do what is asked of it."""
+    """The configured reranker is missing or unsuitable."""

@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from retrieval import Document, Passage, RetrievalError
+from retrieval.splitting.scripts import UNSPACED
+from retrieval.splitting.sentences import sentences_by_line
 
-_SENTENCE = re.compile(r"[^\n.!?。！？]+(?:[.!?](?=\S)[^\n.!?。！？]*)*[.!?。！？]*")
 # Chinese and Japanese have no spaces, so each character is a word of its own, also beside a figure.
-_LETTER = r"(?![぀-ヿ一-鿿])[^\W_]"
-_WORD = re.compile(rf"[぀-ヿ一-鿿]|(?:{_LETTER})+(?:[.,:'’](?:{_LETTER})+)*")
+_LETTER = rf"(?![{UNSPACED}])[^\W_]"
+_WORD = re.compile(rf"[{UNSPACED}]|(?:{_LETTER})+(?:[.,:'’](?:{_LETTER})+)*")
 # benchmarks/citations.py measures others.
 THRESHOLD = 0.35
 
@@ -141,8 +142,7 @@ def verified(citations: Sequence[Citation], document_of: Callable[[str], Documen
 
 def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of each sentence or line, without the white space and list marks around it."""
-    for match in _SENTENCE.finditer(text):
-        start, end = match.span()
+    for start, end in sentences_by_line(text):
         while start < end and (text[start].isspace() or text[start] in "-*#|"):
             start += 1
         while end > start and (text[end - 1].isspace() or text[end - 1] == "|"):

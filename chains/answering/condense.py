@@ -14,6 +14,7 @@ from typing import Literal
 
 from prompts import Turn
 from retrieval import Index, RankedPassage
+from retrieval.splitting.scripts import UNSPACED
 
 Way = Literal["off", "join", "model"]
 
@@ -23,7 +24,7 @@ _LEANING = re.compile(
     r"when|where|who)\b[^?]{0,24}\?*\s*$|^\s*(and|but|or|so|what about|how about)\b",
     re.IGNORECASE,
 )
-_CJK = re.compile(r"[぀-ヿ一-鿿]")
+_CJK = re.compile(f"[{UNSPACED}]")
 # 其他, 其中 and their like point nowhere, and inside a sentence 他 mostly stands for somebody named in it.
 _LEANING_CJK = re.compile(
     r"^\s*(它|他|她|这|那(?!里)|其(?!他|它|中|实|余)|该|此|还有|另外|同样)|[，,]\s*[它他她]|呢\W*$|^\s*.{0,6}\s*$"

@@ -1,4 +1,4 @@
-"""Files to text: one module per format, and the child process that runs them within limits.
+"""Converts files to text: one module per format, and a child process with limits.
 
-Others call `convert.convert_file` or `child.Converter`. Imports splitting, `documents` and `errors`.
+Entry points: `convert.convert_file`, `child.Converter`.
 """

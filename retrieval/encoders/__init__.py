@@ -1,4 +1,1 @@
-"""Sentence encoders and cross-encoders.
-
-Others import `load.load_encoder`, `cross_encoder.load_reranker`, `Encoder`.
-"""
+"""Sentence encoders and cross-encoders, and how they are loaded."""

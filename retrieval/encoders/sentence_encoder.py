@@ -1,4 +1,4 @@
-"""The boundary to sentence-transformers; everything above it sees an `Encoder`."""
+"""A sentence-transformers model as an `Encoder`."""
 
 from __future__ import annotations
 
@@ -23,23 +23,22 @@ _DEFAULT_WINDOW = 512
 
 
 def load_sentence_encoder(name: str, *, encoder_id: str | None = None, local_files_only: bool = False) -> Encoder:
-    """A SentenceTransformer from a local folder or the hub as an `Encoder`.
+    """Load a SentenceTransformer from a local folder or the Hugging Face hub.
 
-    Without `encoder_id` the id is the name and a digest of the weights as loaded. Raises EncoderError.
+    The default `encoder_id` is the name and a digest of the loaded weights. Raises EncoderError.
     """
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     try:
-        with _without_loading_bars():
+        with _no_progress_bars():
             model = SentenceTransformer(name, local_files_only=local_files_only)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise EncoderError(
             found=f"the encoder {name!r} cannot be loaded ({_first_line(error)})",
             expected="a folder, or a Hugging Face id, of a sentence-transformers model",
             next_step=(
-                "check the name, and that HF_HUB_OFFLINE is not set if it has to be downloaded; "
-                'or use the encoder "embedded"'
+                'check the name, and unset HF_HUB_OFFLINE if it has to be downloaded; or use the encoder "embedded"'
             ),
         ) from error
     model.eval()
@@ -53,7 +52,7 @@ class _SentenceEncoder:
         self._dimension = int(model.get_embedding_dimension() or 0)
         self._window = int(model.max_seq_length or _DEFAULT_WINDOW)
         self._counter = _untruncated(model)
-        # The model's tokenizer changes its own truncation during a call, so calls must not overlap.
+        # The tokenizer changes its own truncation setting during a call, so calls must not overlap.
         self._lock = threading.Lock()
 
     @property
@@ -92,9 +91,9 @@ class _SentenceEncoder:
         return vectors
 
     def _by_length(self, texts: Sequence[str]) -> list[int]:
-        """Texts of like length into one batch, so that little of it is padding.
+        """The texts sorted by number of tokens, so that batches need little padding.
 
-        By tokens: sorted by characters, batches of English hold 23% padding, against 7%.
+        Sorted by characters, batches of English contain 23% padding instead of 7%.
         """
         if len(texts) <= _BATCH:
             return list(range(len(texts)))
@@ -103,7 +102,7 @@ class _SentenceEncoder:
 
 
 def _untruncated(model: SentenceTransformer) -> Tokenizer | None:
-    """A copy of a fast tokenizer that neither cuts nor pads; None where the model has a slow one."""
+    """A copy of a fast tokenizer without truncation and padding; None if the model has a slow tokenizer."""
     from tokenizers import Tokenizer
 
     backend = getattr(model.tokenizer, "backend_tokenizer", None)
@@ -127,16 +126,16 @@ def _weights_digest(model: SentenceTransformer) -> str:
 
 
 @contextmanager
-def _without_loading_bars() -> Iterator[None]:
-    """Silences the bar that Transformers draws while it loads, and leaves the setting as it was."""
+def _no_progress_bars() -> Iterator[None]:
+    """Hide the progress bar of Transformers while loading, then restore the setting."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if enabled:
             logging.enable_progress_bar()
 
 

@@ -1,4 +1,1 @@
-"""A folder of documents into an index.
-
-The public entry is `ingest.ingest`. Imports vectors, conversion and store.
-"""
+"""Ingests a folder of documents into an index. Entry point: `ingest.ingest`."""

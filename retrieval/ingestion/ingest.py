@@ -20,7 +20,7 @@ from retrieval.ingestion.folder_reader import FolderReader
 from retrieval.splitting.split import DEFAULT_MAX_TOKENS, SPLITTER, split_document
 from retrieval.store.faiss_record import IndexChoice
 from retrieval.store.store import DATABASE_NAME, PassageStore, StoredDocument
-from retrieval.vectors.faiss_file import FAISS_NAME, keep_faiss
+from retrieval.vectors.faiss_file import FAISS_NAME, update_faiss
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def ingest(
             writer.finish()
         removed = sum(store.delete_document(name) for name in reader.gone())
         tell("indexing", 0, 1)
-        keep_faiss(store, index_dir / FAISS_NAME, index)
+        update_faiss(store, index_dir / FAISS_NAME, index)
         tell("indexing", 1, 1)
         return IngestReport(
             added=added,

@@ -1,4 +1,1 @@
-"""Queries to ranked passages: dense and BM25 rankings, fusion, reranking, evidence score.
-
-The public entry is `index.open_index`. Imports `ingestion`'s stores and below: vectors, store, encoders, splitting.
-"""
+"""Search: dense and BM25 rankings, fusion, reranking, evidence score and budget. Entry point: `index.open_index`."""

@@ -1,4 +1,4 @@
-"""A question to ranked passages: dense and BM25 fused by reciprocal rank, then ordered by their sentences."""
+"""Search: dense and BM25 rankings, fused by reciprocal rank and reranked by sentences."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.documents import Document, Passage, RankedPassage
-from retrieval.encoders.cross_encoder import PairScorer, rescored
+from retrieval.encoders.cross_encoder import PairScorer, cross_encoder_order
 from retrieval.encoders.encoder import Encoder
 from retrieval.errors import NotIngestedError
 from retrieval.ranking import lexical
@@ -24,33 +23,35 @@ from retrieval.ranking.rerank import POOL, SentenceReranker, Weights
 from retrieval.store.store import DATABASE_NAME, PassageStore
 from retrieval.store.terms import Term, Tokenizer
 from retrieval.vectors.dense import DenseIndex
-from retrieval.vectors.faiss_file import FAISS_NAME, current, open_faiss
+from retrieval.vectors.faiss_file import FAISS_NAME, open_faiss, refreshed
 
 DEFAULT_WEIGHTS: Weights = (1.0, 0.5)
 
 _CANDIDATES = 50
 _ATTEMPTS = 3
 _RANK_CONSTANT = 60
-_PASSAGES_AT_ONCE = 256
-_RECENT = 8
+_PASSAGES_PER_BATCH = 256
+_CACHED_SEARCHES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class IndexStats:
-    """What an index holds. `generation` counts the changes made to it."""
+    """The contents of an index. `revision` is the number of changes made to it."""
 
     documents: int
     passages: int
     encoder: str
     dimension: int
-    generation: int
+    revision: int
 
 
 def open_index(index_dir: Path, encoder: Encoder, reranker: PairScorer | None = None) -> Index:
-    """The index in a folder. With a `reranker` the best passages of each search are put in the order of its scores.
+    """Open the index in a folder. A `reranker` orders the best passages of each search.
 
-    Raises NotIngestedError where there is none, IndexMismatchError where another encoder made it,
-    IndexDamagedError where it is not what was written.
+    Raises:
+        NotIngestedError: if there is no index, or it is empty.
+        IndexMismatchError: if another encoder made it.
+        IndexDamagedError: if it is not what was written.
     """
     store = PassageStore.open(index_dir / DATABASE_NAME)
     try:
@@ -69,9 +70,9 @@ def open_index(index_dir: Path, encoder: Encoder, reranker: PairScorer | None = 
 
 
 class Index:
-    """Passages that can be searched. Safe to use from several threads; opened by `open_index`.
+    """A searchable index of passages, opened by `open_index`. Thread-safe.
 
-    What an ingest writes, in this process or another, an open index serves document by document.
+    An open index sees documents as soon as an ingest has written them, in this process or another.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Index:
         self._tokenizer = Tokenizer()
         self._sentences = SentenceReranker(encoder)
         self._refreshing = threading.Lock()
-        self._recent = RecentSearches(_RECENT)
+        self._cache = SearchCache(_CACHED_SEARCHES)
 
     def close(self) -> None:
         self._tokenizer.close()
@@ -93,74 +94,74 @@ class Index:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def search(
         self, query: str, k: int = 4, *, weights: Weights = DEFAULT_WEIGHTS, rerank: bool = True
     ) -> list[RankedPassage]:
-        """The `k` passages that fit a query best, best first; fewer where there are fewer.
+        """The `k` best passages for a query, best first; fewer if there are fewer, none for a blank query.
 
-        `weights` say how much meaning and words count; the dense or the BM25 ranking brings in no passage where its
-        weight is 0. Without `rerank` they weigh the fused ranks, and these alone are the order.
-        A blank query has no results. Raises ValueError for k < 1 and for weights that are negative or both 0.
+        Args:
+            query: what to search for.
+            k: maximum number of passages.
+            weights: of the dense and the BM25 ranking. A ranking with weight 0 contributes no passage.
+            rerank: reorder the fused ranking by sentences, and by the cross-encoder if there is one.
+
+        Raises:
+            ValueError: if `k` is below 1, or weights are negative or both 0.
         """
         return self.search_many([query], k, weights=weights, rerank=rerank)[0]
 
     def search_many(
         self, queries: Sequence[str], k: int = 4, *, weights: Weights = DEFAULT_WEIGHTS, rerank: bool = True
     ) -> list[list[RankedPassage]]:
-        """`search` for each query, in order, with all queries encoded in one go."""
+        """`search` for each query, in order. All queries are encoded together."""
         if k < 1:
-            raise ValueError(f"k is {k}; at least 1 is needed")
+            raise ValueError(f"k is {k}; expected at least 1")
         if min(weights) < 0 or not max(weights) > 0:
             raise ValueError(f"weights are {weights}; expected none below 0 and one above 0")
         depth = max(k, POOL) if rerank else k
-        # Read first: what is written meanwhile makes a ranking newer than this says, never older.
-        generation = self._store.generation
-        how = (depth, tuple(weights), rerank, id(self.encoder), id(self.reranker))
-        keys = {query: (query, how) for query in queries if query.strip()}
-        known = {
-            query: found for query, key in keys.items() if (found := self._recent.get(generation, key)) is not None
+        # Read the revision first: a concurrent write can make a ranking newer than its key, but never older.
+        revision = self._store.revision
+        settings = (depth, tuple(weights), rerank, id(self.encoder), id(self.reranker))
+        keys = {query: (query, settings) for query in queries if query.strip()}
+        rankings = {
+            query: cached for query, key in keys.items() if (cached := self._cache.get(revision, key)) is not None
         }
-        asked = [query for query in keys if query not in known]
-        for query, ranked in zip(asked, self._ranked(asked, depth, weights, rerank), strict=True):
-            known[query] = tuple(ranked)
-            self._recent.put(generation, keys[query], ranked)
-        return [list(known.get(query, ())[:k]) for query in queries]
+        missing = [query for query in keys if query not in rankings]
+        for query, ranked in zip(missing, self._search(missing, depth, weights, rerank), strict=True):
+            rankings[query] = tuple(ranked)
+            self._cache.put(revision, keys[query], ranked)
+        return [list(rankings.get(query, ())[:k]) for query in queries]
 
-    def _ranked(self, queries: Sequence[str], depth: int, weights: Weights, rerank: bool) -> list[list[RankedPassage]]:
+    def _search(self, queries: Sequence[str], depth: int, weights: Weights, rerank: bool) -> list[list[RankedPassage]]:
         if not queries:
             return []
         vectors = self.encoder.encode(queries)
-        # What stands high in either ranking is looked at again, however the two are weighed then.
+        # The reranker considers the best of both rankings equally, and applies the weights itself.
         fusing = (float(weights[0] > 0), float(weights[1] > 0)) if rerank else weights
-        found = [self._search(query, vector, depth, fusing) for query, vector in zip(queries, vectors, strict=True)]
+        rankings = [self._fused(query, vector, depth, fusing) for query, vector in zip(queries, vectors, strict=True)]
         if rerank:
-            found = self._sentences.rerank(vectors, found, weights)
+            rankings = self._sentences.rerank(vectors, rankings, weights)
             if self.reranker is not None:
-                found = rescored(self.reranker, queries, found)
-        return found
+                rankings = cross_encoder_order(self.reranker, queries, rankings)
+        return rankings
 
     def expanded(self, ranked: Sequence[RankedPassage], count: int) -> list[RankedPassage]:
-        """A ranking whose passages include up to `count` neighbours on either side (`retrieval.ranking.neighbours`).
+        """The ranking with up to `count` neighbours on either side of each passage (see `with_neighbours`).
 
-        Raises ValueError for a negative count.
+        Raises ValueError if `count` is negative.
         """
         return with_neighbours(ranked, self._store.passages_by_document, self._store.document, count)
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
-        """The passages of these ids, in this order; ids that are not there are left out."""
-        found = self._store.passages_by_id(ids)
-        return [found[one] for one in ids if one in found]
+        """The passages with these ids, in this order, without those that do not exist."""
+        by_id = self._store.passages_by_id(ids)
+        return [by_id[one] for one in ids if one in by_id]
 
     def document(self, doc_id: str) -> Document:
-        """Raises RetrievalError where there is none of that id."""
+        """Raises RetrievalError if there is no document with this id."""
         return self._store.document(doc_id)
 
     def document_ids(self) -> list[str]:
@@ -168,84 +169,84 @@ class Index:
         return self._store.document_ids()
 
     def passages(self) -> Iterator[Passage]:
-        """Every passage, by document and then by position."""
+        """All passages, ordered by document and position."""
         numbers = self._store.passage_numbers()
-        for first in range(0, len(numbers), _PASSAGES_AT_ONCE):
-            some = numbers[first : first + _PASSAGES_AT_ONCE]
-            found = self._store.passages_by_number(some)
-            yield from (found[number] for number in some if number in found)
+        for first in range(0, len(numbers), _PASSAGES_PER_BATCH):
+            batch = numbers[first : first + _PASSAGES_PER_BATCH]
+            by_number = self._store.passages_by_number(batch)
+            yield from (by_number[number] for number in batch if number in by_number)
 
     def document_passages(self, doc_ids: Sequence[str]) -> list[Passage]:
-        """Every passage of these documents, by document and then by position; unknown ids have none."""
+        """All passages of these documents, ordered by document and position."""
         return self._store.passages_by_document(doc_ids)
 
     def stats(self) -> IndexStats:
         with self._store.reading():
             documents, passages = self._store.counts()
-            return IndexStats(
-                documents=documents,
-                passages=passages,
-                encoder=self._store.encoder_id or "",
-                dimension=self._store.dimension,
-                generation=self._store.generation,
-            )
+            encoder, dimension = self._store.encoder_id or "", self._store.dimension
+            return IndexStats(documents, passages, encoder, dimension, self._store.revision)
 
-    def _search(self, query: str, vector: NDArray[np.float32], k: int, weights: Weights) -> list[RankedPassage]:
+    def _fused(self, query: str, vector: NDArray[np.float32], k: int, weights: Weights) -> list[RankedPassage]:
         limit = max(_CANDIDATES, k)
         terms = self._tokenizer.query_terms(query)
         for attempt in range(_ATTEMPTS):
             dense = self._current_dense()
             nearest = _nearest(dense, vector, limit) if weights[0] > 0 else {}
             with self._store.reading():
-                # A writer may have been quicker: then the two rankings would come from different states.
-                if self._store.generation == dense.generation or attempt == _ATTEMPTS - 1:
-                    return self._fused(vector, terms, nearest, len(dense), limit, k, weights)
+                # After a concurrent write the two rankings would come from different revisions.
+                if self._store.revision == dense.revision or attempt == _ATTEMPTS - 1:
+                    return self._ranked_passages(vector, terms, nearest, len(dense), limit, k, weights)
         raise AssertionError("the last attempt returns")
 
-    def _fused(
-        self, vector: NDArray[np.float32], terms: Sequence[Term], nearest: Mapping[int, float], total: int,
-        limit: int, k: int, weights: Weights,
-    ) -> list[RankedPassage]:  # fmt: skip
-        with self._store.reading():
-            frequencies = lexical.document_frequencies(self._store, terms)
-            expression = lexical.match_expression(frequencies, total)
-            matched: dict[int, float] = {}
-            if expression is not None and weights[1] > 0:
-                matched = lexical.bm25_ranking(self._store, expression, limit)
-            fused = fuse((list(nearest), list(matched)), weights)
-            passages = self._first(k, list(fused))
-            best = list(passages)
-            cosines = self._cosines(vector, best, nearest)
-            if expression is not None and not set(best) <= set(matched):
-                matched |= lexical.bm25_scores(self._store, expression, best)
-            beside = lexical.neighbours(self._store, best)
-            held = lexical.terms_held(self._store, terms, [*best, *(n for both in beside.values() for n in both)])
+    def _ranked_passages(
+        self,
+        vector: NDArray[np.float32],
+        terms: Sequence[Term],
+        nearest: Mapping[int, float],
+        total: int,
+        limit: int,
+        k: int,
+        weights: Weights,
+    ) -> list[RankedPassage]:
+        frequencies = lexical.document_frequencies(self._store, terms)
+        expression = lexical.match_expression(frequencies, total)
+        bm25: dict[int, float] = {}
+        if expression is not None and weights[1] > 0:
+            bm25 = lexical.bm25_ranking(self._store, expression, limit)
+        fused = fuse((list(nearest), list(bm25)), weights)
+        passages = self._first_existing(k, list(fused))
+        best = list(passages)
+        cosines = self._cosines(vector, best, nearest)
+        if expression is not None and not set(best) <= set(bm25):
+            bm25 |= lexical.bm25_scores(self._store, expression, best)
+        beside = lexical.neighbours(self._store, best)
+        matching = lexical.matching_terms(self._store, terms, [*best, *(n for both in beside.values() for n in both)])
 
         def coverage(*numbers: int) -> float:
-            return lexical.coverage(frozenset().union(*(held[number] for number in numbers)), frequencies, total)
+            return lexical.coverage(frozenset().union(*(matching[n] for n in numbers)), frequencies, total)
 
         return [
             RankedPassage(
                 passage=passages[number],
                 score=fused[number],
                 dense=cosines[number],
-                bm25=matched.get(number, 0.0),
+                bm25=bm25.get(number, 0.0),
                 coverage=coverage(number),
                 around=coverage(number, *beside[number]),
             )
             for number in best
         ]
 
-    def _first(self, k: int, numbers: Sequence[int]) -> dict[int, Passage]:
-        """The first `k` that are there, in order; those deleted since the FAISS file was made are not."""
-        found: dict[int, Passage] = {}
+    def _first_existing(self, k: int, numbers: Sequence[int]) -> dict[int, Passage]:
+        """The first `k` passages in order, without those deleted since the FAISS file was built."""
+        passages: dict[int, Passage] = {}
         for first in range(0, len(numbers), k):
-            some = numbers[first : first + k]
-            there = self._store.passages_by_number(some)
-            found |= {number: there[number] for number in some if number in there}
-            if len(found) >= k:
+            batch = numbers[first : first + k]
+            by_number = self._store.passages_by_number(batch)
+            passages |= {number: by_number[number] for number in batch if number in by_number}
+            if len(passages) >= k:
                 break
-        return dict(islice(found.items(), k))
+        return dict(islice(passages.items(), k))
 
     def _cosines(
         self, vector: NDArray[np.float32], numbers: Sequence[int], known: Mapping[int, float]
@@ -255,12 +256,12 @@ class Index:
         return {number: min(1.0, max(-1.0, score)) for number, score in {**computed, **known}.items()}
 
     def _current_dense(self) -> DenseIndex:
-        """With what was written since, by this process or another."""
-        if self._store.generation != self._dense.generation:
+        """The dense index of the current revision, which this process or another may have written."""
+        if self._store.revision != self._dense.revision:
             # An index that was emptied may have been filled with another encoder's vectors since.
             self._store.check_encoder(self.encoder.id, self.encoder.dimension)
             with self._refreshing:
-                self._dense = current(self._dense, self._store.path.with_name(FAISS_NAME))
+                self._dense = refreshed(self._dense, self._store.path.with_name(FAISS_NAME))
         return self._dense
 
 
@@ -278,29 +279,29 @@ def fuse(rankings: Sequence[Sequence[int]], weights: Sequence[float]) -> dict[in
     return dict(sorted(scores.items(), key=lambda entry: -entry[1]))
 
 
-class RecentSearches:
-    """Rankings by what was searched for, the last `capacity` of them, of one generation of the index. Thread-safe."""
+class SearchCache:
+    """The rankings of the last `capacity` searches, for one revision of the index. Thread-safe."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._generation = -1
-        self._kept: OrderedDict[Hashable, tuple[RankedPassage, ...]] = OrderedDict()
-        self._guard = threading.Lock()
+        self._revision = -1
+        self._rankings: OrderedDict[Hashable, tuple[RankedPassage, ...]] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def get(self, generation: int, key: Hashable) -> tuple[RankedPassage, ...] | None:
-        """The ranking of that search, or None where it was not made in this generation or is too long ago."""
-        with self._guard:
-            return self._kept.get(key) if generation == self._generation else None
+    def get(self, revision: int, key: Hashable) -> tuple[RankedPassage, ...] | None:
+        """The cached ranking; None if there is none for this revision."""
+        with self._lock:
+            return self._rankings.get(key) if revision == self._revision else None
 
-    def put(self, generation: int, key: Hashable, ranked: Sequence[RankedPassage]) -> None:
-        """Keep a ranking that was made in this generation or in a later one."""
-        with self._guard:
-            if generation < self._generation:
+    def put(self, revision: int, key: Hashable, ranked: Sequence[RankedPassage]) -> None:
+        """Cache a ranking made at this revision or a later one."""
+        with self._lock:
+            if revision < self._revision:
                 return
-            if generation > self._generation:
-                self._kept.clear()
-                self._generation = generation
-            self._kept[key] = tuple(ranked)
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._capacity:
-                self._kept.popitem(last=False)
+            if revision > self._revision:
+                self._rankings.clear()
+                self._revision = revision
+            self._rankings[key] = tuple(ranked)
+            self._rankings.move_to_end(key)
+            while len(self._rankings) > self._capacity:
+                self._rankings.popitem(last=False)

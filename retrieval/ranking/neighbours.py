@@ -1,7 +1,7 @@
-"""Passages grown by their neighbours in the document, still exact spans of it.
+"""Passages expanded by their neighbours in the document, as exact spans of it.
 
-Short passages are found best, but what stands just before or behind one may be needed to understand it. A passage
-grows within its own section only, so that the title and heading in front of it stay true.
+Short passages are easier to find, but a neighbour may be needed to understand one. A passage is expanded only within
+its section, so that its title and heading stay correct.
 """
 
 from __future__ import annotations
@@ -18,65 +18,58 @@ def with_neighbours(
     document_of: Callable[[str], Document],
     count: int,
 ) -> list[RankedPassage]:
-    """The ranking with each passage grown by up to `count` neighbours on either side.
+    """The ranking with each passage expanded by up to `count` neighbours on either side.
 
-    A grown passage runs from its first neighbour's start to its last one's end, and has an id of its own; scores are
-    those of the passage that was found. No text comes twice: a passage does not grow into one that stands higher,
-    and one that a higher one has grown over is left out, so there may be fewer.
+    An expanded passage has its own id, and the scores of the original one. No text occurs twice: a passage does not
+    include one that ranks higher, and is dropped if a higher one includes it. So there may be fewer results.
 
     Args:
         ranked: best first.
-        passages_of: ids of documents to their passages, by document and then by position.
-        document_of: the id of a document to the document.
-        count: of neighbours on either side; 0 changes nothing.
+        passages_of: returns the passages of documents by id, ordered by document and position.
+        document_of: returns a document by id.
+        count: number of neighbours on either side; 0 changes nothing.
 
     Raises:
-        ValueError: a negative count.
+        ValueError: if `count` is negative.
     """
     if count < 0:
         raise ValueError(f"neighbours are {count}; expected 0 or more")
     if count == 0:
         return list(ranked)
-    sections: dict[str, list[Passage]] = {}
+    by_document: dict[str, list[Passage]] = {}
     for passage in passages_of(sorted({entry.passage.doc_id for entry in ranked})):
-        sections.setdefault(passage.doc_id, []).append(passage)
-    taken: set[str] = set()
-    grown: list[RankedPassage] = []
+        by_document.setdefault(passage.doc_id, []).append(passage)
+    used: set[str] = set()
+    expanded: list[RankedPassage] = []
     for entry in ranked:
-        found = entry.passage
-        if found.id in taken:
+        passage = entry.passage
+        if passage.id in used:
             continue
-        around = _around(found, sections.get(found.doc_id, []), taken, count)
-        taken.update(passage.id for passage in around)
-        grown.append(replace(entry, passage=_joined(found, around, document_of)))
-    return grown
+        group = _neighbourhood(passage, by_document.get(passage.doc_id, []), used, count)
+        used.update(one.id for one in group)
+        expanded.append(replace(entry, passage=_joined(passage, group, document_of)))
+    return expanded
 
 
-def _around(found: Passage, passages: Sequence[Passage], taken: set[str], count: int) -> list[Passage]:
-    """The passage between its free neighbours of the same section, in the order of the document."""
-    at = next((n for n, passage in enumerate(passages) if passage.id == found.id), None)
-    if at is None:  # it was removed from the index since it was found
-        return [found]
-    around = [found]
+def _neighbourhood(passage: Passage, passages: Sequence[Passage], used: set[str], count: int) -> list[Passage]:
+    """The passage and its unused neighbours in the same section, in document order."""
+    position = next((n for n, one in enumerate(passages) if one.id == passage.id), None)
+    if position is None:  # deleted from the index meanwhile
+        return [passage]
+    group = [passage]
     for step in (-1, 1):
         for distance in range(1, count + 1):
-            n = at + step * distance
-            if not 0 <= n < len(passages) or passages[n].heading != found.heading or passages[n].id in taken:
+            n = position + step * distance
+            if not 0 <= n < len(passages) or passages[n].heading != passage.heading or passages[n].id in used:
                 break
-            around.insert(0 if step < 0 else len(around), passages[n])
-    return around
+            group.insert(0 if step < 0 else len(group), passages[n])
+    return group
 
 
-def _joined(found: Passage, around: Sequence[Passage], document_of: Callable[[str], Document]) -> Passage:
-    if len(around) == 1:
-        return found
-    start, end = around[0].start, around[-1].end
-    text = document_of(found.doc_id).text[start:end]
-    return replace(
-        found,
-        id=passage_id(found.doc_id, start, end, text),
-        text=text,
-        start=start,
-        end=end,
-        page=around[0].page,
-    )
+def _joined(passage: Passage, group: Sequence[Passage], document_of: Callable[[str], Document]) -> Passage:
+    if len(group) == 1:
+        return passage
+    start, end = group[0].start, group[-1].end
+    text = document_of(passage.doc_id).text[start:end]
+    id_ = passage_id(passage.doc_id, start, end, text)
+    return replace(passage, id=id_, text=text, start=start, end=end, page=group[0].page)

@@ -27,8 +27,8 @@ POOL = 24
 # Number of these whose sentences are encoded, which takes most of a search's time: 12 are at most 0.002 better
 # (docs/retrieval.md).
 DEPTH = 6
-# Chosen on the training and dev questions of the example domains (docs/research/methods.md); on other data other weights are
-# hardly better (docs/retrieval.md).
+# Chosen on the training and dev questions of the example domains (docs/research/methods.md). On other data, other
+# weights are hardly better (docs/retrieval.md).
 _SENTENCE, _COVERAGE, _BM25 = 0.5, 0.8, 0.1
 _CACHED_PASSAGES = 4096
 

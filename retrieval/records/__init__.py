@@ -1,1 +1,1 @@
-"""An index of records with metadata, as vector stores have them. May import every other subpackage of retrieval."""
+"""A vector store: records with metadata in the same index format as documents."""

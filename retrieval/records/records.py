@@ -1,6 +1,6 @@
-"""Records in an index: added, replaced and deleted by id, found by vector and metadata. What a vector store is made of.
+"""The core of a vector store: records added, replaced and deleted by id, searched by vector and metadata.
 
-An index that an ingest made opens as well, to be read: its passages are then the records.
+An index of documents can be opened read-only: its passages are then the records.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from retrieval.store.meta_table import Binding
 from retrieval.store.metadata_filter import EVERYTHING, Condition, parse_filter
 from retrieval.store.store import DATABASE_NAME, PassageStore
 from retrieval.vectors.dense import DenseIndex
-from retrieval.vectors.faiss_bytes import remove_leftovers
-from retrieval.vectors.faiss_file import FAISS_NAME, current, make_faiss, open_faiss, too_much_beside
+from retrieval.vectors.faiss_file import FAISS_NAME, open_faiss, rebuild_faiss, refreshed, too_many_changes
+from retrieval.vectors.faiss_io import remove_leftovers
 
-# Others may write while a search is under way; after so many tries it reads all from one state of SQLite.
-_TRIES = 3
-# The numbers under so many conditions are kept.
-_CONDITIONS = 16
-_BEYOND_ALL = 2**62
+# Others may write during a search; after this many attempts it reads everything in one transaction.
+_ATTEMPTS = 3
+_CACHED_CONDITIONS = 16
+_AFTER_ALL_TOMBSTONES = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +39,17 @@ class ScoredRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Match:
     scored: ScoredRecord
     vector: NDArray[np.float32]
 
 
 class RecordIndex:
-    """The records in a folder, or in memory. Safe to use from several threads.
+    """The records in a folder, or in memory. Thread-safe.
 
-    Constructing one does no I/O. Reading a folder without an index finds nothing and makes nothing; adding
-    makes the folder. What another process commits is seen by the next search. Every method raises
-    IndexMismatchError for an index of another encoder, IndexDamagedError for one that is not what was written,
-    and RetrievalError once it is closed.
+    The constructor does no I/O. A folder without an index reads as empty; `add` creates it. A search sees whatever
+    other processes have committed before it. Every method raises IndexMismatchError if another encoder made the
+    index, IndexDamagedError if it is not what was written, and RetrievalError after `close`.
     """
 
     def __init__(self, folder: Path | None, encoder_id: str) -> None:
@@ -59,27 +57,32 @@ class RecordIndex:
         self.encoder_id = encoder_id
         self._store: PassageStore | None = None
         self._dense: DenseIndex | None = None
-        self._known: tuple[int, dict[Condition, NDArray[np.int64]]] = (-1, {})
+        self._filter_cache: tuple[int, dict[Condition, NDArray[np.int64]]] = (-1, {})
         self._opening = threading.Lock()
         self._refreshing = threading.Lock()
         self._maintaining = threading.Lock()
         self._closed = False
 
     def close(self) -> None:
-        """Ends the index; one in memory is gone then."""
+        """Close the index. An index in memory is discarded."""
         with self._opening:
             self._closed = True
             if self._store is not None:
                 self._store.close()
                 self._store = self._dense = None
 
-    def add(self, records: Sequence[Record], vectors: object, going_on: Callable[[], None] = lambda: None) -> None:
-        """Adds records with their vectors `[len(records), dimension]` of any length, in one transaction.
+    def add(
+        self, records: Sequence[Record], vectors: object, check_cancelled: Callable[[], None] = lambda: None
+    ) -> None:
+        """Add records with their vectors `[records, dimension]`, of any length, in one transaction.
 
-        A record of an id that is there already, or stands earlier in the batch, is replaced. `going_on` is
-        called between the records and before the commit; what it raises undoes everything. Raises RecordError
-        for what cannot be stored, EncoderError for vectors without a direction, and IndexMismatchError for
-        those of another dimension and for an index of documents.
+        A record replaces an earlier one with the same id. `check_cancelled` is called between the records and before
+        the commit; if it raises, nothing is written.
+
+        Raises:
+            RecordError: if a record cannot be stored.
+            EncoderError: if a vector has no direction.
+            IndexMismatchError: if the dimension differs, or the index holds documents.
         """
         if not records:
             return
@@ -87,115 +90,121 @@ class RecordIndex:
         entries = [record_entry(record, row) for record, row in zip(records, rows, strict=True)]
         store = self._opened(create=True)
         if store is not None:
-            store.replace_documents(entries, Binding(self.encoder_id, rows.shape[1], "records"), going_on)
+            store.replace_documents(entries, Binding(self.encoder_id, rows.shape[1], "records"), check_cancelled)
 
-    def delete(self, ids: Sequence[str] | None, going_on: Callable[[], None] = lambda: None) -> int:
-        """Deletes the records of these ids, or all with None, in one transaction; says how many there were.
+    def delete(self, ids: Sequence[str] | None, check_cancelled: Callable[[], None] = lambda: None) -> int:
+        """Delete the records with these ids (None: all) in one transaction. Returns the number of deleted records.
 
-        `going_on` is called before the commit, as in `add`. Raises IndexMismatchError for an index of documents.
+        `check_cancelled` is called before the commit, as in `add`. Raises IndexMismatchError if the index holds
+        documents.
         """
         store = self._opened()
         if store is None:
             return 0
-        return store.delete_documents(None if ids is None else _possible(ids), "records", going_on)
+        return store.delete_documents(None if ids is None else _valid_ids(ids), "records", check_cancelled)
 
     def get(self, ids: Sequence[str]) -> list[Record]:
-        """The records of these ids, in this order; ids that are not there are left out."""
+        """The records with these ids, in this order, without those that do not exist."""
         store = self._opened()
         if store is None:
             return []
-        possible = _possible(ids)
+        valid = _valid_ids(ids)
         with store.reading():
-            records = _records(store, store.passages_by_id(possible))
-        return [records[one] for one in possible if one in records]
+            records = _records(store, store.passages_by_id(valid))
+        return [records[one] for one in valid if one in records]
 
     def search(self, vector: object, k: int, where: object = None) -> list[ScoredRecord]:
-        """The `k` nearest to a vector `[dimension]` among those that match a filter, or all that do; best first.
+        """The `k` records nearest to a vector `[dimension]`, best first, among those that match a filter.
 
-        The filter is what `retrieval.store.metadata_filter` describes. Raises FilterError for another, EncoderError
-        for a vector without a direction, ValueError for k < 1.
+        Args:
+            vector: the query.
+            k: maximum number of records.
+            where: a filter as described in `retrieval.store.metadata_filter`.
+
+        Raises:
+            FilterError: if the filter is invalid.
+            EncoderError: if the vector has no direction.
+            ValueError: if `k` is below 1.
         """
         if k < 1:
-            raise ValueError(f"k is {k}; at least 1 is needed")
-        return [found.scored for found in self._nearest(unit_rows([vector], 1)[0], k, where)]
+            raise ValueError(f"k is {k}; expected at least 1")
+        return [match.scored for match in self._nearest(unit_rows([vector], 1)[0], k, where)]
 
     def search_diverse(
         self, vector: object, k: int, *, fetch_k: int, relevance: float, where: object = None
     ) -> list[ScoredRecord]:
-        """`k` of the `fetch_k` nearest by maximal marginal relevance, in the order they were chosen.
+        """`k` of the `fetch_k` nearest records by maximal marginal relevance, in the order of selection.
 
-        `relevance` in [0, 1] weighs nearness to the query against difference from one another. Raises as
-        `search`, and ValueError for another `relevance`.
+        `relevance` in [0, 1] weighs the similarity to the query against the difference between the records. Raises as
+        `search`, and ValueError if `relevance` is out of range.
         """
         if k < 1:
-            raise ValueError(f"k is {k}; at least 1 is needed")
+            raise ValueError(f"k is {k}; expected at least 1")
         if not 0 <= relevance <= 1:
-            raise ValueError(f"relevance is {relevance}; a number from 0 to 1 is needed")
+            raise ValueError(f"relevance is {relevance}; expected a number from 0 to 1")
         query = unit_rows([vector], 1)[0]
-        found = self._nearest(query, max(k, fetch_k), where)
-        vectors = np.array([one.vector for one in found], dtype=np.float32).reshape(len(found), len(query))
-        return [found[row].scored for row in most_diverse(query, vectors, k, relevance)]
+        matches = self._nearest(query, max(k, fetch_k), where)
+        vectors = np.array([match.vector for match in matches], dtype=np.float32).reshape(len(matches), len(query))
+        return [matches[row].scored for row in most_diverse(query, vectors, k, relevance)]
 
-    def _nearest(self, query: NDArray[np.float32], limit: int, where: object) -> list[_Found]:
+    def _nearest(self, query: NDArray[np.float32], limit: int, where: object) -> list[_Match]:
         condition = parse_filter(where) if where is not None else EVERYTHING
         store = self._opened()
         if store is None:
             return []
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             dense = self._current_dense(store)
             with store.reading():
-                if store.generation != dense.generation:
+                if store.revision != dense.revision:
                     continue
                 self._check_binding(store, len(query))
-                among = None if condition == EVERYTHING else self._matching(store, condition, dense.generation)
-            # Outside of the transaction, so that others may go on: a number is never given again.
-            scores, numbers = _ranked(dense, query, limit, among)
-            found = _scored(store, numbers, scores)
-            if len(found) == min(limit, len(dense) if among is None else len(among)):
-                return found
+                include = None if condition == EVERYTHING else self._matching(store, condition, dense.revision)
+            # Outside the transaction, so that writers can continue: numbers are never reused.
+            scores, numbers = _search(dense, query, limit, include)
+            matches = _matches(store, numbers, scores)
+            if len(matches) == min(limit, len(dense) if include is None else len(include)):
+                return matches
         with store.reading():
             self._check_binding(store, len(query))
-            among = store.numbers_where(condition)
-            scores, numbers = _ranked(dense, query, limit, among)
-            return _scored(store, numbers, scores)
+            scores, numbers = _search(dense, query, limit, store.numbers_where(condition))
+            return _matches(store, numbers, scores)
 
-    def _matching(self, store: PassageStore, condition: Condition, generation: int) -> NDArray[np.int64]:
-        """The numbers under a condition; kept while nothing changes, since reading all metadata takes longest."""
-        known_of, known = self._known
-        if known_of != generation or len(known) >= _CONDITIONS:
-            known_of, known = self._known = generation, {}
-        if condition not in known:
-            known[condition] = store.numbers_where(condition)
-        return known[condition]
+    def _matching(self, store: PassageStore, condition: Condition, revision: int) -> NDArray[np.int64]:
+        """The numbers that match a condition, cached for one revision: reading all metadata takes most of the time."""
+        cached_revision, cache = self._filter_cache
+        if cached_revision != revision or len(cache) >= _CACHED_CONDITIONS:
+            cached_revision, cache = self._filter_cache = revision, {}
+        if condition not in cache:
+            cache[condition] = store.numbers_where(condition)
+        return cache[condition]
 
     def maintain(self) -> None:
-        """Makes the FAISS index anew where much was added or deleted since it was made; to be called after changes.
+        """Rebuild the FAISS index after many changes. Call it after adding or deleting records.
 
-        Searches are right without it, but look at each of those records. Takes as long as making an index of all
-        records does; meanwhile others search, add and delete.
+        Searches are correct without it, but score each changed record. Other threads can search and write meanwhile.
         """
         store = self._opened()
         if store is None or not self._maintaining.acquire(blocking=False):
             return
         try:
-            if self._is_far_behind(store):
+            if self._needs_rebuild(store):
                 if self._faiss is not None:
                     remove_leftovers(self._faiss)
-                made = make_faiss(store, self._faiss, must_write=False)
+                rebuilt = rebuild_faiss(store, self._faiss, must_write=False)
                 with self._refreshing:
-                    self._dense = current(made, self._faiss)
+                    self._dense = refreshed(rebuilt, self._faiss)
         finally:
             self._maintaining.release()
 
-    def _is_far_behind(self, store: PassageStore) -> bool:
+    def _needs_rebuild(self, store: PassageStore) -> bool:
         dense = self._dense
         with store.reading():
             record = store.faiss_record() if dense is None else dense.record
             if record is None:
                 return self.folder is not None
-            last_tombstone, _ = store.deleted_after(_BEYOND_ALL)
+            last_tombstone, _ = store.deleted_after(_AFTER_ALL_TOMBSTONES)
             changes = store.last_number - record.last_number + last_tombstone - record.last_tombstone
-        return too_much_beside(changes, record.count)
+        return too_many_changes(changes, record.count)
 
     @property
     def _faiss(self) -> Path | None:
@@ -203,30 +212,30 @@ class RecordIndex:
 
     def _current_dense(self, store: PassageStore) -> DenseIndex:
         dense = self._dense
-        if dense is None or dense.generation != store.generation:
+        if dense is None or dense.revision != store.revision:
             with self._refreshing:
                 dense = self._dense
                 if dense is None or dense.tail.shape[1] != store.dimension:
                     dense = open_faiss(store, self._faiss)
                 else:
-                    dense = current(dense, self._faiss)
+                    dense = refreshed(dense, self._faiss)
                 self._dense = dense
         return dense
 
     def _check_binding(self, store: PassageStore, dimension: int | None = None) -> None:
-        """Raises IndexMismatchError unless the store is empty, or made by this encoder."""
+        """Raises IndexMismatchError unless the store is empty, or this encoder made it."""
         with store.reading():
-            found = store.binding
-            wanted = Binding(self.encoder_id, dimension or found.dimension, found.content)
-            if found != wanted and store.counts()[0]:
-                raise found.refusal(wanted, store.path.parent)
+            bound = store.binding
+            wanted = Binding(self.encoder_id, dimension or bound.dimension, bound.content)
+            if bound != wanted and store.counts()[0]:
+                raise bound.mismatch(wanted, store.path.parent)
 
     def _opened(self, *, create: bool = False) -> PassageStore | None:
-        """None where there is no index in the folder yet, and none is to be made."""
+        """None if the folder has no index yet, unless `create` is set."""
         with self._opening:
             if self._closed:
                 raise RetrievalError(
-                    found="the index is closed", expected="an open one", next_step="open it again for further use"
+                    found="the index is closed", expected="an open index", next_step="open the index again"
                 )
             if self._store is None:
                 self._store = self._open(create)
@@ -247,23 +256,23 @@ class RecordIndex:
         return store
 
 
-def _ranked(
-    dense: DenseIndex, query: NDArray[np.float32], limit: int, among: NDArray[np.int64] | None
+def _search(
+    dense: DenseIndex, query: NDArray[np.float32], limit: int, include: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    if not len(dense):  # and then of no dimension
+    if not len(dense):  # an empty index may have no dimension
         return np.zeros(0, np.float32), np.zeros(0, np.int64)
-    (scores,), (numbers,) = dense.search(query[None, :], limit, among)
+    (scores,), (numbers,) = dense.search(query[None, :], limit, include)
     return scores, numbers
 
 
-def _scored(store: PassageStore, numbers: NDArray[np.int64], scores: NDArray[np.float32]) -> list[_Found]:
-    """Those of the numbered passages that are still there, as records."""
+def _matches(store: PassageStore, numbers: NDArray[np.int64], scores: NDArray[np.float32]) -> list[_Match]:
+    """The numbered passages that still exist, as records."""
     with store.reading():
         passages = store.passages_by_number(numbers.tolist())
         records = _records(store, {passage.id: passage for passage in passages.values()})
         vectors = store.vectors_by_number(list(passages))
     return [
-        _Found(ScoredRecord(records[passages[number].id], min(1.0, max(-1.0, score))), vectors[number])
+        _Match(ScoredRecord(records[passages[number].id], min(1.0, max(-1.0, score))), vectors[number])
         for number, score in zip(numbers.tolist(), scores.tolist(), strict=True)
         if number in passages
     ]
@@ -274,26 +283,31 @@ def _records(store: PassageStore, passages: Mapping[str, Passage]) -> dict[str, 
     return {one: Record(one, passage.text, json.loads(metadata[one])) for one, passage in passages.items()}
 
 
-def _possible(ids: Sequence[str]) -> list[str]:
-    """Without what can be no record's id, and what SQLite would not take."""
+def _valid_ids(ids: Sequence[str]) -> list[str]:
+    """Without values that cannot be the id of a record, or that SQLite does not accept."""
     return [one for one in ids if isinstance(one, str) and not any("\ud800" <= letter <= "\udfff" for letter in one)]
 
 
 def most_diverse(query: NDArray[np.float32], vectors: NDArray[np.float32], limit: int, relevance: float) -> list[int]:
-    """The rows of `vectors` `[n, dimension]` to take, at most `limit` of them, in the order they were chosen.
+    """Maximal marginal relevance (Carbonell and Goldstein 1998): at most `limit` rows in the order of selection.
 
-    Each is the row with the highest `relevance` * cosine to `query` `[dimension]` less (1 - `relevance`) *
-    highest cosine to a row chosen before; all are unit vectors. `relevance` in [0, 1]: at 1 it is the plain
-    ranking. The first is the nearest row, whatever `relevance` is.
+    The first row is the nearest. Each further one maximises `relevance` * cosine to the query - (1 - `relevance`) *
+    highest cosine to a selected row.
+
+    Args:
+        query: `[dimension]`, unit vector.
+        vectors: `[n, dimension]`, unit vectors.
+        limit: maximum number of rows.
+        relevance: in [0, 1]; 1 is the plain ranking.
     """
     cosines = vectors @ query
-    nearest_chosen = np.full(len(vectors), -np.inf, dtype=np.float32)
-    left = np.ones(len(vectors), dtype=bool)
-    chosen: list[int] = []
-    while left.any() and len(chosen) < limit:
-        value = relevance * cosines - (1 - relevance) * nearest_chosen if chosen else cosines
-        best = int(np.argmax(np.where(left, value, -np.inf)))
-        chosen.append(best)
-        left[best] = False
-        nearest_chosen = np.maximum(nearest_chosen, vectors @ vectors[best])
-    return chosen
+    nearest_selected = np.full(len(vectors), -np.inf, dtype=np.float32)
+    remaining = np.ones(len(vectors), dtype=bool)
+    selected: list[int] = []
+    while remaining.any() and len(selected) < limit:
+        value = relevance * cosines - (1 - relevance) * nearest_selected if selected else cosines
+        best = int(np.argmax(np.where(remaining, value, -np.inf)))
+        selected.append(best)
+        remaining[best] = False
+        nearest_selected = np.maximum(nearest_selected, vectors @ vectors[best])
+    return selected

@@ -1,1 +1,1 @@
-"""Documents to passages, sections and sentences. Imports `documents` and `errors` alone."""
+"""Splits documents into sections, passages and sentences."""

@@ -1,46 +1,20 @@
-"""Where a text may be cut: between sentences, between words, and at last between characters."""
+"""Cuts inside a long sentence: between clauses or words, or between characters if necessary."""
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
-Span = tuple[int, int]
+from retrieval.splitting.scripts import CJK_COMMAS
+from retrieval.splitting.sentences import Span, trimmed
 
-_OPENING = "\"'“”‘«(\\[「『（【"
-_CLOSING = "\"'“”’»)\\]」』）】"
-# A sentence ends at . ! ? … before white space and something that can begin a sentence, or at CJK
-# punctuation, after which no space is written; closing quotes and brackets go with it.
-_SENTENCE_END = re.compile(rf"[.!?…]+[{_CLOSING}]*(?=\s+[{_OPENING}]*[^\s{_OPENING}a-z])|[。｡！？；]+[{_CLOSING}]*")
-_CJK_PAUSES = "，、："
-_ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|no|nos|vs|fig|figs|eq|sec|art|cf|al|approx|e\.g|i\.e|inc|ltd|co|"
-    r"jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec|[a-z])\.$",
-    re.IGNORECASE,
-)
-
-
-_FIRST_TRY = 64  # characters
-
-
-def sentences(text: str, span: Span) -> list[Span]:
-    """The sentences of a span, white space between them in none of them."""
-    start, end = span
-    spans: list[Span] = []
-    for match in _SENTENCE_END.finditer(text, start, end):
-        if match.group().startswith(".") and _ABBREVIATION.search(text[max(start, match.end() - 12) : match.end()]):
-            continue
-        spans.extend(trimmed(text, (start, match.end())))
-        start = match.end()
-    spans.extend(trimmed(text, (start, end)))
-    return spans
+_FIRST_SIZE = 64  # characters
 
 
 def pieces_that_fit(text: str, span: Span, fits: Callable[[Span], bool]) -> Iterator[Span]:
-    """Cuts a span that holds no sentence boundary: as much as fits, at a space or a CJK comma where there is one.
+    """Cut a span into the longest pieces that fit, at white space or a CJK comma where possible.
 
-    `fits` need not be monotonic, but must allow one character; if it does not, one is taken all the same.
+    `fits` need not be monotonic. A piece has at least one character, even if that does not fit.
     """
     rest = trimmed(text, span)
     while rest:
@@ -50,21 +24,10 @@ def pieces_that_fit(text: str, span: Span, fits: Callable[[Span], bool]) -> Iter
         rest = trimmed(text, (cut, end))
 
 
-def trimmed(text: str, span: Span) -> list[Span]:
-    """The span without white space at either end; an empty list if that leaves nothing."""
-    start, end = span
-    while start < end and text[start].isspace():
-        start += 1
-    while start < end and text[end - 1].isspace():
-        end -= 1
-    return [(start, end)] if start < end else []
-
-
 def _longest_prefix(text: str, span: Span, fits: Callable[[Span], bool]) -> int:
     start, end = span
-    # Doubling from a small size on, since counting the tokens of all that is left would cost the square
-    # of its length.
-    size = _FIRST_TRY
+    # Start small and double: counting the tokens of the whole rest for every piece would take quadratic time.
+    size = _FIRST_SIZE
     while start + size < end and fits((start, start + size)):
         size *= 2
     if start + size >= end and fits(span):
@@ -76,24 +39,23 @@ def _longest_prefix(text: str, span: Span, fits: Callable[[Span], bool]) -> int:
             low = middle
         else:
             high = middle - 1
-    at_pause = _last_pause(text, start, low)
-    cut = at_pause if at_pause is not None else _between_characters(text, start, low)
+    pause = _last_pause(text, start, low)
+    cut = pause if pause is not None else _between_characters(text, start, low)
     while cut > start + 1 and not fits((start, cut)):
         cut = _between_characters(text, start, cut - 1)
     return cut
 
 
 def _last_pause(text: str, start: int, limit: int) -> int | None:
-    """The last place at or before `limit` with white space after it or a CJK comma before it that leaves at
-    least half of what would fit."""
+    """The last position before white space or after a CJK comma in the second half up to `limit`."""
     for position in range(limit, start + (limit - start) // 2, -1):
-        if position < len(text) and (text[position].isspace() or text[position - 1] in _CJK_PAUSES):
+        if position < len(text) and (text[position].isspace() or text[position - 1] in CJK_COMMAS):
             return position
     return None
 
 
 def _between_characters(text: str, start: int, cut: int) -> int:
-    """Moves a cut back so that no accent or joined emoji is parted from what it belongs to."""
+    """Move a cut back so that it does not separate an accent or a joined emoji from its base character."""
     position = cut
     while position > start + 1 and position < len(text) and _belongs_to_previous(text, position):
         position -= 1

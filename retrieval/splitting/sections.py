@@ -1,4 +1,4 @@
-"""The structure of Markdown-like text as line numbers: headings, and the blocks between them."""
+"""The structure of Markdown-like text: headings and the blocks between them, as spans."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from itertools import pairwise
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-# Longer "headings" are paragraphs that happen to start with "#" or to stand over a rule; taking them
-# out of the text would lose it.
+# A longer "heading" is a paragraph that starts with "#" or precedes a rule. It stays in the text.
 _MAX_HEADING_CHARACTERS = 200
-# With the links in it; reading the markup of a longer one could take the square of its length.
+# Including markup, whose parsing can take quadratic time.
 _MAX_HEADING_SOURCE = 4000
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
 
@@ -32,9 +31,9 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A paragraph, list, table, quotation or code block: a span, and the spans of its parts if it has any.
+    """A paragraph, list, table, quotation or code block.
 
-    `parts` are a list's entries or a table's rows: what the block is cut into when it does not fit.
+    `parts` are the spans of list entries, table rows or code lines, at which a long block is split.
     """
 
     start: int
@@ -44,9 +43,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading with what stands under it before the next one. `path` names the headings above, outermost first.
+    """A heading and the blocks before the next heading.
 
-    `heading` is None for what precedes the first one. `has_children`: the next heading is a deeper one.
+    `path` holds the headings above and this one, outermost first. `heading` is None for text before the first
+    heading. `has_children` says that the next heading is a deeper one.
     """
 
     heading: Heading | None
@@ -62,7 +62,7 @@ def first_title(text: str) -> str | None:
 
 
 def read_sections(text: str) -> list[Section]:
-    """Every section in order. The spans of headings and blocks cover all that is not white space."""
+    """All sections in order. Together, headings and blocks cover everything except white space."""
     structure = _read(text)
     headings = structure.headings
     starts = [block.start for block in structure.blocks]
@@ -92,10 +92,10 @@ class _Structure:
     blocks: tuple[Block, ...]
 
 
-# Converters read a text for its title, the splitter for its sections: parse it once.
+# The converter needs the title of a text and the splitter its sections: parse it once.
 @lru_cache(maxsize=4)
 def _read(text: str) -> _Structure:
-    # Positions are found by counting "\n", so nothing else may end a line for the parser.
+    # Offsets come from counting "\n", so the parser must not see other line ends.
     source = text.replace("\r", " ")
     lines = _Lines(source)
     front_matter = _FRONT_MATTER.match(source)
@@ -108,7 +108,7 @@ def _read(text: str) -> _Structure:
         if token.map is None:
             continue
         first, last = token.map[0] + skipped, token.map[1] + skipped
-        # What the parser consumes without a token (link definitions, front matter) is text all the same.
+        # Text that the parser consumes without a token (link definitions, front matter) still counts.
         blocks.extend(lines.paragraphs(covered, first))
         covered = max(covered, last)
         heading = _heading(token, inner, lines, first, last)
@@ -123,7 +123,7 @@ def _read(text: str) -> _Structure:
 
 @lru_cache(maxsize=1)
 def _parser() -> MarkdownIt:
-    # Only headings need their inline markup read, and it is most of the parser's work.
+    # Only headings need inline markup, which takes most of the parsing time.
     return MarkdownIt("commonmark").enable("table").disable("inline")
 
 
@@ -133,7 +133,7 @@ def _inline_parser() -> MarkdownIt:
 
 
 def _top_level(tokens: Sequence[Token]) -> Iterator[tuple[Token, Sequence[Token]]]:
-    """Each block on the outermost level with the tokens inside it."""
+    """Each top-level block with the tokens inside it."""
     opened = 0
     for position, token in enumerate(tokens):
         if token.level == 0 and token.nesting >= 0:
@@ -179,7 +179,7 @@ def _parts(
         starts = list(range(first, last))
     else:
         return ()
-    # An entry's own map may stop before a lazy line; the next entry's start does not.
+    # The map of an entry may end before a lazy continuation line; the start of the next entry is reliable.
     bounds = sorted({first, *starts, last})
     spans = (lines.span(begin, end) for begin, end in pairwise(bounds))
     return tuple(span for span in spans if span is not None)
@@ -199,7 +199,7 @@ class _Lines:
         return self._starts[line] if line < len(self._starts) else len(self._text)
 
     def span(self, first: int, last: int) -> tuple[int, int] | None:
-        """The lines `first` up to `last` without white space at either end; None if that leaves nothing."""
+        """The span of the lines from `first` to before `last`, trimmed; None if they are blank."""
         start, end = self.start(first), self.start(last)
         inner = self._text[start:end]
         if not inner.strip():
@@ -207,7 +207,7 @@ class _Lines:
         return start + len(inner) - len(inner.lstrip()), end - (len(inner) - len(inner.rstrip()))
 
     def paragraphs(self, first: int, last: int) -> Iterator[Block]:
-        """The runs of lines that are not blank."""
+        """The runs of non-blank lines."""
         begin = first
         for line in range(first, last + 1):
             if line == last or not self._text[self.start(line) : self.start(line + 1)].strip():
@@ -217,7 +217,7 @@ class _Lines:
                 begin = line + 1
 
     def all_rows(self, first: int, last: int) -> bool:
-        """Whether these lines are the rows of a table without Markdown's rule under its head."""
+        """Whether these lines are table rows without the Markdown rule under the header."""
         if last - first < 2:
             return False
         return all(" | " in self._text[self.start(line) : self.start(line + 1)] for line in range(first, last))

@@ -1,7 +1,7 @@
-"""Documents to passages: along headings, paragraphs, sentences and words, in this order.
+"""Documents to passages: split at headings, paragraphs, sentences and words, in this order.
 
-What the encoder reads for a passage is its title, its heading path and its text together, so these
-together are held below the token limit. Nothing is silently cut.
+The encoder reads the title, heading path and text of a passage together, so the token limit applies to all of them.
+Nothing is truncated.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from retrieval.documents import Document, Passage, embedded_text, passage_id
-from retrieval.splitting.boundaries import Span, pieces_that_fit, sentences
+from retrieval.splitting.boundaries import pieces_that_fit
 from retrieval.splitting.sections import Block, Heading, Section, read_sections
+from retrieval.splitting.sentences import Span, sentences
 
 SPLITTER = "split/2"
 DEFAULT_MAX_TOKENS = 128
 MIN_MAX_TOKENS = 16
 
-_CHARACTERS_A_TOKEN = 16
+_CHARACTERS_PER_TOKEN = 16
 
 CountTokens = Callable[[str], int]
 
@@ -27,22 +28,26 @@ CountTokens = Callable[[str], int]
 def split_document(
     document: Document, count_tokens: CountTokens, max_tokens: int = DEFAULT_MAX_TOKENS
 ) -> list[Passage]:
-    """The passages of a document in order, not overlapping.
+    """The passages of a document in order, without overlap.
 
-    No passage crosses a heading. A heading's own line stands in a passage's text only where there is
-    nothing else under it, and where it is too long to stand whole before any passage. `count_tokens`
-    counts what the encoder would read for a text, special tokens included; title, heading and text of each
-    passage come to at most `max_tokens`.
+    No passage crosses a heading. The text of a passage contains a heading only if nothing else is under it, or if the
+    heading is too long to be repeated before the passages.
 
-    Raises ValueError for a `max_tokens` below 16, in which no useful text would fit.
+    Args:
+        document: to split.
+        count_tokens: counts the encoder's tokens of a text, special tokens included.
+        max_tokens: maximum number of tokens of title, heading and text of a passage together.
+
+    Raises:
+        ValueError: if `max_tokens` is below 16, where no useful text would fit.
     """
     if max_tokens < MIN_MAX_TOKENS:
-        raise ValueError(f"max_tokens is {max_tokens}; at least {MIN_MAX_TOKENS} is needed")
+        raise ValueError(f"max_tokens is {max_tokens}; expected at least {MIN_MAX_TOKENS}")
     passages = []
     title = _shortened(document.title, lambda text: count_tokens(text) <= max_tokens // 4)
     sections = read_sections(document.text)
     paths = [_heading_path(section.path, document.title, title, count_tokens, max_tokens) for section in sections]
-    shown = {
+    repeated = {
         heading.start
         for section, path in zip(sections, paths, strict=True)
         for heading in path.whole
@@ -50,8 +55,8 @@ def split_document(
     }
     for section, path in zip(sections, paths, strict=True):
         heading = path.text
-        cutter = _Cutter(document.text, title, heading, count_tokens, max_tokens)
-        for start, end in cutter.cut_pages(_blocks(section, shown), document.page_starts):
+        splitter = _SectionSplitter(document.text, title, heading, count_tokens, max_tokens)
+        for start, end in splitter.split_pages(_blocks(section, repeated), document.page_starts):
             text = document.text[start:end]
             passages.append(
                 Passage(
@@ -68,18 +73,18 @@ def split_document(
     return passages
 
 
-def _blocks(section: Section, shown: Set[int]) -> Sequence[Block]:
-    """What is cut to passages, with the heading where its text would be lost otherwise."""
+def _blocks(section: Section, repeated: Set[int]) -> Sequence[Block]:
+    """The blocks to split, including the heading if its text would otherwise be lost."""
     heading = section.heading
     alone = not section.blocks and not section.has_children
-    if heading is None or (heading.start in shown and not alone):
+    if heading is None or (heading.start in repeated and not alone):
         return section.blocks
     return (Block(heading.start, heading.end), *section.blocks)
 
 
 @dataclass(frozen=True, slots=True)
 class _HeadingPath:
-    """What stands before a passage of the headings above it, and which of them stand there, or as its title, whole."""
+    """The heading text of a passage, and the headings that it or the title contains in full."""
 
     text: str
     whole: tuple[Heading, ...]
@@ -88,9 +93,9 @@ class _HeadingPath:
 def _heading_path(
     path: Sequence[Heading], full_title: str, title: str, count_tokens: CountTokens, max_tokens: int
 ) -> _HeadingPath:
-    """ "Fees > Abroad": without the title, which stands before it anyway, and at most half of the limit.
+    """ "Fees > Abroad": without the title, and at most half of the token limit.
 
-    Where that is too long, the outer headings go first, since the innermost says most about the text.
+    If it is too long, outer headings are dropped first: the innermost describes the text best.
     """
 
     def fits(heading: str) -> bool:
@@ -123,8 +128,8 @@ def _page(page_starts: Sequence[int], start: int) -> int | None:
     return bisect_right(page_starts, start) if page_starts else None
 
 
-class _Cutter:
-    """Cuts the blocks of one section to spans that fit, and merges short neighbours up to the limit."""
+class _SectionSplitter:
+    """Splits the blocks of one section into spans that fit, and merges short neighbours up to the limit."""
 
     def __init__(self, text: str, title: str, heading: str, count_tokens: CountTokens, max_tokens: int) -> None:
         self._text = text
@@ -134,27 +139,27 @@ class _Cutter:
         self._max_tokens = max_tokens
         self._counted: dict[Span, int] = {}
 
-    def cut_pages(self, blocks: Sequence[Block], page_starts: Sequence[int]) -> Iterator[Span]:
-        """Cuts page by page: a passage over two pages could not say on which one a quote stands."""
+    def split_pages(self, blocks: Sequence[Block], page_starts: Sequence[int]) -> Iterator[Span]:
+        """Split page by page: a passage on two pages could not give the page of a quote."""
         for _, on_page in groupby(blocks, key=lambda block: _page(page_starts, block.start)):
-            yield from self._cut(list(on_page))
+            yield from self._split(list(on_page))
 
-    def _cut(self, blocks: Sequence[Block]) -> Iterator[Span]:
+    def _split(self, blocks: Sequence[Block]) -> Iterator[Span]:
         parts = {(block.start, block.end): block.parts for block in blocks}
         for span in self._pack(list(parts)):
             if self._fits(span):
                 yield span
             else:
-                yield from self._cut_block(span, parts[span])
+                yield from self._split_block(span, parts[span])
 
-    def _cut_block(self, span: Span, parts: Sequence[Span]) -> Iterator[Span]:
+    def _split_block(self, span: Span, parts: Sequence[Span]) -> Iterator[Span]:
         for piece in self._pack(parts) if len(parts) > 1 else [span]:
             if self._fits(piece):
                 yield piece
             else:
-                yield from self._cut_sentences(piece)
+                yield from self._split_sentences(piece)
 
-    def _cut_sentences(self, span: Span) -> Iterator[Span]:
+    def _split_sentences(self, span: Span) -> Iterator[Span]:
         for piece in self._pack(sentences(self._text, span)):
             if self._fits(piece):
                 yield piece
@@ -168,12 +173,12 @@ class _Cutter:
         if span not in self._counted:
             text = self._text[span[0] : span[1]]
             tokens = self._count_tokens(embedded_text(self._title, self._heading, text))
-            # Some tokenizers make one unknown token of a word of any length.
-            self._counted[span] = max(tokens, len(text) // _CHARACTERS_A_TOKEN)
+            # Some tokenizers turn a word of any length into one unknown token.
+            self._counted[span] = max(tokens, len(text) // _CHARACTERS_PER_TOKEN)
         return self._counted[span]
 
     def _pack(self, spans: Sequence[Span]) -> list[Span]:
-        """Neighbours merged while they fit. A span that does not fit alone is handed back as it came."""
+        """Neighbours merged while they fit. A span that does not fit is returned unchanged."""
         packed: list[Span] = []
         for fitting, group in groupby(spans, key=self._fits):
             run = list(group)
@@ -181,9 +186,9 @@ class _Cutter:
         return packed
 
     def _evenly(self, run: Sequence[Span]) -> list[Span]:
-        """As few merged spans as the limit allows, and as even as that many can be.
+        """As few merged spans as the limit allows, of similar size.
 
-        Filling each one to the brim would leave the last a scrap without context, which embeds badly.
+        Filling each to the limit would leave a short last span without context, which embeds badly.
         """
         best = self._filled(run, self._max_tokens)
         low, high = self._max_tokens // 2, self._max_tokens

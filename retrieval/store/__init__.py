@@ -1,1 +1,1 @@
-"""SQLite: documents, passages, terms and vectors, with checksums. Imports encoders, splitting and `documents`."""
+"""SQLite storage: documents, passages, full-text terms and vectors, with checksums."""

@@ -1,22 +1,25 @@
-"""One SQLite connection, its transactions, and its errors in this package's words."""
+"""One SQLite connection: transactions, queries with many keys, and errors translated into this package's errors."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from retrieval.errors import IndexDamagedError, NotIngestedError, RetrievalError
 from retrieval.store.checksum import DamagedRowError
 from retrieval.store.schema import migrate
 
-_WAIT_SECONDS = 30.0
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_LOCK_TIMEOUT_SECONDS = 30.0
+# SQLite limits the number of parameters of a statement.
+_KEYS_PER_STATEMENT = 5000
+_DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _NEXT_STEPS = {
     sqlite3.SQLITE_FULL: "free some disk space and run it again",
-    sqlite3.SQLITE_IOERR: "free some disk space if there is little, check the disk, and run it again",
+    sqlite3.SQLITE_IOERR: "check the free disk space and the disk, and run it again",
     sqlite3.SQLITE_BUSY: "wait until the other ingest has ended and run it again",
     sqlite3.SQLITE_READONLY: "make the folder writable, or ingest to another one",
     sqlite3.SQLITE_CANTOPEN: "check that the folder exists and is writable",
@@ -24,7 +27,7 @@ _NEXT_STEPS = {
 
 
 class Database:
-    """A connection that several threads may use: each transaction holds it alone."""
+    """A connection that several threads share: a transaction has exclusive use of it."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -38,8 +41,8 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """All that is read inside comes from one state of the database. May be nested."""
-        with self._lock, translated(self.path):
+        """A read transaction: all reads inside see one state of the database. May be nested."""
+        with self._lock, _errors_translated(self.path):
             if self._depth:
                 yield self._connection
                 return
@@ -48,8 +51,8 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing. Waits for another process's writing to end; not to be nested."""
-        with self._lock, translated(self.path), self._transaction("BEGIN IMMEDIATE"):
+        """A write transaction. Waits for other writers; must not be nested."""
+        with self._lock, _errors_translated(self.path), self._transaction("BEGIN IMMEDIATE"):
             yield self._connection
 
     @contextmanager
@@ -60,7 +63,7 @@ class Database:
             yield
             self._connection.execute("COMMIT")
         except BaseException:
-            # SQLite has rolled back by itself after some errors (disk full among them).
+            # SQLite rolls back by itself after some errors, such as a full disk.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
@@ -69,19 +72,22 @@ class Database:
 
 
 def open_database(path: Path, *, create: bool) -> Database:
-    """Opens a database and brings it to the present format; makes a new one only with `create`.
+    """Open a database and migrate it to the current format; create it only if `create` is set.
 
-    Raises NotIngestedError where there is none, IndexDamagedError for what is no database,
-    IndexMismatchError for a newer format, RetrievalError where it can't be opened.
+    Raises:
+        NotIngestedError: if there is no file.
+        IndexDamagedError: if the file is not a database.
+        IndexMismatchError: if a newer release wrote it.
+        RetrievalError: if it cannot be opened.
     """
     if create:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RetrievalError(
-                found=f"the folder {path.parent} cannot be made ({error.strerror or error})",
-                expected="a place to write the index to",
-                next_step="make the folder above writable, or choose another",
+                found=f"the folder {path.parent} cannot be created ({error.strerror or error})",
+                expected="a writable folder for the index",
+                next_step="make the parent folder writable, or choose another",
             ) from error
     elif not path.is_file():
         raise NotIngestedError(
@@ -89,8 +95,8 @@ def open_database(path: Path, *, create: bool) -> Database:
             expected=f"a file {path.name} there",
             next_step="run: softgraft ingest DOMAIN",
         )
-    with translated(path):
-        connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+    with _errors_translated(path):
+        connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -103,7 +109,7 @@ def open_database(path: Path, *, create: bool) -> Database:
 
 
 def open_database_in_memory() -> Database:
-    """A new, empty database that ends with its connection."""
+    """A new, empty database that exists as long as its connection."""
     path = Path(":memory:")
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA foreign_keys = ON")
@@ -111,27 +117,44 @@ def open_database_in_memory() -> Database:
     return Database(path, connection)
 
 
+def select_in(
+    connection: sqlite3.Connection,
+    statement: str,
+    keys: Sequence[int] | Sequence[str],
+    parameters: Sequence[object] = (),
+) -> list[tuple[Any, ...]]:
+    """The rows of a statement that ends before `IN`, for any number of keys.
+
+    `parameters` fill the placeholders that the statement itself has.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for first in range(0, len(keys), _KEYS_PER_STATEMENT):
+        batch = keys[first : first + _KEYS_PER_STATEMENT]
+        placeholders = ", ".join("?" * len(batch))
+        rows += connection.execute(f"{statement} IN ({placeholders})", (*parameters, *batch))
+    return rows
+
+
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """SQLite's errors as this package's."""
+def _errors_translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        # The low byte is the primary code; the rest says in which way.
+        # The low byte is the primary error code.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if isinstance(error, DamagedRowError) or code in _DAMAGED or "Could not decode to UTF-8" in str(error):
-            raise damaged(path, str(error)) from error
+        if isinstance(error, DamagedRowError) or code in _DAMAGE_CODES or "Could not decode to UTF-8" in str(error):
+            raise damaged_error(path, str(error)) from error
         raise RetrievalError(
-            found=f"SQLite could not go on with {path.name} ({error})",
+            found=f"SQLite failed on {path.name} ({error})",
             expected="an index that can be read and written",
             next_step=_NEXT_STEPS.get(code, "run it again; if it happens again, report it"),
         ) from error
 
 
-def damaged(path: Path, what: str) -> IndexDamagedError:
-    """The error for a database that holds something else than was written."""
+def damaged_error(path: Path, reason: str) -> IndexDamagedError:
+    """The error for a database whose content is not what was written."""
     return IndexDamagedError(
-        found=f"{path.name} is damaged ({what})",
+        found=f"{path.name} is damaged ({reason})",
         expected="the index as it was written",
         next_step=f"delete the folder {path.parent} and run: softgraft ingest DOMAIN",
     )

@@ -1,4 +1,4 @@
-"""The rows that a document takes in the tables, written and deleted together."""
+"""The rows of one document in all tables, written and deleted together."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from retrieval.store.terms import searchable
 
 DOCUMENT_COLUMNS = "id, title, text, group_name, source, source_digest, converter, page_starts, splitter, row_checksum"
 PASSAGE_COLUMNS = "number, id, doc_id, title, heading, text, start, end, page, embedded_digest, metadata, row_checksum"
-_METADATA_OF_DOCUMENTS = ", ".join(
+_DOCUMENT_METADATA = ", ".join(
     f"'{column}', {column}" for column in ("doc_id", "title", "heading", "page", "start", "end")
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A document with what was made of it: passages, a vector for each, and metadata (JSON objects) or none."""
+    """A document, its passages, one vector per passage, and optionally one metadata JSON object per passage."""
 
     document: Document
     splitter: str
@@ -35,19 +35,19 @@ class Entry:
     metadata: Sequence[str] = ()
 
     def check(self, dimension: int) -> None:
-        """Raises ValueError where the parts do not belong together."""
+        """Raises ValueError if the parts do not belong together."""
         if self.vectors.shape != (len(self.passages), dimension):
-            raise ValueError(f"vectors {self.vectors.shape} for {len(self.passages)} passages of {dimension}")
+            raise ValueError(f"vectors {self.vectors.shape} for {len(self.passages)} passages of dimension {dimension}")
         if self.metadata and len(self.metadata) != len(self.passages):
-            raise ValueError(f"metadata of {len(self.metadata)} passages for {len(self.passages)}")
+            raise ValueError(f"metadata of {len(self.metadata)} passages for {len(self.passages)} passages")
         for passage in self.passages:
             span = self.document.text[passage.start : passage.end]
             if passage.doc_id != self.document.id or span != passage.text:
-                raise ValueError(f"passage {passage.id} is no span of document {self.document.id!r}")
+                raise ValueError(f"passage {passage.id} is not a span of document {self.document.id!r}")
 
 
 def replace_rows(connection: sqlite3.Connection, entry: Entry) -> None:
-    """Writes a document, in place of one of the same id; inside a transaction of the caller."""
+    """Write a document inside the caller's transaction. A document with the same id is replaced."""
     delete_rows(connection, entry.document.id)
     row = (*_document_row(entry.document), entry.splitter)
     connection.execute(
@@ -59,7 +59,7 @@ def replace_rows(connection: sqlite3.Connection, entry: Entry) -> None:
 
 
 def delete_rows(connection: sqlite3.Connection, doc_id: str) -> bool:
-    """Deletes a document with everything made of it; False where there is none."""
+    """Delete a document with its passages and vectors; False if there is none."""
     rows = connection.execute("SELECT number FROM passages WHERE doc_id = ? ORDER BY number", (doc_id,)).fetchall()
     connection.executemany("INSERT INTO tombstones (number) VALUES (?)", rows)
     connection.executemany("DELETE FROM passages_fts WHERE rowid = ?", rows)
@@ -69,18 +69,18 @@ def delete_rows(connection: sqlite3.Connection, doc_id: str) -> bool:
 
 
 def deleted_rows(connection: sqlite3.Connection, place: int) -> tuple[int, list[int]]:
-    """The end of the list of deleted passages, and their numbers after a place in it. Raises DamagedRowError."""
+    """The last tombstone, and the passage numbers after the tombstone `place`. Raises DamagedRowError."""
     rows = connection.execute("SELECT number FROM tombstones WHERE place > ? ORDER BY place", (place,)).fetchall()
-    # Of a list that was cleared its end is still known.
+    # SQLite remembers the last tombstone even when the table is empty.
     end = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tombstones'")
     last, numbers = end.fetchone()[0], [row[0] for row in rows]
     if not all(isinstance(number, int) for number in (last, *numbers)):
-        raise DamagedRowError("a deletion has no number")
+        raise DamagedRowError("a tombstone has no number")
     return last, numbers
 
 
 def document_of(row: Sequence[Any]) -> Document:
-    """The document in a row of `DOCUMENT_COLUMNS`. Raises DamagedRowError where the row fails its checksum."""
+    """The document in a row of `DOCUMENT_COLUMNS`. Raises DamagedRowError if the checksum is wrong."""
     *columns, checksum = row
     if row_checksum(*columns) != checksum:
         raise DamagedRowError(f"document {row[0]!r} does not match its checksum")
@@ -88,7 +88,7 @@ def document_of(row: Sequence[Any]) -> Document:
 
 
 def passage_of(row: Sequence[Any]) -> Passage:
-    """The passage in a row of `PASSAGE_COLUMNS`. Raises DamagedRowError where the row fails its checksum."""
+    """The passage in a row of `PASSAGE_COLUMNS`. Raises DamagedRowError if the checksum is wrong."""
     _, *columns, checksum = row
     if row_checksum(*columns) != checksum:
         raise DamagedRowError(f"passage {row[1]!r} does not match its checksum")
@@ -123,8 +123,8 @@ def _insert_passage(
     )
 
 
-def rows_with_metadata(connection: sqlite3.Connection) -> str:
-    """What to select the columns id, number and metadata from."""
+def metadata_table(connection: sqlite3.Connection) -> str:
+    """The table or subquery with the columns id, number and metadata."""
     if read_binding(connection).content == "records":
         return "passages"
-    return f"(SELECT id, number, json_object({_METADATA_OF_DOCUMENTS}) AS metadata FROM passages)"
+    return f"(SELECT id, number, json_object({_DOCUMENT_METADATA}) AS metadata FROM passages)"

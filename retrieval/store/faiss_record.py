@@ -1,4 +1,4 @@
-"""What SQLite knows of the FAISS file: whose rows are in it, and how it is to be searched."""
+"""Metadata of the FAISS file, stored in SQLite: which rows it holds and how to search it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,30 @@ from typing import Literal, get_args
 
 from retrieval.store.checksum import row_checksum
 
+IndexKind = Literal["flat", "pq"]
+IndexChoice = Literal["auto", "flat", "pq"]
+INDEX_KINDS: tuple[IndexKind, ...] = get_args(IndexKind)
+INDEX_CHOICES: tuple[IndexChoice, ...] = get_args(IndexChoice)
+
 
 @dataclass(frozen=True, slots=True)
 class FaissRecord:
     """The FAISS file that was last written.
 
     Attributes:
-        generation: of the rows when it was made.
+        revision: of the rows when the file was built.
         digest: SHA-256 (hex) of the file.
-        kind: of index.
-        count: vectors in it.
-        last_number: rows with a higher number came later.
-        last_tombstone: rows deleted after this tombstone are still in it.
-        effort: how far a search looks (candidates, `efSearch` or lists); 0 for exact search.
-        recall: recall@10 against exact search that this effort had when it was made.
+        kind: of index. An older release may have written a kind that `INDEX_KINDS` no longer has.
+        count: number of vectors.
+        last_number: rows with a higher number are not in the file.
+        last_tombstone: rows deleted after this tombstone are still in the file.
+        effort: number of candidates that a search rescores; 0 for exact search.
+        recall: recall@10 against exact search, measured with this effort when the file was built.
     """
 
-    generation: int
+    revision: int
     digest: str
-    kind: Kind
+    kind: IndexKind
     count: int
     last_number: int
     last_tombstone: int
@@ -34,29 +39,19 @@ class FaissRecord:
     recall: float
 
     def to_json(self) -> str:
-        """As it stands in SQLite, with a checksum: a search that believed a changed record would miss rows."""
+        """JSON with a checksum: a search that trusted a damaged record would miss rows."""
         fields = asdict(self)
-        return json.dumps({**fields, "checksum": row_checksum(fields)})
+        stored = {"generation": fields.pop("revision"), **fields}
+        return json.dumps({**stored, "checksum": row_checksum(stored)})
 
     @classmethod
     def from_json(cls, text: str) -> FaissRecord | None:
-        """None for what is no record: then the file is made anew."""
+        """None if the text is not a valid record: the file is then rebuilt."""
         try:
-            fields = json.loads(text)
-            checksum = fields.pop("checksum")
-            record = cls(**fields)
+            stored = json.loads(text)
+            checksum = stored.pop("checksum")
+            expected = row_checksum(stored)
+            record = cls(revision=stored.pop("generation"), **stored)
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
-        return record if checksum == row_checksum(fields) else None
-
-
-Kind = Literal["flat", "pq", "hnsw", "ivf"]
-
-
-IndexChoice = Literal["auto", "flat", "pq", "hnsw", "ivf"]
-
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
-INDEX_CHOICES: tuple[IndexChoice, ...] = get_args(IndexChoice)
+        return record if checksum == expected else None

@@ -1,4 +1,4 @@
-"""What an index knows of itself: keys and values, read and written inside the caller's transaction."""
+"""The index's metadata: keys and values, read and written inside the caller's transaction."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from retrieval.store.checksum import DamagedRowError
 
 
 def read_meta(connection: sqlite3.Connection, key: str) -> str | None:
-    """None where the key is not there."""
+    """The value; None if the key does not exist."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return row[0] if row is not None else None
 
 
 def read_number(connection: sqlite3.Connection, key: str) -> int:
-    """0 where the key is not there. Raises DamagedRowError for what is no number."""
+    """The value as a number; 0 if the key does not exist. Raises DamagedRowError if it is not a number."""
     value = read_meta(connection, key)
     if value is not None and not value.isdecimal():
         raise DamagedRowError(f"the {key} is {value!r}")
@@ -41,12 +41,12 @@ def read_binding(connection: sqlite3.Connection) -> Binding:
     return Binding(read_meta(connection, "encoder") or "", read_number(connection, "dimension"), content)
 
 
-def next_generation(connection: sqlite3.Connection) -> None:
+def bump_revision(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
 
 
 def write_binding(connection: sqlite3.Connection, wanted: Binding) -> None:
-    """For an empty index. Of vectors of another encoder no FAISS file is of use."""
+    """Bind an empty index. A FAISS file of another binding is useless, so its metadata is deleted."""
     if read_binding(connection) != wanted:
         connection.execute("DELETE FROM meta WHERE key = 'faiss'")
     write_meta(connection, "encoder", wanted.encoder_id)
@@ -59,23 +59,23 @@ Content = Literal["documents", "records"]
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """The encoder of the vectors, their dimension, and what they are vectors of.
+    """The encoder of the vectors, their dimension, and what they represent.
 
-    An ingest removes every document whose file it doesn't find, so records never stand among documents.
+    An ingest deletes every document without a file, so an index never mixes records and documents.
     """
 
     encoder_id: str
     dimension: int
     content: Content = "documents"
 
-    def refusal(self, wanted: Binding, folder: Path) -> IndexMismatchError:
-        """The error for an index in `folder`, bound in this way, that was opened for another."""
+    def mismatch(self, wanted: Binding, folder: Path) -> IndexMismatchError:
+        """The error for an index in `folder` that has this binding instead of `wanted`."""
         if self.content != wanted.content:
-            return _other_content(self.content, folder)
+            return _content_mismatch(self.content, folder)
         if self.content == "documents":
             next_step = f"delete the folder {folder} and run: softgraft ingest DOMAIN"
         else:
-            next_step = "use the embeddings that it was made by, or choose another folder; nothing was changed"
+            next_step = "use the embeddings that made it, or choose another folder; nothing was changed"
         return IndexMismatchError(
             found=f"the index was made by the encoder {self.encoder_id} (dimension {self.dimension})",
             expected=f"the encoder {wanted.encoder_id} (dimension {wanted.dimension})",
@@ -83,15 +83,15 @@ class Binding:
         )
 
 
-def _other_content(found: Content, folder: Path) -> IndexMismatchError:
-    if found == "records":
+def _content_mismatch(content: Content, folder: Path) -> IndexMismatchError:
+    if content == "records":
         return IndexMismatchError(
             found=f"the index in {folder} holds records that a program added",
-            expected="documents of an ingest, which would remove those records",
+            expected="an index of documents: an ingest would delete those records",
             next_step="choose another folder for the documents; nothing was changed",
         )
     return IndexMismatchError(
-        found=f"the index in {folder} holds the documents of an ingest, and changes come from their files",
+        found=f"the index in {folder} holds ingested documents, which change only through their files",
         expected="an index of records, or an empty folder",
-        next_step="put the text among the documents and run: softgraft ingest DOMAIN; or choose another folder",
+        next_step="add the text to the documents and run: softgraft ingest DOMAIN; or choose another folder",
     )

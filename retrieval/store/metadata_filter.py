@@ -1,14 +1,14 @@
-"""A filter over metadata, as a condition in SQL: keys and values are bound, never part of the statement.
+"""Metadata filters as SQL conditions. Keys and values are bound parameters, never part of the statement.
 
     {"lang": "en"}                          equal
     {"tag": ["a", "b"]}                     any of these, as {"tag": {"$in": ["a", "b"]}}
     {"year": {"$gte": 2020, "$lt": 2024}}   all of these
     {"$or": [{"lang": "en"}, {"$not": {"year": {"$lt": 2000}}}]}
 
-Operators are $eq, $ne, $in, $nin, $gt, $gte, $lt, $lte, $exists and $not on a key, and $and, $or and $not
-over whole filters. Types are kept apart: 1 equals 1.0, but neither "1" nor true; text is ordered by code
-point, numbers by size. A list in the metadata matches where one of its elements does. A key that is not
-there equals null, so $ne and $nin match it. Keys are taken as they are: a dot reaches into nothing.
+Operators are $eq, $ne, $in, $nin, $gt, $gte, $lt, $lte, $exists and $not on a key, and $and, $or and $not on whole
+filters. Types are distinct: 1 equals 1.0, but neither "1" nor true. Text is ordered by code point, numbers by value. A
+list in the metadata matches if one of its elements does. A missing key equals null, so $ne and $nin match it. A dot in
+a key has no special meaning.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from retrieval.errors import FilterError
 
-# SQLite's parser keeps 100 places, of which a level here takes several; an expression may be 1,000 deep.
+# SQLite's parser stack has 100 entries, and each level here needs several.
 _MAX_DEPTH = 10
 _MAX_PARAMETERS = 500
 _RANGES = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
@@ -31,7 +31,7 @@ _ORDERED = {"text": "= 'text'", "number": "IN ('integer', 'real')"}
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What stands behind WHERE, and the values of its question marks in order."""
+    """A WHERE expression and the values of its placeholders in order."""
 
     sql: str
     parameters: tuple[str, ...] = ()
@@ -41,14 +41,15 @@ EVERYTHING, _NOTHING = Condition("1"), Condition("0")
 
 
 def parse_filter(given: object, metadata: str = "metadata") -> Condition:
-    """The condition under which a row's metadata, a JSON object in the SQL expression `metadata`, matches.
+    """The condition that matches metadata, a JSON object in the SQL expression `metadata`.
 
-    Raises FilterError for anything that this module's description does not name.
+    Raises:
+        FilterError: if the filter uses anything that the module docstring does not describe.
     """
     condition = _Parser(metadata).whole(given, 0)
     if len(condition.parameters) > _MAX_PARAMETERS:
-        raise _refusal(
-            "a filter of too many conditions", f"at most {_MAX_PARAMETERS // 5}; many values of one key go with $in"
+        raise _invalid(
+            "a filter with too many conditions", f"at most {_MAX_PARAMETERS // 5}; use $in for many values of one key"
         )
     return condition
 
@@ -59,31 +60,31 @@ class _Parser:
 
     def whole(self, given: object, depth: int) -> Condition:
         if depth > _MAX_DEPTH:
-            raise _refusal("a filter nested too deeply", f"at most {_MAX_DEPTH} levels")
+            raise _invalid("a filter nested too deeply", f"at most {_MAX_DEPTH} levels")
         if not isinstance(given, Mapping):
-            raise _refusal(f"a filter of type {type(given).__name__}", 'a dict such as {"lang": "en"}')
+            raise _invalid(f"a filter of type {type(given).__name__}", 'a dict such as {"lang": "en"}')
         return _all_of([self._entry(key, value, depth) for key, value in given.items()])
 
     def _entry(self, key: object, value: object, depth: int) -> Condition:
         if not isinstance(key, str):
-            raise _refusal(f"the key {key!r} in a filter", "keys that are text")
+            raise _invalid(f"the key {key!r} in a filter", "keys that are text")
         if not key.startswith("$"):
             return self._key(key, value, depth)
         if key == "$not":
             return _not(self.whole(value, depth + 1))
         if key not in _WHOLE_OPERATORS:
-            raise _refusal(f"the operator {key!r} in place of a key", f"a key, or one of {', '.join(_WHOLE_OPERATORS)}")
+            raise _invalid(f"the operator {key!r} instead of a key", f"a key, or one of {', '.join(_WHOLE_OPERATORS)}")
         if not isinstance(value, list | tuple):
-            raise _refusal(f"{key} with a {type(value).__name__}", f'a list of filters, {{"{key}": [...]}}')
+            raise _invalid(f"{key} with a {type(value).__name__}", f'a list of filters, {{"{key}": [...]}}')
         parts = [self.whole(one, depth + 1) for one in value]
         return _all_of(parts) if key == "$and" else _any_of(parts)
 
     def _key(self, key: str, value: object, depth: int) -> Condition:
         if depth > _MAX_DEPTH:
-            raise _refusal("a filter nested too deeply", f"at most {_MAX_DEPTH} levels")
+            raise _invalid("a filter nested too deeply", f"at most {_MAX_DEPTH} levels")
         if isinstance(value, Mapping):
             if not value:
-                raise _refusal(f"no operator for {key!r}", f"one of {', '.join(_KEY_OPERATORS)}")
+                raise _invalid(f"no operator for {key!r}", f"one of {', '.join(_KEY_OPERATORS)}")
             return _all_of([self._operator(key, name, operand, depth) for name, operand in value.items()])
         if isinstance(value, list | tuple):
             return self._equal_to_one(key, value)
@@ -97,56 +98,57 @@ class _Parser:
                 return _not(self._equal_to_one(key, [operand]))
             case "$in" | "$nin":
                 if not isinstance(operand, list | tuple):
-                    raise _refusal(f"{name} with a {type(operand).__name__} for {key!r}", "a list of values")
-                found = self._equal_to_one(key, operand)
-                return found if name == "$in" else _not(found)
+                    raise _invalid(f"{name} with a {type(operand).__name__} for {key!r}", "a list of values")
+                condition = self._equal_to_one(key, operand)
+                return condition if name == "$in" else _not(condition)
             case "$gt" | "$gte" | "$lt" | "$lte":
-                kind = _kind(key, operand)
-                if kind not in _ORDERED:
-                    raise _refusal(f"{name} with {operand!r} for {key!r}", "a number or text: nothing else is ordered")
-                return self._holds(key, _compared(kind, f"{_RANGES[name]} json_extract(?, '$')"), operand)
+                type_ = _json_type(key, operand)
+                if type_ not in _ORDERED:
+                    raise _invalid(f"{name} with {operand!r} for {key!r}", "a number or text; nothing else is ordered")
+                return self._matches(key, _compared(type_, f"{_RANGES[name]} json_extract(?, '$')"), operand)
             case "$exists":
                 if not isinstance(operand, bool):
-                    raise _refusal(f"$exists with {operand!r} for {key!r}", "true or false")
+                    raise _invalid(f"$exists with {operand!r} for {key!r}", "true or false")
                 return self._exists(key) if operand else _not(self._exists(key))
             case "$not":
                 return _not(self._key(key, operand, depth + 1))
-        raise _refusal(f"the operator {name!r} for {key!r}", f"one of {', '.join(_KEY_OPERATORS)}")
+        raise _invalid(f"the operator {name!r} for {key!r}", f"one of {', '.join(_KEY_OPERATORS)}")
 
     def _equal_to_one(self, key: str, values: list[object] | tuple[object, ...]) -> Condition:
-        by_kind: dict[str, list[object]] = {}
+        by_type: dict[str, list[object]] = {}
         for value in values:
-            by_kind.setdefault(_kind(key, value), []).append(value)
+            by_type.setdefault(_json_type(key, value), []).append(value)
         parts = []
-        for kind, some in by_kind.items():
-            if kind in _ORDERED:
-                parts.append(self._holds(key, _compared(kind, "IN (SELECT value FROM json_each(?))"), some))
+        for type_, operands in by_type.items():
+            if type_ in _ORDERED:
+                test = _compared(type_, "IN (SELECT value FROM json_each(?))")
+                parts.append(self._matches(key, test, operands))
             else:
-                parts.append(self._holds(key, f"ROW.type = '{kind}'"))
-            if kind == "null":
+                parts.append(self._matches(key, f"ROW.type = '{type_}'"))
+            if type_ == "null":
                 parts.append(_not(self._exists(key)))
         return _any_of(parts)
 
     def _exists(self, key: str) -> Condition:
         return Condition(f"EXISTS (SELECT 1 FROM json_each({self.metadata}) WHERE key = ?)", (_text(key),))
 
-    def _holds(self, key: str, test: str, *operand: object) -> Condition:
-        """That a key's value, or one in it where it is a list, passes a test of ROW, a row of json_each."""
+    def _matches(self, key: str, test: str, *operand: object) -> Condition:
+        """The value of a key, or an element of it if it is a list, passes a test of ROW, a row of json_each."""
         own, items = test.replace("ROW", "field"), test.replace("ROW", "item")
         sql = (
             f"EXISTS (SELECT 1 FROM json_each({self.metadata}) AS field WHERE field.key = ? AND ({own} "
             f"OR field.type = 'array' AND EXISTS (SELECT 1 FROM json_each(field.value) AS item WHERE {items})))"
         )
-        # As JSON again: SQLite then reads both sides of a comparison in the same way, to the last bit.
+        # As JSON: SQLite then parses both sides of a comparison identically.
         values = tuple(json.dumps(one, ensure_ascii=False) for one in operand)
         return Condition(sql, (_text(key), *values, *values))
 
 
-def _compared(kind: str, comparison: str) -> str:
-    return f"(ROW.type {_ORDERED[kind]} AND ROW.value {comparison})"
+def _compared(type_: str, comparison: str) -> str:
+    return f"(ROW.type {_ORDERED[type_]} AND ROW.value {comparison})"
 
 
-def _kind(key: str, value: object) -> str:
+def _json_type(key: str, value: object) -> str:
     match value:
         case None:
             return "null"
@@ -159,14 +161,14 @@ def _kind(key: str, value: object) -> str:
             return "number"
         case float() if math.isfinite(value):
             return "number"
-    raise _refusal(f"the value {value!r} for {key!r}", "text, a finite number, true, false or null, or a list of these")
+    raise _invalid(f"the value {value!r} for {key!r}", "text, a finite number, true, false or null, or a list of these")
 
 
 def _text(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise _refusal(f"{value!r} in a filter", "text without half a surrogate pair") from error
+        raise _invalid(f"{value!r} in a filter", "text without unpaired surrogates") from error
     return value
 
 
@@ -194,5 +196,5 @@ def _not(condition: Condition) -> Condition:
     return Condition(f"NOT {condition.sql}", condition.parameters)
 
 
-def _refusal(found: str, expected: str) -> FilterError:
-    return FilterError(found=found, expected=expected, next_step="mend the filter and search again")
+def _invalid(found: str, expected: str) -> FilterError:
+    return FilterError(found=found, expected=expected, next_step="correct the filter and search again")

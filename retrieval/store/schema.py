@@ -1,4 +1,4 @@
-"""The tables, as numbered migrations. A released migration is never edited, only followed by another."""
+"""The database schema as numbered migrations. A released migration is never edited, only followed by another."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sqlite3
 from retrieval.errors import IndexDamagedError, IndexMismatchError
 from retrieval.store.checksum import row_checksum
 
-# "SGFT": tells a database of this package from any other SQLite file.
+# "SGFT": marks a SQLite file as a database of this package.
 APPLICATION_ID = 0x53474654
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -26,8 +26,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             page_starts TEXT NOT NULL
         )""",
         "CREATE INDEX documents_by_source ON documents (source)",
-        # AUTOINCREMENT: a number once given is never given again, so the FAISS file cannot point to
-        # another passage than the one it was built from.
+        # AUTOINCREMENT: numbers are never reused, so a FAISS file cannot point to another passage than the one it
+        # was built from.
         """CREATE TABLE passages (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
             id TEXT NOT NULL UNIQUE,
@@ -53,13 +53,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE VIRTUAL TABLE passages_terms USING fts5vocab (passages_fts, 'row')",
     ),
     (
-        # Passages that are deleted but may still be in the FAISS file, in the order of their deletion.
+        # Deleted passages that may still be in the FAISS file, in the order of deletion.
         "CREATE TABLE tombstones (place INTEGER PRIMARY KEY AUTOINCREMENT, number INTEGER NOT NULL)",
         "DELETE FROM meta WHERE key IN ('faiss_generation', 'faiss_digest')",
     ),
     (
-        # A JSON object. An index holds either documents, which an ingest makes and removes as it finds
-        # their files, or records, each a document with one passage and metadata of its own.
+        # Metadata is a JSON object. An index holds either documents, which an ingest adds and deletes with their
+        # files, or records, each a document with one passage and its own metadata.
         "ALTER TABLE passages ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}'",
         "INSERT INTO meta (key, value) VALUES ('content', 'documents')",
     ),
@@ -79,9 +79,11 @@ FORMAT_VERSION = len(MIGRATIONS)
 
 
 def migrate(connection: sqlite3.Connection, name: str) -> None:
-    """Brings a database up to the present format, in one transaction.
+    """Migrate a database to the current format in one transaction.
 
-    Raises IndexMismatchError for a newer format and IndexDamagedError for another program's database.
+    Raises:
+        IndexMismatchError: if the format is newer.
+        IndexDamagedError: if it is another program's database.
     """
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version == FORMAT_VERSION:
@@ -114,7 +116,7 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
 def _check_owner(connection: sqlite3.Connection, name: str) -> None:
     if int(connection.execute("PRAGMA application_id").fetchone()[0]) != APPLICATION_ID:
         raise IndexDamagedError(
-            found=f"{name} is a database of another program",
-            expected="an index of softgraft",
+            found=f"{name} is another program's database",
+            expected="a softgraft index",
             next_step="move that file away and ingest again",
         )

@@ -1,7 +1,7 @@
-"""Words as SQLite's FTS5 sees them, and the query expressions made of them.
+"""Full-text terms: what SQLite's FTS5 indexes, and the query expressions for it.
 
-FTS5's own tokenizer reads a run of Chinese or Japanese as one word, so such runs go into a column of
-overlapping pairs of characters, in which a two-character word is found.
+FTS5's tokenizer reads a run of CJK characters as one word. So such runs go into a column of overlapping character
+pairs, where a two-character word can be found.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ import unicodedata
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from retrieval.splitting.scripts import CJK
+
 TOKENIZER = "porter unicode61"
 
-# Han, kana, and Hangul, whose words carry endings that no English stemmer takes off.
-_CJK = (
-    "\u3005\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
-    "\uac00-\ud7a3\u1100-\u11ff\U00020000-\U0003134f"
-)
-_CJK_RUN = re.compile(f"[{_CJK}]+")
+_CJK_RUN = re.compile(f"[{CJK}]+")
 
 # fmt: off
 STOP_WORDS = frozenset({
@@ -38,7 +35,7 @@ STOP_WORDS = frozenset({
 
 
 class Searchable(NamedTuple):
-    """A text as the FTS table holds it: its words, and the character pairs of its CJK runs."""
+    """A text as the FTS table stores it: words, and the character pairs of CJK runs."""
 
     words: str
     bigrams: str
@@ -46,7 +43,7 @@ class Searchable(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One query term: how it stands in the FTS vocabulary, and the expression that matches it."""
+    """One query term: its key in the FTS vocabulary, and the expression that matches it."""
 
     key: str
     expression: str
@@ -54,14 +51,14 @@ class Term:
 
 
 def searchable(text: str) -> Searchable:
-    """Splits a text for the FTS table. Compatibility forms (full-width letters) become the plain ones."""
+    """Split a text for the FTS table. Compatibility forms, such as full-width letters, are normalised."""
     normal = unicodedata.normalize("NFKC", text)
     bigrams = " ".join(pair for run in _CJK_RUN.findall(normal) for pair in _pairs(run))
-    return Searchable(words=_CJK_RUN.sub(" ", normal), bigrams=bigrams)
+    return Searchable(_CJK_RUN.sub(" ", normal), bigrams)
 
 
 class Tokenizer:
-    """FTS5's tokenizer as a function: a text goes into a table in memory, its terms come out."""
+    """FTS5's tokenizer as a function, through a table in memory."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -74,21 +71,21 @@ class Tokenizer:
         self._connection.close()
 
     def query_terms(self, query: str) -> tuple[Term, ...]:
-        """The different terms of a query, in order, without stop words unless it holds nothing else."""
+        """The distinct terms of a query in order, without stop words unless there is nothing else."""
         words, bigrams = searchable(query)
         with self._lock:
             pairs = list(zip(self._tokens("plain", words), self._tokens("stemmed", words), strict=True))
-        telling = [pair for pair in pairs if pair[0] not in STOP_WORDS]
-        found = {stem: Term(stem, f'"{word}"') for word, stem in (telling or ([] if bigrams else pairs))}
+        content = [pair for pair in pairs if pair[0] not in STOP_WORDS]
+        terms = {stem: Term(stem, f'"{word}"') for word, stem in (content or ([] if bigrams else pairs))}
         for run in _CJK_RUN.findall(unicodedata.normalize("NFKC", query)):
             if len(run) == 1:
-                found.setdefault(run, Term(run, f'bigrams : "{run}"*', is_prefix=True))
-            for pair_of_characters in _pairs(run)[: len(run) - 1]:
-                found.setdefault(pair_of_characters, Term(pair_of_characters, f'bigrams : "{pair_of_characters}"'))
-        return tuple(found.values())
+                terms.setdefault(run, Term(run, f'bigrams : "{run}"*', is_prefix=True))
+            for bigram in _pairs(run)[: len(run) - 1]:
+                terms.setdefault(bigram, Term(bigram, f'bigrams : "{bigram}"'))
+        return tuple(terms.values())
 
     def _tokens(self, table: str, text: str) -> list[str]:
-        # A transaction that is given up is faster than deleting the row.
+        # A rollback is faster than deleting the row.
         self._connection.execute("BEGIN")
         try:
             self._connection.execute(f"INSERT INTO {table} (rowid, text) VALUES (1, ?)", (text,))
@@ -99,5 +96,5 @@ class Tokenizer:
 
 
 def _pairs(run: str) -> list[str]:
-    """Every character with the one that follows it; the last stands alone, so that each begins a pair."""
+    """Each character with its successor; the last one alone, so that every character begins a pair."""
     return [run[position : position + 2] for position in range(len(run))]

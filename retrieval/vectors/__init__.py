@@ -1,1 +1,1 @@
-"""FAISS over the vectors in SQLite: index kinds, candidates, files. Imports store; ingestion and ranking use it."""
+"""Dense search: the FAISS index over the vectors that SQLite stores."""

@@ -1,6 +1,6 @@
-"""An ingest that is interrupted at seeded places, each time followed by a check of what it left.
+"""Ingests interrupted at seeded points, each followed by a check of the index.
 
-Runs in a process of its own that has everything imported and no second thread, so that a fork is a ready ingest.
+Runs in a process with everything imported and a single thread, so that a fork can ingest at once.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crash_events import FullDiskError, Kind, SystemCalls, drop_transactions, watch
+from crash_events import EventKind, FullDiskError, SystemCalls, drop_transactions, watch
 from crash_forks import Report, in_child
 from crash_truth import SEED, Scenario, Verdict, check, make_scenarios
 
 from retrieval import PassageStore, RetrievalError
 
-COUNTED: tuple[Kind, ...] = ("line", "statement", "system call", "torn write")
+COUNTED: tuple[EventKind, ...] = ("line", "statement", "system call", "torn write")
 
 
 @dataclass(frozen=True)
 class Point:
-    """The place of an ingest at which it is interrupted: after `seconds`, or before the `count`-th event of a kind."""
+    """The point at which an ingest is interrupted: before the `count`-th event of a kind."""
 
-    kind: Kind
+    kind: EventKind
     count: int
     place: str
 
@@ -38,9 +38,9 @@ class Point:
 
 
 def kill_campaign(folder: Path, instants: int, each: int, *, transactions: bool = True) -> list[Verdict]:
-    """Kill ingests with SIGKILL: of each scenario, at `instants` points in time and at `each` events of every kind.
+    """Kill ingests with SIGKILL: per scenario, at `instants` points in time and at `each` events of every kind.
 
-    With `transactions` off, the ingests that are killed write without any.
+    Without `transactions`, the killed ingests write without transactions.
     """
     verdicts = []
     seeded = random.Random(SEED)
@@ -56,7 +56,7 @@ def kill_campaign(folder: Path, instants: int, each: int, *, transactions: bool 
 
 
 def full_campaign(folder: Path, each: int) -> list[Verdict]:
-    """Let the disk be full from the n-th system call of SQLite on, or from some byte of the FAISS file on."""
+    """Fill the disk from the n-th system call of SQLite on, or from some byte of the FAISS file on."""
     verdicts = []
     seeded = random.Random(SEED)
     for scenario in make_scenarios(folder / "scenarios"):
@@ -71,8 +71,8 @@ def full_campaign(folder: Path, each: int) -> list[Verdict]:
     return verdicts
 
 
-def _places(scenario: Scenario, index_dir: Path, kind: Kind) -> list[str]:
-    """The places of all events of a kind in an ingest that is left to run."""
+def _places(scenario: Scenario, index_dir: Path, kind: EventKind) -> list[str]:
+    """The locations of all events of a kind in an uninterrupted ingest."""
 
     def work(report: Report) -> None:
         places: list[str] = []
@@ -89,8 +89,8 @@ def _places(scenario: Scenario, index_dir: Path, kind: Kind) -> list[str]:
     return places
 
 
-def _choose(kind: Kind, places: Sequence[str], count: int, seeded: random.Random) -> list[Point]:
-    """Half of the points evenly over the run, half evenly over its different places, of which some come once in it."""
+def _choose(kind: EventKind, places: Sequence[str], count: int, seeded: random.Random) -> list[Point]:
+    """Half of the points evenly over the run, half evenly over the distinct locations, some of which occur once."""
     numbers = seeded.sample(range(1, len(places) + 1), min(count // 2, len(places)))
     by_place: defaultdict[str, list[int]] = defaultdict(list)
     for number, place in enumerate(places, 1):
@@ -128,7 +128,7 @@ def _kill_after(scenario: Scenario, index_dir: Path, share: float) -> Verdict:
         scenario.ingest(index_dir)
 
     while True:
-        # As long as one takes now: another process may have slowed this one down.
+        # Measure the duration each time: other processes may slow this one down.
         scenario.start(index_dir)
         began = time.monotonic()
         in_child(work)
@@ -153,9 +153,9 @@ def _fill(scenario: Scenario, index_dir: Path, name: str, fill: Callable[[], Non
 
 
 def _judged(scenario: Scenario, index_dir: Path, verdict: Verdict, fate: Any) -> Verdict:
-    told = Counter(fate.reports)
-    committed = {name for name in told if not name.startswith("refused: ")}
-    verdict.ended = next((name for name in told if name.startswith("refused: ")), fate.ended)
+    reports = Counter(fate.reports)
+    committed = {name for name in reports if not name.startswith("refused: ")}
+    verdict.ended = next((name for name in reports if name.startswith("refused: ")), fate.ended)
     verdict.committed = len(committed)
     checked = in_child(lambda report: report(check(index_dir, scenario, committed)))
     if checked.ended == "exited":
@@ -168,7 +168,7 @@ def _judged(scenario: Scenario, index_dir: Path, verdict: Verdict, fate: Any) ->
 
 
 def report_commits(report: Report) -> None:
-    """Report the id of each document as soon as the store says that it is written, or deleted."""
+    """Report the id of each document as soon as the store has written or deleted it."""
     replace, delete = PassageStore.replace_document, PassageStore.delete_document
 
     def replaced(self: PassageStore, document: Any, *rest: Any, **named: Any) -> None:
@@ -197,7 +197,7 @@ def _full_from(count: int) -> None:
 
 
 def _full_in_faiss(limit: int) -> None:
-    """From the moment at which the FAISS file is begun, no file may grow beyond `limit` bytes."""
+    """Once the FAISS file is created, no file may grow beyond `limit` bytes."""
     import sys
 
     def begun(name: str, arguments: tuple[Any, ...]) -> None:

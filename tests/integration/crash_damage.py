@@ -1,4 +1,4 @@
-"""Index files as disks, copies and people leave them: damaged at seeded places, mixed up, replaced."""
+"""Damage to index files: flipped bits, truncation, mixed-up and replaced files, at seeded positions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Damage = Callable[[Path, random.Random], str]
 
 @dataclass(frozen=True)
 class Sources:
-    """Other index folders whose files can get mixed in.
+    """Index folders whose files can be mixed in.
 
     Attributes:
-        older: of an earlier generation of the same index.
-        other: of other documents.
-        unfinished: of an ingest that was killed when all was in its write-ahead log.
+        older: an earlier revision of the same index.
+        other: an index of other documents.
+        unfinished: an ingest killed when everything was in the write-ahead log.
     """
 
     older: Path
@@ -31,7 +31,7 @@ class Sources:
 
 
 def file_damages(name: str) -> list[Damage]:
-    """Of the bytes of one file."""
+    """Damage to the bytes of one file."""
 
     def truncated(folder: Path, seeded: random.Random) -> str:
         data = (folder / name).read_bytes()
@@ -90,7 +90,7 @@ def file_damages(name: str) -> list[Damage]:
 
 
 def replacements(name: str) -> list[Damage]:
-    """Of a whole file, by what is none."""
+    """Replacement of a file by something that is not an index."""
 
     def empty(folder: Path, seeded: random.Random) -> str:
         (folder / name).write_bytes(b"")
@@ -125,7 +125,7 @@ def replacements(name: str) -> list[Damage]:
 
 
 def mixtures(sources: Sources) -> list[Damage]:
-    """Files that are whole, but of another generation or another index."""
+    """Valid files of another revision or another index."""
 
     def stale_file(folder: Path, seeded: random.Random) -> str:
         source = seeded.choice((sources.older, sources.other))
@@ -134,7 +134,7 @@ def mixtures(sources: Sources) -> list[Damage]:
 
     def stale_database(folder: Path, seeded: random.Random) -> str:
         shutil.copy(sources.older / DATABASE, folder / DATABASE)
-        return "the database of an older generation"
+        return "the database of an older revision"
 
     def foreign_record(folder: Path, seeded: random.Random) -> str:
         source = seeded.choice((sources.older, sources.other))
@@ -166,7 +166,7 @@ def mixtures(sources: Sources) -> list[Damage]:
 
 
 def log_damages(sources: Sources) -> list[Damage]:
-    """Of the write-ahead log that a killed ingest leaves."""
+    """Damage to the write-ahead log that a killed ingest leaves."""
 
     def with_log(damage: Damage) -> Damage:
         def damaged(folder: Path, seeded: random.Random) -> str:

@@ -1,4 +1,4 @@
-"""Places of a run at which something can be made to go wrong: its lines, its SQL statements, SQLite's system calls."""
+"""Events of a run at which a failure can be injected: code lines, SQL statements, SQLite's system calls."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import Any, Literal
 import retrieval
 
 Event = Callable[[str], None]
-Kind = Literal["line", "statement", "system call", "torn write"]
+EventKind = Literal["line", "statement", "system call", "torn write"]
 
-_ROOM = Path(retrieval.__file__).parent
-# The files that write, or lead to writing; the others only compute.
-_LINES_OF = ("database", "ingest", "schema", "store", "faiss")
+_PACKAGE = Path(retrieval.__file__).parent
+# The modules that write, or lead to writing; the others only compute.
+_LINES_OF = ("database", "ingest", "batch_writer", "schema", "store", "document_rows", "meta_table", "faiss")
 
 
-def watch(kind: Kind, event: Event) -> None:
-    """Call `event` with its place before each thing of a kind that this process does from now on."""
+def watch(kind: EventKind, event: Event) -> None:
+    """From now on, call `event` with the location before each event of a kind in this process."""
     match kind:
         case "line":
             _watch_lines(event)
@@ -40,7 +40,7 @@ def _watch_lines(event: Event) -> None:
 
     def name_of(file: str) -> str | None:
         path = Path(file)
-        return path.stem if path.parent == _ROOM and path.stem.startswith(_LINES_OF) else None
+        return path.stem if _PACKAGE in path.parents and path.stem.startswith(_LINES_OF) else None
 
     def enter(frame: FrameType, what: str, _: Any) -> Any:
         file = frame.f_code.co_filename
@@ -70,13 +70,13 @@ def _watch_statements(event: Event) -> None:
 
 def _torn(event: Event, name: str, tear: Callable[[], None] | None) -> None:
     if tear is not None:
-        # The event may be the end of this process: by then half of the write is done.
+        # The event may kill this process, so half of the write is done first.
         tear()
         event(name)
 
 
 class NonTransactional(sqlite3.Connection):
-    """A connection that commits after every statement whatever it is told."""
+    """A connection that commits after every statement."""
 
     def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
         if statement == "BEGIN IMMEDIATE" or (statement in ("COMMIT", "ROLLBACK") and not self.in_transaction):
@@ -85,7 +85,7 @@ class NonTransactional(sqlite3.Connection):
 
 
 def drop_transactions() -> None:
-    """From now on this process writes to SQLite without transactions."""
+    """From now on, this process writes to SQLite without transactions."""
     connect = sqlite3.connect
     sqlite3.connect = lambda *arguments, **settings: connect(*arguments, **settings, factory=NonTransactional)
 
@@ -117,11 +117,11 @@ _kept: list[Any] = []
 
 
 class FullDiskError(Exception):
-    """Raised by an event to make a system call fail as on a full disk."""
+    """Raised by an event so that a system call fails as on a full disk."""
 
 
 class SystemCalls:
-    """SQLite's own hook for tests, in this process: `xSetSystemCall` of its file system layer."""
+    """SQLite's own test hook: `xSetSystemCall` of its file system layer."""
 
     def __init__(self) -> None:
         library = ctypes.CDLL(_sqlite3.__file__)
@@ -129,7 +129,7 @@ class SystemCalls:
         self._vfs = library.sqlite3_vfs_find(None)
 
     def watch(self, event: Callable[[str, Callable[[], None] | None], None]) -> None:
-        """Before each call, `event(its place, how to do half of it)`; there is a half of writes alone."""
+        """Before each call, `event(location, do_half)`; `do_half` is None for calls other than writes."""
         put, get = _SET(self._vfs.contents.xSetSystemCall), _GET(self._vfs.contents.xGetSystemCall)
         pointer = ctypes.cast(self._vfs, ctypes.c_void_p)
         for name, kind in _CALLS.items():

@@ -1,4 +1,4 @@
-"""Work in a forked child, which may die in any way without taking anyone along."""
+"""Work in a forked child process, which may die without affecting the parent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Report = Callable[[object], None]
 
 @dataclass
 class Fate:
-    """What a child reported, and how it ended: "exited", "raised", "timed out" or the name of a signal."""
+    """The reports of a child, and how it ended: "exited", "raised", "timed out" or the name of a signal."""
 
     ended: str = ""
     reports: list[object] = field(default_factory=list)
@@ -26,14 +26,14 @@ class Fate:
 
 @dataclass
 class Child:
-    """A forked process that is at work."""
+    """A running forked process."""
 
     process: int
     reading: int
     began: float
 
     def wait(self, *, kill_after: float | None = None, limit: float = 60.0) -> Fate:
-        """Its fate; with `kill_after` it is killed that many seconds after its start, if it takes as long."""
+        """Wait for its end. With `kill_after`, kill it that many seconds after its start."""
         killed, data = False, bytearray()
         end = self.began + (limit if kill_after is None else kill_after)
         while True:
@@ -47,7 +47,7 @@ class Child:
             data += some
         os.close(self.reading)
         _, status = os.waitpid(self.process, 0)
-        # A child that was killed may have been in the middle of a line.
+        # A killed child may have written half a line.
         lines = [json.loads(line) for line in data.split(b"\n")[:-1]]
         fate = Fate(_ending(status), [line["report"] for line in lines if "report" in line])
         fate.error = next((line["error"] for line in lines if "error" in line), "")
@@ -57,7 +57,7 @@ class Child:
 
 
 def start_child(work: Callable[[Report], None]) -> Child:
-    """Fork, and run `work` in the child with a function that reports what has to outlive it."""
+    """Fork, and run `work` in the child with a function that sends reports to the parent."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -68,17 +68,17 @@ def start_child(work: Callable[[Report], None]) -> Child:
 
 
 def in_child(work: Callable[[Report], None], *, kill_after: float | None = None, limit: float = 60.0) -> Fate:
-    """`start_child`, and wait for its end."""
+    """`start_child` and wait."""
     return start_child(work).wait(kill_after=kill_after, limit=limit)
 
 
 def _run(work: Callable[[Report], None], writing: int) -> None:
     code = 0
-    # Its short life needs no collection, which would copy every page that it touches.
+    # Garbage collection would copy every memory page that it touches.
     gc.disable()
     try:
         work(lambda report: _send(writing, {"report": report}))
-    except BaseException:  # noqa: BLE001 - the parent is told, and the child must not go on as a second parent
+    except BaseException:  # noqa: BLE001 - reported to the parent; the child must not continue as a second parent
         code = 1
         _send(writing, {"error": traceback.format_exc()})
     finally:

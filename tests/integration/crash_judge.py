@@ -1,4 +1,4 @@
-"""Whether an index that was damaged still tells nothing but the truth, or refuses to tell anything."""
+"""Whether a damaged index still returns only correct data, or raises an error."""
 
 from __future__ import annotations
 
@@ -26,22 +26,20 @@ from crash_truth import (
 from numpy.typing import NDArray
 
 from retrieval import Document, Index, Passage, PassageStore, RetrievalError, ingest, open_index
-from retrieval.store.faiss_record import IndexChoice
+from retrieval.store.faiss_record import INDEX_KINDS, IndexKind
+from retrieval.vectors import index_kind
 
-# Those that an index of this size can be; FAISS crashes most on damaged graphs.
-KINDS: tuple[IndexChoice, ...] = ("flat", "hnsw", "ivf")
-
-_AT_ONCE = 50
+_CASES_PER_CHILD = 50
 
 
 @dataclass(frozen=True)
 class Truth:
-    """All that an index may say.
+    """Everything that an index may return.
 
     Attributes:
-        versions: id -> the versions of a document, each with its passages.
-        vectors: id of a passage -> its vector.
-        kept: documents that are in every state.
+        versions: document id -> the versions of the document, each with its passages.
+        vectors: passage id -> vector.
+        kept: documents that exist in every state.
     """
 
     versions: Mapping[str, Sequence[tuple[Document, list[Passage]]]]
@@ -51,7 +49,7 @@ class Truth:
 
 @dataclass
 class Damaged:
-    """What came of one damage: "right", "refused", "incomplete", "wrong", or how the process ended."""
+    """The outcome of one damage: "right", "refused", "incomplete", "wrong", or how the process ended."""
 
     damage: str
     outcome: str
@@ -60,7 +58,7 @@ class Damaged:
 
 @dataclass(frozen=True)
 class Case:
-    """A damage to a copy of an index, which is then asked `query`, or for all that it knows."""
+    """A damage to a copy of an index, which is then searched for `query`, or read completely."""
 
     base: Path
     docs: Path
@@ -72,11 +70,13 @@ class Case:
 
 
 def damage_campaign(folder: Path, faiss: int, database: int) -> list[Damaged]:
-    """Open an index after each of so many damages around its FAISS file and in its database."""
+    """Open an index after each of `faiss` damages to its FAISS file and each of `database` to its database."""
+    # A small index can then be `pq` as well; its search rescores all vectors, so it is exact.
+    index_kind._MIN_FOR_PQ = 0
     cases = _cases(folder, faiss, database)
     results: list[Damaged] = []
     while len(results) < len(cases):
-        some = cases[len(results) : len(results) + _AT_ONCE]
+        some = cases[len(results) : len(results) + _CASES_PER_CHILD]
         fate = in_child(partial(_try_all, some, folder / "damaged"), limit=120.0)
         results += [Damaged(*one) for one in fate.reports]  # type: ignore[misc]
         if fate.ended != "exited":
@@ -92,7 +92,7 @@ def _cases(folder: Path, faiss: int, database: int) -> list[Case]:
     other = folder / "other"
     ingest(folder / "others", other, make_encoder(), max_tokens=MAX_TOKENS)
     cases: list[Case] = []
-    bases = [_make_base(folder, kind, other) for kind in KINDS]
+    bases = [_make_base(folder, kind, other) for kind in INDEX_KINDS]
     around = [*file_damages(FAISS) * 3, *replacements(FAISS), *(None,) * 6]
     for number in range(faiss):
         base, sources, truth = bases[number % len(bases)]
@@ -114,11 +114,11 @@ def _cases(folder: Path, faiss: int, database: int) -> list[Case]:
     return cases
 
 
-def _make_base(folder: Path, kind: IndexChoice, other: Path) -> tuple[Path, Sources, Truth]:
+def _make_base(folder: Path, kind: IndexKind, other: Path) -> tuple[Path, Sources, Truth]:
     older, base, unfinished = folder / f"older-{kind}", folder / f"base-{kind}", folder / f"unfinished-{kind}"
     ingest(folder / "docs1", older, make_encoder(), max_tokens=MAX_TOKENS, index=kind)
     shutil.copytree(older, base)
-    before = _tell(base)
+    before = _contents(base)
 
     def unclosed(_: Report) -> None:
         close = PassageStore.close
@@ -129,13 +129,13 @@ def _make_base(folder: Path, kind: IndexChoice, other: Path) -> tuple[Path, Sour
 
     assert in_child(unclosed).ended == "exited"
     assert (unfinished / f"{DATABASE}-wal").stat().st_size > 0
-    after = _tell(base)
-    versions = {name: [told[name] for told in (before, after) if name in told] for name in before | after}
+    after = _contents(base)
+    versions = {name: [state[name] for state in (before, after) if name in state] for name in before | after}
     vectors = {**read_state(older).vectors, **read_state(base).vectors}
     return base, Sources(older, other, unfinished), Truth(versions, vectors, frozenset(before) & frozenset(after))
 
 
-def _tell(index_dir: Path) -> dict[str, tuple[Document, list[Passage]]]:
+def _contents(index_dir: Path) -> dict[str, tuple[Document, list[Passage]]]:
     with open_index(index_dir, make_encoder()) as index:
         return {name: (index.document(name), index.document_passages([name])) for name in index.document_ids()}
 
@@ -144,9 +144,9 @@ def _try_all(cases: Sequence[Case], folder: Path, report: Report) -> None:
     for case in cases:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(case.base, folder)
-        what = f"{case.seed}: {case.damage(folder, random.Random(f'{SEED} {case.seed}'))}"
+        damage = f"{case.seed}: {case.damage(folder, random.Random(f'{SEED} {case.seed}'))}"
         outcome, detail = _judge(case, folder)
-        report((what, outcome, detail))
+        report((damage, outcome, detail))
 
 
 def _judge(case: Case, folder: Path) -> tuple[str, str]:
@@ -154,12 +154,12 @@ def _judge(case: Case, folder: Path) -> tuple[str, str]:
         if case.ingests:
             ingest(case.docs, folder, make_encoder(), max_tokens=MAX_TOKENS)
         with open_index(folder, make_encoder()) as index:
-            wrong, lacking = _dense_problems(index, case) if case.query else _problems(index, case.truth)
+            wrong, missing = _dense_problems(index, case) if case.query else _problems(index, case.truth)
     except RetrievalError as error:
         return "refused", f"{type(error).__name__}: {error}"
     if wrong:
         return "wrong", "; ".join(wrong)[:2000]
-    return ("incomplete", "; ".join(lacking)[:2000]) if lacking else ("right", "")
+    return ("incomplete", "; ".join(missing)[:2000]) if missing else ("right", "")
 
 
 def _dense_problems(index: Index, case: Case) -> tuple[list[str], list[str]]:
@@ -168,19 +168,19 @@ def _dense_problems(index: Index, case: Case) -> tuple[list[str], list[str]]:
 
 
 def _problems(index: Index, truth: Truth) -> tuple[list[str], list[str]]:
-    """What an index says that is not so, and what it does not say although it is so."""
+    """What the index returns although it is wrong, and what it lacks."""
     documents = {name: index.document(name) for name in index.document_ids()}
     passages = {name: index.document_passages([name]) for name in documents}
     listed = list(index.passages())
     true = {one.id: one for held in truth.versions.values() for _, some in held for one in some}
     whole = [(documents[name], passages[name]) in truth.versions.get(name, ()) for name in documents]
-    lacking = [
+    missing = [
         f"{name} has passages {passages[name]}" for name, right in zip(documents, whole, strict=True) if not right
     ]
-    lacking += [f"no {name}" for name in truth.kept - set(documents)]
-    told = [one for held in passages.values() for one in held]
-    if sorted(one.id for one in listed) != sorted(one.id for one in told):
-        lacking.append("listed are other passages than documents have")
+    missing += [f"no {name}" for name in truth.kept - set(documents)]
+    returned = [one for held in passages.values() for one in held]
+    if sorted(one.id for one in listed) != sorted(one.id for one in returned):
+        missing.append("the listed passages are not those of the documents")
     wrong = [
         f"document {name} is {document}"
         for name, document in documents.items()
@@ -188,11 +188,13 @@ def _problems(index: Index, truth: Truth) -> tuple[list[str], list[str]]:
     ]
     scores = []
     for weights in ((1.0, 0.0), (1.0, 0.5), (0.0, 1.0)):
-        for query, found in zip(QUERIES, index.search_many(QUERIES, 12, weights=weights), strict=True):
-            told += [one.passage for one in found]
-            (asked,) = index.encoder.encode([query])
-            scores += [(one.passage.id, one.dense, float(asked @ truth.vectors[one.passage.id])) for one in found]
-    wrong += [f"passage {one}" for one in (*listed, *told) if true.get(one.id) != one]
+        for query, ranked in zip(QUERIES, index.search_many(QUERIES, 12, weights=weights), strict=True):
+            returned += [one.passage for one in ranked]
+            (query_vector,) = index.encoder.encode([query])
+            scores += [
+                (one.passage.id, one.dense, float(query_vector @ truth.vectors[one.passage.id])) for one in ranked
+            ]
+    wrong += [f"passage {one}" for one in (*listed, *returned) if true.get(one.id) != one]
     wrong += [f"{name} has {score}, not {exact}" for name, score, exact in scores if abs(score - exact) > 1e-5]
-    lacking += search_problems(index, {one.id: truth.vectors[one.id] for one in listed})
-    return wrong, lacking
+    missing += search_problems(index, {one.id: truth.vectors[one.id] for one in listed})
+    return wrong, missing

@@ -1,4 +1,4 @@
-"""Processes that read an index all the while another one writes it."""
+"""Processes that read an index while another one writes it."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ Held = dict[str, tuple[Passage, NDArray[np.float32]]]
 
 @dataclass
 class Read:
-    """What one reader saw: how many searches and generations, and what was not so."""
+    """What one reader saw: number of searches, revisions, and problems."""
 
     searches: int = 0
     during: int = 0
-    generations: list[int] = field(default_factory=list)
+    revisions: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
 @dataclass
 class _World:
-    """What the index holds at each generation.
+    """The contents of the index at each revision.
 
     Attributes:
-        states: id of a document -> the version of the folder that it is of, and the generation that wrote it.
-        ends: the generations at which an ingest was complete.
-        passages: of each document in each version, by id, with their vectors.
+        states: document id -> the version of the folder it comes from, and the revision that wrote it.
+        ends: revisions at which an ingest was complete.
+        passages: document id and version -> passages by id, with their vectors.
     """
 
     states: list[Mapping[str, tuple[int, int]]]
     ends: list[int]
     passages: Mapping[tuple[str, int], Held]
 
-    def at(self, generation: int, since: int | None = None) -> Held:
-        """The passages of a generation; with `since` only those that have been there since that earlier one."""
-        state, earlier = self.states[generation], self.states[generation if since is None else since]
+    def at(self, revision: int, since: int | None = None) -> Held:
+        """The passages of a revision; with `since` only those that exist since that earlier one."""
+        state, earlier = self.states[revision], self.states[revision if since is None else since]
         kept = [(name, written[0]) for name, written in state.items() if earlier.get(name) == written]
         return {name: one for key in kept for name, one in self.passages[key].items()}
 
@@ -75,7 +75,7 @@ def _ingest(folder: Path, index_dir: Path, turn: int) -> None:
 
 
 def _rehearse(folder: Path, ingests: int) -> _World:
-    """The same ingests without a reader, to know what each generation holds."""
+    """The same ingests without a reader, to learn the contents of each revision."""
     passages: dict[tuple[str, int], Held] = {}
     for turn in (0, 1):
         _ingest(folder, folder / f"only{turn}", turn)
@@ -109,20 +109,20 @@ def _rehearse(folder: Path, ingests: int) -> _World:
 
 
 def _search_on(index_dir: Path, world: _World, reopen: bool, report: Report) -> None:
-    """Search until the last generation is there, with one open index or a new one for each search."""
+    """Search until the last revision exists, with one open index or a new one per search."""
     read, encoder = Read(), make_encoder()
     index, last = open_index(index_dir, encoder), len(world.states) - 1
     first = after = 0
     while after < last or read.searches < 20:
         query = QUERIES[read.searches % len(QUERIES)]
-        first = index.stats().generation
-        found = index.search(query, _TOP, weights=(1.0, 0.0))
-        after = index.stats().generation
+        first = index.stats().revision
+        ranked = index.search(query, _TOP, weights=(1.0, 0.0))
+        after = index.stats().revision
         read.searches += 1
         read.during += after not in world.ends
-        read.problems += _problems(index, world, query, found, range(first, after + 1))
-        if after not in read.generations:
-            read.generations.append(after)
+        read.problems += _problems(index, world, query, ranked, range(first, after + 1))
+        if after not in read.revisions:
+            read.revisions.append(after)
         if reopen:
             index.close()
             index = open_index(index_dir, encoder)
@@ -131,21 +131,21 @@ def _search_on(index_dir: Path, world: _World, reopen: bool, report: Report) -> 
 
 
 def _problems(
-    index: Index, world: _World, query: str, found: list[RankedPassage], generations: Iterable[int]
+    index: Index, world: _World, query: str, ranked: list[RankedPassage], revisions: Iterable[int]
 ) -> list[str]:
-    """None where the passages are the nearest of those that were there from one generation to another of these.
+    """No problem if the passages are the nearest of those that existed from one of these revisions to another.
 
-    A search that a writer overtakes ranks what was there when it began, and returns what is there when it ends.
+    A search during a write ranks what existed at its start, and returns what exists at its end.
     """
-    (asked,) = index.encoder.encode([query])
-    for now in generations:
+    (query_vector,) = index.encoder.encode([query])
+    for now in revisions:
         present = world.at(now)
-        if any(one.passage.id not in present or present[one.passage.id][0] != one.passage for one in found):
+        if any(one.passage.id not in present or present[one.passage.id][0] != one.passage for one in ranked):
             continue
-        for ranked in generations:
-            known = world.at(now, ranked).values()
-            best = sorted((float(asked @ vector) for _, vector in known), reverse=True)[:_TOP]
-            scores = sorted((one.dense for one in found), reverse=True)
+        for since in revisions:
+            known = world.at(now, since).values()
+            best = sorted((float(query_vector @ vector) for _, vector in known), reverse=True)[:_TOP]
+            scores = sorted((one.dense for one in ranked), reverse=True)
             if len(scores) == len(best) and np.allclose(scores, best, atol=1e-5):
                 return []
-    return [f"generations {list(generations)}, {query!r}: {[(one.passage.id, one.dense) for one in found]}"]
+    return [f"revisions {list(revisions)}, {query!r}: {[(one.passage.id, one.dense) for one in ranked]}"]

@@ -1,4 +1,4 @@
-"""Two versions of a folder, and a check of an index against them that trusts no part of it."""
+"""Two versions of a docs folder, and an independent check of an index against them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _TOP = 12
 
 
 def make_encoder() -> Any:
-    """Deterministic and without a model, so that a process is ready at once."""
+    """A deterministic encoder without a model, so that a process starts quickly."""
     return HashingEncoder()
 
 
 def write_folder(folder: Path, version: int, documents: int = 12, sentences: int = 8) -> None:
-    """Version 2 of a folder keeps some documents of version 1, edits, removes, renames and adds others."""
+    """Write a folder. Version 2 keeps some documents of version 1, and edits, removes, renames and adds others."""
     folder.mkdir(parents=True)
     for number in range(documents):
         role = number % 6
@@ -72,9 +72,9 @@ class State:
     """An index, read row by row.
 
     Attributes:
-        documents: id -> digest of the document with all that was made of it.
-        vectors: id of a passage -> its vector.
-        problems: rows that do not belong together.
+        documents: document id -> digest of the document and all rows derived from it.
+        vectors: passage id -> vector.
+        problems: inconsistent rows.
     """
 
     documents: Mapping[str, str]
@@ -84,7 +84,7 @@ class State:
 
 @dataclass(frozen=True)
 class Scenario:
-    """An ingest of `docs` over the index in `base` (None: over nothing), and what is there before and after."""
+    """An ingest of `docs` over the index in `base` (None: no index), with the states before and after."""
 
     name: str
     docs: Path
@@ -93,7 +93,7 @@ class Scenario:
     after: State
 
     def start(self, index_dir: Path) -> None:
-        """Put the state before into an empty folder."""
+        """Set up the state before the ingest."""
         shutil.rmtree(index_dir, ignore_errors=True)
         if self.base is not None:
             shutil.copytree(self.base, index_dir)
@@ -103,7 +103,7 @@ class Scenario:
 
 
 def make_scenarios(folder: Path) -> list[Scenario]:
-    """The first ingest of a folder, and one of its second version over an index whose FAISS file is a stale one."""
+    """A first ingest, and an ingest of the second version over an index with a stale FAISS file."""
     for version in (1, 2):
         write_folder(folder / f"docs{version}", version)
     write_folder(folder / "others", 1, documents=3)
@@ -119,7 +119,7 @@ def make_scenarios(folder: Path) -> list[Scenario]:
 
 
 def read_state(index_dir: Path) -> State:
-    """Raises RetrievalError where the index cannot be read."""
+    """Raises RetrievalError if the index cannot be read."""
     documents: dict[str, str] = {}
     with PassageStore.open(index_dir / DATABASE) as store, store.reading() as connection:
         stored = {one.id: one for one in store.stored_documents()}
@@ -152,33 +152,33 @@ def _problems(connection: sqlite3.Connection, passages: int) -> list[str]:
 
 
 def compare(state: State, scenario: Scenario, committed: set[str]) -> list[str]:
-    """What is wrong with an index that an ingest left when it ended early, having committed some documents."""
+    """Problems of the index that an interrupted ingest left after it committed some documents."""
     problems = list(state.problems)
     for name in sorted({*scenario.before, *scenario.after.documents, *state.documents}):
         before, after = scenario.before.get(name), scenario.after.documents.get(name)
-        found = state.documents.get(name)
-        if name in committed and found != after:
+        stored = state.documents.get(name)
+        if name in committed and stored != after:
             problems.append(f"lost: {name} was committed")
-        elif found not in (before, after):
-            problems.append(f"half: {name}" if found is not None else f"gone: {name}")
+        elif stored not in (before, after):
+            problems.append(f"half: {name}" if stored is not None else f"gone: {name}")
     return problems
 
 
 def search_problems(
     index: Index, vectors: Mapping[str, NDArray[np.float32]], queries: Sequence[str] = QUERIES
 ) -> list[str]:
-    """Where a dense search differs from comparing the query with every vector."""
+    """Differences between dense search and a comparison of the query with every vector."""
     problems = []
-    for query, found in zip(queries, index.search_many(queries, _TOP, weights=(1.0, 0.0)), strict=True):
-        (asked,) = index.encoder.encode([query])
-        exact = {name: float(asked @ vector) for name, vector in vectors.items()}
+    for query, ranked in zip(queries, index.search_many(queries, _TOP, weights=(1.0, 0.0)), strict=True):
+        (query_vector,) = index.encoder.encode([query])
+        exact = {name: float(query_vector @ vector) for name, vector in vectors.items()}
         best = sorted(exact.values(), reverse=True)[:_TOP]
-        scores = sorted((one.dense for one in found), reverse=True)
+        scores = sorted((one.dense for one in ranked), reverse=True)
         if len(scores) != len(best) or not np.allclose(scores, best, atol=1e-5):
             problems.append(f"search {query!r}: {scores} for {best}")
         problems += [
             f"search {query!r}: {one.passage.id} with {one.dense}"
-            for one in found
+            for one in ranked
             if abs(exact.get(one.passage.id, -2.0) - one.dense) > 1e-5
         ]
     return problems
@@ -186,7 +186,7 @@ def search_problems(
 
 @dataclass
 class Verdict:
-    """Of one interrupted ingest."""
+    """The result of one interrupted ingest."""
 
     point: str
     ended: str = ""
@@ -195,7 +195,7 @@ class Verdict:
 
 
 def check(index_dir: Path, scenario: Scenario, committed: set[str]) -> list[str]:
-    """Problems of what an interrupted ingest left, and of what an ingest makes of it that runs to its end."""
+    """Problems after an interrupted ingest, and after a following complete ingest."""
     problems = check_left(index_dir, scenario, committed)
     report = scenario.ingest(index_dir)
     done_before = len(committed & set(scenario.after.documents))
@@ -210,7 +210,7 @@ def check(index_dir: Path, scenario: Scenario, committed: set[str]) -> list[str]
 
 
 def check_left(index_dir: Path, scenario: Scenario, committed: set[str]) -> list[str]:
-    """Problems of what an interrupted ingest left."""
+    """Problems after an interrupted ingest."""
     if not scenario.before and not committed and not (index_dir / DATABASE).exists():
         return []
     state = read_state(index_dir)
@@ -220,5 +220,5 @@ def check_left(index_dir: Path, scenario: Scenario, committed: set[str]) -> list
             problems += search_problems(index, state.vectors, QUERIES[1:])
     except NotIngestedError:
         if state.documents:
-            problems.append(f"{len(state.documents)} documents are said not to be there")
+            problems.append(f"{len(state.documents)} documents are reported as missing")
     return problems

@@ -1,4 +1,4 @@
-"""Whatever happens to an ingest or to the files of an index: what was committed is there, and nothing false is told."""
+"""Crashes and damage: an index keeps everything committed, and never returns wrong data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAISS_DAMAGES, DATABASE_DAMAGES = 1_600, 400
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Executor]:
-    """A process that has not loaded torch and has one thread, so that its forks are cheap and safe."""
+    """A single-threaded process without torch, so that forks are cheap and safe."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             patch.setenv(name, "1")
@@ -34,7 +34,7 @@ def worker() -> Iterator[Executor]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """In memory where there is such a place: a kill leaves what was written, on whatever it was written to."""
+    """A folder in memory if possible: a kill does not lose written data on any file system."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield tmp_path
@@ -49,11 +49,11 @@ def test_a_killed_ingest_loses_nothing_that_it_committed(worker: Executor, folde
     assert len(verdicts) == KILLS
     assert {verdict.ended for verdict in verdicts} == {"SIGKILL"}
     assert [verdict for verdict in verdicts if verdict.problems] == []
-    # Early and late in the run, and in its middle.
+    # Early, late and in the middle of the run.
     assert len({verdict.committed for verdict in verdicts}) >= 12
 
 
-def test_without_transactions_half_documents_are_found(worker: Executor, folder: Path) -> None:
+def test_without_transactions_the_check_detects_half_written_documents(worker: Executor, folder: Path) -> None:
     verdicts = worker.submit(kill_campaign, folder, 0, 5, transactions=False).result()
     assert len(verdicts) == 5 * len(COUNTED) * SCENARIOS
     half = [verdict for verdict in verdicts if any(problem.startswith("half: ") for problem in verdict.problems)]
@@ -67,12 +67,12 @@ def test_a_full_disk_leaves_the_old_state(worker: Executor, folder: Path) -> Non
     assert [verdict for verdict in verdicts if verdict.problems] == []
     refused = [verdict for verdict in verdicts if verdict.ended.startswith("refused: ")]
     assert all("free some disk space" in verdict.ended for verdict in refused)
-    # The rest is full where nothing needs to be written any more.
+    # The others filled the disk when nothing had to be written any more.
     assert len(refused) >= FULL * 3 // 4
     assert {verdict.ended for verdict in verdicts if verdict not in refused} <= {"exited"}
 
 
-def test_a_damaged_index_never_tells_anything_false(worker: Executor, folder: Path) -> None:
+def test_a_damaged_index_never_returns_wrong_data(worker: Executor, folder: Path) -> None:
     results = worker.submit(damage_campaign, folder, FAISS_DAMAGES, DATABASE_DAMAGES).result()
     assert len(results) == 2_000
     bad = [result for result in results if result.outcome not in ("right", "refused", "incomplete")]
@@ -80,10 +80,10 @@ def test_a_damaged_index_never_tells_anything_false(worker: Executor, folder: Pa
     faiss = Counter(result.outcome for result in results if result.damage.startswith("FAISS"))
     database = Counter(result.outcome for result in results if result.damage.startswith("database"))
     assert (faiss.total(), database.total()) == (FAISS_DAMAGES, DATABASE_DAMAGES)
-    # The FAISS file can be made anew, so there is little reason to refuse.
+    # The FAISS file can be rebuilt, so an error is rarely necessary.
     assert faiss["right"] >= 0.95 * FAISS_DAMAGES
     assert faiss["incomplete"] == 0
-    # A bit that flips in one of SQLite's own indexes may hide a row; only reading the whole file would show it.
+    # A flipped bit in one of SQLite's own indexes may hide a row; only reading the whole file would reveal it.
     assert database["incomplete"] <= 0.01 * DATABASE_DAMAGES
     assert database["refused"] >= 100
     assert all("Next: " in result.detail for result in results if result.outcome == "refused")
@@ -96,4 +96,4 @@ def test_two_processes_read_while_one_writes(worker: Executor, folder: Path) -> 
         assert read.problems == []
         assert read.searches >= 20
         assert read.during >= 10
-        assert len(read.generations) >= 10
+        assert len(read.revisions) >= 10

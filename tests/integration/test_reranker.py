@@ -9,7 +9,7 @@ import pytest
 
 from retrieval import Encoder, Index, PairScorer, RerankerError, ingest, load_reranker, open_index
 from retrieval.documents import embedded_text
-from retrieval.encoders.cross_encoder import RESCORED
+from retrieval.encoders.cross_encoder import CROSS_ENCODER_DEPTH
 from tests.support.hashing_encoder import HashingEncoder
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "card", "fee", "the", "of", "a", "gate", "bell"]
@@ -68,19 +68,19 @@ def index(tmp_path: Path, encoder: Encoder, scorer: PairScorer) -> Iterator[Inde
 def test_the_best_are_in_the_order_of_its_scores(index: Index, scorer: PairScorer) -> None:
     query = "the fee of a card"
     found = index.search(query, 20)
-    texts = [embedded_text(e.passage.title, e.passage.heading, e.passage.text) for e in found[:RESCORED]]
+    texts = [embedded_text(e.passage.title, e.passage.heading, e.passage.text) for e in found[:CROSS_ENCODER_DEPTH]]
     scores = scorer.score([(query, text) for text in texts])
-    assert [e.score for e in found[:RESCORED]] == pytest.approx(scores.tolist(), abs=1e-6)
+    assert [e.score for e in found[:CROSS_ENCODER_DEPTH]] == pytest.approx(scores.tolist(), abs=1e-6)
     assert len({round(float(score), 4) for score in scores}) > 3
     assert [e.score for e in found] == sorted((e.score for e in found), reverse=True)
     assert len({e.passage.id for e in found}) == len(found)
-    assert all(0 <= e.score <= 1 for e in found[:RESCORED])
+    assert all(0 <= e.score <= 1 for e in found[:CROSS_ENCODER_DEPTH])
 
 
 def test_it_chooses_among_the_same_passages(index: Index, tmp_path: Path, encoder: Encoder) -> None:
     with open_index(tmp_path / "index", encoder) as plain:
-        usual = plain.search("gate bell", RESCORED)
-    found = index.search("gate bell", RESCORED)
+        usual = plain.search("gate bell", CROSS_ENCODER_DEPTH)
+    found = index.search("gate bell", CROSS_ENCODER_DEPTH)
     assert {e.passage.id for e in found} == {e.passage.id for e in usual}
     assert [e.passage.id for e in found] != [e.passage.id for e in usual]
     # A ranking of fused ranks alone has no second order, and so not this one.
@@ -88,7 +88,7 @@ def test_it_chooses_among_the_same_passages(index: Index, tmp_path: Path, encode
 
 
 def test_what_is_no_reranker_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RerankerError, match="has 3 scores for a pair"):
+    with pytest.raises(RerankerError, match="has 3 scores per pair"):
         load_reranker(str(save_cross_encoder(tmp_path / "three", labels=3)))
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from retrieval import Encoder, Index, ingest, open_index
 from retrieval.documents import embedded_text
-from retrieval.encoders.cross_encoder import RESCORED, rescored
+from retrieval.encoders.cross_encoder import CROSS_ENCODER_DEPTH, cross_encoder_order
 
 
 class LongestFirst:
@@ -47,9 +47,11 @@ def test_the_best_are_in_the_order_of_its_scores(index: Index, scorer: LongestFi
     assert scorer.calls == 1
     assert {query for query, _ in scorer.pairs} == {"card", "bell"}
     for ranked in found:
-        lengths = [len(embedded_text(e.passage.title, e.passage.heading, e.passage.text)) for e in ranked[:RESCORED]]
+        lengths = [
+            len(embedded_text(e.passage.title, e.passage.heading, e.passage.text)) for e in ranked[:CROSS_ENCODER_DEPTH]
+        ]
         assert lengths == sorted(lengths, reverse=True)
-        assert len(set(lengths)) == RESCORED
+        assert len(set(lengths)) == CROSS_ENCODER_DEPTH
         scores = [entry.score for entry in ranked]
         assert scores == sorted(scores, reverse=True)
 
@@ -58,8 +60,8 @@ def test_it_orders_what_was_found_without_it(index: Index, encoder: Encoder, tmp
     with open_index(tmp_path / "index", encoder) as plain:
         usual = plain.search("card", 20)
     found = index.search("card", 20)
-    assert {e.passage.id for e in found[:RESCORED]} == {e.passage.id for e in usual[:RESCORED]}
-    assert [e.passage.id for e in found[RESCORED:]] == [e.passage.id for e in usual[RESCORED:]]
+    assert {e.passage.id for e in found[:CROSS_ENCODER_DEPTH]} == {e.passage.id for e in usual[:CROSS_ENCODER_DEPTH]}
+    assert [e.passage.id for e in found[CROSS_ENCODER_DEPTH:]] == [e.passage.id for e in usual[CROSS_ENCODER_DEPTH:]]
     assert [e.passage.id for e in found] != [e.passage.id for e in usual]
 
 
@@ -69,6 +71,6 @@ def test_fused_ranks_alone_have_no_second_order(index: Index, scorer: LongestFir
 
 
 def test_nothing_found_is_nothing_to_score(scorer: LongestFirst) -> None:
-    assert rescored(scorer, [], []) == []
-    assert rescored(scorer, ["x"], [[]]) == [[]]
+    assert cross_encoder_order(scorer, [], []) == []
+    assert cross_encoder_order(scorer, ["x"], [[]]) == [[]]
     assert scorer.calls == 0

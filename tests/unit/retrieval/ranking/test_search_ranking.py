@@ -12,7 +12,6 @@ import pytest
 from retrieval import Encoder, Index, ingest, open_index
 from retrieval.documents import embedded_text
 from retrieval.ranking import index as search
-from retrieval.ranking import lexical
 from retrieval.ranking.index import fuse
 from retrieval.store.terms import Tokenizer, searchable
 
@@ -187,7 +186,7 @@ def test_what_stands_beside_a_passage_is_covered_around_it(tmp_path: Path, encod
 def test_many_passages_are_looked_up_in_portions(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = index.search("replacement card abroad 年费", 6)
     assert any(entry.coverage for entry in whole)
-    monkeypatch.setattr(lexical, "_AT_ONCE", 2)
+    monkeypatch.setattr("retrieval.store.database._KEYS_PER_STATEMENT", 2)
     assert index.search("replacement card abroad 年费", 6) == whole
 
 

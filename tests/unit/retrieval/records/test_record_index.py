@@ -97,7 +97,7 @@ def test_a_record_comes_back_as_it_went_in(index: RecordIndex) -> None:
         (Record("", "x"), "the id ''"),
         (Record(7, "x"), "the id 7"),  # type: ignore[arg-type]
         (Record("a", None), "a text of type NoneType"),  # type: ignore[arg-type]
-        (Record("a", "\ud800"), "half a surrogate pair"),
+        (Record("a", "\ud800"), "an unpaired surrogate"),
         (Record("a", "x", {"date": object()}), r"\['date'\] is of type object"),
         (Record("a", "x", {"pair": (1, 2)}), r"\['pair'\] is of type tuple"),
         (Record("a", "x", {"set": [{1}]}), r"\['set'\]\[0\] is of type set"),
@@ -105,7 +105,7 @@ def test_a_record_comes_back_as_it_went_in(index: RecordIndex) -> None:
         (Record("a", "x", {"n": float("nan")}), "is nan"),
         (Record("a", "x", {"n": 10**400}), "bits"),
         (Record("a", "x", {"n": "a\0b"}), r"U\+0000"),
-        (Record("a", "x", {"n": "\udfff"}), "half a surrogate pair"),
+        (Record("a", "x", {"n": "\udfff"}), "an unpaired surrogate"),
         (Record("a", "x", [1]), "metadata of type list"),  # type: ignore[arg-type]
     ],
 )
@@ -128,11 +128,11 @@ def test_metadata_that_holds_itself_is_refused(index: RecordIndex) -> None:
     [
         ([[1, 2], [0, 0]], r"zeros \(number 1\)"),
         ([[1, 2], [1, float("inf")]], "not finite"),
-        ([[1, 2], [1]], "different lengths"),
+        ([[1, 2], [1]], "different dimensions"),
         ([[1, 2]], "the shape"),
         ([[], []], "the shape"),
         (None, "the shape"),
-        (["a", "b"], "different lengths, or none"),
+        (["a", "b"], "different dimensions, or no vectors"),
     ],
 )
 def test_vectors_without_a_direction_are_refused(index: RecordIndex, vectors: object, found: str) -> None:
@@ -262,21 +262,21 @@ def test_a_search_that_never_meets_a_quiet_moment_reads_one_state(tmp_path: Path
     writer.add([record(str(n), even=n % 2 == 0) for n in range(6)], [vector(n) for n in range(6)])
     store = index._opened()
     assert store is not None
-    generations = iter(range(100))
+    revisions = iter(range(100))
 
     class Restless(type(store)):  # type: ignore[misc]
         """A store that has always just been changed."""
 
         @property
-        def generation(self) -> int:
-            return next(generations)
+        def revision(self) -> int:
+            return next(revisions)
 
     restless = Restless(store.path)
     restless._database = store._database
     index._store = restless
     assert sorted(ids(index, k=10)) == ["0", "1", "2", "3", "4", "5"]
     assert sorted(ids(index, k=10, where={"even": True})) == ["0", "2", "4"]
-    assert next(generations) > 3
+    assert next(revisions) > 3
     index.close()
     writer.close()
 
@@ -305,7 +305,7 @@ def test_the_faiss_index_follows_what_was_written(index: RecordIndex) -> None:
     assert index._current_dense(index._opened()).record.count == 600  # type: ignore[arg-type]
     index.maintain()
     dense = index._current_dense(index._opened())  # type: ignore[arg-type]
-    assert (dense.record.count, len(dense.tail_numbers), len(dense.dead)) == (800, 0, 0)
+    assert (dense.record.count, len(dense.tail_numbers), len(dense.deleted)) == (800, 0, 0)
     assert ids(index, 5799, 1) == ["799"]
     assert len(ids(index, k=1000)) == 800
     if index.folder is not None:
@@ -343,7 +343,7 @@ def test_an_index_of_documents_is_read_and_not_changed(docs: Path, index_dir: Pa
         lambda: index.delete([best.id]),
         lambda: index.delete(None),
     ):
-        with pytest.raises(IndexMismatchError, match="holds the documents of an ingest"):
+        with pytest.raises(IndexMismatchError, match="holds ingested documents"):
             change()
     assert index.get([best.id]) == [best]
     index.close()

@@ -134,7 +134,7 @@ def test_keys_and_values_are_bound() -> None:
         ({"year": {"$near": 3}}, r"the operator '\$near' for 'year'"),
         ({"year": {"gte": 3}}, "the operator 'gte' for 'year'"),
         ({"year": {}}, "no operator for 'year'"),
-        ({"$nor": []}, r"the operator '\$nor' in place of a key"),
+        ({"$nor": []}, r"the operator '\$nor' instead of a key"),
         ({"$and": {"a": 1}}, r"\$and with a dict"),
         ({"$not": [1]}, "a filter of type list"),
         ({"year": {"$in": "abc"}}, r"\$in with a str"),
@@ -157,7 +157,7 @@ def test_keys_and_values_are_bound() -> None:
 def test_what_filters_cannot_say_is_refused(wanted: object, found: str) -> None:
     with pytest.raises(FilterError, match=found) as caught:
         parse_filter(wanted)
-    assert caught.value.next_step == "mend the filter and search again"
+    assert caught.value.next_step == "correct the filter and search again"
 
 
 def test_the_most_that_is_taken_is_searched_for() -> None:

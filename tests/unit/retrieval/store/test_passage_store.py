@@ -46,7 +46,7 @@ def test_a_document_comes_back_as_it_went_in(store: PassageStore, encoder: Encod
     passages = write(store, "One.\n\n# Two\n\nThree.", encoder)
     assert store.document("d") == document("One.\n\n# Two\n\nThree.")
     assert list(store.passages_by_number(store.passage_numbers()).values()) == passages
-    assert store.generation == 1
+    assert store.revision == 1
     with pytest.raises(RetrievalError, match="there is no document 'x'"):
         store.document("x")
 
@@ -56,11 +56,11 @@ def test_a_failed_transaction_leaves_the_old_document(store: PassageStore, encod
     new = document("New text. New text.")
     (passage,) = split_document(new, encoder.count_tokens)
     twice = [passage, passage]  # the second insert breaks the uniqueness of ids
-    with pytest.raises(RetrievalError, match="SQLite could not go on"):
+    with pytest.raises(RetrievalError, match="SQLite failed on"):
         store.replace_document(new, "s", twice, np.eye(2, 4, dtype=np.float32))
     assert store.document("d").text == "Old text."
     assert list(store.passages_by_id([old[0].id]).values()) == old
-    assert store.generation == 1
+    assert store.revision == 1
     with store.reading() as connection:
         matches = "SELECT count(*) FROM passages_fts WHERE passages_fts MATCH ?"
         assert connection.execute(matches, ("old",)).fetchone() == (1,)
@@ -71,7 +71,7 @@ def test_what_does_not_belong_together_is_refused(store: PassageStore, encoder: 
     passages = split_document(document("Some text."), encoder.count_tokens)
     with pytest.raises(ValueError, match="vectors"):
         store.replace_document(document("Some text."), "s", passages, np.zeros((1, 5), np.float32))
-    with pytest.raises(ValueError, match="no span"):
+    with pytest.raises(ValueError, match="not a span"):
         store.replace_document(document("Other text."), "s", passages, np.zeros((1, 4), np.float32))
 
 

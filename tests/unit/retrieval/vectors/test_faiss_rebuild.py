@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from retrieval import Encoder, PassageStore, ingest, open_index, split_document
-from retrieval.vectors.faiss_file import make_faiss
+from retrieval.vectors.faiss_file import rebuild_faiss
 
 QUERY = "How long may I dispute a card payment?"
 
@@ -48,7 +48,7 @@ def test_a_file_of_an_older_generation_is_rebuilt(docs: Path, index_dir: Path, e
     (docs / "disputes.md").write_text("# Disputes\n\nWrite a letter.\n", encoding="utf-8")
     ingest(docs, index_dir, encoder)
     with PassageStore.open(index_dir / "index.sqlite") as store:
-        make_faiss(store, path)
+        rebuild_faiss(store, path)
     expected = answers(index_dir, encoder)
     assert path.read_bytes() != old
     path.write_bytes(old)

@@ -1,0 +1,55 @@
+"""Sentences of a text as spans. Chunking, reranking and citations all use this splitter."""
+
+from __future__ import annotations
+
+import re
+
+from retrieval.splitting.scripts import CJK_SENTENCE_ENDS
+
+Span = tuple[int, int]
+
+_OPENING = "\"'“”‘«(\\[『「（【"
+_CLOSING = "\"'“”’»)\\]」』）】"
+# A sentence ends at . ! ? … before white space and a possible sentence start, or at CJK punctuation, which no space
+# follows. Closing quotes and brackets belong to the sentence.
+_SENTENCE_END = re.compile(
+    rf"[.!?…]+[{_CLOSING}]*(?=\s+[{_OPENING}]*[^\s{_OPENING}a-z])|[{CJK_SENTENCE_ENDS}]+[{_CLOSING}]*"
+)
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|no|nos|vs|fig|figs|eq|sec|art|cf|al|approx|e\.g|i\.e|inc|ltd|co|"
+    r"jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec|[a-z])\.$",
+    re.IGNORECASE,
+)
+
+
+def sentences(text: str, span: Span) -> list[Span]:
+    """The sentences of a span, without the white space between them. A sentence may contain line breaks."""
+    start, end = span
+    spans: list[Span] = []
+    for match in _SENTENCE_END.finditer(text, start, end):
+        if match.group().startswith(".") and _ABBREVIATION.search(text[max(start, match.end() - 12) : match.end()]):
+            continue
+        spans.extend(trimmed(text, (start, match.end())))
+        start = match.end()
+    spans.extend(trimmed(text, (start, end)))
+    return spans
+
+
+def sentences_by_line(text: str) -> list[Span]:
+    """The sentences of each line: list entries and table rows count as sentences."""
+    spans: list[Span] = []
+    start = 0
+    for line in text.splitlines(keepends=True):
+        spans += sentences(text, (start, start + len(line)))
+        start += len(line)
+    return spans
+
+
+def trimmed(text: str, span: Span) -> list[Span]:
+    """The span without surrounding white space; an empty list if nothing is left."""
+    start, end = span
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return [(start, end)] if start < end else []
