@@ -1,4 +1,7 @@
-"""Prompt templates as files: loaded, checked, and rendered to segments. Plain Python, usable alone.
+"""Prompt templates as YAML files: load, check and render them to segments.
+
+Plain Python: imports no other package of this project. Other packages import the names below;
+`prompts.pieces` and `prompts.template` are for code that converts templates to another format.
 
 >>> from prompts import find_template, load_template
 >>> template = load_template(find_template("closed-book"))

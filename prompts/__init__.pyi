@@ -1,5 +1,5 @@
 from .errors import MissingInputError, PromptError, TemplateError, UnknownInputError, UnknownTemplateError
-from .load import TEMPLATES, FoundTemplate, check_folder, check_template, find_template, list_templates, load_template
+from .load import TEMPLATES, TemplateEntry, check_folder, check_template, find_template, list_templates, load_template
 from .pieces import Slot
 from .segments import (
     Example,
@@ -16,13 +16,12 @@ from .segments import (
 from .source import Problem
 from .template import FewShot, Template
 from .template_file import TemplateFile, TextTwins
-from .tools import introduced, tools_as_text
+from .tools import prepend_system_message, tools_as_text
 
 __all__ = [
     "TEMPLATES",
     "Example",
     "FewShot",
-    "FoundTemplate",
     "Message",
     "MissingInputError",
     "PassageInput",
@@ -34,6 +33,7 @@ __all__ = [
     "Slot",
     "SoftSegment",
     "Template",
+    "TemplateEntry",
     "TemplateError",
     "TemplateFile",
     "TextSegment",
@@ -45,8 +45,8 @@ __all__ = [
     "check_folder",
     "check_template",
     "find_template",
-    "introduced",
     "list_templates",
     "load_template",
+    "prepend_system_message",
     "tools_as_text",
 ]

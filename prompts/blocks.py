@@ -1,4 +1,4 @@
-"""Blocks: plain texts beside the templates, included by a bare name. Nothing in a block is parsed."""
+"""Blocks: plain text files beside the templates, which templates include by name. A block is never parsed."""
 
 from __future__ import annotations
 
@@ -10,84 +10,88 @@ from typing import Any
 
 import yaml
 
-from prompts.form import NAME, TemplateForm
-from prompts.pieces import Slot, parse_pieces, slot_names, written
-from prompts.source import Source, found_node
+from prompts.pieces import Slot, parse_pieces, slot_names, to_source
+from prompts.schema import NAME
+from prompts.source import TemplateSource, find_node
 
 BLOCKS = "blocks"
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block that was looked for.
+    """Result of looking up a block.
 
     Attributes:
-        text: None where it was not found or cannot be read; `problem` then says why.
-        looked: the files that would be it, the first that is there wins.
+        text: the block; None if it was not found or cannot be read, and `problem` says why.
+        candidates: the paths that were tried, in order; the first existing file is used.
     """
 
     text: str | None
     problem: str
-    looked: tuple[Path, ...]
+    candidates: tuple[Path, ...]
 
 
 def find_block(name: str, language: str, folders: Sequence[Path]) -> Block:
     """Read `blocks/<name>.<language>.txt` from the first template folder that has it.
 
-    The last line break of the file does not count, since editors put one there.
+    A final line break is dropped, since editors add one.
     """
     if not NAME.fullmatch(name):
-        return Block(None, f"{name!r} is no name of a block; expected small letters, digits and -", ())
-    looked: list[Path] = []
+        return Block(None, f"{name!r} is not a block name; expected lower-case letters, digits and -", ())
+    candidates: list[Path] = []
     for folder in folders:
         path = folder / BLOCKS / f"{name}.{language}.txt"
-        looked.append(path)
+        candidates.append(path)
         if not path.is_file():
             continue
         if not path.resolve().is_relative_to(folder.resolve()):
-            return Block(None, f"{path} leads out of the folder of the templates", tuple(looked))
+            return Block(None, f"{path} leads out of the template folder", tuple(candidates))
         try:
             text = path.read_text(encoding="utf-8-sig").removesuffix("\n")
         except (OSError, UnicodeDecodeError) as error:
-            return Block(None, f"{path} cannot be read: {error}", tuple(looked))
-        return Block(text, "", tuple(looked)) if text.strip() else Block(None, f"{path} is empty", tuple(looked))
-    return Block(None, f"no block {name!r} in this language; expected the file {looked[0]}", tuple(looked))
+            return Block(None, f"{path} cannot be read: {error}", tuple(candidates))
+        if not text.strip():
+            return Block(None, f"{path} is empty", tuple(candidates))
+        return Block(text, "", tuple(candidates))
+    return Block(None, f"no block {name!r} in this language; expected the file {candidates[0]}", tuple(candidates))
 
 
-def resolved_text(source: Source, form: TemplateForm, blocks: Mapping[str, str]) -> str:
-    """The file's text with each slot of a block replaced by the block, and without `include`.
+def inline_blocks(source: TemplateSource, blocks: Mapping[str, str]) -> str:
+    """The file's text with each block in place of its slot, and without `include`.
 
     Args:
         source: a file without problems.
-        form: of the file.
-        blocks: name of the slot to the text of its block.
+        blocks: slot name to the text of its block.
     """
-    if not form.include:
+    if not blocks:
         return source.text
-    cuts = [(node.start_mark.index, node.end_mark.index, _scalar(node, blocks)) for node in _texts(source, blocks)]
+    edits = [
+        (node.start_mark.index, node.end_mark.index, _inlined_scalar(node, blocks))
+        for node in _scalars_with_blocks(source, blocks)
+    ]
     for key, value in source.node.value:
         if key.value == "include":
-            cuts.append((key.start_mark.index, value.end_mark.index, ""))
+            edits.append((key.start_mark.index, value.end_mark.index, ""))
     text = source.text
-    for start, end, put in sorted(cuts, reverse=True):
-        text = text[:start] + put + text[end:]
+    for start, end, replacement in sorted(edits, reverse=True):
+        text = text[:start] + replacement + text[end:]
     return text
 
 
-def _texts(source: Source, blocks: Mapping[str, str]) -> Iterator[Any]:
-    """Every scalar of a message that has the slot of a block in it."""
-    for message in found_node(source.node, ("messages",)).value:
-        content = found_node(message, ("content",))
+def _scalars_with_blocks(source: TemplateSource, blocks: Mapping[str, str]) -> Iterator[Any]:
+    """Every message scalar that contains the slot of a block."""
+    for message in find_node(source.node, ("messages",)).value:
+        content = find_node(message, ("content",))
         parts = content.value if isinstance(content, yaml.SequenceNode) else [content]
         for part in parts:
-            text = found_node(part, ("text",)) if isinstance(part, yaml.MappingNode) else part
+            text = find_node(part, ("text",)) if isinstance(part, yaml.MappingNode) else part
             if isinstance(text, yaml.ScalarNode) and set(slot_names(text.value)) & set(blocks):
                 yield text
 
 
-def _scalar(node: Any, blocks: Mapping[str, str]) -> str:
+def _inlined_scalar(node: Any, blocks: Mapping[str, str]) -> str:
     pieces = parse_pieces(node.value)
-    filled = written(blocks.get(p.name, p) if isinstance(p, Slot) else p for p in pieces)
+    filled = to_source(blocks.get(p.name, p) if isinstance(p, Slot) else p for p in pieces)
     text = yaml.safe_dump(filled, default_style='"', allow_unicode=True, width=sys.maxsize).rstrip("\n")
-    # A scalar in the block style takes its line break with it.
+    # A scalar in block style includes its line break.
     return text + ("\n" if node.style in ("|", ">") else "")

@@ -1,17 +1,17 @@
 """Errors of the template library.
 
 PromptError
- ├─ TemplateError        a template file is malformed (every problem of the file is listed)
- ├─ UnknownTemplateError no template of that name
- ├─ UnknownInputError    a value was given that the template does not declare
- └─ MissingInputError    a declared input was not given
+ ├─ TemplateError         a template file is malformed; lists every problem of the file
+ ├─ UnknownTemplateError  no template has that name and language
+ ├─ UnknownInputError     an input is not declared, or its value has the wrong kind
+ └─ MissingInputError     a declared input has no value
 """
 
 from __future__ import annotations
 
 
 class PromptError(Exception):
-    """Base of every error of `prompts`; says what was found, what was expected and what to do next."""
+    """Base of all errors of `prompts`; states what was found, what was expected and the next step."""
 
     def __init__(self, *, found: str, expected: str, next_step: str) -> None:
         self.found = found
@@ -25,12 +25,12 @@ class TemplateError(PromptError):
 
 
 class UnknownTemplateError(PromptError):
-    """No template of that name in that language."""
+    """No template has that name and language."""
 
 
 class UnknownInputError(PromptError):
-    """A value was given that the template does not declare."""
+    """An input is not declared by the template, or its value has the wrong kind."""
 
 
 class MissingInputError(PromptError):
-    """A declared input was not given."""
+    """A declared input has no value."""

@@ -1,4 +1,4 @@
-"""Template files: found, parsed and checked, with every problem of a file reported at once."""
+"""Find, parse and check template files. All problems of a file are reported at once."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prompts.assemble import assemble
+from prompts.build import build_template
 from prompts.errors import TemplateError, UnknownTemplateError
-from prompts.form import NAME, read_form
-from prompts.source import Problem, Source, read_source
+from prompts.schema import NAME, validate_source
+from prompts.source import Problem, TemplateSource, read_source
 from prompts.template import Template
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def template_folders(extra: Sequence[Path] = ()) -> list[Path]:
-    """Where templates are looked for: the given folders first, then the ones that ship with the project."""
+    """Folders that are searched for templates: the given ones first, then the built-in one."""
     return [*extra, TEMPLATES]
 
 
@@ -24,65 +24,65 @@ def find_template(name: str, language: str = "en", folders: Sequence[Path] = ())
     """The file of a template: `<name>.<language>.yaml` in the first folder that has it.
 
     Raises:
-        UnknownTemplateError: no folder has it; the message lists the names there are.
+        UnknownTemplateError: if no folder has it; the message lists the known names.
     """
-    places = template_folders(folders)
+    searched = template_folders(folders)
     if NAME.fullmatch(name):
-        for folder in places:
+        for folder in searched:
             path = folder / f"{name}.{language}.yaml"
             if path.is_file():
                 return path
-    known = sorted({f.name.removesuffix(f".{language}.yaml") for p in places for f in p.glob(f"*.{language}.yaml")})
+    known = sorted({f.name.removesuffix(f".{language}.yaml") for p in searched for f in p.glob(f"*.{language}.yaml")})
     raise UnknownTemplateError(
         found=f"no template {name!r} in language {language!r}",
         expected=f"one of {', '.join(known) or '(none in this language)'}",
-        next_step=f"write {places[0] / f'{name}.{language}.yaml'}, or change `template:` in domain.yaml",
+        next_step=f"write {searched[0] / f'{name}.{language}.yaml'}, or change `template:` in domain.yaml",
     )
 
 
 def load_template(path: Path) -> Template:
     """Read and check one template file.
 
-    Blocks that it includes are looked for in `blocks/` beside it, then among those that ship with the project.
+    Included blocks are searched in `blocks/` beside the file, then among the built-in ones.
 
     Raises:
-        TemplateError: every problem of the file, each with its line.
+        TemplateError: if the file has problems; lists all of them, each with its line.
     """
     template, source = _read(path)
     if template is None or source.problems:
-        raise _refused(path, source.problems)
+        raise _template_error(path, source.problems)
     return template
 
 
 def check_template(path: Path) -> list[Problem]:
-    """Every problem of one template file, also those that do not keep it from being read, in the order of its lines."""
+    """Every problem of one template file, by line, including a file name that does not match the template."""
     template, source = _read(path)
     if template is not None and (expected := f"{template.name}.{template.language}.yaml") != path.name:
         name_is_known = not any("name: " in p.message or "language: " in p.message for p in source.problems)
         if name_is_known:
-            source.problem(
-                ("name",), f"the file is called {path.name}, so it is not found by its name; expected {expected}"
+            source.add_problem(
+                ("name",), f"the file is named {path.name}, so nobody can load it by name; expected {expected}"
             )
     return sorted(source.problems, key=lambda problem: problem.line or 0)
 
 
 def check_folder(folder: Path) -> tuple[list[Path], list[Problem]]:
-    """All template files of a folder, and every problem of every one.
+    """All template files of a folder, and all their problems.
 
-    A file that looks like a template but for its ending is a problem too: nobody would ever find it.
+    A `.yml` file is a problem too, since only `.yaml` files are loaded.
     """
     files = sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml")) if folder.is_dir() else []
     problems: list[Problem] = []
     for path in files:
         if path.suffix == ".yml":
-            problems.append(Problem(path, None, f"a template's file ends in .yaml; rename it to {path.stem}.yaml"))
+            problems.append(Problem(path, None, f"a template file ends in .yaml; rename it to {path.stem}.yaml"))
         problems += check_template(path)
     return files, problems
 
 
 @dataclass(frozen=True, slots=True)
-class FoundTemplate:
-    """A template file in a folder; `template` is None where it has problems."""
+class TemplateEntry:
+    """A template file in a folder; `template` is None if the file has problems."""
 
     name: str
     language: str
@@ -90,28 +90,28 @@ class FoundTemplate:
     template: Template | None
 
 
-def list_templates(folders: Sequence[Path] = ()) -> list[FoundTemplate]:
-    """Every template that can be found by name, each where it is found first; sorted by name and language."""
-    found: dict[tuple[str, str], FoundTemplate] = {}
+def list_templates(folders: Sequence[Path] = ()) -> list[TemplateEntry]:
+    """Every template that can be loaded by name, from the first folder that has it; sorted by name and language."""
+    entries: dict[tuple[str, str], TemplateEntry] = {}
     for folder in template_folders(folders):
         for path in sorted(folder.glob("*.yaml")):
             name, _, language = path.name.removesuffix(".yaml").rpartition(".")
-            if NAME.fullmatch(name) and (name, language) not in found:
+            if NAME.fullmatch(name) and (name, language) not in entries:
                 template, source = _read(path)
-                found[name, language] = FoundTemplate(name, language, path, None if source.problems else template)
-    return [found[key] for key in sorted(found)]
+                entries[name, language] = TemplateEntry(name, language, path, None if source.problems else template)
+    return [entries[key] for key in sorted(entries)]
 
 
-def _read(path: Path) -> tuple[Template | None, Source]:
+def _read(path: Path) -> tuple[Template | None, TemplateSource]:
     source = read_source(path)
-    form = read_form(source) if source.data is not None else None
+    parsed = validate_source(source) if source.data is not None else None
     folders = [path.parent, *([TEMPLATES] if path.parent != TEMPLATES else [])]
-    return assemble(form, source, folders) if form is not None else None, source
+    return build_template(parsed, source, folders) if parsed is not None else None, source
 
 
-def _refused(path: Path, problems: Sequence[Problem]) -> TemplateError:
+def _template_error(path: Path, problems: Sequence[Problem]) -> TemplateError:
     ordered = sorted(problems, key=lambda problem: problem.line or 0)
-    listed = "".join(f"\n  {path.name}: {problem.placed}" for problem in ordered)
+    listed = "".join(f"\n  {path.name}: {problem.with_line}" for problem in ordered)
     return TemplateError(
         found=f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {path}:{listed}\n",
         expected="a template as described in docs/prompts.md",

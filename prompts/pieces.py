@@ -1,4 +1,4 @@
-"""Template text, split into literal text, slots, and blocks that stand only where an input is given."""
+"""Template text, split into literal text, slots and conditional parts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-# A slot is a bare name in braces; doubled braces are literal. Nothing else is allowed between braces,
-# so a template can reach no attribute, no index and no format specification.
+# A slot is a name in braces; doubled braces are literal. Nothing else is allowed between braces, so a template
+# cannot access attributes, indices or format specifications.
 _TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A named place in a line of template text."""
+    """A named slot in template text."""
 
     name: str
 
@@ -22,28 +22,28 @@ Piece = str | Slot
 
 
 @dataclass(frozen=True, slots=True)
-class When:
-    """Pieces that stand there only where the optional input `given` has a value that is not empty."""
+class Conditional:
+    """Pieces that are rendered only if the optional input `condition` is not empty."""
 
-    given: str
+    condition: str
     pieces: tuple[Piece, ...]
 
 
-Part = Piece | When
+Part = Piece | Conditional
 
 
 def parse_pieces(source: str) -> tuple[Piece, ...]:
     """Split template text into literal text and slots.
 
     Raises:
-        ValueError: a brace that is neither doubled nor part of `{name}`.
+        ValueError: if a brace is neither doubled nor part of `{name}`.
     """
     pieces: list[Piece] = []
     literal: list[str] = []
-    at = 0
+    end = 0
     for match in _TOKEN.finditer(source):
-        literal.append(source[at : match.start()])
-        at = match.end()
+        literal.append(source[end : match.start()])
+        end = match.end()
         token = match.group(0)
         if token in ("{{", "}}"):
             literal.append(token[0])
@@ -55,46 +55,46 @@ def parse_pieces(source: str) -> tuple[Piece, ...]:
         else:
             excerpt = source[max(0, match.start() - 10) : match.start() + 20]
             raise ValueError(f"a lone brace near {excerpt!r}; write {{name}} for a slot, {{{{ or }}}} for a brace")
-    literal.append(source[at:])
+    literal.append(source[end:])
     if text := "".join(literal):
         pieces.append(text)
     return tuple(pieces)
 
 
 def slot_names(source: str) -> list[str]:
-    """The slots of a text, also of one with a stray brace."""
+    """Names of the slots in a text, even if it has a stray brace."""
     return [match.group(1) for match in _TOKEN.finditer(source) if match.group(1)]
 
 
-def literal(text: str) -> str:
-    """The text as a template writes it down: braces doubled."""
+def escape_braces(text: str) -> str:
+    """Double the braces, so that a template reads them as text."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def written(pieces: Iterable[Piece]) -> str:
-    """Pieces as a template writes them down; the reverse of `parse_pieces`."""
-    return "".join(literal(piece) if isinstance(piece, str) else f"{{{piece.name}}}" for piece in pieces)
+def to_source(pieces: Iterable[Piece]) -> str:
+    """Template text of pieces; the inverse of `parse_pieces`."""
+    return "".join(escape_braces(piece) if isinstance(piece, str) else f"{{{piece.name}}}" for piece in pieces)
 
 
-def joined(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """The parts with neighbouring texts made one, since every text is tokenised alone."""
-    made: list[Part] = []
+def merge_texts(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Merge adjacent texts, since each text is tokenised separately."""
+    merged: list[Part] = []
     for part in parts:
-        last = made[-1] if made else None
+        last = merged[-1] if merged else None
         if isinstance(part, str) and isinstance(last, str):
-            made[-1] = last + part
+            merged[-1] = last + part
         elif part != "":
-            made.append(part)
-    return tuple(made)
+            merged.append(part)
+    return tuple(merged)
 
 
-def plain(parts: Sequence[Part]) -> list[list[object]]:
-    """Parts as plain data, in which a literal brace and a slot differ."""
+def to_plain(parts: Sequence[Part]) -> list[list[object]]:
+    """Parts as JSON-serialisable data, in which a literal brace and a slot differ."""
     return [
         ["text", p]
         if isinstance(p, str)
         else ["slot", p.name]
         if isinstance(p, Slot)
-        else ["if", p.given, plain(p.pieces)]
+        else ["if", p.condition, to_plain(p.pieces)]
         for p in parts
     ]

@@ -1,6 +1,6 @@
-"""What a rendered template is: messages made of text, soft slots and passages.
+"""A rendered template: messages made of text, soft slots and passages.
 
-Segments are data. Nothing in a segment's text is ever parsed again, neither as template nor as slot.
+Segments are data. Their text is never parsed again, neither as a template nor as a slot.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class TextSegment:
 
 @dataclass(frozen=True, slots=True)
 class SoftSegment:
-    """The place of a soft slot, to be filled with vectors, with its text twin or with nothing."""
+    """A soft slot, to be filled with vectors, with its text twin or with nothing."""
 
     slot: str
 
 
 @dataclass(frozen=True, slots=True)
 class PassageSegment:
-    """One passage as the model reads it. `passage_id` names it in the index; it is not shown."""
+    """One passage as the model reads it. `passage_id` is its id in the index, which the model does not see."""
 
     text: str
     passage_id: str
@@ -39,7 +39,7 @@ Segment = TextSegment | SoftSegment | PassageSegment
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool that the model called. `arguments` is the JSON of an object."""
+    """A call of a tool by the model. `arguments` is a JSON object, serialised."""
 
     name: str
     arguments: str
@@ -47,7 +47,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message. The role `tool` gives a tool's result; an assistant's message may carry `calls`."""
+    """One chat message. A `tool` message holds the result of a tool; an `assistant` message may have `calls`."""
 
     role: Role
     segments: tuple[Segment, ...]
@@ -55,17 +55,17 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The message as plain text, soft slots left out."""
+        """The message as plain text, without soft slots."""
         return "".join(part.text for part in self.segments if not isinstance(part, SoftSegment))
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedPrompt:
-    """A rendered template: what the model is about to read.
+    """A rendered template: the input of the model.
 
     Attributes:
-        messages: in order.
-        tools: what the model may call: each the JSON of a function's declaration with name, description and parameters.
+        messages: the messages, in order.
+        tools: the tools that the model may call, each a JSON function declaration with name, description, parameters.
     """
 
     messages: tuple[Message, ...]
@@ -80,15 +80,15 @@ class RenderedPrompt:
     def fill(self, text_of: Callable[[str], str]) -> RenderedPrompt:
         """Replace each soft slot by text, for a model that takes no vectors."""
 
-        def swap(parts: Sequence[Segment]) -> tuple[Segment, ...]:
+        def replaced(parts: Sequence[Segment]) -> tuple[Segment, ...]:
             return tuple(TextSegment(text_of(p.slot)) if isinstance(p, SoftSegment) else p for p in parts)
 
-        return replace(self, messages=tuple(replace(m, segments=swap(m.segments)) for m in self.messages))
+        return replace(self, messages=tuple(replace(m, segments=replaced(m.segments)) for m in self.messages))
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One earlier message of the conversation, given to a template as `history`."""
+    """One message of the conversation so far, an entry of the input `history`: one half of a question-answer turn."""
 
     role: Literal["user", "assistant"]
     text: str
@@ -96,7 +96,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One worked example: a question and how it should be answered. Both are data, never parsed."""
+    """One worked example: a question and its expected answer. Both are data and never parsed."""
 
     question: str
     answer: str
@@ -104,7 +104,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class PassageInput:
-    """One passage given to a template as an entry of `context`."""
+    """One passage, an entry of an input of the kind `passages`."""
 
     passage_id: str
     title: str

@@ -1,4 +1,4 @@
-"""A template file as YAML: its text, its tree with places, and what is wrong with it as YAML."""
+"""A template file parsed as YAML: text, data, node tree with line numbers, and problems."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import yaml
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a file.
+    """One problem of a file.
 
     Attributes:
-        line: counted from 1; None where no line can be named.
+        line: line number, from 1; None if no line can be named.
     """
 
     path: Path
@@ -26,14 +26,14 @@ class Problem:
         return f"{self.path}:{self.line or 1}: {self.message}"
 
     @property
-    def placed(self) -> str:
+    def with_line(self) -> str:
         """The message with its line, without the file."""
         return self.message if self.line is None else f"line {self.line}: {self.message}"
 
 
 @dataclass
-class Source:
-    """A file that was read; `data` is None where it holds no mapping."""
+class TemplateSource:
+    """A parsed template file; `data` is None if the file is not a YAML mapping."""
 
     path: Path
     text: str = ""
@@ -41,14 +41,14 @@ class Source:
     data: dict[str, Any] | None = None
     problems: list[Problem] = field(default_factory=list)
 
-    def problem(self, loc: Sequence[str | int], message: str) -> None:
-        """Note a problem at a place in the tree."""
+    def add_problem(self, loc: Sequence[str | int], message: str) -> None:
+        """Record a problem at a location in the YAML tree."""
         self.problems.append(Problem(self.path, line_of(self.node, loc), message))
 
 
-def read_source(path: Path) -> Source:
-    """Read a file and parse it; what goes wrong is among the problems."""
-    source = Source(path)
+def read_source(path: Path) -> TemplateSource:
+    """Read and parse a file; failures are recorded as its problems."""
+    source = TemplateSource(path)
     try:
         source.text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -59,19 +59,19 @@ def read_source(path: Path) -> Source:
         data = yaml.safe_load(source.text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = ", ".join(part for part in (error.context, error.problem) if part)
-        source.problems.append(Problem(path, mark.line + 1 if mark else None, f"this is no YAML: {said}"))
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        source.problems.append(Problem(path, mark.line + 1 if mark else None, f"this is not YAML: {reason}"))
         return source
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # A date that is none, a character that YAML forbids, brackets without end.
-        source.problems.append(Problem(path, None, "this is no YAML: " + str(error).replace("\n", " ")))
+        # An invalid date, a character that YAML forbids, or brackets nested too deeply.
+        source.problems.append(Problem(path, None, "this is not YAML: " + str(error).replace("\n", " ")))
         return source
     if not isinstance(data, dict):
-        source.problems.append(Problem(path, 1, "the file is empty or no mapping"))
+        source.problems.append(Problem(path, 1, "the file is empty or not a mapping"))
         return source
     source.data = data
-    for line, key in _doubled(source.node, set()):
-        source.problems.append(Problem(path, line, f"the key {key!r} stands here a second time; only one can count"))
+    for line, key in _duplicate_keys(source.node, set()):
+        source.problems.append(Problem(path, line, f"duplicate key {key!r}; keep one of them"))
     return source
 
 
@@ -80,14 +80,14 @@ def line_of(node: Any, loc: Sequence[str | int]) -> int:
     return int(_descend(node, loc)[0].start_mark.line) + 1
 
 
-def found_node(node: Any, loc: Sequence[str | int]) -> Any:
+def find_node(node: Any, loc: Sequence[str | int]) -> Any:
     """The node of a value in the YAML tree, or its nearest ancestor that exists."""
     return _descend(node, loc)[1]
 
 
 def _descend(node: Any, loc: Sequence[str | int]) -> tuple[Any, Any]:
-    """Where an entry begins, which is at its key if it has one, and its value."""
-    begin = node
+    """The node where an entry starts (its key, if it has one) and the node of its value."""
+    start = node
     for key in loc:
         entry = None
         if isinstance(node, yaml.MappingNode):
@@ -96,25 +96,25 @@ def _descend(node: Any, loc: Sequence[str | int]) -> tuple[Any, Any]:
             entry = (node.value[key], node.value[key])
         if entry is None:
             break
-        begin, node = entry
-    return begin, node
+        start, node = entry
+    return start, node
 
 
-def _doubled(node: Any, seen: set[int]) -> list[tuple[int, str]]:
-    """Line and name of every key that its mapping has already; an alias may lead back to what was seen."""
+def _duplicate_keys(node: Any, seen: set[int]) -> list[tuple[int, str]]:
+    """Line and name of every repeated key. `seen` holds visited nodes, since an alias may form a cycle."""
     if id(node) in seen:
         return []
     seen.add(id(node))
-    found: list[tuple[int, str]] = []
+    duplicates: list[tuple[int, str]] = []
     if isinstance(node, yaml.MappingNode):
         names: set[str] = set()
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in names:
-                    found.append((key.start_mark.line + 1, key.value))
+                    duplicates.append((key.start_mark.line + 1, key.value))
                 names.add(key.value)
-            found += _doubled(value, seen)
+            duplicates += _duplicate_keys(value, seen)
     elif isinstance(node, yaml.SequenceNode):
         for child in node.value:
-            found += _doubled(child, seen)
-    return found
+            duplicates += _duplicate_keys(child, seen)
+    return duplicates

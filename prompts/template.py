@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from prompts.errors import MissingInputError, TemplateError, UnknownInputError
-from prompts.pieces import Part, Piece, When, plain
+from prompts.pieces import Conditional, Part, Piece, to_plain
 from prompts.segments import (
     Example,
     Message,
@@ -28,13 +28,13 @@ InputKind = Literal["text", "passages", "history"]
 
 PASSAGE_FIELDS = ("heading", "text", "title")
 EXAMPLE_FIELDS = ("answer", "question")
-# The slot, the message entry and the value of examples that were chosen for one question.
+# Name of the slot, the message role and the input of worked examples.
 EXAMPLES = "examples"
 
 
 @dataclass(frozen=True, slots=True)
-class MessagePattern:
-    """One message of a template; `role` is "history" or "examples" where earlier turns or examples go in."""
+class MessageTemplate:
+    """One message of a template; the roles "history" and "examples" stand for any number of messages."""
 
     role: Role | Literal["history", "examples"]
     pieces: tuple[Part, ...] = ()
@@ -45,10 +45,10 @@ class FewShot:
     """The worked examples of a template.
 
     Attributes:
-        fixed: those that the file itself holds; they are always shown, and first.
-        similar: how many more are chosen for each question, by whoever renders.
-        tokens: so many tokens at most the chosen ones may take.
-        text: how one example is written where the slot {examples} stands, from the fields question and answer.
+        fixed: the examples in the template file; always shown, before the others.
+        similar: number of further examples, which the caller chooses for each question.
+        tokens: maximum number of tokens of the chosen examples.
+        text: format of one example in the slot {examples}, with the fields question and answer.
     """
 
     fixed: tuple[Example, ...] = ()
@@ -59,18 +59,18 @@ class FewShot:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A checked template. Make one with `prompts.load_template`.
+    """A checked template. `prompts.load_template` creates one.
 
     Attributes:
         inputs: the declared inputs and their kinds; `text` is a string, `passages` a sequence of
             `PassageInput`, `history` a sequence of `Turn`.
         soft_slots: soft slot name to its text twin.
-        passage: how one passage is written out, from the fields title, heading and text.
-        no_passages: what stands in place of an empty `passages` input.
-        optional: the inputs that need not be given.
-        examples: the worked examples, if it has any.
-        sources: files that it was read from, and those that would take their place if they were there.
-        text: of the file, with the included blocks put in; a template file by itself.
+        passage: format of one passage, with the fields title, heading and text.
+        no_passages: text that replaces an empty `passages` input.
+        optional: the inputs that may be left out.
+        examples: the worked examples, if there are any.
+        sources: the template file, and every path that was tried for its blocks, whether it exists or not.
+        text: text of the file with its blocks inlined; a template file by itself.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Template:
     description: str
     inputs: Mapping[str, InputKind]
     soft_slots: Mapping[str, str]
-    messages: tuple[MessagePattern, ...]
+    messages: tuple[MessageTemplate, ...]
     passage: tuple[Piece, ...]
     no_passages: str
     optional: frozenset[str] = frozenset()
@@ -89,15 +89,15 @@ class Template:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 over everything that reaches a model; comments and description do not count."""
+        """SHA-256 over everything that reaches a model; comments and description are left out."""
         content: dict[str, Any] = {
-            "messages": [[m.role, plain(m.pieces)] for m in self.messages],
-            "passage": plain(self.passage),
+            "messages": [[m.role, to_plain(m.pieces)] for m in self.messages],
+            "passage": to_plain(self.passage),
             "no_passages": self.no_passages,
             "soft_slots": dict(self.soft_slots),
             "inputs": dict(self.inputs),
         }
-        # Named only where they are used, so that the hashes recorded before they existed still hold.
+        # Included only if they are used: templates without them keep the hash that older artifacts recorded.
         if self.optional:
             content["optional"] = sorted(self.optional)
         if (shots := self.examples) is not None:
@@ -105,20 +105,20 @@ class Template:
                 "fixed": [[example.question, example.answer] for example in shots.fixed],
                 "similar": shots.similar,
                 "tokens": shots.tokens if shots.similar else None,
-                "text": plain(shots.text),
+                "text": to_plain(shots.text),
             }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
     def identity(self) -> dict[str, str | int]:
-        """Name, version and hash, as they are recorded with every answer."""
+        """Name, version and hash, which are recorded with every answer."""
         return {"name": self.name, "version": self.version, "hash": self.content_hash}
 
     def text_twin(self, slot: str) -> str:
         """The plain text that a soft slot stands for.
 
         Raises:
-            TemplateError: the template has no such slot.
+            TemplateError: if the template has no such slot.
         """
         if slot not in self.soft_slots:
             raise TemplateError(
@@ -130,35 +130,35 @@ class Template:
 
     @property
     def chooses_examples(self) -> bool:
-        """Whether examples are to be chosen for each question and given as the value `examples`."""
+        """Whether the caller chooses examples for each question and passes them as `examples`."""
         return self.examples is not None and self.examples.similar > 0
 
     def render(self, values: Mapping[str, Any]) -> RenderedPrompt:
-        """Put values into the slots.
+        """Fill the slots.
 
         Args:
-            values: one entry for each declared input, of its declared kind; optional ones may be left out. A template
-                that chooses examples takes them as `examples`, a sequence of `Example`. Values are data: they are
-                never parsed, so braces or slot names inside them stay what they are.
+            values: one value per declared input, of its declared kind; optional inputs may be left out. A template
+                with chosen examples takes them as `examples`, a sequence of `Example`. Values are data and never
+                parsed: braces and slot names in them stay text.
 
         Raises:
-            UnknownInputError: a value for an input that is not declared, or of another kind.
-            MissingInputError: a declared input without a value.
+            UnknownInputError: if an input is not declared, or its value has another kind.
+            MissingInputError: if a declared input has no value.
         """
         self._check(values)
         empty = {name: "" if self.inputs[name] == "text" else () for name in self.optional}
-        given = {EXAMPLES: (), **empty, **values}
+        filled = {EXAMPLES: (), **empty, **values}
         messages: list[Message] = []
-        for pattern in self.messages:
-            if pattern.role == "history":
-                turns: Sequence[Turn] = given["history"]
-                messages += [Message(turn.role, (TextSegment(turn.text),)) for turn in turns]
-            elif pattern.role == "examples":
-                for example in self._examples(given):
+        for message in self.messages:
+            if message.role == "history":
+                history: Sequence[Turn] = filled["history"]
+                messages += [Message(turn.role, (TextSegment(turn.text),)) for turn in history]
+            elif message.role == "examples":
+                for example in self._examples(filled):
                     messages.append(Message("user", (TextSegment(example.question),)))
                     messages.append(Message("assistant", (TextSegment(example.answer),)))
             else:
-                messages.append(Message(pattern.role, self._segments(pattern.pieces, given)))
+                messages.append(Message(message.role, self._segments(message.pieces, filled)))
         return RenderedPrompt(tuple(messages))
 
     def _segments(self, parts: Sequence[Part], values: Mapping[str, Any]) -> tuple[Segment, ...]:
@@ -166,12 +166,12 @@ class Template:
         for part in parts:
             if isinstance(part, str):
                 segments.append(TextSegment(part))
-            elif isinstance(part, When):
-                segments += self._segments(part.pieces, values) if values[part.given] else ()
+            elif isinstance(part, Conditional):
+                segments += self._segments(part.pieces, values) if values[part.condition] else ()
             elif part.name in self.soft_slots:
                 segments.append(SoftSegment(part.name))
             elif part.name == EXAMPLES and self.examples is not None:
-                segments += [TextSegment(self._write_example(example)) for example in self._examples(values)]
+                segments += [TextSegment(self._example_text(example)) for example in self._examples(values)]
             elif self.inputs[part.name] == "passages":
                 segments += self._passages(values[part.name])
             else:
@@ -181,19 +181,17 @@ class Template:
     def _passages(self, passages: Sequence[PassageInput]) -> list[Segment]:
         if not passages:
             return [TextSegment(self.no_passages)]
-        return [PassageSegment(self._write(passage), passage.passage_id) for passage in passages]
+        return [PassageSegment(self._passage_text(passage), passage.passage_id) for passage in passages]
 
-    def _write(self, passage: PassageInput) -> str:
-        fields = {"title": passage.title, "heading": passage.heading, "text": passage.text}
-        return "".join(piece if isinstance(piece, str) else fields[piece.name] for piece in self.passage)
+    def _passage_text(self, passage: PassageInput) -> str:
+        return _fill(self.passage, {"title": passage.title, "heading": passage.heading, "text": passage.text})
 
     def _examples(self, values: Mapping[str, Any]) -> tuple[Example, ...]:
         return (*(self.examples.fixed if self.examples else ()), *values[EXAMPLES])
 
-    def _write_example(self, example: Example) -> str:
-        fields = {"question": example.question, "answer": example.answer}
+    def _example_text(self, example: Example) -> str:
         pieces = self.examples.text if self.examples else ()
-        return "".join(piece if isinstance(piece, str) else fields[piece.name] for piece in pieces)
+        return _fill(pieces, {"question": example.question, "answer": example.answer})
 
     def _check(self, values: Mapping[str, Any]) -> None:
         kinds: dict[str, str] = {**self.inputs, **({EXAMPLES: EXAMPLES} if self.chooses_examples else {})}
@@ -211,7 +209,7 @@ class Template:
                 next_step="pass the missing value to the chain, or list it under `optional:` in the template file",
             )
         for name in values:
-            if not _fits(values[name], kinds[name]):
+            if not _has_kind(values[name], kinds[name]):
                 raise UnknownInputError(
                     found=f"the input {name!r} of template {self.name!r} is a {type(values[name]).__name__}",
                     expected={
@@ -224,7 +222,11 @@ class Template:
                 )
 
 
-def _fits(value: object, kind: str) -> bool:
+def _fill(pieces: Sequence[Piece], fields: Mapping[str, str]) -> str:
+    return "".join(piece if isinstance(piece, str) else fields[piece.name] for piece in pieces)
+
+
+def _has_kind(value: object, kind: str) -> bool:
     if kind == "text":
         return isinstance(value, str)
     if isinstance(value, str) or not isinstance(value, Sequence):
@@ -232,5 +234,5 @@ def _fits(value: object, kind: str) -> bool:
     entries = cast("Sequence[object]", value)
     if kind != "history":
         return all(isinstance(entry, PassageInput if kind == "passages" else Example) for entry in entries)
-    # A history that brings a system message of its own would speak for the house.
+    # A system message in the history could override that of the template.
     return all(isinstance(entry, Turn) and entry.role in ("user", "assistant") for entry in entries)

@@ -1,37 +1,39 @@
-"""A template that follows its file, and the text twins of its soft slots."""
+"""A template that is reloaded when its file changes, so that an edit applies to the next answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from prompts import Template, load_template
+from prompts.load import load_template
+from prompts.template import Template
 
 
 class TemplateFile:
-    """A template that is read again when its file or a block of it changes, so that an edit changes the next answer."""
+    """A template that is reloaded when its file or one of its blocks changes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._seen: list[tuple[int, int] | None] = []
+        self._stats: list[tuple[int, int] | None] = []
         self._template: Template | None = None
 
     def current(self) -> Template:
-        """The template as the file stands now.
+        """The template of the current file.
 
         Raises:
-            TemplateError: the file has problems.
+            TemplateError: if the file has problems.
         """
-        known = self._template.sources if self._template else (self.path,)
-        seen = [_state(path) for path in known]
-        if self._template is None or seen[0] is None or seen != self._seen:
+        sources = self._template.sources if self._template else (self.path,)
+        stats = [_stat(path) for path in sources]
+        if self._template is None or stats[0] is None or stats != self._stats:
             self._template = load_template(self.path)
-            self._seen = [seen[0], *(_state(path) for path in self._template.sources[1:])]
+            # The file's own state is from before it was read: an edit during the read triggers another reload.
+            self._stats = [stats[0], *(_stat(path) for path in self._template.sources[1:])]
         return self._template
 
 
-def _state(path: Path) -> tuple[int, int] | None:
-    """What changes when a file does; None where there is none."""
+def _stat(path: Path) -> tuple[int, int] | None:
+    """Modification time and size of a file; None if it does not exist."""
     try:
         stat = path.stat()
     except OSError:
@@ -40,7 +42,7 @@ def _state(path: Path) -> tuple[int, int] | None:
 
 
 class TextTwins(Mapping[str, str]):
-    """Soft slot name to text twin, as the template file stands now."""
+    """Soft slot name to text twin, from the current template file."""
 
     def __init__(self, template: TemplateFile) -> None:
         self._template = template

@@ -1,4 +1,4 @@
-"""Tools as plain messages, for a model whose chat template knows none."""
+"""Tools as plain text messages, for a model whose chat template has no tool support."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from dataclasses import replace
 
 from prompts.segments import Message, RenderedPrompt, TextSegment, ToolCall
 
-CALL = ("<tool_call>\n", "\n</tool_call>")
-RESPONSE = ("<tool_response>\n", "\n</tool_response>")
+CALL_TAGS = ("<tool_call>\n", "\n</tool_call>")
+RESPONSE_TAGS = ("<tool_response>\n", "\n</tool_response>")
 
 
 def tools_as_text(prompt: RenderedPrompt, introduction: RenderedPrompt | None) -> RenderedPrompt:
-    """The same prompt without anything but text and soft slots in its messages.
+    """The same prompt with tool calls and tool results written as text.
 
     Args:
-        prompt: with tools, calls and results.
-        introduction: the rendered template `tools`, whose system message says what may be called; None says nothing.
+        prompt: a prompt with tools, calls and results.
+        introduction: the rendered template `tools`, whose system message declares the tools; None declares nothing.
     """
     messages = tuple(_as_text(message) for message in prompt.messages)
     plain = RenderedPrompt(messages)
-    return plain if introduction is None else introduced(plain, introduction)
+    return plain if introduction is None else prepend_system_message(plain, introduction)
 
 
-def introduced(prompt: RenderedPrompt, introduction: RenderedPrompt) -> RenderedPrompt:
-    """A prompt with the segments of a rendered system message before those of its own.
+def prepend_system_message(prompt: RenderedPrompt, introduction: RenderedPrompt) -> RenderedPrompt:
+    """Put a rendered system message before the prompt's own system message.
 
-    They come first, since what stands at the beginning of every prompt is computed once.
+    It comes first, so that its keys and values are computed once and shared by all prompts.
     """
-    [opening] = introduction.messages
+    [system] = introduction.messages
     first, *others = prompt.messages or (None,)
     if first is None or first.role != "system":
-        return replace(prompt, messages=(opening, *prompt.messages))
-    return replace(prompt, messages=(replace(first, segments=(*opening.segments, *first.segments)), *others))
+        return replace(prompt, messages=(system, *prompt.messages))
+    return replace(prompt, messages=(replace(first, segments=(*system.segments, *first.segments)), *others))
 
 
 def _as_text(message: Message) -> Message:
     if message.role == "tool":
-        before, after = map(TextSegment, RESPONSE)
+        before, after = map(TextSegment, RESPONSE_TAGS)
         return Message("user", (before, *message.segments, after))
-    between = [TextSegment("\n")] if message.segments else []
-    calls = [segment for call in message.calls for segment in (*between, TextSegment(written(call)))]
+    separator = [TextSegment("\n")] if message.segments else []
+    calls = [segment for call in message.calls for segment in (*separator, TextSegment(_call_text(call)))]
     return Message(message.role, (*message.segments, *calls))
 
 
-def written(call: ToolCall) -> str:
-    """A call as the model writes it."""
+def _call_text(call: ToolCall) -> str:
+    """A call in the format in which the model writes it."""
     body = f'{{"name": {json.dumps(call.name, ensure_ascii=False)}, "arguments": {call.arguments}}}'
-    return body.join(CALL)
+    return body.join(CALL_TAGS)

@@ -18,8 +18,8 @@ from pydantic import PrivateAttr
 from chains.errors import InputError
 from chains.messages.content import plain_text, soft_block, to_messages
 from prompts import Example, PassageInput, Slot, Template, Turn
-from prompts.pieces import When
-from prompts.template import EXAMPLES, MessagePattern
+from prompts.pieces import Conditional
+from prompts.template import EXAMPLES, MessageTemplate
 
 _PATTERNS = {
     "system": SystemMessagePromptTemplate,
@@ -148,7 +148,7 @@ def _bad_examples(found: object) -> InputError:
     )
 
 
-def _compile(template: Template, pattern: MessagePattern) -> Any:
+def _compile(template: Template, pattern: MessageTemplate) -> Any:
     """What LangChain shows of a message; the messages themselves come from the template's own rendering."""
     if pattern.role == "history":
         return MessagesPlaceholder("history", optional=True)
@@ -157,7 +157,7 @@ def _compile(template: Template, pattern: MessagePattern) -> Any:
     blocks: list[Any] = []
     text = ""
     for piece in pattern.pieces:
-        if isinstance(piece, When):
+        if isinstance(piece, Conditional):
             continue
         if isinstance(piece, Slot) and piece.name in template.soft_slots:
             if text:

@@ -145,7 +145,7 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     path = write(folder)
     (folder / "blocks" / "house-rules.en.txt").unlink()
     (folder / "blocks" / "house-rules.en.txt").symlink_to(secret)
-    with pytest.raises(TemplateError, match="leads out of the folder"):
+    with pytest.raises(TemplateError, match="leads out of the template folder"):
         load_template(path)
 
 
@@ -224,25 +224,25 @@ def test_the_hash_follows_what_is_new(tmp_path: Path, template: Template, old: s
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ("[context, tone]", "[context, tone, mood]", 9, "'mood' is no input"),
+        ("[context, tone]", "[context, tone, mood]", 9, "'mood' is not an input"),
         ("[context, tone]", "context", 9, "optional: Input should be a valid list"),
-        ("[context, tone]", "[context]", 24, "`if: tone` names no optional input; list it under `optional:`"),
-        ("if: tone", "if: mood", 24, "`if: mood` names no optional input; declare it under `inputs:`"),
+        ("[context, tone]", "[context]", 24, "`if: tone` is not an optional input; list it under `optional:`"),
+        ("if: tone", "if: mood", 24, "`if: mood` is not an optional input; declare it under `inputs:`"),
         ("if: tone", "if: tone.upper()", 24, "messages.0.content.1.if"),
         ("if: tone", "if: not tone", 24, "messages.0.content.1.if"),
         ("if: tone", "unless: tone", 24, "messages.0.content.1.unless: Extra inputs are not permitted"),
         ("      - if: tone\n        text: ", "      - ", 24,
-         "the optional input {tone} stands outside of a part with `if: tone`"),
-        ("Passages: {context}", "{domain}{context}", 26, "the soft slot {domain} must always stand"),
+         "the optional input {tone} is used outside of a part with `if: tone`"),
+        ("Passages: {context}", "{domain}{context}", 26, "the soft slot {domain} must be unconditional"),
         ("      - \"{domain}\"", "      - 7", 28, "messages.0.content.3"),
-        ("      - \"{rules}\\n\"\n", "", 11, "'rules' is declared and used in no message"),
+        ("      - \"{rules}\\n\"\n", "", 11, "'rules' is declared but not used in any message"),
         ("rules: house-rules", "rules: house-rules\n  question: house-rules", 12,
          "'question' is both an input and an included block"),
         ("rules: house-rules", "rules: [house-rules]", 11, "include.rules"),
         ("  tone: text", "  tone: text\n  examples: text", 9, "'examples' is both the examples and an input"),
-        ("  - role: examples\n", "", 14, "the examples stand in no message"),
-        ("  - role: examples\n", "  - role: examples\n  - role: examples\n", 14, "the examples stand in two places"),
-        ("  - role: examples", "  - role: examples\n    content: x", 30, "an examples entry has no content"),
+        ("  - role: examples\n", "", 14, "the examples are not used"),
+        ("  - role: examples\n", "  - role: examples\n  - role: examples\n", 14, "the examples are used twice"),
+        ("  - role: examples", "  - role: examples\n    content: x", 30, "an examples entry must have no content"),
         ("\"{domain}\"", "\"{examples}{domain}\"", 14, "the slot {examples} needs `text:`"),
         ("  tokens: 50", "  tokens: 0", 19, "examples.tokens"),
         ("  tokens: 50", "  tokens: 50\n  text: '{answer}'", 20, "`text` is for the slot {examples}"),

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from prompts import Template, load_template
-from prompts.form import TemplateForm
+from prompts.schema import TemplateSchema
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "prompts.md").read_text(encoding="utf-8")
 BLOCKS = [
@@ -43,4 +43,4 @@ def test_every_template_of_the_guide_loads(tmp_path: Path) -> None:
 
 def test_the_guide_names_every_key() -> None:
     table = GUIDE[GUIDE.index("| key | meaning |") : GUIDE.index("A name in braces is a slot")]
-    assert set(TemplateForm.model_fields) <= set(re.findall(r"`([a-z_]+)`", table))
+    assert set(TemplateSchema.model_fields) <= set(re.findall(r"`([a-z_]+)`", table))

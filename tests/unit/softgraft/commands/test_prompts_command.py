@@ -130,14 +130,14 @@ def test_check_reports_every_problem_of_every_file(run: Run, placed: Path) -> No
         ("domain.yaml", settings.count("\n"), "no template 'gone'"),
         ("templates/broken.en.yaml", 11, "a lone brace"),
         ("templates/broken.en.yaml", 11, "unknown slot {tone}"),
-        ("templates/broken.en.yaml", 1, "the file is called broken.en.yaml"),
+        ("templates/broken.en.yaml", 1, "the file is named broken.en.yaml"),
         ("templates/broken.en.yaml", 2, "version: "),
-        ("templates/broken.en.yaml", 4, "the key 'description' stands here a second time"),
+        ("templates/broken.en.yaml", 4, "duplicate key 'description'"),
         ("templates/broken.en.yaml", 8, "no block 'absent'"),
-        ("templates/no-yaml.en.yaml", 3, "this is no YAML"),
+        ("templates/no-yaml.en.yaml", 3, "this is not YAML"),
         ("templates/rag-chat.en.yml", 1, "ends in .yaml"),
-        ("templates/rag-chat.en.yml", name_line, "so it is not found by its name"),
-        ("templates/renamed.en.yaml", name_line, "so it is not found by its name"),
+        ("templates/rag-chat.en.yml", name_line, "so nobody can load it by name"),
+        ("templates/renamed.en.yaml", name_line, "so nobody can load it by name"),
     ]
     for place, line, words in wanted:
         assert any(f"domains/house/{place}:{line}: " in said and words in said for said in lines), (place, words, out)

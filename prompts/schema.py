@@ -1,4 +1,4 @@
-"""The form of a template file: which keys there are, and what may stand under them."""
+"""The schema of a template file: its keys and their values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from prompts.source import Source
+from prompts.source import TemplateSource
 from prompts.template import InputKind
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -18,19 +18,19 @@ _Name = Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]
 _Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
-class _Form(BaseModel):
+class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class PartForm(_Form):
-    """A text of a message, which stands there only where the optional input `if` is given."""
+class PartSchema(_Schema):
+    """A part of a message; with `if`, it is rendered only if that optional input is given."""
 
-    given: Annotated[str | None, Field(alias="if", pattern=SLOT)] = None
+    condition: Annotated[str | None, Field(alias="if", pattern=SLOT)] = None
     text: str
 
 
 def _as_parts(content: object) -> object:
-    """One text, or a list of texts and `{if, text}` entries, as a list of parts."""
+    """Normalise a text, or a list of texts and `{if, text}` entries, to a list of parts."""
     if isinstance(content, str):
         return [{"text": content}]
     if isinstance(content, list) and content:
@@ -40,30 +40,30 @@ def _as_parts(content: object) -> object:
     raise ValueError("expected a text, or a list of texts and of entries with `if` and `text`")
 
 
-class MessageForm(_Form):
+class MessageSchema(_Schema):
     """One entry of `messages`."""
 
     role: Literal["system", "user", "assistant", "history", "examples"]
-    content: Annotated[list[PartForm] | None, BeforeValidator(_as_parts)] = None
+    content: Annotated[list[PartSchema] | None, BeforeValidator(_as_parts)] = None
 
 
-class ExampleForm(_Form):
-    """A worked example that the file itself holds."""
+class ExampleSchema(_Schema):
+    """A worked example written in the file."""
 
     question: _Words
     answer: _Words
 
 
-class ExamplesForm(_Form):
-    """What stands under `examples`."""
+class ExamplesSchema(_Schema):
+    """The value of `examples`."""
 
-    fixed: list[ExampleForm] = []
+    fixed: list[ExampleSchema] = []
     similar: Annotated[int, Field(ge=0, le=16)] = 0
     tokens: Annotated[int, Field(ge=1)] = 200
     text: str | None = None
 
 
-class TemplateForm(_Form):
+class TemplateSchema(_Schema):
     """A template file."""
 
     name: _Name
@@ -74,41 +74,41 @@ class TemplateForm(_Form):
     optional: list[str] = []
     include: dict[Annotated[str, Field(pattern=SLOT)], _Name] = {}
     soft_slots: dict[str, _Words] = {}
-    examples: ExamplesForm | None = None
+    examples: ExamplesSchema | None = None
     passage: str = "{title}: {text}\n"
     no_passages: str = ""
-    messages: Annotated[list[MessageForm], Field(min_length=1)]
+    messages: Annotated[list[MessageSchema], Field(min_length=1)]
 
 
-# What takes the place of a value that is wrong, so that the rest of the file is looked at as well.
-_STAND_INS: dict[str, object] = {"name": "x", "version": 1, "language": "en", "description": "x"}
+# Replace wrong values, so that the rest of the file is checked as well.
+_PLACEHOLDERS: dict[str, object] = {"name": "x", "version": 1, "language": "en", "description": "x"}
 
 
-def read_form(source: Source) -> TemplateForm | None:
-    """The form that a file's data have; every problem is noted.
+def validate_source(source: TemplateSource) -> TemplateSchema | None:
+    """Validate the data of a file, and record every problem.
 
     Returns:
-        The form, with something in place of each small mistake; None where too much is wrong to go on.
+        The parsed file, with a placeholder for each wrong value; None if it cannot be checked further.
     """
     assert source.data is not None
     try:
-        return TemplateForm.model_validate(source.data)
+        return TemplateSchema.model_validate(source.data)
     except ValidationError as error:
         problems = error.errors()
-    mended = copy.deepcopy(source.data)
-    whole = True
+    repaired = copy.deepcopy(source.data)
+    usable = True
     for problem in problems:
         loc = problem["loc"]
-        source.problem(loc, f"{'.'.join(map(str, loc))}: {problem['msg'].removeprefix('Value error, ')}")
-        whole &= _mend(mended, loc, problem["type"] == "extra_forbidden")
+        source.add_problem(loc, f"{'.'.join(map(str, loc))}: {problem['msg'].removeprefix('Value error, ')}")
+        usable &= _repair(repaired, loc, problem["type"] == "extra_forbidden")
     try:
-        return TemplateForm.model_validate(mended) if whole else None
+        return TemplateSchema.model_validate(repaired) if usable else None
     except ValidationError:
         return None
 
 
-def _mend(data: Any, loc: tuple[str | int, ...], extra: bool) -> bool:
-    """Put something right in place of one wrong value; False where that would hide or invent other problems."""
+def _repair(data: Any, loc: tuple[str | int, ...], extra: bool) -> bool:
+    """Replace one wrong value by a valid one; False if that would hide or cause other problems."""
     holder = data
     for key in loc[:-1]:
         try:
@@ -118,8 +118,8 @@ def _mend(data: Any, loc: tuple[str | int, ...], extra: bool) -> bool:
     last = loc[-1]
     if extra:
         return isinstance(holder, dict) and holder.pop(last, holder) is not holder
-    if len(loc) == 1 and last in _STAND_INS:
-        holder[last] = _STAND_INS[str(last)]
+    if len(loc) == 1 and last in _PLACEHOLDERS:
+        holder[last] = _PLACEHOLDERS[str(last)]
         return True
     if len(loc) == 2 and loc[0] in ("inputs", "soft_slots"):
         holder[last] = "text"

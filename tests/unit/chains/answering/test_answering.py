@@ -3,83 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from chains import DomainRetriever, Evidence
 from chains.answering.speaker import PreparedPrompt
-from chains.conversation.graph import trimmed
-from prompts import RenderedPrompt, TemplateError, TemplateFile, TextTwins, Turn, find_template
+from prompts import RenderedPrompt, Turn
 from retrieval import Index
 from tests.support.small_bank import SCALE, ScriptedChat, make_answering
-
-
-@pytest.fixture
-def template(tmp_path: Path) -> TemplateFile:
-    path = tmp_path / "rag-chat.en.yaml"
-    shutil.copyfile(find_template("rag-chat"), path)
-    return TemplateFile(path)
-
-
-def edit(template: TemplateFile, old: str, new: str) -> None:
-    text = template.path.read_text(encoding="utf-8")
-    assert old in text
-    template.path.write_text(text.replace(old, new), encoding="utf-8")
-
-
-def test_a_template_file_sees_an_edit(template: TemplateFile) -> None:
-    twins = TextTwins(template)
-    before = template.current()
-    assert template.current() is before
-    assert list(twins) == ["domain"]
-    edit(template, "Answer the customer's question", "Tell the customer")
-    assert template.current().content_hash != before.content_hash
-    assert twins["domain"].startswith("Tell the customer")
-    assert len(twins) == 1
-    assert "house" not in twins
-
-
-def test_an_edit_of_the_same_length_is_seen(template: TemplateFile) -> None:
-    assert "helpful" in str(template.current().messages)
-    stat = template.path.stat()
-    edit(template, "helpful", "careful")
-    os.utime(template.path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
-    assert "careful" in str(template.current().messages)
-
-
-def test_a_broken_template_is_said_until_it_is_mended(template: TemplateFile) -> None:
-    good = template.path.read_text(encoding="utf-8")
-    template.current()
-    template.path.write_text(good.replace("{question}", "{question} {customer}"), encoding="utf-8")
-    for _ in range(2):
-        with pytest.raises(TemplateError, match=r"unknown slot \{customer\}"):
-            template.current()
-    template.path.unlink()
-    with pytest.raises(TemplateError):
-        template.current()
-    template.path.write_text(good, encoding="utf-8")
-    assert template.current().name == "rag-chat"
-
-
-@given(st.lists(st.text(alphabet="ab \n\t", max_size=4), max_size=8))
-def test_trimmed_pieces_join_to_the_stripped_whole(pieces: list[str]) -> None:
-    found = list(trimmed(pieces))
-    assert "".join(found) == "".join(pieces).strip()
-    assert all(found)
-
-
-def test_trimming_waits_for_no_more_than_white_space() -> None:
-    pieces = iter(["  a", "b ", " c", " "])
-    shown = trimmed(pieces)
-    assert next(shown) == "a"
-    assert next(pieces) == "b "
-    assert list(shown) == [" c"]
 
 
 def test_evidence_keeps_within_the_budget(index: Index, chat: ScriptedChat) -> None:
