@@ -1,5 +1,5 @@
-"""Measurements beside peers. Each script prints a table and writes JSON to `results/`.
+"""Measurements beside other methods. Each script prints a table and writes JSON to `results/`.
 
-Run one as a module from the repository's root, such as `python -m benchmarks.speed.training_speed`. Nothing imports
-this package.
+Run a script as a module from the repository's root: `python -m benchmarks.speed.training_speed`. No other package
+imports this one.
 """

@@ -1,4 +1,4 @@
-"""What a benchmark ran on: hardware, versions, the clock, and the memory of this process."""
+"""What a benchmark runs on (hardware and versions), its clock, and the memory of this process."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ import re
 import resource
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 SAMPLES_PER_SECOND = 20
 STATUS = Path("/proc/self/status")
-# What is resident of this process: all of it, memory of its own, and pages of mapped files.
-KINDS = {"resident": "VmRSS", "anonymous": "RssAnon", "file": "RssFile"}
+# Resident memory in total, anonymous memory, and pages of mapped files.
+MEMORY_FIELDS = {"resident": "VmRSS", "anonymous": "RssAnon", "file": "RssFile"}
 
 
 def describe_hardware(device: str, threads: int) -> dict[str, Any]:
-    """What the figures are measured on."""
+    """Processor, memory and device that the figures are measured on."""
+    import torch
+
     cpuinfo = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*:\s*(.+)", cpuinfo.read_text()) if cpuinfo.is_file() else []
     return {
@@ -36,14 +39,14 @@ def describe_hardware(device: str, threads: int) -> dict[str, Any]:
     }
 
 
-def hardware_slug(hardware: dict[str, Any]) -> str:
-    """A name for files: `amd-epyc-2-cores`, or that of the GPU."""
+def hardware_slug(hardware: Mapping[str, Any]) -> str:
+    """The hardware as part of a file name: `amd-epyc-2-cores`, or the GPU's name."""
     processor = f"{hardware['cpu']} {hardware['cores']} cores" if hardware["device"] == "cpu" else hardware["device"]
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", processor.lower())).strip("-")
 
 
 def describe_versions(packages: Sequence[str]) -> dict[str, str | None]:
-    """Versions of Python and of packages; None for one that is not installed."""
+    """Versions of Python and of packages; None if a package is not installed."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in packages:
         try:
@@ -54,17 +57,19 @@ def describe_versions(packages: Sequence[str]) -> dict[str, str | None]:
 
 
 def clock(device: torch.device) -> float:
-    """Seconds, once everything that was asked of the device is done."""
+    """Seconds, after all work queued on the device has finished."""
     if device.type == "cuda":
+        import torch
+
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 class MemorySampler:
-    """Samples while it is open what of this process is resident, mapped file pages apart from memory of its own.
+    """Samples the resident memory of this process, with pages of mapped files separate from anonymous memory.
 
-    The kernel keeps a peak of the sum alone (`VmHWM`), in which a cache on disk that is mapped looks like memory that
-    the process holds; the kernel may take such pages back at any time. `peaks` is empty where there is no /proc.
+    The kernel keeps a peak of the sum only (`VmHWM`). There a mapped cache on disk looks like memory that the process
+    holds, although the kernel may take those pages back at any time. `peaks` is empty if there is no /proc.
     """
 
     def __init__(self) -> None:
@@ -73,8 +78,8 @@ class MemorySampler:
         self._thread = threading.Thread(target=self._sample_until_done, daemon=True)
 
     def __enter__(self) -> MemorySampler:
-        forget_peak()
-        self._sample()
+        reset_peak()
+        self.sample()
         self._thread.start()
         return self
 
@@ -83,38 +88,39 @@ class MemorySampler:
     ) -> None:
         self._done.set()
         self._thread.join()
-        self._sample()
+        self.sample()
 
-    def _sample_until_done(self) -> None:
-        while not self._done.wait(1 / SAMPLES_PER_SECOND):
-            self._sample()
-
-    def _sample(self) -> None:
+    def sample(self) -> None:
+        """Update the peaks now."""
         for name, size in resident_bytes().items():
             self.peaks[name] = max(size, self.peaks.get(name, 0))
 
+    def _sample_until_done(self) -> None:
+        while not self._done.wait(1 / SAMPLES_PER_SECOND):
+            self.sample()
+
 
 def resident_bytes() -> dict[str, int]:
-    """What is resident now: `resident`, `anonymous` and `file`, in bytes; nothing where there is no /proc."""
+    """Current `resident`, `anonymous` and `file` memory in bytes; empty if there is no /proc."""
     if not STATUS.is_file():
         return {}
     lines = dict(re.findall(r"^(\w+):\s+(\d+) kB", STATUS.read_text(), re.MULTILINE))
-    return {name: int(lines[field]) * 1024 for name, field in KINDS.items() if field in lines}
+    return {name: int(lines[field]) * 1024 for name, field in MEMORY_FIELDS.items() if field in lines}
 
 
 def peak_resident_bytes() -> int:
-    """Largest resident set since the process began, or since `forget_peak`, in bytes."""
-    # On Linux getrusage starts from the peak of the process that started this one.
+    """Peak resident memory in bytes since the process started, or since `reset_peak`."""
+    # On Linux, getrusage starts from the peak of the parent process.
     if not STATUS.is_file():
         unit = 1 if platform.system() == "Darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return int(re.findall(r"VmHWM:\s+(\d+) kB", STATUS.read_text())[0]) * 1024
 
 
-def forget_peak() -> None:
-    """Let the kernel's peak start anew, so that it is not that of loading the model."""
+def reset_peak() -> None:
+    """Reset the kernel's peak, so that it does not include loading the model."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        # Not every system or container allows it; then the peak includes loading, for every system alike.
+        # Not every system or container allows it. The peak then includes loading, for every system alike.
         return

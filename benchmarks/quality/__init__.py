@@ -1,1 +1,1 @@
-"""Answer quality of Softgraft and its peers after equal training time."""
+"""Answer quality of Softgraft and other methods at equal training time."""

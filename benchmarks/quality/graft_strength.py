@@ -14,7 +14,7 @@ import os
 import re
 
 from benchmarks.quality.settings import ALL_GRAFTS, DATA_SETS, Budget
-from benchmarks.script import positive, results_head, results_path, script_parser, write_results
+from benchmarks.script import make_parser, positive, results_head, results_path, write_results
 
 DEFAULT = "kv+adapter rank 4 rate 1e-3"
 COLUMNS = ("", "token F1", "exact", "perplexity", "ratio to the template's")
@@ -23,7 +23,7 @@ COLUMNS = ("", "token F1", "exact", "perplexity", "ratio to the template's")
 def main() -> None:
     """Measure, print and write."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    parser = script_parser(__doc__, data="squad/ and covidqa/", work="quality")
+    parser = make_parser(__doc__, data="squad/ and covidqa/", work="quality")
     add = parser.add_argument
     add("--set", default="covidqa", choices=DATA_SETS, help="data set (default: %(default)s)")
     help_text = "a graft of the quality benchmark or one of its variants (default: %(default)s)"

@@ -1,145 +1,123 @@
-"""Quality of soft prompts beside what else can be done with a frozen model, at equal training seconds.
+"""Quality of soft prompts and of other methods for a frozen model, at equal training time.
 
     python -m benchmarks.quality.quality --data DIR
     python -m benchmarks.quality.quality --data DIR --systems kv,lora-r16 --jobs 2
-    python -m benchmarks.quality.quality --data DIR --ways --sets squad --evidence gold --seeds 1
+    python -m benchmarks.quality.quality --data DIR --variants --sets squad --evidence gold --seeds 1
 
-On `squad` (general) and `covidqa` (medical) of the data folder, with the gold passage alone and with the four passages
-that retrieval finds. A cell is one data set, evidence, system and seed; it is trained for so many processor seconds on
-one thread, in a process of its own, and written as it ends: started again, only what is missing is done. Settings were
-chosen on dev, nothing on test. Needs `pip install -e ".[embedded,bench]"`.
+On `squad` (general) and `covidqa` (medical), with the gold passage alone and with four retrieved passages. A cell is
+one data set, evidence, system and seed. Each cell is trained for the same CPU seconds on one thread in a separate
+process, and written when it ends; if you repeat the command, it measures only what is missing. `--variants` compares
+settings on dev; nothing is chosen on test. Needs `pip install -e ".[embedded,bench]"`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
-import sys
-import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-# Before torch is loaded: equal seconds need one thread everywhere.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from benchmarks import script
+from benchmarks.quality.settings import (
+    DATA_SETS,
+    EVIDENCE,
+    SYSTEMS,
+    VARIANTS,
+    Budget,
+    Cell,
+    Split,
+    all_cells,
+    variant_cells,
+)
 
-import torch
-
-from benchmarks.machine import describe_hardware, describe_versions, hardware_slug
-from benchmarks.quality.cells import Budget, Cell, all_cells, measure, ways_cells
-from benchmarks.quality.data import Evidence, Split
-from benchmarks.quality.report import print_tables
-
-ROOT = Path(__file__).resolve().parents[2]
-# What makes seconds comparable.
-SAME = ("cpu", "cpu_capability", "device")
+# Hardware that CPU seconds depend on.
+SAME_HARDWARE = ("cpu", "cpu_capability", "device")
 PACKAGES = ("torch", "transformers", "peft", "sentence-transformers", "faiss-cpu")
 
 
 def main() -> None:
     """Measure what is missing and print the tables."""
-    parser = argparse.ArgumentParser(description="Quality at equal training seconds.")
-    parser.add_argument("--data", type=Path, required=True, help="folder with squad/ and covidqa/")
-    parser.add_argument("--work", type=Path, default=ROOT / "build" / "quality", help="indexes and passages' keys")
-    parser.add_argument("--out", type=Path, help="results; by default in benchmarks/results")
-    parser.add_argument("--systems", help="only these; by default all, and with --ways all ways")
-    parser.add_argument("--ways", action="store_true", help="compare settings on dev in place of systems on test")
-    parser.add_argument("--sets", default="squad,covidqa")
-    parser.add_argument("--evidence", default="gold,retrieved")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=1, help="cells that run side by side, each on one thread")
-    parser.add_argument("--gold-seconds", type=float, default=Budget().gold_seconds)
-    parser.add_argument("--retrieved-seconds", type=float, default=Budget().retrieved_seconds)
-    parser.add_argument("--report", action="store_true", help="print what is there and measure nothing")
-    parser.add_argument("--cell", help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    budget = Budget(gold_seconds=chosen.gold_seconds, retrieved_seconds=chosen.retrieved_seconds)
-    if chosen.cell:
-        torch.set_num_threads(1)
-        data, evidence, system, seed = chosen.cell.split("/")
-        cell = Cell(data, cast("Evidence", evidence), system, int(seed))
-        split: Split = "dev" if chosen.ways else "test"
-        found = measure(cell, chosen.data, chosen.work, budget, split)
-        chosen.out.write_text(json.dumps(found), encoding="utf-8")
-        return
-    hardware = describe_hardware("cpu", 1)
-    name = "quality_ways" if chosen.ways else "quality"
-    out = chosen.out or ROOT / "benchmarks" / "results" / f"{name}-{hardware_slug(hardware)}.json"
-    results = _read(out, asdict(budget), hardware)
-    wanted = [
-        cell
-        for cell in (ways_cells if chosen.ways else all_cells)(chosen.seeds)
-        if (not chosen.systems or cell.system in chosen.systems.split(","))
-        and cell.data in chosen.sets.split(",")
-        and cell.evidence in chosen.evidence.split(",")
-        and cell.key not in results["cells"]
-    ]
-    if not chosen.report and wanted:
-        require_same(out, results, hardware)
-        _measure_all(wanted, chosen, results, out)
+    # Before torch is imported, here and in the processes of the cells.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    parser = script.make_parser(__doc__, data="squad/ and covidqa/", work="quality", resumes=True)
+    add = parser.add_argument
+    add("--systems", help=f"of {', '.join(SYSTEMS)}; or of the variants (default: all)")
+    add("--variants", action="store_true", help="compare settings on dev instead of systems on test")
+    add("--sets", type=script.names_of(DATA_SETS), default=DATA_SETS, help=f"{', '.join(DATA_SETS)} (default: all)")
+    add("--evidence", type=script.names_of(EVIDENCE), default=EVIDENCE, help=f"{', '.join(EVIDENCE)} (default: all)")
+    add("--seeds", type=script.positive, default=3, help="number of seeds (default: %(default)s)")
+    add("--jobs", type=script.positive, default=1, help="cells to measure at the same time (default: %(default)s)")
+    add("--gold-seconds", type=float, default=Budget().gold_seconds, help="training time (default: %(default)s)")
+    add("--retrieved-seconds", type=float, default=Budget().retrieved_seconds, help="the same, retrieved passages")
+    add("--report", action="store_true", help="print the results file and measure nothing")
+    options = parser.parse_args()
+    budget = Budget(gold_seconds=options.gold_seconds, retrieved_seconds=options.retrieved_seconds)
+    head = script.results_head({}, PACKAGES)
+    hardware = head["hardware"]
+    out = script.results_path(options.out, "quality_variants" if options.variants else "quality", hardware)
+    results = {"budget": asdict(budget), "hardware": hardware, "versions": head["versions"], "cells": {}}
+    if out.is_file() and not options.fresh:
+        results = script.read_results(out)
+    cells = [] if options.report else missing_cells(options, results)
+    if cells:
+        script.require_same(out, _comparable(results), _comparable({"budget": asdict(budget), "hardware": hardware}))
+        measure_cells(cells, options, budget, results, out)
+    from benchmarks.quality.report import print_tables
+
     print_tables(results)
 
 
-def _read(out: Path, budget: dict[str, Any], hardware: dict[str, Any]) -> dict[str, Any]:
-    fresh = {"budget": budget, "hardware": hardware, "versions": describe_versions(PACKAGES), "cells": {}}
-    if not out.is_file():
-        return fresh
-    found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-    if found["budget"] != budget:
-        raise SystemExit(f"{out} was measured with {found['budget']}. Next: the same settings, or another --out")
-    return found
+def missing_cells(options: argparse.Namespace, results: Mapping[str, Any]) -> list[Cell]:
+    """The cells that the options select and the results lack."""
+    cells = (variant_cells if options.variants else all_cells)(options.seeds)
+    systems = options.systems.split(",") if options.systems else {cell.system for cell in cells}
+    if unknown := sorted(set(systems) - {cell.system for cell in cells}):
+        raise SystemExit(f"unknown systems: {', '.join(unknown)}. Expected: {', '.join((*SYSTEMS, *VARIANTS))}")
+    return [
+        cell
+        for cell in cells
+        if cell.system in systems
+        and cell.data in options.sets
+        and cell.evidence in options.evidence
+        and cell.key not in results["cells"]
+    ]
 
 
-def require_same(out: Path, results: dict[str, Any], hardware: dict[str, Any]) -> None:
-    """Refuse to go on with results of another processor, whose seconds are other seconds."""
-    if other := [name for name in SAME if results["hardware"][name] != hardware[name]]:
-        told = ", ".join(f"{name} {results['hardware'][name]}, here {hardware[name]}" for name in other)
-        raise SystemExit(f"{out} was measured on another processor ({told}). Next: another --out")
+def _comparable(results: Mapping[str, Any]) -> dict[str, Any]:
+    return {**results["budget"], **{name: results["hardware"][name] for name in SAME_HARDWARE}}
 
 
-def _measure_all(cells: list[Cell], chosen: argparse.Namespace, results: dict[str, Any], out: Path) -> None:
-    print(f"{len(cells)} cells, {chosen.jobs} at a time", flush=True)
-    with ThreadPoolExecutor(chosen.jobs) as pool:
-        running = {pool.submit(_in_process, cell, chosen): cell for cell in cells}
+def measure_cells(
+    cells: list[Cell], options: argparse.Namespace, budget: Budget, results: dict[str, Any], out: Path
+) -> None:
+    """Measure the cells, some at the same time, and write each one when it ends."""
+    print(f"{len(cells)} cells, {options.jobs} at a time", flush=True)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        running = {pool.submit(measure_cell, cell, options, budget): cell for cell in cells}
         for number, future in enumerate(as_completed(running), 1):
-            cell = running[future]
-            found = future.result()
-            if found is None:
-                print(f"[{number}/{len(cells)}] {cell.key} failed; it stays missing", flush=True)
+            cell, result = running[future], future.result()
+            if result is None:
+                print(f"[{number}/{len(cells)}] {cell.key} failed; it is still missing", flush=True)
                 continue
-            results["cells"][cell.key] = found
-            out.parent.mkdir(parents=True, exist_ok=True)
-            beside = out.with_suffix(".new")
-            beside.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-            beside.replace(out)
-            f1 = found["scores"]["f1"]
+            results["cells"][cell.key] = result
+            script.write_results(out, results)
+            f1 = result["scores"]["f1"]
             print(f"[{number}/{len(cells)}] {cell.key}: token F1 {sum(f1) / len(f1):.3f}", flush=True)
 
 
-def _in_process(cell: Cell, chosen: argparse.Namespace) -> dict[str, Any] | None:
-    """One cell in a process of its own, so that nothing a method leaves in the model meets the next."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "cell.json"
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.quality.quality",
-            "--data",
-            str(chosen.data),
-            "--work",
-            str(chosen.work),
-            "--cell",
-            cell.key,
-        ]
-        command += ["--gold-seconds", str(chosen.gold_seconds), "--retrieved-seconds", str(chosen.retrieved_seconds)]
-        command += ["--ways"] if chosen.ways else []
-        if subprocess.run([*command, "--out", str(out)], check=False).returncode:
-            return None
-        found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-        return found
+def measure_cell(cell: Cell, options: argparse.Namespace, budget: Budget) -> dict[str, Any] | None:
+    """One cell in a new process, because methods change the model; None if the process dies."""
+    from benchmarks.quality.cells import measure
+
+    split: Split = "dev" if options.variants else "test"
+    try:
+        return script.in_own_process(measure, cell, options.data, options.work, budget, split)
+    except BrokenProcessPool:
+        return None
 
 
 if __name__ == "__main__":

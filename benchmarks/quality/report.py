@@ -4,68 +4,48 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from evaluation.bootstrap import Estimate, mean_interval, paired_difference
+from benchmarks.tables import difference, estimate, interval_text, mean_text, print_table
 
 BASELINES = ("text-twin", "lora-r16")
-console = Console(width=150)
+COLUMNS = ("system", "seeds", "token F1", "by seed", "exact", "minus twin", "minus LoRA", "epochs", "train s",
+           "parameters", "bytes", "perplexity", "on squad")  # fmt: skip
+
+CellResults = Sequence[Mapping[str, Any]]
 
 
-def per_question(cells: list[dict[str, Any]], measure: str = "f1", scores: str = "scores") -> list[float]:
+def per_question(cells: CellResults, metric: str = "f1") -> list[float]:
     """Each question's mean over the seeds."""
-    return [statistics.mean(values) for values in zip(*(cell[scores][measure] for cell in cells), strict=True)]
+    return [statistics.mean(values) for values in zip(*(cell["scores"][metric] for cell in cells), strict=True)]
 
 
-def by_system(results: dict[str, Any], data: str, evidence: str) -> dict[str, list[dict[str, Any]]]:
-    """System to its cells, one a seed, in the order in which systems first stand in the results."""
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for cell in sorted(results["cells"].values(), key=lambda cell: int(cell["seed"])):
-        if (cell["data"], cell["evidence"]) == (data, evidence):
-            found[cell["system"]].append(cell)
-    return found
-
-
-def print_tables(results: dict[str, Any]) -> None:
+def print_tables(results: Mapping[str, Any]) -> None:
     """A table for each data set and evidence."""
-    places = sorted({(cell["data"], cell["evidence"]) for cell in results["cells"].values()}, reverse=True)
-    for data, evidence in places:
-        systems = by_system(results, data, evidence)
-        table = Table(title=f"{data}, {evidence}")
-        names = ("system", "seeds", "token F1", "by seed", "exact", "minus twin", "minus LoRA", "epochs", "train s",
-                 "trained", "bytes", "perplexity", "on squad")  # fmt: skip
-        for name in names:
-            table.add_column(name)
+    groups: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for cell in sorted(results["cells"].values(), key=lambda cell: int(cell["seed"])):
+        groups[cell["data"], cell["evidence"]][cell["system"]].append(cell)
+    for (data, evidence), systems in sorted(groups.items(), reverse=True):
         baselines = {name: per_question(systems[name]) for name in BASELINES if name in systems}
-        for name, cells in sorted(systems.items(), key=lambda entry: -statistics.mean(per_question(entry[1]))):
-            own = per_question(cells)
-            table.add_row(
-                name,
-                str(len(cells)),
-                _interval(mean_interval(own)),
-                " ".join(f"{statistics.mean(cell['scores']['f1']):.3f}" for cell in cells),
-                f"{statistics.mean(per_question(cells, 'exact')):.3f}",
-                *(
-                    _interval(paired_difference(own, baselines[b])) if b in baselines and b != name else ""
-                    for b in BASELINES
-                ),
-                _mean([cell["trained"]["epochs"] for cell in cells if cell["trained"]], ".2f"),
-                _mean([cell["trained"]["seconds"] for cell in cells if cell["trained"]], ".0f"),
-                f"{cells[0]['parameters']:,}",
-                f"{cells[0]['bytes']:,}",
-                _mean([cell["general_perplexity"] for cell in cells if "general_perplexity" in cell], ".3f"),
-                _mean([statistics.mean(cell["squad"]["f1"]) for cell in cells if "squad" in cell], ".3f"),
-            )
-        console.print(table)
+        ordered = sorted(systems.items(), key=lambda entry: -statistics.mean(per_question(entry[1])))
+        print_table(f"{data}, {evidence}", COLUMNS, [_row(name, cells, baselines) for name, cells in ordered])
 
 
-def _interval(found: Estimate | None) -> str:
-    assert found is not None
-    return f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
-
-
-def _mean(values: list[float], form: str) -> str:
-    return format(statistics.mean(values), form) if values else ""
+def _row(name: str, cells: CellResults, baselines: Mapping[str, list[float]]) -> list[str]:
+    own = per_question(cells)
+    trained = [cell["trained"] for cell in cells if cell["trained"]]
+    return [
+        name,
+        str(len(cells)),
+        interval_text(estimate(own)),
+        " ".join(mean_text(cell["scores"]["f1"]) for cell in cells),
+        mean_text(per_question(cells, "exact")),
+        *(interval_text(difference(own, baselines[b])) if b in baselines and b != name else "" for b in BASELINES),
+        mean_text([summary["epochs"] for summary in trained], ".2f", missing=""),
+        mean_text([summary["seconds"] for summary in trained], ".0f", missing=""),
+        f"{cells[0]['parameters']:,}",
+        f"{cells[0]['bytes']:,}",
+        mean_text([cell.get("general_perplexity") for cell in cells], missing=""),
+        mean_text([statistics.mean(cell["squad"]["f1"]) for cell in cells if "squad" in cell], missing=""),
+    ]

@@ -1,8 +1,8 @@
-"""Many passages of real sentences with vectors of the real encoder, for measuring how an index grows.
+"""Many passages of real sentences with real vectors, for measuring how an index scales.
 
-A hundred thousand passages would take the encoder more than an hour on two cores. So each sentence is encoded once, and
-a passage is three sentences in a row with the weighted mean of their vectors; from the second round on the last two
-come from other places, so that no two passages are alike.
+The encoder would take more than an hour for a hundred thousand passages on two cores. So each sentence is encoded once,
+and a passage is three consecutive sentences with the weighted mean of their vectors. After the first round, the last
+two sentences come from other places, so that no two passages are equal.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from retrieval.documents import passage_id
 from retrieval.store.document_rows import Entry
 
 SETS = ("squad", "covidqa", "mtrag")
-_A_DOCUMENT = 10
-_TOGETHER = 200
-_WEIGHTS = np.array([1.0, 0.5, 0.35], np.float32)
+_PASSAGES_PER_DOCUMENT = 10
+_DOCUMENTS_PER_TRANSACTION = 200
+_SENTENCE_WEIGHTS = np.array([1.0, 0.5, 0.35], np.float32)
 
 Floats = NDArray[np.float32]
-Some = TypeVar("Some")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Sentences:
-    """Real sentences, in the order of their documents, and their vectors `[n, dimension]`."""
+    """Real sentences in the order of their documents, and their vectors `[sentences, dimension]`, fp32."""
 
     texts: list[str]
     vectors: Floats
 
 
 def read_sentences(data: Path, encoder: Encoder, limit: int, cache: Path) -> Sentences:
-    """Sentences of the data folder, encoded once and kept in `cache`."""
+    """Sentences of the data folder; their vectors are stored in `cache`."""
     texts: list[str] = []
     for name in SETS:
         for line in (data / name / "docs.jsonl").read_text(encoding="utf-8").splitlines():
-            found = re.split(r"(?<=[.!?])\s+", json.loads(line)["text"])
-            texts += [sentence for sentence in found if 20 < len(sentence) < 220]
+            sentences = re.split(r"(?<=[.!?])\s+", json.loads(line)["text"])
+            texts += [sentence for sentence in sentences if 20 < len(sentence) < 220]
     texts = list(dict.fromkeys(texts))
-    # Whole stretches of each set, so that neighbours stay neighbours.
+    # Runs of three sentences from all of the text, so that neighbours stay together.
     step = max(1, len(texts) // limit)
     texts = [sentence for first in range(0, len(texts), 3 * step) for sentence in texts[first : first + 3]][:limit]
     path = cache / f"sentences-{encoder.id.replace('/', '-')[:40]}-{len(texts)}.npy"
@@ -57,66 +57,66 @@ def read_sentences(data: Path, encoder: Encoder, limit: int, cache: Path) -> Sen
     return Sentences(texts, np.load(path))
 
 
-def questions(data: Path, limit: int) -> list[str]:
-    """Real questions, from training files."""
-    found: list[str] = []
+def read_questions(data: Path, limit: int) -> list[str]:
+    """Real questions of the training files."""
+    questions: list[str] = []
     for name in ("squad", "covidqa"):
         lines = (data / name / "train.jsonl").read_text(encoding="utf-8").splitlines()
-        found += [json.loads(line)["question"] for line in lines[: limit // 2]]
-    return found
+        questions += [json.loads(line)["question"] for line in lines[: limit // 2]]
+    return questions
 
 
-def passages(sentences: Sentences, wanted: int, seed: int = 0) -> Iterator[tuple[str, Floats]]:
-    """Texts and unit vectors of so many passages."""
-    generator, total = np.random.default_rng(seed), len(sentences.texts)
-    for number in range(wanted):
-        first = number % total
+def make_passages(sentences: Sentences, number: int, seed: int = 0) -> Iterator[tuple[str, Floats]]:
+    """Texts and unit vectors of `number` passages."""
+    rng, total = np.random.default_rng(seed), len(sentences.texts)
+    for n in range(number):
+        first = n % total
         chosen = [first, *(np.array([first + 1, first + 2]) % total)]
-        if number >= total:
-            chosen[1:] = generator.integers(total, size=2).tolist()
-        mean = _WEIGHTS @ sentences.vectors[chosen]
-        yield " ".join(sentences.texts[one] for one in chosen), mean / np.linalg.norm(mean)
+        if n >= total:
+            chosen[1:] = rng.integers(total, size=2).tolist()
+        mean = _SENTENCE_WEIGHTS @ sentences.vectors[chosen]
+        yield " ".join(sentences.texts[i] for i in chosen), mean / np.linalg.norm(mean)
 
 
-def write_passages(store: PassageStore, texts: Iterable[tuple[str, Floats]]) -> None:
-    """Ten passages a document, many documents a transaction."""
+def write_passages(store: PassageStore, passages: Iterable[tuple[str, Floats]]) -> None:
+    """Write the passages to a store, ten per document and many documents per transaction."""
     binding, numbers = store.binding, count()
-    for block in batched(batched(texts, _A_DOCUMENT), _TOGETHER):
-        store.replace_documents([_entry(f"d{next(numbers)}", made) for made in block], binding)
+    for block in batched(batched(passages, _PASSAGES_PER_DOCUMENT), _DOCUMENTS_PER_TRANSACTION):
+        store.replace_documents([_entry(f"d{next(numbers)}", some) for some in block], binding)
 
 
-def _entry(name: str, made: Sequence[tuple[str, Floats]]) -> Entry:
-    text = "\n".join(part for part, _ in made)
-    found, start = [], 0
-    for part, _ in made:
+def _entry(name: str, passages: Sequence[tuple[str, Floats]]) -> Entry:
+    text = "\n".join(part for part, _ in passages)
+    rows, start = [], 0
+    for part, _ in passages:
         end = start + len(part)
-        found.append(Passage(passage_id(name, start, end, part), name, "", "", part, start, end))
+        rows.append(Passage(passage_id(name, start, end, part), name, "", "", part, start, end))
         start = end + 1
     document = Document(name, "", text, name, f"{name}.txt", "0", "benchmark")
-    return Entry(document, "benchmark", found, np.stack([vector for _, vector in made]))
+    return Entry(document, "benchmark", rows, np.stack([vector for _, vector in passages]))
 
 
-def clustered(wanted: int, dimension: int, seed: int = 0) -> Iterator[Floats]:
-    """Unit vectors around a thousand centres, in blocks `[n, dimension]`.
+def clustered(number: int, dimension: int, seed: int = 0) -> Iterator[Floats]:
+    """Unit vectors around a thousand centres, in blocks `[vectors, dimension]`.
 
-    Around its centre a vector varies in 32 directions, as the vectors of an encoder fill few of their dimensions.
+    A vector differs from its centre in 32 directions only, as the vectors of an encoder use few of their dimensions.
     """
-    generator = np.random.default_rng(seed)
-    centres = generator.standard_normal((1000, dimension)).astype(np.float32)
-    directions = generator.standard_normal((16, 32, dimension)).astype(np.float32) / np.sqrt(32, dtype=np.float32)
-    for first in range(0, wanted, 50_000):
-        size = min(50_000, wanted - first)
-        of = generator.integers(1000, size=size)
-        made = centres[of] + 0.1 * generator.standard_normal((size, dimension)).astype(np.float32)
-        for which in range(16):
-            rows = of % 16 == which
-            inner = generator.standard_normal((int(rows.sum()), 32)).astype(np.float32)
-            made[rows] += 0.8 * inner @ directions[which]
-        yield made / np.linalg.norm(made, axis=1, keepdims=True)
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((1000, dimension)).astype(np.float32)
+    directions = rng.standard_normal((16, 32, dimension)).astype(np.float32) / np.sqrt(32, dtype=np.float32)
+    for first in range(0, number, 50_000):
+        size = min(50_000, number - first)
+        centre = rng.integers(1000, size=size)
+        block = centres[centre] + 0.1 * rng.standard_normal((size, dimension)).astype(np.float32)
+        for group in range(16):
+            rows = centre % 16 == group
+            inner = rng.standard_normal((int(rows.sum()), 32)).astype(np.float32)
+            block[rows] += 0.8 * inner @ directions[group]
+        yield block / np.linalg.norm(block, axis=1, keepdims=True)
 
 
-def batched(values: Iterable[Some], size: int) -> Iterator[list[Some]]:
-    """Lists of `size` values, the last perhaps shorter."""
+def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` values; the last may be shorter."""
     iterator = iter(values)
     while block := list(islice(iterator, size)):
         yield block

@@ -1,7 +1,7 @@
-"""Data sets for measuring retrieval: questions with the documents that answer them, and an encoder that remembers.
+"""Data sets for measuring retrieval: questions with the documents that answer them, and a caching encoder.
 
-Dev is cut from train with a fixed seed, by group: by source document, and for the conversations of `mtrag` by
-conversation. Test shares no source with either.
+Dev is cut from train with a fixed seed, by source document, or by conversation for `mtrag`. Test shares no source with
+either.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from evaluation import Item, read_items
 from evaluation.items import spread
 from evaluation.systems import searched_for
 from retrieval import Document, Encoder, Index, convert_file, ingest, load_encoder, open_index
+from retrieval.encoders.load import EMBEDDED
 from retrieval.ranking.index import DEFAULT_WEIGHTS
+from softgraft.training.ranking_weights import usual_weights
 
 Split = Literal["train", "dev", "test"]
-# Each with the set that its documents and questions come from, and whether follow-ups are rewritten.
+# View -> the set of its documents and questions, and whether follow-ups are rewritten.
 VIEWS = {
     "squad": ("squad", False),
     "covidqa": ("covidqa", False),
@@ -34,32 +36,41 @@ VIEWS = {
     "mtrag-rewritten": ("mtrag", True),
     "xquad_zh": ("xquad_zh", False),
 }
-LANGUAGES = {"xquad_zh": "zh"}
 PASSAGE_TOKENS = 72
 DEV_SHARE, SEED = 0.5, 0
+# Defaults of `domain.yaml`: the passages and tokens of evidence that the model reads.
+MAX_PASSAGES, EVIDENCE_TOKENS = 3, 320
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A question as it is searched for, and the documents that answer it: none where nothing does."""
+class Query:
+    """The text that a question is searched with, and the documents that answer it."""
 
     id: str
-    query: str
+    text: str
     gold: frozenset[str]
 
 
-class RememberingEncoder:
-    """An encoder whose vectors are kept in a file, so that a second run encodes nothing again; safe for threads."""
+class EncoderWrapper:
+    """An encoder that passes calls to another one."""
 
-    def __init__(self, encoder: Encoder, path: Path) -> None:
-        self._encoder = encoder
-        self._path = path
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
         self.id, self.dimension, self.window = encoder.id, encoder.dimension, encoder.window
-        self._connection: sqlite3.Connection | None = None
-        self._lock = threading.Lock()
 
     def count_tokens(self, text: str) -> int:
-        return self._encoder.count_tokens(text)
+        return self.encoder.count_tokens(text)
+
+
+class CachingEncoder(EncoderWrapper):
+    """An encoder that stores its vectors in a file, so that a later run does not encode a text again; thread-safe."""
+
+    def __init__(self, encoder: Encoder, path: Path) -> None:
+        super().__init__(encoder)
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(path, timeout=120, check_same_thread=False)
+        self._connection.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         keys = [hashlib.sha256(f"{self.id}\0{text}".encode()).digest() for text in texts]
@@ -68,11 +79,10 @@ class RememberingEncoder:
             missing = list({key: text for key, text in zip(keys, texts, strict=True) if key not in known}.items())
             for first in range(0, len(missing), 1024):
                 some = missing[first : first + 1024]
-                vectors = self._encoder.encode([text for _, text in some])
+                vectors = self.encoder.encode([text for _, text in some])
                 rows = [(key, vector.astype("<f4").tobytes()) for (key, _), vector in zip(some, vectors, strict=True)]
-                connection = self._opened()
-                connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
-                connection.commit()
+                self._connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+                self._connection.commit()
                 known.update(rows)
         if progress is not None:
             progress(len(texts))
@@ -80,24 +90,25 @@ class RememberingEncoder:
         return np.frombuffer(joined, dtype="<f4").reshape(len(texts), self.dimension).astype(np.float32)
 
     def _known(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        found: dict[bytes, bytes] = {}
+        known: dict[bytes, bytes] = {}
         for first in range(0, len(keys), 500):
             some = keys[first : first + 500]
             marks = ", ".join("?" * len(some))
-            found.update(self._opened().execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some))
-        return found
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self._path, timeout=120, check_same_thread=False)
-            self._connection.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
-        return self._connection
+            known.update(self._connection.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some))
+        return known
 
 
-def remembering_encoder(work: Path) -> RememberingEncoder:
-    """The embedded encoder, with its vectors kept in the work folder."""
-    return RememberingEncoder(load_encoder("embedded"), work / "vectors.sqlite")
+def caching_encoder(work: Path) -> CachingEncoder:
+    """The embedded encoder with its vectors stored in the work folder."""
+    return CachingEncoder(load_encoder(EMBEDDED), work / "vectors.sqlite")
+
+
+def index_documents(source: Path, work: Path, encoder: Encoder) -> Index:
+    """The index of a data set's `docs.jsonl`; unchanged documents are not embedded again."""
+    (work / "docs").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source / "docs.jsonl", work / "docs" / "docs.jsonl")
+    ingest(work / "docs", work / "index", encoder, max_tokens=PASSAGE_TOKENS)
+    return open_index(work / "index", encoder)
 
 
 class DataSet:
@@ -107,58 +118,59 @@ class DataSet:
         self.name, self._data, self._work, self._encoder = name, data / name, work / name, encoder
 
     def documents(self) -> list[Document]:
-        """The documents as they are, each at most 200 words."""
+        """The whole documents, each of at most 200 words."""
         return convert_file(self._data / "docs.jsonl", self._data)
 
     def index(self) -> Index:
-        """The project's own index over them; what is there already is not made again."""
-        docs = self._work / "docs"
-        docs.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self._data / "docs.jsonl", docs / "docs.jsonl")
-        ingest(docs, self._work / "index", self._encoder, max_tokens=PASSAGE_TOKENS)
-        return open_index(self._work / "index", self._encoder)
+        """The project's own index over the documents."""
+        return index_documents(self._data, self._work, self._encoder)
 
-    def items(self, split: Split, kind: str = "") -> list[Item]:
-        """Questions of a split; `kind` is "_unanswerable" for those that the documents do not answer."""
+    @property
+    def weights(self) -> tuple[float, float]:
+        """Dense and BM25 weights that a domain in this language starts with."""
+        return usual_weights("zh" if self.name == "xquad_zh" else "en", EMBEDDED)
+
+    def items(self, split: Split, suffix: str = "") -> list[Item]:
+        """Questions of a split; the suffix "_unanswerable" selects those that the documents do not answer."""
         name = "test" if split == "test" else "train"
-        items = read_items(self._data / f"{name}{kind}.jsonl")
-        if kind:
+        items = read_items(self._data / f"{name}{suffix}.jsonl")
+        if suffix:
             items = [item.model_copy(update={"answerable": False}) for item in items]
         if split == "test":
             return items
-        train, dev = cut(items)
+        train, dev = train_and_dev(items)
         return train if split == "train" else dev
 
 
 def source_of(item: Item) -> str:
-    """What dev and train do not share: a conversation where there is one, else a source document."""
+    """The source that dev and train do not share: a conversation, or else a source document."""
     return item.id.rsplit("-t", 1)[0] if item.history or item.multi_turn is not None else item.group
 
 
-def cut(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Train and dev, no source in both."""
+def train_and_dev(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """Split the items into train and dev, with no source in both."""
     sources = sorted({source_of(item) for item in items})
     random.Random(SEED).shuffle(sources)
     dev: set[str] = set()
-    taken = 0
+    count = 0
     for source in sources:
-        if taken >= DEV_SHARE * len(items):
+        if count >= DEV_SHARE * len(items):
             break
         dev.add(source)
-        taken += sum(source_of(item) == source for item in items)
+        count += sum(source_of(item) == source for item in items)
     return [i for i in items if source_of(i) not in dev], [i for i in items if source_of(i) in dev]
 
 
-def queries_of(index: Index, items: Sequence[Item], *, rewritten: bool) -> list[str]:
-    """What is searched for: the last turns, or what the chain makes of them by default with a local backbone."""
+def query_texts(index: Index, items: Sequence[Item], *, rewritten: bool) -> list[str]:
+    """The questions themselves, or rewritten as the chain rewrites them by default with a local backbone."""
     return searched_for(index, items, DEFAULT_WEIGHTS) if rewritten else [item.question for item in items]
 
 
-def asked(index: Index, items: Sequence[Item], *, rewritten: bool, limit: int | None = None) -> list[Asked]:
-    """Questions whose documents are known, or at most `limit` of them, spread over the file."""
+def make_queries(index: Index, items: Sequence[Item], *, rewritten: bool, limit: int | None = None) -> list[Query]:
+    """Queries of the questions with known documents, at most `limit` of them, spread over the file."""
     known = spread([item for item in items if item.documents], limit)
-    # `doc_ids` where there are any: the answer of a conversation may stand in several pieces.
+    # `doc_ids` come first: the answer of a conversation may be in several documents.
     return [
-        Asked(item.id, query, frozenset(item.doc_ids) or item.documents)
-        for item, query in zip(known, queries_of(index, known, rewritten=rewritten), strict=True)
+        Query(item.id, text, frozenset(item.doc_ids) or item.documents)
+        for item, text in zip(known, query_texts(index, known, rewritten=rewritten), strict=True)
     ]

@@ -1,72 +1,72 @@
-"""The tables of the retrieval benchmark, as Markdown."""
+"""The tables of the retrieval quality benchmark, as Markdown."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.search.metrics import METRICS
+from benchmarks.search.rankings import METRICS
+from benchmarks.tables import interval_text
 
 
-def print_tables(results: dict[str, Any]) -> None:
-    """One table of rankings a set, then what the model is shown, then the evidence score."""
-    for view, found in results["rankings"].items():
-        choice = found["chosen_on_dev"]
-        print(f"\n{view}: {found['questions']} questions, weights {tuple(choice['weights'])} chosen on dev\n")
-        print(_row("", *METRICS, "`hybrid` against it, nDCG@10"))
-        print(_row(*["---"] * (len(METRICS) + 2)))
-        differences = found["served_against"]["differences"]
-        for system, scores in found["systems"].items():
-            best = " (best single)" if system == found["served_against"]["best_single"] else ""
-            cells = (_interval(scores[metric]) if metric == "ndcg@10" else _mean(scores[metric]) for metric in METRICS)
-            print(_row(system + best, *cells, _signed(differences.get(system))))
-    shown = {view: found["answers_shown"] for view, found in results["rankings"].items() if found["answers_shown"]}
+def print_tables(results: Mapping[str, Any]) -> None:
+    """A table of rankings per view, then the evidence that the model reads, then the evidence score."""
+    for view, ranking in results["rankings"].items():
+        weights = tuple(ranking["chosen_on_dev"]["weights"])
+        print(f"\n{view}: {ranking['questions']} questions, weights {weights} chosen on dev\n")
+        differences, best = ranking["served_against"]["differences"], ranking["served_against"]["best_single"]
+        rows = [
+            [
+                system + (" (best single)" if system == best else ""),
+                *(interval_text(scores[m]) if m == "ndcg@10" else f"{scores[m]['mean']:.3f}" for m in METRICS),
+                interval_text(differences.get(system), "+"),
+            ]
+            for system, scores in ranking["systems"].items()
+        ]
+        _print_markdown(["", *METRICS, "`hybrid` minus this, nDCG@10"], rows)
+    shown = {view: ranking["answers_shown"] for view, ranking in results["rankings"].items()}
+    shown = {view: by_neighbours for view, by_neighbours in shown.items() if by_neighbours}
     if shown:
-        print("\nA short answer stands in what the model is shown, and tokens shown, by neighbours:\n")
+        print("\nEvidence that contains a short answer, and its tokens, by neighbours:\n")
         counts = list(next(iter(shown.values())))
-        print(_row("", *(f"{count} neighbours" for count in counts)))
-        print(_row(*["---"] * (len(counts) + 1)))
-        for view, found in shown.items():
-            print(_row(view, *(f"{_interval(found[n]['answer'])}; {found[n]['tokens']:.0f}" for n in counts)))
+        rows = [
+            [view, *(f"{interval_text(by_neighbours[n]['answer'])}; {by_neighbours[n]['tokens']:.0f}" for n in counts)]
+            for view, by_neighbours in shown.items()
+        ]
+        _print_markdown(["", *(f"{count} neighbours" for count in counts)], rows)
     if results["evidence"]:
         print("\nThe evidence score on test, before and after:\n")
-        print(_row("", "calibration error", "Brier", "answered above 0.5", "wrong / right refusals", "the same on dev"))
-        print(_row(*["---"] * 6))
-        for name, found in results["evidence"].items():
-            print(_row(name, *_evidence(found)))
+        columns = [
+            "",
+            "calibration error",
+            "Brier",
+            "answered above 0.5",
+            "wrong / correct refusals",
+            "the same on dev",
+        ]
+        _print_markdown(columns, [[name, *_evidence(score)] for name, score in results["evidence"].items()])
 
 
-def _evidence(found: dict[str, Any]) -> list[str]:
-    ways = [found[way] for way in ("before", "after")]
+def _evidence(score: Mapping[str, Any]) -> list[str]:
+    scales = [score["before"], score["after"]]
+    on_dev = [score["refusals_on_dev"]["before"], score["refusals_on_dev"]["after"]]
     return [
-        ", ".join(_interval(way["calibration_error"]) for way in ways),
-        ", ".join(_mean(way["brier"]) for way in ways),
-        ", ".join(_plain(way["answered_of_those_above_half"]) for way in ways),
-        ", ".join(_refused(way["refusals"]) for way in ways),
-        ", ".join(_refused(found["refusals_on_dev"][way]) for way in ("before", "after")),
+        ", ".join(interval_text(scale["calibration_error"]) for scale in scales),
+        ", ".join(f"{scale['brier']['mean']:.3f}" for scale in scales),
+        ", ".join(_share(scale["answered_of_those_above_half"]) for scale in scales),
+        ", ".join(_refusals(scale["refusals"]) for scale in scales),
+        ", ".join(_refusals(refusals) for refusals in on_dev),
     ]
 
 
-def _refused(found: dict[str, Any]) -> str:
-    return f"{_plain(found['wrong'])} / {_plain(found['right'])}"
+def _refusals(refusals: Mapping[str, Any]) -> str:
+    return f"{_share(refusals['wrong'])} / {_share(refusals['right'])}"
 
 
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _mean(estimate: dict[str, float]) -> str:
-    return f"{estimate['mean']:.3f}"
-
-
-def _plain(value: float | None) -> str:
+def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _interval(estimate: dict[str, float]) -> str:
-    return f"{estimate['mean']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
-
-
-def _signed(estimate: dict[str, float] | None) -> str:
-    if estimate is None:
-        return ""
-    return f"{estimate['mean']:+.3f} ({estimate['low']:+.3f} to {estimate['high']:+.3f})"
+def _print_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    for row in (columns, ["---"] * len(columns), *rows):
+        print(f"| {' | '.join(row)} |")

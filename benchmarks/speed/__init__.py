@@ -1,1 +1,1 @@
-"""Speed and memory of training and generation beside peers."""
+"""Speed and memory of training and generation, beside other methods."""

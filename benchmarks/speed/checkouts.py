@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.script import results_head, results_path, script_parser, write_results
+from benchmarks.script import make_parser, results_head, results_path, write_results
 from benchmarks.tables import print_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ WORKLOAD = Path(__file__).with_name("checkouts_workload.py")
 
 def main() -> None:
     """Measure, print and write."""
-    parser = script_parser(__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--before", type=Path, required=True, help="the other checkout")
     parser.add_argument("--domain", type=Path, required=True, help="a domain that is ingested and trained")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each checkout (default: %(default)s)")

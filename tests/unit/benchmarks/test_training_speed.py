@@ -1,4 +1,4 @@
-"""The benchmark of training speed: its data, its systems on a tiny backbone, and that it can be taken up again."""
+"""The training benchmark: its data, its systems on a tiny backbone, and continued results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.bench
 
 if TYPE_CHECKING:
-    from benchmarks.speed.training_data import DataSettings
+    from benchmarks.speed.training.data import DataSettings
     from soft_prompt import Backbone
 
 LENGTH = 4
@@ -19,16 +19,16 @@ FLAGS = ("--contexts=80", "--examples=4", "--batch=2", "--epochs=1", "--prompt=4
 
 
 def settings(**changed: Any) -> DataSettings:
-    from benchmarks.speed.training_data import DataSettings
+    from benchmarks.speed.training.data import DataSettings
 
     return DataSettings(**{"examples": 8, "batch": 4, "question": 6, "answer": 4, **changed})
 
 
 def count(backbone: Backbone, data: str, context: int = 120, **changed: Any) -> dict[str, int | float]:
-    from benchmarks.speed.training_data import count_uses, make_batches, make_tasks
+    from benchmarks.speed.training.data import count_uses, make_batches, make_examples
 
     chosen = settings(**changed)
-    return count_uses(make_batches(make_tasks(backbone, chosen, data, context), chosen))
+    return count_uses(make_batches(make_examples(backbone, chosen, data, context), chosen))
 
 
 @pytest.fixture
@@ -36,17 +36,16 @@ def measure(tiny_backbone: Backbone, tmp_path: Path) -> Any:
     """Runs the benchmark on the tiny backbone, without memory, and returns the report as it is on disk."""
 
     def run(*flags: str) -> dict[str, Any]:
-        from rich.console import Console
-
-        from benchmarks.speed.training_report import Report
-        from benchmarks.speed.training_speed import Benchmark, parse, report_head
+        from benchmarks.speed.training.report import Report
+        from benchmarks.speed.training.runs import Benchmark, report_head
+        from benchmarks.speed.training_speed import parse
 
         def no_memory(_: object) -> dict[str, int]:
             raise AssertionError("memory was not asked for")
 
         options = parse([*FLAGS, "--no-memory", f"--out={tmp_path / 'report.json'}", *flags])
         report = Report(options.out, report_head(tiny_backbone, options), fresh=options.fresh)
-        Benchmark(tiny_backbone, options, report, Console(quiet=True)).run(no_memory)
+        Benchmark(tiny_backbone, options, report).run(no_memory)
         found: dict[str, Any] = json.loads(options.out.read_text())
         return found
 
@@ -78,24 +77,24 @@ def test_passages_recur_while_contexts_do_not(tiny_backbone: Backbone) -> None:
 
 
 def test_passages_are_what_the_cuts_say(tiny_backbone: Backbone) -> None:
-    from benchmarks.speed.training_data import HEAD, make_tasks
+    from benchmarks.speed.training.data import HEAD, make_examples
 
-    tasks = make_tasks(tiny_backbone, settings(), "passages", 1000)
-    assert len({task.context[:HEAD] for task in tasks}) == 1
-    for task in tasks:
-        assert task.cuts[0] == HEAD
-        assert task.context[:HEAD] + sum(task.passages, ()) == task.context
-        assert len(set(task.passages)) == len(task.passages) == 6
-        assert all(100 <= len(passage) <= 250 for passage in task.passages)
+    examples = make_examples(tiny_backbone, settings(), "passages", 1000)
+    assert len({example.context[:HEAD] for example in examples}) == 1
+    for example in examples:
+        assert example.cuts[0] == HEAD
+        assert example.context[:HEAD] + sum(example.passages, ()) == example.context
+        assert len(set(example.passages)) == len(example.passages) == 6
+        assert all(100 <= len(passage) <= 250 for passage in example.passages)
 
 
 def test_contexts_have_about_the_length_asked_for(tiny_backbone: Backbone) -> None:
-    from benchmarks.speed.training_data import DATA, make_tasks
+    from benchmarks.speed.training.data import DATA, make_examples
 
     for data in DATA:
-        tasks = make_tasks(tiny_backbone, settings(), data, 1000)
-        assert len(tasks) == 8
-        assert all(850 <= len(task.context) <= 1150 for task in tasks)
+        examples = make_examples(tiny_backbone, settings(), data, 1000)
+        assert len(examples) == 8
+        assert all(850 <= len(example.context) <= 1150 for example in examples)
 
 
 def test_more_different_contexts_than_there_can_be_are_refused(tiny_backbone: Backbone) -> None:
@@ -105,15 +104,15 @@ def test_more_different_contexts_than_there_can_be_are_refused(tiny_backbone: Ba
 
 @pytest.mark.parametrize("name", ["softgraft-embedding", "softgraft-kv", "softgraft-kv-adapter"])
 def test_softgraft_learns_and_reads_each_context_once(tiny_backbone: Backbone, name: str) -> None:
-    from benchmarks.speed.training_data import make_batches, make_tasks
-    from benchmarks.speed.training_systems import StoreSettings, softgraft_system
+    from benchmarks.speed.training.data import make_batches, make_examples
+    from benchmarks.speed.training.systems import StoreSettings, softgraft_system
 
-    tasks = make_tasks(tiny_backbone, settings(), "recurring", 60)
-    system = softgraft_system(name, tiny_backbone, tasks, LENGTH, StoreSettings(2**20))
+    examples = make_examples(tiny_backbone, settings(), "recurring", 60)
+    system = softgraft_system(name, tiny_backbone, examples, LENGTH, StoreSettings(2**20))
     system.start()
-    system.fill(tasks)
-    losses = [system.step(batch) for batch in make_batches(tasks, settings())]
-    assert system.store.computed_tokens == sum(map(len, {task.context for task in tasks}))
+    system.fill(examples)
+    losses = [system.step(batch) for batch in make_batches(examples, settings())]
+    assert system.store.computed_tokens == sum(map(len, {example.context for example in examples}))
     before = system.initial.tensors()
     assert any(not after.equal(before[name]) for name, after in system.trained.items())
     assert all(0 < loss < 100 for loss in losses)
@@ -121,16 +120,17 @@ def test_softgraft_learns_and_reads_each_context_once(tiny_backbone: Backbone, n
 
 
 def test_block_attention_takes_each_passage_as_a_segment(tiny_backbone: Backbone) -> None:
-    from benchmarks.speed.training_data import make_batches, make_tasks
-    from benchmarks.speed.training_systems import BLOCK, StoreSettings, softgraft_system
+    from benchmarks.speed.training.data import make_batches, make_examples
+    from benchmarks.speed.training.report import BLOCK
+    from benchmarks.speed.training.systems import StoreSettings, softgraft_system
 
-    tasks = make_tasks(tiny_backbone, settings(), "passages", 200)
-    system = softgraft_system(BLOCK, tiny_backbone, tasks, LENGTH, StoreSettings(2**20))
+    examples = make_examples(tiny_backbone, settings(), "passages", 200)
+    system = softgraft_system(BLOCK, tiny_backbone, examples, LENGTH, StoreSettings(2**20))
     system.start()
-    system.fill(tasks)
+    system.fill(examples)
     filled = system.store.computed_tokens
-    assert filled < sum(map(len, {task.context for task in tasks}))
-    for batch in make_batches(tasks, settings()):
+    assert filled < sum(map(len, {example.context for example in examples}))
+    for batch in make_batches(examples, settings()):
         system.step(batch)
     assert system.store.computed_tokens == filled
     system.stop()
@@ -142,12 +142,12 @@ def test_block_attention_takes_each_passage_as_a_segment(tiny_backbone: Backbone
 )
 def test_peft_sees_the_same_tokens_in_the_same_places(tiny_backbone: Backbone, name: str) -> None:
     pytest.importorskip("peft", reason="PEFT comes with the extra `bench` only")
-    from benchmarks.speed.peft_systems import peft_system, same_tokens_loss
-    from benchmarks.speed.training_data import make_batches, make_tasks
+    from benchmarks.speed.training.data import make_batches, make_examples
+    from benchmarks.speed.training.peft_systems import peft_system, same_tokens_loss
     from soft_prompt import weights_checksum
 
     before = weights_checksum(tiny_backbone)
-    batch, *others = make_batches(make_tasks(tiny_backbone, settings(), "unique", 60), settings())
+    batch, *others = make_batches(make_examples(tiny_backbone, settings(), "unique", 60), settings())
     expected = same_tokens_loss(name, tiny_backbone, batch, LENGTH)
     system = peft_system(name, tiny_backbone, LENGTH)
     for _ in range(2):
@@ -162,7 +162,7 @@ def test_peft_sees_the_same_tokens_in_the_same_places(tiny_backbone: Backbone, n
 
 def test_lora_stands_beside_every_linear_layer_and_is_taken_out_again(tiny_backbone: Backbone) -> None:
     pytest.importorskip("peft", reason="PEFT comes with the extra `bench` only")
-    from benchmarks.speed.peft_systems import LORA_RANK, peft_system
+    from benchmarks.speed.training.peft_systems import LORA_RANK, peft_system
     from soft_prompt.graft.adapter import linear_layers
 
     layers = linear_layers(tiny_backbone)
@@ -208,7 +208,7 @@ def test_steps_of_peft_are_scaled_to_the_run_and_compared(measure: Any) -> None:
 
 @pytest.mark.parametrize(("seconds", "met"), [(9.0, True), (10.0, True), (11.0, False)])
 def test_a_goal_is_met_from_its_ratio_on(seconds: float, met: bool) -> None:
-    from benchmarks.speed.training_report import Cell, compare
+    from benchmarks.speed.training.report import Cell, compare
 
     uses: dict[str, int | float] = {"uses_of_a_context": 3}
     cells = {
@@ -237,17 +237,8 @@ def test_mapped_files_are_told_from_memory_of_its_own(tmp_path: Path) -> None:
     with (tmp_path / "cache").open("rb") as file, MemorySampler() as sampler:
         pages = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
         assert pages.find(b"1") == -1
-        sampler._sample()
+        sampler.sample()
         pages.close()
     grown = {kind: sampler.peaks[kind] - before[kind] for kind in before}
     assert grown["file"] > 0.9 * size
     assert grown["anonymous"] < 0.2 * size
-
-
-def test_a_forgotten_option_or_row_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    from benchmarks.speed.training_speed import parse
-
-    for flag in ("--systems=softgraft-kv,peft-magic", "--data=all", "--contexts=0", "--peft-steps=0"):
-        with pytest.raises(SystemExit):
-            parse([flag])
-    assert "unknown: peft-magic" in capsys.readouterr().err

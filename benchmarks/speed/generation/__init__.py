@@ -1,0 +1,1 @@
+"""Generation speed: systems, measurements and report, and conversations."""

@@ -1,0 +1,1 @@
+"""Training speed and memory: data, systems, runs and report."""

@@ -1,0 +1,129 @@
+"""The retrieval benchmark: metrics, dev split, caching encoder, evidence score."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation import Item
+from tests.support.hashing_encoder import HashingEncoder
+
+pytestmark = pytest.mark.bench
+
+
+def test_metrics_follow_from_the_rank_of_a_single_document() -> None:
+    from benchmarks.search.rankings import METRICS, ranking_scores
+
+    ranked = [f"d{n}" for n in range(12)]
+    third = ranking_scores(ranked, {"d2"})
+    assert tuple(third) == METRICS
+    assert list(third.values()) == pytest.approx([0, 1, 1, 1 / math.log2(4), 1 / 3])
+    assert list(ranking_scores(ranked, {"d0"}).values()) == [1, 1, 1, 1, 1]
+    assert list(ranking_scores(ranked, {"d10"}).values()) == [0, 0, 0, 0, 0]
+    assert list(ranking_scores([], {"d0"}).values()) == [0, 0, 0, 0, 0]
+    # Only the first occurrence of a document counts.
+    assert ranking_scores(["a", "a", "b"], {"b"})["mrr@10"] == 0.5
+
+
+def test_metrics_with_several_gold_documents() -> None:
+    from benchmarks.search.rankings import ranking_scores
+
+    scores = ranking_scores(["a", "x", "b"], {"a", "b", "c"})
+    assert scores["recall@1"] == 1
+    assert scores["recall@5"] == pytest.approx(2 / 3)
+    best = 1 + 1 / math.log2(3) + 1 / 2
+    assert scores["ndcg@10"] == pytest.approx(1.5 / best)
+    many = {f"d{n}" for n in range(20)}
+    assert ranking_scores([f"d{n}" for n in range(10)], many)["ndcg@10"] == pytest.approx(1)
+    assert ranking_scores([f"d{n}" for n in range(10)], many)["recall@10"] == 1
+    with pytest.raises(ValueError, match="without a document"):
+        ranking_scores(["a"], set())
+
+
+def test_dev_and_train_share_no_source() -> None:
+    from benchmarks.search.data import source_of, train_and_dev
+
+    items = [Item(id=f"{n}", question="?", group=f"g{n % 9}") for n in range(90)]
+    talks = [Item(id=f"talk{n % 9}-t{n}", question="?", group="all", history=(("a", "b"),)) for n in range(90)]
+    for some in (items, talks):
+        train, dev = train_and_dev(some)
+        assert {source_of(item) for item in train}.isdisjoint(source_of(item) for item in dev)
+        assert sorted(item.id for item in (*train, *dev)) == sorted(item.id for item in some)
+        assert 40 <= len(dev) <= 60
+        assert train_and_dev(some) == (train, dev)
+
+
+def test_follow_ups_are_rewritten_as_in_the_chain(tmp_path: Path) -> None:
+    from benchmarks.search.data import make_queries
+    from retrieval import ingest, open_index
+
+    encoder = HashingEncoder(dimension=256)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "card.txt").write_text("A replacement card costs 12 euros.\n")
+    ingest(tmp_path / "docs", tmp_path / "index", encoder)
+    history = (("A replacement card costs?", "12 euros."),)
+    item = Item(id="1", question="And what about that?", doc_id="a", doc_ids=("b", "c"), history=history)
+    with open_index(tmp_path / "index", encoder) as index:
+        [alone], [joined] = make_queries(index, [item], rewritten=False), make_queries(index, [item], rewritten=True)
+        assert (alone.text, joined.text) == (item.question, f"A replacement card costs? {item.question}")
+        assert alone.gold == {"b", "c"}
+        assert make_queries(index, [Item(id="2", question="Where?")], rewritten=False) == []
+
+
+def test_vectors_are_cached_between_runs(tmp_path: Path) -> None:
+    from benchmarks.search.data import CachingEncoder
+
+    encoder = HashingEncoder()
+    first = CachingEncoder(encoder, tmp_path / "vectors.sqlite").encode(["one", "two", "one"])
+    assert len(encoder.encoded) == 2
+    again = CachingEncoder(encoder, tmp_path / "vectors.sqlite").encode(["two", "three"])
+    assert encoder.encoded[2:] == ["three"]
+    assert np.array_equal(first[1], again[0])
+    assert np.allclose(first, encoder.encode(["one", "two", "one"]))
+
+
+def test_several_threads_share_the_cached_vectors(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from benchmarks.search.data import CachingEncoder
+
+    encoder = HashingEncoder()
+    caching = CachingEncoder(encoder, tmp_path / "vectors.sqlite")
+    expected = caching.encode(["word"])
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(caching.encode, [["word", f"word {n}"] for n in range(8)]))
+    assert all(np.array_equal(vectors[0], expected[0]) for vectors in found)
+    assert encoder.encoded.count("word") == 1
+
+
+def test_the_served_ranking_is_compared_with_the_best_single_ranking() -> None:
+    pytest.importorskip("bm25s")
+    from benchmarks.search.ranking_quality import compare_served
+    from benchmarks.search.rankings import METRICS
+
+    def rows(value: float) -> list[dict[str, float]]:
+        return [dict.fromkeys(METRICS, value + n / 100) for n in range(20)]
+
+    found = compare_served({"dense": rows(0.2), "bm25": rows(0.5), "hybrid": rows(0.6), "bm25s-whole": rows(0.4)})
+    assert found["best_single"] == "bm25"
+    assert found["differences"]["bm25"] == pytest.approx({"mean": 0.1, "low": 0.1, "high": 0.1})
+    assert "hybrid" not in found["differences"]
+
+
+def test_the_calibration_error_separates_good_scales_from_bad_ones() -> None:
+    pytest.importorskip("bm25s")
+    from benchmarks.search.evidence import error_interval, evaluate_scores
+    from retrieval.ranking.evidence_score import Labelled
+
+    rng = np.random.default_rng(1)
+    scores = rng.random(2000)
+    answered = rng.random(2000) < scores
+    good, bad = error_interval(scores, answered), error_interval(scores**3, answered)
+    assert 0 <= good["low"] <= good["high"] < 0.05 < 0.15 < bad["low"] < bad["mean"] < bad["high"]
+    labelled = [Labelled([], bool(label), bool(label)) for label in answered]
+    found = evaluate_scores(scores.tolist(), labelled, 0.5)
+    assert found["answered_of_those_above_half"] == pytest.approx(0.75, abs=0.05)
+    assert found["refusals"]["wrong"] == pytest.approx(0.25, abs=0.05)
