@@ -1,7 +1,8 @@
-"""A graft as one GGUF file for llama.cpp, with the same new tokens as a Transformers checkpoint has.
+"""Export of grafts to one GGUF file for llama.cpp, with the same new tokens as in a Transformers checkpoint.
 
-For backbones of the Llama architecture whose tokenizer cuts text as SmolLM2's does, which are those that were tried.
-llama.cpp cuts text by rules of its own, so a chat request there has no boundaries between segments (see `graft_chat`).
+Supports backbones of the Llama architecture with the tokenizer of SmolLM2; others have not been tested in llama.cpp.
+llama.cpp pre-tokenizes by its own rules, so a chat request there has no boundaries between segments (see
+`chat_template`).
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from torch import Tensor
 
 from soft_prompt.errors import BackboneError
 from soft_prompt.files import new_file
-from soft_prompt.interop.grown_vocabulary import GrownVocabulary
-from soft_prompt.interop.hf_export import HfGraft, grown_by, provenance, written_chat
+from soft_prompt.interop.extended_vocabulary import ExtendedVocabulary
+from soft_prompt.interop.hf_export import HfGraft, checkpoint_chat_template, export_record, extend_with_grafts
 from soft_prompt.model.backbone import Backbone
 
 PROVENANCE = "softgraft.provenance"
-# llama.cpp's name for a tokenizer that cuts single digits, then words as GPT-2 does.
+# llama.cpp's name for a pre-tokenizer that splits off single digits, then words as GPT-2 does.
 PRE_TOKENIZER = "smollm"
-_BLOCK = {
+_BLOCK_NAMES = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
@@ -37,7 +38,7 @@ _BLOCK = {
     "input_layernorm": "attn_norm",
     "post_attention_layernorm": "ffn_norm",
 }
-_WHOLE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+_MODEL_NAMES = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class GgufExport:
 
     Attributes:
         file: the GGUF file.
-        tokens: domain to the token ids of its soft positions, in order.
+        tokens: by domain, the token ids of its soft prompt.
         bytes: its size.
     """
 
@@ -56,28 +57,28 @@ class GgufExport:
 
 
 def export_gguf(file: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -> GgufExport:
-    """Write a GGUF file that answers with grafts. Weights keep the backbone's dtype; norms are fp32.
+    """Write grafts and their backbone to a GGUF file. Weights keep the backbone's dtype; norms are fp32.
 
     Args:
-        file: where to; refused if it is there.
-        backbone: which the soft prompts were trained on.
-        grafts: as `export_hf` takes them.
+        file: must not exist.
+        backbone: that the soft prompts were trained on.
+        grafts: as in `export_hf`.
 
     Raises:
-        ArtifactError: the file is there or cannot be written, or as `export_hf`.
-        BackboneError: another architecture or tokenizer, or as `export_hf`.
+        ArtifactError: if the file exists or cannot be written; or as `export_hf`.
+        BackboneError: if the architecture or tokenizer is not supported; or as `export_hf`.
     """
     _require_llama(backbone)
-    grown, tokens = grown_by(backbone, grafts)
-    with new_file(file) as fresh:
-        about = provenance(backbone, grown, grafts, tokens)
-        _write(fresh, grown, written_chat(backbone, grown, grafts, ""), about)
-        size = fresh.stat().st_size
+    vocabulary, tokens = extend_with_grafts(backbone, grafts)
+    with new_file(file) as scratch:
+        chat = checkpoint_chat_template(backbone, vocabulary, grafts, "")
+        _write(scratch, vocabulary, chat, export_record(backbone, vocabulary, grafts, tokens))
+        size = scratch.stat().st_size
     return GgufExport(file, tokens, size)
 
 
 def _require_llama(backbone: Backbone) -> None:
-    """Refuse what was never tried in llama.cpp."""
+    """Refuse a backbone that was not tested in llama.cpp."""
     config = backbone.model.config
     rope = getattr(config, "rope_parameters", None) or {}
     plain = (
@@ -87,23 +88,22 @@ def _require_llama(backbone: Backbone) -> None:
         and not config.mlp_bias
         and config.hidden_act == "silu"
     )
-    if not plain or not _cuts_as_smollm(backbone.tokenizer):
+    if not plain or not _pre_tokenizes_as_smollm(backbone.tokenizer):
         raise BackboneError(
             found=f"the backbone {backbone.id!r} ({config.model_type})"
-            + ("" if plain else " is no plain Llama")
-            + (", and its tokenizer cuts text as SmolLM2's does not" if plain else ""),
-            expected="a plain Llama with the tokenizer of SmolLM2, which is what was tried in llama.cpp",
+            + (", whose tokenizer does not split text as SmolLM2's does" if plain else ", which is no plain Llama"),
+            expected="a plain Llama with the tokenizer of SmolLM2, which was tested in llama.cpp",
             next_step="softgraft export DOMAIN --format hf, then convert it as docs/export.md describes",
         )
 
 
-def _cuts_as_smollm(tokenizer: Any) -> bool:
-    """Whether llama.cpp's rules of that name cut text as this tokenizer does."""
-    whole = json.loads(tokenizer.backend_tokenizer.to_str())
-    steps = (whole["pre_tokenizer"] or {}).get("pretokenizers", [])
+def _pre_tokenizes_as_smollm(tokenizer: Any) -> bool:
+    """Whether this tokenizer splits text as `PRE_TOKENIZER` in llama.cpp does."""
+    config = json.loads(tokenizer.backend_tokenizer.to_str())
+    steps = (config["pre_tokenizer"] or {}).get("pretokenizers", [])
     return (
-        whole["model"]["type"] == "BPE"
-        and whole["normalizer"] is None
+        config["model"]["type"] == "BPE"
+        and config["normalizer"] is None
         and [step["type"] for step in steps] == ["Digits", "ByteLevel"]
         and steps[0]["individual_digits"]
         and steps[1]["use_regex"]
@@ -111,15 +111,17 @@ def _cuts_as_smollm(tokenizer: Any) -> bool:
     )
 
 
-def _write(file: Path, grown: GrownVocabulary, chat: str, about: Mapping[str, Any]) -> None:
+def _write(file: Path, vocabulary: ExtendedVocabulary, chat: str, record: Mapping[str, Any]) -> None:
     from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
     from gguf.quants import quantize
 
-    config = grown.config
-    dtype = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}[grown.state["lm_head.weight"].dtype]
+    config = vocabulary.config
+    dtype = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}[
+        vocabulary.state["lm_head.weight"].dtype
+    ]
     writer = GGUFWriter(file, "llama")
     try:
-        writer.add_name("Softgraft " + " ".join(about["domains"]))
+        writer.add_name("Softgraft " + " ".join(record["domains"]))
         writer.add_block_count(config.num_hidden_layers)
         writer.add_context_length(config.max_position_embeddings)
         writer.add_embedding_length(config.hidden_size)
@@ -133,9 +135,9 @@ def _write(file: Path, grown: GrownVocabulary, chat: str, about: Mapping[str, An
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
         writer.add_file_type({"F32": LlamaFileType.ALL_F32, "F16": LlamaFileType.MOSTLY_F16,
                               "BF16": LlamaFileType.MOSTLY_BF16}[dtype])  # fmt: skip
-        writer.add_string(PROVENANCE, json.dumps(about, ensure_ascii=False))
-        _add_tokenizer(writer, grown, chat)
-        for name, array in _arrays(grown):
+        writer.add_string(PROVENANCE, json.dumps(record, ensure_ascii=False))
+        _add_tokenizer(writer, vocabulary, chat)
+        for name, array in _arrays(vocabulary):
             kind = GGMLQuantizationType[dtype if array.ndim > 1 else "F32"]
             writer.add_tensor(name, quantize(array, kind), raw_dtype=kind)
         writer.write_header_to_file()
@@ -145,10 +147,10 @@ def _write(file: Path, grown: GrownVocabulary, chat: str, about: Mapping[str, An
         writer.close()
 
 
-def _add_tokenizer(writer: Any, grown: GrownVocabulary, chat: str) -> None:
+def _add_tokenizer(writer: Any, vocabulary: ExtendedVocabulary, chat: str) -> None:
     from gguf import TokenType
 
-    tokenizer = grown.tokenizer
+    tokenizer = vocabulary.tokenizer
     names = {number: text for text, number in tokenizer.get_vocab().items()}
     added = tokenizer.added_tokens_decoder
     kinds = [
@@ -177,27 +179,27 @@ def _add_tokenizer(writer: Any, grown: GrownVocabulary, chat: str) -> None:
     writer.add_chat_template(chat)
 
 
-def _arrays(grown: GrownVocabulary) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Every weight under llama.cpp's name, fp32."""
-    config = grown.config
+def _arrays(vocabulary: ExtendedVocabulary) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """All weights by their names in llama.cpp, in fp32."""
+    config = vocabulary.config
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
-    for name, tensor in grown.state.items():
+    for name, tensor in vocabulary.state.items():
         layer = name.removesuffix(".weight")
-        if layer in _WHOLE:
-            yield f"{_WHOLE[layer]}.weight", _array(tensor)
+        if layer in _MODEL_NAMES:
+            yield f"{_MODEL_NAMES[layer]}.weight", _array(tensor)
             continue
         number, _, rest = layer.removeprefix("model.layers.").partition(".")
-        own = _BLOCK[rest]
-        whole = _interleaved(tensor, heads[own]) if own in heads else tensor
-        yield f"blk.{number}.{own}.weight", _array(whole)
+        gguf_name = _BLOCK_NAMES[rest]
+        weight = _interleaved(tensor, heads[gguf_name]) if gguf_name in heads else tensor
+        yield f"blk.{number}.{gguf_name}.weight", _array(weight)
 
 
 def _interleaved(weight: Tensor, heads: int) -> Tensor:
-    """Rows `[heads * head_dim, hidden]` as llama.cpp has them, which rotates neighbours in a head, not its halves."""
+    """Rows `[heads * head_dim, hidden]` in llama.cpp's order, which rotates neighbouring rows instead of halves."""
     head_dim = weight.shape[0] // heads
     return weight.view(heads, 2, head_dim // 2, -1).transpose(1, 2).reshape(weight.shape)
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
-    return found
+    array: NDArray[np.float32] = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
+    return array

@@ -1,7 +1,7 @@
-"""The tokens that switch an activated LoRA on (aLoRA, Greenewald et al. 2025, arXiv:2504.12397).
+"""The invocation tokens of an activated LoRA (aLoRA, Greenewald et al. 2025, arXiv:2504.12397).
 
-PEFT lets its weights act from the last place on where these tokens stand in the prompt. An adapter acts from the soft
-slot on, so both are the same where the tokens are what stands in the slot and right behind it, and nowhere later.
+PEFT activates the adapter from the last occurrence of these tokens in the prompt on. Softgraft activates it from the
+soft slot on. Both agree if the tokens are those in the slot and right after it, and do not occur later.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from soft_prompt.rows.row import Row
 
 
 def slot_ids(backbone: Backbone, soft_prompt: SoftPrompt) -> tuple[int, ...] | None:
-    """Token ids whose embeddings a soft prompt's vectors are; None for vectors that are those of no tokens.
+    """Token ids whose embeddings are a soft prompt's vectors; None if the vectors were trained.
 
-    An adapter that was trained alone has the words of its text twin in the slot, or nothing.
+    The kind `adapter` has its text twin in the slot, or nothing.
     """
     if soft_prompt.length == 0:
         return ()
@@ -37,32 +37,32 @@ def slot_ids(backbone: Backbone, soft_prompt: SoftPrompt) -> tuple[int, ...] | N
 def invocation_ids(
     backbone: Backbone, prompts: Sequence[RenderedPrompt], slot: str, within: Sequence[int] = ()
 ) -> tuple[int, ...]:
-    """Token ids that stand in a soft slot and right behind it in every prompt of a template.
+    """Token ids in a soft slot and right after it that all prompts of a template have in common.
 
     Args:
-        backbone: whose tokenizer and chat template are used.
-        prompts: at least two renderings of the template, with other values in every input.
-        slot: the soft slot, the only one of the template.
+        backbone: its tokenizer and chat template are used.
+        prompts: at least two renderings of the template, with different values for every input.
+        slot: the only soft slot of the template.
         within: token ids in the slot (`slot_ids`).
 
     Raises:
-        ArtifactError: the slot is empty and no fixed text follows it, or the same text follows again later in a prompt.
+        ArtifactError: if the slot is empty and no fixed text follows it, or if the tokens occur again later.
     """
-    rows = [_around(backbone, prompt, slot) for prompt in prompts]
-    alike = takewhile(lambda parts: len(set(parts)) == 1, zip(*(row.suffix for row in rows), strict=False))
-    ids = (*within, *chain.from_iterable(parts[0] for parts in alike if isinstance(parts[0], tuple)))
+    rows = [_row_with_empty_slot(backbone, prompt, slot) for prompt in prompts]
+    common = takewhile(lambda parts: len(set(parts)) == 1, zip(*(row.suffix for row in rows), strict=False))
+    ids = (*within, *chain.from_iterable(parts[0] for parts in common if isinstance(parts[0], tuple)))
     if not ids:
         raise ArtifactError(
-            found=f"nothing in the soft slot {slot!r}, and no fixed text right behind it",
-            expected="at least one token that always stands there, where an activated LoRA of PEFT begins to act",
-            next_step=f"write some text behind {{{slot}}} in the template, and train again: softgraft train DOMAIN",
+            found=f"nothing in the soft slot {slot!r}, and no fixed text right after it",
+            expected="at least one fixed token, from which on PEFT activates the adapter",
+            next_step=f"write some text after {{{slot}}} in the template, and train again: softgraft train DOMAIN",
         )
-    if any(_last(ids, row, within) != len(row.prefix) for row in rows):
+    if any(_last_occurrence(ids, row, within) != len(row.prefix) for row in rows):
         raise ArtifactError(
-            found=f"the text behind the soft slot {slot!r}, {backbone.tokenizer.decode(list(ids))!r}, stands again "
+            found=f"the text after the soft slot {slot!r}, {backbone.tokenizer.decode(list(ids))!r}, occurs again "
             "later in the prompt",
-            expected="text that stands there alone, since an activated LoRA of PEFT begins to act at its last place",
-            next_step=f"write other text behind {{{slot}}} in the template, and train again: softgraft train DOMAIN",
+            expected="text that occurs there only, since PEFT activates the adapter at its last occurrence",
+            next_step=f"write other text after {{{slot}}} in the template, and train again: softgraft train DOMAIN",
         )
     return ids
 
@@ -70,12 +70,12 @@ def invocation_ids(
 def invoked_at_slot(
     backbone: Backbone, prompt: RenderedPrompt, slot: str, ids: Sequence[int], within: Sequence[int] = ()
 ) -> bool:
-    """Whether the last place of these ids in a prompt is the soft slot. `within` is as in `invocation_ids`."""
-    row = _around(backbone, prompt, slot)
-    return _last(ids, row, within) == len(row.prefix)
+    """Whether the last occurrence of these ids in a prompt is at the soft slot. `within` is as in `invocation_ids`."""
+    row = _row_with_empty_slot(backbone, prompt, slot)
+    return _last_occurrence(ids, row, within) == len(row.prefix)
 
 
-def _around(backbone: Backbone, prompt: RenderedPrompt, slot: str) -> Row:
+def _row_with_empty_slot(backbone: Backbone, prompt: RenderedPrompt, slot: str) -> Row:
     if prompt.slots() != (slot,):
         raise ArtifactError(
             found=f"a prompt with the soft slots {', '.join(prompt.slots()) or 'none'}",
@@ -85,9 +85,9 @@ def _around(backbone: Backbone, prompt: RenderedPrompt, slot: str) -> Row:
     return encode_prompt(backbone, prompt, {})
 
 
-def _last(ids: Sequence[int], row: Row, within: Sequence[int]) -> int:
-    """Where the ids begin for the last time in a row with those in its slot; -1 where they do not stand."""
-    behind = chain.from_iterable(part for part in row.suffix if isinstance(part, tuple))
-    whole, wanted = [*row.prefix, *within, *behind], list(ids)
-    starts = [at for at in range(len(whole) - len(wanted) + 1) if whole[at : at + len(wanted)] == wanted]
+def _last_occurrence(ids: Sequence[int], row: Row, within: Sequence[int]) -> int:
+    """Position of the last occurrence of the ids in a row with a filled slot; -1 if there is none."""
+    after_slot = chain.from_iterable(part for part in row.suffix if isinstance(part, tuple))
+    prompt, wanted = [*row.prefix, *within, *after_slot], list(ids)
+    starts = [at for at in range(len(prompt) - len(wanted) + 1) if prompt[at : at + len(wanted)] == wanted]
     return starts[-1] if starts else -1

@@ -1,7 +1,7 @@
-"""A graft as an adapter that PEFT loads: the same logits, in a process that knows nothing of this project.
+"""Export of a graft to a PEFT adapter with the same logits.
 
-Soft prompts become prompt tuning or prefix tuning, which PEFT puts before every token of the prompt. An adapter alone
-becomes an activated LoRA (aLoRA, Greenewald et al. 2025, arXiv:2504.12397), which acts from certain tokens on.
+Soft prompts become prompt tuning or prefix tuning, which PEFT puts at the start of the prompt. An adapter alone becomes
+an activated LoRA (aLoRA, Greenewald et al. 2025, arXiv:2504.12397), which acts from its invocation tokens on.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from soft_prompt.model.backbone import Backbone
 from soft_prompt.model.weights import EMBEDDED
 from soft_prompt.positions.rotary import rotate
 
-_IN_FRONT = "before every token of the prompt, the slot itself left empty"
+_AT_START = "before every token of the prompt, the slot itself left empty"
 _INVOKED = (
     "from the last place of `alora_invocation_tokens` on: the slot, which holds its text twin, or nothing where the "
     "length is 0, and what follows it"
@@ -49,26 +49,26 @@ def export_peft(
     invocation_ids: Sequence[int] | None = None,
     manifest: Manifest | None = None,
 ) -> str:
-    """Write a graft that `peft.PeftModel.from_pretrained(model, folder)` loads.
+    """Write a graft for `peft.PeftModel.from_pretrained(model, folder)`.
 
-    Logits are those of this project with the slot before everything (an adapter: with the slot where the
-    invocation tokens stand), ordinary causal attention and no padding.
+    PEFT gives the logits of this project with the slot at the start of the prompt (for an adapter: at the invocation
+    tokens), ordinary causal attention and no padding.
 
     Args:
-        folder: is made; or empty.
-        soft_prompt: vectors without an adapter, or an adapter alone, with the words of its text twin or nothing in
-            the slot.
-        backbone: which it was trained on.
-        invocation_ids: for an adapter alone, the token ids in the slot and right behind it
-            (`soft_prompt.interop.invocation`); None takes those in the slot.
-        manifest: as it was saved with the graft, kept so that an import loses nothing.
+        folder: must be empty or not exist.
+        soft_prompt: vectors without an adapter, or an adapter alone, with its text twin or nothing in the slot.
+        backbone: that it was trained on.
+        invocation_ids: for an adapter alone, the token ids in the slot and right after it
+            (`soft_prompt.interop.invocation`). None takes those in the slot.
+        manifest: as saved with the graft, so that an import loses nothing.
 
     Returns:
         PEFT's name of the method: `PROMPT_TUNING`, `PREFIX_TUNING` or `LORA`.
 
     Raises:
-        ArtifactError: PEFT has no method that gives the same logits, or the folder cannot be written.
-        BackboneError: an encoder-decoder; or of the kind `kv`, and keys of this backbone cannot be moved.
+        ArtifactError: if PEFT has no method that gives the same logits, or if the folder cannot be written.
+        BackboneError: if the backbone is an encoder-decoder; if the soft prompt is of the kind `kv` and the backbone's
+            keys cannot be moved.
     """
     backbone.require_decoder_only("an export to PEFT")
     adapter = soft_prompt.adapter
@@ -76,19 +76,19 @@ def export_peft(
     if adapter is not None and within is None:
         raise ArtifactError(
             found=f"vectors of the kind {soft_prompt.kind!r} and an adapter of the method {adapter.method!r}",
-            expected="one of the two, since no method of PEFT holds both in one adapter",
+            expected="one of the two, since no PEFT method combines both",
             next_step="train the vectors alone: softgraft train DOMAIN --adapter none",
         )
     if adapter is None and invocation_ids is not None:
         raise ArtifactError(
             found="invocation tokens for a soft prompt without an adapter",
-            expected="invocation tokens for an adapter alone, since nothing else is switched on by them",
+            expected="invocation tokens for an adapter alone, since they activate nothing else",
             next_step="leave `invocation_ids` out",
         )
     if manifest is not None and manifest.attention != "exact":
         raise ArtifactError(
             found=f"a soft prompt that was trained in {manifest.attention!r} attention",
-            expected="one trained in `exact` attention, the only one that PEFT has",
+            expected="one trained in `exact` attention, the only one that PEFT supports",
             next_step="set `attention: exact` in domain.yaml, and train again: softgraft train DOMAIN",
         )
     if adapter is not None:
@@ -101,7 +101,7 @@ def export_peft(
         "peft_type": method,
         "task_type": "CAUSAL_LM",
         "inference_mode": True,
-        # The embedded backbone comes in a package, under no name that PEFT could load.
+        # PEFT cannot load the embedded backbone by a name.
         "base_model_name_or_path": None if backbone.id == EMBEDDED else backbone.id,
         **settings,
     }
@@ -114,7 +114,7 @@ def export_peft(
         backbone=backbone.id,
         backbone_digest=backbone.digest,
         tokenizer_hash=backbone.tokenizer_hash,
-        placement=_IN_FRONT if adapter is None else _INVOKED,
+        placement=_AT_START if adapter is None else _INVOKED,
         manifest=manifest,
     )
     write_peft_folder(folder, config, tensors, provenance)
@@ -138,7 +138,7 @@ def _prompt_tuning(soft_prompt: SoftPrompt, backbone: Backbone) -> Exported:
 
 
 def _prefix_tuning(soft_prompt: SoftPrompt, backbone: Backbone) -> Exported:
-    """Keys are turned to the positions 0, 1, ...: PEFT uses them as they are, and its tokens begin behind them."""
+    """Keys are rotated to the positions 0, 1, ...; PEFT uses them unchanged, and the prompt starts after them."""
     vectors = soft_prompt.vectors.detach().to(backbone.device)
     if soft_prompt.lower is not None:
         vectors = torch.cat((soft_prompt.lower.to(backbone.device), vectors))
@@ -154,7 +154,7 @@ def _prefix_tuning(soft_prompt: SoftPrompt, backbone: Backbone) -> Exported:
         "num_transformer_submodules": 1,
         "encoder_hidden_size": kv_heads * head_dim,
     }
-    # One row a position: layer by layer its keys of all heads, then its values.
+    # One row per position: for each layer the keys of all heads, then the values.
     return PREFIX_TUNING, settings, {PROMPT_EMBEDDINGS: placed.permute(3, 0, 1, 2, 4).reshape(length, -1)}
 
 
@@ -162,38 +162,38 @@ def _lora(adapter: Adapter, backbone: Backbone, invocation_ids: Sequence[int]) -
     if adapter.method != "lora" or adapter.scale_in or adapter.scale_out:
         raise ArtifactError(
             found="an adapter that scales what goes into or comes out of layers, as (IA)³ does",
-            expected="low-rank weights alone, since PEFT switches no other kind on at a token",
+            expected="low-rank weights alone, the only kind that PEFT activates at a token",
             next_step="train low-rank weights: softgraft train DOMAIN --kind adapter --adapter lora",
         )
     ranks = {int(down.shape[0]) for down in adapter.down.values()}
     if len(ranks) != 1 or not invocation_ids:
         raise ArtifactError(
             found=f"weights of the ranks {sorted(ranks)} and {len(invocation_ids)} invocation tokens",
-            expected="weights of one rank, and at least one token that switches them on",
-            next_step="take the tokens from the template, with soft_prompt.interop.invocation.invocation_ids",
+            expected="weights of one rank, and at least one invocation token",
+            next_step="compute the tokens with soft_prompt.interop.invocation.invocation_ids",
         )
-    _require_rows(backbone, adapter)
+    _require_token_dimension(backbone, adapter)
     settings = {
         "r": adapter.rank,
-        # PEFT multiplies with alpha / r.
+        # PEFT scales by alpha / r.
         "lora_alpha": adapter.rank,
         "lora_dropout": 0.0,
         "bias": "none",
         "use_rslora": False,
         "use_dora": False,
-        "target_modules": _targets(backbone, adapter.down),
+        "target_modules": _target_modules(backbone, adapter.down),
         "alora_invocation_tokens": [int(i) for i in invocation_ids],
     }
     tensors = {f"{LAYER_PREFIX}{name}{DOWN}": down for name, down in adapter.down.items()}
     return LORA, settings, tensors | {f"{LAYER_PREFIX}{name}{UP}": up for name, up in adapter.up.items()}
 
 
-def _require_rows(backbone: Backbone, adapter: Adapter) -> None:
-    """PEFT tells tokens apart by the middle dimension of what goes into a layer; some models (OPT) fold it away."""
-    folded: list[str] = []
+def _require_token_dimension(backbone: Backbone, adapter: Adapter) -> None:
+    """Refuse layers whose input has no token dimension, which PEFT needs to activate an adapter; OPT flattens it."""
+    flattened: list[str] = []
 
     def watch(name: str) -> Callable[[torch.nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _, inputs: folded.append(name) if inputs[0].dim() != 3 else None
+        return lambda _, inputs: flattened.append(name) if inputs[0].dim() != 3 else None
 
     hooks = [backbone.model.get_submodule(name).register_forward_pre_hook(watch(name)) for name in adapter.down]
     try:
@@ -202,17 +202,17 @@ def _require_rows(backbone: Backbone, adapter: Adapter) -> None:
     finally:
         for hook in hooks:
             hook.remove()
-    if folded:
+    if flattened:
         raise ArtifactError(
-            found=f"an adapter beside {folded[0]}, which takes the tokens of all rows as one list on {backbone.id!r}",
-            expected="layers that take `[batch, tokens, width]`, which PEFT needs to switch weights on at a token",
+            found=f"an adapter beside {flattened[0]}, whose input has no token dimension on {backbone.id!r}",
+            expected="layers with an input of `[batch, tokens, hidden]`, which PEFT needs to activate an adapter",
             next_step="train vectors alone for this backbone: softgraft train DOMAIN --kind embedding --adapter none",
         )
 
 
-def _targets(backbone: Backbone, layers: Iterable[str]) -> list[str]:
-    """The layers as PEFT is told of them: by the last part of their names, as people write it, where that is exact."""
+def _target_modules(backbone: Backbone, layers: Iterable[str]) -> list[str]:
+    """PEFT's `target_modules`: the last parts of the names if they match these layers exactly, else the full names."""
     wanted = set(layers)
     short = {name.rsplit(".", 1)[-1] for name in wanted}
-    meant = {name for name, _ in backbone.model.named_modules() if name.rsplit(".", 1)[-1] in short}
-    return sorted(short if meant == wanted else wanted)
+    matched = {name for name, _ in backbone.model.named_modules() if name.rsplit(".", 1)[-1] in short}
+    return sorted(short if matched == wanted else wanted)

@@ -1,7 +1,7 @@
-"""The files of a PEFT adapter as this project writes and reads them, without PEFT.
+"""Reading and writing the files of a PEFT adapter, without PEFT.
 
-`adapter_config.json` and `adapter_model.safetensors` are PEFT's own. `softgraft.json` says what a graft was before it
-was exported; PEFT does not look at it.
+`adapter_config.json` and `adapter_model.safetensors` are PEFT's own files. `softgraft.json` describes the graft before
+the export; PEFT ignores it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PROVENANCE_VERSION = 1
 
 PROMPT_TUNING, PREFIX_TUNING, LORA = "PROMPT_TUNING", "PREFIX_TUNING", "LORA"
 PROMPT_EMBEDDINGS = "prompt_embeddings"
-# What PEFT puts before the name of a layer, and what it has for the two matrices beside it.
+# PEFT's prefix of layer names, and its suffixes of the two LoRA matrices of a layer.
 LAYER_PREFIX = "base_model.model."
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 READABLE = (torch.float32, torch.float16, torch.bfloat16)
@@ -39,13 +39,13 @@ IMPORT_ANOTHER = "softgraft import DOMAIN --from ANOTHER_FOLDER"
 
 
 class Provenance(BaseModel):
-    """What a graft was before it was exported.
+    """The graft before the export.
 
     Attributes:
         length: positions of the slot; for an adapter alone, tokens of its text twin.
-        lower_layers: how many layers of a `kv` soft prompt were never trained.
-        placement: in words, where PEFT puts it.
-        manifest: as it was saved with the graft; None for one that was never saved.
+        lower_layers: number of untrained lower layers of a `kv` soft prompt.
+        placement: where PEFT puts it, in words.
+        manifest: as saved with the graft; None if it was never saved.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -66,9 +66,9 @@ class PeftFolder:
     """The contents of an adapter's folder.
 
     Attributes:
-        config: adapter_config.json; what it says is not checked beyond `peft_type`, a string.
+        config: adapter_config.json. Only `peft_type` is checked.
         tensors: finite, fp32.
-        provenance: None for an adapter that PEFT itself has trained and saved.
+        provenance: None for an adapter that PEFT trained and saved.
     """
 
     folder: Path
@@ -76,19 +76,24 @@ class PeftFolder:
     tensors: Mapping[str, Tensor]
     provenance: Provenance | None
 
+    @property
+    def method(self) -> str:
+        """PEFT's name of the method, such as `LORA`."""
+        return str(self.config["peft_type"])
+
 
 def write_peft_folder(
     folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], provenance: Provenance
 ) -> None:
-    """Write an adapter; the folder appears whole or not at all.
+    """Write an adapter. The folder appears complete or not at all.
 
     Raises:
-        ArtifactError: the folder holds something already, or cannot be written.
+        ArtifactError: if the folder is not empty, or cannot be written.
     """
-    whole = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
+    cpu_tensors = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
     with new_folder(folder) as scratch:
         write_bytes(scratch / CONFIG, json.dumps(config, indent=2, sort_keys=True).encode())
-        write_bytes(scratch / TENSORS, save(whole, {"format": "pt"}))
+        write_bytes(scratch / TENSORS, save(cpu_tensors, {"format": "pt"}))
         write_bytes(scratch / PROVENANCE, provenance.model_dump_json(indent=1).encode())
 
 
@@ -96,9 +101,9 @@ def read_peft_folder(folder: Path) -> PeftFolder:
     """Read an adapter.
 
     Raises:
-        ArtifactError: there is none, its weights are pickled, or one of its files is damaged.
+        ArtifactError: if there is none, its weights are pickled, or one of its files is damaged.
     """
-    config = _json(folder / CONFIG)
+    config = _read_json(folder / CONFIG)
     if not isinstance(config.get("peft_type"), str):
         raise _refusal(folder / CONFIG, "names no `peft_type`")
     if not (folder / TENSORS).is_file() and (folder / PICKLED).is_file():
@@ -111,40 +116,40 @@ def read_peft_folder(folder: Path) -> PeftFolder:
     try:
         tensors = load(path.read_bytes())
     except (OSError, SafetensorError, ValueError, KeyError, OverflowError) as error:
-        raise _refusal(path, f"cannot be read: {_line(error)}") from error
+        raise _refusal(path, f"cannot be read: {_first_line(error)}") from error
     for name, tensor in tensors.items():
         if tensor.dtype not in READABLE or not torch.isfinite(tensor).all():
             raise _refusal(path, f"holds {name!r} as {tensor.dtype}, perhaps not finite")
-    provenance = _provenance(folder / PROVENANCE) if (folder / PROVENANCE).exists() else None
+    provenance = _read_provenance(folder / PROVENANCE) if (folder / PROVENANCE).exists() else None
     return PeftFolder(folder, config, {name: t.to(torch.float32) for name, t in tensors.items()}, provenance)
 
 
-def _provenance(path: Path) -> Provenance:
-    raw = _json(path)
+def _read_provenance(path: Path) -> Provenance:
+    raw = _read_json(path)
     version = raw.get("format_version")
     if not isinstance(version, int) or version > PROVENANCE_VERSION:
         raise ArtifactError(
             found=f"{path} has the format {version}",
             expected=f"at most format {PROVENANCE_VERSION}",
-            next_step=f"update Softgraft, or delete {path} to read the adapter as one of PEFT's own",
+            next_step=f"update Softgraft, or delete {path} to import the adapter as one that PEFT trained",
         )
     try:
         return Provenance.model_validate(raw)
     except ValidationError as error:
-        raise _refusal(path, f"cannot be read: {_line(error)}") from error
+        raise _refusal(path, f"cannot be read: {_first_line(error)}") from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise _refusal(path, f"cannot be read: {_line(error)}") from error
+        raise _refusal(path, f"cannot be read: {_first_line(error)}") from error
     if not isinstance(raw, dict):
         raise _refusal(path, f"holds a {type(raw).__name__}")
     return raw
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

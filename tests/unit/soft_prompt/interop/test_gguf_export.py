@@ -144,7 +144,7 @@ def test_what_was_never_tried_in_llama_cpp_is_refused(
 
 def test_a_tokenizer_with_other_rules_is_refused(tiny_backbone: Backbone, tmp_path: Path) -> None:
     soft = from_text_twin(tiny_backbone, "domain", "Be brief.")
-    with pytest.raises(BackboneError, match="tokenizer cuts text"):
+    with pytest.raises(BackboneError, match="tokenizer does not split text"):
         export_gguf(tmp_path / "bank.gguf", tiny_backbone, {"bank": HfGraft(soft, RAG)})
 
 

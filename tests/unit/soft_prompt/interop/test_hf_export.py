@@ -24,7 +24,7 @@ from soft_prompt import (
     initial_adapter,
     weights_checksum,
 )
-from soft_prompt.interop.grown_vocabulary import grow_vocabulary
+from soft_prompt.interop.extended_vocabulary import extend_vocabulary
 from soft_prompt.interop.hf_export import HfExport, HfGraft, export_hf, request, token_ids
 
 Make = Callable[..., Backbone]
@@ -163,7 +163,7 @@ def test_vectors_are_cast_to_the_dtype_of_the_checkpoint(make_tiny_backbone: Mak
     backbone = make_tiny_backbone()
     backbone.model.to(torch.bfloat16)
     soft = soft_of(backbone, 4)
-    rows = grow_vocabulary(backbone, soft.vectors).state["model.embed_tokens.weight"]
+    rows = extend_vocabulary(backbone, soft.vectors).state["model.embed_tokens.weight"]
     assert rows.dtype == torch.bfloat16
     assert torch.equal(rows[300:], soft.vectors.to(torch.bfloat16))
 
@@ -183,7 +183,7 @@ def test_a_bias_of_the_head_grows_with_it(make_tiny_backbone: Make, tmp_path: Pa
 def test_names_differ_in_each_export_and_stand_for_one_token(
     tiny_backbone: Backbone, soft: SoftPrompt, tokenizer: Any, export: HfExport
 ) -> None:
-    one, other = (grow_vocabulary(tiny_backbone, soft.vectors) for _ in range(2))
+    one, other = (extend_vocabulary(tiny_backbone, soft.vectors) for _ in range(2))
     assert not set(one.names) & set(other.names)
     assert all(len(grown.secret) == 32 and grown.secret in name for grown in (one, other) for name in grown.names)
     for number in (n for tokens in export.tokens.values() for n in tokens):
@@ -295,7 +295,7 @@ def test_a_backbone_whose_engine_changes_embeddings_is_refused(
 def test_a_scale_inside_the_embedding_is_found_by_trying(make_tiny_backbone: Make, tmp_path: Path) -> None:
     backbone = make_tiny_backbone()
     backbone.model.get_input_embeddings().register_forward_hook(lambda *call: call[2] * 2)
-    with pytest.raises(BackboneError, match="something else than its row"):
+    with pytest.raises(BackboneError, match="changes the embeddings of tokens"):
         export_hf(tmp_path / "out", backbone, {"bank": HfGraft(soft_of(backbone, 4), RAG)})
 
 
@@ -303,8 +303,8 @@ def test_a_backbone_without_an_unused_special_token_is_refused(make_tiny_backbon
     backbone = make_tiny_backbone()
     backbone.model.generation_config.eos_token_id = [0, 1, 2]
     soft = soft_of(backbone, 4)
-    with pytest.raises(BackboneError, match="0 special tokens"):
-        grow_vocabulary(Backbone("used", "0", backbone.model, backbone.tokenizer), soft.vectors)
+    with pytest.raises(BackboneError, match="0 unused special tokens"):
+        extend_vocabulary(Backbone("used", "0", backbone.model, backbone.tokenizer), soft.vectors)
 
 
 def test_what_is_more_than_vectors_among_embeddings_is_refused(

@@ -22,7 +22,7 @@ def prompt(
     return RenderedPrompt((Message("system", system), Message("user", (TextSegment(question),))))
 
 
-def joined(*questions: str) -> list[RenderedPrompt]:
+def prompts_with(*questions: str) -> list[RenderedPrompt]:
     """One message, in which the question follows the slot at once."""
     return [RenderedPrompt((Message("user", (SoftSegment("domain"), TextSegment(q))),)) for q in questions]
 
@@ -53,11 +53,11 @@ def test_words_in_the_slot_come_first(tiny_backbone: Backbone) -> None:
 
 
 def test_a_question_right_behind_the_slot_invokes_nothing(tiny_backbone: Backbone) -> None:
-    with pytest.raises(ArtifactError, match="no fixed text right behind it") as caught:
-        invocation_ids(tiny_backbone, joined("When?", "How much?"), "domain")
-    assert "write some text behind {domain}" in caught.value.next_step
+    with pytest.raises(ArtifactError, match="no fixed text right after it") as caught:
+        invocation_ids(tiny_backbone, prompts_with("When?", "How much?"), "domain")
+    assert "write some text after {domain}" in caught.value.next_step
     within = tuple(tiny_backbone.encode_text("Be brief."))
-    assert invocation_ids(tiny_backbone, joined("When?", "How much?"), "domain", within) == within
+    assert invocation_ids(tiny_backbone, prompts_with("When?", "How much?"), "domain", within) == within
 
 
 def test_text_that_stands_again_later_is_refused(tiny_backbone: Backbone) -> None:
@@ -67,7 +67,7 @@ def test_text_that_stands_again_later_is_refused(tiny_backbone: Backbone) -> Non
         )
         for q in ("When?", "How much?")
     ]
-    with pytest.raises(ArtifactError, match="stands again later"):
+    with pytest.raises(ArtifactError, match="occurs again later"):
         invocation_ids(tiny_backbone, twice, "domain")
 
 

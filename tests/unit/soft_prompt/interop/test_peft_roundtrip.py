@@ -277,7 +277,7 @@ def test_what_peft_trained_gives_the_same_logits_here(
     graft = import_peft(tmp_path, tiny_backbone, "domain", "" if "lora" in method else "twin")
     assert graft.kind == {"prefix": "kv", "prompt": "embedding", "activated": "adapter"}[method.split()[0]]
     ours = engine_logits(tiny_backbone, graft)
-    torch.testing.assert_close(peft_logits(trained, len(ours)), ours)
+    torch.testing.assert_close(peft_logits(trained, len(ours)), ours, atol=3e-5, rtol=1e-5)
 
 
 def test_a_plain_lora_acts_from_the_slot_on(

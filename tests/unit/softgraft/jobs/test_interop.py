@@ -1,4 +1,4 @@
-"""Taking a domain's graft elsewhere, and taking in one from elsewhere."""
+"""Export of a domain's graft to other programs, and import of PEFT adapters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from soft_prompt.interop.peft_export import export_peft
 from softgraft import Domain
 from softgraft.assembly.answers import sample_prompts
 from softgraft.errors import UsageError
-from softgraft.jobs.exchange import export_grafts, import_graft
+from softgraft.jobs.interop import export_grafts, import_graft
 
 pytestmark = pytest.mark.heavy
 
@@ -91,7 +91,7 @@ def test_a_kept_soft_prompt_is_written(grafted: Domain, tmp_path: Path) -> None:
     assert (report.folder, report.files) == (str(tmp_path / "out" / "peft"), FILES)
     assert report.size == sum((tmp_path / "out" / "peft" / name).stat().st_size for name in FILES)
     [note] = report.notes
-    assert "PEFT puts the soft prompt before everything" in note
+    assert "PEFT puts the soft prompt at the start of the prompt" in note
     assert config_of(tmp_path / "out" / "peft")["num_virtual_tokens"] == LENGTH
 
 
@@ -145,7 +145,7 @@ def test_a_checkpoint_says_at_which_strength(grafted: Domain, tmp_path: Path) ->
     answer = grafted.file.answer.model_copy(update={"strength": 0.25})
     grafted.file = grafted.file.model_copy(update={"answer": answer})
     notes = export_grafts([grafted], "hf", tmp_path / "out").notes
-    assert f"{grafted.file.name} is written at a strength of 0.25, as it answers here" in notes
+    assert f"{grafted.file.name} is exported at a strength of 0.25, as it answers here" in notes
 
 
 def test_an_edited_template_is_noticed(grafted: Domain, tmp_path: Path) -> None:
@@ -157,13 +157,13 @@ def test_an_edited_template_is_noticed(grafted: Domain, tmp_path: Path) -> None:
 def test_vectors_beside_an_adapter_are_refused(grafted: Domain, tmp_path: Path) -> None:
     words = words_with_adapter(grafted)
     put(grafted, replace(words, vectors=words.vectors + 1, kind="embedding"))
-    with pytest.raises(ArtifactError, match="with an adapter of the form 'lora' beside them"):
+    with pytest.raises(ArtifactError, match="and an adapter of the method 'lora'"):
         export_grafts([grafted], "peft", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_one_domain_an_adapter(grafted: Domain, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="2 domains for one adapter") as caught:
+    with pytest.raises(UsageError, match="2 domains for one PEFT adapter") as caught:
         export_grafts([grafted, grafted], "peft", tmp_path / "out")
     assert caught.value.next_step == f"softgraft export {grafted.cli_name} --format peft --out {tmp_path / 'out'}"
 
@@ -253,7 +253,7 @@ def test_soft_prompts_of_peft_come_with_a_note(grafted: Domain, tmp_path: Path) 
     export_grafts([grafted], "peft", tmp_path / "out")
     (tmp_path / "out" / "softgraft.json").unlink()
     [note] = import_graft(grafted, tmp_path / "out").notes
-    assert "PEFT trained it before everything" in note
+    assert "PEFT trained it at the start of the prompt" in note
 
 
 def test_nothing_to_measure_on(grafted: Domain, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_two_domains_in_one_checkpoint(
     settings.write_text(settings.read_text(encoding="utf-8").replace("name: house", "name: second"), encoding="utf-8")
     code, said, notes = run("export", cli_name, str(other), "--format", "hf", "--out", out)
     assert (code, notes) == (0, "")
-    assert said.startswith(f"checkpoint with {2 * LENGTH} new tokens; the chat template's variable `domain` chooses ")
+    assert said.startswith(f"checkpoint with {2 * LENGTH} new tokens; the chat template's variable `domain` selects ")
     assert "house or second" in said
     assert said.endswith(f"next: vllm serve {out}\n")
     about = json.loads((Path(out) / "softgraft.json").read_text(encoding="utf-8"))

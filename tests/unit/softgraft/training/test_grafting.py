@@ -70,8 +70,6 @@ def test_the_manifest_says_what_it_belongs_to(trained: tuple[Path, TrainReport],
         "seed": 0,
         "checkpoint_steps": 10,
         "layers": None,
-        "reparameterise": False,
-        "random_length": False,
         # What was chosen, not what was asked for.
         "micro_batch": TRAIN["batch_size"],
         "processes": 1,
@@ -143,7 +141,7 @@ def test_the_last_layers_alone_in_every_other_way(
     made = make_tiny_backbone("llama", num_hidden_layers=2, max_position_embeddings=2048)
     made.model.save_pretrained(tmp_path / "two")
     made.tokenizer.save_pretrained(tmp_path / "two")
-    ways = {"layers": 1, "adapter_rank": 2, "reparameterise": True, "random_length": True, "micro_batch": 3}
+    ways = {"layers": 1, "adapter_rank": 2, "micro_batch": 3}
     settings = {**TRAIN, "kind": "kv", "learning_rate": 0.5, **ways}
     domain = make_domain(ingest=True, backbone=str(tmp_path / "two"), train=settings)
     report = domain.train()
@@ -227,7 +225,7 @@ def test_where_retrieval_missed_the_answer_teaching_puts_it_in(make_domain: Make
     taught, asked = (task.prompted(items, teach=teach)[0][0].prompt.messages[0].text for teach in (True, False))
     assert quote in taught
     assert quote not in asked
-    # Gold takes the place of the weakest passage, which stands first; the other is what answering would see.
+    # GoldSpans takes the place of the weakest passage, which stands first; the other is what answering would see.
     assert taught.split("\n\n")[-2] == asked.split("\n\n")[-2]
 
 
