@@ -1,4 +1,8 @@
-"""Metrics, the systems that are compared, and the report."""
+"""Evaluation: test items, metrics, the compared systems and the report.
+
+Builds on `chains`, `retrieval` and `prompts`, without LangChain. Other packages import the names below, and the
+modules of text tasks (`task_items`, `task_scores`).
+"""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Bootstrap intervals (Efron and Tibshirani 1993), over questions, with a fixed seed."""
+"""Bootstrap confidence intervals (Efron and Tibshirani 1993) over questions, with a fixed seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean and its 95% interval."""
+    """A mean and its 95% confidence interval."""
 
     mean: float
     low: float
@@ -20,15 +20,15 @@ class Estimate:
 
 
 def mean_interval(values: Sequence[float], *, seed: int = 0) -> Estimate | None:
-    """The mean of values, one a question, with its percentile interval; None where there are none."""
+    """Mean of `values` (one per question) with its percentile interval; None if there are none."""
     if not values:
         return None
     data = np.asarray(values, dtype=np.float64)
-    chosen = np.random.default_rng(seed).integers(0, len(data), size=(RESAMPLES, len(data)))
-    low, high = np.percentile(data[chosen].mean(axis=1), (2.5, 97.5))
+    samples = np.random.default_rng(seed).integers(0, len(data), size=(RESAMPLES, len(data)))
+    low, high = np.percentile(data[samples].mean(axis=1), (2.5, 97.5))
     return Estimate(float(data.mean()), float(low), float(high))
 
 
 def paired_difference(ours: Sequence[float], theirs: Sequence[float], *, seed: int = 0) -> Estimate | None:
-    """The mean difference of two systems on the same questions, with its interval."""
+    """Mean difference of two systems on the same questions, with its interval."""
     return mean_interval([a - b for a, b in zip(ours, theirs, strict=True)], seed=seed)

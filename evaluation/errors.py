@@ -1,14 +1,14 @@
 """Errors of evaluation.
 
 EvaluationError
- └─ ItemsError  a question file is missing or malformed
+ └─ ItemsError  a data file is missing or malformed
 """
 
 from __future__ import annotations
 
 
 class EvaluationError(Exception):
-    """Base of every error of `evaluation`; says what was found, what was expected and what to do next."""
+    """Base of all errors of `evaluation`; states what was found, what was expected and the next step."""
 
     def __init__(self, *, found: str, expected: str, next_step: str) -> None:
         self.found = found
@@ -18,4 +18,4 @@ class EvaluationError(Exception):
 
 
 class ItemsError(EvaluationError):
-    """A question file is missing or malformed."""
+    """A data file is missing or malformed."""

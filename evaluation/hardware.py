@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""The machine and package versions of a measurement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKAGES = ("softgraft", "torch", "transformers", "sentence-transformers", "fais
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, threads, accelerator and package versions, for a result that others can repeat."""
+    """Processor, cores, threads, accelerator and package versions, so that a result can be reproduced."""
     import torch
 
     return {
@@ -21,7 +21,7 @@ def describe_machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: installed for name in PACKAGES if (installed := _version(name))},
     }
 
 

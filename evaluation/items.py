@@ -1,9 +1,9 @@
-"""Questions with answers, one JSON object a line."""
+"""Questions with reference answers, one JSON object per line."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -12,18 +12,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from evaluation.errors import ItemsError
 
 _T = TypeVar("_T")
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Item(BaseModel):
     """One question.
 
     Attributes:
-        answers: short answers, each good by itself.
-        response: what the chatbot should say; training aims at it, or at the first answer where there is none.
-        answerable: False where the documents hold no answer.
-        doc_id, quote: where the answer stands; `doc_ids` where several documents do.
-        group: the source; splits share no group.
-        history: earlier [question, answer] pairs of the conversation.
+        answers: short answers, each correct by itself.
+        response: the full reply that the chatbot should give: the training target, if there is one.
+        answerable: False if the documents hold no answer.
+        doc_id, quote: the document that holds the answer and its text there; `doc_ids` if several documents do.
+        group: the source; train, dev and test share no group.
+        history: earlier [question, answer] turns of the conversation.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,12 +34,12 @@ class Item(BaseModel):
     answers: tuple[str, ...] = ()
     response: str = ""
     answerable: bool = True
-    doc_id: Annotated[str, BeforeValidator(lambda given: "" if given is None else given)] = ""
+    doc_id: Annotated[str, BeforeValidator(lambda doc_id: "" if doc_id is None else doc_id)] = ""
     doc_ids: tuple[str, ...] = ()
     quote: str = ""
     group: str = ""
     history: tuple[tuple[str, str], ...] = ()
-    # Notes of the data's authors; read and kept, not used.
+    # Annotations of the dataset's authors, which nothing here uses.
     source: str | None = None
     answerability: str | None = None
     question_type: str | tuple[str, ...] | None = None
@@ -46,12 +47,12 @@ class Item(BaseModel):
 
     @property
     def target(self) -> str:
-        """What training aims at; empty where the data gives nothing."""
+        """Training target: the response, else the first short answer; empty if there is neither."""
         return self.response or (self.answers[0] if self.answers else "")
 
     @property
     def references(self) -> tuple[str, ...]:
-        """What a reply is compared with."""
+        """References for exact match and F1: the response, else the short answers."""
         return (self.response,) if self.response else self.answers
 
     @property
@@ -64,45 +65,68 @@ def read_items(path: Path) -> list[Item]:
     """Read a question file.
 
     Raises:
-        ItemsError: no such file, a line that is no JSON or no item, or an id that comes twice.
+        ItemsError: if the file is missing, a line is not valid, or an id is not unique.
+    """
+    expected = "one JSON object per line, with id, question and answers"
+    create = f"write {path}, or create the domain again: softgraft new NAME --from FOLDER"
+    return unique_items(read_json_lines(path, Item, expected=expected, create=create), path)
+
+
+def read_json_lines(path: Path, model: type[_Model], *, expected: str, create: str) -> Iterator[tuple[int, _Model]]:
+    """Line numbers and validated objects of a file with one JSON object per line.
+
+    Args:
+        path: the file; empty lines are skipped.
+        model: the schema of one line.
+        expected: description of the format, for errors.
+        create: next step if the file cannot be read.
+
+    Raises:
+        ItemsError: if the file cannot be read or a line is not valid.
     """
     try:
-        # Not splitlines: JSON lets U+2028 and its like stand in a string, where they end no line.
+        # Not splitlines(): JSON strings may contain U+2028 and other characters that it treats as line breaks.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ItemsError(
-            found=f"{path} cannot be read: {error}",
-            expected="one JSON object a line, with id, question and answers",
-            next_step=f"write {path}, or make the domain again: softgraft new NAME --from FOLDER",
-        ) from error
-    items: list[Item] = []
+        raise ItemsError(found=f"{path} cannot be read: {error}", expected=expected, next_step=create) from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            items.append(Item.model_validate_json(line))
+            parsed = model.model_validate_json(line)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
+            location = ".".join(map(str, first["loc"]))
             raise ItemsError(
-                found=f"line {number} of {path}: {place + ': ' if place else ''}{first['msg']}",
-                expected="one JSON object a line, with id, question and answers",
+                found=f"line {number} of {path}: {location + ': ' if location else ''}{first['msg']}",
+                expected=expected,
                 next_step=f"correct line {number} of {path}",
             ) from error
-    seen: set[str] = set()
-    for item in items:
-        if item.id in seen:
+        yield number, parsed
+
+
+def unique_items(numbered: Iterable[tuple[int, Item]], path: Path) -> list[Item]:
+    """The items of numbered lines.
+
+    Raises:
+        ItemsError: if two lines have the same id.
+    """
+    lines: dict[str, int] = {}
+    items: list[Item] = []
+    for number, item in numbered:
+        if item.id in lines:
             raise ItemsError(
-                found=f"the id {item.id!r} twice in {path}",
-                expected="an id of its own for each question",
-                next_step=f"rename one of the two in {path}",
+                found=f"the id {item.id!r} in lines {lines[item.id]} and {number} of {path}",
+                expected="a unique id per line",
+                next_step=f"change one of the two in {path}",
             )
-        seen.add(item.id)
+        lines[item.id] = number
+        items.append(item)
     return items
 
 
 def items_hash(items: Sequence[Item]) -> str:
-    """SHA-256 over the questions and their targets."""
+    """SHA-256 over the items."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(item.model_dump_json().encode())
@@ -110,7 +134,7 @@ def items_hash(items: Sequence[Item]) -> str:
 
 
 def spread(items: Sequence[_T], limit: int | None) -> list[_T]:
-    """At most `limit` entries, evenly spread over the list, so that a part has all its kinds; None takes all."""
+    """At most `limit` entries, evenly spread over the list; None takes all."""
     if limit is None or limit >= len(items):
         return list(items)
     return [items[i * len(items) // limit] for i in range(limit)]

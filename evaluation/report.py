@@ -1,4 +1,7 @@
-"""The table of an evaluation, as data and on the screen."""
+"""Reports: the scores of each system, and paired comparisons of the soft prompt with the others.
+
+`Report` is for question answering, `TaskReport` for text tasks. Their field names are the keys of the JSON file.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,17 @@ from typing import Any
 
 from evaluation.bootstrap import Estimate, mean_interval, paired_difference
 from evaluation.retrieval_scores import RetrievalScores
-from evaluation.systems import Answer, Answers
+from evaluation.systems import SystemAnswers
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Scores of one system.
+class SystemScores:
+    """Scores of one system on questions; None if there was nothing to score.
 
-    `refusal_accuracy` is the share of unanswerable questions refused, `wrong_refusals` that of answerable ones;
-    `citation_precision` the share of citations that stand where the answer does. None where nothing was to score.
+    Attributes:
+        refusal_accuracy: share of unanswerable questions that were refused.
+        wrong_refusals: share of answerable questions that were refused.
+        citation_precision: share of citations that overlap the gold span.
     """
 
     system: str
@@ -43,37 +48,71 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """An evaluation."""
+    """The report of a question answering evaluation."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[SystemScores, ...]
     comparisons: tuple[Comparison, ...]
     retrieval: RetrievalScores | None
     config: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """The report as JSON-serialisable data."""
         return asdict(self)
 
 
-def score_row(found: Answers) -> Row:
+@dataclass(frozen=True, slots=True)
+class TaskSystemScores:
+    """Scores of one system on the texts of a task, by name; `seconds` per text."""
+
+    system: str
+    texts: int
+    scores: Mapping[str, Estimate]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskComparison:
+    """Paired difference of one score of two systems on the same texts, ours minus theirs."""
+
+    ours: str
+    theirs: str
+    score: str
+    difference: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """The report of a text task evaluation."""
+
+    task: str
+    rows: tuple[TaskSystemScores, ...]
+    comparisons: tuple[TaskComparison, ...]
+    config: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as JSON-serialisable data."""
+        return asdict(self)
+
+
+def score_system(system: SystemAnswers) -> SystemScores:
     """Scores of one system."""
-    no = [a for a in found.answers if not a.item.answerable]
-    yes = [a for a in found.answers if a.item.answerable]
-    cited = [a for a in yes if a.citations and a.item.documents]
-    return Row(
-        system=found.system,
-        questions=len(found.answers),
-        accuracy=mean_interval(_values(found, "accuracy")),
-        exact_match=mean_interval(_values(found, "exact")),
-        token_f1=mean_interval(_values(found, "f1")),
-        refusal_accuracy=_share([a.refused for a in no]),
-        wrong_refusals=_share([a.refused for a in yes]),
+    unanswerable = [a for a in system.answers if not a.item.answerable]
+    answerable = [a for a in system.answers if a.item.answerable]
+    cited = [a for a in answerable if a.citations and a.item.documents]
+    return SystemScores(
+        system=system.system,
+        questions=len(system.answers),
+        accuracy=mean_interval(_values(system, "accuracy")),
+        exact_match=mean_interval(_values(system, "exact")),
+        token_f1=mean_interval(_values(system, "f1")),
+        refusal_accuracy=_share([a.refused for a in unanswerable]),
+        wrong_refusals=_share([a.refused for a in answerable]),
         citation_precision=sum(a.right_citations for a in cited) / sum(a.citations for a in cited) if cited else None,
-        seconds_per_answer=found.seconds,
+        seconds_per_answer=system.seconds,
     )
 
 
-def compare(ours: Answers, theirs: Answers) -> Comparison:
+def compare(ours: SystemAnswers, theirs: SystemAnswers) -> Comparison:
     """Paired differences of two systems on the same questions."""
     our_f1, their_f1 = _values(ours, "f1"), _values(theirs, "f1")
     their_mean = sum(their_f1) / len(their_f1) if their_f1 else 0.0
@@ -86,49 +125,9 @@ def compare(ours: Answers, theirs: Answers) -> Comparison:
     )
 
 
-def _values(found: Answers, name: str) -> list[float]:
-    values = (_value(answer, name) for answer in found.answers)
-    return [value for value in values if value is not None]
-
-
-def _value(answer: Answer, name: str) -> float | None:
-    value: float | None = getattr(answer, name)
-    return value
+def _values(system: SystemAnswers, name: str) -> list[float]:
+    return [value for answer in system.answers if (value := getattr(answer, name)) is not None]
 
 
 def _share(flags: Sequence[bool]) -> float | None:
     return sum(flags) / len(flags) if flags else None
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRow:
-    """Scores of one system, by name, over so many texts; `seconds` a text."""
-
-    system: str
-    texts: int
-    scores: Mapping[str, Estimate]
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class TaskDifference:
-    """The paired difference of two systems on the same texts, ours minus theirs, by the mean of one score a text."""
-
-    ours: str
-    theirs: str
-    score: str
-    difference: Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class TaskReport:
-    """An evaluation of a task."""
-
-    task: str
-    rows: tuple[TaskRow, ...]
-    comparisons: tuple[TaskDifference, ...]
-    config: dict[str, Any]
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)

@@ -1,4 +1,4 @@
-"""How well passages are found: the rank of the first passage that holds the answer."""
+"""Retrieval metrics, from the rank of the first passage that holds the answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from retrieval import Index, Passage
 
 @dataclass(frozen=True, slots=True)
 class RetrievalScores:
-    """Means over answerable questions; each has one unit to find: its quote, or else its document."""
+    """Means over answerable questions. The relevant unit is the quote or, without one, the document."""
 
     questions: int
     recall_at_1: float
@@ -20,39 +20,41 @@ class RetrievalScores:
     ndcg_at_10: float
 
 
-class Gold:
-    """Where the answers stand, by passage."""
+class GoldSpans:
+    """The spans of the documents that hold the answers."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
         self._spans: dict[str, tuple[int, int] | None] = {}
 
-    def holds(self, item: Item, doc_id: str, start: int, end: int) -> bool:
-        """Whether a span holds a question's answer: overlaps its quote or, without one, stands in its document."""
+    def overlaps(self, item: Item, doc_id: str, start: int, end: int) -> bool:
+        """Whether a span overlaps the quote of a question or, without a quote, is in its document."""
         if doc_id not in item.documents:
             return False
         span = self._span(item)
         return span is None or doc_id != item.doc_id or (start < span[1] and span[0] < end)
 
-    def passage_holds(self, item: Item, passage: Passage) -> bool:
-        """Whether a passage holds a question's answer."""
-        return self.holds(item, passage.doc_id, passage.start, passage.end)
+    def passage_overlaps(self, item: Item, passage: Passage) -> bool:
+        """Whether a passage overlaps the quote of a question or, without a quote, is in its document."""
+        return self.overlaps(item, passage.doc_id, passage.start, passage.end)
 
     def _span(self, item: Item) -> tuple[int, int] | None:
         if not item.quote or not item.doc_id:
             return None
         if item.id not in self._spans:
-            at = self._index.document(item.doc_id).text.find(item.quote)
-            self._spans[item.id] = (at, at + len(item.quote)) if at >= 0 else None
+            start = self._index.document(item.doc_id).text.find(item.quote)
+            self._spans[item.id] = (start, start + len(item.quote)) if start >= 0 else None
         return self._spans[item.id]
 
 
-def retrieval_scores(items: Sequence[Item], ranked: Sequence[Sequence[Passage]], gold: Gold) -> RetrievalScores | None:
-    """Score rankings of at least ten passages; None where no question names its document."""
+def retrieval_scores(
+    items: Sequence[Item], rankings: Sequence[Sequence[Passage]], gold: GoldSpans
+) -> RetrievalScores | None:
+    """Score rankings of at least ten passages each; None if no question names its document."""
     ranks: list[int | None] = []
-    for item, passages in zip(items, ranked, strict=True):
+    for item, passages in zip(items, rankings, strict=True):
         if item.answerable and item.documents:
-            hits = (rank for rank, passage in enumerate(passages, 1) if gold.passage_holds(item, passage))
+            hits = (rank for rank, passage in enumerate(passages, 1) if gold.passage_overlaps(item, passage))
             ranks.append(next(hits, None))
     if not ranks:
         return None

@@ -1,4 +1,4 @@
-"""An evaluation from questions to report."""
+"""Run an evaluation: every system answers every question; the report compares them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from chains import Evidence
 from chains.answering.answering import PreparedAnswer
 from evaluation.items import Item
-from evaluation.refusals import RefusalJudge
-from evaluation.report import Report, compare, score_row
-from evaluation.retrieval_scores import Gold, retrieval_scores
-from evaluation.systems import Answers, System, answer_all, asked_of, gold_evidence, retrieve_all
+from evaluation.refusals import RefusalClassifier
+from evaluation.report import Report, compare, score_system
+from evaluation.retrieval_scores import GoldSpans, retrieval_scores
+from evaluation.systems import System, SystemAnswers, answer_all, gold_evidence, question_and_history, retrieve_all
 
-# Deep enough for recall@5 and nDCG@10.
-_RANKED = 10
+# Ranking depth for recall@5 and nDCG@10.
+_DEPTH = 10
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -22,52 +22,65 @@ OnProgress = Callable[[str, int, int], None]
 def evaluate(
     items: Sequence[Item],
     systems: Sequence[System],
-    judge: RefusalJudge | None,
+    refusal_classifier: RefusalClassifier | None,
     config: dict[str, Any],
     *,
     on_progress: OnProgress | None = None,
-) -> tuple[Report, list[Answers]]:
-    """Let every system answer every question.
+) -> tuple[Report, list[SystemAnswers]]:
+    """Evaluate systems on a set of questions.
 
     Args:
         items: held-out questions.
-        systems: the rows, all over one index; `soft` is compared with each of the others.
-        judge: tells worded refusals; None counts the gate's only.
+        systems: the systems, all over one index; `soft` is compared with each of the others.
+        refusal_classifier: recognises refusals in words; None counts only those by the evidence score.
         config: recorded with the report.
-        on_progress: called with the system's name, answers done and answers in all.
+        on_progress: called with the name of the system, the number of its answers so far, and the total.
 
     Returns:
-        The report, and every answer.
+        The report, and the answers of each system.
     """
-    report = on_progress or (lambda *_: None)
+    report_progress = on_progress or (lambda *_: None)
     retrieving = next((s.answering for s in systems if s.source != "none"), systems[0].answering)
-    gold = Gold(retrieving.index)
+    gold = GoldSpans(retrieving.index)
     retrieved = retrieve_all(retrieving, items)
-    results: list[Answers] = []
+    results: list[SystemAnswers] = []
     for system in systems:
-        report(system.name, 0, len(items))
+        report_progress(system.name, 0, len(items))
 
         def on_reply(done: int, name: str = system.name) -> None:
-            report(name, done, len(items))
+            report_progress(name, done, len(items))
 
-        spent = 0.0
+        retrieval_seconds = 0.0
         if system.source == "none":
             prepared = _prepared(system, items, [Evidence((), None, True)] * len(items))
         elif system.source == "gold":
             prepared = _prepared(system, items, gold_evidence(retrieving, items, gold))
         elif system.answering.template is retrieving.template:
-            prepared, spent = retrieved.prepared, retrieved.seconds
+            prepared, retrieval_seconds = retrieved.prepared, retrieved.seconds
         else:
-            prepared = _prepared(system, items, [one.evidence for one in retrieved.prepared])
-            spent = retrieved.seconds
-        results.append(answer_all(system, items, prepared, gold, judge, retrieval_seconds=spent, on_reply=on_reply))
-        report(system.name, len(items), len(items))
-    ranked = retrieving.index.search_many(retrieved.queries, _RANKED, weights=retrieving.settings.weights)
-    scores = retrieval_scores(items, [[entry.passage for entry in r] for r in ranked], gold)
-    ours = next((answers for answers in results if answers.system == "soft"), None)
-    comparisons = [compare(ours, other) for other in results if ours is not None and other is not ours]
-    return Report(tuple(map(score_row, results)), tuple(comparisons), scores, config), results
+            prepared = _prepared(system, items, [answer.evidence for answer in retrieved.prepared])
+            retrieval_seconds = retrieved.seconds
+        results.append(
+            answer_all(
+                system,
+                items,
+                prepared,
+                gold,
+                refusal_classifier,
+                retrieval_seconds=retrieval_seconds,
+                on_reply=on_reply,
+            )
+        )
+        report_progress(system.name, len(items), len(items))
+    rankings = retrieving.index.search_many(retrieved.queries, _DEPTH, weights=retrieving.settings.weights)
+    scores = retrieval_scores(items, [[entry.passage for entry in ranking] for ranking in rankings], gold)
+    soft = next((answers for answers in results if answers.system == "soft"), None)
+    comparisons = [compare(soft, other) for other in results if soft is not None and other is not soft]
+    return Report(tuple(map(score_system, results)), tuple(comparisons), scores, config), results
 
 
 def _prepared(system: System, items: Sequence[Item], evidence: Sequence[Evidence]) -> list[PreparedAnswer]:
-    return [system.answering.prepare(*asked_of(item), known) for item, known in zip(items, evidence, strict=True)]
+    return [
+        system.answering.prepare(*question_and_history(item), passages)
+        for item, passages in zip(items, evidence, strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""The systems that are compared, and how one of them answers a set of questions."""
+"""The compared systems, and their answers to a set of questions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from chains import Answering, Evidence
 from chains.answering.answering import PreparedAnswer
 from chains.answering.condense import standalone_queries
 from evaluation.items import Item
-from evaluation.refusals import RefusalJudge
-from evaluation.retrieval_scores import Gold
+from evaluation.refusals import RefusalClassifier
+from evaluation.retrieval_scores import GoldSpans
 from evaluation.text_scores import contains_answer, exact_match, token_f1
 from prompts import Turn
 from retrieval import Index, RankedPassage
@@ -22,7 +22,7 @@ Source = Literal["none", "retrieved", "gold"]
 
 @dataclass(frozen=True)
 class System:
-    """One row of the table: an answering, and where its evidence comes from."""
+    """One system: an `Answering`, and the source of its evidence (none, retrieved, or the gold passages)."""
 
     name: str
     answering: Answering
@@ -30,14 +30,14 @@ class System:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """How one question was answered.
+class ScoredAnswer:
+    """The answer to one question, with its scores.
 
     Attributes:
-        accuracy: 1 where a short answer stands in the reply; None for an unanswerable question.
-        exact, f1: against the references; None where the data gives none.
-        refused: by the gate or, as far as can be judged, in words.
-        right_citations, citations: how many citations the reply has, and how many stand where the answer does.
+        accuracy: 1 if the reply contains a short answer; None for an unanswerable question.
+        exact, f1: against the references; None if there are none.
+        refused: by the evidence score, or in words according to the refusal classifier.
+        right_citations, citations: number of citations that overlap the gold span, and of all citations.
     """
 
     item: Item
@@ -51,37 +51,33 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """All answers of one system. `seconds` a question, retrieval and batched decoding together."""
+class SystemAnswers:
+    """All answers of one system; `seconds` per question for retrieval and batched generation."""
 
     system: str
-    answers: tuple[Answer, ...]
+    answers: tuple[ScoredAnswer, ...]
     seconds: float
 
 
-def turns_of(item: Item) -> list[Turn]:
-    """The conversation before a question."""
-    return [turn for asked, told in item.history for turn in (Turn("user", asked), Turn("assistant", told))]
-
-
-def searched_for(index: Index, items: Sequence[Item], weights: tuple[float, float]) -> list[str]:
-    """What is searched for where follow-ups are joined to the question before them, for which no model is needed."""
-    return standalone_queries(index, [(item.question, turns_of(item)) for item in items], weights=weights)
-
-
-def asked_of(item: Item) -> tuple[str, list[Turn]]:
+def question_and_history(item: Item) -> tuple[str, list[Turn]]:
     """A question with the conversation before it."""
-    return item.question, turns_of(item)
+    history = [turn for q, a in item.history for turn in (Turn("user", q), Turn("assistant", a))]
+    return item.question, history
+
+
+def joined_queries(index: Index, items: Sequence[Item], weights: tuple[float, float]) -> list[str]:
+    """Search queries of the condense method `join`, which needs no model."""
+    return standalone_queries(index, [question_and_history(item) for item in items], weights=weights)
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """Questions searched for and tokenised as in the chain.
+    """Retrieved evidence and tokenised prompts, made as in the chain.
 
     Attributes:
         queries: the search query of each question.
-        prepared: each question as the model reads it.
-        seconds: for all of them.
+        prepared: the evidence and tokenised prompt of each question.
+        seconds: time for all of them.
     """
 
     queries: list[str]
@@ -90,78 +86,81 @@ class Retrieved:
 
 
 def retrieve_all(answering: Answering, items: Sequence[Item]) -> Retrieved:
-    """Search for every question, and tokenise what the model reads."""
-    began = time.perf_counter()
-    asked = [asked_of(item) for item in items]
-    queries = answering.queries(asked)
+    """Retrieve evidence for every question, and tokenise the prompts."""
+    start = time.perf_counter()
+    questions = [question_and_history(item) for item in items]
+    queries = answering.queries(questions)
     prepared = [
         answering.prepare(*question, evidence)
-        for question, evidence in zip(asked, answering.evidence_many(queries), strict=True)
+        for question, evidence in zip(questions, answering.evidence_many(queries), strict=True)
     ]
-    return Retrieved(queries, prepared, time.perf_counter() - began)
+    return Retrieved(queries, prepared, time.perf_counter() - start)
 
 
-def gold_evidence(answering: Answering, items: Sequence[Item], gold: Gold) -> list[Evidence]:
-    """The passages that hold each answer; not enough where there are none."""
-    found = []
+def gold_evidence(answering: Answering, items: Sequence[Item], gold: GoldSpans) -> list[Evidence]:
+    """The passages that hold each answer; marked as not enough if there are none."""
+    evidence = []
     for item in items:
-        passages = [p for p in _passages_of(answering, item) if gold.passage_holds(item, p.passage)]
+        passages = [p for p in _passages_of(answering, item) if gold.passage_overlaps(item, p.passage)]
         if not item.quote and passages:
-            # Only the document is known: its passages that show a short answer, else its beginning.
-            shown = [p for p in passages if contains_answer(p.passage.text, item.answers)]
-            passages = (shown or passages)[:1]
-        kept = tuple(passages) if item.answerable else ()
-        found.append(Evidence(kept, None, bool(kept)))
-    return found
+            # Only the document is known: use its first passage with a short answer, else its first passage.
+            containing = [p for p in passages if contains_answer(p.passage.text, item.answers)]
+            passages = (containing or passages)[:1]
+        gold_passages = tuple(passages) if item.answerable else ()
+        evidence.append(Evidence(gold_passages, None, bool(gold_passages)))
+    return evidence
 
 
 def answer_all(
     system: System,
     items: Sequence[Item],
     prepared: Sequence[PreparedAnswer],
-    gold: Gold,
-    judge: RefusalJudge | None,
+    gold: GoldSpans,
+    refusal_classifier: RefusalClassifier | None,
     *,
     retrieval_seconds: float = 0.0,
     on_reply: Callable[[int], None] | None = None,
-) -> Answers:
-    """Let one system answer every question, and score it.
+) -> SystemAnswers:
+    """Answer every question with one system, and score the answers.
 
     Args:
-        system: the system, whose speaker answers.
+        system: the system; its speaker answers.
         items: the questions.
-        prepared: each question as the model reads it.
-        gold: where the answers stand in the documents.
-        judge: recognises refusals in words; None counts only refusals by the evidence score.
-        retrieval_seconds: added to the time of decoding.
+        prepared: the evidence and tokenised prompt of each question.
+        gold: the spans of the documents that hold the answers.
+        refusal_classifier: recognises refusals in words; None counts only those by the evidence score.
+        retrieval_seconds: added to the time of generation.
         on_reply: called with the number of replies so far.
     """
     answering = system.answering
-    began = time.perf_counter()
-    asked = [(i, one.prompt) for i, one in enumerate(prepared) if one.prompt is not None]
+    start = time.perf_counter()
+    prompts = {i: answer.prompt for i, answer in enumerate(prepared) if answer.prompt is not None}
     replies = [answering.settings.refusal] * len(items)
-    written = answering.speaker.reply_many([prompt for _, prompt in asked], on_reply=on_reply)
-    for (i, _), reply in zip(asked, written, strict=True):
+    generated = answering.speaker.reply_many(list(prompts.values()), on_reply=on_reply)
+    for i, reply in zip(prompts, generated, strict=True):
         replies[i] = reply.strip()
-    seconds = time.perf_counter() - began + retrieval_seconds
-    in_words = judge.refuses(replies) if judge is not None else [not reply for reply in replies]
+    seconds = time.perf_counter() - start + retrieval_seconds
+    if refusal_classifier is not None:
+        refusals = refusal_classifier.refuses(replies)
+    else:
+        refusals = [not reply for reply in replies]
     answers = []
-    for item, reply, one, refuses in zip(items, replies, prepared, in_words, strict=True):
-        refused = one.prompt is None or refuses
-        citations = [] if refused else answering.cited(item.question, reply, one.evidence).citations
+    for item, reply, answer, refuses in zip(items, replies, prepared, refusals, strict=True):
+        refused = answer.prompt is None or refuses
+        citations = [] if refused else answering.cited(item.question, reply, answer.evidence).citations
         answers.append(
-            Answer(
+            ScoredAnswer(
                 item=item,
                 reply=reply,
                 accuracy=contains_answer(reply, item.answers) if item.answerable else None,
                 exact=exact_match(reply, (*item.references, *item.answers)) if item.references else None,
                 f1=token_f1(reply, item.references) if item.references else None,
                 refused=refused,
-                right_citations=sum(gold.holds(item, c.doc_id, c.start, c.end) for c in citations),
+                right_citations=sum(gold.overlaps(item, c.doc_id, c.start, c.end) for c in citations),
                 citations=len(citations),
             )
         )
-    return Answers(system.name, tuple(answers), seconds / max(1, len(items)))
+    return SystemAnswers(system.name, tuple(answers), seconds / max(1, len(items)))
 
 
 def _passages_of(answering: Answering, item: Item) -> list[RankedPassage]:

@@ -1,12 +1,12 @@
-"""Examples of the tasks that are no questions: a text and what it should become, one JSON object a line.
+"""Examples of the text tasks: a text and its target, one JSON object per line.
 
-| task           | a line                          |
+| task           | line                            |
 |----------------|---------------------------------|
 | classification | `{"text": ..., "label": ...}`   |
 | summarisation  | `{"text": ..., "summary": ...}` |
 | translation    | `{"source": ..., "target": ...}`|
 
-An `id` and a `group` may stand beside them. They become `Item`s, so that training and evaluation treat all tasks alike.
+`id` and `group` are optional. Examples become `Item`s, so that training and evaluation treat all tasks alike.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from evaluation.errors import ItemsError
-from evaluation.items import Item
+from evaluation.items import Item, read_json_lines, unique_items
 
 TextTask = Literal["classification", "summarisation", "translation"]
 TEXT_TASKS: tuple[TextTask, ...] = get_args(TextTask)
-# Of the dev set that is cut where the data has none.
+# Share of train that becomes dev if the data has no dev set, and its maximum size.
 DEV_SHARE = 0.15
 DEV_MOST = 150
 SEED = 0
@@ -33,32 +32,33 @@ SEED = 0
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
-class _Row(BaseModel):
+class _TaskLine(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     id: str | None = None
     group: str = ""
 
 
-class _Labelled(_Row):
+class _ClassificationLine(_TaskLine):
     text: _Text
     label: _Text
 
 
-class _Summarised(_Row):
+class _SummarisationLine(_TaskLine):
     text: _Text
     summary: _Text
 
 
-class _Translated(_Row):
+class _TranslationLine(_TaskLine):
     source: _Text
     target: _Text
 
 
-_ROWS: Mapping[TextTask, type[_Row]] = {
-    "classification": _Labelled,
-    "summarisation": _Summarised,
-    "translation": _Translated,
+_LINES: Mapping[TextTask, type[_TaskLine]] = {
+    "classification": _ClassificationLine,
+    "summarisation": _SummarisationLine,
+    "translation": _TranslationLine,
 }
+# The fields of a line that hold the text and its target.
 FIELDS: Mapping[TextTask, tuple[str, str]] = {
     "classification": ("text", "label"),
     "summarisation": ("text", "summary"),
@@ -67,78 +67,52 @@ FIELDS: Mapping[TextTask, tuple[str, str]] = {
 
 
 def read_task_items(path: Path, task: TextTask) -> list[Item]:
-    """Read a file of a task's examples.
+    """Read a file of examples of a task.
 
     Returns:
-        Items whose `question` is the text and whose only answer is the label, summary or translation. Without an `id`
-        an example is named after its line.
+        Items whose `question` is the text and whose only answer is the label, summary or translation. An example
+        without an `id` is named after its line number.
 
     Raises:
-        ItemsError: no such file, a line that is no JSON or no example of the task, an empty text, or an id that comes
-            twice.
+        ItemsError: if the file is missing, a line is not valid or has an empty text, or an id is not unique.
     """
-    shape = "{" + ", ".join(f'"{name}": ...' for name in FIELDS[task]) + "}"
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ItemsError(
-            found=f"{path} cannot be read: {error}",
-            expected=f"one JSON object a line, {shape}",
-            next_step=f"write {path}",
-        ) from error
-    given, wanted = FIELDS[task]
-    items: list[Item] = []
-    seen: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = _ROWS[task].model_validate_json(line).model_dump()
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise ItemsError(
-                found=f"line {number} of {path}: {place + ': ' if place else ''}{first['msg']}",
-                expected=f"one JSON object a line, {shape}, no text empty",
-                next_step=f"correct line {number} of {path}",
-            ) from error
-        name = row["id"] or f"line-{number}"
-        if name in seen:
-            raise ItemsError(
-                found=f"the id {name!r} in lines {seen[name]} and {number} of {path}",
-                expected="an id of its own for each example, or none",
-                next_step=f"rename one of the two in {path}",
-            )
-        seen[name] = number
-        items.append(Item(id=name, question=row[given], answers=(row[wanted],), group=row["group"]))
-    return items
+    text, target = FIELDS[task]
+    shape = f'{{"{text}": ..., "{target}": ...}}'
+    expected = f"one JSON object per line, {shape}, without empty texts"
+
+    def to_item(number: int, line: _TaskLine) -> Item:
+        answers = (getattr(line, target),)
+        return Item(id=line.id or f"line-{number}", question=getattr(line, text), answers=answers, group=line.group)
+
+    lines = read_json_lines(path, _LINES[task], expected=expected, create=f"write {path}")
+    return unique_items(((number, to_item(number, line)) for number, line in lines), path)
 
 
 def task_line(item: Item, task: TextTask) -> str:
-    """An example as it stands in a file of its task, without the name of its line."""
-    given, wanted = FIELDS[task]
+    """An item as a line of its task's data file; an id made of a line number is left out."""
+    text, target = FIELDS[task]
     named = {} if item.id.startswith("line-") else {"id": item.id}
     grouped = {"group": item.group} if item.group else {}
-    return json.dumps({**named, given: item.question, wanted: item.target, **grouped}, ensure_ascii=False)
+    return json.dumps({**named, text: item.question, target: item.target, **grouped}, ensure_ascii=False)
 
 
-def cut_stratified(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Split labelled examples into train and dev, with a fixed seed and as many of each label in dev as its share says.
+def stratified_split(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """Split labelled examples into train and dev with a fixed seed; each label has the same share in both.
 
-    Every label with two examples or more has one in dev, and keeps at least one in train. Both come out label by label,
-    so that a part spread over them has all labels.
+    Every label with at least two examples has one or more in dev, and keeps at least one in train. Both lists are
+    sorted by label, so that `spread` takes examples of all labels.
     """
     by_label: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         by_label[item.target].append(item)
     share = min(DEV_SHARE, DEV_MOST / max(1, len(items)))
-    chance = random.Random(SEED)
+    rng = random.Random(SEED)
     train: list[Item] = []
     dev: list[Item] = []
     for label in sorted(by_label):
-        own = by_label[label]
-        chance.shuffle(own)
-        held = min(len(own) - 1, max(1, round(share * len(own))))
-        train += own[held:]
-        dev += own[:held]
+        examples = by_label[label]
+        rng.shuffle(examples)
+        held_out = min(len(examples) - 1, max(1, round(share * len(examples))))
+        train += examples[held_out:]
+        dev += examples[:held_out]
     return train, dev

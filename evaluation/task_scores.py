@@ -1,10 +1,10 @@
-"""Scores of the tasks that are no questions.
+"""Metrics of the text tasks.
 
 - classification: accuracy, macro recall, macro F1, 0 to 1;
 - summarisation: ROUGE-1, ROUGE-2 and ROUGE-L, mean F measure, 0 to 1 (Lin 2004), by rouge-score;
 - translation: chrF (Popovic 2015) and BLEU (Papineni et al. 2002) of the whole set, 0 to 100, by sacrebleu.
 
-Chinese and Japanese are cut as each metric wants them: ROUGE by character, BLEU by sacrebleu's own tokenizers.
+Tokenisation of Chinese and Japanese: by character for ROUGE, sacrebleu's own tokenizers for BLEU.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from evaluation.text_scores import normalise
 
 _RESAMPLES = 1000
 ROUGE = ("rouge1", "rouge2", "rougeL")
-# What decides on dev whether a soft prompt is kept: one number a reply, whose mean is taken.
-DECIDES: Mapping[TextTask, str] = {
+# The per-reply metric whose mean on dev decides whether a soft prompt is kept.
+SELECTION_SCORES: Mapping[TextTask, str] = {
     "classification": "accuracy",
     "summarisation": "ROUGE-L",
     "translation": "chrF of each text",
@@ -31,9 +31,9 @@ DECIDES: Mapping[TextTask, str] = {
 
 
 def reply_score(task: TextTask, reply: str, reference: str) -> float:
-    """How good one reply is, by the number that decides on dev; 0 to 1, and 0 to 100 for translation.
+    """Score of one reply by `SELECTION_SCORES`: 0 to 1, for translation 0 to 100.
 
-    For classification both are label words, and it is 1 where they are the same.
+    For classification, `reply` and `reference` are label words, and the score is 1 if they are equal.
     """
     if task == "classification":
         return float(reply == reference)
@@ -47,24 +47,24 @@ def reply_score(task: TextTask, reply: str, reference: str) -> float:
 def task_scores(
     task: TextTask, replies: Sequence[str], references: Sequence[str], language: str
 ) -> dict[str, Estimate]:
-    """All scores of a set, by name, each with a 95% bootstrap interval over the texts.
+    """All scores of a set by name, each with a 95% bootstrap interval over the texts.
 
     Args:
-        task: which scores.
-        replies: of one system; labels for classification.
-        references: what they are compared with.
-        language: two letters, of the replies; decides how BLEU cuts words.
+        task: selects the metrics.
+        replies: the replies of one system; labels for classification.
+        references: one reference per reply.
+        language: language of the replies, two letters; selects the tokenizer of BLEU.
 
     Raises:
-        ValueError: nothing to score, or more of one than of the other.
+        ValueError: if there are no replies, or their number differs from that of the references.
     """
     if not replies or len(replies) != len(references):
         raise ValueError(f"{len(replies)} replies for {len(references)} references")
     if task == "classification":
         return _label_scores(replies, references)
     if task == "summarisation":
-        told = [_rouge(reply, reference) for reply, reference in zip(replies, references, strict=True)]
-        return {f"ROUGE-{name.removeprefix('rouge')}": _mean([one[name] for one in told]) for name in ROUGE}
+        scores = [_rouge(reply, reference) for reply, reference in zip(replies, references, strict=True)]
+        return {f"ROUGE-{name.removeprefix('rouge')}": _mean([score[name] for score in scores]) for name in ROUGE}
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
 
@@ -75,40 +75,45 @@ def task_scores(
     }
 
 
-def _label_scores(found: Sequence[str], gold: Sequence[str]) -> dict[str, Estimate]:
-    labels = {label: number for number, label in enumerate(sorted({*found, *gold}))}
-    pairs = np.array([[labels[f], labels[g]] for f, g in zip(found, gold, strict=True)])
-    chosen = np.random.default_rng(0).integers(0, len(pairs), size=(_RESAMPLES, len(pairs)))
-    drawn = np.array([_macro(pairs[rows], len(labels)) for rows in chosen])
-    low, high = np.percentile(drawn, (2.5, 97.5), axis=0)
+def _label_scores(predicted: Sequence[str], gold: Sequence[str]) -> dict[str, Estimate]:
+    labels = {label: number for number, label in enumerate(sorted({*predicted, *gold}))}
+    pairs = np.array([[labels[p], labels[g]] for p, g in zip(predicted, gold, strict=True)])
+    samples = np.random.default_rng(0).integers(0, len(pairs), size=(_RESAMPLES, len(pairs)))
+    resampled = np.array([_macro(pairs[rows], len(labels)) for rows in samples])
+    low, high = np.percentile(resampled, (2.5, 97.5), axis=0)
     recall, f1 = _macro(pairs, len(labels))
     return {
-        "accuracy": _mean([float(f == g) for f, g in zip(found, gold, strict=True)]),
+        "accuracy": _mean([float(p == g) for p, g in zip(predicted, gold, strict=True)]),
         "macro recall": Estimate(recall, float(low[0]), float(high[0])),
         "macro F1": Estimate(f1, float(low[1]), float(high[1])),
     }
 
 
 def _macro(pairs: Any, labels: int) -> tuple[float, float]:
-    """Recall, meant over the labels that occur, and F1, meant over those that occur or were found."""
-    found, gold = pairs[:, 0], pairs[:, 1]
-    right = np.bincount(gold[found == gold], minlength=labels)
-    asked, told = np.bincount(gold, minlength=labels), np.bincount(found, minlength=labels)
-    occurs, counts = asked > 0, asked + told > 0
+    """Macro recall over the labels in gold, and macro F1 over the labels in gold or predictions.
+
+    Args:
+        pairs: predicted and gold label numbers, `[texts, 2]`.
+        labels: number of labels.
+    """
+    predicted, gold = pairs[:, 0], pairs[:, 1]
+    correct = np.bincount(gold[predicted == gold], minlength=labels)
+    in_gold, in_predicted = np.bincount(gold, minlength=labels), np.bincount(predicted, minlength=labels)
+    total = in_gold + in_predicted
     return (
-        float(np.mean(right[occurs] / asked[occurs])),
-        float(np.mean(2 * right[counts] / (asked[counts] + told[counts]))),
+        float(np.mean(correct[in_gold > 0] / in_gold[in_gold > 0])),
+        float(np.mean(2 * correct[total > 0] / total[total > 0])),
     )
 
 
 def _mean(values: Sequence[float]) -> Estimate:
-    found = mean_interval(values)
-    assert found is not None
-    return found
+    estimate = mean_interval(values)
+    assert estimate is not None
+    return estimate
 
 
-class _Cut:
-    """Words and, one by one, Chinese and Japanese characters, as rouge-score asks for them."""
+class _CharacterTokenizer:
+    """Tokenizer of rouge-score: words, and single Chinese and Japanese characters."""
 
     def tokenize(self, text: str) -> list[str]:
         return normalise(text)
@@ -118,8 +123,10 @@ class _Cut:
 def _scorer(by_character: bool) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
-    # Its own tokenizer keeps nothing but Latin letters and digits.
-    return RougeScorer(list(ROUGE), tokenizer=_Cut()) if by_character else RougeScorer(list(ROUGE), use_stemmer=True)
+    # The default tokenizer drops everything but Latin letters and digits.
+    if by_character:
+        return RougeScorer(list(ROUGE), tokenizer=_CharacterTokenizer())
+    return RougeScorer(list(ROUGE), use_stemmer=True)
 
 
 def _rouge(reply: str, reference: str) -> dict[str, float]:
@@ -129,6 +136,6 @@ def _rouge(reply: str, reference: str) -> dict[str, float]:
 
 def _corpus(metric: Any, replies: Sequence[str], references: Sequence[str]) -> Estimate:
     score = metric.corpus_score(list(replies), [list(references)], n_bootstrap=_RESAMPLES)
-    told = json.loads(score.format(width=6, is_json=True, signature=str(metric.get_signature())))
-    mean, half = told.get("confidence_mean", score.score), told.get("confidence_var", 0.0)
+    summary = json.loads(score.format(width=6, is_json=True, signature=str(metric.get_signature())))
+    mean, half = summary.get("confidence_mean", score.score), summary.get("confidence_var", 0.0)
     return Estimate(float(score.score), max(0.0, float(mean - half)), min(100.0, float(mean + half)))

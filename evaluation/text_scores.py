@@ -1,6 +1,6 @@
-"""Scores of a reply's text, normalised as SQuAD does; Chinese by character.
+"""Exact match, token F1 and answer containment with SQuAD normalisation (Rajpurkar et al. 2016, arXiv:1606.05250).
 
-Source of the normalisation and the token F1: Rajpurkar et al. 2016, arXiv:1606.05250.
+Chinese and Japanese text is compared by character.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from retrieval.splitting.scripts import UNSPACED
 
 _ARTICLES = frozenset(("a", "an", "the"))
-# Unicode counts some of these, such as the dollar sign, as symbols; SQuAD takes them all away.
+# SQuAD removes all of these; Unicode classifies some, such as the dollar sign, as symbols, not punctuation.
 _MARKS = frozenset(string.punctuation)
 _CJK = re.compile(f"([{UNSPACED}])")
 
@@ -26,18 +26,18 @@ def normalise(text: str) -> list[str]:
 
 
 def token_f1(reply: str, references: Sequence[str]) -> float:
-    """The best token F1 against any reference, 0 to 1."""
+    """Maximum token F1 over the references, 0 to 1."""
     return max((_f1(normalise(reply), normalise(reference)) for reference in references), default=0.0)
 
 
 def exact_match(reply: str, references: Sequence[str]) -> float:
-    """1 where the normalised reply equals a reference."""
+    """1 if the normalised reply equals a reference, else 0."""
     tokens = normalise(reply)
     return float(any(tokens == normalise(reference) for reference in references))
 
 
 def contains_answer(reply: str, answers: Sequence[str]) -> float:
-    """1 where a short answer stands in the reply, whole tokens in a row."""
+    """1 if the reply contains a short answer as a sequence of whole tokens, else 0."""
     text = f" {' '.join(normalise(reply))} "
     return float(any(tokens and f" {' '.join(tokens)} " in text for tokens in map(normalise, answers)))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from chains import Conversations, DomainChain, DomainRetriever, LocalSpeaker
-from evaluation import Answers, Report, System, TaskReport, evaluate, fit_refusal_judge, read_items
+from evaluation import Report, System, SystemAnswers, TaskReport, evaluate, fit_refusal_classifier, read_items
 from evaluation.items import Item, spread
 from retrieval import (
     IngestProgress,
@@ -190,7 +190,7 @@ class Domain(DomainParts):
         trained = not self.remote and self.manifest is not None
         compared = [self._system(n) for n in system_names(systems, trained=trained, cli_name=self.cli_name)]
         told = self.items("train") if (self.folder / "train.jsonl").is_file() else []
-        judge = fit_refusal_judge(self.encoder, told)
+        judge = fit_refusal_classifier(self.encoder, told)
         config = self.evaluation_config(split, items)
         report, answers = evaluate(items, compared, judge, config, on_progress=on_progress)
         self._write_report(report, answers, split)
@@ -259,7 +259,7 @@ class Domain(DomainParts):
         graft: Graft = {"template": "empty", "text-twin": "text-twin"}.get(name, "soft")  # type: ignore[assignment]
         return System(name, self.answering(graft), "gold" if name == "soft-gold" else "retrieved")
 
-    def _write_report(self, report: Report, answers: list[Answers], split: str) -> None:
+    def _write_report(self, report: Report, answers: list[SystemAnswers], split: str) -> None:
         folder = self.build / "reports"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"eval-{split}.json").write_text(json.dumps(report.as_json(), indent=1, ensure_ascii=False))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from evaluation import Item, read_items
 from evaluation.items import spread
-from evaluation.systems import searched_for
+from evaluation.systems import joined_queries
 from retrieval import Document, Encoder, Index, convert_file, ingest, load_encoder, open_index
 from retrieval.encoders.load import EMBEDDED
 from retrieval.ranking.index import DEFAULT_WEIGHTS
@@ -163,7 +163,7 @@ def train_and_dev(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
 
 def query_texts(index: Index, items: Sequence[Item], *, rewritten: bool) -> list[str]:
     """The questions themselves, or rewritten as the chain rewrites them by default with a local backbone."""
-    return searched_for(index, items, DEFAULT_WEIGHTS) if rewritten else [item.question for item in items]
+    return joined_queries(index, items, DEFAULT_WEIGHTS) if rewritten else [item.question for item in items]
 
 
 def make_queries(index: Index, items: Sequence[Item], *, rewritten: bool, limit: int | None = None) -> list[Query]:

@@ -20,7 +20,7 @@ from evaluation.task_items import (
     SEED,
     TEXT_TASKS,
     TextTask,
-    cut_stratified,
+    stratified_split,
     read_task_items,
     task_line,
 )
@@ -80,7 +80,7 @@ def create_domain(
         )
     splits = _read_splits(source, text_task)
     if splits.get("train") and "dev" not in splits:
-        cut = cut_stratified if text_task == "classification" else cut_dev
+        cut = stratified_split if text_task == "classification" else cut_dev
         splits["train"], splits["dev"] = cut(splits["train"])
     if task is None:
         has_responses = any(item.response for items in splits.values() for item in items)

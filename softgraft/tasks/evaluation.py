@@ -10,8 +10,8 @@ from typing import Literal
 
 from evaluation.bootstrap import paired_difference
 from evaluation.items import Item, spread
-from evaluation.report import TaskDifference, TaskReport, TaskRow
-from evaluation.task_scores import DECIDES, reply_score, task_scores
+from evaluation.report import TaskComparison, TaskReport, TaskSystemScores
+from evaluation.task_scores import SELECTION_SCORES, reply_score, task_scores
 from softgraft.assembly.answers import Graft
 from softgraft.assembly.system_names import system_names
 from softgraft.errors import UsageError
@@ -64,7 +64,7 @@ def evaluate_task(
     references = [item.target for item in items]
     language = domain.file.language
     rows = tuple(
-        TaskRow(f.system, len(items), task_scores(work.task, f.replies, references, language), f.seconds) for f in found
+        TaskSystemScores(f.system, len(items), task_scores(work.task, f.replies, references, language), f.seconds) for f in found
     )
     report = TaskReport(work.task, rows, _differences(work, found, references), domain.evaluation_config(split, items))
     _write(work, report, found, items, split)
@@ -78,7 +78,7 @@ def _replies(work: TaskWork, name: str, items: Sequence[Item], tell: OnProgress)
     return _Found(name, replies, (time.perf_counter() - began) / len(items))
 
 
-def _differences(work: TaskWork, found: Sequence[_Found], references: Sequence[str]) -> tuple[TaskDifference, ...]:
+def _differences(work: TaskWork, found: Sequence[_Found], references: Sequence[str]) -> tuple[TaskComparison, ...]:
     """Of the soft prompt and each of the others."""
     told = {f.system: [reply_score(work.task, r, g) for r, g in zip(f.replies, references, strict=True)] for f in found}
     if "soft" not in told:
@@ -87,7 +87,7 @@ def _differences(work: TaskWork, found: Sequence[_Found], references: Sequence[s
     for name in told:
         difference = paired_difference(told["soft"], told[name])
         if name != "soft" and difference is not None:
-            compared.append(TaskDifference("soft", name, DECIDES[work.task], difference))
+            compared.append(TaskComparison("soft", name, SELECTION_SCORES[work.task], difference))
     return tuple(compared)
 
 

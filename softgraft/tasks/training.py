@@ -9,7 +9,7 @@ from typing import cast
 from chains import LocalSpeaker, SoftPromptChat
 from evaluation.items import Item
 from evaluation.task_items import TextTask
-from evaluation.task_scores import DECIDES, reply_score
+from evaluation.task_scores import SELECTION_SCORES, reply_score
 from softgraft.assembly.answers import Graft
 from softgraft.tasks.label_fit import LabelFit
 from softgraft.tasks.work import TaskWork
@@ -36,7 +36,7 @@ class TaskTraining:
     @property
     def metric(self) -> str:
         """See `TrainingTask`."""
-        return DECIDES[self.work.task]
+        return SELECTION_SCORES[self.work.task]
 
     def prompted(self, items: Sequence[Item], *, teach: bool) -> Prompted:
         """See `TrainingTask`."""

@@ -10,8 +10,8 @@ from typing import Protocol
 from chains import Answering, Evidence, LocalSpeaker, SoftPromptChat
 from chains.answering.speaker import PreparedPrompt
 from evaluation.items import Item, items_hash
-from evaluation.retrieval_scores import Gold
-from evaluation.systems import asked_of, gold_evidence
+from evaluation.retrieval_scores import GoldSpans
+from evaluation.systems import question_and_history, gold_evidence
 from evaluation.text_scores import token_f1
 from prompts import TemplateFile
 from soft_prompt import (
@@ -141,11 +141,11 @@ class ChatTraining:
         without its answer learns to invent.
         """
         answering, chosen = self.answering, with_target(items)
-        asked = [asked_of(item) for item in chosen]
+        asked = [question_and_history(item) for item in chosen]
         evidence = answering.evidence_many(answering.queries(asked))
         keep: list[str | None] = [None] * len(chosen)
         if teach:
-            gold = Gold(answering.index)
+            gold = GoldSpans(answering.index)
             known = gold_evidence(answering, chosen, gold)
             for n, item in enumerate(chosen):
                 evidence[n], keep[n] = _with_gold(evidence[n], known[n], item, gold, answering.settings.passages)
@@ -364,13 +364,13 @@ def with_target(items: Sequence[Item]) -> list[Item]:
 
 
 def _with_gold(
-    evidence: Evidence, known: Evidence, item: Item, gold: Gold, passages: int
+    evidence: Evidence, known: Evidence, item: Item, gold: GoldSpans, passages: int
 ) -> tuple[Evidence, str | None]:
     """Evidence in which an answerable question finds its answer, and the id of the passage that was added for it.
 
     The passage comes last or, if there are as many passages as the model may be given, replaces the weakest.
     """
-    if not known.enough or any(gold.passage_holds(item, entry.passage) for entry in evidence.passages):
+    if not known.enough or any(gold.passage_overlaps(item, entry.passage) for entry in evidence.passages):
         return evidence, None
     answer = known.passages[0]
     return replace(evidence, passages=(*evidence.passages[: passages - 1], answer), enough=True), answer.passage.id

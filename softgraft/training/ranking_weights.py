@@ -15,8 +15,8 @@ from pathlib import Path
 
 from evaluation import paired_difference
 from evaluation.items import Item, spread
-from evaluation.retrieval_scores import Gold
-from evaluation.systems import searched_for
+from evaluation.retrieval_scores import GoldSpans
+from evaluation.systems import joined_queries
 from retrieval import Index, RetrievalError
 from retrieval.encoders.load import EMBEDDED
 from retrieval.ranking.index import DEFAULT_WEIGHTS
@@ -65,14 +65,14 @@ def choose_weights(
     asked = spread([item for item in items if item.answerable and item.documents], _MOST)
     if len(asked) < _FEWEST:
         return ChosenWeights(usual)
-    gold = Gold(index)
-    queries = searched_for(index, asked, usual)
+    gold = GoldSpans(index)
+    queries = joined_queries(index, asked, usual)
     tried = list(dict.fromkeys((usual, *_TRIED)))
     found: dict[Weights, list[float]] = {}
     for number, weights in enumerate(tried, 1):
         ranked = index.search_many(queries, _RANKED, weights=weights)
         found[weights] = [
-            next((1 / math.log2(1 + n) for n, e in enumerate(r, 1) if gold.passage_holds(item, e.passage)), 0.0)
+            next((1 / math.log2(1 + n) for n, e in enumerate(r, 1) if gold.passage_overlaps(item, e.passage)), 0.0)
             for item, r in zip(asked, ranked, strict=True)
         ]
         if on_progress is not None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from chains import AnswerSettings
 from chains.answering.answering import JUDGED
 from evaluation.items import Item
-from evaluation.retrieval_scores import Gold
-from evaluation.systems import searched_for
+from evaluation.retrieval_scores import GoldSpans
+from evaluation.systems import joined_queries
 from retrieval import EvidenceScale, Index, RankedPassage, fit_scale, load_scale, save_scale
 from retrieval.ranking.evidence_score import Labelled
 from softgraft.settings.domain_file import DomainFile
@@ -101,12 +101,12 @@ def labelled_rankings(
 
     Where too few questions are unanswerable, rankings without the documents that answer stand in for them.
     """
-    gold = Gold(index)
+    gold = GoldSpans(index)
     labelled: list[Labelled] = []
     foreign: list[Labelled] = []
     for item, ranked in zip(items, _searched(index, settings, items, on_progress), strict=True):
         top = ranked[:JUDGED]
-        holds = not item.documents or any(gold.passage_holds(item, entry.passage) for entry in top)
+        holds = not item.documents or any(gold.passage_overlaps(item, entry.passage) for entry in top)
         labelled.append(Labelled(top, item.answerable and holds, item.answerable))
         others = [entry for entry in ranked if entry.passage.doc_id not in item.documents]
         if item.answerable and item.documents and others:
@@ -122,7 +122,7 @@ def _searched(
     on_progress: Callable[[int, int], None] | None,
 ) -> Iterator[list[RankedPassage]]:
     # Whatever rewrites follow-ups later.
-    queries = searched_for(index, items, settings.weights)
+    queries = joined_queries(index, items, settings.weights)
     for first in range(0, len(queries), _AT_ONCE):
         yield from index.search_many(queries[first : first + _AT_ONCE], _DEEP, weights=settings.weights)
         if on_progress is not None:

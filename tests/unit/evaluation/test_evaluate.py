@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chains import LocalSpeaker, SoftPromptChat
-from evaluation import Answers, Item, Report, System, evaluate, exact_match, token_f1
+from evaluation import Item, Report, System, SystemAnswers, evaluate, exact_match, token_f1
 from prompts import TemplateFile, find_template
 from retrieval import Index
 from soft_prompt import PrefixStore, from_text_twin
@@ -21,7 +21,7 @@ TOLD = {
 CLOSED = TemplateFile(find_template("closed-book"))
 
 
-def answers_of(found: list[Answers], system: str) -> dict[str, Any]:
+def answers_of(found: list[SystemAnswers], system: str) -> dict[str, Any]:
     [answers] = [answers for answers in found if answers.system == system]
     return {answer.item.id: answer for answer in answers.answers}
 

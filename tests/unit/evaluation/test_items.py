@@ -60,7 +60,7 @@ def test_a_malformed_line_is_named(path: Path, line: object, words: str) -> None
 
 
 def test_an_id_that_comes_twice_is_named(path: Path) -> None:
-    with pytest.raises(ItemsError, match="the id 'x' twice"):
+    with pytest.raises(ItemsError, match="the id 'x' in lines 2 and 3"):
         read_items(write(path, GOOD, {**GOOD, "id": "x"}, {**GOOD, "id": "x"}))
 
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from evaluation import Answers, Item, Report
-from evaluation.report import compare, score_row
-from evaluation.systems import Answer
+from evaluation import Item, Report, SystemAnswers
+from evaluation.report import compare, score_system
+from evaluation.systems import ScoredAnswer
 
 YES = Item(id="1", question="?", answers=("12",), doc_id="cards")
 NO = Item(id="2", question="?", answerable=False)
@@ -21,8 +21,8 @@ def answer(
     f1: float | None = None,
     refused: bool = False,
     citations: tuple[int, int] = (0, 0),
-) -> Answer:
-    return Answer(item, "reply", accuracy, f1, f1, refused, *citations)
+) -> ScoredAnswer:
+    return ScoredAnswer(item, "reply", accuracy, f1, f1, refused, *citations)
 
 
 def test_a_row_counts_each_kind_of_question_for_itself() -> None:
@@ -36,7 +36,7 @@ def test_a_row_counts_each_kind_of_question_for_itself() -> None:
         answer(NO, None, None, refused=True),
         answer(NO, None, 0.0, refused=False, citations=(0, 4)),
     )
-    row = score_row(Answers("soft", answers, 0.25))
+    row = score_system(SystemAnswers("soft", answers, 0.25))
     assert (row.system, row.questions, row.seconds_per_answer) == ("soft", 8, 0.25)
     assert row.accuracy is not None
     assert row.token_f1 is not None
@@ -50,14 +50,14 @@ def test_a_row_counts_each_kind_of_question_for_itself() -> None:
 
 
 def test_what_was_not_asked_has_no_score() -> None:
-    row = score_row(Answers("base", (answer(NO, refused=True),), 0.0))
+    row = score_system(SystemAnswers("base", (answer(NO, refused=True),), 0.0))
     assert (row.accuracy, row.token_f1, row.wrong_refusals, row.citation_precision) == (None,) * 4
     assert row.refusal_accuracy == 1
 
 
 def test_a_comparison_is_paired() -> None:
-    ours = Answers("soft", (answer(YES, 1.0, 0.9), answer(YES, 1.0, 0.6), answer(NO, None, None)), 0.1)
-    theirs = Answers("template", (answer(YES, 0.0, 0.4), answer(YES, 1.0, 0.1), answer(NO, None, None)), 0.1)
+    ours = SystemAnswers("soft", (answer(YES, 1.0, 0.9), answer(YES, 1.0, 0.6), answer(NO, None, None)), 0.1)
+    theirs = SystemAnswers("template", (answer(YES, 0.0, 0.4), answer(YES, 1.0, 0.1), answer(NO, None, None)), 0.1)
     found = compare(ours, theirs)
     assert (found.ours, found.theirs) == ("soft", "template")
     assert found.token_f1 is not None
@@ -68,12 +68,12 @@ def test_a_comparison_is_paired() -> None:
 
 
 def test_a_ratio_to_nothing_is_none() -> None:
-    nothing = Answers("base", (answer(YES, 0.0, 0.0),), 0.1)
+    nothing = SystemAnswers("base", (answer(YES, 0.0, 0.0),), 0.1)
     assert compare(nothing, nothing).token_f1_ratio is None
 
 
 def test_a_report_is_plain_data() -> None:
-    row = score_row(Answers("soft", (answer(YES, 1.0, 0.5),), 0.1))
+    row = score_system(SystemAnswers("soft", (answer(YES, 1.0, 0.5),), 0.1))
     again = json.loads(json.dumps(Report((row,), (), None, {"seed": 1}).as_json()))
     assert again["rows"][0]["token_f1"] == {"mean": 0.5, "low": 0.5, "high": 0.5}
     assert (again["comparisons"], again["retrieval"], again["config"]) == ([], None, {"seed": 1})

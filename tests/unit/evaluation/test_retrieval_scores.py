@@ -7,15 +7,15 @@ import math
 import pytest
 
 from evaluation import Item
-from evaluation.retrieval_scores import Gold, retrieval_scores
+from evaluation.retrieval_scores import GoldSpans, retrieval_scores
 from retrieval import Index, Passage
 
 QUOTE = "A replacement card costs 12 euros and arrives within 5 days."
 
 
 @pytest.fixture
-def gold(index: Index) -> Gold:
-    return Gold(index)
+def gold(index: Index) -> GoldSpans:
+    return GoldSpans(index)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def ranking(right: Passage, rank: int | None) -> list[Passage]:
     return [right if number == rank else passage("branches") for number in range(1, 11)]
 
 
-def test_the_scores_are_those_of_the_hand_example(index: Index, gold: Gold, item: Item) -> None:
+def test_the_scores_are_those_of_the_hand_example(index: Index, gold: GoldSpans, item: Item) -> None:
     at = index.document("cards").text.index(QUOTE)
     right = passage("cards", at, at + 20)
     items = [item.model_copy(update={"id": str(number)}) for number in range(5)]
@@ -44,33 +44,33 @@ def test_the_scores_are_those_of_the_hand_example(index: Index, gold: Gold, item
     assert found.ndcg_at_10 == pytest.approx((1 + 1 / 2 + 0 + 1 / 3 + 1 / math.log2(6)) / 5)
 
 
-def test_a_hit_beyond_the_tenth_counts_for_nothing(index: Index, gold: Gold, item: Item) -> None:
+def test_a_hit_beyond_the_tenth_counts_for_nothing(index: Index, gold: GoldSpans, item: Item) -> None:
     at = index.document("cards").text.index(QUOTE)
     found = retrieval_scores([item], [[*ranking(passage("cards"), None), passage("cards", at, at + 9)]], gold)
     assert found is not None
     assert (found.recall_at_5, found.ndcg_at_10) == (0, 0)
 
 
-def test_a_span_holds_the_answer_where_it_overlaps_the_quote(index: Index, gold: Gold, item: Item) -> None:
+def test_a_span_holds_the_answer_where_it_overlaps_the_quote(index: Index, gold: GoldSpans, item: Item) -> None:
     at = index.document("cards").text.index(QUOTE)
     end = at + len(QUOTE)
-    assert gold.holds(item, "cards", at - 5, at + 1)
-    assert gold.holds(item, "cards", end - 1, end + 5)
-    assert not gold.holds(item, "cards", at - 5, at)
-    assert not gold.holds(item, "cards", end, end + 5)
-    assert not gold.holds(item, "transfers", at, end)
+    assert gold.overlaps(item, "cards", at - 5, at + 1)
+    assert gold.overlaps(item, "cards", end - 1, end + 5)
+    assert not gold.overlaps(item, "cards", at - 5, at)
+    assert not gold.overlaps(item, "cards", end, end + 5)
+    assert not gold.overlaps(item, "transfers", at, end)
 
 
-def test_without_a_quote_the_document_counts(gold: Gold) -> None:
+def test_without_a_quote_the_document_counts(gold: GoldSpans) -> None:
     unquoted = Item(id="2", question="?", doc_id="cards")
-    assert gold.holds(unquoted, "cards", 0, 1)
+    assert gold.overlaps(unquoted, "cards", 0, 1)
     # A quote that does not stand in the document cannot say where.
     wrong = Item(id="3", question="?", doc_id="cards", quote="never written")
-    assert gold.holds(wrong, "cards", 0, 1)
+    assert gold.overlaps(wrong, "cards", 0, 1)
     several = Item(id="4", question="?", doc_ids=("cards", "transfers"))
-    assert gold.holds(several, "transfers", 0, 1)
-    assert not gold.holds(several, "branches", 0, 1)
+    assert gold.overlaps(several, "transfers", 0, 1)
+    assert not gold.overlaps(several, "branches", 0, 1)
 
 
-def test_no_question_names_its_document(gold: Gold) -> None:
+def test_no_question_names_its_document(gold: GoldSpans) -> None:
     assert retrieval_scores([Item(id="1", question="?")], [[]], gold) is None

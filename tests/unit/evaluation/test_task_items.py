@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation import Item
-from evaluation.task_items import DEV_MOST, cut_stratified
+from evaluation.task_items import DEV_MOST, stratified_split
 
 
 def labelled(counts: dict[str, int]) -> list[Item]:
@@ -23,16 +23,16 @@ def labelled(counts: dict[str, int]) -> list[Item]:
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 40), min_size=1))
 def test_every_label_stays_in_train_and_comes_to_dev(counts: dict[str, int]) -> None:
     items = labelled(counts)
-    train, dev = cut_stratified(items)
+    train, dev = stratified_split(items)
     assert sorted(item.id for item in [*train, *dev]) == sorted(item.id for item in items)
     in_train, in_dev = (Counter(item.target for item in part) for part in (train, dev))
     assert set(in_train) == set(counts)
     assert set(in_dev) == {label for label, count in counts.items() if count > 1}
-    assert cut_stratified(items) == (train, dev)
+    assert stratified_split(items) == (train, dev)
 
 
 def test_dev_is_as_large_as_it_should_be() -> None:
-    train, dev = cut_stratified(labelled(dict.fromkeys("ab", 20)))
+    train, dev = stratified_split(labelled(dict.fromkeys("ab", 20)))
     assert (len(train), Counter(item.target for item in dev)) == (34, Counter(a=3, b=3))
-    _, dev = cut_stratified(labelled(dict.fromkeys("abcd", 1000)))
+    _, dev = stratified_split(labelled(dict.fromkeys("abcd", 1000)))
     assert abs(len(dev) - DEV_MOST) <= 2
