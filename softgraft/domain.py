@@ -1,16 +1,15 @@
-"""A domain opened for use: ingest, train, evaluate, and the chain."""
+"""A domain, opened for use: ingest, train, evaluate, and the chain that answers."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from chains import Conversations, DomainChain, DomainRetriever, LocalSpeaker
-from evaluation import Report, System, SystemAnswers, TaskReport, evaluate, fit_refusal_classifier, read_items
+from evaluation import Report, System, TaskReport, evaluate, fit_refusal_classifier, read_items
 from evaluation.items import Item, spread
 from retrieval import (
     IngestProgress,
@@ -23,31 +22,30 @@ from retrieval.store.faiss_record import IndexChoice
 from softgraft.assembly.answers import Graft, answer_settings
 from softgraft.assembly.parts import DomainParts
 from softgraft.assembly.passage_cache import WarmReport, warm_passages
+from softgraft.assembly.reports import write_report
 from softgraft.assembly.status import domain_status
 from softgraft.assembly.system_names import system_names
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import MEMORY, TrainSettings, read_domain_file
+from softgraft.settings.location import domain_folder
 from softgraft.tasks.evaluation import evaluate_task
 from softgraft.tasks.training import TaskTraining
 from softgraft.tasks.work import TaskWork
-from softgraft.training.grafting import ChatTraining, Grafting, OnScore, OnStep, TrainingTask, TrainReport
+from softgraft.training.grafting import Grafting
 from softgraft.training.retrieval_fit import fit_evidence, fit_weights
-
-if TYPE_CHECKING:
-    pass
-from softgraft.settings.location import domain_folder
+from softgraft.training.task import ChatTraining, OnScore, OnStep, TrainingTask, TrainReport
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What an ingest did, and the evidence score that was fitted afterwards, if the questions allow one."""
+    """What an ingest did, and the evidence scale that was fitted afterwards, if the questions allow one."""
 
     report: IngestReport
     scale: EvidenceScale | None
 
 
 class Domain(DomainParts):
-    """One domain on its backbone. Make one with `softgraft.open_domain`; models load when they are first needed."""
+    """One domain on its backbone. `softgraft.open_domain` opens one; models load on first use."""
 
     def items(self, split: Literal["train", "dev", "test"]) -> list[Item]:
         """The questions of a split, or the examples of a task."""
@@ -65,7 +63,7 @@ class Domain(DomainParts):
 
     @cached_property
     def conversations(self) -> Conversations:
-        """The conversations that are remembered; unlike the chain it needs no model."""
+        """The stored conversations; unlike the chain they need no model."""
         return Conversations(self.build / MEMORY)
 
     @property
@@ -78,19 +76,22 @@ class Domain(DomainParts):
 
     @cached_property
     def work(self) -> TaskWork:
-        """The task of a domain that holds no conversation: its runnable, its evaluation, and doing it for texts.
+        """The task of a domain that is not a conversation.
 
         Raises:
-            UsageError: the task is `chat` or `extractive-qa`.
+            UsageError: if the task is `chat` or `extractive-qa`.
         """
         return TaskWork(self)
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Label texts: `text`, `label` and `probabilities`, the likeliest first, of each.
+        """Label texts.
+
+        Returns:
+            For each text its `text`, `label` and `probabilities`, the likeliest label first.
 
         Raises:
-            UsageError: the domain's task is another.
-            InputError: a text is empty.
+            UsageError: if the domain has another task.
+            InputError: if a text is empty.
         """
         if self.file.task != "classification":
             raise UsageError(
@@ -103,32 +104,35 @@ class Domain(DomainParts):
     def ingest(
         self, *, index: IndexChoice | None = None, on_progress: Callable[[IngestProgress], None] | None = None
     ) -> Ingested:
-        """Bring the index up to the documents, then fit how it is searched to the questions, if there are any.
+        """Update the index to the documents, then fit retrieval to the questions, if there are any.
 
-        That is: the weights of the two rankings, where domain.yaml leaves them to be chosen, and the evidence score.
-        `index` is the kind of FAISS index from now on, in place of what domain.yaml says.
+        Two things are fitted: the weights of the two rankings, unless domain.yaml sets them, and the evidence scale.
+
+        Args:
+            index: kind of FAISS index from now on, instead of the one in domain.yaml.
+            on_progress: called as files are read, passages embedded and questions searched for.
 
         Raises:
-            NoDocumentsError: docs/ holds nothing that can be read; the index stays as it was.
+            NoDocumentsError: if docs/ holds nothing readable; the index stays as it was.
         """
         report = self._read_documents(partial(ingest, index=index or self.file.retrieval.index), on_progress)
         self.forget("index", "examples", "chain")
         train, dev = (self.items(s) if (self.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
-        tell = on_progress or (lambda _: None)
+        report_progress = on_progress or (lambda _: None)
 
-        def fitting(done: int, total: int) -> None:
-            tell(IngestProgress("scoring", done, total))
+        def on_fit(done: int, total: int) -> None:
+            report_progress(IngestProgress("scoring", done, total))
 
-        fit_weights(self.file, self.build, self.index, [*train, *dev], fitting)
-        scale = fit_evidence(self.build, self.index, answer_settings(self.file, self.build), train, dev, fitting)
+        fit_weights(self.file, self.build, self.index, [*train, *dev], on_fit)
+        scale = fit_evidence(self.build, self.index, answer_settings(self.file, self.build), train, dev, on_fit)
         return Ingested(report, scale)
 
     def plan_ingest(self, *, on_progress: Callable[[IngestProgress], None] | None = None) -> IngestReport:
-        """What `ingest` would do to the index; nothing is embedded or written."""
+        """Report what `ingest` would do; nothing is embedded or written."""
         return self._read_documents(plan_ingest, on_progress)
 
     def warm(self, *, on_progress: Callable[[int, int], None] | None = None) -> WarmReport:
-        """Compute the keys and values of all passages ahead of the questions, and keep them in build/passages."""
+        """Compute the keys and values of all passages before any question, and store them in build/passages."""
         trained = self.manifest
         attention = trained.attention if trained else self.file.attention
         return warm_passages(self.store, self.index, self.template.current(), attention, on_progress)
@@ -145,12 +149,14 @@ class Domain(DomainParts):
         """Train the soft prompt; it is kept if it beats its text twin on dev.
 
         Args:
-            limit, dev_limit: use so many questions of train and of dev, spread over the file; None uses all.
-            settings: in place of those in domain.yaml.
-            on_step, on_score: progress.
+            limit: maximum number of train questions, spread over the file; None uses all.
+            dev_limit: the same for dev.
+            settings: used instead of those in domain.yaml.
+            on_step: called after each training step.
+            on_score: called as dev questions are answered.
 
         Raises:
-            TrainingError: nothing to train on, or the loss diverged.
+            TrainingError: if there is nothing to train on, or the loss diverged.
         """
         grafting = self.grafting(settings)
         train, dev = spread(self.items("train"), limit), spread(self.items("dev"), dev_limit)
@@ -170,13 +176,13 @@ class Domain(DomainParts):
 
         Args:
             split: which questions.
-            limit: so many of them, spread over the file; None takes all.
-            systems: names of those to compare; None compares all that this domain has.
-            on_progress: called with the system's name, answers done and answers in all.
+            limit: maximum number of questions, spread over the file; None takes all.
+            systems: names of the systems to compare; None compares all that this domain has.
+            on_progress: called with the system's name, the number of finished answers and of all.
         """
         if self.file.text_task is not None:
             raise UsageError(
-                found=f"the task of {self.cli_name} is {self.file.task}, whose report is another",
+                found=f"the task of {self.cli_name} is {self.file.task}, which has a report of its own",
                 expected="a domain that answers questions",
                 next_step=f"softgraft eval {self.cli_name}; in Python, domain.evaluate_task()",
             )
@@ -189,11 +195,16 @@ class Domain(DomainParts):
             )
         trained = not self.remote and self.manifest is not None
         compared = [self._system(n) for n in system_names(systems, trained=trained, cli_name=self.cli_name)]
-        told = self.items("train") if (self.folder / "train.jsonl").is_file() else []
-        judge = fit_refusal_classifier(self.encoder, told)
+        train = self.items("train") if (self.folder / "train.jsonl").is_file() else []
+        judge = fit_refusal_classifier(self.encoder, train)
         config = self.evaluation_config(split, items)
         report, answers = evaluate(items, compared, judge, config, on_progress=on_progress)
-        self._write_report(report, answers, split)
+        replies = (
+            {**asdict(answer), "item": answer.item.id, "system": system.system}
+            for system in answers
+            for answer in system.answers
+        )
+        write_report(self.build, split, report.as_json(), replies)
         return report
 
     def evaluate_task(
@@ -212,11 +223,11 @@ class Domain(DomainParts):
         return evaluate_task(self.work, split=split, limit=limit, systems=systems, on_progress=on_progress)
 
     def status(self) -> dict[str, Any]:
-        """What is there and what is missing, as plain data; loads no model."""
+        """What exists and what is missing, as plain data; loads no model."""
         return domain_status(self.folder, self.build, self.file, self.cli_name, self.notices)
 
     def close(self) -> None:
-        """Close files and forget models."""
+        """Close files and release models."""
         for name in ("chain", "conversations", "index", "store"):
             if name in self.__dict__:
                 self.__dict__[name].close()
@@ -259,16 +270,6 @@ class Domain(DomainParts):
         graft: Graft = {"template": "empty", "text-twin": "text-twin"}.get(name, "soft")  # type: ignore[assignment]
         return System(name, self.answering(graft), "gold" if name == "soft-gold" else "retrieved")
 
-    def _write_report(self, report: Report, answers: list[SystemAnswers], split: str) -> None:
-        folder = self.build / "reports"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"eval-{split}.json").write_text(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
-        with (folder / f"eval-{split}-replies.jsonl").open("w", encoding="utf-8") as file:
-            for found in answers:
-                for answer in found.answers:
-                    row = {**asdict(answer), "item": answer.item.id, "system": found.system}
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
 
 def open_domain(path: str | Path, *, build: Path | None = None) -> Domain:
     """Open a domain by the path of its folder.
@@ -278,7 +279,7 @@ def open_domain(path: str | Path, *, build: Path | None = None) -> Domain:
         build: where everything generated goes; `build/` in the folder by default.
 
     Raises:
-        DomainError: no such domain, or its domain.yaml has problems.
+        DomainError: if there is no such domain, or its domain.yaml has problems.
     """
     folder = Path(path)
     return Domain(folder, read_domain_file(folder), build or folder / "build")

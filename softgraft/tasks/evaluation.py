@@ -1,8 +1,7 @@
-"""Evaluating a domain whose task is no conversation: the systems on held-out examples, and the report."""
+"""Evaluating a task that is not a conversation: the systems on held-out examples, and the report."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from evaluation.items import Item, spread
 from evaluation.report import TaskComparison, TaskReport, TaskSystemScores
 from evaluation.task_scores import SELECTION_SCORES, reply_score, task_scores
 from softgraft.assembly.answers import Graft
+from softgraft.assembly.reports import write_report
 from softgraft.assembly.system_names import system_names
 from softgraft.errors import UsageError
 from softgraft.tasks.work import TaskWork
@@ -23,7 +23,9 @@ OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _SystemReplies:
+    """What one system replied to every example; `seconds` per example."""
+
     system: str
     replies: list[str]
     seconds: float
@@ -42,15 +44,14 @@ def evaluate_task(
     Args:
         work: the domain's task.
         split: which examples.
-        limit: so many of them, spread over the file; None takes all.
-        systems: names of those to compare: `template`, with an empty slot, `text-twin`, `soft`; None compares all that
-            this domain has.
-        on_progress: called with the system's name, texts done and texts in all.
+        limit: maximum number of examples, spread over the file; None takes all.
+        systems: `template` (with an empty slot), `text-twin`, `soft`; None compares all that this domain has.
+        on_progress: called with the system's name, the number of finished texts and of all.
 
     Raises:
-        UsageError: no examples, or a system that is not known or not there.
+        UsageError: if there are no examples, or a system is unknown or not trained.
     """
-    domain, tell = work.domain, on_progress or (lambda *_: None)
+    domain, report_progress = work.domain, on_progress or (lambda *_: None)
     items = spread(work.items(split), limit)
     if not items:
         raise UsageError(
@@ -60,50 +61,50 @@ def evaluate_task(
         )
     trained = not domain.remote and domain.manifest is not None
     names = system_names(systems, trained=trained, cli_name=domain.cli_name, among=tuple(_GRAFTS))
-    found = [_replies(work, name, items, tell) for name in names]
+    results = [_replies(work, name, items, report_progress) for name in names]
     references = [item.target for item in items]
-    language = domain.file.language
     rows = tuple(
-        TaskSystemScores(f.system, len(items), task_scores(work.task, f.replies, references, language), f.seconds) for f in found
+        TaskSystemScores(
+            one.system, len(items), task_scores(work.task, one.replies, references, domain.file.language), one.seconds
+        )
+        for one in results
     )
-    report = TaskReport(work.task, rows, _differences(work, found, references), domain.evaluation_config(split, items))
-    _write(work, report, found, items, split)
+    comparisons = _comparisons(work, results, references)
+    report = TaskReport(work.task, rows, comparisons, domain.evaluation_config(split, items))
+    kind = "label" if work.task == "classification" else "reply"
+    replies = (
+        {"system": one.system, "id": item.id, "text": item.question, kind: reply, "reference": item.target}
+        for one in results
+        for item, reply in zip(items, one.replies, strict=True)
+    )
+    write_report(domain.build, split, report.as_json(), replies)
     return report
 
 
-def _replies(work: TaskWork, name: str, items: Sequence[Item], tell: OnProgress) -> _Found:
-    worker = work.worker(_GRAFTS[name], on_fit=lambda done, total: tell(f"{name}, labels", done, total))
+def _replies(work: TaskWork, name: str, items: Sequence[Item], report_progress: OnProgress) -> _SystemReplies:
+    def on_fit(done: int, total: int) -> None:
+        report_progress(f"{name}, labels", done, total)
+
+    worker = work.worker(_GRAFTS[name], on_fit=on_fit)
     began = time.perf_counter()
-    replies = worker.replies([item.question for item in items], on_reply=lambda done: tell(name, done, len(items)))
-    return _Found(name, replies, (time.perf_counter() - began) / len(items))
+    texts = [item.question for item in items]
+    replies = worker.replies(texts, on_reply=lambda done: report_progress(name, done, len(items)))
+    return _SystemReplies(name, replies, (time.perf_counter() - began) / len(items))
 
 
-def _differences(work: TaskWork, found: Sequence[_Found], references: Sequence[str]) -> tuple[TaskComparison, ...]:
-    """Of the soft prompt and each of the others."""
-    told = {f.system: [reply_score(work.task, r, g) for r, g in zip(f.replies, references, strict=True)] for f in found}
-    if "soft" not in told:
+def _comparisons(
+    work: TaskWork, results: Sequence[_SystemReplies], references: Sequence[str]
+) -> tuple[TaskComparison, ...]:
+    """The soft prompt compared with each other system."""
+    scores = {
+        one.system: [reply_score(work.task, reply, gold) for reply, gold in zip(one.replies, references, strict=True)]
+        for one in results
+    }
+    if "soft" not in scores:
         return ()
-    compared = []
-    for name in told:
-        difference = paired_difference(told["soft"], told[name])
+    comparisons = []
+    for name in scores:
+        difference = paired_difference(scores["soft"], scores[name])
         if name != "soft" and difference is not None:
-            compared.append(TaskComparison("soft", name, SELECTION_SCORES[work.task], difference))
-    return tuple(compared)
-
-
-def _write(work: TaskWork, report: TaskReport, found: Sequence[_Found], items: Sequence[Item], split: str) -> None:
-    folder = work.domain.build / "reports"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"eval-{split}.json").write_text(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
-    said = "label" if work.task == "classification" else "reply"
-    with (folder / f"eval-{split}-replies.jsonl").open("w", encoding="utf-8") as file:
-        for one in found:
-            for item, reply in zip(items, one.replies, strict=True):
-                row = {
-                    "system": one.system,
-                    "id": item.id,
-                    "text": item.question,
-                    said: reply,
-                    "reference": item.target,
-                }
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            comparisons.append(TaskComparison("soft", name, SELECTION_SCORES[work.task], difference))
+    return tuple(comparisons)

@@ -1,4 +1,4 @@
-"""Which calibration suits the labels of a domain: chosen on dev, kept in its build folder."""
+"""The calibration of a domain's labels: chosen on dev, stored in its build folder."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from evaluation.items import Item, spread
 from softgraft.errors import UsageError
 from softgraft.settings.sections import ClassificationSettings
 
-# Texts that say nothing (Zhao et al. 2021, arXiv:2102.09690). An empty one would leave out its message.
-NOTHING = ("N/A", "[MASK]", "...")
-# How many texts of train tell how often the backbone says each label: two a label, within bounds.
+# Content-free texts (Zhao et al. 2021, arXiv:2102.09690). An empty one would leave out its message.
+CONTENT_FREE = ("N/A", "[MASK]", "...")
+# Number of train texts that estimate how often the backbone predicts each label: two per label, within these bounds.
 _SAMPLE = (64, 200)
-# Nats. More than at answering time, since a bias may bring up labels that are behind.
+# Nats. More than when answering, since a bias may raise labels that are behind.
 _WITHIN = 20.0
 
 Prompts = Callable[[Sequence[str], bool], list[PreparedPrompt]]
@@ -29,18 +29,18 @@ OnFit = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class LabelFit:
-    """A calibration, and what it was chosen by.
+    """A calibration, and how it was chosen.
 
     Attributes:
-        calibration: what is added to the scores.
-        dev_accuracy: of each way that was tried.
-        dev_found: the label of each dev text, with the calibration; empty where it was read from a file.
-        biases: what each way adds; empty where it was read from a file.
+        calibration: the biases added to the scores.
+        dev_accuracy: accuracy on dev of each method that was compared.
+        dev_labels: the predicted label of each dev text; empty if the fit was read from a file.
+        biases: the biases of each method; empty if the fit was read from a file.
     """
 
     calibration: Calibration
     dev_accuracy: dict[Way, float]
-    dev_found: tuple[str, ...] = ()
+    dev_labels: tuple[str, ...] = ()
     biases: dict[Way, tuple[float, ...]] = field(default_factory=dict)
 
 
@@ -52,83 +52,87 @@ def fit_labels(
     settings: ClassificationSettings,
     on_fit: OnFit | None = None,
 ) -> LabelFit:
-    """Choose the calibration by accuracy on dev, the plainer one where two are as good.
+    """Choose the calibration by accuracy on dev; of equally good ones, the simpler.
 
-    Without dev examples `auto` takes none, and without train examples there is no prior to fit.
+    Without dev examples `auto` uses none, and without train examples no prior can be fitted.
 
     Args:
-        scorer: of the labels, with the slots filled.
-        prompts: from texts to prompts; True for texts of train, which must not find themselves as examples.
+        scorer: scores the labels, with the slots filled.
+        prompts: from texts to prompts; True for train texts, which must not find themselves as examples.
         train: a sample of it gives the prior.
-        dev: chooses.
-        settings: which calibrations to try, and how labels of several tokens are compared.
-        on_fit: called with the texts that were scored, and all.
+        dev: the examples that decide.
+        settings: which calibrations to compare, and how labels of several tokens are scored.
+        on_fit: called with the number of texts scored, and of all.
 
     Raises:
-        UsageError: the prior is asked for, and there are no train examples.
+        UsageError: if the prior is asked for, and there are no train examples.
     """
     labels = scorer.verbalizer.labels
-    ways: list[Way] = ["none", "contextual", "prior"] if settings.calibration == "auto" else [settings.calibration]
+    methods: list[Way] = ["none", "contextual", "prior"] if settings.calibration == "auto" else [settings.calibration]
     if not dev and settings.calibration == "auto":
-        ways = ["none"]
+        methods = ["none"]
     if not train and settings.calibration == "prior":
         raise UsageError(
             found="the calibration `prior`, and no examples in train.jsonl",
             expected="examples that tell how often each label comes",
             next_step="write some, or set another calibration under `classification:` in domain.yaml",
         )
-    ways = [way for way in ways if way != "prior" or train]
-    sample = spread(train, min(max(2 * len(labels), _SAMPLE[0]), _SAMPLE[1])) if "prior" in ways else []
-    nothing = NOTHING if "contextual" in ways else ()
-    total = len(dev) + len(sample) + len(nothing)
-    # Where nothing is added, only the best label is asked for.
-    near = 0.0 if ways == ["none"] else _WITHIN
+    methods = [method for method in methods if method != "prior" or train]
+    sample = spread(train, min(max(2 * len(labels), _SAMPLE[0]), _SAMPLE[1])) if "prior" in methods else []
+    content_free = CONTENT_FREE if "contextual" in methods else ()
+    total = len(dev) + len(sample) + len(content_free)
+    # Without a bias only the best label is needed.
+    within = 0.0 if methods == ["none"] else _WITHIN
 
     def score(texts: Sequence[str], before: int, biases: list[tuple[float, ...]], *, own: bool, whole: bool) -> Scores:
-        tell = (lambda done: on_fit(before + done, total)) if on_fit is not None else None
+        on_reply = (lambda done: on_fit(before + done, total)) if on_fit is not None else None
         return scorer.scores(
-            prompts(texts, own), settings.normalise, biases=biases, within=None if whole else near, on_reply=tell
+            prompts(texts, own), settings.normalise, biases=biases, within=None if whole else within, on_reply=on_reply
         )
 
     plain = (0.0,) * len(labels)
     biases: dict[Way, tuple[float, ...]] = {"none": plain}
-    if nothing:
-        biases["contextual"] = contextual_bias(score(nothing, 0, [plain], own=False, whole=True))
-    tried = list(biases.values())
+    if content_free:
+        biases["contextual"] = contextual_bias(score(content_free, 0, [plain], own=False, whole=True))
+    compared = list(biases.values())
     if sample:
         texts = [item.question for item in sample]
         counts = Counter(item.target for item in train)
         wanted = np.array([counts[label] + 1.0 for label in labels])
-        found = score(texts, len(nothing), tried, own=True, whole=False)
-        biases["prior"] = prior_bias(found, wanted / wanted.sum())
-        tried.append(biases["prior"])
-    chosen = {way: biases.get(way, plain) for way in ways}
+        scores = score(texts, len(content_free), compared, own=True, whole=False)
+        biases["prior"] = prior_bias(scores, wanted / wanted.sum())
+        compared.append(biases["prior"])
+    chosen = {method: biases.get(method, plain) for method in methods}
     if not dev:
-        [way] = ways
-        return LabelFit(Calibration(way, settings.normalise, chosen[way]), {}, (), chosen)
-    scores = score([item.question for item in dev], len(nothing) + len(sample), tried, own=False, whole=False)
+        [method] = methods
+        return LabelFit(Calibration(method, settings.normalise, chosen[method]), {}, (), chosen)
+    scores = score([item.question for item in dev], len(content_free) + len(sample), compared, own=False, whole=False)
     gold = [item.target for item in dev]
-    said = {way: [labels[i] for i in (scores + np.array(bias)).argmax(axis=1)] for way, bias in chosen.items()}
-    accuracy = {way: float(np.mean([f == g for f, g in zip(said[way], gold, strict=True)])) for way in chosen}
-    best = max(accuracy, key=lambda way: accuracy[way])
-    return LabelFit(Calibration(best, settings.normalise, chosen[best]), accuracy, tuple(said[best]), chosen)
+    predicted = {
+        method: [labels[i] for i in (scores + np.array(bias)).argmax(axis=1)] for method, bias in chosen.items()
+    }
+    accuracy = {
+        method: float(np.mean([p == g for p, g in zip(predicted[method], gold, strict=True)])) for method in chosen
+    }
+    best = max(accuracy, key=lambda method: accuracy[method])
+    return LabelFit(Calibration(best, settings.normalise, chosen[best]), accuracy, tuple(predicted[best]), chosen)
 
 
 def keep_fit(path: Path, fingerprint: str, fit: LabelFit) -> None:
-    """Write a calibration, with what it depends on."""
+    """Store a calibration, with the fingerprint of everything it depends on."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {"fingerprint": fingerprint, "calibration": asdict(fit.calibration), "dev_accuracy": fit.dev_accuracy}
-    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False), encoding="utf-8")
+    record = {"fingerprint": fingerprint, "calibration": asdict(fit.calibration), "dev_accuracy": fit.dev_accuracy}
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def read_fit(path: Path, fingerprint: str) -> LabelFit | None:
-    """A calibration that was kept; None where there is none, or it belongs to something else."""
+    """A stored calibration; None if there is none, or it belongs to something else."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["fingerprint"] != fingerprint:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["fingerprint"] != fingerprint:
             return None
-        told = kept["calibration"]
-        return LabelFit(Calibration(told["way"], told["normalise"], tuple(told["bias"])), kept["dev_accuracy"])
+        stored = record["calibration"]
+        return LabelFit(Calibration(stored["way"], stored["normalise"], tuple(stored["bias"])), record["dev_accuracy"])
     except (OSError, ValueError, KeyError, TypeError):
-        # Only a record: it is fitted again.
+        # It is only a cache: a broken record is fitted again.
         return None

@@ -13,7 +13,7 @@ from evaluation.task_scores import SELECTION_SCORES, reply_score
 from softgraft.assembly.answers import Graft
 from softgraft.tasks.label_fit import LabelFit
 from softgraft.tasks.work import TaskWork
-from softgraft.training.grafting import Prompted, TrainReport
+from softgraft.training.task import Prompted, TrainReport
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class TaskTraining:
         dev = [item.model_copy(update={"answers": (labels[item.target],)}) for _, item in examples]
         fit = self.work.fit(chat, self.work.items("train"), dev, report)
         self.fits[cast(Graft, chat.graft)] = fit
-        return [self.work.verbalizer.words[label] for label in fit.dev_found]
+        return [self.work.verbalizer.words[label] for label in fit.dev_labels]
 
     def score(self, reply: str, item: Item) -> float:
         """See `TrainingTask`."""

@@ -1,4 +1,4 @@
-"""The work of a domain whose task is no conversation: its prompts, its labels, and doing the task for texts."""
+"""A task that is not a conversation: its examples, prompts and labels, and doing it for texts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TaskWork:
     """A domain's task. Make one with `Domain.work`.
 
     Raises:
-        UsageError: the domain answers questions, which `Domain.chain` does.
+        UsageError: if the domain answers questions, which `Domain.chain` does.
     """
 
     def __init__(self, domain: DomainParts) -> None:
@@ -51,9 +51,7 @@ class TaskWork:
             )
         self.domain = domain
         self.task: TextTask = task
-        self._made: Worker | None = None
-
-    # What it does
+        self._worker: Worker | None = None
 
     def run(
         self,
@@ -62,18 +60,18 @@ class TaskWork:
         on_reply: Callable[[int], None] | None = None,
         on_fit: OnProgress | None = None,
     ) -> list[dict[str, Any]]:
-        """Do the task for many texts, with the soft prompt where one was kept and with its text twin else.
+        """Do the task for many texts, with the soft prompt if one was kept, else with its text twin.
 
         Args:
             texts: what to work on.
-            on_reply: called with the number of texts that are done.
-            on_fit: called while labels are calibrated, which happens once, with the texts scored and all.
+            on_reply: called with the number of finished texts.
+            on_fit: called while labels are calibrated, which happens once, with the number of scored texts and of all.
 
         Returns:
-            A plain object a text: `text`, and `label` with `probabilities`, the likeliest first, or `reply`.
+            One plain object per text: `text`, and `label` with `probabilities`, the likeliest first, or `reply`.
 
         Raises:
-            InputError: a text is empty.
+            InputError: if a text is empty.
         """
         return self._ready(on_fit).work(texts, on_reply=on_reply)
 
@@ -82,11 +80,9 @@ class TaskWork:
         """The task as a LangChain runnable: `chain.invoke("I lost my card")`."""
         return TaskChain(self._ready(), f"{self.domain.file.name}-{self.task}")
 
-    # What it is made of
-
     @property
     def graft(self) -> Graft:
-        """The best graft there is."""
+        """The best available graft."""
         return "text-twin" if self.domain.remote or self.domain.manifest is None else "soft"
 
     @cached_property
@@ -94,7 +90,7 @@ class TaskWork:
         """The labels and their words.
 
         Raises:
-            DomainError: labels.yaml is missing or malformed.
+            DomainError: if labels.yaml is missing or malformed.
         """
         return read_labels(self.domain.folder)
 
@@ -107,7 +103,7 @@ class TaskWork:
         """The examples of a split.
 
         Raises:
-            ItemsError: malformed, or a label that labels.yaml does not have.
+            ItemsError: if the file is malformed, or has a label that is not in labels.yaml.
         """
         path = self.domain.folder / f"{split}.jsonl"
         items = read_task_items(path, self.task)
@@ -122,15 +118,15 @@ class TaskWork:
         return items
 
     def answer_words(self, item: Item) -> str:
-        """What the model should say: the words of the label, the summary or the translation."""
+        """The reply to learn: the words of the label, the summary or the translation."""
         return self.verbalizer.words[item.target] if self.task == "classification" else item.target
 
     def speaker(self, graft: Graft) -> Speaker:
-        """Who words the replies.
+        """The speaker with one graft.
 
         Raises:
-            UsageError: `soft` where no soft prompt was kept.
-            ArtifactError: the soft prompt belongs to another backbone, or is damaged.
+            UsageError: if `soft` is asked for and no soft prompt was kept.
+            ArtifactError: if the soft prompt belongs to another backbone, or is damaged.
         """
         domain = self.domain
         return make_speaker(graft, domain.file, domain.build, domain.template, lambda: domain.store, domain.cli_name)
@@ -140,10 +136,10 @@ class TaskWork:
         return TaskPrompts(self.domain.template, self.lookup(), prepare)
 
     def worker(self, graft: Graft, *, on_fit: OnProgress | None = None) -> Worker:
-        """Does the task with one graft. For labels, the calibration is fitted first where that was not done yet.
+        """The worker with one graft. For labels, the calibration is fitted first if it was not yet.
 
         Raises:
-            UsageError: the backbone is behind an API, which tells no likelihood of labels.
+            UsageError: if labels are to be scored by a backbone behind an API, which gives no likelihoods.
         """
         if self.task != "classification":
             speaker = self.speaker(graft)
@@ -154,19 +150,19 @@ class TaskWork:
         return self.classifier(speaker.chat, self.label_fit(speaker.chat, on_fit).calibration)
 
     def classifier(self, chat: SoftPromptChat, calibration: Calibration) -> Classifier:
-        """Labels texts with a backbone whose slots are filled like that."""
+        """A classifier over a backbone with its slots filled."""
         return Classifier(self.prompts(LocalSpeaker(chat).prepare), LabelScorer(chat, self.verbalizer), calibration)
 
     def label_fit(self, chat: SoftPromptChat, on_fit: OnProgress | None = None) -> LabelFit:
-        """The calibration of the labels for one fill of the slots, from build/labels/, or fitted and put there."""
+        """The calibration of the labels for one fill of the slots, from build/labels/ or fitted and stored there."""
         train, dev = (self.items(s) if (self.domain.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
         path = self._fit_path(chat.graft)
         fingerprint = self._fingerprint(chat, train, dev)
         if (known := read_fit(path, fingerprint)) is not None:
             return known
-        found = self.fit(chat, train, dev, on_fit)
-        keep_fit(path, fingerprint, found)
-        return found
+        fit = self.fit(chat, train, dev, on_fit)
+        keep_fit(path, fingerprint, fit)
+        return fit
 
     def fit(
         self, chat: SoftPromptChat, train: Sequence[Item], dev: Sequence[Item], on_fit: OnProgress | None = None
@@ -183,22 +179,22 @@ class TaskWork:
         )
 
     def remember(self, fits: Mapping[Graft, LabelFit]) -> None:
-        """Keep calibrations that a training run has found, so that they are not fitted again."""
+        """Store calibrations that a training run has fitted."""
         train, dev = self.items("train"), self.items("dev")
         for graft, fit in fits.items():
-            # Those of a part of dev, or of a soft prompt that was not kept, are of no use.
-            if len(fit.dev_found) == len(dev) and (graft != "soft" or self.domain.manifest is not None):
+            # A calibration from a part of dev, or of a soft prompt that was not kept, cannot be reused.
+            if len(fit.dev_labels) == len(dev) and (graft != "soft" or self.domain.manifest is not None):
                 speaker = self.speaker(graft)
                 assert isinstance(speaker, LocalSpeaker)
                 keep_fit(self._fit_path(graft), self._fingerprint(speaker.chat, train, dev), fit)
 
-    # What is put before the model beside the text
+    # The context of a text
 
     def lookup(self) -> Lookup | None:
-        """Gives texts their context; None where domain.yaml asks for none.
+        """Looks up the context of texts; None if domain.yaml asks for none.
 
         Raises:
-            NotIngestedError: documents are asked for, and none were ingested.
+            NotIngestedError: if documents are asked for, and none were ingested.
         """
         context = self.domain.file.context
         if context == "examples":
@@ -206,7 +202,7 @@ class TaskWork:
         return self._documents if context == "documents" else None
 
     def teaching_lookup(self) -> Lookup | None:
-        """The same for texts of train, which must not find themselves."""
+        """The same for train texts, which must not find themselves."""
         if self.domain.file.context != "examples":
             return self.lookup()
         nearest = self._nearest
@@ -241,24 +237,24 @@ class TaskWork:
         ]
 
     def _ready(self, on_fit: OnProgress | None = None) -> Worker:
-        """What does the task with the best graft, made once."""
-        if self._made is None:
-            self._made = self.worker(self.graft, on_fit=on_fit)
-        return self._made
+        """The worker with the best graft, made once."""
+        if self._worker is None:
+            self._worker = self.worker(self.graft, on_fit=on_fit)
+        return self._worker
 
     def _fit_path(self, graft: str) -> Path:
         return self.domain.build / "labels" / f"{graft}.json"
 
     def _fingerprint(self, chat: SoftPromptChat, train: Sequence[Item], dev: Sequence[Item]) -> str:
-        """Stands for everything that a calibration depends on."""
+        """A digest of everything that a calibration depends on."""
         backbone, file = chat.store.backbone, self.domain.file
         fills = {slot: fill if isinstance(fill, str) else self._vectors_sha256() for slot, fill in chat.fills.items()}
-        told = (
+        parts = (
             backbone.digest, str(backbone.dtype), self.domain.template.current().content_hash, fills, chat.attention,
             dict(self.verbalizer.words), self.classification.model_dump(), file.context, file.retrieval.passages,
             file.retrieval.evidence_tokens, items_hash(train), items_hash(dev),
         )  # fmt: skip
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def _vectors_sha256(self) -> str:
         manifest = self.domain.manifest
@@ -266,6 +262,7 @@ class TaskWork:
         return f"{manifest.vectors_sha256} {strength}" if manifest is not None else ""
 
     def require_vectors(self, what: str) -> None:
+        """Raise UsageError for a backbone behind an API; `what` is what cannot be done with it."""
         if self.domain.remote:
             raise UsageError(
                 found=f"the backbone {self.domain.file.backbone!r} is behind an API and cannot be {what}",

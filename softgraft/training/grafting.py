@@ -1,31 +1,26 @@
-"""Training a domain's soft prompt: what is trained on, and whether the result is kept."""
+"""One training run of a domain: train a soft prompt, compare it with its text twin on dev, keep the better."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
-from chains import Answering, Evidence, LocalSpeaker, SoftPromptChat
-from chains.answering.speaker import PreparedPrompt
+from chains import SoftPromptChat
 from evaluation.items import Item, items_hash
-from evaluation.retrieval_scores import GoldSpans
-from evaluation.systems import question_and_history, gold_evidence
 from evaluation.text_scores import token_f1
 from prompts import TemplateFile
 from soft_prompt import (
     Adapter,
     Attention,
+    DevScores,
     Manifest,
     PrefixStore,
-    DevScores,
     SlotFill,
     SoftPrompt,
     TrainConfig,
     TrainingError,
     TrainResult,
-    TrainStep,
     adapter_prompt,
     encode_prompt,
     from_text_twin,
@@ -40,51 +35,8 @@ from soft_prompt.artifact.manifest import make_manifest
 from soft_prompt.training.checkpoint import remove_checkpoint
 from soft_prompt.training.distributed import DistributedContext, init_distributed
 from softgraft.settings.domain_file import TrainSettings
+from softgraft.training.task import OnScore, OnStep, Prompted, TrainingTask, TrainReport, with_target
 
-OBJECTIVE = "cross entropy of the response, evidence as retrieved"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainReport:
-    """How a training run ended.
-
-    `kept` says whether the soft prompt beat its text twin on dev, by the score that `metric` names, and is used from
-    now on. F1 is token F1 on dev, losses are nats an answer token. `examples` were trained on; `withheld` questions
-    never reach the model, because the evidence score refuses them. `adapter` is `lora`, `ia3` or None, and only `lora`
-    has an `adapter_rank` above 0. `layers` is how many of the last layers were trained, None for all; `micro_batch` how
-    many examples ran at once in each of the `processes`.
-    """
-
-    domain: str
-    kept: bool
-    kind: str
-    length: int
-    adapter: str | None
-    adapter_rank: int
-    layers: int | None
-    examples: int
-    withheld: int
-    dev_questions: int
-    dev_f1: float
-    dev_f1_text_twin: float
-    dev_loss: float
-    dev_loss_text_twin: float
-    best_epoch: int
-    epochs: int
-    seconds: float
-    resumed: bool
-    micro_batch: int
-    processes: int
-    folder: str
-    metric: str
-    dev_score: float
-    dev_score_text_twin: float
-
-
-OnStep = Callable[[TrainStep], None]
-OnScore = Callable[[str, int, int], None]
-# Questions or texts as the model reads them, each with the item that it comes from.
-Prompted = list[tuple[PreparedPrompt, Item]]
 TRAIN_LOG = "train_log.jsonl"
 
 
@@ -95,74 +47,6 @@ class TrainingSet:
     items: Sequence[Item]
     train: Prompted
     dev: Prompted
-
-
-class TrainingTask(Protocol):
-    """What a run needs to know of a domain's task.
-
-    Attributes:
-        objective: what is trained, in words.
-        metric: name of the score that decides on dev.
-    """
-
-    @property
-    def objective(self) -> str:
-        """See the class."""
-
-    @property
-    def metric(self) -> str:
-        """See the class."""
-
-    def prompted(self, items: Sequence[Item], *, teach: bool) -> Prompted:
-        """Items as the model reads them. `teach` is for training: the evidence then contains the answer."""
-
-    def replies(self, chat: SoftPromptChat, examples: Prompted, report: Callable[[int, int], None]) -> list[str]:
-        """The replies with the chat model's slots filled as they are."""
-
-    def score(self, reply: str, item: Item) -> float:
-        """The score of one reply by the metric that decides."""
-
-    def finished(self, report: TrainReport) -> None:
-        """Called once, in the main process, when a run has ended."""
-
-
-@dataclass(frozen=True)
-class ChatTraining:
-    """Training on questions whose evidence is retrieved as when they are answered."""
-
-    answering: Answering
-    objective: str = OBJECTIVE
-    metric: str = "token F1"
-
-    def prompted(self, items: Sequence[Item], *, teach: bool) -> Prompted:
-        """See `TrainingTask`.
-
-        Where retrieval missed the answer, teaching adds the passage that holds it: a prompt that is taught to answer
-        without its answer learns to invent.
-        """
-        answering, chosen = self.answering, with_target(items)
-        asked = [question_and_history(item) for item in chosen]
-        evidence = answering.evidence_many(answering.queries(asked))
-        keep: list[str | None] = [None] * len(chosen)
-        if teach:
-            gold = GoldSpans(answering.index)
-            known = gold_evidence(answering, chosen, gold)
-            for n, item in enumerate(chosen):
-                evidence[n], keep[n] = _with_gold(evidence[n], known[n], item, gold, answering.settings.passages)
-        prepared = [answering.prepare(*asked[n], evidence[n], keep=keep[n]) for n in range(len(chosen))]
-        return [(one.prompt, item) for one, item in zip(prepared, chosen, strict=True) if one.prompt is not None]
-
-    def replies(self, chat: SoftPromptChat, examples: Prompted, report: Callable[[int, int], None]) -> list[str]:
-        """See `TrainingTask`."""
-        prompts = [prompt for prompt, _ in examples]
-        return LocalSpeaker(chat).reply_many(prompts, on_reply=lambda done: report(done, len(examples)))
-
-    def score(self, reply: str, item: Item) -> float:
-        """See `TrainingTask`."""
-        return token_f1(reply, item.references)
-
-    def finished(self, report: TrainReport) -> None:
-        """See `TrainingTask`; there is nothing to do."""
 
 
 @dataclass(frozen=True)
@@ -271,7 +155,7 @@ class Grafting:
         if devices.is_main_process:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_loss_curve(result, self.folder / "loss_curve.png", f"{self.name}: {start.kind} soft prompt")
-            # Not before: whoever is stopped while dev is answered need not train again.
+            # Only now: a run that is stopped while dev is answered does not train again.
             remove_checkpoint(self.folder / "checkpoint")
         devices.barrier()
         return TrainReport(
@@ -322,7 +206,7 @@ class Grafting:
 
     def _adapter(self) -> Adapter | None:
         backbone, settings = self.store.backbone, self.settings
-        # Training the last layers alone would be in vain with weights beside those below.
+        # An adapter below the trained layers would need their gradients after all.
         if settings.adapter_method == "lora":
             return initial_adapter(backbone, settings.adapter_rank, settings.seed, settings.layers)
         return initial_scaling(backbone, settings.layers) if settings.adapter_method == "ia3" else None
@@ -356,21 +240,3 @@ class Grafting:
             scores=scores,
             adapter_layers=config.layers,
         )
-
-
-def with_target(items: Sequence[Item]) -> list[Item]:
-    """The items that have a reply to learn."""
-    return [item for item in items if item.target]
-
-
-def _with_gold(
-    evidence: Evidence, known: Evidence, item: Item, gold: GoldSpans, passages: int
-) -> tuple[Evidence, str | None]:
-    """Evidence in which an answerable question finds its answer, and the id of the passage that was added for it.
-
-    The passage comes last or, if there are as many passages as the model may be given, replaces the weakest.
-    """
-    if not known.enough or any(gold.passage_overlaps(item, entry.passage) for entry in evidence.passages):
-        return evidence, None
-    answer = known.passages[0]
-    return replace(evidence, passages=(*evidence.passages[: passages - 1], answer), enough=True), answer.passage.id

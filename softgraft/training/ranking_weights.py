@@ -1,8 +1,8 @@
-"""How much meaning and words count when a domain is searched: by its language, or by its own questions.
+"""Weights of the dense and the BM25 ranking, chosen by the domain's language or its own questions.
 
-An encoder that was not trained on a language finds little in it, and no setting suits every kind of document. So the
-weights are tried on the domain's questions at ingest, and others than the usual ones are taken only where they are
-better beyond chance.
+An encoder that was not trained on a language ranks poorly in it, and no weights suit every kind of document. An ingest
+therefore compares several weights on the domain's questions, and replaces the default only if the difference is
+significant.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ from soft_prompt.files import write_bytes
 
 Weights = tuple[float, float]
 
-WORDS_ALONE: Weights = (0.0, 1.0)
-# Languages of which the embedded encoder knows too few characters.
-_UNREAD = frozenset({"ja", "ko", "zh"})
-_TRIED: tuple[Weights, ...] = (DEFAULT_WEIGHTS, (1.0, 1.0), (1.0, 2.0), (1.0, 0.0), WORDS_ALONE)
-# Fewer questions than this tell too little; more than so many only take time.
-_FEWEST, _MOST = 30, 200
-_RANKED = 10
+BM25_ONLY: Weights = (0.0, 1.0)
+# Languages whose characters the embedded encoder mostly does not know.
+_UNSUPPORTED_LANGUAGES = frozenset({"ja", "ko", "zh"})
+_CANDIDATES: tuple[Weights, ...] = (DEFAULT_WEIGHTS, (1.0, 1.0), (1.0, 2.0), (1.0, 0.0), BM25_ONLY)
+# With fewer questions the choice is noise; with more it only takes longer.
+_MIN_QUESTIONS, _MAX_QUESTIONS = 30, 200
+_DEPTH = 10
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenWeights:
-    """Of the dense and the BM25 ranking, with what they were chosen by.
+    """Weights of the two rankings, and how they were chosen.
 
     Attributes:
         weights: dense, BM25.
-        questions: how many they were tried on; 0 where there were too few, and the language decided.
-        ndcg_at_10: of them and of `usual_ndcg_at_10`, the weights that the language alone would give.
+        questions: number of questions they were compared on; 0 if there were too few, so that the language decided.
+        ndcg_at_10: score of these weights.
+        usual_ndcg_at_10: score of the default weights of the language.
     """
 
     weights: Weights
@@ -50,53 +51,56 @@ class ChosenWeights:
 
 
 def usual_weights(language: str, encoder: str) -> Weights:
-    """What a domain of that language starts with; `encoder` as in domain.yaml."""
-    return WORDS_ALONE if encoder == EMBEDDED and language in _UNREAD else DEFAULT_WEIGHTS
+    """The default weights for a language and an encoder, as domain.yaml names them."""
+    return BM25_ONLY if encoder == EMBEDDED and language in _UNSUPPORTED_LANGUAGES else DEFAULT_WEIGHTS
 
 
 def choose_weights(
     index: Index, usual: Weights, items: Sequence[Item], on_progress: Callable[[int, int], None] | None = None
 ) -> ChosenWeights:
-    """The weights that find most answers of these questions, or `usual` where no others are better beyond chance.
+    """The weights with the best nDCG@10 on these questions, or `usual` if no others are significantly better.
 
-    Only answerable questions that name their document count, at most 200 of them, spread over `items`; of fewer than
-    30 nothing is learned. `on_progress` is told how many weights were tried, of how many.
+    Args:
+        index: what is searched.
+        usual: the default weights.
+        items: questions; the answerable ones that name their document count, at most 200, and at least 30 are needed.
+        on_progress: called with the number of weights compared, and of all.
     """
-    asked = spread([item for item in items if item.answerable and item.documents], _MOST)
-    if len(asked) < _FEWEST:
+    asked = spread([item for item in items if item.answerable and item.documents], _MAX_QUESTIONS)
+    if len(asked) < _MIN_QUESTIONS:
         return ChosenWeights(usual)
     gold = GoldSpans(index)
     queries = joined_queries(index, asked, usual)
-    tried = list(dict.fromkeys((usual, *_TRIED)))
-    found: dict[Weights, list[float]] = {}
-    for number, weights in enumerate(tried, 1):
-        ranked = index.search_many(queries, _RANKED, weights=weights)
-        found[weights] = [
+    candidates = list(dict.fromkeys((usual, *_CANDIDATES)))
+    scores: dict[Weights, list[float]] = {}
+    for number, weights in enumerate(candidates, 1):
+        ranked = index.search_many(queries, _DEPTH, weights=weights)
+        scores[weights] = [
             next((1 / math.log2(1 + n) for n, e in enumerate(r, 1) if gold.passage_overlaps(item, e.passage)), 0.0)
             for item, r in zip(asked, ranked, strict=True)
         ]
         if on_progress is not None:
-            on_progress(number, len(tried))
-    better = [weights for weights in tried[1:] if _clearly_better(found[weights], found[usual])]
-    best = max(better, key=lambda weights: sum(found[weights]), default=usual)
-    return ChosenWeights(best, len(asked), sum(found[best]) / len(asked), sum(found[usual]) / len(asked))
+            on_progress(number, len(candidates))
+    better = [weights for weights in candidates[1:] if _significantly_better(scores[weights], scores[usual])]
+    best = max(better, key=lambda weights: sum(scores[weights]), default=usual)
+    return ChosenWeights(best, len(asked), sum(scores[best]) / len(asked), sum(scores[usual]) / len(asked))
 
 
-def _clearly_better(ours: Sequence[float], usual: Sequence[float]) -> bool:
+def _significantly_better(ours: Sequence[float], usual: Sequence[float]) -> bool:
     difference = paired_difference(ours, usual)
     return difference is not None and difference.low > 0
 
 
 def save_weights(chosen: ChosenWeights, path: Path) -> None:
-    """Write them as JSON."""
+    """Write the choice as JSON."""
     write_bytes(path, json.dumps(asdict(chosen), indent=1).encode())
 
 
 def load_weights(path: Path) -> ChosenWeights | None:
-    """The saved choice, or None where there is none.
+    """The saved choice, or None.
 
     Raises:
-        RetrievalError: the file is not what `save_weights` wrote.
+        RetrievalError: if the file is not what `save_weights` wrote.
     """
     if not path.is_file():
         return None

@@ -15,7 +15,7 @@ from house_domain import opened, write_domain
 from soft_prompt import Backbone
 from softgraft import Domain
 from softgraft.__main__ import main
-from softgraft.training.grafting import TrainReport
+from softgraft.training.task import TrainReport
 
 
 @pytest.fixture(scope="session")

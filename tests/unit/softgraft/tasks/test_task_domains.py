@@ -18,7 +18,7 @@ from retrieval import NotIngestedError
 from softgraft import Domain
 from softgraft.errors import DomainError, UsageError
 from softgraft.tasks.work import TaskWork
-from softgraft.training.grafting import TrainReport
+from softgraft.training.task import TrainReport
 
 pytestmark = pytest.mark.heavy
 

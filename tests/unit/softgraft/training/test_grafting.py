@@ -19,7 +19,7 @@ from prompts import load_template
 from soft_prompt import ArtifactError, TrainingError, TrainStep, read_manifest, weights_checksum
 from softgraft import Domain
 from softgraft.errors import UsageError
-from softgraft.training.grafting import OBJECTIVE, ChatTraining, TrainReport
+from softgraft.training.task import OBJECTIVE, ChatTraining, TrainReport
 
 pytestmark = pytest.mark.heavy
 

@@ -1,0 +1,164 @@
+"""What a training run trains on, and how its replies are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from chains import Answering, Evidence, LocalSpeaker, SoftPromptChat
+from chains.answering.speaker import PreparedPrompt
+from evaluation.items import Item
+from evaluation.retrieval_scores import GoldSpans
+from evaluation.systems import gold_evidence, question_and_history
+from evaluation.text_scores import token_f1
+from soft_prompt import TrainStep
+
+OBJECTIVE = "cross entropy of the response, evidence as retrieved"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReport:
+    """How a training run ended.
+
+    Attributes:
+        domain: name of the domain.
+        kept: whether the soft prompt beat its text twin on dev, by the score that `metric` names, and is used from now
+            on.
+        kind: `kv`, `embedding` or `adapter`.
+        length: positions of the soft prompt.
+        adapter: `lora`, `ia3` or None.
+        adapter_rank: rank of `lora`; 0 without it.
+        layers: number of last layers that were trained; None for all.
+        examples: number of examples that were trained on.
+        withheld: number of questions that never reach the model, because the evidence score refuses them.
+        dev_questions: number of dev questions that reach the model.
+        dev_f1, dev_f1_text_twin: mean token F1 on dev, 0 to 1.
+        dev_loss, dev_loss_text_twin: nats per answer token on dev.
+        best_epoch: the epoch whose vectors were kept.
+        epochs: number of epochs that were run.
+        seconds: duration of the training.
+        resumed: whether the run continued an earlier one.
+        micro_batch: number of examples that ran at once in each of the `processes`.
+        processes: number of processes.
+        folder: where the soft prompt is saved.
+        metric: name of the score that decides on dev.
+        dev_score, dev_score_text_twin: that score.
+    """
+
+    domain: str
+    kept: bool
+    kind: str
+    length: int
+    adapter: str | None
+    adapter_rank: int
+    layers: int | None
+    examples: int
+    withheld: int
+    dev_questions: int
+    dev_f1: float
+    dev_f1_text_twin: float
+    dev_loss: float
+    dev_loss_text_twin: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+    resumed: bool
+    micro_batch: int
+    processes: int
+    folder: str
+    metric: str
+    dev_score: float
+    dev_score_text_twin: float
+
+
+OnStep = Callable[[TrainStep], None]
+OnScore = Callable[[str, int, int], None]
+# Questions or texts as the model reads them, each with the item that it comes from.
+Prompted = list[tuple[PreparedPrompt, Item]]
+
+
+class TrainingTask(Protocol):
+    """What a run needs to know of a domain's task.
+
+    Attributes:
+        objective: what is trained, in words.
+        metric: name of the score that decides on dev.
+    """
+
+    @property
+    def objective(self) -> str:
+        """See the class."""
+
+    @property
+    def metric(self) -> str:
+        """See the class."""
+
+    def prompted(self, items: Sequence[Item], *, teach: bool) -> Prompted:
+        """Items as the model reads them. `teach` is for training: the evidence then contains the answer."""
+
+    def replies(self, chat: SoftPromptChat, examples: Prompted, report: Callable[[int, int], None]) -> list[str]:
+        """The replies with the chat model's slots filled as they are."""
+
+    def score(self, reply: str, item: Item) -> float:
+        """The score of one reply by the metric that decides."""
+
+    def finished(self, report: TrainReport) -> None:
+        """Called once, in the main process, when a run has ended."""
+
+
+@dataclass(frozen=True)
+class ChatTraining:
+    """Training on questions whose evidence is retrieved as when they are answered."""
+
+    answering: Answering
+    objective: str = OBJECTIVE
+    metric: str = "token F1"
+
+    def prompted(self, items: Sequence[Item], *, teach: bool) -> Prompted:
+        """See `TrainingTask`.
+
+        Where retrieval missed the answer, teaching adds the passage that holds it: a prompt that is taught to answer
+        without its answer learns to invent.
+        """
+        answering, chosen = self.answering, with_target(items)
+        asked = [question_and_history(item) for item in chosen]
+        evidence = answering.evidence_many(answering.queries(asked))
+        keep: list[str | None] = [None] * len(chosen)
+        if teach:
+            gold = GoldSpans(answering.index)
+            known = gold_evidence(answering, chosen, gold)
+            for n, item in enumerate(chosen):
+                evidence[n], keep[n] = _with_gold(evidence[n], known[n], item, gold, answering.settings.passages)
+        prepared = [answering.prepare(*asked[n], evidence[n], keep=keep[n]) for n in range(len(chosen))]
+        return [(one.prompt, item) for one, item in zip(prepared, chosen, strict=True) if one.prompt is not None]
+
+    def replies(self, chat: SoftPromptChat, examples: Prompted, report: Callable[[int, int], None]) -> list[str]:
+        """See `TrainingTask`."""
+        prompts = [prompt for prompt, _ in examples]
+        return LocalSpeaker(chat).reply_many(prompts, on_reply=lambda done: report(done, len(examples)))
+
+    def score(self, reply: str, item: Item) -> float:
+        """See `TrainingTask`."""
+        return token_f1(reply, item.references)
+
+    def finished(self, report: TrainReport) -> None:
+        """See `TrainingTask`; there is nothing to do."""
+
+
+def with_target(items: Sequence[Item]) -> list[Item]:
+    """The items that have a reply to learn."""
+    return [item for item in items if item.target]
+
+
+def _with_gold(
+    evidence: Evidence, known: Evidence, item: Item, gold: GoldSpans, passages: int
+) -> tuple[Evidence, str | None]:
+    """Evidence in which an answerable question finds its answer, and the id of the passage that was added for it.
+
+    The passage comes last or, if there are as many passages as the model may be given, replaces the weakest.
+    """
+    if not known.enough or any(gold.passage_overlaps(item, entry.passage) for entry in evidence.passages):
+        return evidence, None
+    answer = known.passages[0]
+    return replace(evidence, passages=(*evidence.passages[: passages - 1], answer), enough=True), answer.passage.id
