@@ -22,7 +22,7 @@ The vectors start as the embeddings of a text, their text twin, and are trained 
 >>> backbone = Backbone.load()
 >>> store = PrefixStore(backbone)
 >>> start = from_text_twin(backbone, "bank", "State the fee and nothing else.")
->>> result = train(store, start, tasks, tasks, TrainConfig(epochs=6, batch_size=3, warmup_steps=2))
+>>> result = train(store, start, tasks, tasks, TrainConfig(epochs=6, batch_size=3, learning_rate=0.02, warmup_steps=2))
 >>> result.dev_loss < 0.5 * result.start_loss
 True
 

@@ -10,7 +10,8 @@ from .errors import (
     TrainingError,
 )
 from .generation.continuations import score_continuations
-from .generation.generation import Delta, Reply, generate, stream
+from .generation.generation import generate, stream
+from .generation.reply import Delta, Reply
 from .generation.sampling import Decoding
 from .graft.adapter import Adapter, initial_adapter
 from .graft.prompt import SoftPrompt

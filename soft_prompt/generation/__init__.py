@@ -1,1 +1,1 @@
-"""Decoding rows to replies, and scoring fixed continuations. The public entries are `generate` and `stream`."""
+"""Decoding of replies (`generate`, `stream`), and scores of given continuations."""

@@ -1,9 +1,9 @@
-"""How likely known continuations of a prompt are: labels of a class, say.
+"""Log-likelihoods of given continuations of a prompt, such as the labels of a class.
 
-The prompt runs once. The continuations are a tree of tokens, so what several begin with runs once too, and all tokens
-of a level and more run together behind the prompt's keys and values, each seeing the prompt and its own beginning
-(as in tree attention, Miao et al. 2023, arXiv:2305.09781). A beginning that is already less likely than the best whole
-continuation cannot become likelier, so its ends need not be run.
+The prompt runs once. The continuations form a tree of tokens, so a beginning that several share runs once too. Many
+nodes of the tree run together behind the prompt's keys and values; each sees the prompt and its ancestors (tree
+attention, Miao et al. 2023, arXiv:2305.09781). A beginning that is less likely than the best complete continuation
+cannot become more likely, so its descendants need not run.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from soft_prompt.rows.batch import assemble
 from soft_prompt.rows.prefix_store import PrefixStore
 from soft_prompt.rows.row import Row
 
-# Nodes of one row that run together. More would run what the next round might rule out.
-_AT_ONCE = 24
-# Nats. A beginning that is further behind the likeliest one waits, since the next round might rule it out.
-_NEAR = 2.0
+# Maximum number of nodes per row and forward pass. More would include nodes that this pass may rule out.
+_MAX_NODES = 24
+# Nats. A beginning that is further than this behind the most likely one waits, since this pass may rule it out.
+_LOOKAHEAD = 2.0
 
 Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class _Tree:
-    """Beginnings of the continuations, each once; node 0 is the empty one.
+    """The continuations as a prefix tree. Node 0 is the root, the empty beginning.
 
     Attributes:
-        tokens, parents: of each node; those of node 0 mean nothing.
+        tokens, parents: of each node; unused for the root.
         children: of each node.
         ends: the node at which each continuation ends.
-        below: of each node, the continuations that end at it or behind it.
-        depths: tokens of each node's beginning.
+        below: of each node, the continuations that end at it or at a descendant.
+        depths: number of tokens from the root to each node.
     """
 
     tokens: list[int]
@@ -53,11 +53,12 @@ class _Tree:
 
 @dataclass
 class _Search:
-    """What is known of one row's tree.
+    """Progress in one row's tree.
 
     Attributes:
-        scores: log-likelihood of each beginning, nats; nan where its parent has not run.
-        columns: of each node that has run, its place behind the prompt.
+        row: number of the row in the batch.
+        scores: log-likelihood of each node's beginning in nats; nan if its parent has not run.
+        columns: of each node that has run, its position in the cache.
         waiting: nodes with a score and children that have not run.
     """
 
@@ -82,37 +83,37 @@ def score_continuations(
     Args:
         store: prefix keys and values, and the frozen backbone.
         rows: encoded prompts.
-        continuations: token ids, each other and none empty, with the end token where a continuation is to end there.
-        biases: `[ways, continuations]`, what is added to the scores before they are compared; None adds nothing.
-        within: nats. Continuations that are further than this from the best one, under each of the biases, are not
-            run to their end, and get the likelihood of the beginning that ruled them out: never less than their own.
-            None runs all.
-        batch_size: prompts that run together.
-        on_row: called with the number of prompts that are done.
+        continuations: token ids, distinct and not empty; with the end token if a continuation must end there.
+        biases: `[alternatives, continuations]`, added to the scores before they are compared; None adds nothing.
+        within: nats. Continuations that are further than this from the best one, under every alternative of the
+            biases, are not run to their end. They get the likelihood of the beginning that ruled them out, which is
+            never less than their own. None runs all.
+        batch_size: number of prompts that run together.
+        on_row: called with the number of finished prompts.
 
     Returns:
         `[rows, continuations]`, fp32, nats, without gradient and without the biases.
 
     Raises:
-        BackboneError: an encoder-decoder, a window of attention that is shorter than prompt and continuation, or
-            continuations that are empty or alike.
-        ContextError: prompt and continuation are longer than the backbone's context.
+        BackboneError: if the backbone is an encoder-decoder, its attention window is shorter than prompt and
+            continuation, or continuations are empty or equal.
+        ContextError: if prompt and continuation are longer than the backbone's context.
     """
     store.backbone.require_decoder_only("scores of labels")
     tree = _tree_of(continuations)
     added = torch.zeros((1, len(continuations))) if biases is None else torch.tensor(biases, dtype=torch.float32)
-    # What a beginning may still gain: the most of any continuation behind it, a way each.
+    # Per alternative, the largest bias that a beginning can still get.
     gains = torch.stack([added[:, below].amax(dim=1) for below in tree.below], dim=1).tolist()
-    found = torch.empty((len(rows), len(continuations)))
+    scores = torch.empty((len(rows), len(continuations)))
     order = sorted(range(len(rows)), key=lambda i: rows[i].length)
     for first in range(0, len(order), batch_size):
         chosen = order[first : first + batch_size]
         searches = _run(store, [rows[i] for i in chosen], tree, gains, added.tolist(), within)
         for search in searches:
-            found[chosen[search.row]] = torch.tensor([_known(search, tree, end) for end in tree.ends])
+            scores[chosen[search.row]] = torch.tensor([_score_or_bound(search, tree, end) for end in tree.ends])
         if on_row is not None:
             on_row(first + len(chosen))
-    return found
+    return scores
 
 
 def _tree_of(continuations: Sequence[Ids]) -> _Tree:
@@ -120,16 +121,16 @@ def _tree_of(continuations: Sequence[Ids]) -> _Tree:
         raise BackboneError(
             found=f"{len(continuations)} continuations, {len(set(continuations))} of them different, "
             f"{sum(not ids for ids in continuations)} empty",
-            expected="at least one, each with a token and no two of the same tokens",
-            next_step="give each label words of its own",
+            expected="at least one continuation, none empty and no two equal",
+            next_step="give each label different words",
         )
     tree = _Tree([0], [0], [[]], [], [[]], [0])
-    known: dict[Ids, int] = {(): 0}
+    nodes: dict[Ids, int] = {(): 0}
     for number, ids in enumerate(continuations):
         tree.below[0].append(number)
         for length in range(1, len(ids) + 1):
-            parent = known[ids[: length - 1]]
-            node = known.setdefault(ids[:length], len(tree.tokens))
+            parent = nodes[ids[: length - 1]]
+            node = nodes.setdefault(ids[:length], len(tree.tokens))
             if node == len(tree.tokens):
                 tree.tokens.append(ids[length - 1])
                 tree.parents.append(parent)
@@ -138,7 +139,7 @@ def _tree_of(continuations: Sequence[Ids]) -> _Tree:
                 tree.depths.append(length)
                 tree.children[parent].append(node)
             tree.below[node].append(number)
-        tree.ends.append(known[ids])
+        tree.ends.append(nodes[ids])
     return tree
 
 
@@ -168,9 +169,9 @@ def _run(
             ).logits
         for search, row_logits in zip(searches, logits, strict=True):
             search.scores[0] = 0.0
-            _take(search, tree, [0], row_logits)
+            _score_children(search, tree, [0], row_logits)
         prompt, live = batch.mask.bool(), list(searches)
-        written = 0
+        cached_nodes = 0
         while True:
             chosen = [_next_nodes(search, tree, gains, biases, within) for search in live]
             keep = [number for number, nodes in enumerate(chosen) if nodes]
@@ -181,11 +182,11 @@ def _run(
                 live, chosen, prompt = [live[n] for n in keep], [chosen[n] for n in keep], prompt[kept]
                 cache.batch_select_indices(kept)
             new = max(map(len, chosen))
-            tokens, positions, mask = _level(rows, live, tree, chosen, prompt, written, new)
+            tokens, positions, mask = _tree_inputs(rows, live, tree, chosen, prompt, cached_nodes, new)
             with apply_adapters(backbone, batch_adapters(backbone, [rows[search.row].adapter for search in live])):
                 logits = backbone.model(
                     input_ids=tokens,
-                    # Added to the scores of attention, in the form that every kind of attention takes.
+                    # An additive mask, which every attention implementation takes.
                     attention_mask=torch.zeros(mask.shape, dtype=backbone.dtype, device=mask.device).masked_fill_(
                         ~mask, torch.finfo(backbone.dtype).min
                     ),
@@ -193,17 +194,18 @@ def _run(
                     past_key_values=cache,
                     use_cache=True,
                 ).logits
-            written += new
+            cached_nodes += new
             for search, nodes, row_logits in zip(live, chosen, logits, strict=True):
-                _take(search, tree, nodes, row_logits)
+                _score_children(search, tree, nodes, row_logits)
 
 
 def _next_nodes(
     search: _Search, tree: _Tree, gains: list[list[float]], biases: list[list[float]], within: float | None
 ) -> list[int]:
-    """The beginnings to run next, those that may become the likeliest first; none where the rest is ruled out."""
+    """The nodes to run next, the most promising first; empty if all waiting nodes are ruled out."""
     scores = search.scores
     if within is not None:
+        # Per alternative, the score of the best complete continuation.
         best = [max((scores[e] + b for e, b in zip(tree.ends, bias, strict=True) if not math.isnan(scores[e])),
                     default=-math.inf) for bias in biases]  # fmt: skip
         open_nodes = [
@@ -211,57 +213,60 @@ def _next_nodes(
         ]
     else:
         open_nodes = search.waiting
-    likely = {n: max(scores[n] + g[n] for g in gains) for n in open_nodes}
-    least = max(likely.values(), default=0.0) - (math.inf if within is None else _NEAR)
-    chosen = sorted((n for n in open_nodes if likely[n] >= least), key=lambda n: -likely[n])[:_AT_ONCE]
-    taken = set(chosen)
-    search.waiting = [n for n in search.waiting if n not in taken]
+    bounds = {n: max(scores[n] + g[n] for g in gains) for n in open_nodes}
+    lowest = max(bounds.values(), default=0.0) - (math.inf if within is None else _LOOKAHEAD)
+    chosen = sorted((n for n in open_nodes if bounds[n] >= lowest), key=lambda n: -bounds[n])[:_MAX_NODES]
+    removed = set(chosen)
+    search.waiting = [n for n in search.waiting if n not in removed]
     return chosen
 
 
-def _level(
+def _tree_inputs(
     rows: Sequence[Row],
     live: Sequence[_Search],
     tree: _Tree,
     chosen: Sequence[Sequence[int]],
     prompt: Tensor,
-    written: int,
+    cached_nodes: int,
     new: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens and positions `[rows, new]`, and what each sees, bool `[rows, 1, new, prompt + written + new]`."""
+    """Tokens and positions `[rows, new]` of the chosen nodes, and their mask, True where they attend.
+
+    The mask is bool, `[rows, 1, new, prompt + cached nodes + new]`.
+    """
     width = prompt.shape[1]
     tokens = torch.zeros((len(live), new), dtype=torch.int64)
     positions = torch.zeros((len(live), new), dtype=torch.int64)
-    mask = torch.zeros((len(live), 1, new, width + written + new), dtype=torch.bool)
-    # Padding sees the prompt too, since attention to nothing is not a number.
+    mask = torch.zeros((len(live), 1, new, width + cached_nodes + new), dtype=torch.bool)
+    # Padding sees the prompt too, since attention to nothing gives NaN.
     mask[..., :width] = prompt.cpu()[:, None, None]
     for number, (search, nodes) in enumerate(zip(live, chosen, strict=True)):
         length = rows[search.row].length
         for at, node in enumerate(nodes):
-            search.columns[node] = width + written + at
+            search.columns[node] = width + cached_nodes + at
             tokens[number, at] = tree.tokens[node]
             positions[number, at] = length + tree.depths[node] - 1
-            seen = node
-            while seen:
-                mask[number, 0, at, search.columns[seen]] = True
-                seen = tree.parents[seen]
+            ancestor = node
+            while ancestor:
+                mask[number, 0, at, search.columns[ancestor]] = True
+                ancestor = tree.parents[ancestor]
     device = prompt.device
     return tokens.to(device), positions.to(device), mask.to(device)
 
 
-def _take(search: _Search, tree: _Tree, nodes: Sequence[int], logits: Tensor) -> None:
-    """Score the children of nodes that have run. `logits`: `[at least as many, vocabulary]`."""
+def _score_children(search: _Search, tree: _Tree, nodes: Sequence[int], logits: Tensor) -> None:
+    """Score the children of nodes that have run. `logits`: `[nodes or more, vocabulary]`."""
     for at, node in enumerate(nodes):
         children = tree.children[node]
         row = logits[at].float()
-        told = (row[[tree.tokens[child] for child in children]] - row.logsumexp(dim=-1)).tolist()
-        for child, value in zip(children, told, strict=True):
-            search.scores[child] = search.scores[node] + value
+        log_probs = (row[[tree.tokens[child] for child in children]] - row.logsumexp(dim=-1)).tolist()
+        for child, log_prob in zip(children, log_probs, strict=True):
+            search.scores[child] = search.scores[node] + log_prob
             if tree.children[child]:
                 search.waiting.append(child)
 
 
-def _known(search: _Search, tree: _Tree, end: int) -> float:
+def _score_or_bound(search: _Search, tree: _Tree, end: int) -> float:
     """A continuation's score, or that of the beginning that ruled it out."""
     while math.isnan(search.scores[end]):
         end = tree.parents[end]
@@ -274,6 +279,6 @@ def _require_wide_window(store: PrefixStore, length: int) -> None:
     if window is not None and window < length:
         raise BackboneError(
             found=f"a prompt and labels of {length} tokens, and {store.backbone.id!r} sees {window} at a time",
-            expected="a window that takes in both",
+            expected="a window that is long enough for both",
             next_step="give shorter texts or fewer examples, or choose another backbone in domain.yaml",
         )

@@ -1,4 +1,4 @@
-"""From logits to the next token."""
+"""Decoding settings, and the choice of the next token."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from soft_prompt.model.optimized import DecodeWeights
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How replies are decoded.
+    """Settings for decoding replies.
 
     Attributes:
-        max_tokens: at most so many tokens a reply.
-        temperature: 0 takes the likeliest token (greedy); higher samples.
-        top_p: sample from the smallest set of tokens with this much probability; 1 samples from all.
-        stop: texts that end a reply; they are not part of it.
-        seed: of the sampling; each row draws from a generator of its own, so a reply does not depend on the batch.
-        weights: how the backbone's weights are read. `own` as they are; `int8` rounded where few rows run, which needs
-            a backbone in bf16 on the CPU; `auto` is `int8` there when greedy and `own` otherwise.
+        max_tokens: maximum number of tokens per reply.
+        temperature: 0 takes the most likely token (greedy); a higher one samples.
+        top_p: samples from the smallest set of tokens with at least this probability; 1 samples from all.
+        stop: texts that end a reply and are not part of it.
+        seed: for sampling; each row has its own generator, so a reply does not depend on the batch. None for random.
+        weights: `own` reads the backbone's weights as they are; `int8` reads rounded ones where few rows run, which
+            needs a backbone in bf16 on the CPU; `auto` is `int8` there if decoding is greedy, and `own` otherwise.
     """
 
     max_tokens: int = 64
@@ -42,13 +42,13 @@ class Decoding:
             ("" in self.stop, "an empty stop text", "texts of at least one character"),
             (self.weights not in get_args(DecodeWeights), f"weights={self.weights!r}", "auto, own or int8"),
         ]
-        for wrong, found, expected in problems:
-            if wrong:
+        for invalid, found, expected in problems:
+            if invalid:
                 raise SoftPromptError(found=found, expected=expected, next_step="correct the decoding settings")
 
 
 def row_generators(decoding: Decoding, numbers: Sequence[int]) -> list[torch.Generator]:
-    """One random generator a row, seeded from the row's number."""
+    """One random generator per row, seeded from the decoding's seed and the row's number."""
     generators = []
     for number in numbers:
         generator = torch.Generator()
@@ -61,12 +61,12 @@ def row_generators(decoding: Decoding, numbers: Sequence[int]) -> list[torch.Gen
 
 
 def next_tokens(logits: Tensor, decoding: Decoding, generators: Sequence[torch.Generator]) -> Tensor:
-    """Choose one token a row.
+    """Choose one token per row.
 
     Args:
         logits: `[rows, vocabulary]`.
         decoding: temperature and top_p.
-        generators: one a row; not used when greedy.
+        generators: one per row; not used in greedy decoding.
 
     Returns:
         `[rows]`, int64.
@@ -75,7 +75,7 @@ def next_tokens(logits: Tensor, decoding: Decoding, generators: Sequence[torch.G
         return logits.argmax(dim=-1)
     probabilities = torch.softmax(logits.float() / decoding.temperature, dim=-1)
     ordered, order = probabilities.sort(dim=-1, descending=True)
-    # A token is left out when those before it already hold top_p, so the likeliest always stays.
+    # A token is dropped if the more likely ones reach top_p already. So the most likely one always stays.
     ordered = ordered.masked_fill(ordered.cumsum(dim=-1) - ordered >= decoding.top_p, 0.0).cpu()
     drawn = [torch.multinomial(row, 1, generator=g) for row, g in zip(ordered, generators, strict=True)]
     return order.gather(1, torch.stack(drawn).to(order.device)).squeeze(1)

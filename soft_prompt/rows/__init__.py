@@ -1,1 +1,1 @@
-"""A prompt as token rows, batches of rows, and the stored keys and values of their prefixes."""
+"""Encoded prompts (rows), batches of them, and the stored keys and values of their prefixes."""

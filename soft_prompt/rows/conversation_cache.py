@@ -1,12 +1,11 @@
-"""Keys and values of the last conversations, from the first token to the last of the reply.
+"""Keys and values of the last conversations, for their next turns.
 
-A prefix store keeps what stands before the soft slot. What stands behind it, the history, the question and the reply,
-is read again in the next turn, behind the same beginning if nothing before it has changed: no passages, or the same
-ones. So whole prompts with their replies are kept in memory, and a prompt takes over as many positions as it has in
-common with one of them.
+The prefix store holds the keys and values before the soft slot. The next turn of a conversation repeats the history,
+question and reply behind it too, as long as the passages do not change. So whole prompts with their replies are kept in
+memory, and a prompt reuses the longest prefix that it shares with one of them.
 
-Only decoding does this. Keys and values of a reply were computed one token at a time, so they differ from those of a
-pass over the whole prompt in the last bits.
+Only decoding reuses them: the keys and values of a reply were computed one token at a time, so they differ in the last
+bits from those of one pass over the whole prompt.
 """
 
 from __future__ import annotations
@@ -15,27 +14,24 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
 
 from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.model.kv_cache import PreallocatedLayer
-from soft_prompt.rows.row import Row
-
-Layers = list[tuple[Tensor, Tensor]]
+from soft_prompt.model.kv_cache import LayerKV, PreallocatedLayer
+from soft_prompt.rows.row import Row, RowPart, embed_parts
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Kept:
+class _Entry:
     """One prompt and its reply, which may still be growing.
 
     Attributes:
-        row: the prompt; holds on to its soft prompts, which are told apart by identity.
-        prompt: what stands at each position of it, as `_positions` has it.
+        row: the prompt. It keeps its soft prompts alive, which are compared by identity.
+        prompt: contents of its positions, from `_contents`.
         reply: the tokens decoded so far.
-        layers: keys and values of all that has run through the model; what is written is never written again.
+        layers: keys and values of everything that has run through the model. Written positions never change.
     """
 
     row: Row
@@ -44,116 +40,112 @@ class _Kept:
     layers: list[PreallocatedLayer]
 
     @property
-    def positions(self) -> tuple[int, ...]:
-        """What stands at each position that has keys and values in every layer."""
-        reached = min(layer.get_seq_length() for layer in self.layers)
-        return (*self.prompt, *self.reply)[:reached]
+    def contents(self) -> tuple[int, ...]:
+        """Contents of the positions that have keys and values in every layer."""
+        length = min(layer.get_seq_length() for layer in self.layers)
+        return (*self.prompt, *self.reply)[:length]
 
     @property
     def size(self) -> int:
-        """Bytes, with the room for what is still to be decoded."""
+        """Size of the allocated buffers in bytes."""
         return sum(layer.nbytes for layer in self.layers)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Beginning:
-    """The part of a prompt that is known already.
+class ReusedPrefix:
+    """The part of a prompt whose keys and values exist already.
 
     Attributes:
-        length: positions.
-        layers: their keys and values, a pair a layer, each `[1, kv_heads, length, head_dim]`. Do not write to them.
-        rest: the token ids and soft prompts behind them.
+        length: number of positions.
+        layers: keys and values, one pair per layer, each `[1, kv_heads, length, head_dim]`. Do not write to them.
+        rest: token ids and soft prompts behind the prefix.
     """
 
     length: int
-    layers: Layers
-    rest: tuple[tuple[int, ...] | SoftPrompt, ...]
+    layers: list[LayerKV]
+    rest: tuple[RowPart, ...]
 
     def embeddings(self, backbone: Backbone) -> Tensor:
         """Embeddings of the rest, `[1, new, hidden]`."""
-        vectors = [
-            part.vectors.to(device=backbone.device, dtype=backbone.dtype)
-            if isinstance(part, SoftPrompt)
-            else backbone.embed(part)
-            for part in self.rest
-        ]
-        return torch.cat(vectors)[None]
+        return embed_parts(backbone, self.rest)[None]
 
 
 class ConversationCache:
-    """The prompts that were decoded last, up to so many bytes; the one that was used last goes last.
+    """The most recently used prompts and replies.
 
     Args:
-        limit_bytes: 0 keeps nothing.
+        limit_bytes: maximum size in bytes; 0 keeps nothing.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self._kept: list[_Kept] = []
+        self._entries: list[_Entry] = []
         self._lock = threading.Lock()
 
     @property
     def used_bytes(self) -> int:
-        """What is kept now."""
-        return sum(kept.size for kept in self._kept)
+        """Size of all entries in bytes."""
+        return sum(entry.size for entry in self._entries)
 
-    def longest(self, row: Row, beyond: int) -> Beginning | None:
-        """The longest beginning of a row that is known; None where it is no longer than `beyond` positions.
+    def longest_prefix(self, row: Row, longer_than: int) -> ReusedPrefix | None:
+        """The longest prefix that a row shares with an entry; None if it has at most `longer_than` positions.
 
-        One position is always left to run, since a reply begins with what the model makes of it.
+        At least one position remains to run, since its logits give the first token of the reply.
         """
         if not self.limit_bytes or _is_trained(row):
             return None
-        wanted = _positions(row)
-        best, length = None, beyond
+        contents = _contents(row)
+        best, length = None, longer_than
         with self._lock:
-            for kept in self._kept:
-                common = min(_common(kept, row, wanted), len(wanted) - 1)
-                if common > length:
-                    best, length = kept, common
+            for entry in self._entries:
+                shared = min(_shared_length(entry, row, contents), len(contents) - 1)
+                if shared > length:
+                    best, length = entry, shared
             if best is None:
                 return None
-            self._kept.remove(best)
-            self._kept.append(best)
-        layers = [layer.first(length) for layer in best.layers]
-        return Beginning(length, layers, tuple(_rest(row, length)))
+            self._entries.remove(best)
+            self._entries.append(best)
+        layers = [layer.prefix(length) for layer in best.layers]
+        return ReusedPrefix(length, layers, tuple(_parts_after(row, length)))
 
-    def keep(self, row: Row, reply: list[int], cache: Cache) -> None:
-        """Keep a row that has run through the model, and its reply as it grows.
+    def add(self, row: Row, reply: list[int], cache: Cache) -> None:
+        """Add a row that has run through the model, with its reply.
 
         Args:
             row: the prompt.
-            reply: the tokens decoded so far; followed as it grows.
-            cache: of one row without padding, which nothing but the decoding of this reply writes to.
+            reply: the tokens decoded so far. The caller appends further tokens to this list.
+            cache: of one row without padding. Only the decoding of this reply may write to it.
         """
         layers = [layer for layer in cache.layers if isinstance(layer, PreallocatedLayer)]
-        entry = _Kept(row, _positions(row), reply, layers)
+        entry = _Entry(row, _contents(row), reply, layers)
         if not self.limit_bytes or _is_trained(row) or entry.size > self.limit_bytes:
             return
         with self._lock:
-            # What this one begins with is of no more use.
-            others = [kept for kept in self._kept if _common(kept, row, entry.prompt) < len(kept.positions)]
-            self._kept = [*others, entry]
+            # An entry that is a prefix of this one is no longer needed.
+            others = [
+                other for other in self._entries if _shared_length(other, row, entry.prompt) < len(other.contents)
+            ]
+            self._entries = [*others, entry]
             while self.used_bytes > self.limit_bytes:
-                del self._kept[0]
+                del self._entries[0]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all entries."""
         with self._lock:
-            self._kept = []
+            self._entries = []
 
 
-def _positions(row: Row) -> tuple[int, ...]:
-    """What stands at each position of a row: a token id, or a negative number that stands for one soft prompt."""
-    found = list(row.prefix)
+def _contents(row: Row) -> tuple[int, ...]:
+    """One number per position of a row: a token id, or a negative number that identifies a soft prompt."""
+    contents = list(row.prefix)
     for part in row.suffix:
-        found += [-1 - id(part)] * part.length if isinstance(part, SoftPrompt) else part
-    return tuple(found)
+        contents += [-1 - id(part)] * part.length if isinstance(part, SoftPrompt) else part
+    return tuple(contents)
 
 
-def _common(kept: _Kept, row: Row, positions: tuple[int, ...]) -> int:
-    """How many positions a row has in common with what is kept, each behind the same ones and computed alike."""
-    other = kept.row
+def _shared_length(entry: _Entry, row: Row, contents: tuple[int, ...]) -> int:
+    """Number of leading positions whose keys and values are the same for a row and an entry."""
+    other = entry.row
     if (row.fixed_prefix or other.fixed_prefix) and (
         row.prefix != other.prefix
         or row.cuts != other.cuts
@@ -161,23 +153,23 @@ def _common(kept: _Kept, row: Row, positions: tuple[int, ...]) -> int:
         or row.attention != other.attention
         or row.adapter is not other.adapter
     ):
-        # Where the slot stands decides from where on an adapter acts, and where passages end what they see.
+        # The position of the slot decides where an adapter starts to act, and the cuts what each passage sees.
         return 0
-    known = kept.positions
-    pairs = enumerate(zip(known, positions, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(known), len(positions)))
+    known = entry.contents
+    pairs = enumerate(zip(known, contents, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(known), len(contents)))
 
 
 def _is_trained(row: Row) -> bool:
-    """Whether one of its soft prompts is in training, and so another one in the next step."""
+    """Whether one of its soft prompts is in training, so that it changes with the next step."""
     parts = [part for part in row.suffix if isinstance(part, SoftPrompt)]
     return any(tensor.requires_grad for part in parts for tensor in part.tensors().values())
 
 
-def _rest(row: Row, taken: int) -> Iterator[tuple[int, ...] | SoftPrompt]:
-    """Token ids and soft prompts behind the first positions. A soft prompt is taken as a whole or not at all."""
+def _parts_after(row: Row, skipped: int) -> Iterator[RowPart]:
+    """Token ids and soft prompts behind the first `skipped` positions. A soft prompt is never split."""
     for part in (row.prefix, *row.suffix):
         length = part.length if isinstance(part, SoftPrompt) else len(part)
-        if taken < length:
-            yield part if isinstance(part, SoftPrompt) else part[taken:]
-        taken = max(0, taken - length)
+        if skipped < length:
+            yield part if isinstance(part, SoftPrompt) else part[skipped:]
+        skipped = max(0, skipped - length)

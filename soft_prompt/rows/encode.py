@@ -1,4 +1,4 @@
-"""A rendered prompt as token ids and soft prompts, each segment tokenised alone."""
+"""Encode rendered prompts as rows of token ids and soft prompts."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def encode_prompt(
     fills: Mapping[str, SlotFill],
     attention: Attention = "exact",
 ) -> Row:
-    """Token ids and soft prompts of a rendered prompt.
+    """Encode a rendered prompt.
 
     Text and passages are data: control tokens written out in them stay text. The boundary between prefix and suffix
-    is the first soft slot, whatever fills it, so an empty slot, a text twin and a soft prompt share a prefix.
+    is the first soft slot, whatever its fill, so an empty slot, a text twin and a soft prompt share a prefix.
 
     Args:
-        backbone: whose tokenizer and chat template are used.
-        prompt: the rendered template, or what `tokenize_prompt` made of it.
-        fills: soft slot name to its fill; a slot that is not named stays empty.
+        backbone: gives the tokenizer and the chat template.
+        prompt: the rendered template, as it is or from `tokenize_prompt`.
+        fills: soft slot name to its fill; other slots stay empty.
         attention: whether passages see one another.
 
     Raises:
-        BackboneError: `block` attention without any text before the first passage, or on a backbone whose keys cannot
-            be moved; a prompt with tools, and the backbone's chat template has no place for them.
+        BackboneError: if `block` attention has no text before the first passage or the backbone's keys cannot be moved,
+            or if the prompt has tools and the backbone's chat template does not support them.
     """
     parts: list[tuple[int, ...] | SoftPrompt] = []
     passages: set[int] = set()
@@ -52,55 +52,55 @@ def encode_prompt(
                 passages.add(len(parts))
             parts.append(span.ids)
     if prefix_parts is None:
-        # Without a soft slot the conversation is still worth sharing up to the last message.
+        # Without a soft slot, everything up to the last message is shared by the turns of a conversation.
         prefix_parts = max(0, len(parts) - 2)
     before = [part for part in parts[:prefix_parts] if not isinstance(part, SoftPrompt)]
-    stretches, count = _segments(before, passages)
+    segments, passage_count = _segments(before, passages)
     if attention == "block":
         require_movable_positions(backbone)
-    if attention == "block" and count and not stretches[0]:
+    if attention == "block" and passage_count and not segments[0]:
         raise BackboneError(
             found="a prompt that begins with a passage",
             expected="text before the passages, which all of them attend to in `block` attention",
             next_step="put a sentence before {context} in the template, or set `attention: exact` in domain.yaml",
         )
     return Row(
-        prefix=tuple(i for ids in stretches for i in ids),
+        prefix=tuple(i for ids in segments for i in ids),
         suffix=tuple(part for part in parts[prefix_parts:] if isinstance(part, SoftPrompt) or part),
-        cuts=tuple(accumulate(len(ids) for ids in stretches[:-1])),
+        cuts=tuple(accumulate(len(ids) for ids in segments[:-1])),
         attention=attention,
-        passages=count,
+        passages=passage_count,
     )
 
 
 def _segments(parts: Sequence[tuple[int, ...]], passages: Collection[int]) -> tuple[list[list[int]], int]:
-    """Head, passages and the text behind the last of them, and how many of them are passages.
+    """The prefix in segments (head, passages, text behind them) and the number of passages.
 
-    Text between two passages goes with the one before it.
+    Text between two passages belongs to the segment of the first.
     """
     last = max((number for number in passages if number < len(parts)), default=len(parts))
     segments: list[list[int]] = [[]]
-    count, behind = 0, False
+    passage_count, behind_passages = 0, False
     for number, ids in enumerate(parts):
-        begins_text = number > last and not behind
-        if ids and (number in passages or begins_text):
+        starts_text = number > last and not behind_passages
+        if ids and (number in passages or starts_text):
             segments.append([])
-            count += number in passages
-            behind = begins_text
+            passage_count += number in passages
+            behind_passages = starts_text
         segments[-1] += ids
-    return segments, count
+    return segments, passage_count
 
 
 def prompt_of(*system: str | PassageSegment | SoftSegment, user: str) -> RenderedPrompt:
     """A prompt of a system message and a question.
 
     Args:
-        system: what the system message is made of, in order; `SoftSegment("domain")` is the place of a soft slot.
-            A text is data: braces and control tokens in it stay text.
+        system: parts of the system message in order; `SoftSegment("domain")` is a soft slot. A text is data: braces
+            and control tokens in it stay text.
         user: the question.
 
     Returns:
-        What `train` and `encode_prompt` take, as a rendered template is.
+        A prompt for `train` and `encode_prompt`, like a rendered template.
     """
     parts: tuple[Segment, ...] = tuple(TextSegment(part) if isinstance(part, str) else part for part in system)
     return RenderedPrompt((Message("system", parts), Message("user", (TextSegment(user),))))

@@ -1,16 +1,15 @@
-"""Keys and values of what stands before the soft slot: computed once without gradient, then reused by every epoch,
-question, system and domain.
+"""Keys and values of prefixes: computed once without gradient, then reused by every epoch, question and domain.
 
-A prefix is cut into segments, the head and the passages. Each is an entry of its own, computed behind what it sees:
+A prefix has segments: the head and the passages. Each segment is an entry of its own, computed behind what it sees:
 
-- `exact` attention: everything before it. The cached part of a prefix is the longest run of segments that it shares
-  with an earlier one.
-- `block` attention: the head alone. A passage is computed once, kept at the position where it stands right behind the
-  head, and its keys are rotated by the difference to wherever it stands in a prompt (as in Block-Attention, Ma et al.
-  2024, arXiv:2409.15355), so that any set of passages is put together without running them.
+- In `exact` attention it sees everything before it. A prompt reuses the segments that it shares with an earlier one, up
+  to the first difference.
+- In `block` attention a passage sees the head alone. It is computed once, right behind the head, and its keys are
+  rotated to its position in each prompt (as in Block-Attention, Ma et al. 2024, arXiv:2409.15355). So any set of
+  passages is combined without running them.
 
-Entries live in memory up to a budget. What does not fit moves to a folder of memory-mapped files, and beyond that
-folder's budget the least recently used entry is dropped and computed again when it is needed.
+Entries stay in memory up to a budget. Others move to a folder of memory-mapped files, and beyond that folder's budget
+the least recently used entry is dropped and computed again when it is needed.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from torch import Tensor
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.model.prefill import prefill
 from soft_prompt.positions.rotary import shift
-from soft_prompt.rows.conversation_cache import Beginning, ConversationCache
+from soft_prompt.rows.conversation_cache import ConversationCache, ReusedPrefix
 from soft_prompt.rows.disk_store import DiskStore
 from soft_prompt.rows.row import Row
 
@@ -40,18 +39,17 @@ Segments = tuple[tuple[int, ...], ...]
 class PrefixStore:
     """A bounded store of keys and values for one backbone.
 
-    Entries are computed one at a time, without padding, behind the same segments always, so an entry's bits do not
-    depend on what else is asked for: a run that is resumed sees the same numbers as one that never stopped.
+    Entries are computed one at a time, without padding, always behind the same segments. So an entry's bits do not
+    depend on other requests, and a resumed training run computes the same numbers as an uninterrupted one.
 
     Args:
         backbone: the frozen model.
-        memory_bytes: how much to keep in memory.
-        disk_bytes: how much to keep on disk.
-        folder: where entries stay from one process to the next, each written as it is computed; in it, entries of
-            other backbones and dtypes lie apart. None makes a temporary folder when memory is full, which `close`
-            removes.
-        conversation_bytes: how much to keep in memory of the last conversations, each with its replies, for the turns
-            that follow (`conversation_cache`); 0 keeps none.
+        memory_bytes: maximum size of the entries in memory.
+        disk_bytes: maximum size of the entries on disk.
+        folder: keeps entries for later processes; each is written as it is computed. Every backbone and dtype has its
+            own subfolder. None creates a temporary folder when memory is full, which `close` deletes.
+        conversation_bytes: maximum size of the last conversations in memory, for their next turns
+            (`conversation_cache`); 0 keeps none.
     """
 
     def __init__(
@@ -75,65 +73,65 @@ class PrefixStore:
         self._lock = threading.RLock()
 
     def get(self, ids: Sequence[int], before: Segments = ()) -> Tensor:
-        """Keys and values of a segment, `[layers, 2, kv_heads, tokens, head_dim]`, in the backbone's dtype.
-
-        The tensor is shared: do not write to it.
+        """Keys and values of a segment in `exact` attention.
 
         Args:
             ids: token ids of the segment.
-            before: the segments before it, all of which it sees, as each sees those before it.
+            before: the segments before it.
+
+        Returns:
+            `[layers, 2, kv_heads, tokens, head_dim]`, in the backbone's dtype. It is shared: do not write to it.
         """
         key = _key((*before, tuple(ids)))
         with self._lock:
-            found = self._find(key)
-            if found is None:
+            entry = self._find(key)
+            if entry is None:
                 earlier = [self.get(part, before[:number]) for number, part in enumerate(before) if part]
-                found = self._compute(ids, torch.cat(earlier, dim=-2) if earlier else None)
-                self._keep(key, found)
-            return found
+                entry = self._compute(ids, torch.cat(earlier, dim=-2) if earlier else None)
+                self._add(key, entry)
+            return entry
 
-    def write(self, row: Row, into: Tensor, taken: int) -> None:
-        """Put the first positions of a row's prefix into a tensor, each passage where it stands.
+    def write(self, row: Row, into: Tensor, length: int) -> None:
+        """Write keys and values of the first positions of a row's prefix to a tensor.
 
         Args:
             row: the encoded prompt.
-            into: `[layers, 2, kv_heads, taken, head_dim]`.
-            taken: how many positions; only the segments that they reach are looked up or computed.
+            into: `[layers, 2, kv_heads, length, head_dim]`.
+            length: number of positions. Only the segments that they reach are looked up or computed.
         """
-        for at, entry, base in self._pieces(row, taken):
-            wanted = min(entry.shape[-2], taken - at)
-            keys_and_values = entry[..., :wanted, :]
-            target = into[..., at : at + wanted, :]
-            target[:, 1] = keys_and_values[:, 1]
-            # The base position itself needs no rotation and loses no bit.
-            keys = keys_and_values[:, 0]
-            target[:, 0] = keys if at == base else shift(self.backbone, keys, at - base)
+        for start, entry, base in self._segments(row, length):
+            count = min(entry.shape[-2], length - start)
+            keys, values = entry[:, 0, :, :count], entry[:, 1, :, :count]
+            target = into[..., start : start + count, :]
+            target[:, 1] = values
+            # At its base position an entry needs no rotation and loses no bit.
+            target[:, 0] = keys if start == base else shift(self.backbone, keys, start - base)
 
-    def beginning(self, row: Row) -> Beginning | None:
-        """What an earlier conversation knows of a row, where that is more than its prefix from this store."""
+    def reusable_prefix(self, row: Row) -> ReusedPrefix | None:
+        """The prefix that a row shares with an earlier conversation, if it is longer than its prefix in this store."""
         if not self.conversations.limit_bytes:
             return None
-        front = row.kv_prompt.length if row.kv_prompt else 0
-        served = len(row.prefix) + front
-        if not row.cuts and not front and not self._holds(row.prefix):
-            # A conversation whose prefix is no more than itself is not worth an entry for every turn.
-            served = 0
-        return self.conversations.longest(row, served)
+        kv_length = row.kv_prompt.length if row.kv_prompt else 0
+        stored = len(row.prefix) + kv_length
+        if not row.cuts and not kv_length and not self._contains(row.prefix):
+            # Without passages and soft slot the prefix grows with the conversation. Storing it for every turn would
+            # waste memory.
+            stored = 0
+        return self.conversations.longest_prefix(row, stored)
 
-    def _holds(self, ids: Sequence[int]) -> bool:
-        key = _key((tuple(ids),))
+    def _contains(self, ids: tuple[int, ...]) -> bool:
         with self._lock:
-            return self._find(key) is not None
+            return self._find(_key((ids,))) is not None
 
     def warm(self, row: Row) -> None:
-        """Compute every segment of a row's prefix that is not there yet."""
-        for _ in self._pieces(row, len(row.prefix)):
+        """Compute every missing segment of a row's prefix."""
+        for _ in self._segments(row, len(row.prefix)):
             continue
 
     @property
     def disk_used(self) -> int:
-        """Bytes that the entries take on disk."""
-        disk = self._on_disk() if self.folder is not None else self._disk
+        """Size of the entries on disk in bytes."""
+        disk = self._existing_disk_store()
         return 0 if disk is None else disk.total_bytes
 
     def _compute(self, ids: Sequence[int], before: Tensor | None = None) -> Tensor:
@@ -141,7 +139,7 @@ class PrefixStore:
         return prefill(self.backbone, ids, before)
 
     def close(self) -> None:
-        """Forget what is in memory, and remove the temporary folder."""
+        """Drop everything in memory and delete the temporary folder."""
         self.conversations.clear()
         with self._lock:
             self._memory.clear()
@@ -150,65 +148,69 @@ class PrefixStore:
                 shutil.rmtree(self._disk.folder, ignore_errors=True)
             self._disk = None
 
-    def _pieces(self, row: Row, taken: int) -> Iterator[tuple[int, Tensor, int]]:
-        """Of each segment: where it stands, its entry, and the position at which that was computed."""
-        at, segments = 0, row.segments
+    def _segments(self, row: Row, length: int) -> Iterator[tuple[int, Tensor, int]]:
+        """For each segment within `length`: its position in the row, its entry, and the entry's base position."""
+        start, segments = 0, row.segments
         for number, ids in enumerate(segments):
-            if at >= taken:
+            if start >= length:
                 return
             if row.attention == "block" and row.is_passage(number):
-                yield at, self.get(ids, segments[:1]), len(segments[0])
+                yield start, self.get(ids, segments[:1]), len(segments[0])
             elif row.attention == "block" and number > 1:
-                yield at, self._behind_passages(row, ids, at), at
+                yield start, self._text_behind_passages(row, ids, start), start
             else:
-                yield at, self.get(ids, segments[:number]), at
-            at += len(ids)
+                yield start, self.get(ids, segments[:number]), start
+            start += len(ids)
 
-    def _behind_passages(self, row: Row, ids: tuple[int, ...], at: int) -> Tensor:
-        """Text that stands behind passages which do not see one another, and sees them all."""
+    def _text_behind_passages(self, row: Row, ids: tuple[int, ...], start: int) -> Tensor:
+        """Entry of the text in `block` attention that sees all passages before it."""
         key = _key(row.segments, "block")
         with self._lock:
-            found = self._find(key)
-            if found is None:
+            entry = self._find(key)
+            if entry is None:
                 layers, heads, head_dim = self.backbone.cache_layout
-                before = self.get(row.segments[0]).new_empty((layers, 2, heads, at, head_dim))
-                self.write(row, before, at)
-                found = self._compute(ids, before)
-                self._keep(key, found)
-            return found
+                before = self.get(row.segments[0]).new_empty((layers, 2, heads, start, head_dim))
+                self.write(row, before, start)
+                entry = self._compute(ids, before)
+                self._add(key, entry)
+            return entry
 
     def _find(self, key: str) -> Tensor | None:
         if key in self._memory:
             self._memory.move_to_end(key)
             return self._memory[key]
-        disk = self._on_disk() if self.folder is not None else self._disk
-        found = None if disk is None else disk.get(key)
-        return None if found is None else found.to(self.backbone.device)
+        disk = self._existing_disk_store()
+        entry = None if disk is None else disk.get(key)
+        return None if entry is None else entry.to(self.backbone.device)
 
-    def _keep(self, key: str, entry: Tensor) -> None:
+    def _add(self, key: str, entry: Tensor) -> None:
         if self.folder is not None:
-            self._on_disk().put(key, entry)
+            self._disk_store().put(key, entry)
         self._memory[key] = entry
         self._memory_used += entry.nbytes
         while self._memory_used > self.memory_bytes:
             old_key, old = self._memory.popitem(last=False)
             self._memory_used -= old.nbytes
-            self._on_disk().put(old_key, old)
+            self._disk_store().put(old_key, old)
 
-    def _on_disk(self) -> DiskStore:
+    def _existing_disk_store(self) -> DiskStore | None:
+        """The disk store, unless it would be a temporary one that does not exist yet."""
+        return self._disk if self.folder is None else self._disk_store()
+
+    def _disk_store(self) -> DiskStore:
         if self._disk is None:
             if self.folder is None:
                 folder = Path(tempfile.mkdtemp(prefix="softgraft-prefixes-"))
             else:
                 backbone = self.backbone
-                made_by = f"{backbone.digest} {backbone.tokenizer_hash} {backbone.dtype} {backbone.device.type}"
-                folder = self.folder / hashlib.sha256(made_by.encode()).hexdigest()[:24]
+                identity = f"{backbone.digest} {backbone.tokenizer_hash} {backbone.dtype} {backbone.device.type}"
+                folder = self.folder / hashlib.sha256(identity.encode()).hexdigest()[:24]
             self._disk = DiskStore(folder, self.disk_bytes)
         return self._disk
 
 
 def _key(segments: Segments, attention: str = "exact") -> str:
-    """Stands for a segment and all that it has seen."""
+    """Identifies the last of these segments behind the others."""
     digest = hashlib.sha256(attention.encode())
     for ids in segments:
         digest.update(len(ids).to_bytes(8, "little"))

@@ -56,7 +56,7 @@ def test_more_labels_than_run_together(tiny_backbone: Backbone) -> None:
 
 def test_an_adapter_acts_on_labels_too(tiny_backbone: Backbone) -> None:
     adapter = initial_adapter(tiny_backbone, 2, 0)
-    adapter = type(adapter).of_tensors({n: torch.full_like(t, 0.05) for n, t in adapter.tensors().items()})
+    adapter = type(adapter).from_tensors({n: torch.full_like(t, 0.05) for n, t in adapter.tensors().items()})
     soft = some_soft_prompt(tiny_backbone, 4, 1)
     with_adapter = SoftPrompt(soft.slot, soft.vectors, soft.text_twin, adapter=adapter)
     row = Row(some_ids(12, 1), (with_adapter, some_ids(6, 2)))
@@ -115,13 +115,13 @@ def test_a_bias_keeps_a_label_in_the_running(tiny_backbone: Backbone) -> None:
 
 @pytest.mark.parametrize("labels", [[], [(3,), (3,)], [(3,), ()]])
 def test_labels_that_cannot_be_told_apart(tiny_backbone: Backbone, labels: list[tuple[int, ...]]) -> None:
-    with pytest.raises(BackboneError, match="each label words of its own"):
+    with pytest.raises(BackboneError, match="each label different words"):
         score_continuations(PrefixStore(tiny_backbone), rows_of(tiny_backbone), labels)
 
 
 def test_a_window_that_is_too_short(make_tiny_backbone: Callable[..., Backbone]) -> None:
     backbone = make_tiny_backbone("mistral")
-    with pytest.raises(BackboneError, match="a window that takes in both"):
+    with pytest.raises(BackboneError, match="a window that is long enough for both"):
         score_continuations(PrefixStore(backbone), [Row(some_ids(21, 1), (some_ids(6, 2),))], LABELS)
 
 

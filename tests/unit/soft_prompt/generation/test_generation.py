@@ -58,7 +58,7 @@ def test_the_order_in_the_batch_does_not_change_a_reply(
     rows = some_rows(tiny_backbone)
     expected = [reply.text for reply in generate(store, rows, decoding)]
     for order in ([6, 5, 4, 3, 2, 1, 0], [3, 0, 6, 1]):
-        deltas = decode_batch(store, [rows[i] for i in order], decoding, numbers=order)
+        deltas = decode_batch(store, [rows[i] for i in order], decoding, row_numbers=order)
         replies = {order[delta.row]: delta.reply.text for delta in deltas if delta.reply is not None}
         assert replies == {i: expected[i] for i in order}
 
@@ -135,7 +135,7 @@ def test_a_row_and_its_answer_must_fit_the_context(make_tiny_backbone: Callable[
     assert check[0].text == backbone.decode(greedy_ids(backbone, row, 8, backbone.end_ids)).rstrip(HALF)
     with pytest.raises(ContextError, match="at most 32 tokens"):
         generate(PrefixStore(backbone), [row], Decoding(max_tokens=9))
-    with pytest.raises(ContextError, match="room for 64 more"):
+    with pytest.raises(ContextError, match="up to 64 more"):
         list(stream(PrefixStore(backbone), row, Decoding(max_tokens=64)))
 
 

@@ -107,7 +107,7 @@ def test_the_context_may_be_filled_and_no_further(make_tiny_backbone: Callable[.
     store = PrefixStore(make_tiny_backbone(max_position_embeddings=32))
     row = Row(some_ids(20, 1), (some_ids(4, 2),))
     assert assemble(store, [row], max_new_tokens=8).mask.sum() == 24
-    with pytest.raises(ContextError, match=r"24 tokens with room for 9 more.*at most 32 tokens"):
+    with pytest.raises(ContextError, match=r"24 tokens and up to 9 more.*at most 32 tokens"):
         assemble(store, [row], max_new_tokens=9)
     with pytest.raises(ContextError):
         assemble(store, [Row((), (some_ids(2, 3),)), row.followed_by(some_ids(9, 4))])

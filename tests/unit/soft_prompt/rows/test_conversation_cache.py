@@ -69,7 +69,7 @@ def conversation(backbone: Backbone, first: Row, turns: int = 3) -> list[Row]:
 def stream_ids(backbone: Backbone, row: Row) -> list[int]:
     store = remembering(backbone)
     generate(store, [row], GREEDY)
-    [kept] = store.conversations._kept
+    [kept] = store.conversations._entries
     return kept.reply
 
 
@@ -173,7 +173,7 @@ def test_the_longest_beginning_counts_and_a_question_asked_again_runs_one_token(
     rows = conversation(tiny_backbone, Row(some_ids(12, 1), (*fill(tiny_backbone, "embedding"), some_ids(7, 2))))
     replies(store, rows)
     # What a later turn begins with is not kept beside it.
-    assert len(store.conversations._kept) == 1
+    assert len(store.conversations._entries) == 1
     [again] = replies(store, [rows[2]])
     assert again.cached_tokens == rows[2].length - 1
     # Half of another question.
