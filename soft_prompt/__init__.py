@@ -1,23 +1,22 @@
-"""Soft prompts for a frozen backbone: training at the cost of the answer, saving, and generation.
+"""Soft prompts for a frozen backbone: training, saving and generation.
 
-Usable alone, without LangChain or an index. Names load on first use, so importing the package costs nothing.
+The package works without LangChain and without an index. Names load on first use, so importing it costs nothing.
 
-A whole program: the embedded model learns the form of a bank's answers and keeps to it for a fee that it reads for the
-first time.
+An example: the embedded model learns the format of a bank's answers and applies it to a fee that it has not seen.
 
 >>> from prompts import SoftSegment
 >>> from soft_prompt import Backbone, Decoding, PrefixStore, TrainConfig
 >>> from soft_prompt import encode_prompt, from_text_twin, generate, prompt_of, train
 
-A prompt has a soft slot wherever one wants it. What stands before it runs through the model once, in training and in
-serving, so the slot goes behind the passage.
+The soft slot may be anywhere in the prompt. The text before it runs through the model once, in training and in serving,
+so the slot goes behind the passage.
 
 >>> def ask(passage, question):
 ...     return prompt_of("Answer from this text. ", passage, SoftSegment("bank"), user=question)
 >>> fees = [("transfer", "12 pounds"), ("new card", "5 pounds"), ("copy of a statement", "3 pounds")]
 >>> tasks = [(ask(f"Fee for a {of}: {fee}.", f"What does a {of} cost?"), f"FEE: {fee}") for of, fee in fees]
 
-The vectors start as the embeddings of a text, their text twin, and are trained on prompts and their answers.
+The vectors start as the embeddings of a text, the text twin, and are trained on pairs of a prompt and its answer.
 
 >>> backbone = Backbone.load()
 >>> store = PrefixStore(backbone)
@@ -26,7 +25,7 @@ The vectors start as the embeddings of a text, their text twin, and are trained 
 >>> result.dev_loss < 0.5 * result.start_loss
 True
 
-The trained prompt fills the slot of a prompt that it has not seen.
+The trained soft prompt fills the slot of a new prompt.
 
 >>> row = encode_prompt(backbone, ask("Fee for a loan: 40 pounds.", "What is the fee?"), {"bank": result.soft_prompt})
 >>> reply, = generate(store, [row], Decoding(max_tokens=12))

@@ -1,19 +1,19 @@
 """Errors of the soft-prompt engine.
 
 SoftPromptError
- ├─ BackboneError    the backbone is missing, damaged, or cannot do what was asked
- ├─ ArtifactError    a saved soft prompt is missing, damaged, or belongs to something else
+ ├─ BackboneError    the backbone is missing, damaged, or does not support the request
+ ├─ ArtifactError    a saved soft prompt is missing, damaged, or belongs to another backbone
  ├─ ContextError     a prompt is longer than the backbone's context
- ├─ ConstraintError  a reply is to follow a grammar that is broken
- └─ TrainingError    training cannot start or go on
-     └─ DivergedError  its loss is no number, or stays above where it started
+ ├─ ConstraintError  a constraint on replies is invalid or not supported
+ └─ TrainingError    training cannot start or continue
+     └─ DivergedError  the loss is NaN or infinite, or stays above its start
 """
 
 from __future__ import annotations
 
 
 class SoftPromptError(Exception):
-    """Base of every error of `soft_prompt`; says what was found, what was expected and what to do next."""
+    """Base of every error of `soft_prompt`: what was found, what was expected, and what to do next."""
 
     def __init__(self, *, found: str, expected: str, next_step: str) -> None:
         self.found = found
@@ -23,7 +23,7 @@ class SoftPromptError(Exception):
 
 
 class BackboneError(SoftPromptError):
-    """The backbone is missing, damaged, or cannot do what was asked."""
+    """The backbone is missing, damaged, or does not support the request."""
 
 
 class ArtifactError(SoftPromptError):
@@ -35,12 +35,12 @@ class ContextError(SoftPromptError):
 
 
 class ConstraintError(SoftPromptError):
-    """A reply is to follow a grammar that is broken, or asks for what is not known."""
+    """A constraint on replies is invalid, or uses what is not supported."""
 
 
 class TrainingError(SoftPromptError):
-    """Training cannot start, or cannot go on."""
+    """Training cannot start or continue."""
 
 
 class DivergedError(TrainingError):
-    """The loss is no number, or stays above where it started."""
+    """The loss is NaN or infinite, or stays above its start."""

@@ -1,4 +1,4 @@
-"""Folders and files that appear whole or not at all."""
+"""Folders and files that are written atomically."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from soft_prompt.errors import ArtifactError
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A scratch folder beside `folder`, which takes its name once everything in it is written.
+    """A scratch folder beside `folder` that is renamed to it when the context ends without an error.
 
     Args:
-        folder: what it will be called; it does not exist yet, or is empty.
+        folder: must not exist, or be empty.
 
     Raises:
-        ArtifactError: something stands there already, or it cannot be written; then nothing is left behind.
+        ArtifactError: if `folder` exists and is not empty, or cannot be written. Nothing is left behind then.
     """
     with _scratch(folder) as scratch:
         fresh = scratch / "fresh"
@@ -33,7 +33,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_file(file: Path) -> Iterator[Path]:
-    """A scratch file beside `file`, which takes its name once it is written; the rest as in `new_folder`."""
+    """A scratch file beside `file` that is renamed to it in the same way as in `new_folder`."""
     with _scratch(file) as scratch:
         fresh = scratch / "fresh"
         yield fresh
@@ -50,7 +50,7 @@ def _scratch(path: Path) -> Iterator[Path]:
         if not empty and (path.exists() or path.is_symlink()):
             raise ArtifactError(
                 found=f"{path} exists and is not an empty folder",
-                expected="a place where nothing stands, since nothing is ever written over",
+                expected="a path that does not exist, since nothing is ever overwritten",
                 next_step="choose another one with --out, or move that one away",
             )
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def _scratch(path: Path) -> Iterator[Path]:
     except (OSError, SafetensorError) as error:
         raise ArtifactError(
             found=f"{path} cannot be written: {error}",
-            expected="a place that you may write to, on a disk with room",
+            expected="a path that you may write to, on a disk with free space",
             next_step="choose another one with --out, or free some space",
         ) from error
     finally:
@@ -68,7 +68,7 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that it is either the old one or the whole new one."""
+    """Write a file atomically: after a crash it is the old or the new one."""
     scratch = path.with_name(f".{path.name}.tmp")
     try:
         with scratch.open("wb") as file:

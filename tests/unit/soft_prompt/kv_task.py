@@ -1,4 +1,4 @@
-"""What the tests of `kv` soft prompts train."""
+"""The `kv` soft prompt that tests train."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ PREFIX = "Help. Fees: 12."
 
 
 def kv_start(backbone: Backbone, length: int | None = None) -> SoftPrompt:
-    """A `kv` soft prompt of all layers, as its text twin stands behind a few words."""
+    """A `kv` soft prompt of all layers: its text twin behind a short prefix."""
     return kv_from_text_twin(backbone, "domain", "Be brief.", backbone.encode_text(PREFIX), length)

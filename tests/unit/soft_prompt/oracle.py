@@ -1,4 +1,4 @@
-"""What the engine is measured against: each row alone and whole, without cache, mask, padding or positions."""
+"""Reference results: each row alone and whole, without cache, mask, padding or positions."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from soft_prompt.rows.batch import Batch
 
 def some_ids(count: int, seed: int) -> tuple[int, ...]:
     """Ordinary token ids of the tiny tokenizer, control tokens left out."""
-    chance = random.Random(seed)
-    return tuple(chance.randrange(3, 300) for _ in range(count))
+    rng = random.Random(seed)
+    return tuple(rng.randrange(3, 300) for _ in range(count))
 
 
 def some_soft_prompt(backbone: Backbone, length: int, seed: int, slot: str = "domain") -> SoftPrompt:
@@ -29,14 +29,14 @@ def some_soft_prompt(backbone: Backbone, length: int, seed: int, slot: str = "do
 
 def some_kv(backbone: Backbone, length: int, seed: int) -> SoftPrompt:
     """Keys and values of no token."""
-    chance = torch.Generator().manual_seed(seed)
-    found = probe(backbone)
-    shape = (len(found.rotated_layers), 2, found.kv_heads, length, found.head_dim)
-    return SoftPrompt("domain", torch.randn(shape, generator=chance), "twin", "kv")
+    rng = torch.Generator().manual_seed(seed)
+    layout = probe(backbone)
+    shape = (len(layout.rotated_layers), 2, layout.kv_heads, length, layout.head_dim)
+    return SoftPrompt("domain", torch.randn(shape, generator=rng), "twin", "kv")
 
 
 def some_rows(backbone: Backbone) -> list[Row]:
-    """Rows of different lengths; the slot stands first, in the middle, last, twice and nowhere."""
+    """Rows of different lengths, with the slot first, in the middle, last, twice and nowhere."""
     soft = some_soft_prompt(backbone, 4, 1)
     other = some_soft_prompt(backbone, 2, 2, "style")
     return [
@@ -64,7 +64,7 @@ def full_logits(backbone: Backbone, embeddings: Tensor) -> Tensor:
 
 
 def batch_logits(backbone: Backbone, batch: Batch) -> Tensor:
-    """Logits of what runs in a batch, with the cached part taken from it: `[batch, new, vocabulary]`."""
+    """Logits of the new positions of a batch: `[batch, new, vocabulary]`."""
     with torch.no_grad():
         logits: Tensor = backbone.model(
             inputs_embeds=batch.embeddings,
@@ -77,7 +77,7 @@ def batch_logits(backbone: Backbone, batch: Batch) -> Tensor:
 
 
 def greedy_ids(backbone: Backbone, row: Row, max_tokens: int, ends: frozenset[int]) -> list[int]:
-    """Greedy decoding that runs the whole row again for every token."""
+    """Greedy decoding that runs the whole row for every token."""
     embeddings, ids = whole(backbone, row), []
     with torch.no_grad():
         for _ in range(max_tokens):

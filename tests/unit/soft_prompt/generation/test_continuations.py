@@ -11,7 +11,7 @@ from oracle import full_loss, some_ids, some_soft_prompt
 from soft_prompt import Backbone, BackboneError, PrefixStore, Row, initial_adapter, score_continuations
 from soft_prompt.graft.prompt import SoftPrompt
 
-# Some begin alike, one is the beginning of another, and one stands alone.
+# Some share a beginning, one is the beginning of another, and one shares nothing.
 SHARED = some_ids(3, 7)
 LABELS = [
     (*SHARED, 2), (*SHARED, *some_ids(2, 8), 2), (*SHARED[:1], *some_ids(4, 9), 2), some_ids(1, 10), some_ids(6, 11),
@@ -34,8 +34,8 @@ def one_at_a_time(backbone: Backbone, rows: list[Row], labels: list[tuple[int, .
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_each_label_scores_as_it_does_alone(tiny_backbone: Backbone, batch_size: int) -> None:
     rows, seen = rows_of(tiny_backbone), []
-    found = score_continuations(PrefixStore(tiny_backbone), rows, LABELS, batch_size=batch_size, on_row=seen.append)
-    torch.testing.assert_close(found, one_at_a_time(tiny_backbone, rows, LABELS), atol=2e-4, rtol=1e-4)
+    actual = score_continuations(PrefixStore(tiny_backbone), rows, LABELS, batch_size=batch_size, on_row=seen.append)
+    torch.testing.assert_close(actual, one_at_a_time(tiny_backbone, rows, LABELS), atol=2e-4, rtol=1e-4)
     assert seen == list(range(batch_size, 4, batch_size))
 
 
@@ -43,15 +43,15 @@ def test_each_label_scores_as_it_does_alone(tiny_backbone: Backbone, batch_size:
 def test_other_families(make_tiny_backbone: Callable[..., Backbone], family: str) -> None:
     backbone = make_tiny_backbone(family)
     rows = rows_of(backbone)
-    found = score_continuations(PrefixStore(backbone), rows, LABELS)
-    torch.testing.assert_close(found, one_at_a_time(backbone, rows, LABELS), atol=5e-4, rtol=1e-4)
+    actual = score_continuations(PrefixStore(backbone), rows, LABELS)
+    torch.testing.assert_close(actual, one_at_a_time(backbone, rows, LABELS), atol=5e-4, rtol=1e-4)
 
 
 def test_more_labels_than_run_together(tiny_backbone: Backbone) -> None:
     labels = [some_ids(4, 200 + n) for n in range(60)]
     rows = rows_of(tiny_backbone)[:2]
-    found = score_continuations(PrefixStore(tiny_backbone), rows, labels)
-    torch.testing.assert_close(found, one_at_a_time(tiny_backbone, rows, labels), atol=2e-4, rtol=1e-4)
+    actual = score_continuations(PrefixStore(tiny_backbone), rows, labels)
+    torch.testing.assert_close(actual, one_at_a_time(tiny_backbone, rows, labels), atol=2e-4, rtol=1e-4)
 
 
 def test_an_adapter_acts_on_labels_too(tiny_backbone: Backbone) -> None:
@@ -62,14 +62,14 @@ def test_an_adapter_acts_on_labels_too(tiny_backbone: Backbone) -> None:
     row = Row(some_ids(12, 1), (with_adapter, some_ids(6, 2)))
     plain = Row(some_ids(12, 1), (soft, some_ids(6, 2)))
     store = PrefixStore(tiny_backbone)
-    found, without = (score_continuations(store, [one], LABELS) for one in (row, plain))
+    actual, without = (score_continuations(store, [one], LABELS) for one in (row, plain))
     from soft_prompt.training.answer_loss import answer_loss
     from soft_prompt.training.example import TrainingExample
 
     with torch.no_grad():
         expected = [-float(answer_loss(store, [TrainingExample(row, label)])[0]) for label in LABELS]
-    torch.testing.assert_close(found[0], torch.tensor(expected), atol=2e-4, rtol=1e-4)
-    assert (found - without).abs().max() > 0.1
+    torch.testing.assert_close(actual[0], torch.tensor(expected), atol=2e-4, rtol=1e-4)
+    assert (actual - without).abs().max() > 0.1
 
 
 def test_what_is_ruled_out_is_not_run_and_never_underrated(tiny_backbone: Backbone) -> None:
@@ -96,7 +96,7 @@ def test_a_bias_decides_what_is_ruled_out(tiny_backbone: Backbone) -> None:
     bias[1, last] = 200.0
     pruned = score_continuations(store, rows, labels, biases=bias.tolist(), within=1.0)
     torch.testing.assert_close(pruned[:, last], whole[:, last], atol=2e-4, rtol=1e-4)
-    # And the first way's best one is still exact.
+    # And the best one of the first alternative is still exact.
     torch.testing.assert_close(pruned.max(dim=1).values, whole.max(dim=1).values, atol=2e-4, rtol=1e-4)
 
 
@@ -114,7 +114,7 @@ def test_a_bias_keeps_a_label_in_the_running(tiny_backbone: Backbone) -> None:
 
 
 @pytest.mark.parametrize("labels", [[], [(3,), (3,)], [(3,), ()]])
-def test_labels_that_cannot_be_told_apart(tiny_backbone: Backbone, labels: list[tuple[int, ...]]) -> None:
+def test_equal_or_empty_labels_are_refused(tiny_backbone: Backbone, labels: list[tuple[int, ...]]) -> None:
     with pytest.raises(BackboneError, match="each label different words"):
         score_continuations(PrefixStore(tiny_backbone), rows_of(tiny_backbone), labels)
 

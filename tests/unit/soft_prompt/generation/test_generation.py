@@ -1,4 +1,4 @@
-"""Generation: what is decoded with cached keys and values is what full forward passes say."""
+"""Generation with cached keys and values gives the same tokens as full forward passes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def common_tokens(backbone: Backbone, rows: list[Row]) -> list[int]:
 
 def test_greedy_decoding_equals_full_forward_passes(tiny_backbone: Backbone) -> None:
     replies = check_greedy(tiny_backbone, some_rows(tiny_backbone))
-    # Different rows say different things, or the comparison would say little.
+    # The replies differ, so the comparison is meaningful.
     assert len({reply.text for reply in replies}) == len(replies)
 
 

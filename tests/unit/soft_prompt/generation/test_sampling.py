@@ -61,10 +61,10 @@ def test_temperature_comes_before_top_p() -> None:
 def test_each_row_draws_from_its_own_generator() -> None:
     logits = torch.zeros(3, 1000)
     decoding = Decoding(temperature=1.0, seed=5)
-    together = next_tokens(logits, decoding, row_generators(decoding, [0, 1, 2])).tolist()
+    batched = next_tokens(logits, decoding, row_generators(decoding, [0, 1, 2])).tolist()
     alone = [next_tokens(logits[:1], decoding, row_generators(decoding, [n])).item() for n in range(3)]
-    assert together == alone
-    assert len(set(together)) == 3
+    assert batched == alone
+    assert len(set(batched)) == 3
 
 
 @pytest.mark.parametrize(

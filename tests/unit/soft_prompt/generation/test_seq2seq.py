@@ -62,8 +62,10 @@ def greedy(backbone: Backbone, row: Row) -> list[int]:
     start = backbone.model.config.decoder_start_token_id
     with torch.no_grad():
         for _ in range(TOKENS):
-            said = torch.tensor([[start, *ids]])
-            logits = backbone.model(inputs_embeds=read(backbone, row), decoder_input_ids=said, use_cache=False).logits
+            ids_out = torch.tensor([[start, *ids]])
+            logits = backbone.model(
+                inputs_embeds=read(backbone, row), decoder_input_ids=ids_out, use_cache=False
+            ).logits
             token = int(logits[0, -1].argmax())
             if token in backbone.end_ids:
                 break
@@ -98,11 +100,11 @@ def test_the_gradient_of_a_batch_equals_that_of_each_row_alone(encoder_backbones
     rows = [Row(some_ids(9, 1), (soft, some_ids(6, 2))), Row((), (soft,)), Row((), (some_ids(20, 3), soft))]
     examples = [TrainingExample(row, answer) for row, answer in zip(rows, ANSWERS, strict=False)]
     loss, tokens = answer_loss(PrefixStore(encoder_backbones), examples)
-    (found,) = torch.autograd.grad(loss / tokens, [soft.vectors])
+    (actual,) = torch.autograd.grad(loss / tokens, [soft.vectors])
     alone = torch.stack([loss_alone(encoder_backbones, e.row, e.answer) for e in examples]).sum()
     (expected,) = torch.autograd.grad(alone / tokens, [soft.vectors])
     assert expected.abs().max() > 1e-2
-    torch.testing.assert_close(found, expected, atol=1e-3 * float(expected.abs().max()), rtol=0)
+    torch.testing.assert_close(actual, expected, atol=1e-3 * float(expected.abs().max()), rtol=0)
 
 
 def test_cached_decoding_of_a_mixed_batch_equals_full_forward_passes(encoder_backbones: Backbone) -> None:
@@ -122,11 +124,11 @@ def test_rows_that_end_leave_the_batch_and_the_others_go_on(make_tiny_backbone: 
 def test_text_alone_is_answered_as_transformers_answers_it(encoder_backbone: Backbone) -> None:
     texts = ["What is the fee for the card?", "When?"]
     rows = [Row(tuple(encoder_backbone.encode_text(text)), ()) for text in texts]
-    found = generate(PrefixStore(encoder_backbone), rows, Decoding(max_tokens=TOKENS))
-    for text, reply in zip(texts, found, strict=True):
+    actual = generate(PrefixStore(encoder_backbone), rows, Decoding(max_tokens=TOKENS))
+    for text, reply in zip(texts, actual, strict=True):
         ids = encoder_backbone.tokenizer(text, return_tensors="pt").input_ids
-        said = encoder_backbone.model.generate(ids, max_new_tokens=TOKENS, do_sample=False)[0].tolist()
-        assert reply.text == encoder_backbone.decode(said).rstrip(HALF)
+        ids_out = encoder_backbone.model.generate(ids, max_new_tokens=TOKENS, do_sample=False)[0].tolist()
+        assert reply.text == encoder_backbone.decode(ids_out).rstrip(HALF)
 
 
 def test_the_batch_size_does_not_change_a_sample(encoder_backbone: Backbone) -> None:

@@ -19,9 +19,9 @@ ROW = Row((), (some_ids(3, 1),))
 
 
 class ScriptedLlama(LlamaForCausalLM):  # type: ignore[misc]
-    """A tiny Llama that says given tokens, one a call, so that a test can choose what the backbone says.
+    """A tiny Llama that returns given tokens, one per call, so that a test can choose the reply.
 
-    The script stands on the class, where the copy of the model that decodes has it too.
+    The tokens are on the class, so that the optimised copy of the model has them too.
     """
 
     script: Sequence[int] = ()
@@ -95,7 +95,7 @@ def test_an_end_token_inside_a_character_leaves_it_out(speaker: Speaker) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "stop", "said"),
+    ("text", "stop", "expected"),
     [
         ("one STOP two", ("STOP",), "one "),
         ("one STO two", ("STOP",), "one STO two"),
@@ -116,13 +116,13 @@ def test_an_end_token_inside_a_character_leaves_it_out(speaker: Speaker) -> None
     ],
 )
 def test_a_stop_text_over_several_tokens_ends_the_reply(
-    speaker: Speaker, text: str, stop: tuple[str, ...], said: str
+    speaker: Speaker, text: str, stop: tuple[str, ...], expected: str
 ) -> None:
     pieces, reply = speaker.say(text, stop=stop)
-    assert reply.text == said
+    assert reply.text == expected
     assert reply.finish == "stop"
     # Joined pieces longer than the reply would have shown the beginning of the stop text.
-    assert "".join(pieces) == said
+    assert "".join(pieces) == expected
 
 
 def test_decoding_ends_with_the_stop_text(speaker: Speaker) -> None:

@@ -1,4 +1,4 @@
-"""Adapters: weights beside the frozen ones that act from the slot on, a row's own, and nowhere else."""
+"""Adapters act from the slot on, on their own row, and nowhere else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from adapter_checks import last_logits, merged, some_adapter
+from adapter_checks import check_adapter_acts_from_the_slot_on, last_logits, merged, some_adapter
 from artifact_checks import manifest_for
 from oracle import some_ids, some_kv, some_soft_prompt
 from tiny_task import Killed, configured, run, same_bits, task
@@ -42,27 +42,7 @@ from soft_prompt.training.example import TrainingExample
 
 
 def test_from_the_slot_on_the_row_runs_as_with_merged_weights(family_backbone: Backbone) -> None:
-    adapter = some_adapter(family_backbone, 3, 1)
-    prefix, suffix = some_ids(12, 1), some_ids(5, 2)
-    soft = replace(some_soft_prompt(family_backbone, 4, 1), adapter=adapter)
-    found = last_logits(family_backbone, [Row(prefix, (soft, suffix))])
-    # What stands before the slot is the frozen backbone's, so its keys and values come from there.
-    store, other = PrefixStore(family_backbone), merged(family_backbone, adapter)
-    kept = prefill(store.backbone, prefix)
-    embeddings = torch.cat([soft.vectors, family_backbone.embed(suffix)])[None]
-    length = len(prefix) + embeddings.shape[1]
-    with torch.no_grad():
-        expected = other.model(
-            inputs_embeds=embeddings,
-            attention_mask=torch.ones(1, length, dtype=torch.int64),
-            position_ids=torch.arange(len(prefix), length)[None],
-            past_key_values=dynamic_cache([(layer[0][None], layer[1][None]) for layer in kept]),
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
-    bare = last_logits(family_backbone, [Row(prefix, (replace(soft, adapter=None), suffix))])
-    assert (found - bare).abs().max() > 1e-2
+    check_adapter_acts_from_the_slot_on(family_backbone)
 
 
 def mixed_rows(backbone: Backbone) -> list[Row]:
@@ -75,12 +55,12 @@ def mixed_rows(backbone: Backbone) -> list[Row]:
         Row(some_ids(21, 5), (soft, some_ids(2, 6))),
         Row((), (replace(soft, adapter=one), some_ids(3, 7))),
         Row(some_ids(11, 8), (some_ids(7, 9),)),
-        # Shorter behind its prefix than the longest: none of the prefix may run again, where it would meet the adapter.
+        # Its suffix is shorter than the longest one, but its prefix must not run again, where the adapter would act.
         Row(some_ids(12, 10), (replace(soft, adapter=one), some_ids(1, 11))),
     ]
 
 
-def test_each_row_of_a_batch_has_its_own(tiny_backbone: Backbone) -> None:
+def test_each_row_of_a_batch_has_its_own_adapter(tiny_backbone: Backbone) -> None:
     rows = mixed_rows(tiny_backbone)
     whole = last_logits(tiny_backbone, rows)
     for number, row in enumerate(rows):
@@ -89,11 +69,11 @@ def test_each_row_of_a_batch_has_its_own(tiny_backbone: Backbone) -> None:
 
 def test_generation_in_a_batch_equals_one_by_one(tiny_backbone: Backbone) -> None:
     rows, store, decoding = mixed_rows(tiny_backbone), PrefixStore(tiny_backbone), Decoding(max_tokens=9)
-    together_ = [reply.text for reply in generate(store, rows, decoding)]
-    assert together_ == [generate(store, [row], decoding)[0].text for row in rows]
-    bare = [Row(r.prefix, tuple(replace(p, adapter=None) if isinstance(p, SoftPrompt) else p for p in r.suffix))
+    batched = [reply.text for reply in generate(store, rows, decoding)]
+    assert batched == [generate(store, [row], decoding)[0].text for row in rows]
+    without = [Row(r.prefix, tuple(replace(p, adapter=None) if isinstance(p, SoftPrompt) else p for p in r.suffix))
             for r in rows]  # fmt: skip
-    assert together_ != [reply.text for reply in generate(store, bare, decoding)]
+    assert batched != [reply.text for reply in generate(store, without, decoding)]
 
 
 def test_a_new_adapter_changes_nothing(tiny_backbone: Backbone) -> None:
@@ -182,13 +162,13 @@ def test_a_killed_run_ends_with_the_same_bits(
         result = run(tiny_backbone, start_with_adapter, folder=tmp_path / str(kill_at))
         assert result.resumed
         assert same_bits(result, expected)
-        kept, wanted = result.soft_prompt.tensors(), expected.soft_prompt.tensors()
-        assert all(torch.equal(kept[name], wanted[name]) for name in wanted)
+        actual, wanted = result.soft_prompt.tensors(), expected.soft_prompt.tensors()
+        assert all(torch.equal(actual[name], wanted[name]) for name in wanted)
     # A run without an adapter is another run.
-    bare = replace(start_with_adapter, adapter=None)
+    without = replace(start_with_adapter, adapter=None)
     with pytest.raises(Killed):
         run(tiny_backbone, start_with_adapter, folder=tmp_path, kill_at=12)
-    assert not run(tiny_backbone, bare, folder=tmp_path).resumed
+    assert not run(tiny_backbone, without, folder=tmp_path).resumed
 
 
 def save_one(folder: Path, backbone: Backbone, soft_prompt: SoftPrompt, rank: int | None) -> None:
@@ -199,11 +179,11 @@ def save_one(folder: Path, backbone: Backbone, soft_prompt: SoftPrompt, rank: in
 def test_what_is_saved_comes_back_exactly(tmp_path: Path, tiny_backbone: Backbone) -> None:
     soft = replace(some_soft_prompt(tiny_backbone, 4, 1), adapter=some_adapter(tiny_backbone, 3, 2))
     save_one(tmp_path / "soft", tiny_backbone, soft, 3)
-    found = load_soft_prompt(tmp_path / "soft", tiny_backbone)
-    assert found is not None
-    assert found[0].tensors().keys() == soft.tensors().keys()
+    loaded = load_soft_prompt(tmp_path / "soft", tiny_backbone)
+    assert loaded is not None
+    assert loaded[0].tensors().keys() == soft.tensors().keys()
     for name, tensor in soft.tensors().items():
-        assert torch.equal(found[0].tensors()[name], tensor)
+        assert torch.equal(loaded[0].tensors()[name], tensor)
     assert (tmp_path / "soft" / VECTORS).is_file()
 
 

@@ -69,23 +69,23 @@ def test_from_the_slot_on_the_row_runs_as_with_merged_weights(family_backbone: B
     prefix, suffix = some_ids(12, 1), some_ids(5, 2)
     words = tuple(family_backbone.encode_text(twin))
     assert soft.length == soft.run_length == len(words)
-    found = last_logits(family_backbone, [Row(prefix, (soft, suffix))])
-    kept, other = prefill(family_backbone, prefix), merged(family_backbone, soft.adapter)
+    actual = last_logits(family_backbone, [Row(prefix, (soft, suffix))])
+    prefix_kv, other = prefill(family_backbone, prefix), merged(family_backbone, soft.adapter)
     length = len(prefix) + len(words) + len(suffix)
     with torch.no_grad():
         expected = other.model(
             input_ids=torch.tensor([[*words, *suffix]]),
             attention_mask=torch.ones(1, length, dtype=torch.int64),
             position_ids=torch.arange(len(prefix), length)[None],
-            past_key_values=dynamic_cache([(layer[0][None], layer[1][None]) for layer in kept]),
+            past_key_values=dynamic_cache([(layer[0][None], layer[1][None]) for layer in prefix_kv]),
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
 
 
 def mixed_rows(backbone: Backbone) -> list[Row]:
-    """Rows of every kind: adapters alone with and without words, beside vectors, keys and values, a text, nothing."""
+    """Rows of every kind: adapters alone with and without text, vectors, keys and values, a text, nothing."""
     alone, silent = loud(backbone), loud(backbone, "", rank=3)
     return [
         Row(some_ids(14, 1), (alone, some_ids(6, 2))),
@@ -104,7 +104,7 @@ def test_rows_of_every_kind_in_a_batch_equal_each_alone(tiny_backbone: Backbone)
 
 
 def test_what_stands_before_the_slot_comes_from_the_store(tiny_backbone: Backbone) -> None:
-    # A longer suffix beside it: rows without an adapter would run the end of their prefix again.
+    # Next to a longer suffix, rows without an adapter would run the end of their prefix again.
     rows = [Row(some_ids(15, 1), (loud(tiny_backbone), some_ids(2, 2))), Row((), (some_ids(40, 3),))]
     assert int(assemble(PrefixStore(tiny_backbone), rows).mask[0, :15].sum()) == 15
 
@@ -152,8 +152,8 @@ def test_a_killed_run_ends_with_the_same_bits(
     result = run(tiny_backbone, start, folder=tmp_path)
     assert result.resumed
     assert same_bits(result, expected)
-    kept, wanted = result.soft_prompt.tensors(), expected.soft_prompt.tensors()
-    assert all(torch.equal(kept[name], wanted[name]) for name in wanted)
+    actual, wanted = result.soft_prompt.tensors(), expected.soft_prompt.tensors()
+    assert all(torch.equal(actual[name], wanted[name]) for name in wanted)
 
 
 def test_other_words_in_the_slot_are_another_run(tmp_path: Path, tiny_backbone: Backbone, blank: SoftPrompt) -> None:
@@ -227,12 +227,12 @@ def test_what_is_saved_comes_back_exactly(
 ) -> None:
     soft = adapter_prompt(tiny_backbone, "domain", twin, initial_adapter(tiny_backbone, 2, 0, layers))
     save_one(tmp_path / "soft", tiny_backbone, soft, layers=layers)
-    found = load_soft_prompt(tmp_path / "soft", tiny_backbone)
-    assert found is not None
-    assert (found[0].kind, found[0].text_twin, found[1].layers) == ("adapter", twin, layers)
-    assert torch.equal(found[0].vectors, soft.vectors)
-    assert found[0].tensors().keys() == soft.tensors().keys()
-    assert all(torch.equal(tensor, soft.tensors()[name]) for name, tensor in found[0].tensors().items())
+    loaded = load_soft_prompt(tmp_path / "soft", tiny_backbone)
+    assert loaded is not None
+    assert (loaded[0].kind, loaded[0].text_twin, loaded[1].layers) == ("adapter", twin, layers)
+    assert torch.equal(loaded[0].vectors, soft.vectors)
+    assert loaded[0].tensors().keys() == soft.tensors().keys()
+    assert all(torch.equal(tensor, soft.tensors()[name]) for name, tensor in loaded[0].tensors().items())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""(IA)³: scales on keys, values and inner activations from the slot on, beside low-rank weights or without them."""
+"""(IA)³: scales of keys, values and inner activations from the slot on, with and without low-rank weights."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ LAYERS = 3
 
 
 def some_scaling(backbone: Backbone, seed: int, layers: int | None = None) -> Adapter:
-    """Scales far enough from 1 that a layer without them shows."""
-    chance = torch.Generator().manual_seed(seed)
+    """Scales far enough from 1 that a layer without them changes the result."""
+    rng = torch.Generator().manual_seed(seed)
     blank = initial_scaling(backbone, layers).tensors()
-    return Adapter.from_tensors({name: torch.randn(t.shape, generator=chance) * 0.4 for name, t in blank.items()})
+    return Adapter.from_tensors({name: torch.randn(t.shape, generator=rng) * 0.4 for name, t in blank.items()})
 
 
 def merged(backbone: Backbone, adapter: Adapter) -> Backbone:
@@ -65,7 +65,7 @@ def merged(backbone: Backbone, adapter: Adapter) -> Backbone:
 def logits_of_merged(backbone: Backbone, row: Row, soft: SoftPrompt) -> Tensor:
     """Frozen before the slot, merged from there on: `[1, vocabulary]`."""
     assert soft.adapter is not None
-    kept, other = prefill(backbone, row.prefix), merged(backbone, soft.adapter)
+    prefix_kv, other = prefill(backbone, row.prefix), merged(backbone, soft.adapter)
     words = [part for part in row.suffix if not isinstance(part, SoftPrompt)]
     embeddings = torch.cat([soft.vectors, *map(backbone.embed, words)])[None]
     with torch.no_grad():
@@ -73,7 +73,7 @@ def logits_of_merged(backbone: Backbone, row: Row, soft: SoftPrompt) -> Tensor:
             inputs_embeds=embeddings,
             attention_mask=torch.ones(1, row.length, dtype=torch.int64),
             position_ids=torch.arange(len(row.prefix), row.length)[None],
-            past_key_values=dynamic_cache([(layer[0][None], layer[1][None]) for layer in kept]),
+            past_key_values=dynamic_cache([(layer[0][None], layer[1][None]) for layer in prefix_kv]),
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
@@ -99,9 +99,9 @@ def test_from_the_slot_on_the_row_runs_as_with_merged_scales(
     adapter = replace(scaling, down=low_rank.down, up=low_rank.up) if both else scaling
     soft = replace(some_soft_prompt(backbone, 4, 1), adapter=adapter)
     row = Row(some_ids(12, 1), (soft, some_ids(5, 2)))
-    found = last_logits(backbone, [row])
-    torch.testing.assert_close(found, logits_of_merged(backbone, row, soft), atol=2e-4, rtol=1e-4)
-    assert (found - last_logits(backbone, [row.with_soft_prompt(replace(soft, adapter=None))])).abs().max() > 1e-2
+    actual = last_logits(backbone, [row])
+    torch.testing.assert_close(actual, logits_of_merged(backbone, row, soft), atol=2e-4, rtol=1e-4)
+    assert (actual - last_logits(backbone, [row.with_soft_prompt(replace(soft, adapter=None))])).abs().max() > 1e-2
 
 
 def test_it_has_a_scale_a_key_value_and_inner_activation_of_each_block(tiny_backbone: Backbone) -> None:
@@ -152,13 +152,13 @@ def test_without_it_the_backbone_gives_the_same_bits_as_before(make_tiny_backbon
     # Low-rank ones first: what they hooked does not keep scales from being hooked later.
     with_low_rank = last_logits(backbone, [row.with_soft_prompt(replace(soft, adapter=some_adapter(backbone, 2, 1)))])
     changed = row.with_soft_prompt(replace(soft, adapter=some_scaling(backbone, 2)))
-    found = last_logits(backbone, [changed])
+    actual = last_logits(backbone, [changed])
     assert torch.equal(last_logits(backbone, [row]), before)
-    assert not torch.allclose(found, with_low_rank, atol=1e-2)
-    torch.testing.assert_close(found, logits_of_merged(backbone, changed, changed.suffix[0]), atol=2e-4, rtol=1e-4)  # type: ignore[arg-type]
+    assert not torch.allclose(actual, with_low_rank, atol=1e-2)
+    torch.testing.assert_close(actual, logits_of_merged(backbone, changed, changed.suffix[0]), atol=2e-4, rtol=1e-4)  # type: ignore[arg-type]
     # A copy has the hooks too, and meets them once.
     other = Backbone(backbone.id, backbone.digest, copy.deepcopy(backbone.model), backbone.tokenizer)
-    assert torch.equal(last_logits(other, [changed]), found)
+    assert torch.equal(last_logits(other, [changed]), actual)
     assert weights_checksum(backbone) == checksum
 
 
@@ -179,17 +179,17 @@ def test_a_small_scale_is_not_lost_in_bf16(tiny_backbone: Backbone) -> None:
     with torch.no_grad(), apply_adapters(backbone, weights):
         changed = layer(x)
     with torch.no_grad():
-        bare = layer(x)
+        without = layer(x)
         exact = layer((x.float() * 1.003).to(torch.bfloat16))
-    assert not torch.equal(changed, bare)
-    assert (changed - exact).abs().max() < (bare - exact).abs().max() / 2
+    assert not torch.equal(changed, without)
+    assert (changed - exact).abs().max() < (without - exact).abs().max() / 2
 
 
 def test_gradients_are_those_of_small_steps(tiny_backbone: Backbone) -> None:
     backbone = copy.copy(tiny_backbone)
     object.__setattr__(backbone, "model", copy.deepcopy(tiny_backbone.model).double())
     soft = replace(some_soft_prompt(backbone, 3, 1), adapter=some_scaling(backbone, 2))
-    store, chance = PrefixStore(backbone), torch.Generator().manual_seed(3)
+    store, rng = PrefixStore(backbone), torch.Generator().manual_seed(3)
 
     def loss(tensors: dict[str, Tensor]) -> Tensor:
         row = Row(some_ids(9, 1), (soft.with_tensors(tensors), some_ids(4, 2)))
@@ -201,11 +201,11 @@ def test_gradients_are_those_of_small_steps(tiny_backbone: Backbone) -> None:
         for name, tensor in live.items():
             assert tensor.grad is not None, name
             assert tensor.grad.abs().max() > 0, name
-            way, step = torch.randn(tensor.shape, generator=chance, dtype=torch.float64), 1e-3
-            ahead, behind = (loss({**live, name: tensor + sign * step * way}) for sign in (1, -1))
+            direction, step = torch.randn(tensor.shape, generator=rng, dtype=torch.float64), 1e-3
+            ahead, behind = (loss({**live, name: tensor + sign * step * direction}) for sign in (1, -1))
             expected = float(ahead - behind) / (2 * step)
-            # The loss is made in fp32, so a difference of two has few digits.
-            assert math.isclose(float((tensor.grad * way).sum()), expected, rel_tol=0.02, abs_tol=0.02), name
+            # The loss is in fp32, so a difference of two has few digits.
+            assert math.isclose(float((tensor.grad * direction).sum()), expected, rel_tol=0.02, abs_tol=0.02), name
     assert all(parameter.grad is None for parameter in backbone.model.parameters())
 
 
@@ -215,14 +215,14 @@ def test_strength_scales_what_is_added_and_zero_changes_no_bit(tiny_backbone: Ba
     adapter = {"lora": low_rank, "ia3": scaling, "both": replace(scaling, down=low_rank.down, up=low_rank.up)}[form]
     soft = replace(some_soft_prompt(tiny_backbone, 4, 1), adapter=adapter)
     row = Row(some_ids(9, 1), (soft, some_ids(5, 2)))
-    bare = last_logits(tiny_backbone, [row.with_soft_prompt(replace(soft, adapter=None))])
+    without = last_logits(tiny_backbone, [row.with_soft_prompt(replace(soft, adapter=None))])
     assert torch.equal(
-        last_logits(tiny_backbone, [row.with_soft_prompt(replace(soft, adapter=adapter.scaled(0.0)))]), bare
+        last_logits(tiny_backbone, [row.with_soft_prompt(replace(soft, adapter=adapter.scaled(0.0)))]), without
     )
     half = replace(soft, adapter=adapter.scaled(0.5))
-    found = last_logits(tiny_backbone, [row.with_soft_prompt(half)])
-    torch.testing.assert_close(found, logits_of_merged(tiny_backbone, row, half), atol=2e-4, rtol=1e-4)
-    # Of one layer, what is added is half as much.
+    actual = last_logits(tiny_backbone, [row.with_soft_prompt(half)])
+    torch.testing.assert_close(actual, logits_of_merged(tiny_backbone, row, half), atol=2e-4, rtol=1e-4)
+    # The change of one layer is halved.
     name, x = "model.layers.1.self_attn.v_proj", torch.linspace(-1, 1, 32).reshape(1, 1, 32)
     layer = linear_layers(tiny_backbone)[name]
     added = []
@@ -241,11 +241,11 @@ def save_one(folder: Path, backbone: Backbone, soft: SoftPrompt, form: str | Non
 def test_what_is_saved_comes_back_exactly(tmp_path: Path, tiny_backbone: Backbone) -> None:
     soft = replace(some_soft_prompt(tiny_backbone, 4, 1), adapter=some_scaling(tiny_backbone, 2))
     save_one(tmp_path / "soft", tiny_backbone, soft, "ia3")
-    found = load_soft_prompt(tmp_path / "soft", tiny_backbone)
-    assert found is not None
-    assert found[1].adapter_method == "ia3"
-    assert found[0].tensors().keys() == soft.tensors().keys()
-    assert all(torch.equal(tensor, soft.tensors()[name]) for name, tensor in found[0].tensors().items())
+    loaded = load_soft_prompt(tmp_path / "soft", tiny_backbone)
+    assert loaded is not None
+    assert loaded[1].adapter_method == "ia3"
+    assert loaded[0].tensors().keys() == soft.tensors().keys()
+    assert all(torch.equal(tensor, soft.tensors()[name]) for name, tensor in loaded[0].tensors().items())
 
 
 @pytest.mark.parametrize("fault", ["unnamed", "rank", "lora", "missing", "part", "nan"])

@@ -15,8 +15,8 @@ from soft_prompt import Backbone, PrefixStore, SoftPrompt, TrainingError, adapte
 
 def trained(start: SoftPrompt) -> SoftPrompt:
     """As if training had moved each number of the vectors by another distance."""
-    way = torch.linspace(-3, 5, start.vectors.numel()).reshape(start.vectors.shape)
-    return replace(start, vectors=start.vectors + way)
+    change = torch.linspace(-3, 5, start.vectors.numel()).reshape(start.vectors.shape)
+    return replace(start, vectors=start.vectors + change)
 
 
 @pytest.mark.parametrize("kind", ["kv", "kv of two layers", "embedding", "longer embedding"])
@@ -31,16 +31,16 @@ def test_vectors_go_part_of_the_way_from_their_text_twin(tiny_backbone: Backbone
     store, prefix = PrefixStore(tiny_backbone), tiny_backbone.encode_text(PREFIX)
     assert at_strength(store.backbone, whole, 1.0, prefix) is whole
     for strength in (0.0, 0.25, 0.75):
-        found = at_strength(store.backbone, whole, strength, prefix)
+        actual = at_strength(store.backbone, whole, strength, prefix)
         expected = start.vectors + strength * (whole.vectors - start.vectors)
-        torch.testing.assert_close(found.vectors, expected, atol=1e-5, rtol=1e-5)
-        assert found.adapter is not None
+        torch.testing.assert_close(actual.vectors, expected, atol=1e-5, rtol=1e-5)
+        assert actual.adapter is not None
         assert whole.adapter is not None
-        assert all(torch.equal(up, strength * whole.adapter.up[name]) for name, up in found.adapter.up.items())
-        assert (found.slot, found.kind, found.text_twin) == (whole.slot, whole.kind, whole.text_twin)
-        assert found.lower is whole.lower
+        assert all(torch.equal(up, strength * whole.adapter.up[name]) for name, up in actual.adapter.up.items())
+        assert (actual.slot, actual.kind, actual.text_twin) == (whole.slot, whole.kind, whole.text_twin)
+        assert actual.lower is whole.lower
         # What is cached for one strength is no other's.
-        assert found.digest != whole.digest
+        assert actual.digest != whole.digest
     assert torch.equal(at_strength(store.backbone, whole, 0.0, prefix).vectors, start.vectors)
 
 
@@ -54,17 +54,17 @@ def test_positions_that_were_cut_off_stay_so(tiny_backbone: Backbone) -> None:
     start = kv_start(tiny_backbone, 6)
     whole = trained(start)
     whole = replace(whole, vectors=whole.vectors[..., :4, :])
-    found = at_strength(tiny_backbone, whole, 0.0, tiny_backbone.encode_text(PREFIX))
-    torch.testing.assert_close(found.vectors, start.vectors[..., :4, :])
+    actual = at_strength(tiny_backbone, whole, 0.0, tiny_backbone.encode_text(PREFIX))
+    torch.testing.assert_close(actual.vectors, start.vectors[..., :4, :])
 
 
 def test_words_stay_where_an_adapter_is_trained_alone(tiny_backbone: Backbone) -> None:
     whole = adapter_prompt(tiny_backbone, "domain", "Be brief.", some_adapter(tiny_backbone, 2, 1))
-    found = at_strength(tiny_backbone, whole, 0.5, ())
-    assert found.vectors is whole.vectors
-    assert found.adapter is not None
+    actual = at_strength(tiny_backbone, whole, 0.5, ())
+    assert actual.vectors is whole.vectors
+    assert actual.adapter is not None
     assert whole.adapter is not None
-    assert all(torch.equal(up, 0.5 * whole.adapter.up[name]) for name, up in found.adapter.up.items())
+    assert all(torch.equal(up, 0.5 * whole.adapter.up[name]) for name, up in actual.adapter.up.items())
 
 
 def test_vectors_alone_stay_without_an_adapter(tiny_backbone: Backbone) -> None:

@@ -1,4 +1,4 @@
-"""Replies that follow a grammar, whatever the backbone would rather say."""
+"""Constrained replies match their grammar, whatever the backbone prefers."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def test_a_reply_matches_its_grammar_and_ends_there(store: PrefixStore, sampling
 
 def test_rows_with_and_without_a_grammar_share_a_batch(store: PrefixStore) -> None:
     constraints = [None, Constraint.choice(["yes", "no"]), None, Constraint.json_schema(FEE)]
-    together = replies(store, constraints, max_tokens=40)
+    batched = replies(store, constraints, max_tokens=40)
     rows = [row(store.backbone, constraint, "x" * n) for n, constraint in enumerate(constraints, 1)]
     alone = [generate(store, [one], Decoding(max_tokens=40))[0] for one in rows]
-    assert [reply.text for reply in together] == [reply.text for reply in alone]
-    assert together[1].text in ("yes", "no")
-    assert max(together[0].tokens, together[2].tokens) > 5
+    assert [reply.text for reply in batched] == [reply.text for reply in alone]
+    assert batched[1].text in ("yes", "no")
+    assert max(batched[0].tokens, batched[2].tokens) > 5
 
 
 def test_the_end_is_allowed_only_where_the_grammar_accepts(tiny_backbone: Backbone) -> None:
@@ -114,7 +114,7 @@ def test_an_encoder_decoder_follows_a_grammar(encoder_backbone: Backbone) -> Non
 
 
 @pytest.mark.parametrize(
-    ("constraint", "said"),
+    ("constraint", "message"),
     [
         (Constraint.json_schema({"type": "nonsense"}), "unsupported JSON schema: Invalid type"),
         (Constraint.json_schema({"type": "string", "not": {"const": "a"}}), "not"),
@@ -122,8 +122,8 @@ def test_an_encoder_decoder_follows_a_grammar(encoder_backbone: Backbone) -> Non
         (Constraint.lark("start: nothing"), "unsupported lark grammar"),
     ],
 )
-def test_a_broken_grammar_is_refused(store: PrefixStore, constraint: Constraint, said: str) -> None:
-    with pytest.raises(ConstraintError, match=said):
+def test_a_broken_grammar_is_refused(store: PrefixStore, constraint: Constraint, message: str) -> None:
+    with pytest.raises(ConstraintError, match=message):
         replies(store, [constraint])
 
 
@@ -139,7 +139,7 @@ def test_a_schema_must_be_json() -> None:
 
 
 def test_what_a_schema_leaves_open_gets_an_end() -> None:
-    found = bounded(
+    actual = bounded(
         {
             "type": "object",
             "properties": {
@@ -160,7 +160,7 @@ def test_what_a_schema_leaves_open_gets_an_end() -> None:
         }
     )
     string = {"type": "string", "maxLength": MAX_STRING}
-    assert found == {
+    assert actual == {
         "type": "object",
         "additionalProperties": False,
         "properties": {
@@ -206,6 +206,6 @@ def test_cancelling_ends_decoding_before_the_next_token(store: PrefixStore) -> N
         asked.append(1)
         return len(asked) > 3
 
-    found = list(stream(store, row(store.backbone, None), Decoding(max_tokens=40), cancelled=cancelled))
+    actual = list(stream(store, row(store.backbone, None), Decoding(max_tokens=40), cancelled=cancelled))
     assert len(asked) == 4
-    assert all(delta.reply is None for delta in found)
+    assert all(delta.reply is None for delta in actual)

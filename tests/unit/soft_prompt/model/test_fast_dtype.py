@@ -1,4 +1,4 @@
-"""The dtype a backbone is loaded in when nobody names one."""
+"""The default dtype of a backbone depends on its device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention that keeps the frozen part apart: the outputs and gradients of attention over the whole."""
+"""Attention with a separate frozen prefix gives the outputs and gradients of ordinary attention."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def masks() -> dict[str, Tensor | None]:
 def test_outputs_and_gradients_are_those_of_attention_over_the_whole(name: str) -> None:
     mask = masks()[name]
     frozen = drawn(3, KV_HEADS, FROZEN, WIDTH, seed=1), drawn(3, KV_HEADS, FROZEN, WIDTH, seed=2)
-    made = [drawn(3, HEADS, NEW, WIDTH, seed=3), *(drawn(3, KV_HEADS, REST, WIDTH, seed=s) for s in (4, 5))]
-    mine, theirs = ([t.clone().requires_grad_(True) for t in made] for _ in range(2))
+    inputs = [drawn(3, HEADS, NEW, WIDTH, seed=3), *(drawn(3, KV_HEADS, REST, WIDTH, seed=s) for s in (4, 5))]
+    inputs_here, inputs_there = ([t.clone().requires_grad_(True) for t in inputs] for _ in range(2))
     with frozen_prefix([frozen]):
         out = prefix_attention(*mine, frozen, mask, 0.3)
     keys, values = (torch.cat((f, t), dim=-2) for f, t in zip(frozen, theirs[1:], strict=True))
@@ -53,7 +53,7 @@ def test_outputs_and_gradients_are_those_of_attention_over_the_whole(name: str) 
         torch.testing.assert_close(own.grad, other.grad, atol=1e-5, rtol=1e-4)
 
 
-def test_a_query_that_sees_nothing_stays_a_number() -> None:
+def test_a_query_that_sees_nothing_gives_zeros() -> None:
     frozen = drawn(1, KV_HEADS, FROZEN, WIDTH, seed=1), drawn(1, KV_HEADS, FROZEN, WIDTH, seed=2)
     query = drawn(1, HEADS, NEW, WIDTH, seed=3).requires_grad_(True)
     key, value = (drawn(1, KV_HEADS, REST, WIDTH, seed=s).requires_grad_(True) for s in (4, 5))
@@ -68,8 +68,8 @@ def test_a_query_that_sees_nothing_stays_a_number() -> None:
 
 def test_bf16_is_as_near_as_the_kernel_of_pytorch() -> None:
     frozen = drawn(2, KV_HEADS, 300, WIDTH, seed=1), drawn(2, KV_HEADS, 300, WIDTH, seed=2)
-    made = [drawn(2, HEADS, NEW, WIDTH, seed=3), *(drawn(2, KV_HEADS, NEW, WIDTH, seed=s) for s in (4, 5))]
-    exact = [t.bfloat16().float() for t in (*made, *frozen)]
+    inputs = [drawn(2, HEADS, NEW, WIDTH, seed=3), *(drawn(2, KV_HEADS, NEW, WIDTH, seed=s) for s in (4, 5))]
+    exact = [t.bfloat16().float() for t in (*inputs, *frozen)]
     whole = [torch.cat((exact[i + 2], exact[i]), dim=-2) for i in (1, 2)]
     truth = torch.nn.functional.scaled_dot_product_attention(exact[0], *whole, scale=1.0, enable_gqa=True)
     kernel = torch.nn.functional.scaled_dot_product_attention(
@@ -77,7 +77,7 @@ def test_bf16_is_as_near_as_the_kernel_of_pytorch() -> None:
     )
     halves = frozen[0].bfloat16(), frozen[1].bfloat16()
     with frozen_prefix([halves]):
-        out = prefix_attention(*(t.bfloat16() for t in made), halves, None, 1.0).transpose(1, 2)
+        out = prefix_attention(*(t.bfloat16() for t in inputs), halves, None, 1.0).transpose(1, 2)
     off = (out.float() - truth).abs().mean()
     assert off <= 1.5 * (kernel.float() - truth).abs().mean()
 
@@ -99,17 +99,17 @@ def test_training_takes_this_way_and_its_loss_and_gradient_are_those_of_a_plain_
     torch.testing.assert_close(mine, theirs, atol=1e-3, rtol=1e-3)
 
 
-def test_which_models_take_this_way(make_tiny_backbone: Callable[..., Backbone]) -> None:
-    ways = {
+def test_which_models_support_it(make_tiny_backbone: Callable[..., Backbone]) -> None:
+    supported = {
         name: supports_frozen_prefix(optimized(make_tiny_backbone(name), "own")) for name in ("llama", "qwen3", "gpt2")
     }
-    assert ways == {"llama": True, "qwen3": True, "gpt2": True}
+    assert supported == {"llama": True, "qwen3": True, "gpt2": True}
     backbone = make_tiny_backbone()
     backbone.model.config._attn_implementation = "eager"
     assert not supports_frozen_prefix(optimized(backbone, "own"))
 
 
-def test_what_is_frozen_gets_no_gradient_and_is_not_copied(tiny_backbone: Backbone) -> None:
+def test_the_frozen_prefix_gets_no_gradient_and_is_not_copied(tiny_backbone: Backbone) -> None:
     store = PrefixStore(tiny_backbone)
     kv = kv_from_text_twin(store.backbone, "domain", "Be brief.", some_ids(9, 1))
     kv.vectors.requires_grad_(True)
@@ -123,5 +123,5 @@ def test_what_is_frozen_gets_no_gradient_and_is_not_copied(tiny_backbone: Backbo
             left += [parent for parent, _ in node.next_functions]
     attending = [node for node in seen if node.name() == "_PrefixAttentionBackward"]
     assert len(attending) == 3
-    # Query, key and value have parents; what is frozen and the masks have none.
+    # Query, key and value have parents; frozen keys and values and the masks have none.
     assert [[parent is not None for parent, _ in n.next_functions] for n in attending][-1][3:5] == [False, False]

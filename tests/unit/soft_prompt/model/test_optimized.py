@@ -1,4 +1,4 @@
-"""The model that decodes: it says what the backbone says, shares its weights, and changes nothing of it."""
+"""The optimised model gives the backbone's outputs, shares its weights and changes nothing of it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def step_logits(backbone: Backbone, batch: int, masked: bool) -> list[Tensor]:
     if masked:
         mask[0, :3] = 0
     cache = preallocated_cache(backbone.model.config.num_hidden_layers, 14)
-    found = []
+    actual = []
     for start, end in ((0, 8), (8, 12), (12, 13), (13, 14)):
         with torch.no_grad():
             output = backbone.model(
@@ -50,14 +50,14 @@ def step_logits(backbone: Backbone, batch: int, masked: bool) -> list[Tensor]:
                 past_key_values=cache,
                 use_cache=True,
             )
-        found.append(output.logits[:, -1].float())
-    return found
+        actual.append(output.logits[:, -1].float())
+    return actual
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["unmasked", "masked"])
 def test_the_decoder_says_what_the_model_says(family_backbone: Backbone, masked: bool) -> None:
-    lean, plain = step_logits(optimized(family_backbone), 3, masked), step_logits(family_backbone, 3, masked)
-    for one, other in zip(lean, plain, strict=True):
+    fast, plain = step_logits(optimized(family_backbone), 3, masked), step_logits(family_backbone, 3, masked)
+    for one, other in zip(fast, plain, strict=True):
         assert torch.allclose(one, other, atol=1e-4)
 
 
@@ -72,8 +72,8 @@ def test_one_row_without_padding_decodes_as_full_forward_passes(family_backbone:
 def test_a_family_that_attends_in_code_of_its_own_decodes_too(make_tiny_backbone: Make, family: str) -> None:
     backbone = make_tiny_backbone(family)
     for masked in (False, True):
-        lean, plain = step_logits(optimized(backbone), 3, masked), step_logits(backbone, 3, masked)
-        torch.testing.assert_close(lean, plain, atol=1e-4, rtol=0)
+        fast, plain = step_logits(optimized(backbone), 3, masked), step_logits(backbone, 3, masked)
+        torch.testing.assert_close(fast, plain, atol=1e-4, rtol=0)
     for row in some_rows(backbone):
         reply = generate(PrefixStore(backbone), [row], Decoding(max_tokens=8))[0]
         expected = backbone.decode(greedy_ids(backbone, row, 8, backbone.end_ids))
@@ -83,12 +83,12 @@ def test_a_family_that_attends_in_code_of_its_own_decodes_too(make_tiny_backbone
 def test_the_decoder_shares_every_weight_and_leaves_the_model_as_it_is(tiny_backbone: Backbone) -> None:
     backbone = replace(tiny_backbone, model=copy.deepcopy(tiny_backbone.model))
     before, attention = weights_checksum(backbone), backbone.model.config._attn_implementation
-    lean = optimized(backbone)
-    own, shared = list(backbone.model.parameters()), list(lean.model.parameters())
+    fast = optimized(backbone)
+    own, shared = list(backbone.model.parameters()), list(fast.model.parameters())
     assert len(own) == len(shared) > 20
     assert all(one is other for one, other in zip(own, shared, strict=True))
     assert weights_checksum(backbone) == before
-    assert backbone.model.config._attn_implementation == attention != lean.model.config._attn_implementation
+    assert backbone.model.config._attn_implementation == attention != fast.model.config._attn_implementation
 
 
 def test_the_decoder_is_made_once_and_goes_with_its_model(make_tiny_backbone: Make) -> None:
@@ -151,12 +151,12 @@ def test_auto_takes_int8_for_greedy_bf16_on_the_cpu_and_nothing_else(half: Backb
     assert not rounded(optimized(tiny_backbone))
     row = Row(some_ids(9, 1), (some_ids(5, 2),))
 
-    def say(temperature: float, weights: str) -> list[str]:
+    def replies(temperature: float, weights: str) -> list[str]:
         decoding = Decoding(max_tokens=40, temperature=temperature, seed=3, weights=weights)  # type: ignore[arg-type]
         return [reply.text for reply in generate(PrefixStore(half), [row], decoding)]
 
-    assert say(0.0, "auto") == say(0.0, "int8")
-    assert say(1.0, "auto") == say(1.0, "own") != say(1.0, "int8")
+    assert replies(0.0, "auto") == replies(0.0, "int8")
+    assert replies(1.0, "auto") == replies(1.0, "own") != replies(1.0, "int8")
 
 
 def test_int8_is_refused_where_it_cannot_be(tiny_backbone: Backbone) -> None:
@@ -168,8 +168,8 @@ def test_int8_is_refused_where_it_cannot_be(tiny_backbone: Backbone) -> None:
 
 def loud_adapter(backbone: Backbone) -> Adapter:
     adapter = initial_adapter(backbone, 2, 0)
-    chance = torch.Generator().manual_seed(5)
-    return Adapter(adapter.down, {n: torch.randn(up.shape, generator=chance) * 0.1 for n, up in adapter.up.items()})
+    rng = torch.Generator().manual_seed(5)
+    return Adapter(adapter.down, {n: torch.randn(up.shape, generator=rng) * 0.1 for n, up in adapter.up.items()})
 
 
 @pytest.mark.parametrize("hooked_first", [False, True], ids=["copied before", "copied after"])
@@ -181,11 +181,11 @@ def test_adapters_act_once_on_top_of_int8(make_tiny_backbone: Make, hooked_first
         optimized(backbone)
     with apply_adapters(backbone, weights):
         expected = step_logits(backbone, 1, masked=False)[-1]
-    lean = optimized(backbone)
-    with apply_adapters(lean, weights):
-        found = step_logits(lean, 1, masked=False)[-1]
-    without = step_logits(lean, 1, masked=False)[-1]
-    error, effect = (float((other - expected).pow(2).mean().sqrt()) for other in (found, without))
+    fast = optimized(backbone)
+    with apply_adapters(fast, weights):
+        actual = step_logits(fast, 1, masked=False)[-1]
+    without = step_logits(fast, 1, masked=False)[-1]
+    error, effect = (float((other - expected).pow(2).mean().sqrt()) for other in (actual, without))
     assert error < 0.1 * effect
 
 

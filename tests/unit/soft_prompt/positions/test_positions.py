@@ -1,4 +1,4 @@
-"""Keys and values at other positions: exact where the probe says so, refused where it does not."""
+"""Keys and values at other positions: exact if the probe accepts the backbone, refused otherwise."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def variant_backbone(request: pytest.FixtureRequest, make_tiny_backbone: Callabl
 
 
 def run_at(backbone: Backbone, ids: tuple[int, ...], first: int) -> Tensor:
-    """What the model itself makes of ids that stand at positions from `first` on, with nothing before them."""
+    """The model's own keys and values of ids at positions from `first` on, with nothing before them."""
     cache = dynamic_cache([])
     positions = torch.arange(first, first + len(ids))[None]
     with torch.no_grad():
@@ -79,7 +79,7 @@ def run_at(backbone: Backbone, ids: tuple[int, ...], first: int) -> Tensor:
 
 
 def check_moved(backbone: Backbone) -> None:
-    """A `kv` soft prompt that was made at the front stands elsewhere as if the model had put it there."""
+    """A `kv` soft prompt computed at position 0 equals the model's own keys and values at another position."""
     soft = kv_from_text_twin(backbone, "domain", TWIN, ())
     ids = tuple(backbone.encode_text(TWIN))
     for first in (0, 3, 40):
@@ -109,8 +109,8 @@ def check_start(backbone: Backbone) -> None:
     text = Row(prefix, (tuple(backbone.encode_text(TWIN)), question))
     with torch.no_grad():
         expected = full_logits(backbone, whole(backbone, text))[-len(question) :]
-    found = batch_logits(backbone, assemble(store, [Row(prefix, (soft, question))]))[0]
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    actual = batch_logits(backbone, assemble(store, [Row(prefix, (soft, question))]))[0]
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=0)
     reply = generate(store, [Row(prefix, (soft, question))], Decoding(max_tokens=8))[0]
     assert reply.text == backbone.decode(greedy_ids(backbone, text, 8, backbone.end_ids)).rstrip("\ufffd")
 
@@ -172,7 +172,7 @@ def test_an_embedding_needs_no_movable_positions(make_tiny_backbone: Callable[..
 
 
 def add_positions_to_values(backbone: Backbone) -> None:
-    """Values that depend on where they stand, in the last layer, so that no key does."""
+    """Values that depend on their position, in the last layer alone, so that no key does."""
     seen: list[Tensor] = []
     model = backbone.model.model
     model.register_forward_pre_hook(lambda _, __, kwargs: seen.append(kwargs["position_ids"]), with_kwargs=True)
@@ -182,7 +182,7 @@ def add_positions_to_values(backbone: Backbone) -> None:
 
 
 def add_learned_positions(backbone: Backbone) -> None:
-    """Learned positions beside the rotary ones."""
+    """Learned positions in addition to the rotary ones."""
     learned = torch.nn.Embedding(backbone.context_length, backbone.hidden_size)
 
     def with_positions(_: Any, args: tuple[Tensor], kwargs: dict[str, Any]) -> tuple[tuple[Tensor], dict[str, Any]]:
@@ -268,8 +268,8 @@ def test_dynamic_frequencies_do_not_change_within_the_context(make_tiny_backbone
     store = PrefixStore(backbone)
     short, long = Row(some_ids(9, 1), (some_ids(6, 2),)), Row(some_ids(50, 3), (some_ids(6, 4),))
     alone = batch_logits(backbone, assemble(store, [short]))[0, -1]
-    beside = batch_logits(backbone, assemble(store, [short, long]))[0, -1]
-    torch.testing.assert_close(beside, alone, atol=1e-4, rtol=0)
+    batched = batch_logits(backbone, assemble(store, [short, long]))[0, -1]
+    torch.testing.assert_close(batched, alone, atol=1e-4, rtol=0)
     with pytest.raises(ContextError, match="at most 64 tokens"):
         assemble(store, [long], max_new_tokens=9)
 

@@ -1,4 +1,4 @@
-"""Rows put together: padding at the far left only, and the logits that each row has alone."""
+"""Batches have padding at the far left only, and give each row the logits that it has alone."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_kv_prompts_in_rows_of_different_length_are_right_or_refused(family_back
         with pytest.raises(BackboneError, match="sliding windows"):
             assemble(store, rows)
     else:
-        together = batch_logits(family_backbone, assemble(store, rows))
+        batched = batch_logits(family_backbone, assemble(store, rows))
         for number, row in enumerate(rows):
             alone = batch_logits(family_backbone, assemble(store, [row]))[0]
-            torch.testing.assert_close(together[number, -alone.shape[0] :], alone, atol=1e-4, rtol=0)
+            torch.testing.assert_close(batched[number, -alone.shape[0] :], alone, atol=1e-4, rtol=0)

@@ -1,4 +1,4 @@
-"""Passages that do not see one another: computed once behind the head, put together anywhere."""
+"""`block` attention: passages are computed once behind the head and combined at any position."""
 
 from __future__ import annotations
 

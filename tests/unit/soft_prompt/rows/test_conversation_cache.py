@@ -36,14 +36,14 @@ def remembering(backbone: Backbone, **settings: Any) -> PrefixStore:
 
 
 def trained_adapter(backbone: Backbone) -> Any:
-    """An adapter that changes what the model says."""
+    """An adapter that changes the replies."""
     adapter = initial_adapter(backbone, 2, 0)
-    chance = torch.Generator().manual_seed(3)
-    return replace(adapter, up={name: torch.randn(up.shape, generator=chance) for name, up in adapter.up.items()})
+    rng = torch.Generator().manual_seed(3)
+    return replace(adapter, up={name: torch.randn(up.shape, generator=rng) for name, up in adapter.up.items()})
 
 
 def fill(backbone: Backbone, kind: str) -> tuple[Any, ...]:
-    """What stands in the slot."""
+    """Fills of the slot."""
     if kind == "twin":
         return (some_ids(5, 20),)
     if kind == "nothing":
@@ -77,8 +77,8 @@ def replies(store: PrefixStore, rows: Sequence[Row]) -> list[Reply]:
     return [generate(store, [row], GREEDY)[0] for row in rows]
 
 
-def same_words(found: Sequence[Reply], wanted: Sequence[Reply]) -> bool:
-    return [(r.text, r.tokens, r.finish, r.prompt_tokens) for r in found] == [
+def same_replies(actual: Sequence[Reply], wanted: Sequence[Reply]) -> bool:
+    return [(r.text, r.tokens, r.finish, r.prompt_tokens) for r in actual] == [
         (r.text, r.tokens, r.finish, r.prompt_tokens) for r in wanted
     ]
 
@@ -87,20 +87,20 @@ def check(backbone: Backbone, first: Row, turns: int = 3) -> list[Reply]:
     """The same replies with and without; from the second turn on all but the new tokens are taken over."""
     rows = conversation(backbone, first, turns)
     wanted = replies(PrefixStore(backbone), rows)
-    found = replies(remembering(backbone), rows)
-    assert same_words(found, wanted)
-    for before, row, reply in zip(rows, rows[1:], found[1:], strict=False):
+    actual = replies(remembering(backbone), rows)
+    assert same_replies(actual, wanted)
+    for before, row, reply in zip(rows, rows[1:], actual[1:], strict=False):
         assert reply.cached_tokens >= before.length
         assert reply.cached_tokens < row.length
-    return found
+    return actual
 
 
 @pytest.mark.parametrize("kind", ["embedding", "kv", "adapter", "twin", "nothing"])
 @pytest.mark.parametrize("prefix", [0, 20])
 def test_later_turns_go_on_from_the_one_before(tiny_backbone: Backbone, kind: str, prefix: int) -> None:
     first = Row(some_ids(prefix, 1), (*fill(tiny_backbone, kind), some_ids(7, 2)))
-    found = check(tiny_backbone, first)
-    assert len({reply.text for reply in found}) == 3
+    actual = check(tiny_backbone, first)
+    assert len({reply.text for reply in actual}) == 3
 
 
 def test_in_every_family(family_backbone: Backbone) -> None:
@@ -128,30 +128,30 @@ def test_the_same_passages_are_gone_on_from_and_others_are_not(tiny_backbone: Ba
     rows = conversation(tiny_backbone, first)
     other = replace(rows[1], prefix=row(11, 13).prefix)
     asked = [*rows, other, rows[2]]
-    found = replies(store, asked)
-    assert same_words(found, replies(PrefixStore(tiny_backbone), asked))
-    assert found[1].cached_tokens >= first.length
+    actual = replies(store, asked)
+    assert same_replies(actual, replies(PrefixStore(tiny_backbone), asked))
+    assert actual[1].cached_tokens >= first.length
     # Its passages come from the store of passages, as ever.
-    assert found[3].cached_tokens == len(other.prefix)
-    assert found[4].cached_tokens > first.length
+    assert actual[3].cached_tokens == len(other.prefix)
+    assert actual[4].cached_tokens > first.length
 
 
 def test_what_fills_the_slot_is_told_apart(tiny_backbone: Backbone) -> None:
     store = remembering(tiny_backbone)
     fills = [fill(tiny_backbone, kind) for kind in ("embedding", "adapter", "kv", "twin", "nothing", "embedding")]
     rows = [Row(some_ids(12, 1), (*parts, some_ids(9, 2))) for parts in fills]
-    found = replies(store, rows)
-    assert same_words(found, replies(PrefixStore(tiny_backbone), rows))
+    actual = replies(store, rows)
+    assert same_replies(actual, replies(PrefixStore(tiny_backbone), rows))
     # Equal vectors of another object count as another soft prompt.
-    assert [reply.cached_tokens for reply in found][-1] == 12
+    assert [reply.cached_tokens for reply in actual][-1] == 12
 
 
 def test_another_slot_for_the_same_adapter_is_another_beginning(tiny_backbone: Backbone) -> None:
     [soft] = fill(tiny_backbone, "adapter")
     ids = some_ids(20, 1)
     rows = [Row(ids[:4], (ids[4:], soft, some_ids(5, 2))), Row(ids, (soft, some_ids(5, 2)))]
-    found = replies(remembering(tiny_backbone), rows)
-    assert same_words(found, replies(PrefixStore(tiny_backbone), rows))
+    actual = replies(remembering(tiny_backbone), rows)
+    assert same_replies(actual, replies(PrefixStore(tiny_backbone), rows))
 
 
 def test_a_prompt_in_training_is_neither_kept_nor_gone_on_from(tiny_backbone: Backbone) -> None:
@@ -164,7 +164,7 @@ def test_a_prompt_in_training_is_neither_kept_nor_gone_on_from(tiny_backbone: Ba
     with torch.no_grad():
         learning.vectors.mul_(-3)
     after = replies(store, [row])
-    assert same_words(after, replies(PrefixStore(tiny_backbone), [row]))
+    assert same_replies(after, replies(PrefixStore(tiny_backbone), [row]))
     assert after[0].text != before[0].text
 
 
@@ -172,7 +172,7 @@ def test_the_longest_beginning_counts_and_a_question_asked_again_runs_one_token(
     store = remembering(tiny_backbone)
     rows = conversation(tiny_backbone, Row(some_ids(12, 1), (*fill(tiny_backbone, "embedding"), some_ids(7, 2))))
     replies(store, rows)
-    # What a later turn begins with is not kept beside it.
+    # An earlier turn is dropped, since the later one contains it.
     assert len(store.conversations._entries) == 1
     [again] = replies(store, [rows[2]])
     assert again.cached_tokens == rows[2].length - 1
@@ -180,7 +180,7 @@ def test_the_longest_beginning_counts_and_a_question_asked_again_runs_one_token(
     branch = replace(rows[1], suffix=(*rows[1].suffix[:-1], (*rows[1].suffix[-1][:-3], *some_ids(5, 77))))
     [other] = replies(store, [branch])
     assert other.cached_tokens == rows[1].length - 3
-    assert same_words([other], replies(PrefixStore(tiny_backbone), [branch]))
+    assert same_replies([other], replies(PrefixStore(tiny_backbone), [branch]))
 
 
 def test_room_is_bounded_and_the_one_used_last_goes_last(tiny_backbone: Backbone) -> None:
@@ -210,7 +210,7 @@ def test_the_size_is_that_of_the_tensors(tiny_backbone: Backbone) -> None:
     assert store.conversations.used_bytes == layers * 2 * heads * head_dim * 4 * (row.length + TOKENS)
 
 
-def test_without_room_nothing_is_kept(tiny_backbone: Backbone) -> None:
+def test_a_limit_of_zero_keeps_nothing(tiny_backbone: Backbone) -> None:
     store = PrefixStore(tiny_backbone)
     rows = conversation(tiny_backbone, Row(some_ids(12, 1), (some_ids(7, 2),)))
     assert [reply.cached_tokens for reply in replies(store, rows)] == [12, 12, 12]
@@ -222,22 +222,22 @@ def test_a_plain_conversation_leaves_no_entry_for_every_turn(tiny_backbone: Back
     store, plain = remembering(tiny_backbone), PrefixStore(tiny_backbone)
     ids = some_ids(30, 1)
     rows = [Row(ids[: 12 + 6 * number], (some_ids(4, 2),)) for number in range(3)]
-    found, wanted = replies(store, rows), replies(plain, rows)
-    assert same_words(found, wanted)
-    assert [reply.cached_tokens for reply in found] == [12, 12, 18]
+    actual, wanted = replies(store, rows), replies(plain, rows)
+    assert same_replies(actual, wanted)
+    assert [reply.cached_tokens for reply in actual] == [12, 12, 18]
     assert (store.computed_tokens, plain.computed_tokens) == (12, 12 + 18 + 24)
 
 
 def test_batches_and_sampling(tiny_backbone: Backbone) -> None:
     store = remembering(tiny_backbone)
     rows = some_rows(tiny_backbone)
-    assert same_words(generate(store, rows, GREEDY), generate(PrefixStore(tiny_backbone), rows, GREEDY))
+    assert same_replies(generate(store, rows, GREEDY), generate(PrefixStore(tiny_backbone), rows, GREEDY))
     assert store.conversations.used_bytes == 0
     sampled = Decoding(max_tokens=TOKENS, temperature=1.0, seed=5)
     turns = conversation(tiny_backbone, rows[0])
-    found = [generate(store, [row], sampled)[0] for row in turns]
-    assert same_words(found, [generate(PrefixStore(tiny_backbone), [row], sampled)[0] for row in turns])
-    assert found[2].cached_tokens > len(turns[2].prefix)
+    actual = [generate(store, [row], sampled)[0] for row in turns]
+    assert same_replies(actual, [generate(PrefixStore(tiny_backbone), [row], sampled)[0] for row in turns])
+    assert actual[2].cached_tokens > len(turns[2].prefix)
 
 
 def test_the_context_is_looked_at_as_ever(tiny_backbone: Backbone) -> None:
@@ -257,9 +257,9 @@ def test_a_reply_that_is_broken_off_is_gone_on_from(tiny_backbone: Backbone) -> 
     next(parts)
     next(parts)
     parts.close()  # type: ignore[attr-defined]
-    [found] = replies(store, rows[1:])
-    assert row.length < found.cached_tokens < row.length + TOKENS
-    assert same_words([found], replies(PrefixStore(tiny_backbone), rows[1:]))
+    [actual] = replies(store, rows[1:])
+    assert row.length < actual.cached_tokens < row.length + TOKENS
+    assert same_replies([actual], replies(PrefixStore(tiny_backbone), rows[1:]))
 
 
 def test_many_at_once(tiny_backbone: Backbone) -> None:
@@ -270,9 +270,9 @@ def test_many_at_once(tiny_backbone: Backbone) -> None:
 
     def ask() -> None:
         for _ in range(2):
-            found = replies(store, rows)
-            if not same_words(found, wanted):
-                wrong.append(found)
+            actual = replies(store, rows)
+            if not same_replies(actual, wanted):
+                wrong.append(actual)
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
@@ -302,5 +302,5 @@ def test_a_soft_prompt_that_is_gone_is_not_mistaken_for_a_new_one(tiny_backbone:
     for seed in range(6):
         soft = SoftPrompt("domain", torch.full((3, tiny_backbone.hidden_size), 0.1 * seed), "twin")
         row = Row(some_ids(8, 1), (soft, some_ids(5, 2)))
-        assert same_words(replies(store, [row]), replies(PrefixStore(tiny_backbone), [row]))
+        assert same_replies(replies(store, [row]), replies(PrefixStore(tiny_backbone), [row]))
         del soft, row

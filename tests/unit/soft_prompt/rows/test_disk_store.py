@@ -1,4 +1,4 @@
-"""Entries on disk: mapped, checked, kept from one process to the next, and never trusted when damaged."""
+"""Entries on disk: memory-mapped, shared by later processes, and computed again if damaged."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def test_what_is_written_is_read_by_another_store_exactly(folder: Path) -> None:
     for dtype in (torch.float32, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")
         assert DiskStore(folder, 10**6).put(name, ENTRY.to(dtype))
-        found = DiskStore(folder, 10**6).get(name)
-        assert found is not None
-        assert found.dtype == dtype
-        assert torch.equal(found, ENTRY.to(dtype))
+        actual = DiskStore(folder, 10**6).get(name)
+        assert actual is not None
+        assert actual.dtype == dtype
+        assert torch.equal(actual, ENTRY.to(dtype))
 
 
 def test_nothing_is_made_before_the_first_entry(folder: Path) -> None:
@@ -47,7 +47,7 @@ def test_entries_are_mapped_from_their_files(folder: Path) -> None:
     assert entry is not None
     maps = Path("/proc/self/maps")
     if not maps.is_file():
-        pytest.skip("only Linux tells what is mapped")
+        pytest.skip("only Linux lists mapped files")
     assert str(folder / "large.safetensors") in maps.read_text()
 
 
@@ -115,9 +115,9 @@ def other_dtype(backbone: Backbone) -> Backbone:
 
 
 def other_tokenizer(backbone: Backbone) -> Backbone:
-    found = replace(backbone)
-    found.__dict__["tokenizer_hash"] = "another"
-    return found
+    actual = replace(backbone)
+    actual.__dict__["tokenizer_hash"] = "another"
+    return actual
 
 
 @pytest.mark.parametrize("other", [other_weights, other_dtype, other_tokenizer])

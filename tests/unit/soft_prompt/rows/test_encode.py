@@ -50,7 +50,7 @@ def flat(row: Row) -> list[int]:
 
 
 def controls_in(backbone: Backbone, ids: list[int]) -> int:
-    """How many control tokens stand among the ids."""
+    """Number of control tokens among the ids."""
     return sum(i in backbone.tokenizer.all_special_ids for i in ids)
 
 
@@ -124,9 +124,9 @@ def test_the_prefix_is_the_same_whatever_fills_the_slot(tiny_backbone: Backbone,
     }
     assert len({row.prefix for row in rows.values()}) == 1
     assert rows["unnamed"] == rows["empty"] == rows["no text"]
-    bare = rows["empty"].suffix_length
-    assert rows["twin"].suffix_length == bare + len(tiny_backbone.encode_text("Be brief."))
-    assert rows["soft"].suffix_length == bare + soft_prompt.length
+    empty = rows["empty"].suffix_length
+    assert rows["twin"].suffix_length == empty + len(tiny_backbone.encode_text("Be brief."))
+    assert rows["soft"].suffix_length == empty + soft_prompt.length
 
 
 def test_what_follows_the_slot_does_not_change_the_prefix(tiny_backbone: Backbone) -> None:
@@ -143,8 +143,8 @@ def test_prompts_that_are_encoded_at_once_are_those_of_one_alone(tiny_backbone: 
     sys.setswitchinterval(1e-6)
     try:
         with ThreadPoolExecutor(8) as pool:
-            together = pool.map(lambda prompt: encode_prompt(tiny_backbone, prompt, {"domain": "Be brief."}), prompts)
-            assert [flat(row) for row in together] == [flat(row) for row in alone]
+            concurrent = pool.map(lambda prompt: encode_prompt(tiny_backbone, prompt, {"domain": "Be brief."}), prompts)
+            assert [flat(row) for row in concurrent] == [flat(row) for row in alone]
     finally:
         sys.setswitchinterval(before)
 

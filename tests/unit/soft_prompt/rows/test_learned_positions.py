@@ -1,11 +1,11 @@
-"""Backbones with a learned vector a position: the `embedding` kind works, and what needs rotation is refused."""
+"""Backbones with learned positions: the `embedding` kind works, and what needs rotation is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import pytest
-import test_adapter
+from adapter_checks import check_adapter_acts_from_the_slot_on
 from oracle import some_ids, some_rows
 from row_checks import check_equal_to_each_row_alone, check_greedy, check_loss_and_gradient
 from tiny_task import run, task
@@ -58,11 +58,11 @@ def test_the_context_ends_with_the_learned_positions(make_tiny_backbone: Callabl
 
 
 def test_an_adapter_on_opt_acts_from_the_slot_on(make_tiny_backbone: Callable[..., Backbone]) -> None:
-    test_adapter.test_from_the_slot_on_the_row_runs_as_with_merged_weights(make_tiny_backbone("opt"))
+    check_adapter_acts_from_the_slot_on(make_tiny_backbone("opt"))
 
 
 def test_an_adapter_on_gpt2_is_refused(make_tiny_backbone: Callable[..., Backbone]) -> None:
-    # Its blocks are made of convolutions of width one, beside which no adapter stands.
+    # Its blocks consist of convolutions of width one, which adapters do not support.
     with pytest.raises(BackboneError, match="no linear layers in its blocks") as caught:
         initial_adapter(make_tiny_backbone("gpt2"), 4, 0)
     assert "--adapter none" in caught.value.next_step

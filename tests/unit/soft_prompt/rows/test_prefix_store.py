@@ -20,7 +20,7 @@ PREFIXES = [some_ids(LENGTH, seed) for seed in range(4)]
 
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary folders are made, so that a test sees what is left."""
+    """The folder for temporary folders, so that a test sees leftovers."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
