@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from adapter_checks import check_adapter_acts_from_the_slot_on, last_logits, merged, some_adapter
+from adapter_checks import check_adapter_acts_from_the_slot_on, last_logits, some_adapter
 from artifact_checks import manifest_for
 from oracle import some_ids, some_kv, some_soft_prompt
 from tiny_task import Killed, configured, run, same_bits, task
@@ -34,8 +34,6 @@ from soft_prompt import (
 )
 from soft_prompt.artifact.artifact import VECTORS
 from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
-from soft_prompt.model.kv_cache import dynamic_cache
-from soft_prompt.model.prefill import prefill
 from soft_prompt.rows.batch import assemble
 from soft_prompt.training.answer_loss import answer_loss
 from soft_prompt.training.example import TrainingExample

@@ -38,18 +38,18 @@ def test_outputs_and_gradients_are_those_of_attention_over_the_whole(name: str) 
     mask = masks()[name]
     frozen = drawn(3, KV_HEADS, FROZEN, WIDTH, seed=1), drawn(3, KV_HEADS, FROZEN, WIDTH, seed=2)
     inputs = [drawn(3, HEADS, NEW, WIDTH, seed=3), *(drawn(3, KV_HEADS, REST, WIDTH, seed=s) for s in (4, 5))]
-    inputs_here, inputs_there = ([t.clone().requires_grad_(True) for t in inputs] for _ in range(2))
+    ours, reference = ([t.clone().requires_grad_(True) for t in inputs] for _ in range(2))
     with frozen_prefix([frozen]):
-        out = prefix_attention(*mine, frozen, mask, 0.3)
-    keys, values = (torch.cat((f, t), dim=-2) for f, t in zip(frozen, theirs[1:], strict=True))
+        out = prefix_attention(*ours, frozen, mask, 0.3)
+    keys, values = (torch.cat((f, t), dim=-2) for f, t in zip(frozen, reference[1:], strict=True))
     expected = torch.nn.functional.scaled_dot_product_attention(
-        theirs[0], keys, values, attn_mask=mask, scale=0.3, enable_gqa=True
+        reference[0], keys, values, attn_mask=mask, scale=0.3, enable_gqa=True
     ).transpose(1, 2)
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
     pull = drawn(*out.shape, seed=6)
     (out * pull).sum().backward()
     (expected * pull).sum().backward()
-    for own, other in zip(mine, theirs, strict=True):
+    for own, other in zip(ours, reference, strict=True):
         torch.testing.assert_close(own.grad, other.grad, atol=1e-5, rtol=1e-4)
 
 
