@@ -3,15 +3,13 @@
     python -m benchmarks.domains.banking77 --data DIR/banking77 --work DIR
     python -m benchmarks.domains.banking77 --data DIR/banking77 --work DIR --rows text-twin,soft-0
 
-The domain is created as by `softgraft new intents --task classification`. Dev is cut from train, label by label; the
-calibration, the epoch and the logistic regression's C are chosen on dev, and test is used once. Rows:
+The domain is created as by `softgraft new intents --task classification`, without calibration. Dev is cut from train,
+label by label; the epoch and the logistic regression's C are chosen on dev, and test is used once. Rows:
 
 - `logistic`: logistic regression on the encoder's vectors; `nearest`: the label of the nearest training example
 - `template`: an empty slot; `text-twin`: the slot's text; `soft-SEED`: the trained soft prompt
-- the same with `+examples`: after the four nearest training examples (`context: examples`)
 
-Each row of the backbone has the scores of every calibration. Results are written after each row; if you repeat the
-command, it measures only what is missing.
+Results are written after each row; if you repeat the command, it measures only what is missing.
 """
 
 from __future__ import annotations
@@ -22,9 +20,8 @@ from typing import Any
 
 from benchmarks import script
 
-ROWS = ("logistic", "nearest", "template", "text-twin", "soft-0", "soft-1", "soft-2",
-        "text-twin+examples", "soft-0+examples")  # fmt: skip
-COLUMNS = ("row", "texts", "calibration", "accuracy (95%)", "macro recall", "macro F1")
+ROWS = ("logistic", "nearest", "template", "text-twin", "soft-0", "soft-1", "soft-2")
+COLUMNS = ("row", "texts", "accuracy (95%)", "macro recall", "macro F1")
 PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn")
 
 
@@ -34,7 +31,6 @@ def main() -> None:
     add = parser.add_argument
     add("--work", type=Path, required=True, help="folder for domains and soft prompts")
     add("--rows", type=script.names_of(ROWS), default=ROWS, help=f"{', '.join(ROWS)} (default: all)")
-    add("--calibration", choices=("auto", "none"), default="auto", help="none is much faster (default: %(default)s)")
     add("--limit", type=script.positive, help="test texts, spread over the file (default: all)")
     add("--threads", type=script.positive, help="CPU threads (default: all cores)")
     options = parser.parse_args()
@@ -51,11 +47,11 @@ def main() -> None:
     for name in options.rows:
         if not options.fresh and any(row["row"] == name for row in _read(out)["rows"]):
             continue
-        row = measure(options.work, options.data, name, options.calibration, options.limit)
+        row = measure(options.work, options.data, name, options.limit)
         # Read the file again, because another process may have written a row in the meantime.
         others = [other for other in _read(out)["rows"] if other["row"] != name]
         rows = sorted([*others, row], key=lambda row: ROWS.index(row["row"]))
-        hashes = data_hashes(options.work, options.data, name, options.calibration)
+        hashes = data_hashes(options.work, options.data, name)
         script.write_results(out, {"rows": rows, **head, "data_sha256": hashes})
         show(rows)
 
@@ -65,16 +61,14 @@ def _read(out: Path) -> dict[str, Any]:
 
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print the rows; the backbone's rows without calibration, and with the one that was chosen on dev."""
+    """Print the rows."""
     from benchmarks.tables import interval_text, print_table
 
     table = []
     for row in rows:
-        for calibration in dict.fromkeys(("none", row.get("chosen_on_dev", "none"))):
-            if scores := row["calibrations"].get(calibration):
-                means = [f"{scores[name]['mean']:.3f}" for name in ("macro recall", "macro F1")]
-                accuracy = interval_text(scores["accuracy"])
-                table.append([row["row"], str(row["texts"]), calibration, accuracy, *means])
+        scores = row["scores"]
+        means = [f"{scores[name]['mean']:.3f}" for name in ("macro recall", "macro F1")]
+        table.append([row["row"], str(row["texts"]), interval_text(scores["accuracy"]), *means])
     print_table("banking77, test", COLUMNS, table)
 
 

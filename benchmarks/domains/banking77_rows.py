@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from sklearn.linear_model import LogisticRegression
 
@@ -28,23 +27,19 @@ TRAIN: dict[str, Any] = {
     "kind": "kv", "length": 32, "adapter": "lora", "adapter_rank": 8, "epochs": 2, "batch_size": 16,
     "learning_rate": 1e-2, "adapter_learning_rate": 2e-3, "warmup_steps": 10, "patience": 9,
 }  # fmt: skip
-EXAMPLES = 4
-# After examples, no two texts share a prefix, so training is on fewer texts.
-TEXTS_WITH_EXAMPLES = 600
 REGULARISATION = (1.0, 3.0, 10.0, 30.0, 100.0)
 
 
-def measure(work: Path, data: Path, row: str, calibration: str, limit: int | None) -> dict[str, Any]:
+def measure(work: Path, data: Path, row: str, limit: int | None) -> dict[str, Any]:
     """The scores of one row on test, and how they were obtained.
 
     Args:
         work: folder of the domains.
         data: folder with train.jsonl and test.jsonl.
         row: its name.
-        calibration: of the labels, as in domain.yaml.
         limit: maximum number of test texts.
     """
-    with closing(_open(work, data, row, calibration)) as domain:
+    with closing(_open(work, data, row)) as domain:
         test = spread(domain.items("test"), limit)
         start = time.perf_counter()
         if row in ("logistic", "nearest"):
@@ -56,26 +51,23 @@ def measure(work: Path, data: Path, row: str, calibration: str, limit: int | Non
     return {"row": row, "texts": len(test), **scores, "seconds": seconds, "finished": utc_now()}
 
 
-def data_hashes(work: Path, data: Path, row: str, calibration: str) -> dict[str, str]:
+def data_hashes(work: Path, data: Path, row: str) -> dict[str, str]:
     """SHA-256 of the items of each split."""
-    with closing(_open(work, data, row, calibration)) as domain:
+    with closing(_open(work, data, row)) as domain:
         return {split: items_hash(domain.items(split)) for split in ("train", "dev", "test")}
 
 
-def _open(work: Path, data: Path, row: str, calibration: str) -> Domain:
+def _open(work: Path, data: Path, row: str) -> Domain:
     """The domain of a row, created if it does not exist. Each row has its own build folder."""
-    with_examples = row.endswith("+examples")
-    folder = work / ("intents-examples" if with_examples else "intents")
+    folder = work / "intents"
     if not folder.exists():
         create_domain(str(folder), data, task="classification")
         path = folder / "domain.yaml"
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        settings["classification"]["calibration"] = calibration
+        settings["classification"]["calibration"] = "none"
         settings["cache"] = {"memory_mib": 2048, "disk_gib": 0}
-        if with_examples:
-            settings.update(context="examples", retrieval={"passages": EXAMPLES, "evidence_tokens": 200})
         path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    return open_domain(folder, build=folder / "build" / row.removesuffix("+examples"))
+    return open_domain(folder, build=folder / "build" / row)
 
 
 def classify_vectors(domain: Domain, row: str, test: Sequence[Item]) -> dict[str, Any]:
@@ -85,12 +77,12 @@ def classify_vectors(domain: Domain, row: str, test: Sequence[Item]) -> dict[str
     train_labels, dev_labels, labels = ([item.target for item in items] for items in splits)
     if row == "nearest":
         predicted = [train_labels[int(i)] for i in (vectors @ train_vectors.T).argmax(axis=1)]
-        return {"calibrations": {"none": scores_of(predicted, labels)}}
+        return {"scores": scores_of(predicted, labels)}
     models = {c: LogisticRegression(C=c, max_iter=5000).fit(train_vectors, train_labels) for c in REGULARISATION}
     dev_accuracy = {c: float(model.score(dev_vectors, dev_labels)) for c, model in models.items()}
     best = max(dev_accuracy, key=lambda c: dev_accuracy[c])
     return {
-        "calibrations": {"none": scores_of([str(label) for label in models[best].predict(vectors)], labels)},
+        "scores": scores_of([str(label) for label in models[best].predict(vectors)], labels),
         "dev_accuracy": {str(c): accuracy for c, accuracy in dev_accuracy.items()},
         "C": best,
     }
@@ -98,7 +90,7 @@ def classify_vectors(domain: Domain, row: str, test: Sequence[Item]) -> dict[str
 
 def train(domain: Domain, row: str) -> dict[str, Any]:
     """Train the soft prompt of a row unless it exists."""
-    settings = {**TRAIN, "seed": int(row.removesuffix("+examples").removeprefix("soft-"))}
+    settings = {**TRAIN, "seed": int(row.removeprefix("soft-"))}
     path = domain.build / "train_report.json"
     if domain.manifest is None:
 
@@ -106,8 +98,7 @@ def train(domain: Domain, row: str) -> dict[str, Any]:
             if step.done % 20 == 0:
                 print(f"{row} {step.phase} {step.done}/{step.total} loss {step.loss}", flush=True)
 
-        limit = TEXTS_WITH_EXAMPLES if row.endswith("+examples") else None
-        report = domain.train(limit=limit, settings=TrainSettings.model_validate(settings), on_step=show_step)
+        report = domain.train(settings=TrainSettings.model_validate(settings), on_step=show_step)
         path.write_text(json.dumps(asdict(report)), encoding="utf-8")
     saved = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     saved.pop("folder", None)
@@ -115,27 +106,22 @@ def train(domain: Domain, row: str) -> dict[str, Any]:
 
 
 def classify(domain: Domain, row: str, test: Sequence[Item]) -> dict[str, Any]:
-    """Labels by the backbone's likelihoods, with every calibration from the same forward passes."""
+    """Labels by the backbone's likelihoods."""
     work = domain.work
-    graft: Any = {"template": "empty", "text-twin": "text-twin"}.get(row.removesuffix("+examples"), "soft")
+    graft: Any = {"template": "empty", "text-twin": "text-twin"}.get(row, "soft")
     speaker = work.speaker(graft)
     assert isinstance(speaker, LocalSpeaker)
     dev = domain.items("dev")
-    fit = work.fit(speaker.chat, domain.items("train"), dev, show_progress(f"{row}, fitting"))
+    fit = work.fit(speaker.chat, domain.items("train"), dev, show_progress(f"{row}, dev"))
     prompts = work.prompts(speaker.prepare).prompts([item.question for item in test])
     start, progress = time.perf_counter(), show_progress(row)
-    # Only the best label under each bias is needed.
-    biases = list(fit.biases.values())
     scorer = LabelScorer(speaker.chat, work.verbalizer)
-    scores = scorer.scores(prompts, biases=biases, within=0.0, on_reply=lambda done: progress(done, len(test)))
+    # Only the best label is needed.
+    scores = scorer.scores(prompts, within=0.0, on_reply=lambda done: progress(done, len(test)))
     seconds = (time.perf_counter() - start) / len(test)
-    gold, labels = [item.target for item in test], work.verbalizer.labels
+    predicted = [work.verbalizer.labels[i] for i in scores.argmax(axis=1)]
     return {
-        "calibrations": {
-            name: scores_of([labels[i] for i in (scores + np.array(bias)).argmax(axis=1)], gold)
-            for name, bias in fit.biases.items()
-        },
-        "chosen_on_dev": fit.calibration.way,
+        "scores": scores_of(predicted, [item.target for item in test]),
         "dev_accuracy": fit.dev_accuracy,
         "dev_texts": len(dev),
         "seconds_per_text": round(seconds, 3),

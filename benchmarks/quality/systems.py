@@ -86,56 +86,73 @@ class Setup:
         system = (TextSegment("You are a helpful assistant.\n\n"), SoftSegment(self.slot))
         return RenderedPrompt((Message("system", system), Message("user", (TextSegment(text),))))
 
-    def replies(self, rows: Sequence[Row], max_tokens: int) -> list[str]:
-        """Greedy replies of the engine."""
-        with closing(PrefixStore(self.backbone, folder=self.passages)) as store:
+
+class EngineSystem:
+    """A system that answers with the project's own engine."""
+
+    parameters = bytes = 0
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+
+    def row(self, prompt: RenderedPrompt) -> Row:
+        """The prompt as the engine reads it."""
+        raise NotImplementedError
+
+    def render(self, question: Question) -> RenderedPrompt:
+        """The prompt of a question."""
+        return question.prompt
+
+    def reply(self, questions: Sequence[Question], max_tokens: int) -> list[str]:
+        rows = [self.row(self.render(question)) for question in questions]
+        with closing(PrefixStore(self.setup.backbone, folder=self.setup.passages)) as store:
             replies = generate(store, rows, Decoding(max_tokens=max_tokens), batch_size=2 * BATCH)
         return [reply.text.strip() for reply in replies]
 
-    def text_loss(self, rows: Sequence[Row]) -> float:
-        """Mean loss per token of the text in the rows' user messages, in nats."""
+    def text_loss(self, texts: Sequence[str]) -> float:
+        """Mean loss per token of general texts, in nats."""
         total, tokens = 0.0, 0
-        with torch.no_grad(), closing(PrefixStore(self.backbone)) as store:
-            for row in rows:
+        with torch.no_grad(), closing(PrefixStore(self.setup.backbone)) as store:
+            for row in (self.row(self.setup.general_prompt(text)) for text in texts):
                 # The user's text is the second to last part; the last one ends the message.
-                *before, text, _ = row.suffix
-                assert isinstance(text, tuple)
-                loss, count = answer_loss(store, [TrainingExample(replace(row, suffix=tuple(before)), text)])
+                *before, ids, _ = row.suffix
+                assert isinstance(ids, tuple)
+                loss, count = answer_loss(store, [TrainingExample(replace(row, suffix=tuple(before)), ids)])
                 total, tokens = total + float(loss), tokens + count
         return total / tokens
 
 
-class UntrainedSystem:
-    """The template with an empty slot, with its text twin, or after worked examples."""
+class UntrainedSystem(EngineSystem):
+    """The template with an empty slot, with its text twin, or after worked examples.
 
-    parameters = bytes = 0
+    Args:
+        setup: what all systems share.
+        fill: of the slot.
+        few_shot: renders a question after worked examples, if given.
+    """
 
     def __init__(
-        self, setup: Setup, fill: SlotFill, render: Callable[[Question], RenderedPrompt] = lambda q: q.prompt
+        self, setup: Setup, fill: SlotFill, few_shot: Callable[[Question], RenderedPrompt] | None = None
     ) -> None:
-        self.setup, self.fill, self.render = setup, fill, render
+        super().__init__(setup)
+        self.fill, self.few_shot = fill, few_shot
 
     def train(self, questions: Sequence[Question], seconds: float) -> TrainingSummary | None:
         return None
 
-    def reply(self, questions: Sequence[Question], max_tokens: int) -> list[str]:
-        return self.setup.replies([self.row(self.render(q)) for q in questions], max_tokens)
-
-    def text_loss(self, texts: Sequence[str]) -> float:
-        return self.setup.text_loss([self.row(self.setup.general_prompt(text)) for text in texts])
+    def render(self, question: Question) -> RenderedPrompt:
+        return self.few_shot(question) if self.few_shot else question.prompt
 
     def row(self, prompt: RenderedPrompt) -> Row:
-        """The prompt as token ids."""
         return encode_prompt(self.setup.backbone, prompt, {self.setup.slot: self.fill})
 
 
-class GraftSystem:
+class GraftSystem(EngineSystem):
     """A soft prompt, trained with the engine's own parts."""
 
-    parameters = bytes = 0
-
     def __init__(self, setup: Setup, settings: GraftSettings) -> None:
-        self.setup, self.settings = setup, settings
+        super().__init__(setup)
+        self.settings = settings
 
     def train(self, questions: Sequence[Question], seconds: float) -> TrainingSummary | None:
         backbone, settings = self.setup.backbone, self.settings
@@ -172,12 +189,6 @@ class GraftSystem:
         tensors = {name: t.detach().contiguous() for name, t in self.soft_prompt.tensors().items()}
         self.parameters, self.bytes = sum(t.numel() for t in tensors.values()), len(save(tensors))
         return summary
-
-    def reply(self, questions: Sequence[Question], max_tokens: int) -> list[str]:
-        return self.setup.replies([self.row(q.prompt) for q in questions], max_tokens)
-
-    def text_loss(self, texts: Sequence[str]) -> float:
-        return self.setup.text_loss([self.row(self.setup.general_prompt(text)) for text in texts])
 
     def row(self, prompt: RenderedPrompt) -> Row:
         """The prompt with the soft prompt in the slot, at the position of the settings."""

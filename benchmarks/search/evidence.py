@@ -23,7 +23,7 @@ from evaluation.bootstrap import RESAMPLES
 from evaluation.items import spread
 from retrieval import Encoder, Index, ingest, open_index
 from retrieval.encoders.load import EMBEDDED
-from retrieval.ranking.evidence_score import BINS, WRONG_REFUSALS, Labelled, calibration_error, evidence_features
+from retrieval.ranking.evidence_score import BINS, WRONG_REFUSALS, LabelledRanking, calibration_error, evidence_features
 from softgraft.training.ranking_weights import usual_weights
 from softgraft.training.retrieval_fit import calibrate, labelled_rankings
 
@@ -33,7 +33,7 @@ FIT_QUESTIONS = 600
 # The balanced scale used the first features only.
 BALANCED_FEATURES = 5
 
-Scale = Callable[[Sequence[Labelled]], list[float]]
+Scale = Callable[[Sequence[LabelledRanking]], list[float]]
 
 
 def measure_evidence(name: str, data: Path, work: Path, encoder: Encoder, limit: int | None) -> dict[str, Any]:
@@ -67,13 +67,13 @@ def measure_evidence(name: str, data: Path, work: Path, encoder: Encoder, limit:
     }
 
 
-def balanced_scale(train: Sequence[Labelled], dev: Sequence[Labelled]) -> tuple[Scale, float]:
+def balanced_scale(train: Sequence[LabelledRanking], dev: Sequence[LabelledRanking]) -> tuple[Scale, float]:
     """The earlier scale with its threshold: balanced classes, fitted without questions whose answer was missed."""
     clear = [one for one in train if one.answered or not one.answerable]
     model = LogisticRegression(class_weight="balanced", C=10.0, max_iter=2000)
     model.fit(_features(clear), [one.answered for one in clear])
 
-    def scores(labelled: Sequence[Labelled]) -> list[float]:
+    def scores(labelled: Sequence[LabelledRanking]) -> list[float]:
         probabilities: list[float] = model.predict_proba(_features(labelled))[:, 1].tolist()
         return probabilities
 
@@ -85,7 +85,7 @@ def balanced_scale(train: Sequence[Labelled], dev: Sequence[Labelled]) -> tuple[
     return scores, (allowed + max(below)) / 2 if below else allowed * 0.999
 
 
-def evaluate_scores(scores: Sequence[float], labelled: Sequence[Labelled], threshold: float) -> dict[str, Any]:
+def evaluate_scores(scores: Sequence[float], labelled: Sequence[LabelledRanking], threshold: float) -> dict[str, Any]:
     """Calibration of the scores, and the refusals at the threshold."""
     values, answered = np.array(scores), np.array([one.answered for one in labelled], dtype=bool)
     sure = values >= 0.5
@@ -100,7 +100,7 @@ def evaluate_scores(scores: Sequence[float], labelled: Sequence[Labelled], thres
     }
 
 
-def refusals(scores: Sequence[float], labelled: Sequence[Labelled], threshold: float) -> dict[str, Any]:
+def refusals(scores: Sequence[float], labelled: Sequence[LabelledRanking], threshold: float) -> dict[str, Any]:
     """Shares refused: of the answered questions (wrong) and of the unanswerable ones (right)."""
     wrong = [score < threshold for score, one in zip(scores, labelled, strict=True) if one.answered]
     right = [score < threshold for score, one in zip(scores, labelled, strict=True) if not one.answerable]
@@ -129,7 +129,7 @@ def error_interval(scores: NDArray[np.float64], answered: NDArray[np.bool_]) -> 
     return {"mean": mean, "low": max(0.0, 2 * mean - float(high)), "high": max(0.0, 2 * mean - float(low))}
 
 
-def _features(labelled: Sequence[Labelled]) -> NDArray[np.float64]:
+def _features(labelled: Sequence[LabelledRanking]) -> NDArray[np.float64]:
     empty = (0.0,) * BALANCED_FEATURES
     return np.array([evidence_features(one.ranked)[:BALANCED_FEATURES] if one.ranked else empty for one in labelled])
 

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.machine import clock, describe_hardware, describe_versions
 from benchmarks.script import results_path, utc_now, write_results
-from benchmarks.speed.generation.report import INT8, PEFT, Cell
+from benchmarks.speed.generation.report import BLOCK_INT8, PEFT, Cell
 from benchmarks.speed.generation.systems import make_system
 from benchmarks.speed.training.data import DataSettings, make_examples
 from benchmarks.speed.training.systems import bytes_per_token
@@ -63,7 +63,7 @@ def bytes_read(backbone: Backbone, system: str, context: int, batch: int) -> int
     layers = [m for m in backbone.model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
     weights: int = sum(layer.weight.numel() for layer in [*layers, head])
     rounded = backbone.device.type == "cpu" and backbone.dtype == torch.bfloat16 and batch <= MAX_INT8_ROWS
-    width = 1 if rounded and system in INT8 else torch.finfo(backbone.dtype).bits // 8
+    width = 1 if rounded and system == BLOCK_INT8 else torch.finfo(backbone.dtype).bits // 8
     return weights * width + context * batch * bytes_per_token(backbone)
 
 

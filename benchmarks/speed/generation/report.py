@@ -10,9 +10,8 @@ from rich.table import Table
 
 PEFT, PEFT_BEST = "peft", "peft-same-context-cached"
 EXACT, BLOCK, BLOCK_DISK = "softgraft-exact", "softgraft-block", "softgraft-block-disk"
-EXACT_INT8, BLOCK_INT8 = "softgraft-exact-int8", "softgraft-block-int8"
-INT8 = (EXACT_INT8, BLOCK_INT8)
-SYSTEMS = (PEFT, PEFT_BEST, EXACT, BLOCK, BLOCK_DISK, EXACT_INT8, BLOCK_INT8)
+BLOCK_INT8 = "softgraft-block-int8"
+SYSTEMS = (PEFT, PEFT_BEST, EXACT, BLOCK, BLOCK_DISK, BLOCK_INT8)
 # System and tokens of evidence -> required speed-up of the first token over PEFT, at batch size 1.
 FIRST_TOKEN_GOALS = {(BLOCK, 1000): 10.0, (BLOCK, 2000): 15.0}
 DECODE_GOAL = 2.0

@@ -18,7 +18,7 @@ from transformers import StoppingCriteria
 
 from benchmarks.machine import clock
 from benchmarks.peft_models import padded, prompt_tuning_model
-from benchmarks.speed.generation.report import BLOCK_DISK, EXACT, EXACT_INT8, INT8, PEFT, PEFT_BEST
+from benchmarks.speed.generation.report import BLOCK_DISK, BLOCK_INT8, EXACT, PEFT, PEFT_BEST
 from benchmarks.speed.training.data import TokenExample
 from benchmarks.speed.training.systems import TWIN
 from soft_prompt import Backbone, Decoding, PrefixStore, Row, from_text_twin, kv_from_text_twin
@@ -186,7 +186,7 @@ def make_system(name: str, backbone: Backbone, examples: Sequence[TokenExample],
     """A system of `SYSTEMS` with everything cached that it keeps between questions."""
     if name in (PEFT, PEFT_BEST):
         return TransformersGeneration(backbone, examples, length, cached=name == PEFT_BEST)
-    attention: Literal["exact", "block"] = "exact" if name in (EXACT, EXACT_INT8) else "block"
-    weights: DecodeWeights = "auto" if name in INT8 else "own"
+    attention: Literal["exact", "block"] = "exact" if name == EXACT else "block"
+    weights: DecodeWeights = "auto" if name == BLOCK_INT8 else "own"
     from_disk = name == BLOCK_DISK
     return SoftgraftGeneration(backbone, examples, length, attention=attention, from_disk=from_disk, weights=weights)

@@ -7,6 +7,7 @@ import math
 import os
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,8 +16,8 @@ from benchmarks.machine import MemorySampler, clock, peak_resident_bytes, reside
 from benchmarks.speed.training.data import DataSettings, TokenExample, count_uses, make_batches, padded_tokens
 from benchmarks.speed.training.peft_systems import peft_system, same_tokens_loss
 from benchmarks.speed.training.report import BLOCK, PEFT, PROMPT_TUNING, SOFTGRAFT, Cell
-from benchmarks.speed.training.systems import StoreSettings, TrainingSystem, bytes_per_token, softgraft_system
-from soft_prompt import Backbone
+from benchmarks.speed.training.systems import NewStore, TrainingSystem, bytes_per_token, softgraft_system
+from soft_prompt import Backbone, PrefixStore
 
 # Block attention differs from exact attention only if contexts have passages; there the cache is what is measured.
 ON_PASSAGES = ("softgraft-kv", BLOCK, PROMPT_TUNING)
@@ -30,12 +31,12 @@ def systems_for(data: str, systems: Sequence[str]) -> list[str]:
 
 
 def make_system(
-    name: str, backbone: Backbone, examples: Sequence[TokenExample], length: int, store: StoreSettings
+    name: str, backbone: Backbone, examples: Sequence[TokenExample], length: int, new_store: NewStore
 ) -> TrainingSystem:
     """A system by its name, with `length` virtual tokens that start from the text twin."""
     if name in PEFT:
         return peft_system(name, backbone, length)
-    return softgraft_system(name, backbone, examples, length, store)
+    return softgraft_system(name, backbone, examples, length, new_store)
 
 
 def open_cell(
@@ -101,7 +102,8 @@ def measure_memory(
     if backbone.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(backbone.device)
     with tempfile.TemporaryDirectory(prefix="training-speed-", ignore_cleanup_errors=True) as folder:
-        system = make_system(name, backbone, examples, length, StoreSettings(memory_bytes, Path(folder)))
+        new_store = partial(PrefixStore, backbone, memory_bytes=memory_bytes, folder=Path(folder))
+        system = make_system(name, backbone, examples, length, new_store)
         batches = make_batches(examples, settings)[: math.ceil(len(examples) / settings.batch)]
         with MemorySampler() as sampler:
             system.start()

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,8 +17,7 @@ from benchmarks.script import in_own_process
 from benchmarks.speed.training.data import TEXT, DataSettings, make_batches, make_examples
 from benchmarks.speed.training.measure import make_system, measure_memory, open_cell, systems_for, time_run
 from benchmarks.speed.training.report import MIB, PEFT, Report
-from benchmarks.speed.training.systems import StoreSettings
-from soft_prompt import Backbone
+from soft_prompt import Backbone, PrefixStore
 
 # Options that select rows or the output. All other options change figures, so the rows of a file share them.
 NOT_CONFIG = ("contexts", "data", "systems", "repeats", "no_memory", "out", "fresh")
@@ -83,9 +83,10 @@ class Benchmark:
             return
         examples = make_examples(self.backbone, self.settings, runs[0].data, runs[0].context)
         batches = make_batches(examples, self.settings)
-        store = StoreSettings(self.options.timed_store_memory_mib * MIB)
+        memory_bytes = self.options.timed_store_memory_mib * MIB
+        new_store = partial(PrefixStore, self.backbone, memory_bytes=memory_bytes)
         length = self.options.prompt
-        systems = {run.system: make_system(run.system, self.backbone, examples, length, store) for run in runs}
+        systems = {run.system: make_system(run.system, self.backbone, examples, length, new_store) for run in runs}
         warm: set[str] = set()
         for run in runs:
             system = systems[run.system]

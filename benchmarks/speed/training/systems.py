@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -18,6 +17,8 @@ from soft_prompt.training.example import TrainingExample
 
 TWIN = "Answer the customer's question from the passages above, in one short sentence and in the bank's own words."
 LEARNING_RATE, CLIP, RANK = 1e-3, 1.0, 4
+
+NewStore = Callable[[], PrefixStore]
 
 
 class TrainingSystem(Protocol):
@@ -33,33 +34,23 @@ class TrainingSystem(Protocol):
     def stop(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
-    """Where the keys and values of prefixes are cached.
+class SoftgraftTraining:
+    """The engine's own parts: prefix store, loss at answer positions, AdamW on fp32 vectors.
 
-    Attributes:
-        memory_bytes: maximum size in memory.
-        folder: for entries beyond that; None for a temporary folder.
+    Args:
+        backbone: the frozen model.
+        initial: the initial soft prompt.
+        new_store: makes an empty store.
+        block: whether to use block attention.
     """
 
-    memory_bytes: int
-    folder: Path | None = None
-
-    def open(self, backbone: Backbone) -> PrefixStore:
-        """An empty store."""
-        return PrefixStore(backbone, memory_bytes=self.memory_bytes, folder=self.folder)
-
-
-class SoftgraftTraining:
-    """The engine's own parts: prefix store, loss at answer positions, AdamW on fp32 vectors."""
-
-    def __init__(self, backbone: Backbone, initial: SoftPrompt, store: StoreSettings, *, block: bool = False) -> None:
-        self.backbone, self.initial, self.store_settings, self.block = backbone, initial, store, block
-        self.store = store.open(backbone)
+    def __init__(self, backbone: Backbone, initial: SoftPrompt, new_store: NewStore, *, block: bool = False) -> None:
+        self.backbone, self.initial, self.new_store, self.block = backbone, initial, new_store, block
+        self.store = new_store()
 
     def start(self) -> None:
         self.store.close()
-        self.store = self.store_settings.open(self.backbone)
+        self.store = self.new_store()
         initial = self.initial.tensors().items()
         self.trained = {n: t.detach().to(self.backbone.device).clone().requires_grad_(True) for n, t in initial}
         self.soft_prompt = self.initial.with_tensors(self.trained)
@@ -82,14 +73,14 @@ class SoftgraftTraining:
 
 
 def softgraft_system(
-    name: str, backbone: Backbone, examples: Sequence[TokenExample], length: int, store: StoreSettings
+    name: str, backbone: Backbone, examples: Sequence[TokenExample], length: int, new_store: NewStore
 ) -> SoftgraftTraining:
     """A system of `SOFTGRAFT`, whose virtual tokens start from the text twin after the first context."""
     if name == "softgraft-embedding":
-        return SoftgraftTraining(backbone, from_text_twin(backbone, "domain", TWIN, length), store)
+        return SoftgraftTraining(backbone, from_text_twin(backbone, "domain", TWIN, length), new_store)
     kv = kv_from_text_twin(backbone, "domain", TWIN, examples[0].context, length)
     adapter = initial_adapter(backbone, RANK, 0) if name == "softgraft-kv-adapter" else None
-    return SoftgraftTraining(backbone, replace(kv, adapter=adapter), store, block=name == BLOCK)
+    return SoftgraftTraining(backbone, replace(kv, adapter=adapter), new_store, block=name == BLOCK)
 
 
 def slot_first_loss(backbone: Backbone, examples: Sequence[TokenExample], soft_prompt: SoftPrompt | None) -> float:

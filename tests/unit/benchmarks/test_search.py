@@ -116,14 +116,14 @@ def test_the_served_ranking_is_compared_with_the_best_single_ranking() -> None:
 def test_the_calibration_error_separates_good_scales_from_bad_ones() -> None:
     pytest.importorskip("bm25s")
     from benchmarks.search.evidence import error_interval, evaluate_scores
-    from retrieval.ranking.evidence_score import Labelled
+    from retrieval.ranking.evidence_score import LabelledRanking
 
     rng = np.random.default_rng(1)
     scores = rng.random(2000)
     answered = rng.random(2000) < scores
     good, bad = error_interval(scores, answered), error_interval(scores**3, answered)
     assert 0 <= good["low"] <= good["high"] < 0.05 < 0.15 < bad["low"] < bad["mean"] < bad["high"]
-    labelled = [Labelled([], bool(label), bool(label)) for label in answered]
+    labelled = [LabelledRanking([], bool(label), bool(label)) for label in answered]
     found = evaluate_scores(scores.tolist(), labelled, 0.5)
     assert found["answered_of_those_above_half"] == pytest.approx(0.75, abs=0.05)
     assert found["refusals"]["wrong"] == pytest.approx(0.25, abs=0.05)

@@ -105,10 +105,13 @@ def test_more_different_contexts_than_there_can_be_are_refused(tiny_backbone: Ba
 @pytest.mark.parametrize("name", ["softgraft-embedding", "softgraft-kv", "softgraft-kv-adapter"])
 def test_softgraft_learns_and_reads_each_context_once(tiny_backbone: Backbone, name: str) -> None:
     from benchmarks.speed.training.data import make_batches, make_examples
-    from benchmarks.speed.training.systems import StoreSettings, softgraft_system
+    from benchmarks.speed.training.systems import softgraft_system
+    from soft_prompt import PrefixStore
 
     examples = make_examples(tiny_backbone, settings(), "recurring", 60)
-    system = softgraft_system(name, tiny_backbone, examples, LENGTH, StoreSettings(2**20))
+    system = softgraft_system(
+        name, tiny_backbone, examples, LENGTH, lambda: PrefixStore(tiny_backbone, memory_bytes=2**20)
+    )
     system.start()
     system.fill(examples)
     losses = [system.step(batch) for batch in make_batches(examples, settings())]
@@ -122,10 +125,13 @@ def test_softgraft_learns_and_reads_each_context_once(tiny_backbone: Backbone, n
 def test_block_attention_takes_each_passage_as_a_segment(tiny_backbone: Backbone) -> None:
     from benchmarks.speed.training.data import make_batches, make_examples
     from benchmarks.speed.training.report import BLOCK
-    from benchmarks.speed.training.systems import StoreSettings, softgraft_system
+    from benchmarks.speed.training.systems import softgraft_system
+    from soft_prompt import PrefixStore
 
     examples = make_examples(tiny_backbone, settings(), "passages", 200)
-    system = softgraft_system(BLOCK, tiny_backbone, examples, LENGTH, StoreSettings(2**20))
+    system = softgraft_system(
+        BLOCK, tiny_backbone, examples, LENGTH, lambda: PrefixStore(tiny_backbone, memory_bytes=2**20)
+    )
     system.start()
     system.fill(examples)
     filled = system.store.computed_tokens
