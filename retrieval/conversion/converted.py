@@ -1,4 +1,4 @@
-"""What a format module returns, and how bytes become text."""
+"""The result types of the format modules, decoding, and a writer for Markdown-like text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PROBLEMS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """Markdown-like text, the title it names itself by (None: none), and page offsets in code points."""
+    """Markdown-like text, the document's own title (None: none), and page offsets in code points."""
 
     text: str
     title: str | None = None
@@ -21,8 +21,8 @@ class Converted:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One document of a file that holds many, and the bytes whose digest tells whether it changed."""
+class SourceRow:
+    """One document of a file with a document per row. The digest of `raw` changes when the row does."""
 
     id: str
     title: str
@@ -32,15 +32,15 @@ class Row:
 
 
 def decode_utf8(data: bytes, name: str) -> str:
-    """UTF-8 to text, without a byte order mark and with every line end as "\\n".
+    """UTF-8 to text, without a byte order mark and with "\\n" as the only line end.
 
-    Raises ConversionError for binary data and for other encodings, naming the first bad byte.
+    Raises ConversionError for binary data and other encodings.
     """
     if 0 in data:
         raise ConversionError(
-            found=f"{name} holds binary data (a zero byte at offset {data.index(0)})",
-            expected="UTF-8 text, as its name says",
-            next_step=f"save {name} as UTF-8 text, or give it the suffix of what it is",
+            found=f"{name} contains binary data (a zero byte at offset {data.index(0)})",
+            expected="UTF-8 text, as its suffix says",
+            next_step=f"save {name} as UTF-8 text, or correct its suffix",
         )
     try:
         text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
@@ -53,23 +53,47 @@ def decode_utf8(data: bytes, name: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def refuse_lines(name: str, problems: Sequence[str], expected: str) -> None:
-    """Raises one ConversionError for all that is wrong with a file's lines, if anything is; it shows the first five."""
-    if problems:
-        more = len(problems) - _PROBLEMS_SHOWN
-        shown = "; ".join(problems[:_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-        raise ConversionError(found=f"{name}, {shown}", expected=expected, next_step=f"mend those lines of {name}")
+class RowReader:
+    """Collects the rows of a file, and reports all bad lines in one error."""
+
+    def __init__(self, name: str, expected: str) -> None:
+        self._name = name
+        self._expected = expected
+        self._rows: list[SourceRow] = []
+        self._problems: list[str] = []
+        self._line_of_id: dict[str, int] = {}
+
+    def add(self, row: SourceRow | str, line: int) -> None:
+        """Add a row, or the description of what is wrong with it. Ids must be unique."""
+        if isinstance(row, str):
+            self._problems.append(f"line {line}: {row}")
+        elif row.id in self._line_of_id:
+            self._problems.append(f"line {line}: the id {row.id!r} is already used in line {self._line_of_id[row.id]}")
+        else:
+            self._line_of_id[row.id] = line
+            self._rows.append(row)
+
+    def rows(self) -> list[SourceRow]:
+        """Raises ConversionError, naming the first five bad lines, if there are any."""
+        if self._problems:
+            more = len(self._problems) - _PROBLEMS_SHOWN
+            shown = "; ".join(self._problems[:_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+            raise ConversionError(
+                found=f"{self._name}, {shown}",
+                expected=self._expected,
+                next_step=f"correct those lines of {self._name}",
+            )
+        return self._rows
 
 
-# Deeper lists are written as deep as this: indented by their depth, a small page would make an endless text.
-_DEEPEST = 9
+# Deeper list entries are indented only this far: indentation would make a small, deeply nested page an endless text.
+_MAX_LIST_DEPTH = 9
 
 
-class Blocks:
-    """Headings as `#`-lines, list entries as `- ` lines, table rows as ` | ` lines, paragraphs between.
+class MarkdownWriter:
+    """Writes headings as `#` lines, list entries as `- ` lines, table rows as ` | ` lines, and paragraphs.
 
-    Neighbouring entries of a list and rows of a table stand on neighbouring lines; everything else is
-    separated by a blank line.
+    Consecutive list entries or table rows are on consecutive lines. A blank line separates everything else.
     """
 
     def __init__(self) -> None:
@@ -87,16 +111,11 @@ class Blocks:
     def paragraph(self, text: str) -> None:
         self._add("paragraph", text.strip("\n"))
 
-    def entry(self, text: str, depth: int = 0) -> None:
+    def entry(self, text: str, depth: int = 0, *, continued: bool = False) -> None:
+        """A list entry, or a further paragraph of the last one."""
         line = one_line(text)
         if line:
-            self._add("list", f"{'  ' * min(depth, _DEEPEST)}- {line}")
-
-    def continuation(self, text: str, depth: int = 0) -> None:
-        """A further paragraph of the last list entry."""
-        line = one_line(text)
-        if line:
-            self._add("list", f"{'  ' * min(depth, _DEEPEST)}  {line}")
+            self._add("list", f"{'  ' * min(depth, _MAX_LIST_DEPTH)}{'  ' if continued else '- '}{line}")
 
     def row(self, cells: Sequence[str]) -> None:
         line = " | ".join(one_line(cell) for cell in cells).strip()
@@ -104,7 +123,7 @@ class Blocks:
             self._add("table", line)
 
     def end_group(self) -> None:
-        """What follows is another list or table, even when it is of the same kind."""
+        """A following list or table is a new one."""
         self._last_kind = ""
 
     def text(self) -> str:
@@ -121,5 +140,5 @@ class Blocks:
 
 
 def one_line(text: str) -> str:
-    """Every run of white space as one space."""
+    """The text with every run of white space as one space."""
     return " ".join(text.split())

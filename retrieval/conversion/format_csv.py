@@ -1,7 +1,7 @@
-"""CSV: one document a row, under a header that names the columns.
+"""CSV: one document per row, with a header that names the columns.
 
-A column `text` is the document's text, and `title`, `id` and `group` are what they say; what stands in other columns
-follows the text as "name: value" lines. Without a column `text` these lines are the text.
+The column `text` is the document's text; `title`, `id` and `group` are optional. Other columns are appended to the text
+as "name: value" lines; without a column `text` these lines are the text.
 """
 
 from __future__ import annotations
@@ -15,63 +15,52 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
 
-from retrieval.conversion.converted import Row, decode_utf8, one_line, refuse_lines
+from retrieval.conversion.converted import RowReader, SourceRow, decode_utf8, one_line
 from retrieval.errors import ConversionError
 
 VERSION = "csv/1"
 
 _DELIMITERS = (",", ";", "\t", "|")
-_ROWS_TRIED = 50
-_CHARACTERS_TRIED = 65536
+_SAMPLE_ROWS = 50
+_SAMPLE_CHARACTERS = 65536
 _KNOWN = ("id", "title", "text", "group")
-# The module's own limit is 131,072 characters a cell, and an article is longer; the size of the whole file is limited.
-_LONGEST_CELL = 2**31 - 1  # characters
-_EXPECTED = "a header, and under it rows of as many cells"
+# The csv module's default limit is 131,072 characters per cell, and an article is longer. The file size is limited.
+_MAX_CELL_CHARACTERS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
-    """One row of cells, the line it begins in, and its number, from 1, as a spreadsheet shows it."""
+class _CsvRow:
+    """The cells of a row, the line it starts in, and its number in a spreadsheet, from 1."""
 
     cells: list[str]
     line: int
     number: int
 
 
-def read_rows(data: bytes, name: str) -> list[Row]:
-    """All rows under the header; empty ones are passed over. The delimiter is found from the first rows.
+def read_rows(data: bytes, name: str) -> list[SourceRow]:
+    """All non-empty rows under the header. The delimiter is detected from the first rows.
 
-    A row without an id of its own is called after the file and the row's number ("prices#2" is the first
-    one under the header), one without a title after the file.
+    A row without an id is named after the file and the row number ("prices#2" is the first row under the header), a
+    row without a title after the file.
 
-    Raises ConversionError for binary data, other encodings than UTF-8, quotation marks that do not close,
-    a header that holds no text or a name twice, and, naming the first five bad lines, for rows of another
-    length than the header, an empty text, and an id that stands twice.
+    Raises:
+        ConversionError: if the file is not UTF-8, a quotation mark does not close, the header has no text column or a
+            name twice, or rows have the wrong length, an empty text or a duplicate id.
     """
-    records = _records(decode_utf8(data, name), name)
-    first = next(records, None)
+    rows = _csv_rows(decode_utf8(data, name), name)
+    first = next(rows, None)
     if first is None:
         return []
     header = _Header.read(first.cells, name)
-    rows: list[Row] = []
-    problems: list[str] = []
-    first_line: dict[str, int] = {}
-    for record in records:
-        found = header.row(record)
-        if isinstance(found, str):
-            problems.append(f"line {record.line}: {found}")
-        elif found.id in first_line:
-            problems.append(f"line {record.line}: the id {found.id!r} already stands in line {first_line[found.id]}")
-        else:
-            first_line[found.id] = record.line
-            rows.append(found)
-    refuse_lines(name, problems, _EXPECTED)
-    return rows
+    reader = RowReader(name, "a header, and rows with the same number of cells")
+    for row in rows:
+        reader.add(header.source_row(row), row.line)
+    return reader.rows()
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The names of the columns, and where those with a meaning of their own stand."""
+    """The column names, the positions of those with a meaning, and the positions of the others."""
 
     file: PurePosixPath
     names: tuple[str, ...]
@@ -85,66 +74,66 @@ class _Header:
         for position, cell in enumerate(names):
             key = cell.casefold()
             if key in _KNOWN and key in known:
-                raise _bad_header(f"{file} has the column {key!r} twice")
+                raise _header_error(f"{file} has the column {key!r} twice")
             if key in _KNOWN:
                 known[key] = position
         others = tuple(position for position in range(len(names)) if position not in known.values())
         if "text" not in known and not others:
-            raise _bad_header(f"{file} has no column with text, only {' and '.join(known)}")
+            raise _header_error(f"{file} has no column with text, only {' and '.join(known)}")
         return cls(PurePosixPath(file), names, known, others)
 
-    def row(self, record: _Record) -> Row | str:
+    def source_row(self, row: _CsvRow) -> SourceRow | str:
         """The document of a row, or what is wrong with it."""
-        cells = record.cells
+        cells = row.cells
         if len(cells) < len(self.names) or any(cells[len(self.names) :]):
             return f"{len(cells)} cells under a header of {len(self.names)}"
-        told = "\n".join(f"{self.names[at]}: {cells[at].strip()}" for at in self.others if cells[at].strip())
+        others = "\n".join(f"{self.names[at]}: {cells[at].strip()}" for at in self.others if cells[at].strip())
         if "text" in self.known and not self._cell(cells, "text"):
             return "'text' is empty"
-        text = "\n\n".join(part for part in (self._cell(cells, "text"), told) if part)
+        text = "\n\n".join(part for part in (self._cell(cells, "text"), others) if part)
         if not text:
             return "there is nothing but " + " and ".join(self.known)
-        name = self._cell(cells, "id") or f"{self.file.with_suffix('')}#{record.number}"
+        id_ = self._cell(cells, "id") or f"{self.file.with_suffix('')}#{row.number}"
         title = self._cell(cells, "title") or self.file.stem
-        group = self._cell(cells, "group") or name
-        return Row(name, title, text, group, json.dumps([title, text, group]).encode())
+        group = self._cell(cells, "group") or id_
+        return SourceRow(id_, title, text, group, json.dumps([title, text, group]).encode())
 
     def _cell(self, cells: Sequence[str], key: str) -> str:
         return cells[self.known[key]].strip() if key in self.known else ""
 
 
-def _records(text: str, name: str) -> Iterator[_Record]:
-    """The rows in which something stands."""
-    # A spreadsheet's own way to name the delimiter, in a line before the header.
+def _csv_rows(text: str, name: str) -> Iterator[_CsvRow]:
+    """The rows that are not empty, header included."""
+    # A spreadsheet may declare the delimiter in a line before the header.
     declared = re.match(r"sep=(.)\n", text)
     body = text[declared.end() :] if declared is not None else text
-    skipped = 1 if declared is not None else 0
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
+    lines_before = 1 if declared is not None else 0
+    csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL_CHARACTERS))
     reader = csv.reader(io.StringIO(body), delimiter=declared[1] if declared else _delimiter(body), strict=True)
-    started, number = 1, 0
+    line, number = 1, 0
     while True:
         try:
             cells = next(reader, None)
         except csv.Error as error:
             raise ConversionError(
-                found=f"{name}, line {started + skipped}: a quotation mark does not close properly ({error})",
+                found=f"{name}, line {line + lines_before}: a quotation mark does not close properly ({error})",
                 expected="cells in double quotation marks, with those inside doubled",
-                next_step=f"mend that line of {name}, or save it as CSV again",
+                next_step=f"correct that line of {name}, or save it as CSV again",
             ) from error
         if cells is None:
             return
         number += 1
         if any(cell.strip() for cell in cells):
-            yield _Record(cells, started + skipped, number)
-        started = reader.line_num + 1
+            yield _CsvRow(cells, line + lines_before, number)
+        line = reader.line_num + 1
 
 
 def _delimiter(text: str) -> str:
-    """The one that most rows have as often as the header has, and of several such the one with most columns."""
+    """The delimiter that gives most rows as many cells as the header; among equals, that with most columns."""
 
     def fitness(delimiter: str) -> tuple[float, int]:
-        reader = csv.reader(io.StringIO(text[:_CHARACTERS_TRIED]), delimiter=delimiter)
-        widths = [len(cells) for cells in islice(reader, _ROWS_TRIED) if cells]
+        reader = csv.reader(io.StringIO(text[:_SAMPLE_CHARACTERS]), delimiter=delimiter)
+        widths = [len(cells) for cells in islice(reader, _SAMPLE_ROWS) if cells]
         if not widths or widths[0] < 2:
             return 0.0, 0
         return sum(width == widths[0] for width in widths) / len(widths), widths[0]
@@ -152,9 +141,9 @@ def _delimiter(text: str) -> str:
     return max(_DELIMITERS, key=fitness)
 
 
-def _bad_header(found: str) -> ConversionError:
+def _header_error(found: str) -> ConversionError:
     return ConversionError(
         found=found,
-        expected="one header row, with a column `text` or columns to make a text of",
-        next_step="mend the first row of the file",
+        expected="one header row, with a column `text` or other columns that make up the text",
+        next_step="correct the first row of the file",
     )

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING
 
-from retrieval.conversion.converted import Blocks, Converted, one_line
+from retrieval.conversion.converted import Converted, MarkdownWriter, one_line
 from retrieval.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 VERSION = "docx/1"
 
 _MIB = 2**20
-# Only the XML is read, and it takes many times its size in memory; pictures are unpacked and let be.
+# XML takes many times its size in memory; pictures are unpacked but not parsed.
 _MAX_UNPACKED_MIB = 512
 _MAX_XML_MIB = 64
-# What holds a document with a password, and every document of before 2007.
+# The container of a password-protected document, and of every document before Word 2007.
 _OLD_WORD_START = b"\xd0\xcf\x11\xe0"
 _HEADING_STYLE = re.compile(r"heading (\d)")
 
 
 def convert(data: bytes, name: str) -> Converted:
-    """Raises ConversionError for a file that is no DOCX, is damaged, has a password, or unpacks to too much."""
+    """Raises ConversionError if the file is not DOCX, is damaged, has a password, or unpacks to too much data."""
     from docx.opc.exceptions import OpcError
 
     if data.startswith(_OLD_WORD_START):
@@ -39,7 +39,7 @@ def convert(data: bytes, name: str) -> Converted:
     try:
         _check_archive(data, name)
         return _read(data)
-    # A damaged archive fails wherever the damage is met; XML errors are SyntaxErrors.
+    # A damaged archive can fail anywhere; XML errors are SyntaxErrors.
     except (
         *(zipfile.BadZipFile, zlib.error, OpcError, SyntaxError, NotImplementedError, RuntimeError),
         *(KeyError, ValueError, IndexError, AttributeError, TypeError, OSError),
@@ -52,27 +52,27 @@ def convert(data: bytes, name: str) -> Converted:
 
 
 def _check_archive(data: bytes, name: str) -> None:
-    """By the archive's table of contents alone: nothing is unpacked before it is known to be small enough."""
+    """Check the sizes in the archive's table of contents before anything is unpacked."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = archive.infolist()
     names = [entry.filename for entry in entries]
     if "[Content_Types].xml" not in names or not any(entry.startswith("word/") for entry in names):
         raise ConversionError(
-            found=f"{name} is an archive of something else (it holds {', '.join(names[:3]) or 'nothing'})",
+            found=f"{name} is another kind of archive (it contains {', '.join(names[:3]) or 'nothing'})",
             expected="a Word document, with its text in a folder word/",
-            next_step=f"unpack {name}, or give it the suffix of what it is",
+            next_step=f"unpack {name}, or correct its suffix",
         )
     _check_size(sum(entry.file_size for entry in entries), _MAX_UNPACKED_MIB, name)
     markup = (entry for entry in entries if entry.filename.lower().endswith((".xml", ".rels")))
     _check_size(sum(entry.file_size for entry in markup), _MAX_XML_MIB, name)
 
 
-def _check_size(unpacked: int, most_mib: int, name: str) -> None:
-    if unpacked > most_mib * _MIB:
+def _check_size(unpacked: int, limit_mib: int, name: str) -> None:
+    if unpacked > limit_mib * _MIB:
         raise ConversionError(
             found=f"{name} unpacks to {unpacked / _MIB:,.0f} MiB",
-            expected=f"at most {_MAX_UNPACKED_MIB} MiB, and {_MAX_XML_MIB} MiB of it text",
-            next_step=f"split {name}, or take the pictures out of it",
+            expected=f"at most {_MAX_UNPACKED_MIB} MiB, of which {_MAX_XML_MIB} MiB text",
+            next_step=f"split {name}, or remove its pictures",
         )
 
 
@@ -80,31 +80,31 @@ def _read(data: bytes) -> Converted:
     import docx
 
     document = docx.Document(io.BytesIO(data))
-    blocks = Blocks()
+    writer = MarkdownWriter()
     for item in document.iter_inner_content():
         if hasattr(item, "rows"):
-            blocks.end_group()
-            _write_table(blocks, item)
-            blocks.end_group()
+            writer.end_group()
+            _write_table(writer, item)
+            writer.end_group()
         else:
-            _write_paragraph(blocks, item)
+            _write_paragraph(writer, item)
     core_title = one_line(document.core_properties.title or "")
-    return Converted(text=blocks.text(), title=blocks.title or core_title or None)
+    return Converted(text=writer.text(), title=writer.title or core_title or None)
 
 
-def _write_paragraph(blocks: Blocks, paragraph: Paragraph) -> None:
+def _write_paragraph(writer: MarkdownWriter, paragraph: Paragraph) -> None:
     named = paragraph.style.name if paragraph.style is not None else None
     style = (named or "").lower()
     heading = _HEADING_STYLE.match(style)
     if style == "title":
-        blocks.heading(1, paragraph.text)
+        writer.heading(1, paragraph.text)
     elif heading is not None:
-        blocks.heading(int(heading.group(1)), paragraph.text)
+        writer.heading(int(heading.group(1)), paragraph.text)
     elif style.startswith("list") or _is_numbered(paragraph):
-        blocks.entry(paragraph.text, depth=_list_level(paragraph, style))
+        writer.entry(paragraph.text, depth=_list_level(paragraph, style))
     else:
         lines = (one_line(line) for line in paragraph.text.split("\n"))
-        blocks.paragraph("\n".join(line for line in lines if line))
+        writer.paragraph("\n".join(line for line in lines if line))
 
 
 def _is_numbered(paragraph: Paragraph) -> bool:
@@ -116,17 +116,17 @@ def _list_level(paragraph: Paragraph, style: str) -> int:
     if _is_numbered(paragraph):
         level = paragraph._p.pPr.numPr.ilvl
         return int(level.val) if level is not None else 0
-    # The built-in styles "List Bullet 2" and "List Number 3" carry their level in the name.
+    # The built-in styles "List Bullet 2" and "List Number 3" have their level in the name.
     return int(style[-1]) - 1 if style[-1:] in {"2", "3", "4", "5"} else 0
 
 
-def _write_table(blocks: Blocks, table: Table) -> None:
+def _write_table(writer: MarkdownWriter, table: Table) -> None:
     for row in table.rows:
         cells = []
         previous = None
         for cell in row.cells:
-            # A merged cell is given once for every column it spans.
+            # A merged cell occurs once per column that it spans.
             if cell._tc is not previous:
                 cells.append(cell.text)
             previous = cell._tc
-        blocks.row(cells)
+        writer.row(cells)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from retrieval.conversion.converted import Blocks, Converted, decode_utf8, one_line
+from retrieval.conversion.converted import Converted, MarkdownWriter, decode_utf8, one_line
 from retrieval.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -25,39 +25,38 @@ _BLOCKS = frozenset({
     "table", "tbody", "td", "textarea", "tfoot", "th", "thead", "tr", "ul",
 })
 # fmt: on
-# A row that holds blocks of its own lays out a page rather than tabulates, and is read as blocks.
+# A row that contains blocks is page layout rather than a table, and is read as blocks.
 _LAYOUT_ROW = "table, h1, h2, h3, h4, h5, h6, ul, ol, p + p"
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
 
 
 def convert(data: bytes, name: str) -> Converted:
-    """Raises ConversionError for bytes that are not in the encoding the page declares (default UTF-8), and
-    where memory runs out."""
+    """Raises ConversionError if the bytes are not in the declared encoding (default UTF-8), or memory runs out."""
     from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
     text = _decode(data, name)
     try:
         tree = LexborHTMLParser(text)
     except SelectolaxError as error:
-        # Any text is HTML to the parser, so that this is about memory.
+        # The parser accepts any text, so this is a lack of memory.
         raise ConversionError(
-            found=f"{name} takes more memory than there is for one file",
-            expected="a page that can be held in memory",
+            found=f"{name} takes more memory than one file may use",
+            expected="a page that fits into memory",
             next_step=f"split {name}, or raise `memory_mib` under `ingest:` in domain.yaml",
         ) from error
-    writer = _Writer()
+    reader = _HtmlReader()
     if tree.root is not None:
-        writer.walk(tree.root)
+        reader.walk(tree.root)
     head_title = tree.css_first("head > title")
     page_title = one_line(head_title.text()) if head_title is not None else ""
-    return Converted(text=writer.blocks.text(), title=writer.blocks.title or page_title or None)
+    return Converted(text=reader.writer.text(), title=reader.writer.title or page_title or None)
 
 
 def _decode(data: bytes, name: str) -> str:
     declared = _CHARSET.search(data[:4096])
     if declared is not None:
         charset = declared.group(1).decode("ascii", "replace").lower()
-        # The declaration may be wrong, or name an encoding nobody knows: UTF-8 then has the last word.
+        # The declared encoding may be wrong or unknown: then try UTF-8.
         if charset not in {"utf-8", "utf8"} and 0 not in data:
             try:
                 return data.decode(charset).replace("\r\n", "\n").replace("\r", "\n")
@@ -66,11 +65,11 @@ def _decode(data: bytes, name: str) -> str:
     return decode_utf8(data, name)
 
 
-class _Writer:
-    """Walks the tree without recursion, since a page may nest deeper than Python's stack."""
+class _HtmlReader:
+    """Walks the tree without recursion, since a page may be nested deeper than Python's stack."""
 
     def __init__(self) -> None:
-        self.blocks = Blocks()
+        self.writer = MarkdownWriter()
         self._inline: list[str] = []
         self._heading = 0
         self._list_depth = 0
@@ -79,36 +78,36 @@ class _Writer:
         self._preformatted = 0
 
     def walk(self, root: LexborNode) -> None:
-        stack: list[tuple[LexborNode, bool]] = [(root, False)]
+        stack: list[tuple[LexborNode, bool]] = [(root, False)]  # nodes, and whether their children are done
         while stack:
-            node, leaving = stack.pop()
+            node, done = stack.pop()
             tag = node.tag or ""
-            if leaving:
-                self._leave(tag)
+            if done:
+                self._close(tag)
             elif tag == "-text":
                 self._inline.append(self._text_of(node))
             elif tag == "br":
                 self._inline.append("\n")
-            elif tag not in _DROPPED and not self._written_as_row(node, tag):
-                self._enter(tag)
+            elif tag not in _DROPPED and not self._write_row(node, tag):
+                self._open(tag)
                 stack.append((node, True))
                 stack.extend((child, False) for child in reversed(_children(node)))
         self._flush()
 
     def _text_of(self, node: LexborNode) -> str:
         text = node.text_content or ""
-        # Line breaks in the source are spaces to a reader, except in preformatted text.
+        # Line breaks in the source are spaces, except in preformatted text.
         return text if self._preformatted else re.sub(r"\s+", " ", text)
 
-    def _written_as_row(self, node: LexborNode, tag: str) -> bool:
+    def _write_row(self, node: LexborNode, tag: str) -> bool:
         if tag != "tr" or node.css_first(_LAYOUT_ROW) is not None:
             return False
         self._flush()
         cells = [child for child in _children(node) if child.tag in {"td", "th"}]
-        self.blocks.row([_flat_text(cell) for cell in cells])
+        self.writer.row([_flat_text(cell) for cell in cells])
         return True
 
-    def _enter(self, tag: str) -> None:
+    def _open(self, tag: str) -> None:
         if tag in _HEADINGS:
             self._flush()
             self._heading = _HEADINGS[tag]
@@ -116,16 +115,16 @@ class _Writer:
             self._flush()
             if tag in {"ul", "ol"}:
                 if self._list_depth == 0:
-                    self.blocks.end_group()
+                    self.writer.end_group()
                 self._list_depth += 1
             elif tag == "li":
                 self._entry_open, self._entry_started = True, False
             elif tag == "pre":
                 self._preformatted += 1
             elif tag == "table":
-                self.blocks.end_group()
+                self.writer.end_group()
 
-    def _leave(self, tag: str) -> None:
+    def _close(self, tag: str) -> None:
         if tag not in _HEADINGS and tag not in _BLOCKS:
             return
         self._flush()
@@ -133,7 +132,7 @@ class _Writer:
             self._heading = 0
         elif tag in {"ul", "ol"}:
             self._list_depth = max(0, self._list_depth - 1)
-            # Back in the entry that holds the inner list: what follows continues it.
+            # Back in the entry that contains the inner list: following text continues it.
             self._entry_open = self._entry_started = self._list_depth > 0
         elif tag == "li":
             self._entry_open = False
@@ -149,14 +148,12 @@ class _Writer:
         if not text.strip():
             return
         if self._heading:
-            self.blocks.heading(self._heading, text)
+            self.writer.heading(self._heading, text)
         elif self._entry_open:
-            depth = max(0, self._list_depth - 1)
-            write = self.blocks.continuation if self._entry_started else self.blocks.entry
-            write(text, depth)
+            self.writer.entry(text, depth=max(0, self._list_depth - 1), continued=self._entry_started)
             self._entry_started = True
         else:
-            self.blocks.paragraph(text)
+            self.writer.paragraph(text)
 
 
 def _children(node: LexborNode) -> list[LexborNode]:

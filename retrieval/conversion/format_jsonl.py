@@ -1,4 +1,4 @@
-"""JSONL: one document a row, `{"id", "text"}` with an optional `title` and `group`."""
+"""JSONL: one document per row, `{"id", "text"}` with an optional `title` and `group`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import codecs
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from retrieval.conversion.converted import Row, refuse_lines
+from retrieval.conversion.converted import RowReader, SourceRow
 
 VERSION = "jsonl/1"
 
 
-class _RowModel(BaseModel):
+class _JsonRow(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     id: str = Field(min_length=1)
@@ -20,31 +20,24 @@ class _RowModel(BaseModel):
     group: str | None = None
 
 
-def read_rows(data: bytes, name: str) -> list[Row]:
-    """All rows of a file; blank lines are passed over.
+def read_rows(data: bytes, name: str) -> list[SourceRow]:
+    """All rows of a file, without blank lines.
 
-    Raises ConversionError that names every bad line (the first five of them): no JSON, a missing or
-    unknown key, an id that stands twice.
+    Raises ConversionError for lines that are not JSON, missing or unknown keys, and duplicate ids.
     """
-    rows: list[Row] = []
-    problems: list[str] = []
-    first_line: dict[str, int] = {}
+    reader = RowReader(name, 'one JSON object per line with "id" and "text", and optionally "title" and "group"')
     for number, raw in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
-        line = raw.strip()
-        if not line:
-            continue
-        try:
-            row = _RowModel.model_validate_json(line)
-        except ValidationError as error:
-            problems.append(f"line {number}: {_describe(error)}")
-            continue
-        if row.id in first_line:
-            problems.append(f"line {number}: the id {row.id!r} already stands in line {first_line[row.id]}")
-            continue
-        first_line[row.id] = number
-        rows.append(Row(row.id, row.title or row.id, row.text, row.group or row.id, line))
-    refuse_lines(name, problems, 'on each line one JSON object with "id" and "text", and if wanted "title" and "group"')
-    return rows
+        if line := raw.strip():
+            reader.add(_read_row(line), number)
+    return reader.rows()
+
+
+def _read_row(line: bytes) -> SourceRow | str:
+    try:
+        row = _JsonRow.model_validate_json(line)
+    except ValidationError as error:
+        return _describe(error)
+    return SourceRow(row.id, row.title or row.id, row.text, row.group or row.id, line)
 
 
 def _describe(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""How much one file may take."""
+"""Limits for the conversion of one file."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits for a single file; one beyond them is reported and passed over.
+    """Limits for one file. A file that exceeds them is reported and skipped.
 
-    `file_mib` is the size of a file that is one document, and of the text in it; `rows_mib` that of one with a document
-    a row. Converting a file may take `seconds` and, on systems that can hold a process to it, `memory_mib`.
+    Attributes:
+        file_mib: size of a file with one document, and of its text.
+        rows_mib: size of a file with one document per row.
+        seconds: time to convert a file.
+        memory_mib: memory to convert a file, on systems that can limit it.
     """
 
     file_mib: int = 64
@@ -21,7 +24,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self)):
             if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; a limit is above 0")
+                raise ValueError(f"{name} is {getattr(self, name)}; expected a limit above 0")
 
 
 DEFAULT_LIMITS = Limits()

@@ -1,6 +1,6 @@
-"""From the printed lines of a PDF back to headings and paragraphs.
+"""The layout of a PDF: printed lines back to headings and paragraphs.
 
-A sentence that was wrapped over lines stands on one line again, so that a quote of it can be found.
+A sentence that was wrapped is on one line again, so that quotes of it can be found.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from retrieval.conversion.converted import Blocks, Converted, one_line
+from retrieval.conversion.converted import Converted, MarkdownWriter, one_line
 
 _BULLET = re.compile(r"^\s*(?:[•◦▪‣∙●○■·–]|[-*])\s+")
 _NUMBERED = re.compile(r"^\s*(?:\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
@@ -21,18 +21,18 @@ _MARKED_HYPHEN = re.compile("(\\w*)\ufffe\\s*(\\w*)")
 _WORD = re.compile(r"\w+(?:-\w+)*")
 
 _MAX_HEADING_CHARACTERS = 120
-_HEADING_GROWTH = 1.12  # a heading is set at least this much larger than the body
-_SAME_SIZE = 0.06  # sizes closer than this, relatively, are one size
-_PARAGRAPH_GAP = 1.35  # times the usual distance of two lines
-_SHORT_LINE = 0.8  # a line that ends before this share of the width ends its paragraph, if its sentence ends
+_HEADING_GROWTH = 1.12  # minimum size of a heading, relative to the body
+_SAME_SIZE = 0.06  # maximum relative difference of equal sizes
+_PARAGRAPH_GAP = 1.35  # gap between paragraphs, relative to the usual line distance
+_SHORT_LINE = 0.8  # a shorter line, relative to the width, ends its paragraph if its sentence ends
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One printed line. Geometry in points; y grows upwards, so `top >= bottom`.
+    """One printed line. Coordinates in points; y grows upwards, so `top >= bottom`.
 
-    `top` and `bottom` are the lower edges of the first and last character: they differ where PDFium runs
-    a hyphenated line and the next together.
+    `top` and `bottom` are the lower edges of the first and last character. They differ if PDFium joined a hyphenated
+    line with the next one.
     """
 
     text: str
@@ -44,7 +44,7 @@ class Line:
 
 
 def lay_out(pages: Sequence[Sequence[Line]]) -> Converted:
-    """The text of all pages, a blank line between two pages, with each page's offset in code points."""
+    """The text of all pages, separated by blank lines, with the offset of each page in code points."""
     words = _Words(pages)
     body = _body_size(pages)
     levels = _heading_levels(pages, body)
@@ -53,19 +53,19 @@ def lay_out(pages: Sequence[Sequence[Line]]) -> Converted:
     title: str | None = None
     offset = 0
     for page in pages:
-        blocks = Blocks()
+        writer = MarkdownWriter()
         for group in _paragraphs(page, body):
             level = _heading_level(group, levels)
             text = words.join([line.text for line in group])
             if level:
-                blocks.heading(level, text)
+                writer.heading(level, text)
             elif _BULLET.match(text):
-                blocks.entry(_BULLET.sub("", text, count=1))
+                writer.entry(_BULLET.sub("", text, count=1))
             else:
-                blocks.paragraph(text)
+                writer.paragraph(text)
         if title is None:
-            title = blocks.title
-        page_text = blocks.text()
+            title = writer.title
+        page_text = writer.text()
         starts.append(offset)
         if page_text:
             texts.append(page_text)
@@ -120,7 +120,7 @@ def _usual_pitch(page: Sequence[Line], body: float) -> float:
         and _same_size(previous, line)
         and round(line.size, 1) == body
     ]
-    # The low quartile: a page of many short paragraphs has more gaps between them than within.
+    # The low quartile: a page of short paragraphs has more gaps between than within them.
     return statistics.quantiles(pitches, n=4)[0] if len(pitches) > 1 else 1.2 * body
 
 
@@ -132,7 +132,7 @@ def _starts_paragraph(previous: Line, line: Line, pitch: float, left_edge: float
     if not _same_size(previous, line) or _BULLET.match(line.text) or _NUMBERED.match(line.text):
         return True
     drop = previous.bottom - line.top
-    # A larger type has a larger pitch; a drop upwards is the next column, where a sentence may run on.
+    # Larger type has a larger pitch. A negative drop is the next column, where a sentence may continue.
     if drop > _PARAGRAPH_GAP * max(pitch, pitch * line.size / max(previous.size, 1.0), 1.15 * line.size):
         return True
     width = max(right_edge - left_edge, 1.0)
@@ -141,14 +141,13 @@ def _starts_paragraph(previous: Line, line: Line, pitch: float, left_edge: float
 
 
 class _Words:
-    """Joins lines, and decides from the rest of the document whether a hyphen at a line's end is real."""
+    """Joins lines, and decides from the rest of the document whether to keep a hyphen at the end of a line."""
 
     def __init__(self, pages: Sequence[Sequence[Line]]) -> None:
         text = "\n".join(line.text for page in pages for line in page)
         self._known = {word.lower() for word in _WORD.findall(text.replace("\ufffe", "\n"))}
         lines = max(1, text.count("\n") + 1)
-        # A document whose lines break inside words was hyphenated by its typesetter; in any other, a
-        # hyphen at a line's end is one the author wrote.
+        # If many lines break inside words, the typesetter hyphenated. Otherwise the author wrote the hyphens.
         self._hyphenated = (text.count("\ufffe") + text.count("-\n")) / lines >= 0.05
 
     def join(self, lines: Sequence[str]) -> str:
@@ -158,9 +157,9 @@ class _Words:
                 joined = f"{joined[:-1]}\ufffe{line}"
             else:
                 joined = f"{joined} {line}"
-        return one_line(_MARKED_HYPHEN.sub(self._mend, joined)).replace("\u00ad", "")
+        return one_line(_MARKED_HYPHEN.sub(self._join_word, joined)).replace("\u00ad", "")
 
-    def _mend(self, match: re.Match[str]) -> str:
+    def _join_word(self, match: re.Match[str]) -> str:
         head, tail = match.group(1), match.group(2)
         plain, hyphenated = f"{head}{tail}", f"{head}-{tail}"
         if not head.isalpha() or not tail[:1].islower():

@@ -1,9 +1,8 @@
 """The child process that converts files: `python -m retrieval.conversion.worker MEMORY_BYTES TEXT_BYTES SECONDS`.
 
-It reads pairs of frames from standard input (a JSON object with `suffix` and `name`, and the file's bytes) and answers
-each with one JSON frame on standard output: a converted text, or a ConversionError's three parts. It ends with its
-input, when a file takes too long or too much memory, and on any error that no converter foresaw, so that nothing of
-one file's trouble is left for the next.
+It reads pairs of frames from standard input (a JSON object with `suffix` and `name`, then the file's bytes) and answers
+each with one JSON frame on standard output: the converted text, or the parts of a ConversionError. It ends at the end
+of input, when a file exceeds a limit, and on any unexpected error, so that one file cannot affect the next.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from typing import IO, Any
 from retrieval.conversion.convert import convert_here
 from retrieval.errors import ConversionError
 
-# The parent ends a child that is late. Should the parent be gone, the alarm does, a little later.
+# The parent kills a child that takes too long. If the parent is gone, the alarm does, a little later.
 _ALARM_GRACE_SECONDS = 5
 
 
 def main() -> None:
     memory_bytes, text_bytes, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    # Ctrl-C reaches the whole process group; the parent says when this process ends.
+    # Ctrl-C reaches the whole process group; the parent decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, replies = sys.stdin.buffer, _replies()
     _limit_memory(memory_bytes)
@@ -36,7 +35,7 @@ def main() -> None:
         try:
             reply = _converted(data, text_bytes, **json.loads(header))
         except MemoryError:
-            # Too little is left to report it in words, or to clean up.
+            # Too little memory is left for a message or for cleaning up.
             os._exit(OUT_OF_MEMORY)
         _set_alarm(0)
         write_frame(replies, reply)
@@ -54,22 +53,22 @@ def _converted(data: bytes, text_bytes: int, suffix: str, name: str) -> bytes:
     return json.dumps(answer).encode()
 
 
-def _check_size(text: str, most: int, name: str) -> None:
-    """A small file may hold a lot of text. Raises ConversionError."""
+def _check_size(text: str, limit: int, name: str) -> None:
+    """A small file may contain a lot of text. Raises ConversionError."""
     size = len(text.encode("utf-8", "surrogatepass"))
-    if size > most:
+    if size > limit:
         raise ConversionError(
-            found=f"{name} holds {size / 2**20:,.1f} MiB of text",
-            expected=f"at most {most // 2**20} MiB",
+            found=f"{name} contains {size / 2**20:,.1f} MiB of text",
+            expected=f"at most {limit // 2**20} MiB",
             next_step=f"split {name}, or raise `file_mib` under `ingest:` in domain.yaml",
         )
 
 
 def _replies() -> IO[bytes]:
-    """Standard output for the replies alone: what a library prints goes to standard error."""
-    own = os.dup(1)
+    """Standard output, for replies only: output of libraries is redirected to standard error."""
+    replies = os.dup(1)
     os.dup2(2, 1)
-    return os.fdopen(own, "wb")
+    return os.fdopen(replies, "wb")
 
 
 def _limit_memory(memory_bytes: int) -> None:
@@ -77,7 +76,7 @@ def _limit_memory(memory_bytes: int) -> None:
         import resource
     except ImportError:  # Windows has no such limit.
         return
-    # macOS refuses this one. A time limit is left there.
+    # macOS does not support this limit; the time limit remains.
     with suppress(ValueError, OSError):
         limit = _address_space() + memory_bytes
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -87,7 +86,7 @@ def _limit_memory(memory_bytes: int) -> None:
 
 
 def _address_space() -> int:
-    """What this process maps already, in bytes: libraries count, but are not the file's doing. 0 if unknown."""
+    """Bytes that this process has mapped before any file, for its libraries; 0 if unknown."""
     try:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
@@ -101,20 +100,20 @@ def _set_alarm(seconds: int) -> None:
 
 _LENGTH_BYTES = 8
 
-# What the child that converts files says first, and the exit code with which it says that memory ran out.
+# The first frame of the child, and its exit code when it runs out of memory.
 READY = b"ready"
 OUT_OF_MEMORY = 77
 
 
 def write_frame(pipe: IO[bytes], payload: bytes) -> None:
-    """Raises OSError where nobody reads any more."""
+    """Raises OSError if the other side has closed the pipe."""
     pipe.write(len(payload).to_bytes(_LENGTH_BYTES, "big"))
     pipe.write(payload)
     pipe.flush()
 
 
 def read_frame(pipe: IO[bytes]) -> bytes | None:
-    """The next message; None where the other side ended, in the middle of a message too."""
+    """The next frame; None if the other side ended, even within a frame."""
     length = pipe.read(_LENGTH_BYTES)
     if len(length) < _LENGTH_BYTES:
         return None

@@ -1,4 +1,4 @@
-"""Passages to vectors to the index: one batch is embedded while the next is read and the last is written."""
+"""Embeds and writes passages: one batch is encoded while the next is read and the previous is written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -17,42 +16,40 @@ from retrieval.encoders.encoder import Encoder
 from retrieval.errors import EncoderError
 from retrieval.store.store import PassageStore
 
-# Passages are embedded together across documents, since small batches leave the encoder idle and longer ones
-# have less padding in them; a crash loses at most twice as many.
-_PASSAGES_TOGETHER = 256
-
-Vectors = dict[str, NDArray[np.float32]]
+# Passages are encoded together across documents: larger batches have less padding and keep the encoder busy. A crash
+# loses at most two batches.
+_PASSAGES_PER_BATCH = 256
 
 
 class _StoppedError(Exception):
-    """Nobody waits for these vectors any more."""
+    """The vectors are no longer needed."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Documents with their passages, the vectors that are known, and those that the encoder is making.
+    """Documents with their passages, known vectors, and vectors being encoded, by digest of the embedded text.
 
-    All but `documents` go by the digest of the embedded text; `shared` are being made for the batch before.
+    The vectors of `shared` digests are being encoded for the previous batch.
     """
 
     documents: list[tuple[Document, list[Passage]]]
-    known: Vectors
+    known: dict[str, NDArray[np.float32]]
     missing: list[str]
     shared: list[str]
     encoding: Future[NDArray[np.float32]] | None
 
 
 class BatchWriter:
-    """Takes documents, and writes each in a transaction of its own once its vectors are there.
+    """Writes each document in its own transaction as soon as its vectors are encoded.
 
-    The encoder runs in a thread beside the caller's, so that reading, splitting and writing cost little time of their
-    own. Use it in a `with`; what was not yet finished when that is left is not written.
+    The encoder runs in another thread, so that reading, splitting and writing take little extra time. Use it in a
+    `with` statement; leaving it discards what is not finished.
 
     Args:
-        store: where to.
-        encoder: what embeds.
+        store: where to write.
+        encoder: embeds the passages.
         splitter: the splitter with its settings, stored with each document.
-        on_embedded: told how many passages of how many of a batch are embedded, in the encoder's thread.
+        on_embedded: called in the encoder's thread with the number of embedded passages of a batch, and their total.
     """
 
     def __init__(
@@ -73,36 +70,31 @@ class BatchWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._thread.shutdown(cancel_futures=True)
 
     def add(self, document: Document, passages: list[Passage]) -> None:
         self._waiting.append((document, passages))
         self._passages_waiting += len(passages)
-        if self._passages_waiting >= _PASSAGES_TOGETHER:
+        if self._passages_waiting >= _PASSAGES_PER_BATCH:
             self._advance()
 
     def finish(self) -> None:
-        """Writes what is left."""
+        """Write the remaining documents."""
         self._advance()
         self._advance()
 
     def _advance(self) -> None:
-        """Lets the encoder begin with what waits, and meanwhile writes what it has done."""
-        before = self._in_flight
-        self._in_flight = self._begun(before)
-        if before is not None:
-            self._write(before)
+        """Start encoding the waiting documents, and write the previous batch meanwhile."""
+        previous = self._in_flight
+        self._in_flight = self._start_batch(previous)
+        if previous is not None:
+            self._write(previous)
             if self._in_flight is not None:
-                self._in_flight.known.update((digest, before.known[digest]) for digest in self._in_flight.shared)
+                self._in_flight.known.update((digest, previous.known[digest]) for digest in self._in_flight.shared)
 
-    def _begun(self, before: _Batch | None) -> _Batch | None:
+    def _start_batch(self, previous: _Batch | None) -> _Batch | None:
         documents, self._waiting, self._passages_waiting = self._waiting, [], 0
         if not documents:
             return None
@@ -111,21 +103,21 @@ class BatchWriter:
             for _, passages in documents
             for passage in passages
         }
-        # What the index has embedded before is taken from there, whichever document it stands in.
+        # Reuse vectors of the same text in any document.
         known = self._store.vectors_by_digest(list(texts))
-        coming = set(before.missing) if before is not None else set()
+        coming = set(previous.missing) if previous is not None else set()
         shared = [digest for digest in texts if digest not in known and digest in coming]
         missing = [digest for digest in texts if digest not in known and digest not in coming]
         encoding = self._thread.submit(self._encode, [texts[digest] for digest in missing]) if missing else None
         return _Batch(documents, known, missing, shared, encoding)
 
     def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        def told(done: int) -> None:
+        def on_progress(done: int) -> None:
             if self._stopped.is_set():
                 raise _StoppedError
             self._on_embedded(done, len(texts))
 
-        return checked_vectors(self._encoder.encode(texts, told), len(texts), self._encoder.dimension)
+        return _checked(self._encoder.encode(texts, on_progress), len(texts), self._encoder.dimension)
 
     def _write(self, batch: _Batch) -> None:
         if batch.encoding is not None:
@@ -139,16 +131,16 @@ class BatchWriter:
             self.written += 1
 
 
-def checked_vectors(vectors: NDArray[np.float32], texts: int, dimension: int) -> NDArray[np.float32]:
-    """The vectors, if they are what an encoder promises. Raises EncoderError."""
+def _checked(vectors: NDArray[np.float32], texts: int, dimension: int) -> NDArray[np.float32]:
+    """The vectors, if shape and values are valid. Raises EncoderError otherwise."""
     if vectors.shape != (texts, dimension):
-        found = f"the encoder gave vectors of the shape {vectors.shape}"
+        found = f"the encoder returned vectors of the shape {vectors.shape}"
     elif not np.isfinite(vectors).all():
-        found = f"the encoder gave {int((~np.isfinite(vectors).all(axis=1)).sum())} vectors that are not finite"
+        found = f"the encoder returned {int((~np.isfinite(vectors).all(axis=1)).sum())} vectors that are not finite"
     else:
         return vectors
     raise EncoderError(
         found=found,
-        expected=f"{texts} finite vectors of {dimension} numbers",
-        next_step="choose another encoder, or download this one again; what was written before is kept",
+        expected=f"{texts} finite vectors of dimension {dimension}",
+        next_step="choose another encoder, or download this one again; documents written before are kept",
     )

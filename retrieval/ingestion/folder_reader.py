@@ -1,4 +1,4 @@
-"""A docs folder held against what the index has of it: which documents are new, changed, the same, and gone."""
+"""Compares a docs folder with the index: which documents are new, changed, unchanged and removed."""
 
 from __future__ import annotations
 
@@ -6,113 +6,121 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from retrieval.conversion.convert import convert_bytes, converter_of, document_id, holds_rows, read_bytes, source_name
-from retrieval.conversion.converted import Converted
+from retrieval.conversion.convert import (
+    Convert,
+    convert_bytes,
+    converter_of,
+    document_id,
+    has_rows,
+    read_bytes,
+    source_name,
+)
 from retrieval.conversion.limits import Limits
 from retrieval.documents import Document
 from retrieval.errors import ConversionError, NoDocumentsError
-from retrieval.ingestion.docs_folder import FoundFiles
+from retrieval.ingestion.docs_folder import FolderFiles
 from retrieval.store.store import StoredDocument
 
 
 class FolderReader:
-    """Reads files one by one and hands on the documents that the index has not, or has otherwise.
+    """Reads files one by one and yields the documents that the index lacks or has in another version.
 
     Args:
         docs: the folder.
-        found: its files.
-        stored: what the index holds.
-        splitter: the splitter with its settings: passages made with others are stale.
-        convert: what converts a file's bytes, suffix and name to text.
-        limits: how large a file may be.
-        on_file: told before each file how many are done, and its name.
+        files: its files.
+        stored: the documents in the index.
+        splitter: the splitter with its settings. Documents that were split otherwise count as changed.
+        convert: converts one file.
+        limits: for one file.
+        on_file: called before each file with the number of files read, their total, and the file's name.
     """
 
     def __init__(
         self,
         docs: Path,
-        found: FoundFiles,
+        files: FolderFiles,
         stored: Iterable[StoredDocument],
         splitter: str,
-        convert: Callable[[bytes, str, str], Converted],
+        convert: Convert,
         limits: Limits,
-        on_file: Callable[[int, str], None],
+        on_file: Callable[[int, int, str], None],
     ) -> None:
-        self.failed: list[tuple[str, str]] = list(found.failed)
-        self.unchanged = 0
+        self.files = files
+        self.failed: list[tuple[str, str]] = list(files.failed)
+        self.added = self.changed = self.unchanged = 0
         self._docs = docs
-        self._files = found.files
         self._stored = {document.id: document for document in stored}
         self._splitter = splitter
         self._convert = convert
         self._limits = limits
         self._on_file = on_file
-        self._owners: dict[str, str] = {}
+        self._source_of: dict[str, str] = {}
 
     def documents(self) -> Iterator[Document]:
-        """New and changed documents. Raises NoDocumentsError at the end where no file could be read at all."""
-        for number, path in enumerate(self._files):
+        """New and changed documents. Raises NoDocumentsError at the end if no file could be read."""
+        total = len(self.files.files)
+        for number, path in enumerate(self.files.files):
             source = source_name(path, self._docs)
-            self._on_file(number, source)
+            self._on_file(number, total, source)
             try:
                 documents = self._read_file(path, source)
             except ConversionError as error:
                 self.failed.append((source, str(error)))
                 continue
-            yield from documents
-        self._on_file(len(self._files), "")
-        if not self._owners:
+            for document in documents:
+                yield document
+                if document.id in self._stored:
+                    self.changed += 1
+                else:
+                    self.added += 1
+        self._on_file(total, total, "")
+        if not self._source_of:
             raise NoDocumentsError(
-                found="; ".join(message for _, message in self.failed) or f"{self._docs} holds no rows",
-                expected=f"at least one document in {self._docs} that can be read",
-                next_step="mend that and ingest again; the index is as it was",
+                found="; ".join(message for _, message in self.failed) or f"{self._docs} contains no rows",
+                expected=f"at least one readable document in {self._docs}",
+                next_step="correct that and ingest again; the index is unchanged",
             )
 
-    def knows(self, document_id: str) -> bool:
-        """Whether the index holds a document of that id, as it is or otherwise."""
-        return document_id in self._stored
-
-    def gone(self) -> list[str]:
-        """Ids of documents whose file or row is gone; those of what cannot be read now are not."""
+    def removed(self) -> list[str]:
+        """Ids of documents whose file or row no longer exists. Unreadable files and folders keep their documents."""
         unread = {name for name, _ in self.failed}
         return [
             document.id
             for document in self._stored.values()
-            if document.id not in self._owners
-            # A folder that cannot be read keeps what is below it.
+            if document.id not in self._source_of
             and unread.isdisjoint((document.source, *map(str, PurePosixPath(document.source).parents)))
         ]
 
     def _read_file(self, path: Path, source: str) -> list[Document]:
         data = read_bytes(path, self._docs, self._limits)
-        if not holds_rows(path):
-            name = document_id(path, self._docs)
-            self._check_id(name, source)
+        if not has_rows(path):
+            # An unchanged file need not be converted.
+            id_ = document_id(path, self._docs)
+            self._check_id(id_, source)
             digest = hashlib.sha256(data).hexdigest()
-            if self._is_stored(StoredDocument(name, source, digest, converter_of(path), self._splitter)):
-                self._owners[name] = source
+            if self._is_stored(StoredDocument(id_, source, digest, converter_of(path), self._splitter)):
+                self._source_of[id_] = source
                 self.unchanged += 1
                 return []
         documents = convert_bytes(data, path, self._docs, self._convert)
         for document in documents:
             self._check_id(document.id, source)
-        self._owners.update((document.id, source) for document in documents)
-        wanted = [document for document in documents if not self._is_stored(self._as_stored(document))]
-        self.unchanged += len(documents) - len(wanted)
-        return wanted
+        self._source_of.update((document.id, source) for document in documents)
+        changed = [document for document in documents if not self._is_stored(self._as_stored(document))]
+        self.unchanged += len(documents) - len(changed)
+        return changed
 
     def _as_stored(self, document: Document) -> StoredDocument:
         return StoredDocument(document.id, document.source, document.source_digest, document.converter, self._splitter)
 
     def _is_stored(self, wanted: StoredDocument) -> bool:
-        """Whether what is stored was made of the same bytes in the same way."""
         return self._stored.get(wanted.id) == wanted
 
-    def _check_id(self, name: str, source: str) -> None:
-        owner = self._owners.get(name)
+    def _check_id(self, doc_id: str, source: str) -> None:
+        owner = self._source_of.get(doc_id)
         if owner is not None:
             raise ConversionError(
-                found=f"{source} holds a document with the id {name!r}, which {owner} has already",
-                expected="ids that stand once in a docs folder",
-                next_step=f"rename one of them, or take it out of {source}",
+                found=f"{source} contains a document with the id {doc_id!r}, which {owner} already uses",
+                expected="unique ids in a docs folder",
+                next_step=f"rename one of them, or remove it from {source}",
             )

@@ -19,7 +19,7 @@ _KEYS_PER_STATEMENT = 5000
 _DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _NEXT_STEPS = {
     sqlite3.SQLITE_FULL: "free some disk space and run it again",
-    sqlite3.SQLITE_IOERR: "check the free disk space and the disk, and run it again",
+    sqlite3.SQLITE_IOERR: "free some disk space if there is little, check the disk, and run it again",
     sqlite3.SQLITE_BUSY: "wait until the other ingest has ended and run it again",
     sqlite3.SQLITE_READONLY: "make the folder writable, or ingest to another one",
     sqlite3.SQLITE_CANTOPEN: "check that the folder exists and is writable",

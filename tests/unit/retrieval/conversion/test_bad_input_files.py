@@ -92,9 +92,9 @@ def test_a_bomb_that_lies_about_its_size_is_refused() -> None:
 
 def test_an_archive_of_something_else_is_no_docx() -> None:
     error = refused(archive(("a.txt", b"x"), ("b.txt", b"y")), "other.docx")
-    assert error.found == "other.docx is an archive of something else (it holds a.txt, b.txt)"
+    assert error.found == "other.docx is another kind of archive (it contains a.txt, b.txt)"
     sheet = archive(("[Content_Types].xml", b"<x/>"), ("xl/workbook.xml", b"<x/>"))
-    assert "is an archive of something else" in refused(sheet, "sheet.docx").found
+    assert "is another kind of archive" in refused(sheet, "sheet.docx").found
     assert "locked with a password, or in the format of Word before 2007" in (
         refused(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "old.docx").found
     )
@@ -139,14 +139,14 @@ def test_a_file_without_a_size_of_its_own_is_not_read_for_ever(tmp_path: Path) -
         read_bytes(endless, tmp_path, Limits(file_mib=1))
     (tmp_path / "a.md").write_text("text")
     assert [why for _, why in find_files(tmp_path).failed] == [
-        "endless.txt is no regular file. Expected: a file with a document in it. Next: take it out"
+        "endless.txt is not a regular file. Expected: a file that contains a document. Next: remove it"
     ]
 
 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (bytes(range(256)) * 4, "binary.md holds binary data (a zero byte at offset 0)"),
+        (bytes(range(256)) * 4, "binary.md contains binary data (a zero byte at offset 0)"),
         (b"\x89PNG\r\n\x1a\n", "binary.md is not UTF-8 (byte 0x89 at offset 0)"),
         ("Gebühr".encode("latin-1"), "binary.md is not UTF-8 (byte 0xfc at offset 3)"),
         (b"cut \xe5\xb9", "binary.md is not UTF-8 (byte 0xe5 at offset 4)"),
@@ -171,10 +171,10 @@ def test_links_that_lead_in_circles_are_named_and_not_followed(
     said = dict(report.failed)
     assert said.keys() == {"cards/up", "here", "above", "itself.md", "ring", "gnir", "nothing.md"}
     for name in ("cards/up", "here", "above"):
-        assert said[name].startswith(f"{name} leads to a folder that is read already, or that holds this one. ")
+        assert said[name].startswith(f"{name} leads to a folder that is read already, or that contains this one. ")
     for name in ("itself.md", "ring", "gnir"):
-        assert said[name].startswith(f"{name} is a link that leads round to itself. ")
-    assert said["nothing.md"].startswith("nothing.md is a link to nothing. ")
+        assert said[name].startswith(f"{name} is a circular link. ")
+    assert said["nothing.md"].startswith("nothing.md is a broken link. ")
 
 
 def test_a_link_to_a_folder_elsewhere_is_followed_once(
@@ -288,9 +288,9 @@ def test_an_encoder_of_another_dimension(
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda rows: rows[:, :32], r"vectors of the shape \(6, 32\)\. Expected: 6 finite vectors of 64"),
+        (lambda rows: rows[:, :32], r"vectors of the shape \(6, 32\)\. Expected: 6 finite vectors of dimension 64"),
         (lambda rows: rows[1:], r"vectors of the shape \(5, 64\)"),
-        (lambda rows: rows * np.nan, "gave 6 vectors that are not finite"),
+        (lambda rows: rows * np.nan, "returned 6 vectors that are not finite"),
     ],
 )
 def test_an_encoder_that_breaks_its_promise(
@@ -314,7 +314,7 @@ def test_a_folder_of_bad_files_alone_leaves_the_index(
     bad = tmp_path / "bad"
     bad.mkdir()
     (bad / "round.md").symlink_to("round.md")
-    with pytest.raises(NoDocumentsError, match=r"round\.md is a link that leads round to itself"):
+    with pytest.raises(NoDocumentsError, match=r"round\.md is a circular link"):
         ingest(bad, index_dir, encoder)
     assert ingested().unchanged == 3
 

@@ -154,18 +154,18 @@ def test_files_of_one_name_keep_their_suffix_but_the_first(tmp_path: Path) -> No
     ("name", "data", "said"),
     [
         ("broken.pdf", b"%PDF-1.7 and no more", "broken.pdf cannot be read as PDF"),
-        ("binary.md", b"MZ\x00\x01", "binary.md holds binary data (a zero byte at offset 2)"),
+        ("binary.md", b"MZ\x00\x01", "binary.md contains binary data (a zero byte at offset 2)"),
         ("latin.txt", "Gebühr".encode("latin-1"), "latin.txt is not UTF-8 (byte 0xfc at offset 3)"),
         ("latin.html", "<p>Gebühr".encode("latin-1"), "latin.html is not UTF-8"),
-        ("empty.md", b" \n", "empty.md holds no text"),
+        ("empty.md", b" \n", "empty.md contains no text"),
         ("no.docx", b"PK\x03\x04 nothing", "no.docx cannot be read as DOCX"),
-        ("a.xls", b"a,b", "a.xls has a suffix nothing here reads"),
+        ("a.xls", b"a,b", "a.xls has an unsupported suffix"),
         ("rows.jsonl", b'{"id": "a", "text": "b"}\n{"id": ', "rows.jsonl, line 2: not JSON"),
         ("rows.jsonl", b'{"id": "a", "text": "b", "url": 1}', "rows.jsonl, line 1: unknown key 'url'"),
         ("rows.jsonl", b'\n{"id": "a"}', "rows.jsonl, line 2: no key 'text'"),
         ("rows.jsonl", b'{"id": "a", "text": " "}', "rows.jsonl, line 1: 'text' is empty"),
         ("rows.jsonl", b'{"id": "a", "text": "\\ud800"}', "rows.jsonl, line 1: not JSON"),
-        ("rows.jsonl", b'{"id":"a","text":"b"}\n' * 2, "line 2: the id 'a' already stands in line 1"),
+        ("rows.jsonl", b'{"id":"a","text":"b"}\n' * 2, "line 2: the id 'a' is already used in line 1"),
     ],
 )
 def test_bad_files_are_refused_by_name(tmp_path: Path, name: str, data: bytes, said: str) -> None:

@@ -16,7 +16,7 @@ MANY = 3 * TOGETHER
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.ingestion.batch_writer._PASSAGES_TOGETHER", TOGETHER)
+    monkeypatch.setattr("retrieval.ingestion.batch_writer._PASSAGES_PER_BATCH", TOGETHER)
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def test_one_bad_file_is_reported_and_what_it_held_is_kept(docs: Path, index_dir
     (docs / "good.md").write_text("A good one.", encoding="utf-8")
     report = ingest(docs, index_dir, encoder)
     assert [name for name, _ in report.failed] == ["disputes.md", "new.pdf"]
-    assert "holds binary data" in report.failed[0][1]
+    assert "contains binary data" in report.failed[0][1]
     assert report.skipped == ("image.png",)
     assert (report.added, report.removed) == (1, 0)
     with open_index(index_dir, encoder) as index:
@@ -114,7 +114,9 @@ def test_an_id_that_stands_twice_is_reported(docs: Path, index_dir: Path, encode
     (docs / "rows.jsonl").write_text('{"id": "disputes", "text": "Other."}', encoding="utf-8")
     report = ingest(docs, index_dir, encoder)
     assert report.added == 3
-    assert "rows.jsonl holds a document with the id 'disputes', which disputes.md has" in report.failed[0][1]
+    assert (
+        "rows.jsonl contains a document with the id 'disputes', which disputes.md already uses" in report.failed[0][1]
+    )
 
 
 def test_a_folder_without_documents_leaves_the_index(
@@ -163,7 +165,7 @@ def test_a_database_that_is_none_is_refused(docs: Path, index_dir: Path, encoder
 
 
 def test_passages_beyond_the_window_are_refused(docs: Path, index_dir: Path, encoder: Encoder) -> None:
-    with pytest.raises(EncoderError, match="at most the 128 that the encoder reads"):
+    with pytest.raises(EncoderError, match="at most 128, the encoder's window"):
         ingest(docs, index_dir, encoder, max_tokens=129)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from retrieval import EvidenceScale, Passage, RankedPassage, RetrievalError, load_scale, save_scale
-from retrieval.ranking.evidence_score import FEATURES, Labelled, calibration_error, evidence_features, fit_scale
+from retrieval.ranking.evidence_score import FEATURES, LabelledRanking, calibration_error, evidence_features, fit_scale
 
 PASSAGE = Passage("p", "d", "", "", "text", 0, 4)
 
@@ -19,13 +19,13 @@ def ranking(strength: float, lead: float = 0.0) -> list[RankedPassage]:
     return [best, RankedPassage(PASSAGE, strength, strength / 2, 1.0, strength / 2, 0.1)]
 
 
-def questions(count: int, *, answered_share: float, seed: int = 0) -> list[Labelled]:
+def questions(count: int, *, answered_share: float, seed: int = 0) -> list[LabelledRanking]:
     """Rankings whose strength says, with noise, whether they answer."""
     chance = random.Random(seed)
     made = []
     for n in range(count):
         answered = n < answered_share * count
-        made.append(Labelled(ranking(chance.gauss(0.7 if answered else 0.4, 0.15)), answered, answered))
+        made.append(LabelledRanking(ranking(chance.gauss(0.7 if answered else 0.4, 0.15)), answered, answered))
     return made
 
 
