@@ -1,7 +1,7 @@
 """How well the evidence score is calibrated on test, beside the balanced scale that preceded it.
 
 A score is calibrated if of the questions that score about 0.7, seven in ten are answered by the retrieved passages. If
-a set has no unanswerable questions, rankings without the answering documents stand in for them, one per question.
+a set has no unanswerable questions, it gets one ranking without the answering documents per question instead.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from chains import AnswerSettings
-from chains.answering.answering import JUDGED
+from chains.answering.answering import SCORED_PASSAGES
 from evaluation.items import Item
 from evaluation.retrieval_scores import GoldSpans
 from evaluation.systems import joined_queries
@@ -110,12 +110,12 @@ def labelled_rankings(
     labelled: list[LabelledRanking] = []
     foreign: list[LabelledRanking] = []
     for item, ranked in zip(items, _searched(index, settings, items, on_progress), strict=True):
-        top = ranked[:JUDGED]
+        top = ranked[:SCORED_PASSAGES]
         holds = not item.documents or any(gold.passage_overlaps(item, entry.passage) for entry in top)
         labelled.append(LabelledRanking(top, item.answerable and holds, item.answerable))
         others = [entry for entry in ranked if entry.passage.doc_id not in item.documents]
         if item.answerable and item.documents and others:
-            foreign.append(LabelledRanking(others[:JUDGED], False, False))
+            foreign.append(LabelledRanking(others[:SCORED_PASSAGES], False, False))
     few = sum(not one.answerable for one in labelled) < _MINIMUM
     return [*labelled, *foreign] if few else labelled
 

@@ -274,7 +274,7 @@ def test_a_broken_pdf(place: Workplace) -> None:
     assert done.exit_code == 0, done.stderr
     assert "left out: broken.pdf: " in done.stderr
     assert "documents: 0 added, 0 changed, 3 unchanged, 0 removed" in done.stdout
-    assert_refused(place.run("ingest", "alone"), 4, "broken.pdf", "mend that and ingest again")
+    assert_refused(place.run("ingest", "alone"), 4, "broken.pdf", "correct that and ingest again")
 
 
 def test_a_line_that_is_no_json(place: Workplace) -> None:

@@ -70,7 +70,7 @@ def test_strict_has_an_exit_code_for_failed_files(run: Run, domain: Domain) -> N
         assert "5" in out
     code, out, err = run("ingest", place)
     assert code == 0
-    assert "left out: bad.md: bad.md holds binary data" in err
+    assert "left out: bad.md: bad.md contains binary data" in err
     assert "5 unchanged" in out
 
 
@@ -119,7 +119,7 @@ def test_the_watch_ingests_what_changes(run: Run, domain: Domain, at_each_poll: 
     assert lines[5] == "removed new.md"
     assert lines[6].startswith("documents: 0 added, 0 changed, 5 unchanged, 1 removed; passages: ")
     assert len(lines) == 7
-    assert err.count("left out: new.md: new.md holds binary data") == 1
+    assert err.count("left out: new.md: new.md contains binary data") == 1
     assert err.startswith("watching ")
     assert err.endswith("no longer watching; the index is up to date\n")
 
