@@ -31,7 +31,7 @@ def make_parser(
     Args:
         docstring: `__doc__` of the script.
         data: what the data folder holds, if the script needs one.
-        work: folder under `build/` for indexes and caches, if the script keeps any.
+        work: folder under `build/` for indexes and caches, if the script has any.
         resumes: whether the script continues an earlier results file.
     """
     parser = argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter)

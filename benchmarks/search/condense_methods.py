@@ -61,46 +61,49 @@ Search = Callable[[Index, Sequence[FollowUp], Weights], list[Ranking]]
 MakeQueries = Callable[[Index, Sequence[FollowUp], Weights], Sequence[str]]
 
 
-def search_with(make: MakeQueries, index: Index, asked: Sequence[FollowUp], weights: Weights) -> list[Ranking]:
+def search_with(make: MakeQueries, index: Index, follow_ups: Sequence[FollowUp], weights: Weights) -> list[Ranking]:
     """Search with one query per question."""
-    queries = make(index, asked, weights)
+    queries = make(index, follow_ups, weights)
     rankings = index.search_many(queries, RANKED_PASSAGES, weights=weights)
     return [
         Ranking(documents_of(ranked), query != follow_up.question)
-        for follow_up, query, ranked in zip(asked, queries, rankings, strict=True)
+        for follow_up, query, ranked in zip(follow_ups, queries, rankings, strict=True)
     ]
 
 
 def one_by_one(make: Callable[[FollowUp], str]) -> Search:
     """Search with a query that is made from the follow-up alone."""
-    return partial(search_with, lambda index, asked, weights: [make(follow_up) for follow_up in asked])
+    return partial(search_with, lambda index, follow_ups, weights: [make(follow_up) for follow_up in follow_ups])
 
 
-def _by_evidence(index: Index, asked: Sequence[FollowUp], weights: Weights) -> Sequence[str]:
-    return standalone_queries(index, [(f.question, f.turns) for f in asked], weights=weights)
+def _by_evidence(index: Index, follow_ups: Sequence[FollowUp], weights: Weights) -> Sequence[str]:
+    return standalone_queries(index, [(f.question, f.turns) for f in follow_ups], weights=weights)
 
 
-def _answer_words(index: Index, asked: Sequence[FollowUp], weights: Weights, *, question: bool) -> Sequence[str]:
+def _answer_words(index: Index, follow_ups: Sequence[FollowUp], weights: Weights, *, question: bool) -> Sequence[str]:
     words = _SalientWords(index)
-    return [f.after([*([f.history[-1][0]] if question else []), *words.of(f.history[-1][1])]) for f in asked]
+    return [f.after([*([f.history[-1][0]] if question else []), *words.of(f.history[-1][1])]) for f in follow_ups]
 
 
-def mixed_vectors(index: Index, asked: Sequence[FollowUp], weights: Weights) -> list[Ranking]:
+def mixed_vectors(index: Index, follow_ups: Sequence[FollowUp], weights: Weights) -> list[Ranking]:
     """Search with joined queries and the mean of the two vectors."""
     encoder = index.encoder
-    index.encoder = _MixingEncoder(encoder, {follow_up.joined: follow_up.question for follow_up in asked})
+    index.encoder = _MixingEncoder(encoder, {follow_up.joined: follow_up.question for follow_up in follow_ups})
     try:
-        return one_by_one(lambda follow_up: follow_up.joined)(index, asked, weights)
+        return one_by_one(lambda follow_up: follow_up.joined)(index, follow_ups, weights)
     finally:
         index.encoder = encoder
 
 
 def fused(
-    score: Callable[[Sequence[RankedPassage]], list[float]], index: Index, asked: Sequence[FollowUp], weights: Weights
+    score: Callable[[Sequence[RankedPassage]], list[float]],
+    index: Index,
+    follow_ups: Sequence[FollowUp],
+    weights: Weights,
 ) -> list[Ranking]:
     """Search alone and joined, and add up the passages' scores. Every question counts as rewritten."""
-    alone = index.search_many([follow_up.question for follow_up in asked], RANKED_PASSAGES, weights=weights)
-    joined = index.search_many([follow_up.joined for follow_up in asked], RANKED_PASSAGES, weights=weights)
+    alone = index.search_many([follow_up.question for follow_up in follow_ups], RANKED_PASSAGES, weights=weights)
+    joined = index.search_many([follow_up.joined for follow_up in follow_ups], RANKED_PASSAGES, weights=weights)
     rankings = []
     for both in zip(alone, joined, strict=True):
         scores: dict[str, float] = {}
@@ -123,10 +126,10 @@ class BackboneRewriting:
     def __init__(self, work: Path) -> None:
         self._path = work / "rewritten.json"
 
-    def __call__(self, index: Index, asked: Sequence[FollowUp], weights: Weights) -> Sequence[str]:
-        leaning = [follow_up for follow_up in asked if leans_on_history(follow_up.question)]
+    def __call__(self, index: Index, follow_ups: Sequence[FollowUp], weights: Weights) -> Sequence[str]:
+        leaning = [follow_up for follow_up in follow_ups if leans_on_history(follow_up.question)]
         replies = self._replies(leaning)
-        return [usable_rewrite(replies.get(repr(f), "")) or f.question for f in asked]
+        return [usable_rewrite(replies.get(repr(f), "")) or f.question for f in follow_ups]
 
     def _replies(self, leaning: Sequence[FollowUp]) -> Mapping[str, str]:
         path = self._path

@@ -64,11 +64,11 @@ def measure_standalone(
     source = DataSet(questions, data, work, encoder)
     items = spread(read_items(data / questions / f"{split}.jsonl"), limit)
     others = read_items(data / histories / f"{split}.jsonl")
-    asked = [FollowUp(item.question, _unrelated_history(item, others, rng)) for item in items]
+    follow_ups = [FollowUp(item.question, _unrelated_history(item, others, rng)) for item in items]
     rows: dict[str, dict[str, float]] = {}
     with source.index() as index:
         for name in DECIDING:
-            rankings = METHODS[name][1](index, asked, source.weights)
+            rankings = METHODS[name][1](index, follow_ups, source.weights)
             hits = [bool(set(r.documents[:5]) & item.documents) for r, item in zip(rankings, items, strict=True)]
             rewritten = sum(ranking.rewritten for ranking in rankings) / len(items)
             rows[name] = {"rewritten": rewritten, "recall@5": sum(hits) / len(items)}

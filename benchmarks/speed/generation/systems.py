@@ -49,7 +49,7 @@ class TimedBackbone(Backbone):
 
 
 class GenerationSystem(Protocol):
-    """A way to generate. `run` returns the seconds at which each token of the whole batch was ready."""
+    """A generation method. `run` returns the seconds at which each token of the whole batch was ready."""
 
     def run(self, tokens: int) -> list[float]: ...
 
@@ -183,7 +183,7 @@ class TransformersGeneration:
 
 
 def make_system(name: str, backbone: Backbone, examples: Sequence[TokenExample], length: int) -> GenerationSystem:
-    """A system of `SYSTEMS` with everything cached that it keeps between questions."""
+    """A system of `SYSTEMS`, with a warm cache."""
     if name in (PEFT, PEFT_BEST):
         return TransformersGeneration(backbone, examples, length, cached=name == PEFT_BEST)
     attention: Literal["exact", "block"] = "exact" if name == EXACT else "block"

@@ -94,8 +94,8 @@ def test_several_threads_share_the_cached_vectors(tmp_path: Path) -> None:
     caching = CachingEncoder(encoder, tmp_path / "vectors.sqlite")
     expected = caching.encode(["word"])
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(caching.encode, [["word", f"word {n}"] for n in range(8)]))
-    assert all(np.array_equal(vectors[0], expected[0]) for vectors in found)
+        results = list(pool.map(caching.encode, [["word", f"word {n}"] for n in range(8)]))
+    assert all(np.array_equal(vectors[0], expected[0]) for vectors in results)
     assert encoder.encoded.count("word") == 1
 
 
@@ -107,10 +107,10 @@ def test_the_served_ranking_is_compared_with_the_best_single_ranking() -> None:
     def rows(value: float) -> list[dict[str, float]]:
         return [dict.fromkeys(METRICS, value + n / 100) for n in range(20)]
 
-    found = compare_served({"dense": rows(0.2), "bm25": rows(0.5), "hybrid": rows(0.6), "bm25s-whole": rows(0.4)})
-    assert found["best_single"] == "bm25"
-    assert found["differences"]["bm25"] == pytest.approx({"mean": 0.1, "low": 0.1, "high": 0.1})
-    assert "hybrid" not in found["differences"]
+    comparison = compare_served({"dense": rows(0.2), "bm25": rows(0.5), "hybrid": rows(0.6), "bm25s-whole": rows(0.4)})
+    assert comparison["best_single"] == "bm25"
+    assert comparison["differences"]["bm25"] == pytest.approx({"mean": 0.1, "low": 0.1, "high": 0.1})
+    assert "hybrid" not in comparison["differences"]
 
 
 def test_the_calibration_error_separates_good_scales_from_bad_ones() -> None:
@@ -124,6 +124,6 @@ def test_the_calibration_error_separates_good_scales_from_bad_ones() -> None:
     good, bad = error_interval(scores, answered), error_interval(scores**3, answered)
     assert 0 <= good["low"] <= good["high"] < 0.05 < 0.15 < bad["low"] < bad["mean"] < bad["high"]
     labelled = [LabelledRanking([], bool(label), bool(label)) for label in answered]
-    found = evaluate_scores(scores.tolist(), labelled, 0.5)
-    assert found["answered_of_those_above_half"] == pytest.approx(0.75, abs=0.05)
-    assert found["refusals"]["wrong"] == pytest.approx(0.25, abs=0.05)
+    evaluation = evaluate_scores(scores.tolist(), labelled, 0.5)
+    assert evaluation["answered_of_those_above_half"] == pytest.approx(0.75, abs=0.05)
+    assert evaluation["refusals"]["wrong"] == pytest.approx(0.25, abs=0.05)

@@ -41,13 +41,13 @@ def measure(tiny_backbone: Backbone, tmp_path: Path) -> Any:
         from benchmarks.speed.training_speed import parse
 
         def no_memory(_: object) -> dict[str, int]:
-            raise AssertionError("memory was not asked for")
+            raise AssertionError("no memory run was requested")
 
         options = parse([*FLAGS, "--no-memory", f"--out={tmp_path / 'report.json'}", *flags])
         report = Report(options.out, report_head(tiny_backbone, options), fresh=options.fresh)
         Benchmark(tiny_backbone, options, report).run(no_memory)
-        found: dict[str, Any] = json.loads(options.out.read_text())
-        return found
+        report_on_disk: dict[str, Any] = json.loads(options.out.read_text())
+        return report_on_disk
 
     return run
 
@@ -62,7 +62,7 @@ def test_recurring_contexts_are_used_by_each_of_their_questions(tiny_backbone: B
     assert counts == {"contexts": 2, "uses_of_a_context": 12, "mean_uses_of_a_context": 12.0}
 
 
-def test_a_context_short_of_questions_counts_as_the_least_used(tiny_backbone: Backbone) -> None:
+def test_the_minimum_use_is_that_of_the_context_with_the_fewest_questions(tiny_backbone: Backbone) -> None:
     counts = count(tiny_backbone, "recurring", examples=6)
     assert (counts["uses_of_a_context"], counts["mean_uses_of_a_context"]) == (6, 9.0)
 
@@ -72,11 +72,11 @@ def test_passages_recur_while_contexts_do_not(tiny_backbone: Backbone) -> None:
         counts = count(tiny_backbone, "passages", context, examples=48)
         assert (counts["contexts"], counts["uses_of_a_context"]) == (48, 3)
         assert counts["uses_of_a_passage"] >= 8
-        # Much more than was asked for would make the cache look better than it is.
+        # More uses than configured would overstate the gain of the cache.
         assert counts["mean_uses_of_a_passage"] < 10
 
 
-def test_passages_are_what_the_cuts_say(tiny_backbone: Backbone) -> None:
+def test_cuts_separate_the_passages(tiny_backbone: Backbone) -> None:
     from benchmarks.speed.training.data import HEAD, make_examples
 
     examples = make_examples(tiny_backbone, settings(), "passages", 1000)
@@ -88,7 +88,7 @@ def test_passages_are_what_the_cuts_say(tiny_backbone: Backbone) -> None:
         assert all(100 <= len(passage) <= 250 for passage in example.passages)
 
 
-def test_contexts_have_about_the_length_asked_for(tiny_backbone: Backbone) -> None:
+def test_contexts_have_about_the_requested_length(tiny_backbone: Backbone) -> None:
     from benchmarks.speed.training.data import DATA, make_examples
 
     for data in DATA:
@@ -97,7 +97,7 @@ def test_contexts_have_about_the_length_asked_for(tiny_backbone: Backbone) -> No
         assert all(850 <= len(example.context) <= 1150 for example in examples)
 
 
-def test_more_different_contexts_than_there_can_be_are_refused(tiny_backbone: Backbone) -> None:
+def test_too_many_different_contexts_are_refused(tiny_backbone: Backbone) -> None:
     with pytest.raises(SystemExit, match="different orders of passages found"):
         count(tiny_backbone, "passages", 60, examples=200, passage_uses=10_000)
 
@@ -122,7 +122,7 @@ def test_softgraft_learns_and_reads_each_context_once(tiny_backbone: Backbone, n
     system.stop()
 
 
-def test_block_attention_takes_each_passage_as_a_segment(tiny_backbone: Backbone) -> None:
+def test_block_attention_computes_each_passage_once(tiny_backbone: Backbone) -> None:
     from benchmarks.speed.training.data import make_batches, make_examples
     from benchmarks.speed.training.report import BLOCK
     from benchmarks.speed.training.systems import softgraft_system
@@ -166,7 +166,7 @@ def test_peft_sees_the_same_tokens_in_the_same_places(tiny_backbone: Backbone, n
     assert weights_checksum(tiny_backbone) == before
 
 
-def test_lora_stands_beside_every_linear_layer_and_is_taken_out_again(tiny_backbone: Backbone) -> None:
+def test_lora_adapts_every_linear_layer_and_is_removed_again(tiny_backbone: Backbone) -> None:
     pytest.importorskip("peft", reason="PEFT comes with the extra `bench` only")
     from benchmarks.speed.training.peft_systems import LORA_RANK, peft_system
     from soft_prompt.graft.adapter import linear_layers
@@ -180,29 +180,29 @@ def test_lora_stands_beside_every_linear_layer_and_is_taken_out_again(tiny_backb
     assert linear_layers(tiny_backbone) == layers
 
 
-def test_a_second_run_measures_only_what_is_missing(measure: Any) -> None:
+def test_a_second_run_measures_only_missing_rows(measure: Any) -> None:
     first = measure("--systems=softgraft-kv", "--data=unique", "--repeats=1")
     again = measure("--systems=softgraft-kv,softgraft-embedding", "--data=unique", "--repeats=2")
     assert [len(row["timings"]) for row in first["rows"]] == [1]
-    kept, new = sorted(again["rows"], key=lambda row: row["system"] != "softgraft-kv")
-    assert kept["timings"][0] == first["rows"][0]["timings"][0]
-    assert [(row["system"], len(row["timings"])) for row in (kept, new)] == [
+    old, new = sorted(again["rows"], key=lambda row: row["system"] != "softgraft-kv")
+    assert old["timings"][0] == first["rows"][0]["timings"][0]
+    assert [(row["system"], len(row["timings"])) for row in (old, new)] == [
         ("softgraft-kv", 2),
         ("softgraft-embedding", 2),
     ]
     assert again["started"] == first["started"]
 
 
-def test_a_file_of_other_settings_is_refused_and_kept(measure: Any, tmp_path: Path) -> None:
+def test_a_file_with_other_settings_is_refused_and_unchanged(measure: Any, tmp_path: Path) -> None:
     measure("--systems=softgraft-kv", "--data=unique", "--repeats=1")
-    kept = (tmp_path / "report.json").read_text()
+    before = (tmp_path / "report.json").read_text()
     with pytest.raises(SystemExit, match=r"config\.seed 0, now 1.*--fresh"):
         measure("--systems=softgraft-kv", "--data=unique", "--repeats=1", "--seed=1")
-    assert (tmp_path / "report.json").read_text() == kept
+    assert (tmp_path / "report.json").read_text() == before
     assert measure("--systems=softgraft-kv", "--data=unique", "--repeats=1", "--seed=1", "--fresh")["rows"]
 
 
-def test_steps_of_peft_are_scaled_to_the_run_and_compared(measure: Any) -> None:
+def test_peft_steps_are_scaled_to_the_whole_run(measure: Any) -> None:
     pytest.importorskip("peft", reason="PEFT comes with the extra `bench` only")
     report = measure("--systems=softgraft-kv,peft-prompt-tuning", "--data=unique", "--repeats=1", "--peft-steps=1")
     own, peft = report["rows"]
@@ -213,7 +213,7 @@ def test_steps_of_peft_are_scaled_to_the_run_and_compared(measure: Any) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "met"), [(9.0, True), (10.0, True), (11.0, False)])
-def test_a_goal_is_met_from_its_ratio_on(seconds: float, met: bool) -> None:
+def test_a_goal_is_met_at_its_ratio(seconds: float, met: bool) -> None:
     from benchmarks.speed.training.report import Cell, compare
 
     uses: dict[str, int | float] = {"uses_of_a_context": 3}
@@ -230,7 +230,7 @@ def test_a_goal_is_met_from_its_ratio_on(seconds: float, met: bool) -> None:
     assert cells["unique", 200, "peft-prompt-tuning"].goal_met is None
 
 
-def test_mapped_files_are_told_from_memory_of_its_own(tmp_path: Path) -> None:
+def test_mapped_files_are_separate_from_anonymous_memory(tmp_path: Path) -> None:
     import mmap
 
     from benchmarks.machine import MemorySampler, resident_bytes
