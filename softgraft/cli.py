@@ -10,7 +10,7 @@ import softgraft
 from softgraft.commands.answer import ask, chat
 from softgraft.commands.demo import demo
 from softgraft.commands.evaluate import evaluate_command
-from softgraft.commands.graft import train_command
+from softgraft.commands.train import train_command
 from softgraft.commands.ingest import ingest_command
 from softgraft.commands.interop import export_command, import_command
 from softgraft.commands.new import new

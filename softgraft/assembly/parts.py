@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chains import Answering, Speaker
-from chains.answering.examples import NearestExamples, Solved
+from chains.answering.examples import NearestExamples, SolvedQuestion
 from evaluation import items_hash, read_items
 from evaluation.hardware import describe_machine
 from evaluation.items import Item
@@ -188,7 +188,7 @@ class DomainParts:
             self.__dict__.pop(name, None)
 
 
-def answered_questions(path: Path) -> list[Solved]:
+def answered_questions(path: Path) -> list[SolvedQuestion]:
     """The answered questions of a file, without follow-ups, which make no sense alone; none if there is no file.
 
     Raises:
@@ -196,7 +196,7 @@ def answered_questions(path: Path) -> list[Solved]:
     """
     items = read_items(path) if path.is_file() else []
     return [
-        Solved(item.question, item.target, item.group or item.doc_id)
+        SolvedQuestion(item.question, item.target, item.group or item.doc_id)
         for item in items
         if item.answerable and item.target and not item.history
     ]

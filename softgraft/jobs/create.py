@@ -20,8 +20,8 @@ from evaluation.task_items import (
     SEED,
     TEXT_TASKS,
     TextTask,
-    stratified_split,
     read_task_items,
+    stratified_split,
     task_line,
 )
 from retrieval.conversion.convert import SUFFIXES

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from chains import Answering
-from chains.answering.examples import chosen_examples
-from chains.answering.history import newest
+from chains.answering.examples import select_examples
+from chains.answering.history import newest_turns
 from chains.answering.speaker import PreparedPrompt
 from prompts import PassageInput, RenderedPrompt, Template, TemplateFile, Turn
 from soft_prompt import Manifest
@@ -107,7 +107,7 @@ def render_prompt(domain: Domain, template: TemplateFile, given: RenderInput, *,
         [evidence] = answering.evidence_many([query])
         prepared = answering.prepare(given.question, given.turns, evidence)
         refused = not evidence.enough
-        prompt = answering.prompt(given.question, prepared.turns, prepared.evidence)
+        prompt = answering.prompt(given.question, prepared.history, prepared.evidence)
     else:
         prompt = current.render(_values(domain, current, given, _token_counter(domain, tokenizer)))
     parts = tuple(_parts(domain, current, prompt, tokenizer))
@@ -152,7 +152,7 @@ def _values(
 ) -> dict[str, object]:
     """The given inputs and no others, so that the template reports what is missing or unknown."""
     values: dict[str, object] = dict(given.inputs or {})
-    turns = newest(given.turns, answer_settings(domain.file, domain.build).history, count_tokens)
+    turns = newest_turns(given.turns, answer_settings(domain.file, domain.build).history, count_tokens)
     if given.question is not None:
         values["question"] = given.question
     if turns or "history" in template.inputs:
@@ -160,7 +160,7 @@ def _values(
     if given.passages is not None or "context" in template.inputs:
         values["context"] = list(given.passages or ())
     if template.examples is not None and template.chooses_examples and given.question is not None:
-        values["examples"] = chosen_examples(domain.examples.nearest, template.examples, given.question, count_tokens)
+        values["examples"] = select_examples(domain.examples.nearest, template.examples, given.question, count_tokens)
     return values
 
 

@@ -1,4 +1,4 @@
-"""A domain whose text twin stays as it is while an adapter is trained behind it."""
+"""A domain that trains an adapter and leaves the text twin as it is, and the setting `answer.strength`."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ ALONE = {**TRAIN, "kind": "adapter", "adapter_learning_rate": 0.03}
 
 
 def fill(domain: Domain) -> SoftPrompt:
-    """What stands in the slot of the answers."""
+    """The soft prompt in the slot of the answers."""
     speaker = domain.answering("soft").speaker
     assert isinstance(speaker, LocalSpeaker)
-    found = speaker.chat.fills["domain"]
-    assert isinstance(found, SoftPrompt)
-    return found
+    soft_prompt = speaker.chat.fills["domain"]
+    assert isinstance(soft_prompt, SoftPrompt)
+    return soft_prompt
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def fill(domain: Domain) -> SoftPrompt:
     [{"adapter_rank": 2}, {"adapter": "ia3", "adapter_learning_rate": 0.3}, {"adapter_rank": 3, "layers": 1}],
     ids=["lora", "ia3", "layers"],
 )
-def test_it_is_trained_kept_and_answers(make_domain: MakeDomain, settings: dict[str, Any]) -> None:
+def test_an_adapter_is_trained_kept_and_used(make_domain: MakeDomain, settings: dict[str, Any]) -> None:
     domain = make_domain(ingest=True, train={**ALONE, **settings})
     before = weights_checksum(domain.store.backbone)
     report = domain.train()
@@ -56,10 +56,10 @@ def test_it_is_trained_kept_and_answers(make_domain: MakeDomain, settings: dict[
     assert manifest is not None
     assert (manifest.kind, manifest.shape, manifest.length) == ("adapter", [words, 32], words)
     assert (manifest.adapter, manifest.adapter_rank, manifest.layers) == (form, rank or None, settings.get("layers"))
-    # So few scales of so small a backbone do not learn it all.
+    # IA3 has too few scales on the tiny backbone to learn the answer.
     assert (domain.chain.invoke(QUESTION)["answer"] == ANSWER) == (form == "lora")
-    found = domain.status()["soft_prompt"]
-    assert (found["kind"], found["adapter"], found["adapter_rank"]) == ("adapter", form, rank or None)
+    status = domain.status()["soft_prompt"]
+    assert (status["kind"], status["adapter"], status["adapter_rank"]) == ("adapter", form, rank or None)
     assert weights_checksum(domain.store.backbone) == before
 
 
@@ -68,11 +68,11 @@ def reply(domain: Domain, graft: Graft) -> str:
     assert isinstance(answering.speaker, LocalSpeaker)
     [evidence] = answering.evidence_many([QUESTION["question"]])
     prompt = answering.prompt(QUESTION["question"], [], evidence)
-    [said] = answering.speaker.reply_many([answering.speaker.prepare(prompt)])
-    return said
+    [text] = answering.speaker.reply_many([answering.speaker.prepare(prompt)])
+    return text
 
 
-def test_at_no_strength_it_answers_as_its_text_twin(make_domain: MakeDomain) -> None:
+def test_strength_0_answers_like_the_text_twin(make_domain: MakeDomain) -> None:
     domain = make_domain(ingest=True, train={**ALONE, "adapter_rank": 2})
     assert domain.train().kept
     whole = fill(domain).adapter
@@ -90,17 +90,17 @@ def test_at_no_strength_it_answers_as_its_text_twin(make_domain: MakeDomain) -> 
 
 
 @pytest.mark.parametrize("kind", ["kv", "embedding"])
-def test_vectors_go_with_the_strength(make_domain: MakeDomain, kind: str) -> None:
+def test_strength_interpolates_the_vectors(make_domain: MakeDomain, kind: str) -> None:
     domain = make_domain(ingest=True, train={**TRAIN, "kind": kind, "adapter_rank": 2})
     assert domain.train().kept
-    found = {}
+    fills = {}
     for strength in (1.0, 0.5, 0.0):
         answer = domain.file.answer.model_copy(update={"strength": strength})
         domain.file = domain.file.model_copy(update={"answer": answer})
-        found[strength] = fill(domain)
-    whole, half, none = found.values()
+        fills[strength] = fill(domain)
+    whole, half, none = fills.values()
     assert torch.equal(half.vectors, torch.lerp(none.vectors, whole.vectors, 0.5))
-    # What is left is the text twin, read where no document stands.
+    # At strength 0 the vectors are the text twin after a prompt without documents.
     store, length = domain.store, whole.length
     if kind == "kv":
         sample = sample_prompts(domain.template.current())[0]

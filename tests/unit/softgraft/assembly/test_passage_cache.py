@@ -1,4 +1,4 @@
-"""Passages read ahead of the questions, and both attention modes from training to the answer."""
+"""Warming the cache, and both attention modes from training to the answer."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from softgraft.assembly.passage_cache import FOLDER
 pytestmark = pytest.mark.heavy
 
 MakeDomain = Callable[..., Domain]
-ASKED = {"question": "What does a replacement card cost?"}
+QUESTION = {"question": "What does a replacement card cost?"}
 
 
 def files(domain: Domain) -> list[Path]:
     return sorted((domain.build / FOLDER).rglob("*.safetensors"))
 
 
-def test_warming_reads_every_passage_once(make_domain: MakeDomain) -> None:
+def test_warming_computes_every_passage_once(make_domain: MakeDomain) -> None:
     domain = make_domain(ingest=True, attention="block")
     steps: list[tuple[int, int]] = []
     warmed = domain.warm(on_progress=lambda done, total: steps.append((done, total)))
     passages = domain.index.stats().passages
     assert (warmed.passages, warmed.of) == (passages, passages)
     assert steps == [(done, passages) for done in range(1, passages + 1)]
-    # Every passage and the head that they share.
+    # Every passage, and the segment before them.
     assert len(files(domain)) == passages + 1
     assert 0 < warmed.disk_bytes <= sum(path.stat().st_size for path in files(domain))
     again = opened(domain.folder).warm()
     assert (again.passages, again.computed_tokens) == (passages, 0)
 
 
-def test_with_block_attention_a_warmed_domain_answers_without_reading_a_passage(make_domain: MakeDomain) -> None:
+def test_with_block_attention_a_warmed_domain_computes_no_passage(make_domain: MakeDomain) -> None:
     retrieval = {"passages": 2, "margin": 9, "evidence_tokens": 400, "passage_tokens": 32}
     domain = make_domain(ingest=True, attention="block", retrieval=retrieval)
     domain.warm()
     fresh = opened(domain.folder)
-    found = fresh.chain.invoke(ASKED)
-    assert len(found["evidence"]) == 2
+    result = fresh.chain.invoke(QUESTION)
+    assert len(result["evidence"]) == 2
     assert fresh.store.computed_tokens == 0
-    # The same question in a domain that was not warmed has the same answer.
+    # A domain that was not warmed gives the same answer.
     cold = make_domain("cold", ingest=True, attention="block", retrieval=retrieval)
-    assert cold.chain.invoke(ASKED)["answer"] == found["answer"]
+    assert cold.chain.invoke(QUESTION)["answer"] == result["answer"]
     assert cold.store.computed_tokens > 0
 
 
-def test_a_cache_that_is_full_stops_and_says_how_far_it_came(make_domain: MakeDomain) -> None:
+def test_a_full_cache_stops_and_reports_the_number_of_passages(make_domain: MakeDomain) -> None:
     domain = make_domain(ingest=True, attention="block", cache={"memory_mib": 1, "disk_gib": 3e-5})
     warmed = domain.warm()
     assert 0 < warmed.passages < warmed.of
@@ -59,14 +59,14 @@ def test_a_cache_that_is_full_stops_and_says_how_far_it_came(make_domain: MakeDo
     assert make_domain("none", ingest=True, cache={"disk_gib": 0}).warm().passages == 0
 
 
-def test_without_room_on_disk_nothing_is_written(make_domain: MakeDomain) -> None:
+def test_disk_limit_0_writes_nothing(make_domain: MakeDomain) -> None:
     domain = make_domain(ingest=True, cache={"disk_gib": 0})
-    assert domain.chain.invoke(ASKED)["answer"] is not None
+    assert domain.chain.invoke(QUESTION)["answer"] is not None
     assert not (domain.build / FOLDER).exists()
 
 
 @pytest.mark.parametrize("attention", ["exact", "block"])
-def test_a_soft_prompt_is_served_in_the_mode_that_it_was_trained_in(make_domain: MakeDomain, attention: str) -> None:
+def test_a_soft_prompt_uses_the_attention_it_was_trained_with(make_domain: MakeDomain, attention: str) -> None:
     domain = make_domain(ingest=True, attention=attention)
     assert domain.train().kept
     assert domain.manifest is not None
@@ -89,7 +89,7 @@ def test_an_unknown_attention_is_refused(make_domain: MakeDomain) -> None:
         make_domain(attention="blocks")
 
 
-def test_a_status_reads_no_cache(make_domain: MakeDomain) -> None:
+def test_status_creates_no_cache(make_domain: MakeDomain) -> None:
     domain = make_domain(ingest=True)
     assert json.dumps(domain.status())
     assert files(domain) == []

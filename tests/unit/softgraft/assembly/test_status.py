@@ -16,30 +16,30 @@ MakeDomain = Callable[..., Domain]
 
 def test_a_new_domain_has_nothing_yet(make_domain: MakeDomain) -> None:
     domain = make_domain()
-    found = domain.status()
-    assert json.loads(json.dumps(found)) == found
-    assert found["questions"] == {"train": 4, "dev": 4, "test": 4}
-    assert (found["index"], found["soft_prompt"], found["evaluation"]) == (None, None, None)
-    assert (found["evidence_score"], found["unfinished_training"], found["notices"]) == (False, False, [])
-    assert found["next"] == f"softgraft ingest {domain.folder}"
-    # Looking changes nothing.
+    status = domain.status()
+    assert json.loads(json.dumps(status)) == status
+    assert status["questions"] == {"train": 4, "dev": 4, "test": 4}
+    assert (status["index"], status["soft_prompt"], status["evaluation"]) == (None, None, None)
+    assert (status["evidence_score"], status["unfinished_training"], status["notices"]) == (False, False, [])
+    assert status["next"] == f"softgraft ingest {domain.folder}"
+    # Reading the status writes nothing.
     assert not domain.build.exists()
 
 
-def test_status_follows_the_work(make_domain: MakeDomain) -> None:
+def test_status_follows_ingest_and_questions(make_domain: MakeDomain) -> None:
     domain = make_domain(train={"epochs": 1, "learning_rate": 1e-8})
     domain.ingest()
-    found = domain.status()
-    assert found["index"]["documents"] == 5
-    assert found["index"]["passages"] >= 5
-    assert found["next"] == f"softgraft train {domain.folder}"
+    status = domain.status()
+    assert status["index"]["documents"] == 5
+    assert status["index"]["passages"] >= 5
+    assert status["next"] == f"softgraft train {domain.folder}"
     (domain.folder / "train.jsonl").unlink()
     assert domain.status()["next"] == f"softgraft chat {domain.folder}"
 
 
-def test_a_grafted_domain(grafted: Domain) -> None:
-    found = grafted.status()
-    assert found["soft_prompt"] == {
+def test_a_trained_domain(grafted: Domain) -> None:
+    status = grafted.status()
+    assert status["soft_prompt"] == {
         "kind": "embedding",
         "length": LENGTH,
         "adapter": "lora",
@@ -50,17 +50,17 @@ def test_a_grafted_domain(grafted: Domain) -> None:
         "dev_token_f1": 1.0,
         "dev_token_f1_text_twin": 0.0,
     }
-    assert found["next"] == f"softgraft eval {grafted.folder}"
+    assert status["next"] == f"softgraft eval {grafted.folder}"
     grafted.evaluate(limit=2)
-    found = grafted.status()
-    assert [row["system"] for row in found["evaluation"]] == ["base", "template", "text-twin", "soft", "soft-gold"]
-    assert found["next"] == f"softgraft chat {grafted.folder}"
-    # A report is only a record.
+    status = grafted.status()
+    assert [row["system"] for row in status["evaluation"]] == ["base", "template", "text-twin", "soft", "soft-gold"]
+    assert status["next"] == f"softgraft chat {grafted.folder}"
+    # A damaged report counts as none.
     (grafted.build / "reports" / "eval-test.json").write_text("{damaged")
     assert grafted.status()["evaluation"] is None
 
 
-def test_a_domain_under_domains_goes_by_its_name(
+def test_a_domain_under_domains_is_called_by_its_name(
     make_domain: MakeDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "domains").mkdir()

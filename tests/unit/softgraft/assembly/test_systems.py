@@ -1,4 +1,4 @@
-"""Which systems an evaluation compares."""
+"""The systems that an evaluation compares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from softgraft.assembly.system_names import SYSTEMS, system_names
 from softgraft.errors import UsageError
 
 
-def test_all_that_there_are_in_their_order() -> None:
+def test_available_systems_in_their_usual_order() -> None:
     assert system_names(None, trained=True, cli_name="bank") == list(SYSTEMS)
     assert system_names(None, trained=False, cli_name="bank") == ["base", "template", "text-twin"]
     assert system_names(["soft", "base"], trained=True, cli_name="bank") == ["base", "soft"]
@@ -22,7 +22,9 @@ def test_all_that_there_are_in_their_order() -> None:
         ([], True, "no system at all", "run: softgraft eval bank --systems soft-gold"),
     ],
 )
-def test_others_are_refused(wanted: list[str], trained: bool, found: str, next_step: str) -> None:
+def test_unknown_and_untrained_systems_are_refused(
+    wanted: list[str], trained: bool, found: str, next_step: str
+) -> None:
     with pytest.raises(UsageError, match=found) as caught:
         system_names(wanted, trained=trained, cli_name="bank")
     assert caught.value.next_step == next_step

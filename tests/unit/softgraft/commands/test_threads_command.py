@@ -1,4 +1,4 @@
-"""`softgraft threads`: what a person sees of the conversations, and what stays when one is deleted."""
+"""`softgraft threads`: listing, showing, exporting and deleting conversations."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from softgraft.commands.transcript import as_markdown
 from softgraft.settings.sections import AnswerFileSettings
 
 Run = Callable[..., tuple[int, str, str]]
-ASKED = "What does a replacement card cost?"
+QUESTION = "What does a replacement card cost?"
 
 
 @pytest.fixture
-def talked(make_domain: Callable[..., Domain], tmp_path: Path) -> Domain:
+def with_conversations(make_domain: Callable[..., Domain], tmp_path: Path) -> Domain:
     """A domain with two conversations."""
     domain = make_domain("house", ingest=True)
-    for name, question in (("anna", ASKED), ("bert", "Is the [bold] card free?"), ("anna", "And [/] abroad?")):
+    for name, question in (("anna", QUESTION), ("bert", "Is the [bold] card free?"), ("anna", "And [/] abroad?")):
         domain.chain.invoke({"question": question}, config={"configurable": {"thread_id": name}})
     domain.chain.close()
     return domain
 
 
-def test_list_shows_the_last_first(run: Run, talked: Domain) -> None:
+def test_list_shows_the_latest_first(run: Run, with_conversations: Domain) -> None:
     code, out, err = run("threads", "list", "house")
     assert (code, err) == (0, "")
     lines = [line.split() for line in out.splitlines() if line.strip()]
     assert [(line[0], line[1]) for line in lines if line[0] in ("anna", "bert")] == [("anna", "2"), ("bert", "1")]
     assert "Is the [bold] card free?" in out
-    found = json.loads(run("threads", "list", "house", "--json")[1])["threads"]
-    assert [(entry["thread"], entry["turns"], entry["first"]) for entry in found] == [
-        ("anna", 2, ASKED), ("bert", 1, "Is the [bold] card free?"),
+    threads = json.loads(run("threads", "list", "house", "--json")[1])["threads"]
+    assert [(entry["thread"], entry["turns"], entry["first"]) for entry in threads] == [
+        ("anna", 2, QUESTION), ("bert", 1, "Is the [bold] card free?"),
     ]  # fmt: skip
 
 
-def test_list_of_a_domain_nobody_talked_to(run: Run, make_domain: Callable[..., Domain]) -> None:
+def test_list_without_conversations(run: Run, make_domain: Callable[..., Domain]) -> None:
     domain = make_domain("quiet")
     code, out, _ = run("threads", "list", "quiet")
     assert (code, "softgraft ask quiet" in out) == (0, True)
@@ -48,17 +48,19 @@ def test_list_of_a_domain_nobody_talked_to(run: Run, make_domain: Callable[..., 
     assert not domain.build.exists()
 
 
-def test_show_prints_the_turns_as_they_were(run: Run, talked: Domain) -> None:
+def test_show_prints_the_turns(run: Run, with_conversations: Domain) -> None:
     code, out, err = run("threads", "show", "house", "anna")
     assert (code, err) == (0, "")
-    assert out.index(f"> {ASKED}") < out.index("> And [/] abroad?")
+    assert out.index(f"> {QUESTION}") < out.index("> And [/] abroad?")
     kept = json.loads(run("threads", "show", "house", "anna", "--json")[1])
-    assert kept == talked.conversations.transcript("anna")
-    assert [turn["question"] for turn in kept["turns"]] == [ASKED, "And [/] abroad?"]
+    assert kept == with_conversations.conversations.transcript("anna")
+    assert [turn["question"] for turn in kept["turns"]] == [QUESTION, "And [/] abroad?"]
 
 
 @pytest.mark.parametrize("command", ["show", "export", "delete"])
-def test_an_unknown_thread_is_told_with_the_next_command(run: Run, talked: Domain, command: str) -> None:
+def test_the_error_for_an_unknown_thread_has_the_next_command(
+    run: Run, with_conversations: Domain, command: str
+) -> None:
     code, out, err = run("threads", command, "house", "carl")
     assert (code, out) == (3, "")
     assert "no conversation 'carl'" in err
@@ -66,24 +68,24 @@ def test_an_unknown_thread_is_told_with_the_next_command(run: Run, talked: Domai
     assert "softgraft threads list" in err
 
 
-def test_export_writes_json_and_markdown(run: Run, talked: Domain, tmp_path: Path) -> None:
+def test_export_writes_json_and_markdown(run: Run, with_conversations: Domain, tmp_path: Path) -> None:
     assert json.loads(run("threads", "export", "house", "anna", "--format", "json")[1]) == (
-        talked.conversations.transcript("anna")
+        with_conversations.conversations.transcript("anna")
     )
     code, page, _ = run("threads", "export", "house", "anna")
     assert code == 0
     assert page.startswith("# The house: conversation anna\n")
-    assert f"\n## 1. {ASKED}\n" in page
+    assert f"\n## 1. {QUESTION}\n" in page
     code, out, _ = run("threads", "export", "house", "anna", "--output", "anna.md")
     assert (code, out.strip()) == (0, "wrote anna.md")
     assert (tmp_path / "anna.md").read_text(encoding="utf-8") == page
-    # A file that is there is not written over.
+    # An existing file is not overwritten.
     code, _, err = run("threads", "export", "house", "bert", "--output", "anna.md")
     assert (code, "anna.md cannot be written" in err) == (2, True)
     assert (tmp_path / "anna.md").read_text(encoding="utf-8") == page
 
 
-def test_a_page_names_where_each_quote_stands() -> None:
+def test_a_page_has_the_location_of_each_quote() -> None:
     citation = {
         "quote": "It costs\n12 euros.", "title": "Fees", "heading": "Cards", "doc_id": "cards", "page": 3,
         "start": 10, "end": 30,
@@ -96,18 +98,18 @@ def test_a_page_names_where_each_quote_stands() -> None:
     )
 
 
-@pytest.mark.parametrize(("said", "code", "left"), [(True, 0, ["bert"]), (False, 1, ["anna", "bert"])])
-def test_delete_asks(
-    run: Run, talked: Domain, monkeypatch: pytest.MonkeyPatch, said: bool, code: int, left: list[str]
+@pytest.mark.parametrize(("answer", "code", "left"), [(True, 0, ["bert"]), (False, 1, ["anna", "bert"])])
+def test_delete_asks_for_confirmation(
+    run: Run, with_conversations: Domain, monkeypatch: pytest.MonkeyPatch, answer: bool, code: int, left: list[str]
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("typer.confirm", lambda text, **_: bool(asked.append(text)) or said)
+    monkeypatch.setattr("typer.confirm", lambda text, **_: bool(asked.append(text)) or answer)
     assert run("threads", "delete", "house", "anna")[0] == code
     assert asked == ["Delete the conversation 'anna' with 2 turns?"]
-    assert [entry.thread for entry in talked.conversations.threads()] == left
+    assert [entry.thread for entry in with_conversations.conversations.threads()] == left
 
 
-def test_delete_does_not_ask_with_yes(run: Run, talked: Domain) -> None:
+def test_yes_deletes_without_confirmation(run: Run, with_conversations: Domain) -> None:
     code, out, _ = run("threads", "delete", "house", "anna", "--json")
     assert (code, json.loads(out)["error"]["type"]) == (2, "UsageError")
     assert json.loads(run("threads", "delete", "house", "anna", "--yes", "--json")[1]) == {
@@ -115,25 +117,25 @@ def test_delete_does_not_ask_with_yes(run: Run, talked: Domain) -> None:
         "turns": 2,
     }
     assert run("threads", "delete", "house", "bert", "--yes")[1].strip() == "deleted bert (1 turn)"
-    assert talked.conversations.threads() == []
+    assert with_conversations.conversations.threads() == []
 
 
-def test_a_damaged_memory_has_its_exit_code(run: Run, talked: Domain) -> None:
-    talked.close()
-    (talked.build / "memory.sqlite").write_bytes(b"no database " * 1000)
+def test_a_damaged_memory_has_its_exit_code(run: Run, with_conversations: Domain) -> None:
+    with_conversations.close()
+    (with_conversations.build / "memory.sqlite").write_bytes(b"no database " * 1000)
     code, out, err = run("threads", "list", "house")
     assert (code, out) == (5, "")
     assert "begin anew: mv" in err
 
 
-def test_threads_need_no_model(run: Run, talked: Domain) -> None:
-    # The backbone is gone, and they are still there.
-    settings = talked.folder / "domain.yaml"
+def test_threads_need_no_model(run: Run, with_conversations: Domain) -> None:
+    # The backbone is missing.
+    settings = with_conversations.folder / "domain.yaml"
     settings.write_text(settings.read_text().replace("backbone: ", "backbone: /nowhere"), encoding="utf-8")
     assert run("threads", "show", "house", "anna")[0] == 0
 
 
-def test_a_summary_needs_room() -> None:
+def test_a_summary_needs_enough_tokens() -> None:
     assert AnswerFileSettings(history_overflow="summarise").history_tokens == 512
     with pytest.raises(ValidationError, match="too small for a summary"):
         AnswerFileSettings(history_overflow="summarise", history_tokens=127)

@@ -1,4 +1,4 @@
-"""New domains from folders of documents and from data folders."""
+"""Creating domains from folders of documents and from data folders."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from softgraft.settings.domain_file import read_domain_file
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def leaflets(workplace: Path) -> Path:
-    folder = workplace / "leaflets"
+def leaflets(working_folder: Path) -> Path:
+    folder = working_folder / "leaflets"
     (folder / "cards").mkdir(parents=True)
     (folder / ".hidden").mkdir()
     for name in ("fees.md", "cards/lost.TXT", "page.html", "picture.png", ".hidden/secret.md", ".draft.md"):
@@ -34,8 +34,8 @@ def leaflets(workplace: Path) -> Path:
 
 
 @pytest.fixture
-def data(workplace: Path) -> Path:
-    folder = workplace / "data"
+def data(working_folder: Path) -> Path:
+    folder = working_folder / "data"
     folder.mkdir()
     rows = [{"id": f"d{n}", "title": "T", "text": f"Text {n}.", "group": "g"} for n in range(3)]
     (folder / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -72,7 +72,7 @@ def test_a_folder_of_documents_becomes_a_domain(leaflets: Path) -> None:
 def test_a_data_folder_becomes_a_domain_with_questions(data: Path) -> None:
     made = create_domain("covid", data)
     assert made["questions"] == {"train": 34, "test": 5, "dev": 6}
-    # Short answers and no house's voice: the model is asked to quote.
+    # Short answers and no responses: the task is to quote.
     assert made["template"] == "extractive-qa"
     folder = Path("domains/covid")
     assert files(folder) == ["dev.jsonl", "docs/docs.jsonl", "domain.yaml", "test.jsonl", "train.jsonl"]
@@ -82,24 +82,24 @@ def test_a_data_folder_becomes_a_domain_with_questions(data: Path) -> None:
     assert read_items(folder / "test.jsonl") == read_items(data / "test.jsonl")
 
 
-def test_the_cut_is_the_same_every_time(data: Path) -> None:
+def test_the_dev_split_is_deterministic(data: Path) -> None:
     for name in ("one", "two"):
         create_domain(name, data)
     for split in ("train", "dev"):
         assert Path(f"domains/one/{split}.jsonl").read_bytes() == Path(f"domains/two/{split}.jsonl").read_bytes()
 
 
-def test_a_dev_set_that_is_there_is_taken(data: Path) -> None:
+def test_an_existing_dev_set_is_used(data: Path) -> None:
     write_items(data / "dev.jsonl", [item(900, "Dev?", response="")])
     assert create_domain("covid", data)["questions"] == {"train": 40, "dev": 1, "test": 5}
 
 
-def test_responses_ask_for_the_house_voice(data: Path) -> None:
+def test_questions_with_responses_make_a_chat_domain(data: Path) -> None:
     write_items(data / "test.jsonl", [item(1, "What?", response="It is 12.")])
     assert create_domain("house", data)["template"] == "rag-chat"
 
 
-def test_questions_beside_loose_documents_are_taken(leaflets: Path) -> None:
+def test_questions_beside_documents_are_used(leaflets: Path) -> None:
     write_items(leaflets / "test.jsonl", [item(1, "What?")])
     made = create_domain("shop", leaflets)
     assert (made["documents"], made["questions"]) == (3, {"test": 1})
@@ -110,12 +110,12 @@ def test_questions_beside_loose_documents_are_taken(leaflets: Path) -> None:
     ("name", "folder"),
     [("shop", "domains/shop"), ("./shop", "shop"), ("other/shop", "other/shop"), ("/abs/shop", "abs/shop")],
 )
-def test_a_name_goes_under_domains_and_a_path_where_it_says(
-    leaflets: Path, workplace: Path, name: str, folder: str
+def test_a_name_goes_under_domains_and_a_path_stays(
+    leaflets: Path, working_folder: Path, name: str, folder: str
 ) -> None:
-    name = name.replace("/abs", str(workplace / "abs"))
+    name = name.replace("/abs", str(working_folder / "abs"))
     create_domain(name, leaflets)
-    assert (workplace / folder / "domain.yaml").is_file()
+    assert (working_folder / folder / "domain.yaml").is_file()
 
 
 def test_a_chinese_domain(leaflets: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_chinese_domain(leaflets: Path) -> None:
     assert "文档" in file.refusal
 
 
-def test_an_existing_domain_is_never_touched(leaflets: Path) -> None:
+def test_an_existing_domain_is_not_changed(leaflets: Path) -> None:
     create_domain("shop", leaflets)
     Path("domains/shop/domain.yaml").write_text("mine")
     with pytest.raises(DomainError, match="already exists"):
@@ -134,12 +134,12 @@ def test_an_existing_domain_is_never_touched(leaflets: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["empty", "nowhere", "pictures"])
-def test_a_source_without_documents_is_refused(workplace: Path, source: str) -> None:
-    (workplace / "empty").mkdir()
-    (workplace / "pictures").mkdir()
-    (workplace / "pictures" / "a.png").write_bytes(b"x")
+def test_a_source_without_documents_is_refused(working_folder: Path, source: str) -> None:
+    (working_folder / "empty").mkdir()
+    (working_folder / "pictures").mkdir()
+    (working_folder / "pictures" / "a.png").write_bytes(b"x")
     with pytest.raises(UsageError, match=f"no (documents in|folder) .*{source}") as caught:
-        create_domain("shop", workplace / source)
+        create_domain("shop", working_folder / source)
     assert ".md" in caught.value.expected
     assert "--from" in caught.value.next_step
     assert not Path("domains").exists()
@@ -157,13 +157,13 @@ def test_a_broken_question_file_writes_nothing(data: Path, split: str) -> None:
 @pytest.mark.parametrize(
     ("name", "settings"), [("my shop", {}), ("sh*p", {}), ("..", {}), ("shop", {"language": "english"})]
 )
-def test_a_name_or_language_that_cannot_be_is_refused(leaflets: Path, name: str, settings: dict[str, Any]) -> None:
+def test_invalid_names_and_languages_are_refused(leaflets: Path, name: str, settings: dict[str, Any]) -> None:
     with pytest.raises((UsageError, DomainError)):
         create_domain(name, leaflets, **settings)
     assert not Path("domains").exists()
 
 
-def test_nothing_is_left_of_a_creation_that_failed(leaflets: Path) -> None:
+def test_a_failed_creation_leaves_nothing(leaflets: Path) -> None:
     Path("domains").mkdir()
     Path("domains/shop.txt").write_text("x")
     with pytest.raises(OSError, match=r"domain|Not a directory"):
@@ -177,32 +177,32 @@ GROUPED = st.lists(st.integers(0, 12), max_size=80).map(
 
 
 @given(GROUPED)
-def test_a_cut_shares_no_group_and_loses_no_question(items: list[Item]) -> None:
+def test_the_dev_split_shares_no_group_and_loses_no_question(items: list[Item]) -> None:
     train, dev = cut_dev(items)
     assert not {entry.group for entry in train} & {entry.group for entry in dev}
     assert sorted([*train, *dev], key=lambda entry: int(entry.id)) == items
     assert [entry.id for entry in dev] == sorted((entry.id for entry in dev), key=int)
     assert cut_dev(items) == (train, dev)
-    # Enough to choose an epoch by, and never at the cost of the larger part of the questions.
+    # At most half of the questions go to dev.
     assert len(dev) <= len(items) / 2
     sizes = {group: sum(entry.group == group for entry in items) for group in {entry.group for entry in items}}
     assert len(dev) <= min(DEV_MOST, round(DEV_SHARE * len(items))) + max(sizes.values(), default=0)
 
 
 @given(GROUPED)
-def test_the_order_of_the_questions_does_not_move_them(items: list[Item]) -> None:
+def test_the_dev_split_does_not_depend_on_the_order(items: list[Item]) -> None:
     _, dev = cut_dev(items)
     _, again = cut_dev(items[::-1])
     assert {entry.id for entry in dev} == {entry.id for entry in again}
 
 
-def test_questions_of_their_own_make_a_dev_set_of_the_wanted_size() -> None:
+def test_questions_without_groups_make_a_dev_set_of_the_intended_size() -> None:
     items = [Item(id=str(number), question="?") for number in range(2000)]
     assert len(cut_dev(items)[1]) == DEV_MOST
     assert len(cut_dev(items[:200])[1]) == 30
 
 
-def test_one_source_that_holds_nearly_everything_stays_in_train() -> None:
+def test_a_group_with_nearly_all_questions_stays_in_train() -> None:
     items = [Item(id=str(n), question="?", group="big" if n < 90 else f"small {n}") for n in range(100)]
     train, dev = cut_dev(items)
     assert sum(entry.group == "big" for entry in train) == 90

@@ -12,7 +12,7 @@ from softgraft.settings.location import domain_folder
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -23,9 +23,9 @@ def make(folder: Path) -> Path:
     return folder
 
 
-def test_a_name_under_domains_or_a_path(workplace: Path) -> None:
-    make(workplace / "domains" / "bank")
-    elsewhere = make(workplace / "elsewhere" / "shop")
+def test_a_name_under_domains_or_a_path(working_folder: Path) -> None:
+    make(working_folder / "domains" / "bank")
+    elsewhere = make(working_folder / "elsewhere" / "shop")
     assert domain_folder("bank") == Path("domains/bank")
     assert domain_folder("domains/bank") == Path("domains/bank")
     assert domain_folder(str(elsewhere)) == elsewhere
@@ -36,16 +36,16 @@ def test_a_name_under_domains_or_a_path(workplace: Path) -> None:
     assert resolve("elsewhere/shop").file.name == "shop"
 
 
-def test_an_unknown_name_lists_the_known_ones(workplace: Path) -> None:
+def test_an_unknown_name_lists_the_known_ones(working_folder: Path) -> None:
     for name in ("clinic", "bank"):
-        make(workplace / "domains" / name)
-    (workplace / "domains" / "notes").mkdir()
+        make(working_folder / "domains" / name)
+    (working_folder / "domains" / "notes").mkdir()
     with pytest.raises(DomainError, match="no domain 'banc'; did you mean 'bank'\\?") as caught:
         domain_folder("banc")
     assert "one of bank, clinic under domains/" in caught.value.expected
     assert caught.value.next_step == "create it: softgraft new banc --from FOLDER"
 
 
-def test_without_any_domain_it_says_where_to_run(workplace: Path) -> None:
+def test_the_error_without_any_domain(working_folder: Path) -> None:
     with pytest.raises(DomainError, match="the current folder contains no domains/"):
         domain_folder("bank")

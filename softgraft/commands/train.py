@@ -37,12 +37,14 @@ def _with_training_options(command: Callable[..., None]) -> Callable[..., None]:
     parameters = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     for name, field in {**GraftOptions.model_fields, **TrainingOptions.model_fields}.items():
         limits = {
-            option: getattr(constraint, attribute)
+            limit: getattr(constraint, attribute)
             for constraint in field.metadata
-            for option, attribute in (("min", "ge"), ("max", "le"))
+            for limit, attribute in (("min", "ge"), ("max", "le"))
             if hasattr(constraint, attribute)
         }
-        annotation = Annotated[field.annotation | None, typer.Option(help=field.description, **limits)]  # type: ignore[operator, name-defined]
+        default = "domain.yaml" if field.default is None else f"domain.yaml or {field.default}"
+        option = typer.Option(help=field.description, show_default=default, **limits)
+        annotation = Annotated[field.annotation | None, option]  # type: ignore[name-defined]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return command

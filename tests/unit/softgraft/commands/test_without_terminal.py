@@ -1,0 +1,58 @@
+"""Commands without a terminal: no progress bars and no control characters; the demo prints one line per step."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from softgraft import Domain
+from tests.support.hashing_encoder import HashingEncoder
+
+pytestmark = pytest.mark.heavy
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def domain(make_domain: Callable[..., Domain], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The path of a domain on disk; whoever opens it gets an encoder without weights."""
+    monkeypatch.setattr("softgraft.assembly.parts.load_encoder", lambda name: HashingEncoder(dimension=256))
+    return str(make_domain().folder)
+
+
+def assert_plain(*outputs: str) -> None:
+    for output in outputs:
+        assert not re.search(r"[\r\x1b\x08━]|it/s", output)
+
+
+def test_commands_draw_no_progress_bars(run: Run, domain: str) -> None:
+    for arguments in (
+        ["ingest", domain],
+        ["train", domain, "--epochs", "1"],
+        ["eval", domain],
+        ["ask", domain, "Fee?"],
+    ):
+        code, out, err = run(*arguments)
+        assert code == 0
+        assert out
+        assert_plain(out, err)
+
+
+def test_the_demo_prints_one_line_per_step(run: Run, domain: str) -> None:
+    code, out, err = run("demo", domain)
+    assert code == 0
+    assert_plain(out, err)
+    lines = out.splitlines()
+    assert [line[:2] for line in lines] == ["1.", "2.", "3.", "4.", "Do"]
+    figures = [r": \d+ passages, \d+ embedded", r": \d+ s; token F1", r": token F1 base 0\.\d+ \(", ": What is", "s"]
+    for line, pattern in zip(lines, figures, strict=True):
+        assert re.search(pattern, line), line
+
+
+def test_the_demo_as_json(run: Run, domain: str) -> None:
+    code, out, err = run("demo", domain, "--json")
+    assert (code, err) == (0, "")
+    assert list(json.loads(out)["stages"]) == ["ingest", "train", "eval", "ask"]
