@@ -34,21 +34,6 @@ from soft_prompt.positions.probe import TOLERANCE, probe
 ROOT = Path(soft_prompt.__file__).parents[1]
 
 
-@pytest.fixture(scope="session")
-def backbone() -> Backbone:
-    """SmolLM2-135M-Instruct in fp32."""
-    return Backbone.load(dtype=torch.float32)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def single_thread() -> Iterator[None]:
-    """Decoding a token at a time is as fast on one thread, and does not wait for busy cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package of the same name that is found before the installed one; a test fills it."""
@@ -217,6 +202,7 @@ def damaged_copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(cache)
 
 
+@pytest.mark.slow
 def test_the_prepared_copy_is_used_and_a_damaged_one_is_made_again(
     damaged_copy: Path, monkeypatch: pytest.MonkeyPatch, backbone: Backbone
 ) -> None:

@@ -7,11 +7,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 import softgraft
 from chains import Conversations
@@ -87,14 +85,6 @@ def test_two_processes_on_one_id_lose_no_turn(tmp_path: Path) -> None:
     cited = sorted(json.dumps(citations) for out in told for citations in json.loads(out))
     assert any("12 euros" in citation for citation in cited)
     assert sorted(json.dumps(turn["citations"]) for turn in turns) == cited
-
-
-@pytest.fixture(scope="module")
-def backbone() -> Iterator[Backbone]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield Backbone.load("embedded", dtype=torch.float32)
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("kind", ["text", "kv"])

@@ -18,7 +18,7 @@ from langchain_core.tools import tool
 
 from chains import RemoteModelError, remote_chat
 from prompts import find_template, load_template
-from retrieval import Encoder, load_encoder
+from retrieval import Encoder
 from softgraft import Domain
 from softgraft.errors import UsageError
 
@@ -27,11 +27,6 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.allow_hosts(["127.0.0.1"])]
 TEMPLATE = load_template(find_template("rag-chat"))
 TWIN = TEMPLATE.text_twin("domain")
 PROMPT = TEMPLATE.render({"context": [], "history": [], "question": QUESTION})
-
-
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return load_encoder()
 
 
 @pytest.fixture

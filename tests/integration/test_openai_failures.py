@@ -15,7 +15,7 @@ from api_server import QUESTION, REPLY, Act, Hang, Refuse, Say, Server, Write, o
 from langchain_core.runnables import RunnableConfig
 
 from chains import RemoteModelError
-from retrieval import Encoder, load_encoder
+from retrieval import Encoder
 from softgraft import Domain
 from softgraft.__main__ import main
 from softgraft.errors import outcome_of
@@ -93,11 +93,6 @@ FAILURES = {
 def server() -> Iterator[Server]:
     with serve() as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return load_encoder()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -42,7 +42,6 @@ from soft_prompt.interop.peft_export import export_peft
 from soft_prompt.model.weights import prepared_folder
 
 BANK = Path(soft_prompt.__file__).parents[1] / "domains" / "bank"
-QUESTIONS = 50
 MAX_TOKENS = 8
 # By how many nats at least the best token leads the second, in answers that count as equal for a reason.
 LEAD = 1e-4
@@ -83,30 +82,15 @@ print(json.dumps({"answers": answers, "lead": lead, "loaded": [n for n in OURS i
 """
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """As in the process elsewhere."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    """SmolLM2-135M-Instruct in fp32."""
-    return Backbone.load(dtype=torch.float32)
-
-
-def prompts(backbone: Backbone) -> list[RenderedPrompt]:
-    """Fifty questions of the bank, of the lengths that most of them have, so that few batches hold them all."""
+def prompts(backbone: Backbone, count: int) -> list[RenderedPrompt]:
+    """Questions of the bank, of the most common lengths, so that few batches hold them all."""
     items = [item for split in ("train", "dev", "test") for item in read_items(BANK / f"{split}.jsonl")]
     questions = list(dict.fromkeys(item.question for item in items))
     by_length: dict[int, list[str]] = {}
     for question in questions:
         by_length.setdefault(len(backbone.encode_text(question)), []).append(question)
-    chosen = list(chain.from_iterable(sorted(by_length.values(), key=len, reverse=True)))[:QUESTIONS]
-    assert len(chosen) == QUESTIONS
+    chosen = list(chain.from_iterable(sorted(by_length.values(), key=len, reverse=True)))[:count]
+    assert len(chosen) == count
     return [prompt_of("You work at a bank. ", SoftSegment(SLOT), user=question) for question in chosen]
 
 
@@ -151,9 +135,9 @@ def elsewhere(task: dict[str, Any], folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_peft_gives_the_same_greedy_answers_to_fifty_questions(backbone: Backbone, tmp_path: Path) -> None:
+def test_peft_gives_the_same_greedy_answers(backbone: Backbone, tmp_path: Path, full: bool) -> None:
     pytest.importorskip("peft")
-    asked = prompts(backbone)
+    asked = prompts(backbone, 50 if full else 10)
     empty = [flat(encode_prompt(backbone, prompt, {})) for prompt in asked]
     task: dict[str, Any] = {
         "model": str(prepared_folder()), "max_tokens": MAX_TOKENS, "ends": sorted(backbone.end_ids), "kinds": {},
@@ -177,7 +161,7 @@ def test_peft_gives_the_same_greedy_answers_to_fifty_questions(backbone: Backbon
     ours = {kind: [reply.text for reply in generate(PrefixStore(backbone), of, decoding)] for kind, of in rows.items()}
     for kind, answers in ours.items():
         assert [backbone.decode(ids) for ids in found["answers"][kind]] == answers
-        assert len(set(answers)) > QUESTIONS // 2
+        assert len(set(answers)) > len(asked) // 2
     # Each graft does something of its own.
     plain = [Row((), (tuple(ids),)) for ids in empty[:8]]
     bare = [reply.text for reply in generate(PrefixStore(backbone), plain, decoding)]
