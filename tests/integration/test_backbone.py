@@ -67,7 +67,7 @@ def test_the_installed_file_is_the_one_that_is_expected() -> None:
 
 def test_the_backbone_is_what_it_says(backbone: Backbone) -> None:
     assert backbone.digest == GGUF_SHA256
-    assert (backbone.hidden_size, backbone.max_tokens) == (576, 8192)
+    assert (backbone.hidden_size, backbone.context_length) == (576, 8192)
     assert sum(parameter.numel() for parameter in backbone.model.parameters()) == 134_515_008
     assert not any(parameter.requires_grad for parameter in backbone.model.parameters())
     assert backbone.tokenizer.convert_ids_to_tokens(backbone.end_id) == "<|im_end|>"
