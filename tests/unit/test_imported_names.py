@@ -1,7 +1,7 @@
-"""Names that are imported from the packages exist.
+"""Every name that a file imports from our packages exists.
 
-The packages load their names late, so a type checker takes any name for one of theirs; and what a function of a
-benchmark imports is met only where it is run, perhaps after an hour.
+The packages load their names lazily, so a type checker cannot check them; and an import inside a function of a
+benchmark fails only when that function runs.
 """
 
 from __future__ import annotations
@@ -32,5 +32,5 @@ def test_every_name_that_is_imported_exists(file: Path) -> None:
 
 
 def is_module(package: str, name: str) -> bool:
-    """Whether a module of that name stands in a package."""
+    """Whether the package has a module of that name."""
     return importlib.util.find_spec(f"{package}.{name}") is not None

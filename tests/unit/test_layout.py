@@ -1,4 +1,4 @@
-"""The shape of the code: sizes of modules and folders. Imports are held by the contracts in `.importlinter`."""
+"""Limits on the size of modules and folders, and a check that `.importlinter` detects broken contracts."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("prompts", "retrieval", "soft_prompt", "chains", "evaluation", "softgraft", "benchmarks")
 MODULES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-NAMES_WITHOUT_MEANING = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
+MEANINGLESS_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 
 
-def test_the_modules_are_found() -> None:
+def test_every_package_has_modules() -> None:
     assert len(MODULES) >= 200
     assert {module.relative_to(ROOT).parts[0] for module in MODULES} == set(PACKAGES)
 
 
-def test_modules_hold_one_idea() -> None:
+def test_modules_have_15_to_400_lines() -> None:
     sizes = {module.relative_to(ROOT).as_posix(): len(module.read_text("utf-8").splitlines()) for module in MODULES}
     assert {name: size for name, size in sizes.items() if size > 400} == {}
     assert {name: size for name, size in sizes.items() if size < 15 and not name.endswith("__init__.py")} == {}
 
 
-def test_folders_can_be_read_at_a_glance() -> None:
+def test_folders_have_at_most_14_modules() -> None:
     counts = Counter(module.parent.relative_to(ROOT).as_posix() for module in MODULES if module.name != "__init__.py")
     assert {folder: count for folder, count in counts.items() if count > 14} == {}
 
 
-def test_names_say_what_is_inside() -> None:
+def test_no_module_has_a_meaningless_name() -> None:
     parts = {part for module in MODULES for part in module.relative_to(ROOT).with_suffix("").parts}
-    assert {part for part in parts if NAMES_WITHOUT_MEANING & set(part.split("_"))} == set()
+    assert {part for part in parts if MEANINGLESS_NAMES & set(part.split("_"))} == set()
 
 
-def test_every_package_says_what_it_is_for() -> None:
+def test_every_package_has_a_docstring() -> None:
     empty = [module for module in MODULES if module.name == "__init__.py" and not module.read_text("utf-8").strip()]
     assert [module.relative_to(ROOT).as_posix() for module in empty] == []
 
@@ -47,12 +47,6 @@ def lint_imports(root: Path) -> tuple[int, str]:
     command = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([command, "--no-cache"], cwd=root, capture_output=True, text=True, check=False, timeout=120)
     return done.returncode, done.stdout
-
-
-def test_the_import_contracts_hold() -> None:
-    code, output = lint_imports(ROOT)
-    assert code == 0, output
-    assert "0 broken" in output
 
 
 @pytest.mark.slow
@@ -72,7 +66,7 @@ def test_the_import_contracts_hold() -> None:
         ("No retired LangChain package, no pickle", "chains/errors.py", "import pickle"),
     ],
 )
-def test_a_broken_contract_is_named(tmp_path: Path, contract: str, module: str, line: str) -> None:
+def test_a_broken_contract_is_reported(tmp_path: Path, contract: str, module: str, line: str) -> None:
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "results"))
     shutil.copy(ROOT / ".importlinter", tmp_path)
