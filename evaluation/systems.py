@@ -147,7 +147,7 @@ def answer_all(
     answers = []
     for item, reply, answer, refuses in zip(items, replies, prepared, refusals, strict=True):
         refused = answer.prompt is None or refuses
-        citations = [] if refused else answering.cited(item.question, reply, answer.evidence).citations
+        citations = [] if refused else answering.cite(item.question, reply, answer.evidence).citations
         answers.append(
             ScoredAnswer(
                 item=item,

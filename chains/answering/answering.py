@@ -1,6 +1,6 @@
-"""The steps from a question to what the model reads, for one question or many.
+"""The steps from questions to tokenised prompts, and from answers to citations.
 
-The graph calls them one question at a time and evaluation in batches; both go through the same code.
+The graph calls them for one question at a time and evaluation in batches, with the same code.
 """
 
 from __future__ import annotations
@@ -9,36 +9,36 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from chains.answering.citations import Cited, cite, verified
-from chains.answering.condense import Way, joined_query, leans_on_history, standalone_queries, usable_rewrite
+from chains.answering.citations import CheckedCitations, cite, verify_citations
+from chains.answering.condense import CondenseMethod, joined_query, leans_on_history, standalone_queries, usable_rewrite
 from chains.answering.evidence import Evidence, passage_input
-from chains.answering.examples import Nearest, chosen_examples, no_examples
-from chains.answering.history import Budget, Overflow, newest, without_oldest
+from chains.answering.examples import ExampleSelector, no_examples, select_examples
+from chains.answering.history import HistoryBudget, Overflow, newest_turns, without_oldest_turn
 from chains.answering.speaker import PreparedPrompt, Speaker
 from prompts import RenderedPrompt, TemplateFile, Turn
 from retrieval import Index, RankedPassage
 from retrieval.ranking.evidence_budget import EvidenceBudget, within_budget
 from retrieval.ranking.evidence_score import EvidenceScale
 
-# The evidence score looks at so many passages, however few of them the model is given.
-JUDGED = 4
+# The evidence score uses this many passages, even if the model reads fewer.
+SCORED_PASSAGES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerSettings:
-    """How questions are turned into prompts.
+    """Limits and methods of retrieval, history and refusal.
 
     Attributes:
-        passages: give the model at most so many.
-        margin: and none whose score is so far below the best one's.
-        evidence_tokens: and at most so many tokens of them; the best passage always counts.
-        history_turns: exchanges of the conversation that the model reads.
-        history_tokens: and at most so many tokens of them.
-        history_overflow: whether what is beyond that is dropped, the oldest first, or summed up.
-        condense: how a follow-up becomes a query.
+        passages: maximum number of passages.
+        margin: passages whose score is lower than the best one's by more than this are left out.
+        evidence_tokens: maximum number of tokens of all passages; the best passage is always kept.
+        history_turns: maximum number of turns of the conversation that the model reads.
+        history_tokens: maximum number of their tokens.
+        history_overflow: whether older turns are dropped or summarised.
+        condense: method that rewrites a follow-up to a search query.
         weights: of the dense and the BM25 ranking.
-        neighbours: each passage takes in so many of those beside it, on either side.
-        refusal: said when nothing in the documents fits.
+        neighbours: number of adjacent passages on each side that are merged into a passage.
+        refusal: the answer if nothing in the documents fits.
     """
 
     passages: int = 4
@@ -47,7 +47,7 @@ class AnswerSettings:
     history_turns: int = 3
     history_tokens: int = 512
     history_overflow: Overflow = "drop"
-    condense: Way = "join"
+    condense: CondenseMethod = "join"
     weights: tuple[float, float] = (1.0, 0.5)
     neighbours: int = 0
     refusal: str = "I do not have information about that."
@@ -58,9 +58,9 @@ class AnswerSettings:
         return EvidenceBudget(self.passages, self.margin, self.evidence_tokens, self.neighbours)
 
     @property
-    def history(self) -> Budget:
-        """What the model reads of the conversation at most."""
-        return Budget(self.history_turns, self.history_tokens)
+    def history(self) -> HistoryBudget:
+        """Limits on the history that the model reads."""
+        return HistoryBudget(self.history_turns, self.history_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +69,30 @@ class PreparedAnswer:
 
     Attributes:
         evidence: the passages that the model reads.
-        turns: the turns of the conversation that it reads.
+        history: the messages of the conversation that it reads.
         prompt: the tokenised prompt; None if the evidence is too weak, so that the question is refused.
     """
 
     evidence: Evidence
-    turns: list[Turn]
+    history: list[Turn]
     prompt: PreparedPrompt | None
 
 
 @dataclass(frozen=True)
 class Answering:
-    """Everything that one domain answers with.
+    """Everything that one domain needs to answer questions.
 
     Attributes:
         index: the domain's passages.
-        template: of the answer; `condense_template` rewrites follow-ups and `summary_template` sums up the history
-            where the settings say so; without one it is the English one of the project.
-        speaker: words the answers; `rewriter` rewrites follow-ups.
-        count_tokens: in the speaker's own tokens, as near as is known.
+        template: the template of the answer.
+        condense_template: the template that rewrites follow-ups with the condense method `model`.
+        speaker: writes the answers.
+        rewriter: rewrites follow-ups with the condense method `model`.
+        count_tokens: number of tokens of a text, by the speaker's tokenizer or an approximation.
         scale: of the evidence score; None never refuses.
-        notices: what the caller should know about this domain, such as a template edited after training.
-        examples: gives the worked examples nearest to a question, so many at most, the nearest first; asked only where
-            the template chooses some.
+        notices: returns warnings about the domain, such as a template that was edited after training.
+        examples: selects the worked examples nearest to a question, if the template has a place for them.
+        summary_template: the template that summarises the history; None uses the built-in English one.
     """
 
     index: Index
@@ -103,91 +104,90 @@ class Answering:
     scale: EvidenceScale | None
     settings: AnswerSettings
     notices: Callable[[], list[str]] = list
-    examples: Nearest = no_examples
+    examples: ExampleSelector = no_examples
     summary_template: TemplateFile | None = None
 
-    def query(self, question: str, turns: Sequence[Turn]) -> str:
-        """What is searched for: the question, or its standalone form where that finds better evidence."""
-        return self.queries([(question, turns)])[0]
+    def query(self, question: str, history: Sequence[Turn]) -> str:
+        """The search query: the question, or its standalone form if that retrieves better evidence."""
+        return self.queries([(question, history)])[0]
 
-    def queries(self, asked: Sequence[tuple[str, Sequence[Turn]]]) -> list[str]:
+    def queries(self, questions: Sequence[tuple[str, Sequence[Turn]]]) -> list[str]:
         """`query` for many questions, each with the conversation before it."""
-        way, weights = self.settings.condense, self.settings.weights
-        if way == "off":
-            return [question for question, _ in asked]
-        found = standalone_queries(self.index, asked, weights=weights)
-        if way == "model":
-            for number, ((question, turns), query) in enumerate(zip(asked, found, strict=True)):
-                if turns and (query != question or leans_on_history(question)):
-                    found[number] = self._rewritten(question, turns) or joined_query(question, turns)
-        return found
+        method = self.settings.condense
+        if method == "off":
+            return [question for question, _ in questions]
+        queries = standalone_queries(self.index, questions, weights=self.settings.weights)
+        if method == "model":
+            for number, ((question, history), query) in enumerate(zip(questions, queries, strict=True)):
+                if history and (query != question or leans_on_history(question)):
+                    queries[number] = self._rewrite(question, history) or joined_query(question, history)
+        return queries
 
-    def _rewritten(self, question: str, turns: Sequence[Turn]) -> str | None:
-        prompt = self.condense_template.current().render({"history": self.recent(turns), "question": question})
+    def _rewrite(self, question: str, history: Sequence[Turn]) -> str | None:
+        prompt = self.condense_template.current().render({"history": self.recent(history), "question": question})
         return usable_rewrite(self.rewriter.reply_many([self.rewriter.prepare(prompt)])[0])
 
     def evidence_many(self, queries: Sequence[str]) -> list[Evidence]:
-        """Ranked passages for each query, cut to the token budget, with their score."""
+        """Ranked passages for each query, within the evidence budget, with their score."""
         settings = self.settings
-        depth = max(settings.passages, JUDGED)
-        found = self.index.search_many(list(queries), depth, weights=settings.weights)
-        return [self.judge(ranked) for ranked in found]
+        depth = max(settings.passages, SCORED_PASSAGES)
+        rankings = self.index.search_many(list(queries), depth, weights=settings.weights)
+        return [self._evidence(ranking) for ranking in rankings]
 
-    def judge(self, ranked: Sequence[RankedPassage]) -> Evidence:
-        """Score the head of a ranking, and cut it to the evidence budget."""
+    def _evidence(self, ranked: Sequence[RankedPassage]) -> Evidence:
         budget = self.settings.evidence_budget
-        shown = within_budget(ranked, budget, expanded=self.index.expanded, count_tokens=self.count_tokens)
+        passages = within_budget(ranked, budget, expanded=self.index.expanded, count_tokens=self.count_tokens)
         if self.scale is None:
-            return Evidence(shown, None, bool(ranked))
-        head = ranked[:JUDGED]
-        return Evidence(shown, round(self.scale.score(head), 4), self.scale.enough(head))
+            return Evidence(passages, None, bool(ranked))
+        head = ranked[:SCORED_PASSAGES]
+        return Evidence(passages, round(self.scale.score(head), 4), self.scale.enough(head))
 
-    def prompt(self, question: str, turns: Sequence[Turn], evidence: Evidence) -> RenderedPrompt:
-        """What the model reads. Evidence that is too weak is withheld, so that it cannot be mistaken for an answer."""
+    def prompt(self, question: str, history: Sequence[Turn], evidence: Evidence) -> RenderedPrompt:
+        """Render the prompt. Evidence that is too weak is left out, so that the model cannot answer from it."""
         template = self.template.current()
-        values: dict[str, object] = {"question": question, "history": self.recent(turns)}
+        values: dict[str, object] = {"question": question, "history": self.recent(history)}
         if "context" in template.inputs:
-            # The best passage stands last, nearest to the slot and the question, where a small model reads it best.
-            given = reversed(evidence.passages) if evidence.enough else ()
-            values["context"] = [passage_input(entry.passage) for entry in given]
+            # The best passage comes last, next to the slot and the question, where small models use it best.
+            ranked = reversed(evidence.passages) if evidence.enough else ()
+            values["context"] = [passage_input(entry.passage) for entry in ranked]
         if template.examples is not None and template.chooses_examples:
-            values["examples"] = chosen_examples(self.examples, template.examples, question, self.count_tokens)
+            values["examples"] = select_examples(self.examples, template.examples, question, self.count_tokens)
         return template.render(values)
 
     def prepare(
-        self, question: str, turns: Sequence[Turn], evidence: Evidence, *, keep: str | None = None
+        self, question: str, history: Sequence[Turn], evidence: Evidence, *, keep: str | None = None
     ) -> PreparedAnswer:
-        """Render and tokenise what the model reads, once, and shorten it if it does not fit.
+        """Render and tokenise the prompt, and shorten it until it fits.
 
-        The oldest turns go first, then the weakest passages. One passage always stays: a question that does not fit
-        beside it is refused by the model.
+        The oldest turns are dropped first, then the weakest passages. One passage always stays: the model raises an
+        error if the question does not fit beside it.
 
         Args:
             question: the question, as the user asked it.
-            turns: the conversation before it; turns beyond the history budget are left out.
+            history: the conversation before it; turns beyond the history budget are left out.
             evidence: the evidence; if it is not enough, nothing is prepared.
             keep: id of a passage that always stays.
         """
-        turns = self.recent(turns)
+        history = self.recent(history)
         if not evidence.enough:
-            return PreparedAnswer(evidence, turns, None)
+            return PreparedAnswer(evidence, history, None)
         while True:
-            prompt = self.speaker.prepare(self.prompt(question, turns, evidence))
-            if not prompt.fits and turns:
-                turns = without_oldest(turns)
+            prompt = self.speaker.prepare(self.prompt(question, history, evidence))
+            if not prompt.fits and history:
+                history = without_oldest_turn(history)
             elif not prompt.fits and len(evidence.passages) > 1:
                 evidence = _without_weakest(evidence, keep)
             else:
-                return PreparedAnswer(evidence, turns, prompt)
+                return PreparedAnswer(evidence, history, prompt)
 
-    def cited(self, question: str, answer: str, evidence: Evidence) -> Cited:
-        """The answer's citations, each with a quote that stands in the index's stored text of its document."""
+    def cite(self, question: str, answer: str, evidence: Evidence) -> CheckedCitations:
+        """The answer's citations, each checked against the stored text of its document."""
         passages = [entry.passage for entry in evidence.passages]
-        return verified(cite(answer, passages, question=question), self.index.document)
+        return verify_citations(cite(answer, passages, question=question), self.index.document)
 
-    def recent(self, turns: Sequence[Turn]) -> list[Turn]:
-        """The last exchanges that the model still reads."""
-        return newest(turns, self.settings.history, self.count_tokens)
+    def recent(self, history: Sequence[Turn]) -> list[Turn]:
+        """The newest turns within the history budget."""
+        return newest_turns(history, self.settings.history, self.count_tokens)
 
 
 def _without_weakest(evidence: Evidence, keep: str | None) -> Evidence:

@@ -1,8 +1,8 @@
-"""Quotes that tie an answer to its evidence.
+"""Citations: quotes of the evidence that support the sentences of an answer.
 
-Each sentence of an answer is held against the sentences of the passages; where the words that carry it stand in one
-of them, that sentence is quoted with its exact span. A quote is never made up: it is cut out of a passage, and before
-it is shown it is looked up in the document itself, as it is stored.
+Each sentence of an answer is compared with the sentences of the passages. The sentence that shares enough word weight
+is quoted with its exact span. A quote is always copied from a passage, and checked against the stored document before
+it is shown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from retrieval import Document, Passage, RetrievalError
 from retrieval.splitting.scripts import UNSPACED
 from retrieval.splitting.sentences import sentences_by_line
 
-# Chinese and Japanese have no spaces, so each character is a word of its own, also beside a figure.
+# Chinese and Japanese have no spaces, so each character is a word, also next to a digit.
 _LETTER = rf"(?![{UNSPACED}])[^\W_]"
 _WORD = re.compile(rf"[{UNSPACED}]|(?:{_LETTER})+(?:[.,:'’](?:{_LETTER})+)*")
 # benchmarks/citations.py measures others.
@@ -28,13 +28,13 @@ THRESHOLD = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A quote, what it supports and where it stands. All spans count code points.
+    """A quote, the sentence that it supports, and its location. All spans are in code points.
 
     Attributes:
         sentence: the sentence of the answer that it supports, `answer[answer_start:answer_end]`.
         quote: `document.text[start:end]`, in the document's stored text.
-        page: where the quote begins, from 1; None where the document has no pages.
-        support: share of the sentence's word weight that stands in the quote, 0 to 1.
+        page: page on which the quote starts, from 1; None if the document has no pages.
+        support: share of the sentence's word weight that is in the quote, 0 to 1.
     """
 
     sentence: str
@@ -51,8 +51,8 @@ class Citation:
     support: float
 
 
-class Cited(NamedTuple):
-    """Citations whose quotes stand in their documents, and what is to be said of those that do not."""
+class CheckedCitations(NamedTuple):
+    """Citations whose quotes are in the stored documents, and notices about the others."""
 
     citations: list[Citation]
     notices: list[str]
@@ -61,38 +61,38 @@ class Cited(NamedTuple):
 def cite(
     answer: str, passages: Sequence[Passage], *, question: str = "", threshold: float = THRESHOLD
 ) -> list[Citation]:
-    """Citations of an answer, at most one a sentence, in the order of the answer. Two may share a quote.
+    """Citations of an answer, at most one per sentence, in the order of the answer. Two may share a quote.
 
     Args:
-        answer: what was said.
-        passages: what it was given, the best first.
-        question: what was asked; of quotes that support a sentence equally, one that speaks of this is taken.
-        threshold: the least support that counts, 0 to 1.
+        answer: the model's answer.
+        passages: its evidence, the best first.
+        question: the question; among quotes with equal support, the one that shares most words with it is used.
+        threshold: minimum support, 0 to 1.
     """
     quotes = [(passage, start, end) for passage in passages for start, end in sentence_spans(passage.text)]
     if not quotes:
         return []
     words = [_words(passage.text[start:end]) for passage, start, end in quotes]
-    weight = _weights(words)
-    asked = _words(question)
-    near = [sum(weight(w) for w in asked & have) for have in words]
-    found: list[Citation] = []
+    weight = _word_weights(words)
+    question_words = _words(question)
+    relevance = [sum(weight(w) for w in question_words & quote) for quote in words]
+    citations: list[Citation] = []
     for start, end in sentence_spans(answer):
         sentence = answer[start:end]
-        wanted = _words(sentence)
-        total = sum(weight(w) for w in wanted)
+        sentence_words = _words(sentence)
+        total = sum(weight(w) for w in sentence_words)
         if not total:
             continue
-        # Of quotes that are as near, the shorter one says it more exactly, and the first is as good as any.
+        # Ties: prefer relevance to the question, then the shorter, more exact quote, then rank.
         support, _, _, number = max(
-            (sum(weight(w) for w in wanted & have) / total, near[number], -len(have), -number)
-            for number, have in enumerate(words)
+            (sum(weight(w) for w in sentence_words & quote) / total, relevance[number], -len(quote), -number)
+            for number, quote in enumerate(words)
         )
         passage, quote_start, quote_end = quotes[-number]
-        # A quote with another figure contradicts the sentence, however many words they share.
-        figures = {w for w in wanted if any(c.isdigit() for c in w)}
-        if support >= threshold and figures <= words[-number]:
-            found.append(
+        # A quote with a different number contradicts the sentence, whatever words they share.
+        numbers = {w for w in sentence_words if any(c.isdigit() for c in w)}
+        if support >= threshold and numbers <= words[-number]:
+            citations.append(
                 Citation(
                     sentence=sentence,
                     answer_start=start,
@@ -108,19 +108,19 @@ def cite(
                     support=round(support, 3),
                 )
             )
-    return found
+    return citations
 
 
-def verified(citations: Sequence[Citation], document_of: Callable[[str], Document]) -> Cited:
-    """The citations whose quote stands in the stored document at its span, with the document's title and its page.
+def verify_citations(citations: Sequence[Citation], document_of: Callable[[str], Document]) -> CheckedCitations:
+    """Keep the citations whose quote is at its span in the stored document, and set the document's title and page.
 
-    A document may have changed since its passages were found. What does not stand there is left out and told.
+    A document may have changed since it was searched; a notice reports each citation that is left out.
 
     Args:
-        citations: as `cite` found them.
-        document_of: the id of a document to the document; raises RetrievalError where there is none.
+        citations: the citations of `cite`.
+        document_of: returns the document with an id; raises RetrievalError if there is none.
     """
-    kept: list[Citation] = []
+    checked: list[Citation] = []
     notices: list[str] = []
     documents: dict[str, Document | None] = {}
     for citation in citations:
@@ -131,17 +131,17 @@ def verified(citations: Sequence[Citation], document_of: Callable[[str], Documen
                 documents[citation.doc_id] = None
         document = documents[citation.doc_id]
         if document is None or document.text[citation.start : citation.end] != citation.quote:
-            why = "is not in the index any more" if document is None else "does not say so there any more"
-            notices.append(f"a citation was left out: {citation.doc_id} {why}; ask again")
+            reason = "is no longer in the index" if document is None else "has changed at this place"
+            notices.append(f"a citation was left out: {citation.doc_id} {reason}; ask again")
             continue
         page = bisect_right(document.page_starts, citation.start) or None
-        # The passage's title may be shortened; its page is where the passage begins.
-        kept.append(replace(citation, title=document.title, page=page or citation.page))
-    return Cited(kept, list(dict.fromkeys(notices)))
+        # The passage's title may be shortened, and its page is the one on which the passage starts.
+        checked.append(replace(citation, title=document.title, page=page or citation.page))
+    return CheckedCitations(checked, list(dict.fromkeys(notices)))
 
 
 def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each sentence or line, without the white space and list marks around it."""
+    """Start and end of each sentence or line, without surrounding white space and list markers."""
     for start, end in sentences_by_line(text):
         while start < end and (text[start].isspace() or text[start] in "-*#|"):
             start += 1
@@ -155,18 +155,12 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(word.lower().replace("’", "'") for word in _WORD.findall(text))
 
 
-def _weights(sentences: Sequence[frozenset[str]]) -> _Weight:
+def _word_weights(sentences: Sequence[frozenset[str]]) -> Callable[[str], float]:
+    """Weight of a word: its inverse sentence frequency in the evidence, doubled for numbers."""
     counts = Counter(word for words in sentences for word in words)
-    return _Weight(counts, len(sentences))
 
-
-@dataclass(frozen=True)
-class _Weight:
-    """How much a word says: rare among the evidence's sentences says more, and figures say most."""
-
-    counts: Counter[str]
-    sentences: int
-
-    def __call__(self, word: str) -> float:
-        rarity = math.log(1 + self.sentences / (1 + self.counts[word]))
+    def weight(word: str) -> float:
+        rarity = math.log(1 + len(sentences) / (1 + counts[word]))
         return rarity * (2.0 if any(c.isdigit() for c in word) else 1.0)
+
+    return weight

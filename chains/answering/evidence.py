@@ -1,4 +1,4 @@
-"""The evidence for one answer: as plain data in the graph's state, and as inputs of a prompt."""
+"""The evidence of one answer, as an object, as plain data in the graph's state, and as inputs of a template."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RANK_FIELDS = tuple(field.name for field in fields(RankedPassage) if field.name
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The passages that one answer is given.
+    """The passages for one answer.
 
     Attributes:
         passages: the best first, within the evidence budget; kept for the record even if they are too weak to use.

@@ -1,10 +1,11 @@
-"""Worked examples for a template, chosen for each question: the solved questions that are nearest to it."""
+"""Few-shot examples: the solved questions or labelled texts that are most similar to an input."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ from prompts import Example, FewShot, PassageInput
 from retrieval import Encoder
 from retrieval.encoders.kept_vectors import kept_vectors
 
-# The worked examples nearest to a question, so many at most, the nearest first.
-Nearest = Callable[[str, int], Sequence[Example]]
+# Returns the worked examples most similar to a question, at most a number of them, most similar first.
+ExampleSelector = Callable[[str, int], Sequence[Example]]
 
-_NONE = np.zeros((0, 0), dtype=np.float32)
+_NO_VECTORS = np.zeros((0, 0), dtype=np.float32)
 
 
 def no_examples(question: str, count: int) -> Sequence[Example]:
@@ -25,23 +26,23 @@ def no_examples(question: str, count: int) -> Sequence[Example]:
     return ()
 
 
-def chosen_examples(
-    nearest: Nearest, wanted: FewShot, question: str, count_tokens: Callable[[str], int]
+def select_examples(
+    select: ExampleSelector, few_shot: FewShot, question: str, count_tokens: Callable[[str], int]
 ) -> list[Example]:
-    """The nearest examples within the template's budget; the nearest stands last, beside the question."""
+    """The most similar examples within the template's limits; the most similar comes last, next to the question."""
     kept: list[Example] = []
-    left = wanted.tokens
-    for example in nearest(question, wanted.similar):
-        left -= count_tokens(f"{example.question} {example.answer}")
-        if left < 0:
+    tokens_left = few_shot.tokens
+    for example in select(question, few_shot.similar):
+        tokens_left -= count_tokens(f"{example.question} {example.answer}")
+        if tokens_left < 0:
             break
         kept.append(example)
     return kept[::-1]
 
 
 @dataclass(frozen=True, slots=True)
-class Solved:
-    """A question whose answer is known; those of one `group` are about the same thing."""
+class SolvedQuestion:
+    """A training question with its answer; questions of one `group` share a source."""
 
     question: str
     answer: str
@@ -49,59 +50,60 @@ class Solved:
 
 
 class NearestExamples:
-    """Chooses worked examples by the similarity of their questions.
+    """Selects worked examples by the similarity of their questions.
 
-    Vectors are computed when they are first needed, and kept.
+    Vectors are computed on first use and cached on disk.
 
     Args:
-        read: gives the solved questions; called once, when the first example is asked for.
-        encoder: gives the encoder, likewise.
-        folder: where the vectors are kept; it may be deleted at any time.
+        read: returns the solved questions; called once, on first use.
+        encoder: returns the encoder.
+        folder: cache of the vectors; it may be deleted at any time.
     """
 
-    def __init__(self, read: Callable[[], Sequence[Solved]], encoder: Callable[[], Encoder], folder: Path) -> None:
+    def __init__(
+        self, read: Callable[[], Sequence[SolvedQuestion]], encoder: Callable[[], Encoder], folder: Path
+    ) -> None:
         self._read = read
         self._encoder = encoder
         self._folder = folder
         self._lock = threading.Lock()
-        self._known: tuple[Sequence[Solved], NDArray[np.float32]] | None = None
-        # A prompt is made several times over for one question, with fewer passages each time.
-        self._last: tuple[str, NDArray[np.float32]] | None = None
+        self._index: tuple[Sequence[SolvedQuestion], NDArray[np.float32]] | None = None
+        # A prompt is rendered several times per question, with fewer passages each time.
+        self._last_scores: tuple[str, NDArray[np.float32]] | None = None
 
     def nearest(self, question: str, count: int) -> list[Example]:
-        """At most `count` examples, the nearest first.
+        """At most `count` examples, the most similar first.
 
-        A question is never its own example, and neither are those of its group: a model that is trained with the answer
-        in its prompt learns to copy.
+        A question and the questions of its group are never examples for it: a model that is trained with the answer in
+        its prompt learns to copy.
         """
         with self._lock:
-            if self._known is None:
+            if self._index is None:
                 solved = self._read()
-                made = (
-                    kept_vectors([one.question for one in solved], self._encoder(), self._folder) if solved else _NONE
-                )
-                self._known = solved, made
-            solved, vectors = self._known
+                questions = [example.question for example in solved]
+                vectors = kept_vectors(questions, self._encoder(), self._folder) if solved else _NO_VECTORS
+                self._index = solved, vectors
+            solved, vectors = self._index
             if not solved:
                 return []
-            if self._last is None or self._last[0] != question:
-                self._last = question, vectors @ self._encoder().encode([question])[0]
-            scores = self._last[1]
+            if self._last_scores is None or self._last_scores[0] != question:
+                self._last_scores = question, vectors @ self._encoder().encode([question])[0]
+            scores = self._last_scores[1]
         own = same_text(question)
-        groups = {one.group for one in solved if one.group and same_text(one.question) == own}
+        groups = {example.group for example in solved if example.group and same_text(example.question) == own}
         order = np.argsort(-scores, kind="stable")
-        kept = (solved[i] for i in order if same_text(solved[i].question) != own and solved[i].group not in groups)
-        return [Example(one.question, one.answer) for one, _ in zip(kept, range(count), strict=False)]
+        others = (solved[i] for i in order if same_text(solved[i].question) != own and solved[i].group not in groups)
+        return [Example(example.question, example.answer) for example in islice(others, count)]
 
 
 def same_text(question: str) -> str:
-    """Equal for texts that differ in letter case and white space alone."""
+    """Normalised text: equal for texts that differ only in letter case and white space."""
     return " ".join(question.casefold().split())
 
 
 @dataclass(frozen=True, slots=True)
 class ContextExample:
-    """One example: a text, and what it should become in the words of the answer."""
+    """One example: a text and its expected answer."""
 
     id: str
     text: str
@@ -109,16 +111,16 @@ class ContextExample:
 
 
 @dataclass(frozen=True, eq=False)
-class NearestContext:
-    """The nearest examples of a text by the encoder's vectors.
+class NearestExampleRetriever:
+    """Retrieves the labelled examples most similar to a text.
 
     Attributes:
-        examples: to choose from.
-        vectors: `[examples, dimension]`, fp32, of length 1.
-        encoder: which made them.
-        most: examples a text.
-        tokens: at most so many tokens of them; the nearest always counts.
-        count_tokens: in the backbone's own tokens.
+        examples: the examples.
+        vectors: their embeddings, `[examples, dimension]`, fp32, of length 1.
+        encoder: the encoder of the embeddings.
+        most: maximum number of examples per text.
+        tokens: maximum number of their tokens; the most similar example is always kept.
+        count_tokens: number of tokens of a text, by the backbone's tokenizer.
     """
 
     examples: Sequence[ContextExample]
@@ -128,27 +130,27 @@ class NearestContext:
     tokens: int
     count_tokens: Callable[[str], int]
 
-    def find(self, texts: Sequence[str], *, apart: bool = False) -> list[list[PassageInput]]:
-        """Examples for each text, the nearest last, next to the slot and the text.
+    def search(self, texts: Sequence[str], *, exclude_same_text: bool = False) -> list[list[PassageInput]]:
+        """Examples for each text, the most similar last, next to the slot and the text.
 
         Args:
-            texts: to look for.
-            apart: leave out examples with the same text, so that training does not show its own answer.
+            texts: the input texts.
+            exclude_same_text: leave out examples with the same text, so that training does not see its own answer.
         """
         if not texts or not self.examples:
             return [[] for _ in texts]
-        likeness = self.encoder.encode(list(texts)) @ self.vectors.T
-        found = []
-        for text, row in zip(texts, likeness, strict=True):
+        similarities = self.encoder.encode(list(texts)) @ self.vectors.T
+        results = []
+        for text, row in zip(texts, similarities, strict=True):
             kept: list[PassageInput] = []
-            left = self.tokens
+            tokens_left = self.tokens
             for number in np.argsort(-row, kind="stable"):
-                one = self.examples[int(number)]
-                if apart and same_text(one.text) == same_text(text):
+                example = self.examples[int(number)]
+                if exclude_same_text and same_text(example.text) == same_text(text):
                     continue
-                left -= self.count_tokens(f"{one.text} {one.answer}")
-                if len(kept) == self.most or (kept and left < 0):
+                tokens_left -= self.count_tokens(f"{example.text} {example.answer}")
+                if len(kept) == self.most or (kept and tokens_left < 0):
                     break
-                kept.append(PassageInput(one.id, one.text, "", one.answer))
-            found.append(kept[::-1])
-        return found
+                kept.append(PassageInput(example.id, example.text, "", example.answer))
+            results.append(kept[::-1])
+        return results

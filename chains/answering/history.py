@@ -1,145 +1,167 @@
-"""How much of a conversation the model still reads: the newest exchanges within a budget of tokens, and perhaps a
-summary of those before them.
+"""The history that the model reads: the newest turns within a token budget, after a summary of older turns if wanted.
 
-The summary is made by the speaker and kept with the conversation. When the history outgrows its budget, more is summed
-up than has to be, down to half of the budget, so that the next turns fit without another call; and a later summary is
-made from the one before and what has come since, never from the whole conversation again.
+A turn is one question and its answer; `prompts.Turn` is one message of it. The speaker writes the summary, and the
+conversation keeps it. When the history exceeds its budget, more than necessary is summarised, down to half the budget,
+so that the next turns fit without another call. A later summary is made from the previous one and the turns since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import chain
+from typing import Any, Literal
 
 from prompts import Turn
 
 Overflow = Literal["drop", "summarise"]
-Count = Callable[[str], int]
+CountTokens = Callable[[str], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """What the model reads of a conversation at most.
+class HistoryBudget:
+    """Limits on the history that the model reads.
 
     Attributes:
-        exchanges: so many of them, a summary counting as one.
-        tokens: so many tokens of their texts, the summary's among them.
+        turns: maximum number of turns; a summary counts as one.
+        tokens: maximum number of tokens of their texts, including the summary.
     """
 
-    exchanges: int
+    turns: int
     tokens: int
 
     @property
-    def half(self) -> Budget:
-        """What is left verbatim when the rest is summed up."""
-        return Budget(self.exchanges // 2, self.tokens // 2)
+    def half(self) -> HistoryBudget:
+        """Limits on the turns that stay verbatim when the others are summarised."""
+        return HistoryBudget(self.turns // 2, self.tokens // 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The beginning of a conversation in few words.
+    """Summary of the first turns of a conversation.
 
     Attributes:
-        request: what the speaker was asked for; the model reads it as the user's words before the summary.
+        request: the instruction to the speaker; the model reads it as the user's message before the summary.
         text: the summary.
-        exchanges: how many exchanges it stands for, from the first on.
+        turns: number of turns that it covers, from the first on.
     """
 
     request: str
     text: str
-    exchanges: int
+    turns: int
 
     @property
-    def turns(self) -> list[Turn]:
-        """The summary as the exchange in which it was made."""
+    def messages(self) -> list[Turn]:
+        """The summary as a turn: the instruction and the reply."""
         return [Turn("user", self.request), Turn("assistant", self.text)]
 
+    def to_state(self) -> dict[str, Any]:
+        """The summary as stored with the conversation."""
+        return {"request": self.request, "text": self.text, "exchanges": self.turns}
 
-def exchanges(turns: Sequence[Turn]) -> list[list[Turn]]:
-    """Turns in exchanges; each begins with what the user said."""
-    found: list[list[Turn]] = []
-    for turn in turns:
-        if turn.role == "user" or not found:
-            found.append([])
-        found[-1].append(turn)
-    return found
-
-
-def tokens_of(turns: Sequence[Turn], count: Count) -> int:
-    """Tokens of the texts of turns."""
-    return sum(count(turn.text) for turn in turns)
-
-
-def newest(turns: Sequence[Turn], budget: Budget, count: Count) -> list[Turn]:
-    """The newest exchanges within a budget, whole ones only."""
-    kept: list[list[Turn]] = []
-    left = budget.tokens
-    for exchange in reversed(exchanges(turns)):
-        left -= tokens_of(exchange, count)
-        if left < 0 or len(kept) == budget.exchanges:
-            break
-        kept.insert(0, exchange)
-    return [turn for exchange in kept for turn in exchange]
-
-
-def without_oldest(turns: Sequence[Turn]) -> list[Turn]:
-    """The turns without their first exchange."""
-    return [turn for exchange in exchanges(turns)[1:] for turn in exchange]
-
-
-def to_sum_up(turns: Sequence[Turn], summary: Summary | None, budget: Budget, count: Count) -> list[Turn]:
-    """The turns behind the summary that have to go into it now; none where all of them are still within the budget."""
-    rest = exchanges(turns)[summary.exchanges if summary else 0 :]
-    flat = [turn for exchange in rest for turn in exchange]
-    before = summary.turns if summary else []
-    if newest([*before, *flat], budget, count) == [*before, *flat]:
-        return []
-    return flat[: len(flat) - len(newest(flat, budget.half, count))]
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Summary:
+        """The summary of a stored conversation."""
+        return cls(state["request"], state["text"], state["exchanges"])
 
 
 @dataclass(frozen=True, slots=True)
-class Recalled:
-    """What the model reads of a conversation in one turn.
+class HistoryWindow:
+    """The part of a conversation that the model reads for one question.
 
     Attributes:
-        turns: those turns, a summary in front.
-        of: how many exchanges there are.
-        read: how many of them stand in `turns` as they were said.
-        summarised: for how many of them a summary stands there.
-        tokens: of the texts of `turns`.
-        over: how many were left out although they are among the newest that the budget allows, since their texts are
-            too long for it.
+        messages: the messages, after a summary if there is one.
+        total: number of turns of the conversation.
+        verbatim: number of turns in `messages`.
+        summarised: number of turns that the summary in `messages` covers.
+        tokens: number of tokens of `messages`.
+        dropped: number of turns that fit the turn limit but not the token limit.
     """
 
-    turns: list[Turn]
-    of: int
-    read: int
+    messages: list[Turn]
+    total: int
+    verbatim: int
     summarised: int
     tokens: int
-    over: int
+    dropped: int
 
     @property
-    def record(self) -> dict[str, int]:
-        """As plain data, for the conversation's memory."""
-        return {"exchanges": self.of, "read": self.read, "summarised": self.summarised, "tokens": self.tokens}
+    def counts(self) -> dict[str, int]:
+        """The counts that are stored with a turn."""
+        return {
+            "exchanges": self.total,
+            "read": self.verbatim,
+            "summarised": self.summarised,
+            "tokens": self.tokens,
+        }
+
+    def shortened(self, messages: list[Turn], count_tokens: CountTokens) -> HistoryWindow:
+        """The window with only the newest `messages`, which fit into the model's context."""
+        if len(messages) == len(self.messages):
+            return self
+        tokens = total_tokens(messages, count_tokens)
+        return replace(self, messages=messages, verbatim=len(split_turns(messages)), summarised=0, tokens=tokens)
 
 
-def recalled(turns: Sequence[Turn], summary: Summary | None, budget: Budget, count: Count) -> Recalled:
-    """What is within the budget of a summary and the turns behind it."""
-    whole = exchanges(turns)
-    done = summary.exchanges if summary else 0
-    candidates = [*(summary.turns if summary else []), *(turn for exchange in whole[done:] for turn in exchange)]
-    kept = newest(candidates, budget, count)
-    # The summary is the oldest, so it is there where nothing is left out.
+def history_window(
+    messages: Sequence[Turn], summary: Summary | None, budget: HistoryBudget, count_tokens: CountTokens
+) -> HistoryWindow:
+    """The summary and the turns after it, as far as they fit the budget."""
+    turns = split_turns(messages)
+    covered = summary.turns if summary else 0
+    candidates = [*(summary.messages if summary else []), *chain.from_iterable(turns[covered:])]
+    kept = newest_turns(candidates, budget, count_tokens)
+    # The summary is the oldest turn, so it is kept only if everything is kept.
     with_summary = summary is not None and len(kept) == len(candidates)
-    read = len(exchanges(kept)) - with_summary
-    allowed = min(len(whole) - done, budget.exchanges)
-    return Recalled(kept, len(whole), read, done if with_summary else 0, tokens_of(kept, count), max(0, allowed - read))
+    verbatim = len(split_turns(kept)) - with_summary
+    return HistoryWindow(
+        messages=kept,
+        total=len(turns),
+        verbatim=verbatim,
+        summarised=covered if with_summary else 0,
+        tokens=total_tokens(kept, count_tokens),
+        dropped=max(0, min(len(turns) - covered, budget.turns) - verbatim),
+    )
 
 
-def shortened(recalled: Recalled, turns: list[Turn], count: Count) -> Recalled:
-    """The same with only the newest of its turns, because the model's context has no space for the others."""
-    if len(turns) == len(recalled.turns):
-        return recalled
-    return replace(recalled, turns=turns, read=len(exchanges(turns)), summarised=0, tokens=tokens_of(turns, count))
+def messages_to_summarise(
+    messages: Sequence[Turn], summary: Summary | None, budget: HistoryBudget, count_tokens: CountTokens
+) -> list[Turn]:
+    """The messages that the next summary has to add; empty if summary and later turns are within the budget."""
+    later = list(chain.from_iterable(split_turns(messages)[summary.turns if summary else 0 :]))
+    candidates = [*(summary.messages if summary else []), *later]
+    if newest_turns(candidates, budget, count_tokens) == candidates:
+        return []
+    return later[: len(later) - len(newest_turns(later, budget.half, count_tokens))]
+
+
+def split_turns(messages: Sequence[Turn]) -> list[list[Turn]]:
+    """Group messages into turns; each user message starts one."""
+    turns: list[list[Turn]] = []
+    for message in messages:
+        if message.role == "user" or not turns:
+            turns.append([])
+        turns[-1].append(message)
+    return turns
+
+
+def newest_turns(messages: Sequence[Turn], budget: HistoryBudget, count_tokens: CountTokens) -> list[Turn]:
+    """The messages of the newest whole turns within a budget."""
+    kept: list[list[Turn]] = []
+    tokens_left = budget.tokens
+    for turn in reversed(split_turns(messages)):
+        tokens_left -= total_tokens(turn, count_tokens)
+        if tokens_left < 0 or len(kept) == budget.turns:
+            break
+        kept.append(turn)
+    return list(chain.from_iterable(reversed(kept)))
+
+
+def without_oldest_turn(messages: Sequence[Turn]) -> list[Turn]:
+    """The messages without those of the first turn."""
+    return list(chain.from_iterable(split_turns(messages)[1:]))
+
+
+def total_tokens(messages: Sequence[Turn], count_tokens: CountTokens) -> int:
+    """Number of tokens of the messages' texts."""
+    return sum(count_tokens(message.text) for message in messages)

@@ -1,1 +1,4 @@
-"""The conversational graph, its memory, and the chain that people call."""
+"""The conversational graph, its memory, and the public chain `DomainChain`.
+
+Imports `answering` and `messages`; `softgraft` builds on it.
+"""

@@ -1,10 +1,11 @@
-"""The chain that people call: a Runnable over the graph, with memory where a thread id is given."""
+"""The public chain: a LangChain Runnable over the graph, with memory if a thread id is given."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any, cast
@@ -17,48 +18,48 @@ from langgraph.graph.state import CompiledStateGraph
 
 from chains.answering.answering import Answering
 from chains.conversation.conversations import Conversations, ThreadSummary, TurnRecord
-from chains.conversation.graph import CALLER_GONE, build_graph
+from chains.conversation.graph import CANCELLED_KEY, build_graph
 from chains.conversation.memory import ConversationMemory
 from chains.errors import InputError
 from chains.messages.answer_messages import AnswerMessages, thread_messages
 from chains.messages.content import plain_text
 from chains.messages.prompt_template import history_turns
 
-_SHOWN = ("query", "evidence", "evidence_score", "refused", "template", "citations")
+_RESULT_KEYS = ("query", "evidence", "evidence_score", "refused", "template", "citations")
 
 
 class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
-    """Ask a domain.
+    """Answers questions about a domain.
 
-    Input: `{"question": str}` and, if the caller keeps the conversation itself, `"history"`: a list of
-    [question, answer] pairs or messages. With `config={"configurable": {"thread_id": "42"}}` the conversation of that
-    id is remembered in the domain's own database; without a thread id nothing is kept.
+    Input: `{"question": str}` and, if the caller stores the conversation, `"history"`: a list of [question, answer]
+    pairs or messages. With `config={"configurable": {"thread_id": "42"}}` the conversation of that id is stored in the
+    domain's database; without a thread id nothing is stored.
 
-    Output: a dict of `question`, `query` (what was searched for), `evidence` (ranked passages), `evidence_score`,
-    `refused`, `template` (name, version and hash), `answer`, `citations` and `notices`. Streaming gives the same dict
-    in parts that add up to it.
+    Output: a dict of `question`, `query` (the search query), `evidence` (ranked passages), `evidence_score`,
+    `refused`, `template` (name, version and hash), `answer`, `citations` and `notices`. A stream consists of dicts
+    that add up to the same dict.
     """
 
     def __init__(self, answering: Answering, memory_path: Path) -> None:
         self.answering = answering
         self.conversations = Conversations(memory_path)
-        self._building = Lock()
-        # Python's own "once a place" starts anew whenever a library touches the warning filters.
+        self._graph_lock = Lock()
+        # Python's own once-per-location filter is reset whenever a library changes the warning filters.
         self._warned: set[str] = set()
-        self._forgetful = build_graph(answering, None)
-        self._remembering: tuple[ConversationMemory, CompiledStateGraph[Any]] | None = None
+        self._stateless_graph = build_graph(answering, None)
+        self._stateful_graph: tuple[ConversationMemory, CompiledStateGraph[Any]] | None = None
 
     @property
     def memory(self) -> ConversationMemory:
-        """The domain's conversations as LangGraph's checkpointer."""
+        """The LangGraph checkpointer of the domain's conversations."""
         return self.conversations.memory
 
     def threads(self) -> list[ThreadSummary]:
-        """The conversations that are remembered, the one that was talked in last first."""
+        """The stored conversations, most recently updated first."""
         return self.conversations.threads()
 
     def history(self, thread_id: str) -> list[TurnRecord]:
-        """The exchanges of one conversation; empty where there is none of that id."""
+        """The turns of one conversation; empty if the id is unknown."""
         return self.conversations.history(str(thread_id))
 
     def messages(self, thread_id: str) -> list[BaseMessage]:
@@ -66,14 +67,14 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
         return thread_messages(self.history(thread_id))
 
     def as_messages(self) -> AnswerMessages:
-        """This chain as one that takes and gives messages, with LangChain's own citation annotations."""
+        """This chain with messages as input and output, and citations as LangChain annotations."""
         return AnswerMessages(self)
 
     def delete(self, thread_id: str) -> None:
-        """Forget one conversation.
+        """Delete one conversation.
 
         Raises:
-            UnknownThreadError: there is none of that id.
+            UnknownThreadError: if the id is unknown.
         """
         self.conversations.delete(str(thread_id))
 
@@ -85,34 +86,34 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
         """Answer one question.
 
         Raises:
-            InputError: the input is not as described above.
-            RemoteModelError: a model behind an API did not answer.
+            InputError: if the input is not as described above.
+            RemoteModelError: if a model behind an API did not answer.
         """
-        return _summed(list(self.stream(input, config, **kwargs)))
+        return _add_parts(list(self.stream(input, config, **kwargs)))
 
     async def ainvoke(
         self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """As `invoke`."""
-        return _summed([part async for part in self.astream(input, config, **kwargs)])
+        return _add_parts([part async for part in self.astream(input, config, **kwargs)])
 
     def stream(
         self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[dict[str, Any]]:
-        """The answer in parts, each a dict to be added to those before it.
+        """Stream the answer as dicts that add up to the result.
 
-        The turn is kept before its last part, the citations, is given; closing the iterator before that leaves the
-        conversation as it was.
+        The turn is stored before the last part, the citations, is yielded. Closing the iterator before that leaves the
+        conversation unchanged.
         """
-        state, thread_id = _checked(input, kwargs), _thread_id(config)
+        state, thread_id = _initial_state(input, kwargs), _thread_id(config)
         yield AddableDict(question=state["question"], notices=self._notices())
         last: list[dict[str, Any]] = []
-        # The graph is closed before the next turn may begin.
+        # The graph is closed before the next turn can start.
         with (
             nullcontext() if thread_id is None else self.conversations.turn(thread_id),
-            _running(self._graph(thread_id), state, config) as found,
+            _graph_stream(self._graph(thread_id), state, config) as entries,
         ):
-            for part in map(_part, found):
+            for part in map(_result_part, entries):
                 if "citations" in part:
                     last.append(part)
                 elif part:
@@ -122,61 +123,61 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
     async def astream(
         self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[dict[str, Any]]:
-        """As `stream`; a task that is cancelled stops the model's decoding."""
-        state, thread_id = _checked(input, kwargs), _thread_id(config)
+        """As `stream`; cancelling the task stops generation."""
+        state, thread_id = _initial_state(input, kwargs), _thread_id(config)
         yield AddableDict(question=state["question"], notices=self._notices())
         last: list[dict[str, Any]] = []
         async with (
             nullcontext() if thread_id is None else self.conversations.aturn(thread_id),
-            aclosing(_arunning(self._graph(thread_id), state, config)) as found,
+            aclosing(_graph_astream(self._graph(thread_id), state, config)) as entries,
         ):
-            async for entry in found:
-                part = _part(entry)
+            async for entry in entries:
+                part = _result_part(entry)
                 if "citations" in part:
                     last.append(part)
                 elif part:
                     yield part
-        for shown in last:
-            yield shown
+        for final in last:
+            yield final
 
     def _notices(self) -> list[str]:
-        found = self.answering.notices()
-        for notice in found:
+        notices = self.answering.notices()
+        for notice in notices:
             if notice not in self._warned:
                 self._warned.add(notice)
                 warnings.warn(notice, stacklevel=3)
-        return found
+        return notices
 
     def _graph(self, thread_id: str | None) -> CompiledStateGraph[Any]:
         if thread_id is None:
-            return self._forgetful
+            return self._stateless_graph
         memory = self.memory
-        with self._building:
-            if self._remembering is None or self._remembering[0] is not memory:
-                self._remembering = memory, build_graph(self.answering, memory)
-            return self._remembering[1]
+        with self._graph_lock:
+            if self._stateful_graph is None or self._stateful_graph[0] is not memory:
+                self._stateful_graph = memory, build_graph(self.answering, memory)
+            return self._stateful_graph[1]
 
 
 @contextmanager
-def _running(
+def _graph_stream(
     graph: CompiledStateGraph[Any], state: dict[str, Any], config: RunnableConfig | None
 ) -> Iterator[Iterator[Any]]:
-    gone = Event()
-    # One checkpoint a turn, when it is whole.
+    cancelled = Event()
+    # One checkpoint per turn, when it is complete.
     durability: Any = "exit" if graph.checkpointer else None
-    config = merge_configs(config, {"configurable": {CALLER_GONE: gone}})
+    config = merge_configs(config, {"configurable": {CANCELLED_KEY: cancelled}})
     parts = cast(
         "Generator[Any]", graph.stream(state, config, stream_mode=["custom", "updates"], durability=durability)
     )
     try:
         yield parts
     finally:
-        # A node runs in a thread of its own, which closing waits for.
-        gone.set()
+        # Closing waits for the node, which runs in another thread.
+        cancelled.set()
         parts.close()
 
 
-def _arunning(
+def _graph_astream(
     graph: CompiledStateGraph[Any], state: dict[str, Any], config: RunnableConfig | None
 ) -> AsyncGenerator[Any]:
     durability: Any = "exit" if graph.checkpointer else None
@@ -184,20 +185,22 @@ def _arunning(
     return cast("AsyncGenerator[Any]", parts)
 
 
-def _checked(given: object, settings: dict[str, Any]) -> dict[str, Any]:
+def _initial_state(chain_input: object, settings: dict[str, Any]) -> dict[str, Any]:
     example = 'chain.invoke({"question": "..."}, config={"configurable": {"thread_id": "42"}})'
-    if not isinstance(given, dict) or "question" not in given or set(given) - {"question", "history"} or settings:
-        found = f"the input {sorted(map(str, given))}" if isinstance(given, dict) else f"a {type(given).__name__}"
+    keys = set(chain_input) if isinstance(chain_input, dict) else set()
+    if not isinstance(chain_input, dict) or "question" not in keys or keys - {"question", "history"} or settings:
+        is_dict = isinstance(chain_input, dict)
+        found = f"the input {sorted(map(str, keys))}" if is_dict else f"a {type(chain_input).__name__}"
         extra = f" with {', '.join(settings)}" if settings else ""
         raise InputError(
-            found=found + extra, expected="a dict with `question` and perhaps `history`", next_step=f"call {example}"
+            found=found + extra, expected="a dict with `question` and optionally `history`", next_step=f"call {example}"
         )
-    question = plain_text(given["question"]).strip()
+    question = plain_text(chain_input["question"]).strip()
     if not question:
         raise InputError(found="an empty question", expected="a question in words", next_step=f"call {example}")
-    history = given.get("history")
-    turns = None if history is None else [{"role": t.role, "text": t.text} for t in history_turns(history)]
-    return {"question": question, "history": turns, "complete": False}
+    history = chain_input.get("history")
+    messages = None if history is None else [asdict(message) for message in history_turns(history)]
+    return {"question": question, "history": messages, "complete": False}
 
 
 def _thread_id(config: RunnableConfig | None) -> str | None:
@@ -205,23 +208,23 @@ def _thread_id(config: RunnableConfig | None) -> str | None:
     if unknown := sorted({"checkpoint_id", "checkpoint_ns"} & set(settings)):
         raise InputError(
             found=f"{unknown[0]} in the config",
-            expected="a thread_id alone: a conversation keeps its newest state and no earlier ones",
+            expected="only a thread_id: a conversation stores its newest state and no earlier ones",
             next_step='call chain.invoke({"question": "..."}, config={"configurable": {"thread_id": "42"}})',
         )
-    found = settings.get("thread_id")
-    return None if found is None else str(found)
+    thread_id = settings.get("thread_id")
+    return None if thread_id is None else str(thread_id)
 
 
-def _part(entry: tuple[str, dict[str, Any]]) -> AddableDict:
-    """What the caller sees of something that the graph has streamed; empty where that is nothing."""
+def _result_part(entry: tuple[str, dict[str, Any]]) -> AddableDict:
+    """The part of the result in a streamed entry of the graph; empty if it has none."""
     mode, content = entry
     if mode == "custom":
         return AddableDict(content)
     updates = [update or {} for update in content.values()]
-    return AddableDict({name: update[name] for update in updates for name in _SHOWN if name in update})
+    return AddableDict({name: update[name] for update in updates for name in _RESULT_KEYS if name in update})
 
 
-def _summed(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _add_parts(parts: list[dict[str, Any]]) -> dict[str, Any]:
     total = AddableDict()
     for part in parts:
         total = total + cast(AddableDict, part)

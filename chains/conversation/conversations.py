@@ -1,4 +1,4 @@
-"""The conversations of a domain: which there are, what was said in them, and forgetting one."""
+"""The stored conversations of a domain: list, read and delete them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from chains.conversation.memory import ConversationMemory
 from chains.conversation.thread_locks import ThreadLocks
 from chains.errors import UnknownThreadError
 
-_NAMED = 5
+# Maximum number of ids that an error lists.
+_LISTED_IDS = 5
 
 
 class TurnRecord(TypedDict):
-    """One exchange as memory keeps it.
+    """One stored turn: a question and its answer.
 
-    `history` counts what the model read of the conversation: how many `exchanges` there were before, how many of them
-    it `read` as they were said and for how many it read a summary (`summarised`), and the `tokens` of all that. `at` is
-    when the answer was complete, in UTC, and `template` the name, version and hash of the template that it was made
-    with. Conversations from before these three and `refused` and `notices` lack them.
+    `history` describes the history that the model read: the number of earlier turns (`exchanges`), of those that it
+    `read` verbatim, of those covered by a summary (`summarised`), and the number of `tokens`. `at` is the time at which
+    the answer was complete, in UTC; `template` has the name, version and hash of its template. Older conversations lack
+    `refused`, `notices`, `template`, `history` and `at`.
     """
 
     question: str
@@ -40,10 +41,10 @@ class ThreadSummary:
     """One conversation of the list.
 
     Attributes:
-        thread: its id.
-        turns: how many exchanges it has.
+        thread: id of the conversation.
+        turns: number of turns.
         first: the first question.
-        updated: when it was last added to, ISO 8601 in UTC.
+        updated: time of the last turn, ISO 8601 in UTC.
     """
 
     thread: str
@@ -53,40 +54,40 @@ class ThreadSummary:
 
 
 class Conversations:
-    """The conversations in one database. No model is needed for it.
+    """The conversations in one database. It needs no model.
 
     Every method raises:
-        MemoryDamagedError: the database, or what stands in it, cannot be read.
-        MemoryUnavailableError: it is locked or cannot be read or written.
+        MemoryDamagedError: if the database or its content cannot be read.
+        MemoryUnavailableError: if it is locked, or the file cannot be opened or written.
 
     Args:
-        path: the database; made with the first turn.
+        path: the database; created with the first turn.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._memory: ConversationMemory | None = None
-        self._opening = Lock()
+        self._open_lock = Lock()
         self._locks = ThreadLocks(path.with_suffix(".locks"))
 
     @property
     def memory(self) -> ConversationMemory:
-        """The checkpointer; it makes the database where there is none."""
-        with self._opening:
+        """The checkpointer; creates the database if it does not exist."""
+        with self._open_lock:
             if self._memory is None:
                 self._memory = ConversationMemory.open(self.path)
             return self._memory
 
     def close(self) -> None:
-        """Close the database; it is opened again when it is next needed."""
-        with self._opening:
+        """Close the database; the next use opens it again."""
+        with self._open_lock:
             if self._memory is not None:
                 self._memory.conn.close()
             self._memory = None
 
     @contextmanager
     def turn(self, thread_id: str) -> Iterator[None]:
-        """Within this context nobody else, in this process or another, adds to the conversation or deletes it."""
+        """Lock a conversation: in this context, no other thread or process adds to it or deletes it."""
         with self._locks.hold(thread_id):
             yield
 
@@ -97,64 +98,64 @@ class Conversations:
             yield
 
     def threads(self) -> list[ThreadSummary]:
-        """All conversations, the one that was talked in last first."""
-        found = []
+        """All conversations, most recently updated first."""
+        summaries = []
         for thread in self._ids():
-            if (kept := self._kept(thread)) is not None and (turns := kept["turns"]):
-                found.append(ThreadSummary(thread, len(turns), turns[0]["question"], kept["updated"]))
-        return found
+            if (stored := self._stored(thread)) is not None and (turns := stored["turns"]):
+                summaries.append(ThreadSummary(thread, len(turns), turns[0]["question"], stored["updated"]))
+        return summaries
 
     def history(self, thread_id: str) -> list[TurnRecord]:
-        """The exchanges of one conversation; empty where there is none of that id."""
-        kept = self._kept(thread_id)
-        return [] if kept is None else kept["turns"]
+        """The turns of one conversation; empty if the id is unknown."""
+        stored = self._stored(thread_id)
+        return [] if stored is None else stored["turns"]
 
     def transcript(self, thread_id: str) -> dict[str, Any]:
-        """One conversation as plain data: `thread`, `updated`, `summary` (of its beginning, or None) and `turns`.
+        """One conversation as plain data: `thread`, `updated`, `summary` (of its first turns, or None) and `turns`.
 
         Raises:
-            UnknownThreadError: there is none of that id.
+            UnknownThreadError: if the id is unknown.
         """
-        kept = self._kept(thread_id)
-        if kept is None or not kept["turns"]:
-            raise self._unknown(thread_id)
-        return {"thread": thread_id, **kept}
+        stored = self._stored(thread_id)
+        if stored is None or not stored["turns"]:
+            raise self._unknown_thread(thread_id)
+        return {"thread": thread_id, **stored}
 
     def delete(self, thread_id: str) -> None:
-        """Forget one conversation, once a turn that is being answered in it is done.
+        """Delete one conversation, after the turn in progress, if any.
 
         Raises:
-            UnknownThreadError: there is none of that id.
+            UnknownThreadError: if the id is unknown.
         """
         if thread_id not in self._ids():
-            raise self._unknown(thread_id)
+            raise self._unknown_thread(thread_id)
         with self.turn(thread_id):
             self.memory.delete_thread(thread_id)
 
     def _ids(self) -> list[str]:
         return self.memory.threads() if self.path.is_file() else []
 
-    def _kept(self, thread_id: str) -> dict[str, Any] | None:
+    def _stored(self, thread_id: str) -> dict[str, Any] | None:
         if not self.path.is_file():
             return None
-        found = self.memory.get_tuple({"configurable": {"thread_id": thread_id}})
-        if found is None:
+        saved = self.memory.get_tuple({"configurable": {"thread_id": thread_id}})
+        if saved is None:
             return None
-        values = found.checkpoint["channel_values"]
+        values = saved.checkpoint["channel_values"]
         summary = values.get("summary")
         return {
-            "updated": found.checkpoint["ts"],
+            "updated": saved.checkpoint["ts"],
             "summary": summary["text"] if summary else None,
             "turns": list(values.get("turns", [])),
         }
 
-    def _unknown(self, thread_id: str) -> UnknownThreadError:
+    def _unknown_thread(self, thread_id: str) -> UnknownThreadError:
         known = self._ids()
-        more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+        more = f" and {len(known) - _LISTED_IDS} more" if len(known) > _LISTED_IDS else ""
         return UnknownThreadError(
             found=f"no conversation {thread_id!r} in {self.path}",
-            expected=f"one of {', '.join(map(repr, known[:_NAMED]))}{more}" if known else "one that was begun before",
+            expected=f"one of {', '.join(map(repr, known[:_LISTED_IDS]))}{more}" if known else "an existing id",
             next_step="run: softgraft threads list DOMAIN"
             if known
-            else f'begin one: softgraft ask DOMAIN "..." --thread {thread_id}',
+            else f'start one: softgraft ask DOMAIN "..." --thread {thread_id}',
         )

@@ -1,6 +1,6 @@
-"""The conversational graph: recall, condense, retrieve, answer, cite.
+"""The conversational graph: history, condense, retrieve, answer, cite.
 
-The state holds plain dicts and strings only, so that it survives a checkpoint of plain data.
+The state holds only plain data, so that a checkpoint can be stored without pickle.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import aclosing
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypedDict, cast
+from typing import Annotated, Any, TypedDict
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.channels.untracked_value import UntrackedValue
@@ -20,29 +20,39 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from chains.answering.answering import Answering
-from chains.answering.citations import Cited
+from chains.answering.citations import CheckedCitations
 from chains.answering.evidence import Evidence
-from chains.answering.history import shortened, without_oldest
+from chains.answering.history import without_oldest_turn
 from chains.answering.speaker import PreparedPrompt
 from chains.conversation.conversations import TurnRecord
-from chains.conversation.recall import Recall, given, plain, recalled_in, remembered, say
+from chains.conversation.history_node import (
+    HistoryNode,
+    conversation,
+    emit_notices,
+    window_from_state,
+    window_to_state,
+)
 from soft_prompt import ContextError
 
-# In a config: an event that is set when nobody waits for the answer any more. What begins so is not written down.
-CALLER_GONE = "__caller_gone"
+# Key of the config for an event that is set when the caller has stopped waiting. LangGraph neither traces nor stores
+# keys with this prefix.
+CANCELLED_KEY = "__cancelled"
 
 
 class ChainState(TypedDict, total=False):
     """The state of the graph.
 
-    `history` is a history that the caller gives for this call alone. Without one, `turns`, the memory, counts, with the
-    `summary` of its beginning. `prompt` goes from retrieval to the speaker and into no checkpoint. `complete` is false
-    from a question until its answer is in `turns`.
+    Attributes:
+        history: messages that the caller passes for this question; None uses the stored `turns`.
+        history_window: the history that the model reads.
+        summary: summary of the first stored turns.
+        prompt: the tokenised prompt; None if the question is refused. Not part of checkpoints.
+        complete: False from the question until its answer is in `turns`.
     """
 
     question: str
     history: list[dict[str, str]] | None
-    recalled: dict[str, Any]
+    history_window: dict[str, Any]
     summary: dict[str, Any]
     query: str
     evidence: list[dict[str, Any]]
@@ -58,79 +68,80 @@ class ChainState(TypedDict, total=False):
 
 
 def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | None) -> CompiledStateGraph[Any]:
-    """Compile the graph of one domain; without a checkpointer it remembers nothing."""
-    recall = Recall(answering)
+    """Compile the graph of one domain; without a checkpointer, conversations are not stored."""
+    history = HistoryNode(answering)
 
     def condense(state: ChainState) -> dict[str, Any]:
-        return {"query": _query(answering, state)}
+        return {"query": _search_query(answering, state)}
 
     def retrieve(state: ChainState) -> dict[str, Any]:
-        [found] = answering.evidence_many([state["query"]])
-        recalled = recalled_in(state)  # type: ignore[arg-type]
-        prepared = answering.prepare(state["question"], recalled.turns, found)
+        [retrieved] = answering.evidence_many([state["query"]])
+        window = window_from_state(state)
+        prepared = answering.prepare(state["question"], window.messages, retrieved)
         notices = []
-        if len(prepared.turns) < len(recalled.turns):
+        if len(prepared.history) < len(window.messages):
             notices.append("the oldest turns of the conversation were left out: the model's context is full")
-        if cut := len(found.passages) - len(prepared.evidence.passages):
-            notices.append(
-                f"{cut} of {len(found.passages)} passages were left out, the weakest first: the model's context is full"
-            )
-        say(notices)
+        total = len(retrieved.passages)
+        if cut := total - len(prepared.evidence.passages):
+            notices.append(f"{cut} of {total} passages were left out, the weakest first: the model's context is full")
+        emit_notices(notices)
         return {
             **prepared.evidence.to_state(),
             "prompt": prepared.prompt,
             "template": answering.template.current().identity,
-            "recalled": plain(shortened(recalled, prepared.turns, answering.count_tokens)),
+            "history_window": window_to_state(window.shortened(prepared.history, answering.count_tokens)),
             "notices": [*state["notices"], *notices],
         }
 
     def answer(state: ChainState, config: RunnableConfig) -> dict[str, Any]:
         write = get_stream_writer()
-        words: Iterable[str] = [answering.settings.refusal]
+        pieces: Iterable[str] = [answering.settings.refusal]
         if (prompt := state["prompt"]) is not None:
-            words = answering.speaker.stream(prompt, config)
-        pieces = []
-        for piece in trimmed(_while_heard(words, config)):
+            pieces = answering.speaker.stream(prompt, config)
+        shown = []
+        for piece in trimmed(_until_cancelled(pieces, config)):
             write({"answer": piece})
-            pieces.append(piece)
-        return {"answer": "".join(pieces)}
+            shown.append(piece)
+        return {"answer": "".join(shown)}
 
     async def aanswer(state: ChainState, config: RunnableConfig) -> dict[str, Any]:
         if (prompt := state["prompt"]) is None:
             return answer(state, config)
         write = get_stream_writer()
-        pieces = []
-        # Closed here and now: else the model would go on until the words are swept away.
-        async with aclosing(answering.speaker.astream(prompt, config)) as words:
-            async for piece in atrimmed(words):
+        shown = []
+        # Close the stream at once: otherwise the model would generate until garbage collection.
+        async with aclosing(answering.speaker.astream(prompt, config)) as pieces:
+            async for piece in atrimmed(pieces):
                 write({"answer": piece})
-                pieces.append(piece)
-        return {"answer": "".join(pieces)}
+                shown.append(piece)
+        return {"answer": "".join(shown)}
 
-    def tie(state: ChainState) -> dict[str, Any]:
+    def cite(state: ChainState) -> dict[str, Any]:
         evidence = Evidence.from_state(state)
-        found = Cited([], []) if state["refused"] else answering.cited(state["question"], state["answer"], evidence)
-        say(found.notices)
-        citations = [asdict(citation) for citation in found.citations]
+        checked = CheckedCitations([], [])
+        if not state["refused"]:
+            checked = answering.cite(state["question"], state["answer"], evidence)
+        emit_notices(checked.notices)
+        citations = [asdict(citation) for citation in checked.citations]
         turn = TurnRecord(
             question=state["question"],
             answer=state["answer"],
             citations=citations,
             refused=state["refused"],
-            notices=[*state["notices"], *found.notices],
+            notices=[*state["notices"], *checked.notices],
             template=state["template"],
-            history=recalled_in(state).record,  # type: ignore[arg-type]
+            history=window_from_state(state).counts,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         return {"citations": citations, "turns": [turn], "complete": True}
 
     graph = StateGraph(ChainState)
     nodes: dict[str, Any] = {
-        "recall": BothWays(recall.recall, recall.arecall),
+        "history": SyncAsyncNode(history.run, history.arun),
         "condense": condense,
         "retrieve": retrieve,
-        "answer": BothWays(answer, aanswer),
-        "cite": tie,
+        "answer": SyncAsyncNode(answer, aanswer),
+        "cite": cite,
     }
     for name, node in nodes.items():
         graph.add_node(name, node)
@@ -139,37 +150,36 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
     return graph.compile(checkpointer=checkpointer)
 
 
-def _query(answering: Answering, state: ChainState) -> str:
-    """What is searched for. A history that the rewriting model has no room for is taken from the oldest on."""
-    # All of it, since a question joined with the one before it needs that one, also where the model reads it no more.
-    values = cast(dict[str, Any], state)
-    turns = own if (own := given(values)) is not None else remembered(values)
+def _search_query(answering: Answering, state: ChainState) -> str:
+    """The standalone query; the oldest turns are dropped if the history exceeds the rewriter's context."""
+    # The whole conversation, not the window: a follow-up is joined with the question before it in any case.
+    history = conversation(state)
     while True:
         try:
-            return answering.query(state["question"], turns)
+            return answering.query(state["question"], history)
         except ContextError:
-            if not turns:
+            if not history:
                 return state["question"]
-            turns = without_oldest(answering.recent(turns))
+            history = without_oldest_turn(answering.recent(history))
 
 
-class _UnheardError(Exception):
-    """Nobody waits for the answer any more."""
+class _CancelledError(Exception):
+    """The caller has stopped waiting for the answer."""
 
 
-def _while_heard(words: Iterable[str], config: RunnableConfig) -> Iterator[str]:
-    gone = config.get("configurable", {}).get(CALLER_GONE)
-    for piece in words:
-        if gone is not None and gone.is_set():
-            raise _UnheardError
+def _until_cancelled(pieces: Iterable[str], config: RunnableConfig) -> Iterator[str]:
+    cancelled = config.get("configurable", {}).get(CANCELLED_KEY)
+    for piece in pieces:
+        if cancelled is not None and cancelled.is_set():
+            raise _CancelledError
         yield piece
 
 
-class BothWays(Runnable[Any, dict[str, Any]]):
-    """What LangChain's `RunnableLambda` is, but that one keeps the last 256 functions of a process alive, and with them
-    whatever they refer to, such as a model (github.com/langchain-ai/langchain/issues/30667).
+class SyncAsyncNode(Runnable[Any, dict[str, Any]]):
+    """A node with a sync and an async function, each of which may take `config` as its second argument.
 
-    Either function may take `config` as its second argument.
+    LangChain's `RunnableLambda` would keep the last 256 functions of a process alive, and everything they refer to,
+    such as a model (github.com/langchain-ai/langchain/issues/30667).
     """
 
     def __init__(self, run: Callable[..., dict[str, Any]], arun: Callable[..., Awaitable[dict[str, Any]]]) -> None:
@@ -180,13 +190,13 @@ class BothWays(Runnable[Any, dict[str, Any]]):
         return self._call_with_config(self._run, input, config, **kwargs)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Run its async twin."""
+        """Run the async function."""
         return await self._acall_with_config(self._arun, input, config, **kwargs)
 
 
 def trimmed(pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces without white space around the whole."""
-    held = _Held()
+    """The pieces without the white space around the whole text."""
+    held = _HeldWhitespace()
     for piece in pieces:
         if shown := held.add(piece):
             yield shown
@@ -194,25 +204,25 @@ def trimmed(pieces: Iterable[str]) -> Iterator[str]:
 
 async def atrimmed(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
     """As `trimmed`."""
-    held = _Held()
+    held = _HeldWhitespace()
     async for piece in pieces:
         if shown := held.add(piece):
             yield shown
 
 
-class _Held:
-    """White space that is shown only if something follows it."""
+class _HeldWhitespace:
+    """Holds white space back until other text follows it."""
 
     def __init__(self) -> None:
         self.text = ""
-        self.begun = False
+        self.started = False
 
     def add(self, piece: str) -> str:
-        """What may be shown now."""
+        """Add a piece; returns the text that can be shown now."""
         self.text += piece
-        if not self.begun:
+        if not self.started:
             self.text = self.text.lstrip()
         shown = self.text.rstrip()
         self.text = self.text[len(shown) :]
-        self.begun = self.begun or bool(shown)
+        self.started = self.started or bool(shown)
         return shown

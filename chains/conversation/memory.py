@@ -1,4 +1,4 @@
-"""The conversation's memory: LangGraph checkpoints in one SQLite database a domain."""
+"""Memory of conversations: LangGraph checkpoints in one SQLite database per domain."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from chains.errors import ChainError, InputError, MemoryDamagedError, MemoryUnavailableError
 
-# How long a write waits for another process that is writing.
-_PATIENCE_SECONDS = 30.0
+# Maximum wait for another process that writes to the database.
+_LOCK_TIMEOUT_SECONDS = 30.0
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _UNWRITABLE = ("SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_PERM", "SQLITE_READONLY")
 
 
 class ConversationMemory(SqliteSaver):
-    """A SQLite checkpointer of whole turns that serves sync and async callers alike.
+    """A SQLite checkpointer of complete turns, for sync and async callers.
 
-    The library's own saver raises on async use, and its async sibling can only be made inside a running loop; this one
-    hands async calls to a thread. Only plain data is stored and read back.
+    LangGraph's `SqliteSaver` rejects async calls, and `AsyncSqliteSaver` needs a running event loop when it is created;
+    this class runs async calls in a thread. It stores and loads only plain data.
 
-    A checkpoint holds the whole conversation, so a thread keeps its newest alone. One whose state says that it is not
-    `complete`, since its caller went away half-way or the model failed, is not kept at all: the conversation stays as
-    it was. A graph that waits for a person needs the library's own saver.
+    A checkpoint holds the whole conversation, so only the newest one per thread is stored. A checkpoint that is not
+    `complete`, because the caller stopped or the model failed, is not stored: the conversation stays unchanged. A graph
+    with human interrupts needs `SqliteSaver`.
     """
 
-    # Of a database in memory; `open` sets that of a file.
+    # The path of an in-memory database; `open` sets that of a file.
     path: Path = Path(":memory:")
 
     @classmethod
@@ -42,12 +42,12 @@ class ConversationMemory(SqliteSaver):
         """Open or create the database.
 
         Raises:
-            MemoryUnavailableError: it cannot be made there.
+            MemoryUnavailableError: if it cannot be created or opened.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(path, timeout=_PATIENCE_SECONDS, check_same_thread=False)
-            # What a person deletes is overwritten, not only unlinked.
+            connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_SECONDS, check_same_thread=False)
+            # Overwrite deleted content.
             connection.execute("PRAGMA secure_delete = ON")
         except (OSError, sqlite3.Error) as error:
             raise MemoryUnavailableError(
@@ -61,23 +61,23 @@ class ConversationMemory(SqliteSaver):
 
     @contextmanager
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
-        """As the library's.
+        """As in `SqliteSaver`.
 
         Raises:
-            MemoryDamagedError: the database, or what stands in it, cannot be read.
-            MemoryUnavailableError: it is locked or cannot be written; what it holds is as before.
+            MemoryDamagedError: if the database cannot be read.
+            MemoryUnavailableError: if it is locked or cannot be written; its content is unchanged.
         """
         try:
             with super().cursor(transaction) as cursor:
                 yield cursor
         except sqlite3.Error as error:
-            raise self._told(error) from error
+            raise self._to_chain_error(error) from error
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """As the library's.
+        """As in `SqliteSaver`.
 
         Raises:
-            MemoryDamagedError: what is kept of the conversation is no whole state.
+            MemoryDamagedError: if the stored conversation is not a valid state.
         """
         try:
             return super().get_tuple(config)
@@ -91,41 +91,40 @@ class ConversationMemory(SqliteSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Keep a whole turn in place of the checkpoints before it."""
+        """Store a complete turn, and delete the checkpoints before it."""
         if checkpoint["channel_values"].get("complete") is False:
-            own = config["configurable"]
-            place = {"thread_id": own["thread_id"], "checkpoint_ns": own["checkpoint_ns"]}
-            return {"configurable": {**place, "checkpoint_id": checkpoint["id"]}}
+            keys = {name: config["configurable"][name] for name in ("thread_id", "checkpoint_ns")}
+            return {"configurable": {**keys, "checkpoint_id": checkpoint["id"]}}
         saved = super().put(config, checkpoint, metadata, new_versions)
-        own = saved["configurable"]
-        older = (str(own["thread_id"]), own["checkpoint_ns"], own["checkpoint_id"])
+        key = saved["configurable"]
+        newest = (str(key["thread_id"]), key["checkpoint_ns"], key["checkpoint_id"])
         with self.cursor() as cursor:
             for table in ("checkpoints", "writes"):
                 cursor.execute(
-                    f"DELETE FROM {table} WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id < ?", older
+                    f"DELETE FROM {table} WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id < ?", newest
                 )
         return saved
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Nothing is kept of a run that did not come to its end.
+        """Store nothing: writes of an incomplete run are discarded.
 
         Raises:
-            InputError: the run waits for a person.
+            InputError: if the run waits for a human.
         """
         if any(channel == INTERRUPT for channel, _ in writes):
             raise InputError(
-                found="a graph that waits for a person, with the domain's memory as its checkpointer",
-                expected="a graph whose runs come to an end",
-                next_step="give it a checkpointer of its own: langgraph.checkpoint.sqlite.SqliteSaver",
+                found="a graph with an interrupt, with the domain's memory as its checkpointer",
+                expected="a graph without interrupts",
+                next_step="give the graph its own checkpointer: langgraph.checkpoint.sqlite.SqliteSaver",
             )
 
     def delete_thread(self, thread_id: str) -> None:
-        """Forget a conversation; its text is overwritten in the file."""
+        """Delete a conversation; its text is overwritten in the file."""
         super().delete_thread(thread_id)
         with self.cursor(transaction=False) as cursor:
-            # The write-ahead log would keep the text until other writes take its place.
+            # The write-ahead log would keep the text until later writes overwrite it.
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
@@ -153,30 +152,30 @@ class ConversationMemory(SqliteSaver):
         await asyncio.to_thread(self.delete_thread, thread_id)
 
     def threads(self) -> list[str]:
-        """Ids of the conversations kept here, the one that was talked in last first."""
+        """Ids of the stored conversations, most recently updated first."""
         with self.cursor(transaction=False) as cursor:
             cursor.execute("SELECT thread_id FROM checkpoints GROUP BY thread_id ORDER BY MAX(checkpoint_id) DESC")
             return [row[0] for row in cursor.fetchall()]
 
-    def _told(self, error: sqlite3.Error) -> ChainError:
+    def _to_chain_error(self, error: sqlite3.Error) -> ChainError:
         name = getattr(error, "sqlite_errorname", None) or ""
         if name.startswith(_BUSY):
             return MemoryUnavailableError(
                 found=f"the conversations in {self.path} are locked by another program",
-                expected=f"to write to them within {_PATIENCE_SECONDS:.0f} seconds",
-                next_step="close what has the file open, then ask again; nothing that was kept is lost",
+                expected=f"write access within {_LOCK_TIMEOUT_SECONDS:.0f} seconds",
+                next_step="close the program that has the file open, then ask again; no stored turn is lost",
             )
         if name.startswith(_UNWRITABLE):
             return MemoryUnavailableError(
                 found=f"the conversations in {self.path} cannot be read or written: {error}",
-                expected="a database file that this user may write to, on a disk with room",
-                next_step="mend that, then ask again; nothing that was kept is lost",
+                expected="a database file that this user may write to, on a disk with free space",
+                next_step="fix the cause, then ask again; no stored turn is lost",
             )
         return self._damaged("the conversations in", error)
 
-    def _damaged(self, what: str, error: Exception) -> MemoryDamagedError:
+    def _damaged(self, subject: str, error: Exception) -> MemoryDamagedError:
         return MemoryDamagedError(
-            found=f"{what} {self.path} cannot be read: {error}",
-            expected="a database of conversations, whole; the file was left as it is",
-            next_step=f"put a copy from before in its place, or begin anew: mv {self.path} {self.path}.damaged",
+            found=f"{subject} {self.path} cannot be read: {error}",
+            expected="an intact database of conversations; the file was not changed",
+            next_step=f"restore a backup, or start a new database: mv {self.path} {self.path}.damaged",
         )

@@ -1,4 +1,4 @@
-"""One turn at a time on one conversation, whoever asks: threads, tasks and other processes."""
+"""Locks that allow one turn at a time per conversation, across threads, tasks and processes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from filelock import FileLock, Timeout
 
 from chains.errors import MemoryUnavailableError
 
-# Conversations share so many lock files, each of zero bytes: a file a conversation would pile up, and one that is
-# removed while another process waits for it lets two in.
+# Number of empty lock files, shared by all conversations. One file per conversation would accumulate, and removing a
+# file while another process waits for it would let two processes in.
 _FILES = 4096
-_PAUSE = 0.01
+_POLL_SECONDS = 0.01
 
 
 class ThreadLocks:
-    """One lock a conversation: two turns at once on one thread id would overwrite each other's memory.
+    """One lock per conversation: two turns at once on one thread id would overwrite each other's state.
 
-    Within a process it is a lock in memory, so that waiting threads are woken; between processes it is a locked file,
-    which the operating system frees when a process dies.
+    Within a process it is a lock in memory, which wakes waiting threads; between processes it is a file lock, which the
+    operating system releases when a process dies.
 
     Args:
-        folder: where the lock files go; made when the first lock is taken.
+        folder: folder of the lock files; created with the first lock.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,16 +37,16 @@ class ThreadLocks:
 
     @contextmanager
     def hold(self, thread_id: str) -> Iterator[None]:
-        """Wait for the turn of this caller.
+        """Hold the lock of a conversation, after waiting for it.
 
         Raises:
-            MemoryUnavailableError: the lock files cannot be written.
+            MemoryUnavailableError: if the lock files cannot be written.
         """
-        # The name keeps the entry alive: a lock that nobody holds on to is forgotten, and the next caller gets another.
-        held = self._lock(thread_id)
-        with held.lock:
+        # The reference keeps the entry of the weak dictionary alive while the lock is held.
+        entry = self._lock(thread_id)
+        with entry.lock:
             file = self._file(thread_id)
-            self._taken(file, wait=True)
+            self._acquire(file, wait=True)
             try:
                 yield
             finally:
@@ -55,20 +55,20 @@ class ThreadLocks:
     @asynccontextmanager
     async def ahold(self, thread_id: str) -> AsyncIterator[None]:
         """As `hold`, without blocking the event loop."""
-        held = self._lock(thread_id)
-        # Waiting in a thread would leave the lock taken for ever if the caller is cancelled meanwhile.
-        while not held.lock.acquire(blocking=False):
-            await asyncio.sleep(_PAUSE)
+        entry = self._lock(thread_id)
+        # A thread that waits for the lock would keep it forever if the caller is cancelled meanwhile.
+        while not entry.lock.acquire(blocking=False):
+            await asyncio.sleep(_POLL_SECONDS)
         try:
             file = self._file(thread_id)
-            while not self._taken(file, wait=False):
-                await asyncio.sleep(_PAUSE)
+            while not self._acquire(file, wait=False):
+                await asyncio.sleep(_POLL_SECONDS)
             try:
                 yield
             finally:
                 file.release()
         finally:
-            held.lock.release()
+            entry.lock.release()
 
     def _lock(self, thread_id: str) -> _Lock:
         with self._guard:
@@ -76,19 +76,19 @@ class ThreadLocks:
 
     def _file(self, thread_id: str) -> FileLock:
         number = int.from_bytes(hashlib.sha256(thread_id.encode()).digest()[:4], "big") % _FILES
-        # An async turn may end on another thread than it began on.
+        # An async turn may end on another thread than it started on.
         return FileLock(self._folder / f"{number:03x}.lock", thread_local=False)
 
-    def _taken(self, file: FileLock, *, wait: bool) -> bool:
+    def _acquire(self, file: FileLock, *, wait: bool) -> bool:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            file.acquire(blocking=wait, poll_interval=_PAUSE)
+            file.acquire(blocking=wait, poll_interval=_POLL_SECONDS)
         except Timeout:
             return False
         except OSError as error:
             raise MemoryUnavailableError(
                 found=f"the lock files of the conversations in {self._folder} cannot be written: {error.strerror}",
-                expected="a folder that this user may write to, since two turns at once would lose one",
+                expected="a folder that this user may write to",
                 next_step=f"give this user the right to write to {self._folder.parent}",
             ) from error
         return True

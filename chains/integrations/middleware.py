@@ -98,7 +98,7 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
     def _told(self, grafted: _Grafted, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
         answers = [message for message in response.result if isinstance(message, AIMessage)]
         reply = plain_text(answers[-1]) if answers and not answers[-1].tool_calls else ""
-        cited = self.answering.cited(grafted.query, reply, grafted.evidence)
+        cited = self.answering.cite(grafted.query, reply, grafted.evidence)
         state = grafted.evidence.to_state()
         update = {
             "query": grafted.query,

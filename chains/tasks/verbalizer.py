@@ -41,6 +41,6 @@ class Verbalizer:
         return tuple(self.words)
 
 
-def words_of(label: str) -> str:
+def default_words(label: str) -> str:
     """The words of a label whose name says what it is: `card_arrival` is `card arrival`."""
     return " ".join(label.replace("_", " ").split())

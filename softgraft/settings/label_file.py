@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from chains.errors import InputError
-from chains.tasks.verbalizer import Verbalizer, words_of
+from chains.tasks.verbalizer import Verbalizer, default_words
 from evaluation.items import Item
 from softgraft.errors import DomainError
 
@@ -24,7 +24,7 @@ def labels_of(items: Sequence[Item]) -> dict[str, str]:
     Raises:
         InputError: if there are fewer than two labels, or two have the same words.
     """
-    words = {label: words_of(label) for label in sorted({item.target for item in items})}
+    words = {label: default_words(label) for label in sorted({item.target for item in items})}
     return dict(Verbalizer(words).words)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from chains import LocalSpeaker, SoftPromptChat, Speaker
 from chains.answering.evidence import passage_input
-from chains.answering.examples import ContextExample, NearestContext
+from chains.answering.examples import ContextExample, NearestExampleRetriever
 from chains.answering.speaker import PreparedPrompt
 from chains.tasks.labels import Calibration, LabelScorer
 from chains.tasks.task_chain import Classifier, Lookup, TaskChain, TaskPrompts, Worker, Writer
@@ -206,13 +206,13 @@ class TaskWork:
         if self.domain.file.context != "examples":
             return self.lookup()
         nearest = self._nearest
-        return lambda texts: nearest.find(texts, apart=True)
+        return lambda texts: nearest.search(texts, exclude_same_text=True)
 
     @cached_property
-    def _nearest(self) -> NearestContext:
+    def _nearest(self) -> NearestExampleRetriever:
         items, domain = self.items("train"), self.domain
         settings = domain.file.retrieval
-        return NearestContext(
+        return NearestExampleRetriever(
             [ContextExample(item.id, item.question, self.answer_words(item)) for item in items],
             kept_vectors([item.question for item in items], domain.encoder, domain.build / EXAMPLES),
             domain.encoder,

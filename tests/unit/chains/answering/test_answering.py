@@ -82,7 +82,7 @@ def test_the_oldest_turns_go_first_then_the_weakest_passages(index: Index, chat:
     for limit in range(1000, 0, -1):
         prepared = replace(whole, speaker=ShortContext(limit)).prepare("What?", turns, evidence)  # type: ignore[arg-type]
         assert prepared.prompt is not None
-        lengths.setdefault((len(prepared.turns), len(prepared.evidence.passages)), limit)
+        lengths.setdefault((len(prepared.history), len(prepared.evidence.passages)), limit)
         kept = prepared.evidence.passages
         assert kept == evidence.passages[: len(kept)]
     assert list(lengths) == [(4, 3), (2, 3), (0, 3), (0, 2), (0, 1)]

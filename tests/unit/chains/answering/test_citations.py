@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chains import cite
-from chains.answering.citations import sentence_spans, verified
+from chains.answering.citations import sentence_spans, verify_citations
 from retrieval import Document, Index, Passage
 
 TEXT = (
@@ -102,29 +102,29 @@ def stored(text: str, *, title: str = "Card fees of the bank", page_starts: tupl
 def test_a_quote_is_looked_up_in_the_stored_document() -> None:
     citations = cite("A replacement card costs 12 euros. The debit card is free in the first year.", [PASSAGE])
     assert len(citations) == 2
-    kept, notices = verified(citations, lambda _: stored("x" * 100 + TEXT))
+    kept, notices = verify_citations(citations, lambda _: stored("x" * 100 + TEXT))
     assert notices == []
     assert [citation.quote for citation in kept] == [citation.quote for citation in citations]
     # The passage's title may be shortened; a document without pages leaves the page as it was found.
     assert {(citation.title, citation.page) for citation in kept} == {("Card fees of the bank", 4)}
 
 
-def test_a_quote_that_stands_there_no_more_is_left_out_and_told() -> None:
+def test_a_quote_that_is_no_longer_in_the_document_is_left_out_with_a_notice() -> None:
     citations = cite("A replacement card costs 12 euros. The debit card is free in the first year.", [PASSAGE])
     edited = "x" * 100 + TEXT.replace("12 euros", "14 euros")
-    [kept], [notice] = verified(citations, lambda _: stored(edited))
+    [kept], [notice] = verify_citations(citations, lambda _: stored(edited))
     assert kept.quote == "The debit card is free in the first year."
-    assert "cards does not say so there any more" in notice
-    shifted = verified(citations, lambda _: stored("x" * 99 + TEXT))
+    assert "cards has changed at this place" in notice
+    shifted = verify_citations(citations, lambda _: stored("x" * 99 + TEXT))
     assert (shifted.citations, len(shifted.notices)) == ([], 1)
 
 
-def test_a_document_that_is_gone_is_cited_no_more(index: Index) -> None:
-    found, notices = verified(
+def test_a_deleted_document_is_not_cited(index: Index) -> None:
+    found, notices = verify_citations(
         cite("A replacement card costs 12 euros.", [replace(PASSAGE, doc_id="gone")]), index.document
     )
     assert found == []
-    assert notices == ["a citation was left out: gone is not in the index any more; ask again"]
+    assert notices == ["a citation was left out: gone is no longer in the index; ask again"]
 
 
 def test_the_page_is_where_the_quote_stands() -> None:
@@ -132,7 +132,7 @@ def test_the_page_is_where_the_quote_stands() -> None:
     text = "x" * 100 + TEXT
     starts = (0, 100 + TEXT.index("A replacement"))
     citations = cite("The debit card is free in the first year. A replacement card costs 12 euros.", [PASSAGE])
-    kept, _ = verified(citations, lambda _: stored(text, page_starts=starts))
+    kept, _ = verify_citations(citations, lambda _: stored(text, page_starts=starts))
     assert [citation.page for citation in kept] == [1, 2]
 
 
@@ -165,7 +165,7 @@ def test_every_citation_is_cut_out_of_its_document(index: Index, data: st.DataOb
     known = [sentence for passage in passages for sentence in sentences(passage.text)]
     answer = " ".join(data.draw(st.lists(st.one_of(st.sampled_from(known), st.text(max_size=30)), max_size=4)))
     found = cite(answer, passages)
-    assert verified(found, index.document).notices == []
+    assert verify_citations(found, index.document).notices == []
     for citation in found:
         assert index.document(citation.doc_id).text[citation.start : citation.end] == citation.quote
         assert answer[citation.answer_start : citation.answer_end] == citation.sentence

@@ -10,17 +10,17 @@ import pytest
 import yaml
 
 from chains import Answering, Evidence
-from chains.answering.examples import NearestExamples, Solved, chosen_examples
+from chains.answering.examples import NearestExamples, SolvedQuestion, select_examples
 from prompts import Example, FewShot, TemplateFile, find_template
 from retrieval import Index
 from tests.support.hashing_encoder import HashingEncoder
 from tests.support.small_bank import ScriptedChat, make_answering
 
 SOLVED = [
-    Solved("What is the fee of a card?", "12 euros.", "cards"),
-    Solved("When does the branch open?", "At nine.", "branches"),
-    Solved("What is the fee of a transfer overseas?", "15 euros.", "transfers"),
-    Solved("What is the fee of a new card?", "12 euros too.", "cards"),
+    SolvedQuestion("What is the fee of a card?", "12 euros.", "cards"),
+    SolvedQuestion("When does the branch open?", "At nine.", "branches"),
+    SolvedQuestion("What is the fee of a transfer overseas?", "15 euros.", "transfers"),
+    SolvedQuestion("What is the fee of a new card?", "12 euros too.", "cards"),
 ]
 
 
@@ -45,7 +45,7 @@ def encoder() -> CountingEncoder:
     return CountingEncoder()
 
 
-def over(folder: Path, encoder: CountingEncoder, solved: Sequence[Solved] = SOLVED) -> NearestExamples:
+def over(folder: Path, encoder: CountingEncoder, solved: Sequence[SolvedQuestion] = SOLVED) -> NearestExamples:
     return NearestExamples(lambda: solved, lambda: encoder, folder / "examples")
 
 
@@ -89,7 +89,7 @@ def test_the_budget_keeps_the_nearest_and_puts_it_last() -> None:
         return len(text.split())
 
     def chosen(tokens: int, similar: int = 3) -> list[Example]:
-        return chosen_examples(lambda _, n: examples[:n], FewShot(similar=similar, tokens=tokens), "?", count)
+        return select_examples(lambda _, n: examples[:n], FewShot(similar=similar, tokens=tokens), "?", count)
 
     assert chosen(8) == examples[::-1]
     assert chosen(7) == chosen(6) == [examples[1], examples[0]]

@@ -1,4 +1,4 @@
-"""The conversation within its budget: what is read, what is dropped or summed up, and that it is said."""
+"""The history budget: which turns the model reads, which are dropped or summarised, and the notices about it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from pydantic import Field
 
 from chains import DomainChain, LocalSpeaker, SoftPromptChat
 from chains.answering.history import (
-    Budget,
+    HistoryBudget,
     Summary,
-    exchanges,
-    newest,
-    recalled,
-    shortened,
-    to_sum_up,
-    tokens_of,
-    without_oldest,
+    history_window,
+    messages_to_summarise,
+    newest_turns,
+    split_turns,
+    total_tokens,
+    without_oldest_turn,
 )
 from prompts import TemplateFile, Turn, find_template
 from retrieval import Index
@@ -37,7 +36,7 @@ def words(text: str) -> int:
 
 
 def talk(*lengths: int) -> list[Turn]:
-    """Exchanges of so many words each, one of them the question."""
+    """Turns with the given numbers of words, of which the question has one."""
     return [
         turn
         for number, length in enumerate(lengths)
@@ -53,7 +52,7 @@ def asked(turns: list[Turn]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("exchanges", "tokens", "kept"),
+    ("turns", "tokens", "kept"),
     [
         (3, 100, ["q1", "q2", "q3"]),
         (9, 100, ["q0", "q1", "q2", "q3"]),
@@ -64,52 +63,54 @@ def asked(turns: list[Turn]) -> list[str]:
         (9, 0, []),
     ],
 )
-def test_the_newest_whole_exchanges_are_kept(exchanges: int, tokens: int, kept: list[str]) -> None:
-    found = newest(talk(10, 10, 10, 10), Budget(exchanges, tokens), words)
-    assert asked(found) == kept
-    assert tokens_of(found, words) <= tokens
-    # What is within the budget stays as it is.
-    assert newest(found, Budget(exchanges, tokens), words) == found
+def test_the_newest_whole_turns_are_kept(turns: int, tokens: int, kept: list[str]) -> None:
+    messages = newest_turns(talk(10, 10, 10, 10), HistoryBudget(turns, tokens), words)
+    assert asked(messages) == kept
+    assert total_tokens(messages, words) <= tokens
+    # A history within the budget is not changed.
+    assert newest_turns(messages, HistoryBudget(turns, tokens), words) == messages
 
 
-def test_a_long_exchange_hides_what_was_before_it() -> None:
-    assert asked(newest(talk(5, 50, 5), Budget(9, 20), words)) == ["q2"]
+def test_turns_before_one_that_exceeds_the_budget_are_dropped() -> None:
+    assert asked(newest_turns(talk(5, 50, 5), HistoryBudget(9, 20), words)) == ["q2"]
 
 
-def test_an_exchange_begins_with_what_the_user_says() -> None:
-    turns = [Turn("assistant", "hello"), Turn("user", "a"), Turn("user", "b"), Turn("assistant", "c")]
-    assert [[turn.text for turn in exchange] for exchange in exchanges(turns)] == [["hello"], ["a"], ["b", "c"]]
+def test_a_turn_starts_with_a_user_message() -> None:
+    messages = [Turn("assistant", "hello"), Turn("user", "a"), Turn("user", "b"), Turn("assistant", "c")]
+    assert [[message.text for message in turn] for turn in split_turns(messages)] == [["hello"], ["a"], ["b", "c"]]
 
 
-def test_more_is_summed_up_than_has_to_be_and_then_nothing_for_a_while() -> None:
-    budget = Budget(4, 100)
-    assert to_sum_up(talk(10, 10, 10, 10), None, budget, words) == []
-    assert asked(to_sum_up(talk(10, 10, 10, 10, 10), None, budget, words)) == ["q0", "q1", "q2"]
+def test_more_than_necessary_is_summarised_so_that_the_next_turns_fit() -> None:
+    budget = HistoryBudget(4, 100)
+    assert messages_to_summarise(talk(10, 10, 10, 10), None, budget, words) == []
+    assert asked(messages_to_summarise(talk(10, 10, 10, 10, 10), None, budget, words)) == ["q0", "q1", "q2"]
     summary = Summary("sum up", "in short", 3)
-    assert to_sum_up(talk(*[10] * 6), summary, budget, words) == []
-    assert asked(to_sum_up(talk(*[10] * 7), summary, budget, words)) == ["q3", "q4"]
+    assert messages_to_summarise(talk(*[10] * 6), summary, budget, words) == []
+    assert asked(messages_to_summarise(talk(*[10] * 7), summary, budget, words)) == ["q3", "q4"]
 
 
-def test_what_was_recalled_is_counted() -> None:
-    found = recalled(talk(10, 10, 10), None, Budget(2, 100), words)
-    assert (asked(found.turns), found.of, found.read, found.summarised, found.tokens, found.over) == (
+def test_the_turns_of_a_window_are_counted() -> None:
+    window = history_window(talk(10, 10, 10), None, HistoryBudget(2, 100), words)
+    assert (
+        asked(window.messages), window.total, window.verbatim, window.summarised, window.tokens, window.dropped,
+    ) == (
         ["q1", "q2"], 3, 2, 0, 20, 0,
     )  # fmt: skip
-    found = recalled(talk(10, 10, 10), None, Budget(3, 15), words)
-    assert (found.read, found.tokens, found.over) == (1, 10, 2)
+    window = history_window(talk(10, 10, 10), None, HistoryBudget(3, 15), words)
+    assert (window.verbatim, window.tokens, window.dropped) == (1, 10, 2)
     summary = Summary("sum up", "in short", 2)
-    found = recalled(talk(10, 10, 10), summary, Budget(3, 100), words)
-    assert (asked(found.turns), found.read, found.summarised, found.tokens) == (["sum up", "q2"], 1, 2, 14)
+    window = history_window(talk(10, 10, 10), summary, HistoryBudget(3, 100), words)
+    assert (asked(window.messages), window.verbatim, window.summarised, window.tokens) == (["sum up", "q2"], 1, 2, 14)
 
 
-def test_a_shortened_history_counts_what_is_left() -> None:
-    whole = recalled(talk(10, 10, 10), Summary("sum up", "in short", 1), Budget(9, 100), words)
-    assert (whole.read, whole.summarised) == (2, 1)
-    assert shortened(whole, whole.turns, words) is whole
-    found = shortened(whole, without_oldest(without_oldest(whole.turns)), words)
-    assert asked(found.turns) == ["q2"]
-    assert (found.read, found.summarised, found.tokens) == (1, 0, 10)
-    assert shortened(whole, [], words).record == {
+def test_a_shortened_window_is_counted_again() -> None:
+    window = history_window(talk(10, 10, 10), Summary("sum up", "in short", 1), HistoryBudget(9, 100), words)
+    assert (window.verbatim, window.summarised) == (2, 1)
+    assert window.shortened(window.messages, words) is window
+    shorter = window.shortened(without_oldest_turn(without_oldest_turn(window.messages)), words)
+    assert asked(shorter.messages) == ["q2"]
+    assert (shorter.verbatim, shorter.summarised, shorter.tokens) == (1, 0, 10)
+    assert window.shortened([], words).counts == {
         "exchanges": 3, "read": 0, "summarised": 0, "tokens": 0,
     }  # fmt: skip
 
@@ -117,8 +118,8 @@ def test_a_shortened_history_counts_what_is_left() -> None:
 # In the chain
 
 
-def told(chat: ScriptedChat) -> list[list[str]]:
-    """What the model read between the system message and the question, at each call."""
+def history_read(chat: ScriptedChat) -> list[list[str]]:
+    """The messages between system message and question, for each call of the model."""
     return [[str(message.content) for message in messages[1:-1]] for messages in chat.seen]
 
 
@@ -126,40 +127,42 @@ def ask(chain: DomainChain, number: int) -> dict[str, Any]:
     return chain.invoke({"question": f"What is card fee number {number} in euros?"}, THREAD)
 
 
-def test_tokens_beyond_the_budget_are_dropped_oldest_first_and_said(make_chain: MakeChain) -> None:
+def test_turns_beyond_the_token_budget_are_dropped_with_a_notice(make_chain: MakeChain) -> None:
     chat = ScriptedChat(answer=lambda question: "It costs 12 euros.")
     chain = make_chain(chat, history_turns=9, history_tokens=30)
     count = chain.answering.count_tokens
     found = [ask(chain, number) for number in range(4)]
     one = count("What is card fee number 0 in euros?") + count("It costs 12 euros.")
-    room = 30 // one
-    assert 1 <= room < 3
-    for number, turns in enumerate(told(chat)):
-        assert len(turns) == 2 * min(number, room)
-        assert sum(map(count, turns)) <= 30
-    dropped = 3 - room
-    was = "1 earlier exchange was" if dropped == 1 else f"{dropped} earlier exchanges were"
-    notice = f"{was} left out, the oldest first: `history_tokens: 30` has no room"
+    fitting = 30 // one
+    assert 1 <= fitting < 3
+    for number, messages in enumerate(history_read(chat)):
+        assert len(messages) == 2 * min(number, fitting)
+        assert sum(map(count, messages)) <= 30
+    dropped = 3 - fitting
+    earlier = "1 earlier turn was" if dropped == 1 else f"{dropped} earlier turns were"
+    notice = f"{earlier} left out, the oldest first: they exceed `history_tokens: 30`"
     assert found[3]["notices"] == [notice]
     assert found[0]["notices"] == []
     kept = chain.history("1")[3]
-    assert kept["history"] == {"exchanges": 3, "read": room, "summarised": 0, "tokens": room * one}
+    assert kept["history"] == {"exchanges": 3, "read": fitting, "summarised": 0, "tokens": fitting * one}
     assert kept["notices"] == [notice]
 
 
-def test_the_number_of_turns_is_a_setting_and_no_news(make_chain: MakeChain, chat: ScriptedChat) -> None:
+def test_the_turn_limit_drops_turns_without_a_notice(make_chain: MakeChain, chat: ScriptedChat) -> None:
     chain = make_chain(chat, history_turns=1)
     assert [ask(chain, number)["notices"] for number in range(3)] == [[], [], []]
-    assert [len(turns) for turns in told(chat)] == [0, 2, 2]
+    assert [len(turns) for turns in history_read(chat)] == [0, 2, 2]
     assert chain.history("1")[2]["history"]["exchanges"] == 2
 
 
-def test_an_earlier_question_without_room_still_helps_the_search(make_chain: MakeChain, chat: ScriptedChat) -> None:
+def test_an_earlier_question_beyond_the_budget_still_helps_the_search(
+    make_chain: MakeChain, chat: ScriptedChat
+) -> None:
     chain = make_chain(chat, history_tokens=0)
     ask(chain, 1)
     found = chain.invoke({"question": "Is it so?"}, THREAD)
     assert found["query"] == "What is card fee number 1 in euros? Is it so?"
-    assert told(chat)[1] == []
+    assert history_read(chat)[1] == []
 
 
 def test_the_evidence_of_a_follow_up_is_not_searched_for_again(
@@ -176,8 +179,8 @@ def test_the_evidence_of_a_follow_up_is_not_searched_for_again(
     assert [found["query"]] not in encoded
 
 
-class Summing(ScriptedChat):
-    """Sums up in numbered words."""
+class SummarisingChat(ScriptedChat):
+    """Writes numbered summaries."""
 
     sums: list[list[str]] = Field(default_factory=list)
     words: str = "Summary {number}."
@@ -198,37 +201,37 @@ REQUEST = (
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 async def test_a_summary_is_made_once_and_extended(make_chain: MakeChain, mode: str) -> None:
-    chat = Summing()
+    chat = SummarisingChat()
     chain = make_chain(chat, history_turns=4, history_tokens=10_000, history_overflow="summarise")
     results = []
     for number in range(9):
         given = {"question": f"What is card fee number {number} in euros?"}
         results.append(chain.invoke(given, THREAD) if mode == "sync" else await chain.ainvoke(given, THREAD))
     questions = [f"What is card fee number {number} in euros?" for number in range(9)]
-    # The fifth exchange does not fit beside four: three go into a summary, two stay.
-    assert [len(turns) // 2 for turns in told(chat)] == [0, 1, 2, 3, 4, 3, 4, 3, 4]
+    # The fifth turn exceeds the limit of four: three are summarised, two stay.
+    assert [len(turns) // 2 for turns in history_read(chat)] == [0, 1, 2, 3, 4, 3, 4, 3, 4]
     assert len(chat.sums) == 2
     assert chat.sums[0][0::2] == [*questions[:3], REQUEST]
-    # The second is made from the first and what came since.
+    # The second summary is made from the first and the turns since.
     assert chat.sums[1][:2] == [REQUEST, "Summary 1."]
     assert chat.sums[1][2::2] == [*questions[3:5], REQUEST]
-    assert told(chat)[5][:2] == [REQUEST, "Summary 1."]
-    assert told(chat)[5][2::2] == questions[3:5]
-    assert told(chat)[8][:2] == [REQUEST, "Summary 2."]
-    assert told(chat)[8][2::2] == questions[5:8]
+    assert history_read(chat)[5][:2] == [REQUEST, "Summary 1."]
+    assert history_read(chat)[5][2::2] == questions[3:5]
+    assert history_read(chat)[8][:2] == [REQUEST, "Summary 2."]
+    assert history_read(chat)[8][2::2] == questions[5:8]
     assert [len(result["notices"]) for result in results] == [0, 0, 0, 0, 0, 1, 0, 1, 0]
-    assert results[5]["notices"] == ["3 earlier exchanges were summed up: the history is longer than the model reads"]
+    assert results[5]["notices"] == ["3 earlier turns were summarised: the history is longer than the model reads"]
     kept = chain.history("1")
     assert [turn["history"]["summarised"] for turn in kept] == [0, 0, 0, 0, 0, 3, 3, 5, 5]
     assert [turn["history"]["read"] for turn in kept] == [0, 1, 2, 3, 4, 2, 3, 2, 3]
     assert chain.conversations.transcript("1")["summary"] == "Summary 2."
-    # It is no answer, and no turn.
+    # A summary is neither an answer nor a turn.
     assert all("Summary" not in result["answer"] for result in results)
     assert len(kept) == 9
 
 
 def test_a_summary_survives_reopening(make_chain: MakeChain) -> None:
-    chat = Summing()
+    chat = SummarisingChat()
     settings: dict[str, Any] = {"history_turns": 2, "history_overflow": "summarise"}
     first = make_chain(chat, **settings)
     for number in range(4):
@@ -237,43 +240,43 @@ def test_a_summary_survives_reopening(make_chain: MakeChain) -> None:
     first.close()
     second = make_chain(chat, **settings)
     ask(second, 4)
-    assert told(chat)[-1][:2] == [REQUEST, f"Summary {len(chat.sums)}."]
+    assert history_read(chat)[-1][:2] == [REQUEST, f"Summary {len(chat.sums)}."]
     assert len(chat.sums) <= made + 1
 
 
-def test_tokens_too_lead_to_a_summary_that_counts_among_them(make_chain: MakeChain) -> None:
-    chat = Summing()
+def test_the_token_limit_triggers_a_summary_whose_tokens_count(make_chain: MakeChain) -> None:
+    chat = SummarisingChat()
     chain = make_chain(chat, history_turns=9, history_tokens=140, history_overflow="summarise")
     for number in range(12):
         ask(chain, number)
     assert 1 < len(chat.sums) < 6
-    assert max(sum(map(chain.answering.count_tokens, turns)) for turns in told(chat)) <= 140
-    assert all(turns[0] == REQUEST for turns in told(chat)[-3:])
+    assert max(sum(map(chain.answering.count_tokens, turns)) for turns in history_read(chat)) <= 140
+    assert all(turns[0] == REQUEST for turns in history_read(chat)[-3:])
 
 
-def test_an_empty_summary_drops_and_says_so(make_chain: MakeChain) -> None:
-    chat = Summing(words=" ")
+def test_an_empty_summary_drops_the_turns_with_a_notice(make_chain: MakeChain) -> None:
+    chat = SummarisingChat(words=" ")
     chain = make_chain(chat, history_turns=1, history_tokens=1000, history_overflow="summarise")
     found = [ask(chain, number) for number in range(3)]
-    assert found[2]["notices"] == ["the model summed up the earlier exchanges in no words, so they are left out"]
-    assert len(told(chat)[2]) == 2
+    assert found[2]["notices"] == ["the model wrote an empty summary of the earlier turns, so they are left out"]
+    assert len(history_read(chat)[2]) == 2
     assert chain.conversations.transcript("1")["summary"] is None
 
 
-def test_a_history_that_the_caller_keeps_is_never_summed_up(make_chain: MakeChain) -> None:
-    chat = Summing()
+def test_a_history_of_the_caller_is_never_summarised(make_chain: MakeChain) -> None:
+    chat = SummarisingChat()
     chain = make_chain(chat, history_turns=2, history_overflow="summarise")
     for number in range(4):
         ask(chain, number)
     made, kept = len(chat.sums), chain.conversations.transcript("1")["summary"]
     given = [(f"question {number} about cards", "yes") for number in range(6)]
     chain.invoke({"question": "What is the card fee in euros?", "history": given}, THREAD)
-    assert told(chat)[-1] == ["question 4 about cards", "yes", "question 5 about cards", "yes"]
+    assert history_read(chat)[-1] == ["question 4 about cards", "yes", "question 5 about cards", "yes"]
     assert len(chat.sums) == made
     assert chain.conversations.transcript("1")["summary"] == kept
 
 
-def test_the_chinese_template_sums_up_too(index: Index) -> None:
+def test_the_chinese_summary_template_is_usable(index: Index) -> None:
     template = TemplateFile(find_template("summarise-history", "zh"))
     answering = replace(make_answering(index, ScriptedChat()), summary_template=template)
     assert answering.summary_template is template
@@ -287,7 +290,7 @@ def test_the_chinese_template_sums_up_too(index: Index) -> None:
 def local_chain(make_chain: MakeChain, backbone: Backbone, **settings: Any) -> DomainChain:
     chat = SoftPromptChat(store=PrefixStore(backbone), fills={"domain": "Be brief."}, max_tokens=16)
     chain = make_chain(LocalSpeaker(chat), evidence_tokens=60, **settings)
-    # In the backbone's own tokens, as a domain counts them.
+    # Tokens are counted by the backbone's tokenizer, as in a domain.
     return DomainChain(
         replace(chain.answering, count_tokens=lambda text: len(backbone.encode_text(text))),
         chain.conversations.path,
@@ -295,18 +298,18 @@ def local_chain(make_chain: MakeChain, backbone: Backbone, **settings: Any) -> D
 
 
 @pytest.mark.parametrize("overflow", ["drop", "summarise"])
-def test_a_long_history_never_ends_in_an_error_of_the_engine(
+def test_a_long_history_never_exceeds_the_context(
     make_chain: MakeChain, make_tiny_backbone: Callable[..., Backbone], overflow: str
 ) -> None:
     backbone = make_tiny_backbone("llama", max_position_embeddings=420)
     chain = local_chain(
         make_chain, backbone, history_turns=99, history_tokens=99_999, history_overflow=overflow, condense="model"
     )
-    # It leans on the conversation, so the backbone is asked to rewrite it, too.
+    # The question refers back, so the backbone rewrites it as well.
     long = "And what does it cost? " + "I have lost my card. " * 8
     found = [chain.invoke({"question": long}, THREAD) for _ in range(4)]
     assert all(result["answer"] is not None for result in found)
-    full = "the oldest of the conversation was left out: the model's context is full"
+    full = "the oldest turns of the conversation were left out: the model's context is full"
     if overflow == "drop":
         assert found[-1]["notices"][0] == full
     kept = chain.history("1")[-1]
@@ -315,7 +318,7 @@ def test_a_long_history_never_ends_in_an_error_of_the_engine(
     chain.close()
 
 
-def test_history_goes_before_evidence(make_chain: MakeChain, make_tiny_backbone: Callable[..., Backbone]) -> None:
+def test_history_is_dropped_before_evidence(make_chain: MakeChain, make_tiny_backbone: Callable[..., Backbone]) -> None:
     backbone = make_tiny_backbone("llama", max_position_embeddings=420)
     chain = local_chain(make_chain, backbone, history_turns=9, history_tokens=9999, condense="off")
     alone = chain.invoke({"question": "What does a replacement card cost?"})
@@ -326,7 +329,7 @@ def test_history_goes_before_evidence(make_chain: MakeChain, make_tiny_backbone:
     chain.close()
 
 
-def test_tokens_are_those_of_the_backbone(make_chain: MakeChain, wide_backbone: Backbone) -> None:
+def test_history_tokens_are_counted_by_the_backbone(make_chain: MakeChain, wide_backbone: Backbone) -> None:
     chain = local_chain(make_chain, wide_backbone, history_turns=9, history_tokens=100)
     for _ in range(4):
         ask(chain, 1)
@@ -340,7 +343,7 @@ def test_tokens_are_those_of_the_backbone(make_chain: MakeChain, wide_backbone: 
     chain.close()
 
 
-def test_a_refusal_reads_no_history_at_all(make_chain: MakeChain, chat: ScriptedChat) -> None:
+def test_a_refusal_has_no_notice_about_history(make_chain: MakeChain, chat: ScriptedChat) -> None:
     chain = make_chain(chat, scale=SCALE)
     ask(chain, 1)
     found = chain.invoke({"question": "Do you treat horses?"}, THREAD)

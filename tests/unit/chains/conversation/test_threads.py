@@ -227,7 +227,7 @@ def test_an_earlier_state_cannot_be_asked_for(chain: DomainChain, extra: dict[st
         chain.invoke({"question": ASKED}, {"configurable": {"thread_id": "1", **extra}})
 
 
-def test_a_graph_that_waits_for_a_person_is_refused(path: Path) -> None:
+def test_a_graph_with_an_interrupt_is_rejected(path: Path) -> None:
     def ask(state: dict[str, Any]) -> dict[str, Any]:
         return {"said": interrupt("may I?")}
 
@@ -236,7 +236,7 @@ def test_a_graph_that_waits_for_a_person_is_refused(path: Path) -> None:
     graph.add_edge(START, "ask")
     graph.add_edge("ask", END)
     compiled = graph.compile(checkpointer=ConversationMemory.open(path))
-    with pytest.raises(InputError, match="waits for a person"):
+    with pytest.raises(InputError, match="an interrupt"):
         compiled.invoke({"said": ""}, thread("1"))
 
 
@@ -252,7 +252,7 @@ def answers_nothing(call: Callable[[], object], kind: type[Exception], chat: Scr
 
 
 @pytest.mark.parametrize("damage", ["no database", "torn", "another schema", "blob"])
-def test_a_damaged_memory_is_told_and_left_as_it_is(make_chain: MakeChain, path: Path, damage: str) -> None:
+def test_a_damaged_database_is_reported_and_not_changed(make_chain: MakeChain, path: Path, damage: str) -> None:
     first = make_chain(chat := ScriptedChat())
     first.invoke({"question": ASKED * 40}, thread("1"))
     first.close()
@@ -273,7 +273,7 @@ def test_a_damaged_memory_is_told_and_left_as_it_is(make_chain: MakeChain, path:
     for call in (lambda: chain.invoke({"question": ASKED}, thread("1")), lambda: chain.history("1"), chain.threads):
         error = answers_nothing(call, MemoryDamagedError, chat)
         assert str(path) in error.found  # type: ignore[attr-defined]
-        assert "begin anew: mv" in error.next_step  # type: ignore[attr-defined]
+        assert "start a new database: mv" in error.next_step  # type: ignore[attr-defined]
     chain.close()
     if damage != "another schema":
         assert path.read_bytes() == before
@@ -281,17 +281,17 @@ def test_a_damaged_memory_is_told_and_left_as_it_is(make_chain: MakeChain, path:
     assert chain.invoke({"question": ASKED})["answer"]
 
 
-def test_a_locked_memory_is_told_and_nothing_is_lost(
+def test_a_locked_database_is_reported_and_loses_nothing(
     make_chain: MakeChain, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chains.conversation.memory._PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("chains.conversation.memory._LOCK_TIMEOUT_SECONDS", 0.05)
     chain = make_chain(ScriptedChat())
     chain.invoke({"question": ASKED}, thread("1"))
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(MemoryUnavailableError, match="locked by another program"):
         chain.invoke({"question": ASKED}, thread("1"))
-    # Reading goes on meanwhile.
+    # Reading is still possible.
     assert len(chain.history("1")) == 1
     other.execute("ROLLBACK")
     other.close()
@@ -299,7 +299,7 @@ def test_a_locked_memory_is_told_and_nothing_is_lost(
     assert len(chain.history("1")) == 2
 
 
-def test_a_folder_that_is_a_file_is_told(make_chain: MakeChain, index: Index, tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(make_chain: MakeChain, index: Index, tmp_path: Path) -> None:
     (tmp_path / "build").write_text("not a folder")
     chain = DomainChain(make_answering(index, ScriptedChat()), tmp_path / "build" / "memory.sqlite")
     with pytest.raises(MemoryUnavailableError, match="build"):
@@ -312,7 +312,7 @@ def test_a_conversation_from_before_the_newer_fields_goes_on(chain: DomainChain)
     assert found is not None
     values = found.checkpoint["channel_values"]
     values["turns"] = [{name: turn[name] for name in ("question", "answer", "citations")} for turn in values["turns"]]
-    for name in ("recalled", "notices", "complete"):
+    for name in ("history_window", "notices", "complete"):
         del values[name]
     chain.memory.put({"configurable": {"thread_id": "1", "checkpoint_ns": ""}}, found.checkpoint, found.metadata, {})
     chain.invoke({"question": "And how long does it take?"}, thread("1"))

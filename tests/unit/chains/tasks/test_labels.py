@@ -7,12 +7,12 @@ import pytest
 
 from chains.errors import InputError
 from chains.tasks.labels import contextual_bias, prior_bias, softmax
-from chains.tasks.verbalizer import Verbalizer, words_of
+from chains.tasks.verbalizer import Verbalizer, default_words
 
 
 def test_the_words_of_a_label() -> None:
-    assert words_of("card_arrival") == "card arrival"
-    assert words_of("Refund_not__showing up") == "Refund not showing up"
+    assert default_words("card_arrival") == "card arrival"
+    assert default_words("Refund_not__showing up") == "Refund not showing up"
 
 
 @pytest.mark.parametrize(
