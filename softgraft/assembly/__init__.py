@@ -1,1 +1,1 @@
-"""From domain.yaml to working parts: index, store, template, speaker, notices, status."""
+"""Assembles a domain from its settings: index, backbone, template, speaker, notices and status."""

@@ -1,1 +1,1 @@
-"""The command line, one module per group of commands, and what it prints. Imports everything else in softgraft."""
+"""The commands, one module per command or group of commands. They use all other subpackages."""

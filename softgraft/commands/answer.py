@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from softgraft.commands.console import DomainArgument, JsonOption, err, open_domain, out, print_json, print_notes
-from softgraft.commands.task import run_task
-from softgraft.commands.transcript import citation_location
+from softgraft.commands.console import (
+    DomainArgument,
+    JsonOption,
+    err,
+    open_domain,
+    out,
+    print_json,
+    print_notes,
+    progress_bars,
+)
+from softgraft.errors import UsageError
 
 if TYPE_CHECKING:
     from softgraft.domain import Domain
+
+# Number of labels that are shown for a text.
+_SHOWN_LABELS = 3
 
 ThreadOption = Annotated[str | None, typer.Option(help="Remember the conversation under this id.")]
 
@@ -32,7 +43,7 @@ def ask(
     """
     opened = open_domain(domain)
     if opened.file.text_task is not None:
-        run_task(opened, question, thread, json=json)
+        _run_task(opened, question, thread, json=json)
     elif json:
         print_json(invoke(opened, question, thread))
     else:
@@ -100,6 +111,39 @@ def print_citations(citations: list[dict[str, Any]]) -> None:
     for citation in citations:
         out.print(f'  "{escape(citation["quote"])}"')
         out.print(f"[dim]    {escape(citation_location(citation))}[/]")
+
+
+def citation_location(citation: dict[str, Any]) -> str:
+    """The location of a quote: headings, page, document and characters."""
+    headings = " > ".join(part for part in (citation["title"], citation["heading"]) if part)
+    page = f", page {citation['page']}" if citation["page"] else ""
+    return f"{headings}{page} ({citation['doc_id']}, characters {citation['start']} to {citation['end']})"
+
+
+def _run_task(domain: Domain, text: str, thread: str | None, *, json: bool) -> None:
+    """Print the likeliest labels, the summary or the translation of one text.
+
+    Raises:
+        UsageError: if a thread is given: these tasks have no conversation.
+    """
+    if thread is not None:
+        raise UsageError(
+            found=f"--thread {thread} with the task {domain.file.task}",
+            expected="no --thread, because this task has no conversations",
+            next_step="leave out --thread",
+        )
+    with progress_bars(not json) as progress:
+        [result] = domain.work.run([text], on_fit=lambda done, total: progress("calibrating labels", done, total))
+    notices = domain.notices()
+    if json:
+        print_json({**result, "notices": notices})
+        return
+    if "label" in result:
+        for label, probability in list(result["probabilities"].items())[:_SHOWN_LABELS]:
+            out.print(f"{probability:.3f}  {escape(label)}")
+    else:
+        out.print(escape(result["reply"]))
+    print_notes(notices)
 
 
 def _config(thread: str | None) -> Any:

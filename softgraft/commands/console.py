@@ -21,7 +21,6 @@ from rich.table import Table
 from softgraft.settings.location import domain_folder
 
 if TYPE_CHECKING:
-    from evaluation import Estimate, Report
     from retrieval import IngestProgress
     from soft_prompt import TrainStep
     from softgraft.domain import Domain
@@ -146,49 +145,3 @@ def simple_table(columns: Sequence[str], left: Collection[str]) -> Table:
     for name in columns:
         table.add_column(name, justify="left" if name in left else "right")
     return table
-
-
-def report_table(report: Report) -> Table:
-    """The table of an evaluation."""
-    columns = ["system", "accuracy", "exact", "token F1 (95%)", "refused", "wrongly", "citations", "seconds"]
-    table = simple_table(columns, left=["system"])
-    for row in report.rows:
-        table.add_row(
-            row.system,
-            number(row.accuracy.mean if row.accuracy else None),
-            number(row.exact_match.mean if row.exact_match else None),
-            interval(row.token_f1),
-            number(row.refusal_accuracy),
-            number(row.wrong_refusals),
-            number(row.citation_precision),
-            f"{row.seconds_per_answer:.2f}",
-        )
-    return table
-
-
-def report_lines(report: Report) -> list[str]:
-    """What the table does not show: its columns' meaning, the retrieval scores, and the paired differences."""
-    lines = [
-        "refused: share of the questions without an answer that were refused; wrongly: the same for questions with an "
-        "answer; citations: share that contain the answer; seconds: per answer"
-    ]
-    if (scores := report.retrieval) is not None:
-        lines.append(
-            f"retrieval over {scores.questions} questions: recall@1 {scores.recall_at_1:.3f}, "
-            f"recall@5 {scores.recall_at_5:.3f}, nDCG@10 {scores.ndcg_at_10:.3f}"
-        )
-    for comparison in report.comparisons:
-        ratio = f", {comparison.token_f1_ratio:.2f} times" if comparison.token_f1_ratio else ""
-        difference = interval(comparison.token_f1)
-        lines.append(f"{comparison.ours} minus {comparison.theirs}: token F1 {difference}{ratio}")
-    return lines
-
-
-def number(value: float | None) -> str:
-    """A score with three digits, or `-`."""
-    return "-" if value is None else f"{value:.3f}"
-
-
-def interval(estimate: Estimate | None) -> str:
-    """An estimate with its confidence interval, or `-`."""
-    return "-" if estimate is None else f"{estimate.mean:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

@@ -14,7 +14,6 @@ from rich.markup import escape
 from softgraft.commands.answer import invoke, stream_answer
 from softgraft.commands.console import (
     JsonOption,
-    interval,
     on_ingest,
     on_score,
     on_terminal,
@@ -22,9 +21,8 @@ from softgraft.commands.console import (
     out,
     print_json,
     progress_bars,
-    report_lines,
-    report_table,
 )
+from softgraft.commands.evaluate import interval, report_lines, report_table
 from softgraft.settings.location import domain_folder
 
 if TYPE_CHECKING:
@@ -53,17 +51,17 @@ def demo(
     domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="A name under domains/, or a path.")] = "bank",
     json: JsonOption = False,
 ) -> None:
-    """Show all steps on an example domain.
+    """Show all stages on an example domain.
 
-    The steps: ingest, train, evaluate, answer. The demo uses part of the questions, so that it ends within minutes.
-    Without a terminal it prints one line per step.
+    The stages: ingest, train, evaluate, answer. The demo uses part of the questions, so that it ends within minutes.
+    Without a terminal it prints one line per stage.
 
     Example: `softgraft demo`
     """
     started = time.monotonic()
     opened = _open(domain_folder(domain))
     stages: dict[str, Any] = {}
-    # One line per step, where a terminal shows progress bars, a table and the answers as they are generated.
+    # One line per stage, where a terminal shows progress bars, a table and the answers as they are generated.
     brief = not on_terminal()
 
     def begin(title: str) -> None:

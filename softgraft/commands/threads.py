@@ -5,14 +5,13 @@ from __future__ import annotations
 import json as json_format
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
 
-from softgraft.commands.answer import print_citations
+from softgraft.commands.answer import citation_location, print_citations
 from softgraft.commands.console import DomainArgument, JsonOption, out, print_json, simple_table
-from softgraft.commands.transcript import as_markdown
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import MEMORY, read_domain_file
 from softgraft.settings.location import domain_folder
@@ -137,6 +136,33 @@ def delete_command(
         print_json({"deleted": thread, "turns": turns})
     else:
         out.print(f"deleted {escape(thread)} ({turn_count})")
+
+
+def as_markdown(transcript: dict[str, Any], title: str) -> str:
+    """The page: a heading for each question, then its answer and its quotes with their locations.
+
+    Args:
+        transcript: from `chains.Conversations.transcript`.
+        title: of the domain.
+    """
+    lines = [f"# {_one_line(title)}: conversation {_one_line(transcript['thread'])}", ""]
+    if transcript["summary"]:
+        lines += [f"Summary of the earlier turns: {_one_line(transcript['summary'])}", ""]
+    for number, turn in enumerate(transcript["turns"], 1):
+        lines += [f"## {number}. {_one_line(turn['question'])}", ""]
+        if turn.get("at"):
+            lines += [f"*{turn['at']}*", ""]
+        # Leading spaces would make a line a code block.
+        lines += [line.strip() for line in turn["answer"].splitlines()] + [""]
+        for citation in turn["citations"]:
+            lines += [f"> {_one_line(citation['quote'])}", ">", f"> {citation_location(citation)}", ""]
+        lines += [line for notice in turn.get("notices", []) for line in (f"Note: {_one_line(notice)}", "")]
+    return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    """Text without line breaks, so that no part of it starts a heading or a list."""
+    return " ".join(text.split())
 
 
 def _conversations(domain: str) -> Conversations:

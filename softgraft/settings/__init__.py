@@ -1,1 +1,1 @@
-"""The files a person edits: domain.yaml and labels.yaml, and where domains are."""
+"""The files that users edit, domain.yaml and labels.yaml, and the location of a domain."""

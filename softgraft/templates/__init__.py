@@ -1,1 +1,1 @@
-"""Listing, checking, comparing and rendering a domain's templates."""
+"""Listing, checking, comparing and rendering templates."""

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from softgraft import Domain
-from softgraft.commands.transcript import as_markdown
+from softgraft.commands.threads import as_markdown
 from softgraft.settings.sections import AnswerFileSettings
 
 Run = Callable[..., tuple[int, str, str]]
@@ -125,7 +125,7 @@ def test_a_damaged_memory_has_its_exit_code(run: Run, with_conversations: Domain
     (with_conversations.build / "memory.sqlite").write_bytes(b"no database " * 1000)
     code, out, err = run("threads", "list", "house")
     assert (code, out) == (5, "")
-    assert "begin anew: mv" in err
+    assert "start a new database: mv" in err
 
 
 def test_threads_need_no_model(run: Run, with_conversations: Domain) -> None:

@@ -1,4 +1,4 @@
-"""Commands without a terminal: no progress bars and no control characters; the demo prints one line per step."""
+"""Commands without a terminal: no progress bars and no control characters; the demo prints one line per stage."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_commands_draw_no_progress_bars(run: Run, domain: str) -> None:
         assert_plain(out, err)
 
 
-def test_the_demo_prints_one_line_per_step(run: Run, domain: str) -> None:
+def test_the_demo_prints_one_line_per_stage(run: Run, domain: str) -> None:
     code, out, err = run("demo", domain)
     assert code == 0
     assert_plain(out, err)
