@@ -27,8 +27,8 @@ class GraftOptions(BaseModel):
     length: int | None = Field(
         default=32,
         ge=1,
-        description="Positions of the soft prompt; null for as many as the text twin has tokens. "
-        "The kind `adapter` always has the whole text twin.",
+        description="Positions of the soft prompt; `null` in domain.yaml for the length of the text twin, which the "
+        "kind `adapter` always has.",
     )
     adapter: Literal["none", "lora", "ia3"] = Field(
         default="lora", description="Weights beside the frozen ones: none, low-rank matrices, or scales."

@@ -31,7 +31,7 @@ from soft_prompt.training.example import TrainingExample
 from softgraft.assembly.answers import load_at_strength, sample_prompts
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
-from softgraft.training.grafting import OnScore, Prompted
+from softgraft.training.task import OnScore, Prompted
 
 ExportFormat = Literal["peft", "hf", "gguf"]
 

@@ -19,7 +19,8 @@ from soft_prompt.training.distributed import is_distributed
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import TrainSettings
-from softgraft.training.grafting import Grafting, OnScore, OnStep, TrainingSet
+from softgraft.training.grafting import Grafting, TrainingSet
+from softgraft.training.task import OnScore, OnStep
 
 FILE = "search.json"
 

@@ -50,9 +50,9 @@ def saved(folder: Path, backbone: Backbone, seed: int = 1) -> tuple[SoftPrompt, 
 
 
 def loaded(folder: Path, backbone: Backbone) -> SoftPrompt:
-    found = load_soft_prompt(folder, backbone)
-    assert found is not None
-    return found[0]
+    loaded = load_soft_prompt(folder, backbone)
+    assert loaded is not None
+    return loaded[0]
 
 
 def change(folder: Path, **changes: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the exchange with PEFT share: grafts of each kind, and their logits by the engine and by PEFT."""
+"""Shared by the tests of PEFT interop: grafts of each kind, and their logits by the engine and by PEFT."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
 from soft_prompt.rows.batch import assemble
 
 IDS = some_ids(40, 3)
-# Where the slot of an adapter stands, and the tokens behind it.
+# Position of an adapter's slot, and the tokens after it.
 AT = 20
 INVOCATION = IDS[AT : AT + 3]
 KINDS = ("embedding", "kv", "adapter")
 
 
 def some_adapter(backbone: Backbone, rank: int = 3, seed: int = 5) -> SoftPrompt:
-    """An adapter that changes every layer it stands beside, and nothing in the slot."""
-    chance = torch.Generator().manual_seed(seed)
+    """An adapter that changes every layer, with an empty slot."""
+    rng = torch.Generator().manual_seed(seed)
     start = initial_adapter(backbone, rank, seed)
-    up = {name: torch.randn(weights.shape, generator=chance) * 0.3 for name, weights in start.up.items()}
+    up = {name: torch.randn(weights.shape, generator=rng) * 0.3 for name, weights in start.up.items()}
     return adapter_prompt(backbone, "domain", "", replace(start, up=up))
 
 
@@ -52,11 +52,11 @@ def row_of(graft: SoftPrompt) -> Row:
 def engine_logits(backbone: Backbone, graft: SoftPrompt, row: Row | None = None) -> Tensor:
     """Of what runs from the slot on, vectors left out: `[tokens, vocabulary]`."""
     row = row or row_of(graft)
-    # What stands before the slot runs without the adapter.
+    # The tokens before the slot run without the adapter.
     batch = assemble(PrefixStore(backbone), [row])
     with apply_adapters(backbone, batch_adapters(backbone, [row.adapter])):
-        found = batch_logits(backbone, batch)[0]
-    return found[-len(IDS) + len(row.prefix) :]
+        logits = batch_logits(backbone, batch)[0]
+    return logits[-len(IDS) + len(row.prefix) :]
 
 
 def peft_logits(model: Any, tokens: int) -> Tensor:

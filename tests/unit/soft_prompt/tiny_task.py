@@ -36,7 +36,7 @@ DEV = [task("Close at five.", "Until when?", "Five."), task("Fees: 7.", "What is
 
 
 class Killed(KeyboardInterrupt):
-    """What a terminal sends, told apart from a real one."""
+    """A keyboard interrupt that differs from a real one."""
 
 
 def run(

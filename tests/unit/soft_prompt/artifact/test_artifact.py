@@ -1,4 +1,4 @@
-"""A soft prompt on disk: it comes back exactly, and what does not fit is refused with the next step."""
+"""A soft prompt on disk loads exactly, and is refused with the next step if it does not fit."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from soft_prompt.artifact.artifact import VECTORS
 from soft_prompt.artifact.manifest import FORMAT_VERSION, MANIFEST
 
 
-def test_what_is_saved_comes_back_exactly(folder: Path, tiny_backbone: Backbone) -> None:
+def test_a_saved_soft_prompt_loads_exactly(folder: Path, tiny_backbone: Backbone) -> None:
     soft_prompt, written = saved(folder, tiny_backbone)
-    found = load_soft_prompt(folder, tiny_backbone)
-    assert found is not None
-    again, manifest = found
+    loaded = load_soft_prompt(folder, tiny_backbone)
+    assert loaded is not None
+    again, manifest = loaded
     assert torch.equal(again.vectors, soft_prompt.vectors)
     assert (again.slot, again.text_twin) == (soft_prompt.slot, soft_prompt.text_twin)
     assert manifest == written == read_manifest(folder)
@@ -34,12 +34,12 @@ def test_what_is_saved_comes_back_exactly(folder: Path, tiny_backbone: Backbone)
     assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name]
 
 
-def test_nothing_saved_is_no_error(folder: Path, tiny_backbone: Backbone) -> None:
+def test_a_missing_soft_prompt_is_no_error(folder: Path, tiny_backbone: Backbone) -> None:
     assert read_manifest(folder) is None
     assert load_soft_prompt(folder, tiny_backbone) is None
 
 
-def test_a_new_one_takes_the_place_of_the_old_one(folder: Path, tiny_backbone: Backbone) -> None:
+def test_a_new_soft_prompt_replaces_the_old_one(folder: Path, tiny_backbone: Backbone) -> None:
     saved(folder, tiny_backbone, seed=1)
     new, _ = saved(folder, tiny_backbone, seed=2)
     assert torch.equal(loaded(folder, tiny_backbone).vectors, new.vectors)
@@ -51,19 +51,19 @@ def cut_off_between_the_renames(folder: Path) -> None:
     folder.rename(folder.with_name(f".{folder.name}.old"))
 
 
-def test_a_save_cut_off_between_its_renames_is_mended(folder: Path, tiny_backbone: Backbone) -> None:
+def test_a_save_interrupted_between_its_renames_is_repaired(folder: Path, tiny_backbone: Backbone) -> None:
     old, _ = saved(folder, tiny_backbone)
     cut_off_between_the_renames(folder)
     assert torch.equal(loaded(folder, tiny_backbone).vectors, old.vectors)
 
 
-def test_a_save_after_one_that_was_cut_off_loses_nothing_before_it_is_whole(
+def test_a_save_after_an_interrupted_one_keeps_the_old_files_until_it_is_complete(
     folder: Path, tiny_backbone: Backbone
 ) -> None:
     old, _ = saved(folder, tiny_backbone)
     cut_off_between_the_renames(folder)
-    # The next save fails on its way, here because a file stands where it writes.
-    (folder.parent / f".{folder.name}.new").write_text("in the way")
+    # The next save fails, because a file blocks its folder.
+    (folder.parent / f".{folder.name}.new").write_text("a file")
     with pytest.raises(OSError, match="exists"):
         saved(folder, tiny_backbone, seed=2)
     assert torch.equal(loaded(folder, tiny_backbone).vectors, old.vectors)
@@ -127,7 +127,7 @@ def test_damage_is_not_read_as_absence(
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_vectors_that_are_no_numbers_are_refused(folder: Path, tiny_backbone: Backbone, number: float) -> None:
+def test_vectors_that_are_not_finite_are_refused(folder: Path, tiny_backbone: Backbone, number: float) -> None:
     soft_prompt = some_soft_prompt(tiny_backbone, 4, 1)
     soft_prompt.vectors[2, 3] = number
     save_soft_prompt(folder, soft_prompt, manifest_for(tiny_backbone, soft_prompt))

@@ -1,4 +1,4 @@
-"""Bad files: whatever stands in them, loading ends with a clear error or with the vectors that were saved."""
+"""Damaged files: loading ends with a clear error or with the saved vectors."""
 
 from __future__ import annotations
 
@@ -53,19 +53,17 @@ def refused(folder: Path, backbone: Backbone, words: str = "") -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_flipped_bit_anywhere_is_found_by_the_digest(folder: Path, tiny_backbone: Backbone, seed: int) -> None:
+def test_the_digest_detects_a_flipped_bit_anywhere(folder: Path, tiny_backbone: Backbone, seed: int) -> None:
     saved(folder, tiny_backbone)
     data = bytearray((folder / VECTORS).read_bytes())
-    chance = random.Random(seed)
-    data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    rng = random.Random(seed)
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     (folder / VECTORS).write_bytes(data)
     refused(folder, tiny_backbone, "digest")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.99])
-def test_a_cut_file_with_the_right_digest_is_no_soft_prompt(
-    folder: Path, tiny_backbone: Backbone, share: float
-) -> None:
+def test_a_truncated_file_with_the_right_digest_is_refused(folder: Path, tiny_backbone: Backbone, share: float) -> None:
     saved(folder, tiny_backbone)
     data = (folder / VECTORS).read_bytes()
     overwrite(folder, data[: int(len(data) * share)])
@@ -73,9 +71,7 @@ def test_a_cut_file_with_the_right_digest_is_no_soft_prompt(
 
 
 @pytest.mark.parametrize("size", [b"\xff" * 8, (1 << 40).to_bytes(8, "little"), bytes(8)])
-def test_a_header_that_lies_about_its_size_is_no_soft_prompt(
-    folder: Path, tiny_backbone: Backbone, size: bytes
-) -> None:
+def test_a_header_with_a_wrong_size_is_refused(folder: Path, tiny_backbone: Backbone, size: bytes) -> None:
     saved(folder, tiny_backbone)
     overwrite(folder, size + (folder / VECTORS).read_bytes()[8:])
     refused(folder, tiny_backbone, "is no soft prompt")
@@ -84,19 +80,19 @@ def test_a_header_that_lies_about_its_size_is_no_soft_prompt(
 def test_a_header_with_flipped_bits_never_raises_anything_else(folder: Path, tiny_backbone: Backbone) -> None:
     saved(folder, tiny_backbone)
     data = (folder / VECTORS).read_bytes()
-    chance = random.Random(0)
+    rng = random.Random(0)
     for _ in range(150):
         damaged = bytearray(data)
-        damaged[chance.randrange(120)] ^= 1 << chance.randrange(8)
+        damaged[rng.randrange(120)] ^= 1 << rng.randrange(8)
         overwrite(folder, bytes(damaged))
         try:
-            found = loaded(folder, tiny_backbone)
+            soft_prompt = loaded(folder, tiny_backbone)
         except ArtifactError as error:
             assert "softgraft train DOMAIN" in error.next_step  # noqa: PT017
         else:
             # A flip in the first vectors, or in the blanks behind the header, that leaves finite numbers.
-            assert found.vectors.shape == (4, tiny_backbone.hidden_size)
-            assert torch.isfinite(found.vectors).all()
+            assert soft_prompt.vectors.shape == (4, tiny_backbone.hidden_size)
+            assert torch.isfinite(soft_prompt.vectors).all()
 
 
 @pytest.mark.parametrize(
@@ -122,21 +118,21 @@ def test_wrong_tensors_with_the_right_digest_are_refused(
     refused(folder, tiny_backbone, VECTORS)
 
 
-def test_a_shape_that_the_manifest_agrees_with_must_fit_the_backbone_too(folder: Path, tiny_backbone: Backbone) -> None:
+def test_the_shape_must_match_the_backbone_too(folder: Path, tiny_backbone: Backbone) -> None:
     saved(folder, tiny_backbone)
     overwrite(folder, save({"vectors": torch.zeros(4, 16)}))
     change(folder, shape=[4, 16])
     refused(folder, tiny_backbone, r"of the shape \(4, 32\)")
 
 
-def test_a_kv_soft_prompt_comes_back_exactly(folder: Path, tiny_backbone: Backbone) -> None:
+def test_a_saved_kv_soft_prompt_loads_exactly(folder: Path, tiny_backbone: Backbone) -> None:
     soft = some_kv(tiny_backbone, 4, 1)
     save_kv(folder, tiny_backbone, soft)
     assert torch.equal(loaded(folder, tiny_backbone).vectors, soft.vectors)
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 2, 4, 8), (3, 2, 1, 4, 8), (3, 2, 2, 4, 16), (3, 1, 2, 4, 8), (4, 32)])
-def test_kv_vectors_must_fit_the_layers_and_heads_of_the_backbone(
+def test_kv_vectors_must_match_the_layers_and_heads_of_the_backbone(
     folder: Path, tiny_backbone: Backbone, shape: tuple[int, ...]
 ) -> None:
     save_kv(folder, tiny_backbone, some_kv(tiny_backbone, 4, 1))
@@ -146,7 +142,7 @@ def test_kv_vectors_must_fit_the_layers_and_heads_of_the_backbone(
 
 
 @pytest.mark.parametrize("family", ["gpt2", "t5"])
-def test_a_kv_soft_prompt_is_refused_where_positions_cannot_move(
+def test_a_kv_soft_prompt_is_refused_if_positions_cannot_move(
     folder: Path, tiny_backbone: Backbone, make_tiny_backbone: Callable[..., Backbone], family: str
 ) -> None:
     save_kv(folder, tiny_backbone, some_kv(tiny_backbone, 4, 1))
@@ -186,13 +182,13 @@ def test_a_soft_prompt_of_other_weights_is_refused(folder: Path, tiny_backbone: 
         ("[" * 100_000, "cannot be read"),
     ],
 )
-def test_a_manifest_of_anything_is_refused(folder: Path, tiny_backbone: Backbone, text: str, words: str) -> None:
+def test_a_malformed_manifest_is_refused(folder: Path, tiny_backbone: Backbone, text: str, words: str) -> None:
     saved(folder, tiny_backbone)
     (folder / MANIFEST).write_text(text)
     refused(folder, tiny_backbone, words)
 
 
-def test_a_manifest_that_is_no_text_is_refused(folder: Path, tiny_backbone: Backbone) -> None:
+def test_a_binary_manifest_is_refused(folder: Path, tiny_backbone: Backbone) -> None:
     saved(folder, tiny_backbone)
     (folder / MANIFEST).write_bytes(b"\xff\xfe\x00")
     refused(folder, tiny_backbone, "cannot be read")
@@ -204,10 +200,10 @@ def without(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 def test_a_manifest_without_one_of_its_fields_is_refused(folder: Path, tiny_backbone: Backbone) -> None:
     _, manifest = saved(folder, tiny_backbone)
-    whole = json.loads((folder / MANIFEST).read_text())
+    fields = json.loads((folder / MANIFEST).read_text())
     optional = {name for name, field in type(manifest).model_fields.items() if not field.is_required()}
-    for name in whole:
-        (folder / MANIFEST).write_text(json.dumps(without(name)(whole)))
+    for name in fields:
+        (folder / MANIFEST).write_text(json.dumps(without(name)(fields)))
         if name in optional:
             assert read_manifest(folder) == manifest
         else:
@@ -227,7 +223,7 @@ def test_an_empty_folder_is_refused(folder: Path, tiny_backbone: Backbone) -> No
     refused(folder, tiny_backbone, "cannot be read")
 
 
-def test_a_saved_one_of_this_format_has_no_adapter_unless_it_names_one(folder: Path, tiny_backbone: Backbone) -> None:
+def test_a_manifest_without_an_adapter_means_no_adapter(folder: Path, tiny_backbone: Backbone) -> None:
     save_soft_prompt(folder, soft := some_soft_prompt(tiny_backbone, 4, 1), manifest_for(tiny_backbone, soft))
     change(folder, adapter_rank=2)
     refused(folder, tiny_backbone, "weights of rank 2")

@@ -1,4 +1,4 @@
-"""A graft as a GGUF file, read back with the gguf package: every weight, every token, and what is refused."""
+"""A graft as a GGUF file, read with the gguf package."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def soft(backbone: Backbone) -> SoftPrompt:
 
 
 def in_halves(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    """Rows of a query or key weight, turned back from neighbours to halves of a head."""
-    whole = weight.view(heads, HEAD, -1)
-    return torch.cat((whole[:, 0::2], whole[:, 1::2]), dim=1).reshape(weight.shape)
+    """Rows of a query or key weight, rotated back from neighbours to halves of a head."""
+    by_head = weight.view(heads, HEAD, -1)
+    return torch.cat((by_head[:, 0::2], by_head[:, 1::2]), dim=1).reshape(weight.shape)
 
 
 def read(reader: GGUFReader) -> Iterator[tuple[str, torch.Tensor]]:
@@ -56,18 +56,18 @@ def contents(reader: GGUFReader, name: str) -> Any:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_every_weight_comes_back(backbone: Backbone, soft: SoftPrompt, tmp_path: Path, dtype: torch.dtype) -> None:
+def test_every_weight_is_in_the_file(backbone: Backbone, soft: SoftPrompt, tmp_path: Path, dtype: torch.dtype) -> None:
     backbone.model.to(dtype)
     export = export_gguf(tmp_path / "bank.gguf", backbone, {"bank": HfGraft(soft, RAG)})
-    found = dict(read(GGUFReader(export.file)))
+    written = dict(read(GGUFReader(export.file)))
     own = {name: tensor.float() for name, tensor in backbone.model.state_dict().items()}
-    assert len(found) == len(own) == 3 + 3 * 9
+    assert len(written) == len(own) == 3 + 3 * 9
     assert torch.equal(
-        found["token_embd.weight"], torch.cat((own["model.embed_tokens.weight"], soft.vectors.to(dtype)))
+        written["token_embd.weight"], torch.cat((own["model.embed_tokens.weight"], soft.vectors.to(dtype)))
     )
-    assert torch.equal(found["output.weight"][:300], own["lm_head.weight"])
-    assert torch.equal(found["output.weight"][300:], own["lm_head.weight"][[2] * 5])
-    assert torch.equal(found["output_norm.weight"], own["model.norm.weight"])
+    assert torch.equal(written["output.weight"][:300], own["lm_head.weight"])
+    assert torch.equal(written["output.weight"][300:], own["lm_head.weight"][[2] * 5])
+    assert torch.equal(written["output_norm.weight"], own["model.norm.weight"])
     for number in range(3):
         ours, theirs = f"model.layers.{number}.", f"blk.{number}."
         for name, other in (
@@ -79,13 +79,13 @@ def test_every_weight_comes_back(backbone: Backbone, soft: SoftPrompt, tmp_path:
             ("attn_norm", "input_layernorm"),
             ("ffn_norm", "post_attention_layernorm"),
         ):
-            assert torch.equal(found[f"{theirs}{name}.weight"], own[f"{ours}{other}.weight"]), name
+            assert torch.equal(written[f"{theirs}{name}.weight"], own[f"{ours}{other}.weight"]), name
         for name, heads in (("q", HEADS), ("k", KEY_HEADS)):
-            turned = in_halves(found[f"{theirs}attn_{name}.weight"], heads)
-            assert torch.equal(turned, own[f"{ours}self_attn.{name}_proj.weight"]), name
+            rotated = in_halves(written[f"{theirs}attn_{name}.weight"], heads)
+            assert torch.equal(rotated, own[f"{ours}self_attn.{name}_proj.weight"]), name
 
 
-def test_tokens_and_settings_come_back(backbone: Backbone, soft: SoftPrompt, tmp_path: Path) -> None:
+def test_tokens_and_settings_are_in_the_file(backbone: Backbone, soft: SoftPrompt, tmp_path: Path) -> None:
     grafts = {"bank": HfGraft(soft, RAG), "clinic": HfGraft(replace(soft, vectors=soft.vectors[:2]), RAG)}
     export = export_gguf(tmp_path / "bank.gguf", backbone, grafts)
     reader = GGUFReader(export.file)
@@ -113,7 +113,7 @@ def test_tokens_and_settings_come_back(backbone: Backbone, soft: SoftPrompt, tmp
         "attention.layer_norm_rms_epsilon": pytest.approx(config.rms_norm_eps),
     }.items():
         assert contents(reader, f"llama.{name}") == value, name
-    # Nothing stands between segments, since llama.cpp would read it as text.
+    # No boundary is between segments, since llama.cpp would read it as text.
     chat = contents(reader, "tokenizer.chat_template")
     assert "".join(tokens[300:305]) in chat
     assert 'these passages.\\n\\n" ~ (asked' in chat
@@ -130,7 +130,7 @@ def test_tokens_and_settings_come_back(backbone: Backbone, soft: SoftPrompt, tmp
         ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}}),
     ],
 )
-def test_what_was_never_tried_in_llama_cpp_is_refused(
+def test_an_untested_architecture_is_refused(
     make_tiny_backbone: Callable[..., Backbone], tmp_path: Path, family: str, settings: dict[str, Any]
 ) -> None:
     backbone = make_tiny_backbone(family, **settings)
@@ -142,7 +142,7 @@ def test_what_was_never_tried_in_llama_cpp_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_tokenizer_with_other_rules_is_refused(tiny_backbone: Backbone, tmp_path: Path) -> None:
+def test_an_untested_tokenizer_is_refused(tiny_backbone: Backbone, tmp_path: Path) -> None:
     soft = from_text_twin(tiny_backbone, "domain", "Be brief.")
     with pytest.raises(BackboneError, match="tokenizer does not split text"):
         export_gguf(tmp_path / "bank.gguf", tiny_backbone, {"bank": HfGraft(soft, RAG)})

@@ -1,4 +1,4 @@
-"""A graft as a Transformers checkpoint: same logits, same token ids, nothing that a text can forge."""
+"""A graft as a Transformers checkpoint: same logits, same token ids, and no text can forge a token."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_new_token_is_never_the_best(tiny_backbone: Backbone, model: Any, seed
     assert twin == {tiny_backbone.tokenizer.pad_token_id}
 
 
-def test_even_where_the_token_they_share_a_row_with_is_the_best(tiny_backbone: Backbone, model: Any) -> None:
+def test_a_new_token_loses_a_tie_with_the_unused_token(tiny_backbone: Backbone, model: Any) -> None:
     shared = tiny_backbone.tokenizer.pad_token_id
     with torch.no_grad():
         logits = model.lm_head(model.lm_head.weight[shared] * 50)
@@ -129,9 +129,7 @@ def test_even_where_the_token_they_share_a_row_with_is_the_best(tiny_backbone: B
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_the_head_stands_alone_and_the_tokens_are_suppressed(
-    make_tiny_backbone: Make, tmp_path: Path, tied: bool
-) -> None:
+def test_embeddings_are_untied_and_new_tokens_suppressed(make_tiny_backbone: Make, tmp_path: Path, tied: bool) -> None:
     backbone = make_tiny_backbone(tie_word_embeddings=tied)
     before = weights_checksum(backbone)
     suppressed = backbone.model.generation_config.suppress_tokens
@@ -148,7 +146,7 @@ def test_the_head_stands_alone_and_the_tokens_are_suppressed(
     assert backbone.model.generation_config.suppress_tokens == suppressed
 
 
-def test_rows_without_a_token_get_one_so_that_ids_line_up(make_tiny_backbone: Make, tmp_path: Path) -> None:
+def test_unused_embeddings_get_tokens_so_that_ids_match(make_tiny_backbone: Make, tmp_path: Path) -> None:
     backbone = make_tiny_backbone(vocab_size=320)
     soft = soft_of(backbone, 4)
     export = export_hf(tmp_path / "out", backbone, {"bank": HfGraft(soft, RAG)})
@@ -168,7 +166,7 @@ def test_vectors_are_cast_to_the_dtype_of_the_checkpoint(make_tiny_backbone: Mak
     assert torch.equal(rows[300:], soft.vectors.to(torch.bfloat16))
 
 
-def test_a_bias_of_the_head_grows_with_it(make_tiny_backbone: Make, tmp_path: Path) -> None:
+def test_a_bias_of_the_output_embedding_is_extended(make_tiny_backbone: Make, tmp_path: Path) -> None:
     backbone = make_tiny_backbone("phi")
     with torch.no_grad():
         backbone.model.lm_head.bias.copy_(torch.arange(300.0))
@@ -180,7 +178,7 @@ def test_a_bias_of_the_head_grows_with_it(make_tiny_backbone: Make, tmp_path: Pa
 # Names and token ids
 
 
-def test_names_differ_in_each_export_and_stand_for_one_token(
+def test_names_differ_in_each_export_and_are_one_token(
     tiny_backbone: Backbone, soft: SoftPrompt, tokenizer: Any, export: HfExport
 ) -> None:
     one, other = (extend_vocabulary(tiny_backbone, soft.vectors) for _ in range(2))
@@ -212,7 +210,7 @@ def test_a_chat_request_gives_the_token_ids_of_encode_prompt(
     assert chat_ids(tokenizer, request(prompt), domain="bank") == token_ids(row, export.tokens["bank"])
 
 
-def test_the_first_domain_answers_where_none_is_named(
+def test_the_first_domain_answers_by_default(
     tiny_backbone: Backbone, grafts: Mapping[str, HfGraft], export: HfExport, tokenizer: Any
 ) -> None:
     messages = [{"role": "user", "content": "How much?"}]
@@ -250,7 +248,7 @@ def test_no_content_makes_a_control_or_soft_token(export: HfExport, tokenizer: A
         ([{"role": "system", "content": "p"}, {"role": "user", "content": "x"}], {"domain": "clinic"}, "no passages"),
     ],
 )
-def test_a_request_that_the_template_cannot_write_is_refused(
+def test_a_request_that_does_not_suit_the_template_is_refused(
     tokenizer: Any, messages: list[dict[str, Any]], variables: dict[str, Any], why: str
 ) -> None:
     from jinja2 import TemplateError
@@ -259,11 +257,11 @@ def test_a_request_that_the_template_cannot_write_is_refused(
         tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **variables)
 
 
-def test_a_tokenizer_that_does_not_cut_gets_a_plain_chat_template(make_tiny_backbone: Make, tmp_path: Path) -> None:
+def test_a_tokenizer_that_cannot_split_gets_a_plain_chat_template(make_tiny_backbone: Make, tmp_path: Path) -> None:
     from tokenizers import Regex, normalizers
 
     backbone = make_tiny_backbone()
-    # The boundary has digits, so it is not found again.
+    # The boundary contains digits, so it is not recognised again.
     backbone.tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex("[0-9]"), "x")
     export = export_hf(tmp_path / "out", backbone, {"bank": HfGraft(soft_of(backbone, 2), CLOSED)})
     tokenizer = AutoTokenizer.from_pretrained(export.folder)
@@ -292,7 +290,7 @@ def test_a_backbone_whose_engine_changes_embeddings_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_scale_inside_the_embedding_is_found_by_trying(make_tiny_backbone: Make, tmp_path: Path) -> None:
+def test_a_scale_inside_the_embedding_is_detected(make_tiny_backbone: Make, tmp_path: Path) -> None:
     backbone = make_tiny_backbone()
     backbone.model.get_input_embeddings().register_forward_hook(lambda *call: call[2] * 2)
     with pytest.raises(BackboneError, match="changes the embeddings of tokens"):
@@ -307,9 +305,7 @@ def test_a_backbone_without_an_unused_special_token_is_refused(make_tiny_backbon
         extend_vocabulary(Backbone("used", "0", backbone.model, backbone.tokenizer), soft.vectors)
 
 
-def test_what_is_more_than_vectors_among_embeddings_is_refused(
-    tiny_backbone: Backbone, soft: SoftPrompt, tmp_path: Path
-) -> None:
+def test_kv_adapters_and_block_attention_are_refused(tiny_backbone: Backbone, soft: SoftPrompt, tmp_path: Path) -> None:
     kv = replace(soft, kind="kv", vectors=torch.zeros(3, 2, 2, 5, 8))
     adapted = replace(soft, adapter=initial_adapter(tiny_backbone, 2, 0))
     wide = replace(soft, vectors=torch.zeros(5, 31))
@@ -336,7 +332,7 @@ def test_a_template_that_a_chat_request_cannot_fill_is_refused(
 # Files
 
 
-def test_the_export_says_what_it_is_made_of(tiny_backbone: Backbone, soft: SoftPrompt, export: HfExport) -> None:
+def test_the_export_records_its_contents(tiny_backbone: Backbone, soft: SoftPrompt, export: HfExport) -> None:
     about = json.loads((export.folder / "softgraft.json").read_text(encoding="utf-8"))
     assert about["backbone_digest"] == tiny_backbone.digest
     assert about["domains"]["bank"]["first_token"] == 300
@@ -384,7 +380,9 @@ def test_a_write_that_fails_leaves_nothing(tiny_backbone: Backbone, soft: SoftPr
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_in_the_way_of_the_folder_is_named(tiny_backbone: Backbone, soft: SoftPrompt, tmp_path: Path) -> None:
+def test_the_error_names_a_file_that_blocks_the_folder(
+    tiny_backbone: Backbone, soft: SoftPrompt, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ArtifactError, match="cannot be written"):
         export_hf(tmp_path / "file" / "out", tiny_backbone, {"bank": HfGraft(soft, RAG)})

@@ -1,4 +1,4 @@
-"""Which tokens switch an activated LoRA on where the slot stands."""
+"""The invocation tokens that activate a LoRA at the soft slot."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from soft_prompt.interop.invocation import invocation_ids, invoked_at_slot, slot
 
 
 def prompt(
-    question: str, *behind: str, passage: str = "A passage.", slots: tuple[str, ...] = ("domain",)
+    question: str, *after_slot: str, passage: str = "A passage.", slots: tuple[str, ...] = ("domain",)
 ) -> RenderedPrompt:
     """A system message with the slot at its end, then perhaps some text, and a question."""
     soft = tuple(SoftSegment(slot) for slot in slots)
-    system = (TextSegment(passage), *soft, *(TextSegment(text) for text in behind))
+    system = (TextSegment(passage), *soft, *(TextSegment(text) for text in after_slot))
     return RenderedPrompt((Message("system", system), Message("user", (TextSegment(question),))))
 
 
@@ -30,17 +30,17 @@ def prompts_with(*questions: str) -> list[RenderedPrompt]:
 PAIR = [prompt("When?", passage="One."), prompt("How much is it?", passage="Another, longer one.")]
 
 
-def test_the_control_text_behind_the_slot_invokes(tiny_backbone: Backbone) -> None:
+def test_the_control_text_after_the_slot_invokes(tiny_backbone: Backbone) -> None:
     ids = invocation_ids(tiny_backbone, PAIR, "domain")
     assert tiny_backbone.tokenizer.decode(ids) == "<|im_end|>\n<|im_start|>user\n"
     for each in PAIR:
         row = encode_prompt(tiny_backbone, each, {})
-        [behind, *_] = row.suffix
-        assert behind == ids
+        [after_slot, *_] = row.suffix
+        assert after_slot == ids
         assert invoked_at_slot(tiny_backbone, each, "domain", ids)
 
 
-def test_text_of_the_template_behind_the_slot_counts_too(tiny_backbone: Backbone) -> None:
+def test_text_of_the_template_after_the_slot_invokes(tiny_backbone: Backbone) -> None:
     pair = [prompt("When?", " Now:"), prompt("How much?", " Now:")]
     ids = invocation_ids(tiny_backbone, pair, "domain")
     assert tiny_backbone.tokenizer.decode(ids) == " Now:<|im_end|>\n<|im_start|>user\n"
@@ -52,7 +52,7 @@ def test_words_in_the_slot_come_first(tiny_backbone: Backbone) -> None:
     assert ids == (*within, *invocation_ids(tiny_backbone, PAIR, "domain"))
 
 
-def test_a_question_right_behind_the_slot_invokes_nothing(tiny_backbone: Backbone) -> None:
+def test_a_question_right_after_the_slot_is_refused(tiny_backbone: Backbone) -> None:
     with pytest.raises(ArtifactError, match="no fixed text right after it") as caught:
         invocation_ids(tiny_backbone, prompts_with("When?", "How much?"), "domain")
     assert "write some text after {domain}" in caught.value.next_step
@@ -60,7 +60,7 @@ def test_a_question_right_behind_the_slot_invokes_nothing(tiny_backbone: Backbon
     assert invocation_ids(tiny_backbone, prompts_with("When?", "How much?"), "domain", within) == within
 
 
-def test_text_that_stands_again_later_is_refused(tiny_backbone: Backbone) -> None:
+def test_text_that_occurs_again_later_is_refused(tiny_backbone: Backbone) -> None:
     twice = [
         RenderedPrompt(
             (Message("user", (SoftSegment("domain"), TextSegment(" Now: "), TextSegment(q), TextSegment(" Now: "))),)
@@ -71,7 +71,7 @@ def test_text_that_stands_again_later_is_refused(tiny_backbone: Backbone) -> Non
         invocation_ids(tiny_backbone, twice, "domain")
 
 
-def test_a_conversation_invokes_again_unless_the_slot_has_words(tiny_backbone: Backbone) -> None:
+def test_a_later_turn_invokes_again_unless_the_slot_has_words(tiny_backbone: Backbone) -> None:
     turns = (Message("user", (TextSegment("Earlier?"),)), Message("assistant", (TextSegment("Yes."),)))
     first, last = prompt("And now?").messages
     later = RenderedPrompt((first, *turns, last))
@@ -83,12 +83,12 @@ def test_a_conversation_invokes_again_unless_the_slot_has_words(tiny_backbone: B
 
 
 @pytest.mark.parametrize("slots", [(), ("style",), ("domain", "style"), ("domain", "domain")])
-def test_one_slot_and_no_other(tiny_backbone: Backbone, slots: tuple[str, ...]) -> None:
+def test_a_prompt_must_have_one_slot(tiny_backbone: Backbone, slots: tuple[str, ...]) -> None:
     with pytest.raises(ArtifactError, match="a prompt with the soft slots"):
         invocation_ids(tiny_backbone, [prompt("When?", slots=slots)] * 2, "domain")
 
 
-def test_vectors_that_are_words_and_vectors_that_are_not(tiny_backbone: Backbone) -> None:
+def test_trained_vectors_are_no_token_ids(tiny_backbone: Backbone) -> None:
     words = from_text_twin(tiny_backbone, "domain", "Be brief.")
     ids = tuple(tiny_backbone.encode_text("Be brief."))
     assert slot_ids(tiny_backbone, words) == ids

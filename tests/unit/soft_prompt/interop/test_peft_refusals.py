@@ -1,4 +1,4 @@
-"""What has no equal in PEFT, and what PEFT has and this project has not: one clear error each, and nothing written."""
+"""Grafts that PEFT cannot hold, and adapters that this project does not support: a clear error, and no file."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_block_attention_is_refused(tiny_backbone: Backbone, tmp_path: Path) -> 
     assert nothing_left(tmp_path / "block")
 
 
-def test_layers_without_rows_are_refused(make_tiny_backbone: MakeBackbone, tmp_path: Path) -> None:
+def test_layers_without_a_token_dimension_are_refused(make_tiny_backbone: MakeBackbone, tmp_path: Path) -> None:
     # OPT folds rows and tokens into one dimension before its wide layers.
     backbone = make_tiny_backbone("opt")
     with pytest.raises(ArtifactError, match="has no token dimension"):
@@ -105,7 +105,7 @@ def test_scales_are_refused(tiny_backbone: Backbone, tmp_path: Path) -> None:
     assert nothing_left(tmp_path / "out")
 
 
-def test_nothing_is_written_over(tiny_backbone: Backbone, tmp_path: Path) -> None:
+def test_nothing_is_overwritten(tiny_backbone: Backbone, tmp_path: Path) -> None:
     graft = some_graft(tiny_backbone, "embedding")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
@@ -126,7 +126,7 @@ def cut_off(folder: Path, error: BaseException) -> None:
         raise error
 
 
-def test_a_folder_that_is_cut_off_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="No space left"):
         cut_off(tmp_path / "out", OSError(28, "No space left on device"))
     with pytest.raises(KeyboardInterrupt):
@@ -147,8 +147,8 @@ def set_json(path: Path, **changes: Any) -> None:
 
 
 def set_tensors(folder: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> None:
-    found = change(load_file(folder / TENSORS))
-    save_file({name: tensor.contiguous() for name, tensor in found.items()}, folder / TENSORS)
+    tensors = change(load_file(folder / TENSORS))
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / TENSORS)
 
 
 def first(tensors: dict[str, Tensor], change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
@@ -181,7 +181,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", SETTINGS)
-def test_settings_that_mean_something_else_are_refused(tiny_backbone: Backbone, tmp_path: Path, case: str) -> None:
+def test_unsupported_settings_are_refused(tiny_backbone: Backbone, tmp_path: Path, case: str) -> None:
     kind, changes, words = SETTINGS[case]
     folder = folder_of(tiny_backbone, kind, tmp_path / "in")
     set_json(folder / CONFIG, **changes)
@@ -192,23 +192,23 @@ def test_settings_that_mean_something_else_are_refused(tiny_backbone: Backbone, 
 
 
 WEIGHTS: dict[str, tuple[str, Callable[[dict[str, Tensor]], dict[str, Tensor]]]] = {
-    "a half": ("adapter", lambda found: dict(sorted(found.items())[1:])),
+    "a half": ("adapter", lambda tensors: dict(sorted(tensors.items())[1:])),
     "nothing": ("adapter", lambda _: {}),
-    "the head": ("adapter", lambda found: found | {
+    "the head": ("adapter", lambda tensors: tensors | {
         "base_model.model.lm_head.lora_A.weight": torch.zeros(3, 32),
         "base_model.model.lm_head.lora_B.weight": torch.zeros(300, 3),
     }),
-    "a vector of magnitudes": ("adapter", lambda found: found | {
+    "a vector of magnitudes": ("adapter", lambda tensors: tensors | {
         "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector": torch.zeros(32)
     }),
-    "another width": ("adapter", lambda found: first(found, lambda t: t[:, :-1])),
-    "no number": ("adapter", lambda found: first(found, lambda t: t * torch.nan)),
-    "whole numbers": ("embedding", lambda found: first(found, lambda t: t.to(torch.int32))),
-    "double": ("embedding", lambda found: first(found, lambda t: t.double())),
-    "infinite": ("kv", lambda found: first(found, lambda t: t / 0)),
-    "one more": ("kv", lambda found: found | {"more": torch.zeros(1)}),
-    "flat": ("kv", lambda found: first(found, lambda t: t.flatten())),
-    "under another name": ("embedding", lambda found: {"embeddings": found["prompt_embeddings"]}),
+    "another width": ("adapter", lambda tensors: first(tensors, lambda t: t[:, :-1])),
+    "no number": ("adapter", lambda tensors: first(tensors, lambda t: t * torch.nan)),
+    "whole numbers": ("embedding", lambda tensors: first(tensors, lambda t: t.to(torch.int32))),
+    "double": ("embedding", lambda tensors: first(tensors, lambda t: t.double())),
+    "infinite": ("kv", lambda tensors: first(tensors, lambda t: t / 0)),
+    "one more": ("kv", lambda tensors: tensors | {"more": torch.zeros(1)}),
+    "flat": ("kv", lambda tensors: first(tensors, lambda t: t.flatten())),
+    "under another name": ("embedding", lambda tensors: {"embeddings": tensors["prompt_embeddings"]}),
 }  # fmt: skip
 
 
@@ -233,10 +233,10 @@ def test_pickled_weights_are_never_read(tiny_backbone: Backbone, tmp_path: Path)
 
 @pytest.mark.parametrize("name", [CONFIG, TENSORS])
 @pytest.mark.parametrize("seed", range(6))
-def test_a_damaged_file_ends_in_one_error(tiny_backbone: Backbone, tmp_path: Path, name: str, seed: int) -> None:
+def test_a_damaged_file_is_refused(tiny_backbone: Backbone, tmp_path: Path, name: str, seed: int) -> None:
     folder = folder_of(tiny_backbone, "kv", tmp_path / "in")
-    data, chance = (folder / name).read_bytes(), random.Random(seed)
-    (folder / name).write_bytes(data[: chance.randrange(len(data))] if seed else b"")
+    data, rng = (folder / name).read_bytes(), random.Random(seed)
+    (folder / name).write_bytes(data[: rng.randrange(len(data))] if seed else b"")
     with pytest.raises(ArtifactError):
         import_peft(folder, tiny_backbone)
     (folder / name).unlink()
@@ -245,7 +245,7 @@ def test_a_damaged_file_ends_in_one_error(tiny_backbone: Backbone, tmp_path: Pat
 
 
 @pytest.mark.parametrize("text", ["[]", "[" * 100_000, '"LORA"', '{"peft_type": 3}', "\xff", "null"])
-def test_a_config_that_is_none(tiny_backbone: Backbone, tmp_path: Path, text: str) -> None:
+def test_a_malformed_config_is_refused(tiny_backbone: Backbone, tmp_path: Path, text: str) -> None:
     folder = folder_of(tiny_backbone, "kv", tmp_path / "in")
     (folder / CONFIG).write_bytes(text.encode("latin-1"))
     with pytest.raises(ArtifactError) as caught:
@@ -265,7 +265,7 @@ def test_a_config_that_is_none(tiny_backbone: Backbone, tmp_path: Path, text: st
         ({"lower_layers": -1}, "-1 of 3 layers were never trained"),
     ],
 )
-def test_a_provenance_that_does_not_fit(
+def test_a_provenance_of_another_backbone_is_refused(
     tiny_backbone: Backbone, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     folder = folder_of(tiny_backbone, "kv", tmp_path / "in")
@@ -275,7 +275,7 @@ def test_a_provenance_that_does_not_fit(
     assert words in caught.value.found
 
 
-def test_what_peft_saved_needs_a_slot_and_a_text(tiny_backbone: Backbone, tmp_path: Path) -> None:
+def test_an_adapter_that_peft_saved_needs_a_slot_and_a_text_twin(tiny_backbone: Backbone, tmp_path: Path) -> None:
     folder = folder_of(tiny_backbone, "kv", tmp_path / "in")
     (folder / OWN).unlink()
     for given in ({}, {"slot": "domain"}, {"text_twin": "Be brief."}):
@@ -284,7 +284,7 @@ def test_what_peft_saved_needs_a_slot_and_a_text(tiny_backbone: Backbone, tmp_pa
     assert import_peft(folder, tiny_backbone, "domain", "Be brief.").kind == "kv"
 
 
-def test_another_backbone_is_told_by_its_shapes(
+def test_shapes_of_another_backbone_are_refused(
     tiny_backbone: Backbone, make_tiny_backbone: MakeBackbone, tmp_path: Path
 ) -> None:
     other = make_tiny_backbone("llama", hidden_size=48, num_hidden_layers=2)

@@ -1,4 +1,4 @@
-"""Grafts as adapters of PEFT, and adapters of PEFT as grafts: the same logits on either side."""
+"""Export to PEFT and import from PEFT give the same logits."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def exported(backbone: Backbone, graft: SoftPrompt, folder: Path) -> Path:
 
 
 def config_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    return content
 
 
 def tensors_of(folder: Path) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = load_file(folder / "adapter_model.safetensors")
-    return found
+    content: dict[str, Tensor] = load_file(folder / "adapter_model.safetensors")
+    return content
 
 
 # What is written, read by hand
 
 
-def test_prompt_tuning_holds_the_vectors_as_they_are(tiny_backbone: Backbone, tmp_path: Path) -> None:
+def test_prompt_tuning_contains_the_vectors(tiny_backbone: Backbone, tmp_path: Path) -> None:
     graft = some_graft(tiny_backbone, "embedding")
     folder = exported(tiny_backbone, graft, tmp_path / "out")
     [(name, written)] = tensors_of(folder).items()
@@ -70,11 +70,11 @@ def test_prompt_tuning_holds_the_vectors_as_they_are(tiny_backbone: Backbone, tm
         "CAUSAL_LM",
         10,
     )
-    whole = torch.cat((written, tiny_backbone.embed(IDS)))
-    torch.testing.assert_close(full_logits(tiny_backbone, whole)[10:], engine_logits(tiny_backbone, graft))
+    full = torch.cat((written, tiny_backbone.embed(IDS)))
+    torch.testing.assert_close(full_logits(tiny_backbone, full)[10:], engine_logits(tiny_backbone, graft))
 
 
-def test_prefix_tuning_holds_keys_that_are_turned_to_the_front(tiny_backbone: Backbone, tmp_path: Path) -> None:
+def test_prefix_tuning_contains_keys_rotated_to_the_start(tiny_backbone: Backbone, tmp_path: Path) -> None:
     graft = some_graft(tiny_backbone, "kv")
     folder = exported(tiny_backbone, graft, tmp_path / "out")
     config, written = config_of(folder), tensors_of(folder)["prompt_embeddings"]
@@ -111,23 +111,25 @@ def test_an_adapter_becomes_an_activated_lora_without_a_scale(tiny_backbone: Bac
     assert len(written) == 2 * len(graft.adapter.down)
 
 
-def test_an_adapter_beside_the_last_blocks_names_its_layers(tiny_backbone: Backbone, tmp_path: Path) -> None:
+def test_an_adapter_of_the_last_blocks_names_its_layers(tiny_backbone: Backbone, tmp_path: Path) -> None:
     graft = replace(some_adapter(tiny_backbone), adapter=initial_adapter(tiny_backbone, 2, 0, layers=1))
     config = config_of(exported(tiny_backbone, graft, tmp_path / "out"))
     assert len(config["target_modules"]) == 7
     assert all(name.startswith("model.layers.2.") for name in config["target_modules"])
 
 
-def test_layers_below_the_trained_ones_are_joined(tiny_backbone: Backbone, tmp_path: Path) -> None:
-    whole = some_kv(tiny_backbone, 4, 1)
+def test_lower_layers_are_exported_too(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    full = some_kv(tiny_backbone, 4, 1)
     written = [
         tensors_of(exported(tiny_backbone, graft, tmp_path / str(number)))["prompt_embeddings"]
-        for number, graft in enumerate((whole, whole.with_trained_layers(1)))
+        for number, graft in enumerate((full, full.with_trained_layers(1)))
     ]
     assert torch.equal(*written)
 
 
-def test_neither_way_needs_peft(tiny_backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_and_import_do_not_need_peft(
+    tiny_backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # An entry of None makes every import of that name fail.
     monkeypatch.setitem(sys.modules, "peft", None)
     for kind in KINDS:
@@ -164,7 +166,7 @@ def test_peft_gives_the_same_logits_on_learned_positions(
     torch.testing.assert_close(peft_logits(loaded_by_peft(own.model, folder), len(ours)), ours)
 
 
-def test_before_the_invocation_tokens_peft_leaves_the_model_as_it_is(
+def test_before_the_invocation_tokens_peft_does_not_change_the_model(
     tiny_backbone: Backbone, make_tiny_backbone: MakeBackbone, tmp_path: Path
 ) -> None:
     pytest.importorskip("peft")
@@ -200,7 +202,7 @@ def test_an_adapter_with_words_in_its_slot_is_invoked_by_them(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_exported_comes_back(family_backbone: Backbone, tmp_path: Path, kind: str) -> None:
+def test_an_exported_graft_is_imported_exactly(family_backbone: Backbone, tmp_path: Path, kind: str) -> None:
     graft = some_graft(family_backbone, kind)
     back = import_peft(exported(family_backbone, graft, tmp_path / "out"), family_backbone)
     assert (back.slot, back.text_twin, back.kind, back.length) == (
@@ -215,7 +217,7 @@ def test_what_was_exported_comes_back(family_backbone: Backbone, tmp_path: Path,
         torch.testing.assert_close(back.tensors()[name], tensor)
 
 
-def test_layers_that_were_never_trained_come_back_as_such(tiny_backbone: Backbone, tmp_path: Path) -> None:
+def test_untrained_layers_are_imported_as_such(tiny_backbone: Backbone, tmp_path: Path) -> None:
     graft = some_kv(tiny_backbone, 4, 1).with_trained_layers(1)
     back = import_peft(exported(tiny_backbone, graft, tmp_path / "out"), tiny_backbone)
     assert graft.lower is not None
@@ -224,7 +226,7 @@ def test_layers_that_were_never_trained_come_back_as_such(tiny_backbone: Backbon
     torch.testing.assert_close(back.lower, graft.lower)
 
 
-def test_the_slot_and_its_text_may_be_others(tiny_backbone: Backbone, tmp_path: Path) -> None:
+def test_an_import_may_choose_the_slot_and_the_text_twin(tiny_backbone: Backbone, tmp_path: Path) -> None:
     folder = exported(tiny_backbone, some_graft(tiny_backbone, "embedding"), tmp_path / "out")
     back = import_peft(folder, tiny_backbone, "style", "Be kind.")
     assert (back.slot, back.text_twin) == ("style", "Be kind.")
@@ -268,7 +270,7 @@ CONFIGS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("method", CONFIGS)
-def test_what_peft_trained_gives_the_same_logits_here(
+def test_an_adapter_trained_by_peft_gives_the_same_logits(
     tiny_backbone: Backbone, make_tiny_backbone: MakeBackbone, tmp_path: Path, method: str
 ) -> None:
     peft = pytest.importorskip("peft")
@@ -289,7 +291,7 @@ def test_a_plain_lora_acts_from_the_slot_on(
     trained.save_pretrained(tmp_path)
     graft = import_peft(tmp_path, tiny_backbone, "domain", "")
     ours = engine_logits(tiny_backbone, graft)
-    # Its slot stands behind some tokens; PEFT's acts on those too.
+    # Some tokens precede the slot; PEFT's adapter acts on those too.
     assert row_of(graft).prefix
     assert (peft_logits(trained, len(ours)) - ours).abs().max() > 1e-2
 
@@ -304,7 +306,7 @@ def test_half_precision_is_read_as_fp32(tiny_backbone: Backbone, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_written_depends_on_the_graft_alone(tiny_backbone: Backbone, tmp_path: Path, kind: str) -> None:
+def test_an_export_depends_on_the_graft_alone(tiny_backbone: Backbone, tmp_path: Path, kind: str) -> None:
     graft = some_graft(tiny_backbone, kind)
     names = [export_peft(tmp_path / n, graft, tiny_backbone, invocation_ids=invocation_of(kind)) for n in "ab"]
     assert names[0] == names[1]

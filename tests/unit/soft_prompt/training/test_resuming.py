@@ -1,15 +1,18 @@
-"""A killed run ends as if it had never stopped, and takes up no state but its own."""
+"""A killed run resumes and ends with the same bits, and resumes from no checkpoint but its own."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 from tiny_task import CONFIG, DEV, EXAMPLES, Killed, configured, run, same_bits, task
 
-from soft_prompt import Backbone, SoftPrompt, TrainResult, TrainStep
+from soft_prompt import Backbone, SoftPrompt, TrainingError, TrainResult, TrainStep
 from soft_prompt.training.checkpoint import FILE
 
 pytestmark = pytest.mark.heavy
@@ -19,7 +22,7 @@ def test_writing_checkpoints_does_not_change_the_result(
     tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, undisturbed: TrainResult
 ) -> None:
     assert same_bits(run(tiny_backbone, start, folder=tmp_path / "run"), undisturbed)
-    # A finished run leaves no state behind that a later one could take up.
+    # A finished run leaves no checkpoint behind.
     assert list((tmp_path / "run").iterdir()) == []
 
 
@@ -49,7 +52,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(
     prefixes = sum(step.phase == "prefixes" for step in steps)
     kills = 0
     while True:
-        # Far enough to reach the next checkpoint, and no further.
+        # Just far enough to reach the next checkpoint.
         try:
             result = run(tiny_backbone, start, folder=tmp_path, kill_at=prefixes + 4)
         except Killed:
@@ -61,10 +64,10 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(
     assert same_bits(result, undisturbed)
 
 
-def test_a_killed_run_remembers_the_best_vectors_of_an_earlier_epoch(
+def test_a_checkpoint_holds_the_best_vectors_of_an_earlier_epoch(
     tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, steps: list[TrainStep]
 ) -> None:
-    # At this rate the first epoch is the best: its vectors are gone unless the checkpoint holds them.
+    # At this rate the first epoch is the best: its vectors are lost unless the checkpoint holds them.
     config = configured(learning_rate=0.3)
     whole = run(tiny_backbone, start, config)
     assert whole.best_epoch == 1
@@ -75,7 +78,7 @@ def test_a_killed_run_remembers_the_best_vectors_of_an_earlier_epoch(
     assert same_bits(result, whole)
 
 
-def test_how_often_state_is_written_is_no_part_of_the_run(
+def test_the_interval_of_checkpoints_is_no_part_of_the_run(
     tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, undisturbed: TrainResult, steps: list[TrainStep]
 ) -> None:
     with pytest.raises(Killed):
@@ -89,17 +92,17 @@ def test_how_often_state_is_written_is_no_part_of_the_run(
 def late_checkpoint(
     tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Backbone, start: SoftPrompt, steps: list[TrainStep]
 ) -> bytes:
-    """What a run leaves that was killed shortly before its end."""
+    """The checkpoint of a run that was killed shortly before its end."""
     folder = tmp_path_factory.mktemp("late")
     with pytest.raises(Killed):
         run(tiny_backbone, start, folder=folder, kill_at=len(steps) - 1)
-    # Nothing half written stands beside it.
+    # There is no incomplete file beside it.
     assert [path.name for path in folder.iterdir()] == [FILE]
     return (folder / FILE).read_bytes()
 
 
 @pytest.mark.parametrize("change", ["rate", "seed", "batch", "epochs", "answer", "question", "dev", "split", "start"])
-def test_a_checkpoint_of_another_run_is_not_taken_up(
+def test_a_run_does_not_resume_from_the_checkpoint_of_another(
     tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, late_checkpoint: bytes, change: str
 ) -> None:
     config, examples, dev, vectors = CONFIG, EXAMPLES, DEV, start
@@ -127,7 +130,7 @@ def test_a_checkpoint_of_another_run_is_not_taken_up(
     assert not result.resumed
 
 
-def test_a_checkpoint_of_another_backbone_is_not_taken_up(
+def test_a_run_does_not_resume_on_another_backbone(
     tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, late_checkpoint: bytes
 ) -> None:
     (tmp_path / FILE).write_bytes(late_checkpoint)
@@ -172,9 +175,23 @@ def test_a_damaged_checkpoint_counts_as_none(
     assert same_bits(result, undisturbed)
 
 
-def test_an_undamaged_checkpoint_is_taken_up(
+def test_an_undamaged_checkpoint_resumes(
     tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, late_checkpoint: bytes
 ) -> None:
-    # The counterpart of the test above: what it writes would be taken up if nothing were damaged.
+    # The counterpart of the test above.
     (tmp_path / FILE).write_bytes(late_checkpoint)
     assert run(tiny_backbone, start, folder=tmp_path).resumed
+
+
+def test_the_checkpoint_of_an_earlier_version_is_refused_and_stays(
+    tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt
+) -> None:
+    # Earlier versions wrote no format, and their digest covered the state alone.
+    state, vectors = '{"epoch": 1, "cursor": 2}', torch.ones(2)
+    digest = hashlib.sha256(state.encode() + b"now.vectors" + vectors.numpy().tobytes()).hexdigest()
+    data = save({"now.vectors": vectors}, {"fingerprint": "f", "state": state, "digest": digest})
+    (tmp_path / FILE).write_bytes(data)
+    with pytest.raises(TrainingError, match="an unfinished run of another version") as caught:
+        run(tiny_backbone, start, folder=tmp_path)
+    assert caught.value.next_step.startswith(f"delete {tmp_path / FILE}")
+    assert (tmp_path / FILE).read_bytes() == data

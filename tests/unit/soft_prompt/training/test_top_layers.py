@@ -1,4 +1,4 @@
-"""`layers`: the last layers are trained, those below keep the text twin's keys and values, and nothing runs below."""
+"""`layers`: only the last layers are trained; the lower ones keep the text twin's keys and values."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def kv(tiny_backbone: Backbone) -> SoftPrompt:
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("rank", [0, 2])
-def test_no_gradient_exists_below_the_layers_that_are_trained(
+def test_no_gradient_exists_below_the_trained_layers(
     tiny_backbone: Backbone, kv: SoftPrompt, layers: int, rank: int
 ) -> None:
     adapter = initial_adapter(tiny_backbone, rank, 0, layers) if rank else None
@@ -53,7 +53,7 @@ def test_no_gradient_exists_below_the_layers_that_are_trained(
     assert all(tensor.grad is not None for tensor in live.tensors().values())
 
 
-def test_a_split_soft_prompt_answers_as_the_whole_one(tiny_backbone: Backbone, kv: SoftPrompt) -> None:
+def test_a_soft_prompt_split_by_layers_gives_the_same_logits(tiny_backbone: Backbone, kv: SoftPrompt) -> None:
     row, split = (Row(some_ids(9, 1), (soft, some_ids(4, 2))) for soft in (kv, kv.with_trained_layers(1)))
     assert torch.equal(last_logits(tiny_backbone, [row]), last_logits(tiny_backbone, [split]))
     assert kv.with_trained_layers(LAYERS) is kv
@@ -62,20 +62,20 @@ def test_a_split_soft_prompt_answers_as_the_whole_one(tiny_backbone: Backbone, k
     assert torch.equal(torch.cat((again.lower, again.vectors)), kv.vectors)
 
 
-def test_a_batch_of_different_layers_and_kinds_equals_one_by_one(tiny_backbone: Backbone, kv: SoftPrompt) -> None:
-    chance = torch.Generator().manual_seed(1)
-    other = replace(kv, vectors=torch.randn(kv.vectors[..., :3, :].shape, generator=chance))
+def test_a_batch_of_different_layers_and_kinds_equals_single_rows(tiny_backbone: Backbone, kv: SoftPrompt) -> None:
+    rng = torch.Generator().manual_seed(1)
+    other = replace(kv, vectors=torch.randn(kv.vectors[..., :3, :].shape, generator=rng))
     beside = replace(other.with_trained_layers(1), adapter=some_adapter_above(tiny_backbone, 1))
     fills = [kv.with_trained_layers(1), other.with_trained_layers(2), kv, beside, some_soft_prompt(tiny_backbone, 4, 1)]
     rows = [Row(some_ids(7 + n, n), (fill, some_ids(3 + n, n + 9))) for n, fill in enumerate(fills)]
     rows.append(Row(some_ids(12, 20), (some_ids(5, 21),)))
-    found = last_logits(tiny_backbone, rows)
+    logits = last_logits(tiny_backbone, rows)
     for number, row in enumerate(rows):
-        torch.testing.assert_close(found[number], last_logits(tiny_backbone, [row])[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(logits[number], last_logits(tiny_backbone, [row])[0], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_training_leaves_the_layers_below_as_they_are(tiny_backbone: Backbone, kv: SoftPrompt, layers: int) -> None:
+def test_training_does_not_change_the_lower_layers(tiny_backbone: Backbone, kv: SoftPrompt, layers: int) -> None:
     result = run(tiny_backbone, kv, configured(layers=layers))
     kept = result.soft_prompt
     assert kept.lower is not None
@@ -96,14 +96,16 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, tiny_backbone: Bac
 
 
 @pytest.mark.parametrize("change", ["kind", "many", "adapter"])
-def test_what_cannot_be_cut_is_refused(tiny_backbone: Backbone, start: SoftPrompt, kv: SoftPrompt, change: str) -> None:
+def test_a_start_without_these_layers_is_refused(
+    tiny_backbone: Backbone, start: SoftPrompt, kv: SoftPrompt, change: str
+) -> None:
     vectors = {
         "kind": start,
         "many": kv,
         "adapter": replace(kv, adapter=initial_adapter(tiny_backbone, 2, 0)),
     }[change]
     words = {"kind": "'embedding', which has none", "many": "4 layers to train of the kind 'kv' with 3",
-             "adapter": "beside block 0"}[change]  # fmt: skip
+             "adapter": "an adapter in block 0"}[change]  # fmt: skip
     with pytest.raises(TrainingError, match=words):
         run(tiny_backbone, vectors, configured(layers=4 if change == "many" else 1))
 
@@ -114,13 +116,13 @@ def saved(folder: Path, backbone: Backbone, soft: SoftPrompt, **changes: Any) ->
     save_soft_prompt(folder, soft, manifest_for(backbone, soft).model_copy(update=fields))
 
 
-def test_what_is_saved_comes_back_exactly(tmp_path: Path, tiny_backbone: Backbone, kv: SoftPrompt) -> None:
+def test_a_saved_soft_prompt_loads_exactly(tmp_path: Path, tiny_backbone: Backbone, kv: SoftPrompt) -> None:
     adapter = initial_adapter(tiny_backbone, 2, 0, 1)
     soft = replace(kv, adapter=adapter).with_trained_layers(1)
     saved(tmp_path / "soft", tiny_backbone, soft)
-    found = load_soft_prompt(tmp_path / "soft", tiny_backbone)
-    assert found is not None
-    again, manifest = found
+    loaded = load_soft_prompt(tmp_path / "soft", tiny_backbone)
+    assert loaded is not None
+    again, manifest = loaded
     assert again.lower is not None
     assert soft.lower is not None
     assert torch.equal(again.lower, soft.lower)

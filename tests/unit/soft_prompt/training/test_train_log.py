@@ -77,7 +77,7 @@ def test_another_run_starts_a_new_log(tmp_path: Path, tiny_backbone: Backbone, s
     assert len(logged(tmp_path / "log.jsonl")) == 5
 
 
-def test_a_run_that_stays_above_its_start_stops_with_advice(
+def test_a_run_that_stays_above_its_start_suggests_a_lower_rate(
     tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt
 ) -> None:
     # The start must be better than a random backbone, which is hardly worse than chance.

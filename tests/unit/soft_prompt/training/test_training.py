@@ -1,4 +1,4 @@
-"""Training: it learns, it touches nothing else, and it repeats itself."""
+"""Training learns, changes nothing else, and is deterministic."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_run_that_gets_worse_keeps_its_start_and_stops_early(tiny_backbone: Ba
     assert len(result.scores) == 3
 
 
-def test_the_result_is_what_the_run_says(undisturbed: TrainResult, start: SoftPrompt) -> None:
+def test_the_result_describes_the_run(undisturbed: TrainResult, start: SoftPrompt) -> None:
     assert len(undisturbed.losses) == 9
     assert [score.epoch for score in undisturbed.scores] == [0, 1, 2, 3]
     assert undisturbed.scores[0].train_loss is None
@@ -130,7 +130,7 @@ def test_unusable_examples_are_refused(
 
 
 @pytest.mark.parametrize("patience", [1, 2])
-def test_a_loss_that_is_no_number_stops_the_run(tiny_backbone: Backbone, start: SoftPrompt, patience: int) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run(tiny_backbone: Backbone, start: SoftPrompt, patience: int) -> None:
     broken = replace(start, vectors=start.vectors * math.nan)
     with pytest.raises(TrainingError, match="nan"):
         run(tiny_backbone, broken, configured(patience=patience))
@@ -149,7 +149,7 @@ class OverflowingLlama(LlamaForCausalLM):  # type: ignore[misc]
         return output
 
 
-def test_a_run_that_diverges_names_a_lower_rate(tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt) -> None:
+def test_a_diverged_run_suggests_a_lower_rate(tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt) -> None:
     model = OverflowingLlama(tiny_backbone.model.config)
     model.load_state_dict(tiny_backbone.model.state_dict())
     backbone = Backbone("tiny", "0" * 64, model, tiny_backbone.tokenizer)
@@ -161,7 +161,7 @@ def test_a_run_that_diverges_names_a_lower_rate(tmp_path: Path, tiny_backbone: B
 
 
 def test_an_example_beyond_the_context_is_refused(tiny_backbone: Backbone, start: SoftPrompt) -> None:
-    long = task("x" * tiny_backbone.max_tokens, "Why?", "So.")
+    long = task("x" * tiny_backbone.context_length, "Why?", "So.")
     with pytest.raises(ContextError, match="at most 512 tokens"):
         run(tiny_backbone, start, examples=[*EXAMPLES, long])
 

@@ -59,8 +59,8 @@ def grafted(vectors_alone: Path, tmp_path: Path) -> Iterator[Domain]:
 
 
 def config_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    return found
+    config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    return config
 
 
 def put(domain: Domain, soft_prompt: SoftPrompt) -> None:
@@ -85,7 +85,7 @@ def words_with_adapter(domain: Domain) -> SoftPrompt:
 # Export
 
 
-def test_a_kept_soft_prompt_is_written(grafted: Domain, tmp_path: Path) -> None:
+def test_a_soft_prompt_is_exported(grafted: Domain, tmp_path: Path) -> None:
     report = export_grafts([grafted], "peft", tmp_path / "out" / "peft")
     assert (report.domains, report.format, report.method) == (["house"], "peft", "PROMPT_TUNING")
     assert (report.folder, report.files) == (str(tmp_path / "out" / "peft"), FILES)
@@ -95,7 +95,7 @@ def test_a_kept_soft_prompt_is_written(grafted: Domain, tmp_path: Path) -> None:
     assert config_of(tmp_path / "out" / "peft")["num_virtual_tokens"] == LENGTH
 
 
-def test_the_provenance_says_what_it_was(grafted: Domain, tmp_path: Path) -> None:
+def test_the_provenance_describes_the_graft(grafted: Domain, tmp_path: Path) -> None:
     export_grafts([grafted], "peft", tmp_path / "out")
     own = json.loads((tmp_path / "out" / "softgraft.json").read_text(encoding="utf-8"))
     manifest, backbone = grafted.manifest, grafted.store.backbone
@@ -105,16 +105,16 @@ def test_the_provenance_says_what_it_was(grafted: Domain, tmp_path: Path) -> Non
     assert own["placement"].startswith("before every token of the prompt")
 
 
-def test_an_adapter_alone_is_invoked_by_what_stands_in_the_slot(grafted: Domain, tmp_path: Path) -> None:
+def test_an_adapter_alone_is_invoked_by_the_text_in_the_slot(grafted: Domain, tmp_path: Path) -> None:
     put(grafted, words_with_adapter(grafted))
     report = export_grafts([grafted], "peft", tmp_path / "out")
     assert (report.method, report.notes) == ("LORA", [])
     backbone = grafted.store.backbone
-    behind = backbone.encode_control("<|im_end|>\n<|im_start|>user\n")
-    assert config_of(tmp_path / "out")["alora_invocation_tokens"] == [*backbone.encode_text(TWIN), *behind]
+    after_slot = backbone.encode_control("<|im_end|>\n<|im_start|>user\n")
+    assert config_of(tmp_path / "out")["alora_invocation_tokens"] == [*backbone.encode_text(TWIN), *after_slot]
 
 
-def test_an_empty_slot_is_invoked_by_what_follows_it_with_a_note(grafted: Domain, tmp_path: Path) -> None:
+def test_an_empty_slot_is_invoked_by_the_text_after_it_with_a_note(grafted: Domain, tmp_path: Path) -> None:
     backbone = grafted.store.backbone
     empty = replace(words_with_adapter(grafted), vectors=torch.zeros(0, backbone.hidden_size))
     put(grafted, empty)
@@ -126,7 +126,7 @@ def test_an_empty_slot_is_invoked_by_what_follows_it_with_a_note(grafted: Domain
     )
 
 
-def test_it_is_written_as_strong_as_it_answers(grafted: Domain, tmp_path: Path) -> None:
+def test_the_export_has_the_strength_of_the_answers(grafted: Domain, tmp_path: Path) -> None:
     untouched = words_with_adapter(grafted)
     assert untouched.adapter is not None
     ones = {name: torch.ones_like(up) for name, up in untouched.adapter.up.items()}
@@ -141,7 +141,7 @@ def test_it_is_written_as_strong_as_it_answers(grafted: Domain, tmp_path: Path) 
     assert all((tensor == 0.5).all() for tensor in ups.values())
 
 
-def test_a_checkpoint_says_at_which_strength(grafted: Domain, tmp_path: Path) -> None:
+def test_a_note_names_the_strength_of_a_checkpoint(grafted: Domain, tmp_path: Path) -> None:
     answer = grafted.file.answer.model_copy(update={"strength": 0.25})
     grafted.file = grafted.file.model_copy(update={"answer": answer})
     notes = export_grafts([grafted], "hf", tmp_path / "out").notes
@@ -162,13 +162,13 @@ def test_vectors_beside_an_adapter_are_refused(grafted: Domain, tmp_path: Path) 
     assert not (tmp_path / "out").exists()
 
 
-def test_one_domain_an_adapter(grafted: Domain, tmp_path: Path) -> None:
+def test_two_domains_in_one_adapter_are_refused(grafted: Domain, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="2 domains for one PEFT adapter") as caught:
         export_grafts([grafted, grafted], "peft", tmp_path / "out")
     assert caught.value.next_step == f"softgraft export {grafted.cli_name} --format peft --out {tmp_path / 'out'}"
 
 
-def test_nothing_was_trained(make_domain: MakeDomain, tmp_path: Path) -> None:
+def test_a_domain_without_a_graft_is_refused(make_domain: MakeDomain, tmp_path: Path) -> None:
     domain = make_domain()
     with pytest.raises(UsageError, match="no trained soft prompt") as caught:
         export_grafts([domain], "peft", tmp_path / "out")
@@ -188,11 +188,11 @@ def test_sample_prompts_have_the_template_alone_in_common(grafted: Domain) -> No
 # Import
 
 
-def test_what_was_exported_answers_in_another_domain(grafted: Domain, make_domain: MakeDomain, tmp_path: Path) -> None:
+def test_an_exported_graft_answers_in_another_domain(grafted: Domain, make_domain: MakeDomain, tmp_path: Path) -> None:
     export_grafts([grafted], "peft", tmp_path / "out")
     domain = make_domain("other", ingest=True)
     scored: list[tuple[str, int, int]] = []
-    report = import_graft(domain, tmp_path / "out", on_score=lambda *told: scored.append(told))
+    report = import_graft(domain, tmp_path / "out", on_score=lambda *progress: scored.append(progress))
     assert (report.domain, report.kept, report.method) == ("other", True, "PROMPT_TUNING")
     assert (report.kind, report.length, report.adapter_rank, report.dev_questions) == ("embedding", LENGTH, 0, 4)
     assert (report.dev_f1, report.dev_f1_text_twin, report.notes) == (1.0, 0.0, [])
@@ -209,7 +209,7 @@ def test_what_was_exported_answers_in_another_domain(grafted: Domain, make_domai
     assert domain.status()["soft_prompt"]["dev_token_f1"] == 1.0
 
 
-def test_one_that_does_not_beat_the_text_twin_is_kept_on_demand_alone(grafted: Domain, tmp_path: Path) -> None:
+def test_an_adapter_that_does_not_beat_the_text_twin_is_kept_only_on_demand(grafted: Domain, tmp_path: Path) -> None:
     backbone = grafted.store.backbone
     export_peft(tmp_path / "out", from_text_twin(backbone, "domain", "Anything else."), backbone)
     before = stored(grafted)
@@ -256,14 +256,14 @@ def test_soft_prompts_of_peft_come_with_a_note(grafted: Domain, tmp_path: Path) 
     assert "PEFT trained it at the start of the prompt" in note
 
 
-def test_nothing_to_measure_on(grafted: Domain, tmp_path: Path) -> None:
+def test_an_import_without_dev_questions_is_refused(grafted: Domain, tmp_path: Path) -> None:
     export_grafts([grafted], "peft", tmp_path / "out")
     write_items(grafted.folder / "dev.jsonl", [])
     with pytest.raises(TrainingError, match=r"no question to measure on in .*dev\.jsonl"):
         import_graft(grafted, tmp_path / "out")
 
 
-def test_a_template_without_a_slot(grafted: Domain, tmp_path: Path) -> None:
+def test_an_import_without_a_slot_is_refused(grafted: Domain, tmp_path: Path) -> None:
     export_grafts([grafted], "peft", tmp_path / "out")
     edit_template(grafted, "{domain}", "")
     path = grafted.folder / "templates" / "rag-chat.en.yaml"
@@ -302,7 +302,7 @@ def test_the_export_command(run: Callable[..., tuple[int, str, str]], grafted: D
         (("import", "bank"), "--from"),
     ],
 )
-def test_a_command_that_cannot_be_understood(
+def test_incomplete_commands_are_refused(
     run: Callable[..., tuple[int, str, str]], arguments: tuple[str, ...], words: str
 ) -> None:
     code, said, problem = run(*arguments)
@@ -331,7 +331,7 @@ def test_two_domains_in_one_checkpoint(
     assert not Path(out + "2").exists()
 
 
-def test_a_backbone_that_llama_cpp_was_never_tried_with(
+def test_a_backbone_that_was_not_tested_in_llama_cpp_is_refused(
     run: Callable[..., tuple[int, str, str]], grafted: Domain, tmp_path: Path
 ) -> None:
     put(grafted, from_text_twin(grafted.store.backbone, "domain", TWIN, LENGTH))

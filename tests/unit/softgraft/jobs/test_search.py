@@ -26,23 +26,23 @@ MakeDomain = Callable[..., Domain]
 QUICK = {**TRAIN, "epochs": 12, "learning_rate": 0.3, "patience": 12}
 
 
-def test_the_given_settings_come_first_and_each_change_once() -> None:
+def test_the_given_settings_come_first_and_each_change_is_tried_once() -> None:
     base = TrainSettings()
-    found = candidates(base)
-    assert found[0] == base
-    assert len(found) == len({one.model_dump_json() for one in found}) == 9
-    changed = [{k for k, v in one.model_dump().items() if v != base.model_dump()[k]} for one in found[1:]]
+    result = candidates(base)
+    assert result[0] == base
+    assert len(result) == len({one.model_dump_json() for one in result}) == 9
+    changed = [{k for k, v in one.model_dump().items() if v != base.model_dump()[k]} for one in result[1:]]
     assert changed == [
         {"learning_rate"}, {"learning_rate"}, {"adapter", "epochs"}, {"adapter_rank"}, {"length"}, {"length"},
         {"kind"}, {"kind", "learning_rate"},
     ]  # fmt: skip
 
 
-def test_an_adapter_alone_is_searched_in_what_it_has() -> None:
+def test_a_search_for_an_adapter_alone_varies_its_own_settings() -> None:
     base = TrainSettings(kind="adapter", adapter_rank=8, layers=2)
-    found = candidates(base)
-    assert found[0] == base
-    changed = [{k: v for k, v in one.model_dump().items() if v != base.model_dump()[k]} for one in found[1:]]
+    result = candidates(base)
+    assert result[0] == base
+    changed = [{k: v for k, v in one.model_dump().items() if v != base.model_dump()[k]} for one in result[1:]]
     assert changed == [
         {"adapter_learning_rate": 5e-4}, {"adapter_learning_rate": 2e-3}, {"adapter_rank": 16}, {"adapter_rank": 4},
         {"adapter": "ia3"}, {"kind": "kv"},
@@ -59,13 +59,13 @@ def test_an_adapter_alone_is_searched_in_what_it_has() -> None:
         {"adapter": "ia3"},
     ],
 )
-def test_every_list_holds_settings_that_can_be_trained(settings: dict[str, Any]) -> None:
-    found = candidates(TrainSettings(**settings))
-    assert {one.kind for one in found} == {"embedding", "kv", "adapter"}
-    assert all(one.kind != "embedding" or one.layers is None for one in found)
-    alone = [one for one in found if one.kind == "adapter"]
+def test_every_candidate_can_be_trained(settings: dict[str, Any]) -> None:
+    result = candidates(TrainSettings(**settings))
+    assert {one.kind for one in result} == {"embedding", "kv", "adapter"}
+    assert all(one.kind != "embedding" or one.layers is None for one in result)
+    alone = [one for one in result if one.kind == "adapter"]
     assert all(one.adapter_method for one in alone)
-    assert len({one.model_dump_json() for one in found}) == len(found)
+    assert len({one.model_dump_json() for one in result}) == len(result)
 
 
 def recorded(domain: Domain) -> list[dict[str, Any]]:
@@ -118,11 +118,11 @@ def test_prefixes_are_computed_once_for_all_trials(make_domain: MakeDomain) -> N
     domain = make_domain(ingest=True, train={**QUICK, "epochs": 1})
     computed: list[int] = []
     search(domain, on_trial=lambda *_: computed.append(domain.store.computed_tokens))
-    # A start of the kind `kv`, which comes last, reads its text twin behind a prefix.
+    # A start of the kind `kv`, which comes last, reads its text twin after a prefix.
     assert computed[0] == computed[-2] > 0
 
 
-def test_a_search_that_was_stopped_goes_on(make_domain: MakeDomain) -> None:
+def test_an_interrupted_search_resumes(make_domain: MakeDomain) -> None:
     domain = make_domain(ingest=True, train={**QUICK, "epochs": 2})
     ended: list[Trial] = []
 
@@ -139,13 +139,13 @@ def test_a_search_that_was_stopped_goes_on(make_domain: MakeDomain) -> None:
     assert len(report.trials) == 9
 
 
-def test_no_trial_starts_that_no_longer_fits(make_domain: MakeDomain) -> None:
+def test_no_trial_starts_that_exceeds_the_time_budget(make_domain: MakeDomain) -> None:
     domain = make_domain(ingest=True, train={**QUICK, "epochs": 1})
     report = search(domain, minutes=1e-6)
     assert (len(report.trials), report.left_out) == (1, 8)
 
 
-def test_a_trial_that_diverges_is_recorded_and_passed_over(make_domain: MakeDomain) -> None:
+def test_a_diverged_trial_is_recorded_and_skipped(make_domain: MakeDomain) -> None:
     domain = make_domain(ingest=True, train={**QUICK, "epochs": 1})
     # A backbone that says nothing finite makes every trial diverge.
     norm = domain.store.backbone.model.model.norm
@@ -158,7 +158,7 @@ def test_a_trial_that_diverges_is_recorded_and_passed_over(make_domain: MakeDoma
     assert not domain.status()["unfinished_training"]
 
 
-def test_nothing_to_train_on_ends_a_search(make_domain: MakeDomain) -> None:
+def test_a_search_without_questions_is_refused(make_domain: MakeDomain) -> None:
     domain = make_domain(ingest=True, train=QUICK)
     (domain.folder / "train.jsonl").write_text("")
     with pytest.raises(TrainingError, match="0 questions"):
@@ -172,7 +172,7 @@ def test_several_processes_are_refused(make_domain: MakeDomain, monkeypatch: pyt
         search(domain)
 
 
-def test_the_settings_found_are_printed_as_domain_yaml_takes_them(
+def test_the_best_settings_are_printed_for_domain_yaml(
     make_domain: MakeDomain, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     domain = make_domain(ingest=True, train={**QUICK, "epochs": 1})
@@ -187,6 +187,6 @@ def test_the_settings_found_are_printed_as_domain_yaml_takes_them(
     assert len(as_json["trials"]) == 9
 
 
-def test_what_is_shown_makes_the_same_settings() -> None:
+def test_the_shown_settings_are_complete() -> None:
     for settings in candidates(TrainSettings(layers=3, seed=7, batch_size=4)):
         assert TrainSettings(**settings_to_show(settings.model_dump())) == settings
