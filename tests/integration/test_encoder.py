@@ -1,4 +1,4 @@
-"""The real MiniLM, as its package carries it."""
+"""The real MiniLM from its package."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_an_encoder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_batches_hold_little_padding(encoder: Encoder) -> None:
-    # A digit is a token as a long word is, so that the count of characters misleads.
+    # A digit is one token, as a long word is, so the number of characters misleads.
     texts = [("7 " * size if size % 2 else "wonderful " * size).strip() for size in range(1, 97)]
     read: list[int] = []
     model = encoder._model  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "card", "fee", "the", "of", "a", "g
 
 
 def save_cross_encoder(folder: Path, labels: int = 1) -> Path:
-    """A BERT of a few thousand random weights with one score, or more, for a pair."""
+    """A BERT with a few thousand random weights and one or more scores per pair."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
@@ -65,25 +65,25 @@ def index(tmp_path: Path, encoder: Encoder, scorer: PairScorer) -> Iterator[Inde
         yield opened
 
 
-def test_the_best_are_in_the_order_of_its_scores(index: Index, scorer: PairScorer) -> None:
+def test_the_best_passages_are_in_the_order_of_the_scores(index: Index, scorer: PairScorer) -> None:
     query = "the fee of a card"
-    found = index.search(query, 20)
-    texts = [embedded_text(e.passage.title, e.passage.heading, e.passage.text) for e in found[:CROSS_ENCODER_DEPTH]]
+    results = index.search(query, 20)
+    texts = [embedded_text(e.passage.title, e.passage.heading, e.passage.text) for e in results[:CROSS_ENCODER_DEPTH]]
     scores = scorer.score([(query, text) for text in texts])
-    assert [e.score for e in found[:CROSS_ENCODER_DEPTH]] == pytest.approx(scores.tolist(), abs=1e-6)
+    assert [e.score for e in results[:CROSS_ENCODER_DEPTH]] == pytest.approx(scores.tolist(), abs=1e-6)
     assert len({round(float(score), 4) for score in scores}) > 3
-    assert [e.score for e in found] == sorted((e.score for e in found), reverse=True)
-    assert len({e.passage.id for e in found}) == len(found)
-    assert all(0 <= e.score <= 1 for e in found[:CROSS_ENCODER_DEPTH])
+    assert [e.score for e in results] == sorted((e.score for e in results), reverse=True)
+    assert len({e.passage.id for e in results}) == len(results)
+    assert all(0 <= e.score <= 1 for e in results[:CROSS_ENCODER_DEPTH])
 
 
 def test_it_chooses_among_the_same_passages(index: Index, tmp_path: Path, encoder: Encoder) -> None:
     with open_index(tmp_path / "index", encoder) as plain:
         usual = plain.search("gate bell", CROSS_ENCODER_DEPTH)
-    found = index.search("gate bell", CROSS_ENCODER_DEPTH)
-    assert {e.passage.id for e in found} == {e.passage.id for e in usual}
-    assert [e.passage.id for e in found] != [e.passage.id for e in usual]
-    # A ranking of fused ranks alone has no second order, and so not this one.
+    results = index.search("gate bell", CROSS_ENCODER_DEPTH)
+    assert {e.passage.id for e in results} == {e.passage.id for e in usual}
+    assert [e.passage.id for e in results] != [e.passage.id for e in usual]
+    # Without reranking, the fused order remains.
     assert index.search("gate bell", 3, rerank=False)[0].score < 0.1
 
 

@@ -1,4 +1,4 @@
-"""The public names, the errors, and what importing the package costs."""
+"""The public names, the errors, and the import time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people put into docs folders: each bad file has a message of its own, and harms nothing but itself."""
+"""Bad files in a docs folder: each one is reported with its own message, and affects no other file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MIB = 2**20
 
 @pytest.fixture
 def ingested(docs: Path, index_dir: Path, encoder: Encoder) -> Callable[..., IngestReport]:
-    """Ingests the three good documents once, and again after the test has put something bad beside them."""
+    """Ingest the three good documents once, and again after the test has added something bad."""
     ingest(docs, index_dir, encoder)
     return lambda **settings: ingest(docs, index_dir, encoder, **settings)
 
@@ -80,17 +80,17 @@ def test_pictures_may_be_larger_than_text() -> None:
     assert convert_here(archive(("word/media/a.png", zeros), base=docx_bytes()), ".docx", "a.docx").text
 
 
-def test_a_bomb_that_lies_about_its_size_is_refused() -> None:
+def test_a_zip_bomb_with_a_false_size_is_refused() -> None:
     honest = archive(("word/more.xml", bytes(MIB)), base=docx_bytes())
     document = zipfile.ZipFile(io.BytesIO(honest)).getinfo("word/document.xml")
     size = document.file_size.to_bytes(4, "little")
-    # The size stands twice: before the entry and in the table of contents.
+    # The size is stored twice: before the entry and in the table of contents.
     lying = honest.replace(size, (10).to_bytes(4, "little"))
     assert lying.count(size) == 0
     assert "cannot be read as DOCX" in refused(lying, "lying.docx").found
 
 
-def test_an_archive_of_something_else_is_no_docx() -> None:
+def test_another_kind_of_archive_is_not_docx() -> None:
     error = refused(archive(("a.txt", b"x"), ("b.txt", b"y")), "other.docx")
     assert error.found == "other.docx is another kind of archive (it contains a.txt, b.txt)"
     sheet = archive(("[Content_Types].xml", b"<x/>"), ("xl/workbook.xml", b"<x/>"))
@@ -119,7 +119,7 @@ def test_a_text_of_100_mib_is_refused_at_once(docs: Path, ingested: Callable[...
     )
 
 
-def test_the_size_limit_can_be_set_and_is_another_for_rows(tmp_path: Path) -> None:
+def test_size_limits_can_be_set_and_differ_for_rows(tmp_path: Path) -> None:
     for name in ("a.txt", "a.jsonl"):
         (tmp_path / name).write_bytes(b" " * (MIB + 1))
     limits = Limits(file_mib=1, rows_mib=2)
@@ -132,7 +132,7 @@ def test_the_size_limit_can_be_set_and_is_another_for_rows(tmp_path: Path) -> No
         Limits(seconds=0)
 
 
-def test_a_file_without_a_size_of_its_own_is_not_read_for_ever(tmp_path: Path) -> None:
+def test_a_file_without_a_size_is_read_up_to_the_limit(tmp_path: Path) -> None:
     endless = tmp_path / "endless.txt"
     endless.symlink_to("/dev/zero")
     with pytest.raises(ConversionError, match=r"endless\.txt has 1\.0 MiB"):
@@ -144,7 +144,7 @@ def test_a_file_without_a_size_of_its_own_is_not_read_for_ever(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (bytes(range(256)) * 4, "binary.md contains binary data (a zero byte at offset 0)"),
         (b"\x89PNG\r\n\x1a\n", "binary.md is not UTF-8 (byte 0x89 at offset 0)"),
@@ -152,13 +152,11 @@ def test_a_file_without_a_size_of_its_own_is_not_read_for_ever(tmp_path: Path) -
         (b"cut \xe5\xb9", "binary.md is not UTF-8 (byte 0xe5 at offset 4)"),
     ],
 )
-def test_what_is_no_text(data: bytes, said: str) -> None:
-    assert refused(data, "binary.md").found == said
+def test_files_that_are_not_text(data: bytes, message: str) -> None:
+    assert refused(data, "binary.md").found == message
 
 
-def test_links_that_lead_in_circles_are_named_and_not_followed(
-    docs: Path, ingested: Callable[..., IngestReport]
-) -> None:
+def test_circular_links_are_reported_and_not_followed(docs: Path, ingested: Callable[..., IngestReport]) -> None:
     (docs / "cards" / "up").symlink_to("..")
     (docs / "here").symlink_to(".")
     (docs / "above").symlink_to("../..")
@@ -168,16 +166,16 @@ def test_links_that_lead_in_circles_are_named_and_not_followed(
     (docs / "nothing.md").symlink_to("nowhere.md")
     report = ingested()
     assert (report.unchanged, report.added, report.removed) == (3, 0, 0)
-    said = dict(report.failed)
-    assert said.keys() == {"cards/up", "here", "above", "itself.md", "ring", "gnir", "nothing.md"}
+    messages = dict(report.failed)
+    assert messages.keys() == {"cards/up", "here", "above", "itself.md", "ring", "gnir", "nothing.md"}
     for name in ("cards/up", "here", "above"):
-        assert said[name].startswith(f"{name} leads to a folder that is read already, or that contains this one. ")
+        assert messages[name].startswith(f"{name} leads to a folder that is read already, or that contains this one. ")
     for name in ("itself.md", "ring", "gnir"):
-        assert said[name].startswith(f"{name} is a circular link. ")
-    assert said["nothing.md"].startswith("nothing.md is a broken link. ")
+        assert messages[name].startswith(f"{name} is a circular link. ")
+    assert messages["nothing.md"].startswith("nothing.md is a broken link. ")
 
 
-def test_a_link_to_a_folder_elsewhere_is_followed_once(
+def test_a_link_to_an_outside_folder_is_followed_once(
     docs: Path, tmp_path: Path, ingested: Callable[..., IngestReport]
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -189,7 +187,7 @@ def test_a_link_to_a_folder_elsewhere_is_followed_once(
     report = ingested()
     assert (report.added, report.unchanged) == (1, 3)
     assert sorted(name for name, _ in report.failed) == ["one/back", "two"]
-    # A link that leads nowhere for a while keeps what was read through it.
+    # A link that is broken for a while keeps its documents.
     elsewhere.rename(tmp_path / "away")
     assert ingested().removed == 0
 
@@ -204,13 +202,13 @@ def test_a_file_that_vanishes_while_being_read(docs: Path, index_dir: Path, enco
     report = ingest(docs, index_dir, encoder, progress=take_away)
     (failure,) = report.failed
     assert failure[1].startswith("disputes.md cannot be read (No such file or directory). ")
-    # It may come back; the next ingest sees whether it did.
+    # The file may come back; the next ingest detects that.
     assert (report.removed, ingest(docs, index_dir, encoder).removed) == (0, 1)
 
 
 @contextmanager
 def an_ordinary_user() -> Iterator[Path]:
-    """A folder of one's own, without the rights that make permissions meaningless to the superuser."""
+    """A folder, and a process without the capabilities that let the superuser ignore permissions."""
     with tempfile.TemporaryDirectory() as folder:
         root = hasattr(os, "geteuid") and os.geteuid() == 0
         if root:
@@ -231,9 +229,9 @@ def test_files_and_folders_without_permission() -> None:
         (docs / "locked.md").chmod(0)
         (docs / "closed").chmod(0)
         try:
-            found = find_files(docs)
-            assert [path.name for path in found.files] == ["locked.md", "open.md"]
-            ((name, why),) = found.failed
+            results = find_files(docs)
+            assert [path.name for path in results.files] == ["locked.md", "open.md"]
+            ((name, why),) = results.failed
             assert (name, why.split(". ")[0]) == ("closed", "closed cannot be read (Permission denied)")
             with pytest.raises(ConversionError, match=r"locked\.md cannot be read \(Permission denied\)"):
                 read_bytes(docs / "locked.md", docs)
@@ -253,7 +251,7 @@ def test_a_folder_that_cannot_be_read_keeps_its_documents(
     assert (report.removed, report.unchanged) == (0, 2)
 
 
-def test_names_that_are_no_utf8(docs: Path, ingested: Callable[..., IngestReport]) -> None:
+def test_names_that_are_not_utf8(docs: Path, ingested: Callable[..., IngestReport]) -> None:
     folder = os.fsencode(docs)
     Path(os.fsdecode(folder + b"/caf\xe9.md")).write_text("text")
     Path(os.fsdecode(folder + b"/caf\xe9.png")).write_text("text")
@@ -266,8 +264,8 @@ def test_names_that_are_no_utf8(docs: Path, ingested: Callable[..., IngestReport
     str(report).encode()
 
 
-def test_html_nested_without_end() -> None:
-    # Each list is a step further in: indented by its depth, 100 kB would make 25 MB.
+def test_deeply_nested_html_stays_small() -> None:
+    # Each list is nested one level deeper: with full indentation, 100 kB would become 25 MB.
     text = convert_here(b"<ul><li>x" * 5000, ".html", "lists.html").text
     assert text.count("x") == 5000
     assert len(text) < 150_000
@@ -286,29 +284,29 @@ def test_an_encoder_of_another_dimension(
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         (lambda rows: rows[:, :32], r"vectors of the shape \(6, 32\)\. Expected: 6 finite vectors of dimension 64"),
         (lambda rows: rows[1:], r"vectors of the shape \(5, 64\)"),
         (lambda rows: rows * np.nan, "returned 6 vectors that are not finite"),
     ],
 )
-def test_an_encoder_that_breaks_its_promise(
+def test_invalid_vectors_are_refused(
     docs: Path,
     index_dir: Path,
     encoder: Encoder,
     wrong: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    said: str,
+    message: str,
 ) -> None:
     class Wrong(type(encoder)):  # type: ignore[misc]
         def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
             return wrong(super().encode(texts, progress))
 
-    with pytest.raises(EncoderError, match=said):
+    with pytest.raises(EncoderError, match=message):
         ingest(docs, index_dir, Wrong())
 
 
-def test_a_folder_of_bad_files_alone_leaves_the_index(
+def test_a_folder_of_bad_files_does_not_change_the_index(
     tmp_path: Path, index_dir: Path, encoder: Encoder, ingested: Callable[..., IngestReport]
 ) -> None:
     bad = tmp_path / "bad"
@@ -319,7 +317,7 @@ def test_a_folder_of_bad_files_alone_leaves_the_index(
     assert ingested().unchanged == 3
 
 
-def test_a_bad_csv_is_reported_beside_good_files(docs: Path, ingested: Callable[..., IngestReport]) -> None:
+def test_a_bad_csv_is_reported_and_good_files_are_indexed(docs: Path, ingested: Callable[..., IngestReport]) -> None:
     (docs / "ragged.csv").write_text("a,b\n1,2,3\n")
     ((name, why),) = ingested().failed
     assert name == "ragged.csv"

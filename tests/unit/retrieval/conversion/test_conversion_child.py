@@ -1,4 +1,4 @@
-"""The converter's child process: one for all files, ended with a file that takes too much, and never left behind."""
+"""The conversion child process: shared by all files, ended by a file that exceeds a limit, and never left behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from retrieval.conversion.convert import convert_here
 pytestmark = pytest.mark.heavy
 
 PAGE = "<h1>Fees</h1><p>Free: 年费".encode()
-# The parser's time grows with the square of the depth: minutes for this one.
+# The parser's time is quadratic in the depth: minutes for this one.
 SLOW = b"<div>" * 300_000 + b"deep"
 
 
@@ -36,7 +36,7 @@ def converter() -> Iterator[Converter]:
         yield made
 
 
-def test_one_child_converts_as_it_would_be_converted_here(converter: Converter) -> None:
+def test_a_child_converts_like_this_process(converter: Converter) -> None:
     for suffix, data in ((".html", PAGE), (".htm", b"<p>more")):
         assert converter.convert(data, suffix, f"a{suffix}") == convert_here(data, suffix, f"a{suffix}")
     first = converter.pid
@@ -68,18 +68,18 @@ def test_a_file_that_takes_too_long() -> None:
 def test_a_file_that_takes_too_much_memory(converter: Converter) -> None:
     with pytest.raises(ConversionError, match=r"^wide\.html takes more memory than one file may use\. "):
         converter.convert(b"<p>x" * 800_000, ".html", "wide.html")
-    # Here it is Python that runs out, not the parser.
+    # Here Python runs out of memory, not the parser.
     with pytest.raises(ConversionError, match=r"^long\.html took more than 64 MiB of memory to convert\. "):
         converter.convert(b"<p>" + b"word " * 6_000_000, ".html", "long.html")
     assert converter.convert(PAGE, ".html", "a.html").title == "Fees"
 
 
-def test_a_file_that_holds_too_much_text(converter: Converter) -> None:
+def test_a_file_that_contains_too_much_text(converter: Converter) -> None:
     with pytest.raises(ConversionError, match=r"long\.html contains 1\.1 MiB of text\. Expected: at most 1 MiB"):
         converter.convert(b"<p>" + b"word " * 230_000, ".html", "long.html")
 
 
-def test_a_file_that_brings_the_process_down(converter: Converter) -> None:
+def test_a_file_that_crashes_the_process(converter: Converter) -> None:
     converter.convert(PAGE, ".html", "a.html")
     assert converter.pid is not None
     threading.Timer(0.1, os.kill, (converter.pid, signal.SIGSEGV)).start()
@@ -90,14 +90,14 @@ def test_a_file_that_brings_the_process_down(converter: Converter) -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """A shell that puts tests into the background has them ignore Ctrl-C."""
+    """A shell that runs tests in the background makes them ignore Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_ends_both() -> None:
+def test_ctrl_c_ends_both_processes() -> None:
     limits = Limits(seconds=30)
     with Converter(limits) as converter:
         converter.convert(PAGE, ".html", "a.html")
@@ -111,7 +111,7 @@ def test_ctrl_c_ends_both() -> None:
     assert not is_running(pid)
 
 
-def test_an_ingest_goes_on_behind_a_file_that_is_ended(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_an_ingest_continues_after_a_file_that_times_out(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     (docs / "a-slow.html").write_bytes(SLOW)
     (docs / "page.html").write_bytes(PAGE)
     report = ingest(docs, index_dir, encoder, limits=Limits(seconds=1))

@@ -75,7 +75,7 @@ def test_markdown_is_kept_as_it_is(tmp_path: Path) -> None:
     assert len(document.source_digest) == 64
 
 
-def test_a_text_without_heading_is_titled_by_its_name(tmp_path: Path) -> None:
+def test_a_text_without_heading_is_titled_by_its_file_name(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("Just text.", encoding="utf-8")
     assert only(path, tmp_path).title == "notes"
@@ -133,7 +133,7 @@ def test_pdf(tmp_path: Path) -> None:
     assert [passage.page for passage in passages if "120 days" in passage.text] == [2]
 
 
-def test_jsonl_gives_a_document_a_row(tmp_path: Path) -> None:
+def test_jsonl_has_one_document_per_row(tmp_path: Path) -> None:
     path = tmp_path / "docs.jsonl"
     rows = [{"id": "x#1", "title": "T", "text": "One\r\ntwo.", "group": "g"}, {"id": "y", "text": "Three."}]
     path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n", encoding="utf-8")
@@ -143,7 +143,7 @@ def test_jsonl_gives_a_document_a_row(tmp_path: Path) -> None:
     assert first.source_digest != second.source_digest
 
 
-def test_files_of_one_name_keep_their_suffix_but_the_first(tmp_path: Path) -> None:
+def test_files_of_one_name_keep_their_suffix_except_the_first(tmp_path: Path) -> None:
     for suffix in (".md", ".txt", ".html"):
         (tmp_path / f"a{suffix}").write_text("text", encoding="utf-8")
     ids = [convert_file(tmp_path / f"a{suffix}", tmp_path)[0].id for suffix in (".html", ".md", ".txt")]
@@ -151,7 +151,7 @@ def test_files_of_one_name_keep_their_suffix_but_the_first(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said"),
+    ("name", "data", "message"),
     [
         ("broken.pdf", b"%PDF-1.7 and no more", "broken.pdf cannot be read as PDF"),
         ("binary.md", b"MZ\x00\x01", "binary.md contains binary data (a zero byte at offset 2)"),
@@ -168,12 +168,12 @@ def test_files_of_one_name_keep_their_suffix_but_the_first(tmp_path: Path) -> No
         ("rows.jsonl", b'{"id":"a","text":"b"}\n' * 2, "line 2: the id 'a' is already used in line 1"),
     ],
 )
-def test_bad_files_are_refused_by_name(tmp_path: Path, name: str, data: bytes, said: str) -> None:
+def test_bad_files_are_refused_by_name(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(ConversionError) as caught:
         convert_file(path, tmp_path)
-    assert said in caught.value.found
+    assert message in caught.value.found
     assert (
         str(caught.value) == f"{caught.value.found}. Expected: {caught.value.expected}. Next: {caught.value.next_step}"
     )
@@ -196,6 +196,6 @@ def test_a_damaged_docx_is_refused(tmp_path: Path) -> None:
         convert_file(path, tmp_path)
 
 
-def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"gone\.md cannot be read"):
         convert_file(tmp_path / "gone.md", tmp_path)

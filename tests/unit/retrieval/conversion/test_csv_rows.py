@@ -1,4 +1,4 @@
-"""CSV: what becomes the text, the title and the id of a row, and how delimiters and quotes are read."""
+"""CSV: text, title and id of a row, delimiters and quotes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def converted(tmp_path: Path, data: str | bytes, name: str = "prices.csv") -> li
     return convert_file(path, tmp_path)
 
 
-def test_columns_with_a_meaning_of_their_own(tmp_path: Path) -> None:
+def test_known_columns(tmp_path: Path) -> None:
     first, second = converted(
         tmp_path, b'\xef\xbb\xbfID,Title,text,Group,url\r\na,Fees,"One,\r\n""two""",g,http://x\r\nb,,Three.,,\r\n'
     )
@@ -37,7 +37,7 @@ def test_other_columns_are_lines_of_the_text(tmp_path: Path) -> None:
         "prices",
         "service: card\nprice: 12 €\ncolumn 3: x",
     )
-    # Numbered as a spreadsheet numbers its rows, empty ones with them.
+    # Numbered as in a spreadsheet, including empty rows.
     assert (second.id, second.text) == ("shop/prices#5", "service: loan\nprice: 0,5 %")
 
 
@@ -61,7 +61,7 @@ def test_a_cell_may_be_long(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         ("a,b\n1,2\n1,2,3\n", "prices.csv, line 3: 3 cells under a header of 2"),
         ("a,b\n1\n2\n1,2\n", "prices.csv, line 2: 1 cells under a header of 2; line 3: 1 cells under a header of 2"),
@@ -77,13 +77,13 @@ def test_a_cell_may_be_long(tmp_path: Path) -> None:
         ("sep=;\na;b\n1\n", "prices.csv, line 3: 1 cells"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, data: str | bytes, said: str) -> None:
+def test_problems_are_reported_with_their_line(tmp_path: Path, data: str | bytes, message: str) -> None:
     with pytest.raises(ConversionError) as caught:
         converted(tmp_path, data)
-    assert said in caught.value.found
+    assert message in caught.value.found
 
 
-def test_a_header_alone_holds_no_rows(tmp_path: Path) -> None:
+def test_a_header_alone_has_no_rows(tmp_path: Path) -> None:
     assert converted(tmp_path, "a,b\n") == converted(tmp_path, "") == []
 
 
@@ -95,14 +95,14 @@ cells = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
     rows=st.lists(st.tuples(cells, cells), min_size=1, max_size=6),
     delimiter=st.sampled_from(",;\t|"),
 )
-def test_every_cell_stands_in_its_document(rows: Sequence[tuple[str, str]], delimiter: str) -> None:
+def test_every_cell_is_in_its_document(rows: Sequence[tuple[str, str]], delimiter: str) -> None:
     def quoted(cell: str) -> str:
         return '"' + cell.replace('"', '""') + '"'
 
     lines = [delimiter.join(map(quoted, row)) for row in [("first", "second"), *rows]]
-    found = read_rows("\n".join(lines).encode(), "t.csv")
-    assert [row.text for row in found] == [f"first: {a.strip()}\nsecond: {b.strip()}" for a, b in rows]
-    assert len({row.id for row in found}) == len(rows)
+    results = read_rows("\n".join(lines).encode(), "t.csv")
+    assert [row.text for row in results] == [f"first: {a.strip()}\nsecond: {b.strip()}" for a, b in rows]
+    assert len({row.id for row in results}) == len(rows)
 
 
 def test_an_edited_row_is_the_only_one_embedded_again(tmp_path: Path, encoder: Encoder) -> None:

@@ -1,4 +1,4 @@
-"""The last order of a ranking: by whatever scores pairs of query and passage."""
+"""Reranking by a scorer of query-passage pairs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from retrieval.encoders.cross_encoder import CROSS_ENCODER_DEPTH, cross_encoder_
 
 
 class LongestFirst:
-    """Scores a pair by the length of what may answer, and counts how often it is asked."""
+    """Scores a pair by the length of the passage, and counts its calls."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -42,11 +42,11 @@ def index(tmp_path: Path, encoder: Encoder, scorer: LongestFirst) -> Iterator[In
         yield opened
 
 
-def test_the_best_are_in_the_order_of_its_scores(index: Index, scorer: LongestFirst) -> None:
-    found = index.search_many(["card", "bell"], 20)
+def test_the_best_passages_are_in_the_order_of_the_scores(index: Index, scorer: LongestFirst) -> None:
+    results = index.search_many(["card", "bell"], 20)
     assert scorer.calls == 1
     assert {query for query, _ in scorer.pairs} == {"card", "bell"}
-    for ranked in found:
+    for ranked in results:
         lengths = [
             len(embedded_text(e.passage.title, e.passage.heading, e.passage.text)) for e in ranked[:CROSS_ENCODER_DEPTH]
         ]
@@ -56,21 +56,21 @@ def test_the_best_are_in_the_order_of_its_scores(index: Index, scorer: LongestFi
         assert scores == sorted(scores, reverse=True)
 
 
-def test_it_orders_what_was_found_without_it(index: Index, encoder: Encoder, tmp_path: Path) -> None:
+def test_the_reranker_orders_the_results_of_a_plain_search(index: Index, encoder: Encoder, tmp_path: Path) -> None:
     with open_index(tmp_path / "index", encoder) as plain:
         usual = plain.search("card", 20)
-    found = index.search("card", 20)
-    assert {e.passage.id for e in found[:CROSS_ENCODER_DEPTH]} == {e.passage.id for e in usual[:CROSS_ENCODER_DEPTH]}
-    assert [e.passage.id for e in found[CROSS_ENCODER_DEPTH:]] == [e.passage.id for e in usual[CROSS_ENCODER_DEPTH:]]
-    assert [e.passage.id for e in found] != [e.passage.id for e in usual]
+    results = index.search("card", 20)
+    assert {e.passage.id for e in results[:CROSS_ENCODER_DEPTH]} == {e.passage.id for e in usual[:CROSS_ENCODER_DEPTH]}
+    assert [e.passage.id for e in results[CROSS_ENCODER_DEPTH:]] == [e.passage.id for e in usual[CROSS_ENCODER_DEPTH:]]
+    assert [e.passage.id for e in results] != [e.passage.id for e in usual]
 
 
-def test_fused_ranks_alone_have_no_second_order(index: Index, scorer: LongestFirst) -> None:
+def test_without_reranking_the_fused_order_remains(index: Index, scorer: LongestFirst) -> None:
     assert index.search("card", 3, rerank=False)[0].score < 0.1
     assert scorer.calls == 0
 
 
-def test_nothing_found_is_nothing_to_score(scorer: LongestFirst) -> None:
+def test_an_empty_ranking_is_not_scored(scorer: LongestFirst) -> None:
     assert cross_encoder_order(scorer, [], []) == []
     assert cross_encoder_order(scorer, ["x"], [[]]) == [[]]
     assert scorer.calls == 0

@@ -1,4 +1,4 @@
-"""Batches of passages: nothing is embedded twice, nothing is lost where one is ended, and a plan tells what will be."""
+"""Batches of passages: nothing is embedded twice, nothing is lost on interruption, and a plan matches the ingest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """One document a row, each a passage, in more rows than two batches take; every tenth text is the same."""
+    """One document per row, each one passage, for more than two batches; every tenth text is the same."""
     folder = tmp_path / "many"
     folder.mkdir()
     rows = (f"{number},fees,{'The same.' if number % 10 == 0 else f'Row {number}.'}" for number in range(MANY))
@@ -35,11 +35,11 @@ def test_the_same_text_is_embedded_once_over_all_batches(many: Path, index_dir: 
     assert (report.added, report.passages, report.embedded) == (MANY, MANY, different)
     assert len(encoder.encoded) == len(set(encoder.encoded)) == different
     with open_index(index_dir, encoder) as index:
-        # From the batch in which a shared vector was still being made.
+        # From the batch in which a shared vector was still being encoded.
         assert index.search("Row 31.", 1)[0].passage.doc_id == "31"
 
 
-def test_reading_goes_on_while_the_encoder_works(many: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_reading_continues_while_the_encoder_runs(many: Path, index_dir: Path, encoder: Encoder) -> None:
     threads: dict[str, set[int]] = {}
 
     def seen(progress: IngestProgress) -> None:
@@ -61,7 +61,7 @@ def test_progress_counts_documents(many: Path, index_dir: Path, encoder: Encoder
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_an_ingest_that_was_ended_goes_on_where_it_stopped(
+def test_an_interrupted_ingest_continues_where_it_stopped(
     many: Path, index_dir: Path, encoder: Encoder, error: type[BaseException]
 ) -> None:
     def end(progress: IngestProgress) -> None:
@@ -107,8 +107,8 @@ def test_a_plan_says_what_the_ingest_does_and_writes_nothing(
     assert index_dir.exists() == (before == "an index")
     report = ingest(docs, index_dir, encoder)
     assert replace(plan, seconds=0.0) == replace(report, seconds=0.0)
-    found = (report.added, report.changed, report.unchanged, report.removed)
-    assert found == ((3, 0, 0, 0) if before == "nothing" else (1, 1, 1, 1))
+    results = (report.added, report.changed, report.unchanged, report.removed)
+    assert results == ((3, 0, 0, 0) if before == "nothing" else (1, 1, 1, 1))
     again = plan_ingest(docs, index_dir, encoder)
     assert (again.added, again.changed, again.removed, again.embedded) == (0, 0, 0, 0)
 
@@ -118,9 +118,7 @@ def test_a_plan_for_a_folder_without_documents_is_refused(tmp_path: Path, index_
         plan_ingest(tmp_path / "none", index_dir, encoder)
 
 
-def test_a_renamed_file_with_a_title_of_its_own_is_not_embedded_again(
-    docs: Path, index_dir: Path, encoder: Encoder
-) -> None:
+def test_a_renamed_file_with_its_own_title_is_not_embedded_again(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     ingest(docs, index_dir, encoder)
     encoder.encoded.clear()
     (docs / "disputes.md").rename(docs / "cards" / "complaints.md")

@@ -1,4 +1,4 @@
-"""An ingest does again only what changed, and one bad file stops nothing."""
+"""An ingest processes only changed documents, and a bad file does not stop it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_edit_embeds_only_what_it_changed(docs: Path, index_dir: Path, encode
     assert (report.added, report.changed, report.unchanged, report.embedded) == (0, 1, 2, 1)
     assert encoder.encoded == ["Card fees\nReplacement\nA replacement card costs 15 euros."]
     with open_index(index_dir, encoder) as index:
-        texts = [found.passage.text for found in index.search("replacement card euros", 10)]
+        texts = [results.passage.text for results in index.search("replacement card euros", 10)]
     assert "A replacement card costs 15 euros." in texts
     assert not any("12 euros" in text for text in texts)
 
@@ -73,17 +73,17 @@ def test_removed_and_renamed_files(docs: Path, index_dir: Path, encoder: Encoder
     (docs / "disputes.md").unlink()
     (docs / "zh.txt").rename(docs / "fees-zh.txt")
     report = ingest(docs, index_dir, encoder)
-    # The title of a text file is its name, so that a renamed one is embedded again.
+    # The title of a text file is its name, so a renamed file is embedded again.
     assert (report.added, report.removed, report.unchanged, report.embedded) == (1, 2, 1, 1)
     (docs / "cards" / "fees.md").rename(docs / "fees.md")
     report = ingest(docs, index_dir, encoder)
     assert (report.added, report.removed, report.embedded) == (1, 1, 0)
     with open_index(index_dir, encoder) as index:
         assert index.document_ids() == ["fees", "fees-zh"]
-        assert not any("dispute" in found.passage.text for found in index.search("dispute a payment", 10))
+        assert not any("dispute" in results.passage.text for results in index.search("dispute a payment", 10))
 
 
-def test_a_changed_row_leaves_its_neighbours(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_a_changed_row_does_not_change_the_others(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     rows = [{"id": f"r{number}", "text": f"Row number {number}."} for number in range(4)]
     path = docs / "docs.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
@@ -94,7 +94,7 @@ def test_a_changed_row_leaves_its_neighbours(docs: Path, index_dir: Path, encode
     assert (report.changed, report.removed, report.unchanged, report.embedded) == (1, 1, 5, 1)
 
 
-def test_one_bad_file_is_reported_and_what_it_held_is_kept(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_one_bad_file_is_reported_and_its_documents_are_kept(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     ingest(docs, index_dir, encoder)
     (docs / "disputes.md").write_bytes(b"\x00\x01")
     (docs / "new.pdf").write_bytes(b"%PDF broken")
@@ -110,7 +110,7 @@ def test_one_bad_file_is_reported_and_what_it_held_is_kept(docs: Path, index_dir
         assert "disputes" in index.document_ids()
 
 
-def test_an_id_that_stands_twice_is_reported(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_a_duplicate_id_is_reported(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     (docs / "rows.jsonl").write_text('{"id": "disputes", "text": "Other."}', encoding="utf-8")
     report = ingest(docs, index_dir, encoder)
     assert report.added == 3
@@ -119,7 +119,7 @@ def test_an_id_that_stands_twice_is_reported(docs: Path, index_dir: Path, encode
     )
 
 
-def test_a_folder_without_documents_leaves_the_index(
+def test_a_folder_without_documents_does_not_change_the_index(
     docs: Path, index_dir: Path, encoder: Encoder, tmp_path: Path
 ) -> None:
     ingest(docs, index_dir, encoder)
@@ -157,7 +157,7 @@ def test_no_index_yet(docs: Path, index_dir: Path, encoder: Encoder) -> None:
         open_index(index_dir, encoder)
 
 
-def test_a_database_that_is_none_is_refused(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_a_file_that_is_not_a_database_is_refused(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     index_dir.mkdir(parents=True)
     (index_dir / "index.sqlite").write_bytes(b"not a database, and long enough to be looked at" * 100)
     with pytest.raises(IndexDamagedError, match=r"index\.sqlite is damaged"):
@@ -169,9 +169,7 @@ def test_passages_beyond_the_window_are_refused(docs: Path, index_dir: Path, enc
         ingest(docs, index_dir, encoder, max_tokens=129)
 
 
-def test_an_open_index_notices_that_it_was_made_anew_with_another_encoder(
-    docs: Path, index_dir: Path, encoder: Encoder
-) -> None:
+def test_an_open_index_detects_a_rebuild_with_another_encoder(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     ingest(docs, index_dir, encoder)
     longer = type(encoder)("longer", 96)  # type: ignore[call-arg]
     with open_index(index_dir, encoder) as index:

@@ -20,12 +20,12 @@ def ranking(strength: float, lead: float = 0.0) -> list[RankedPassage]:
 
 
 def questions(count: int, *, answered_share: float, seed: int = 0) -> list[LabelledRanking]:
-    """Rankings whose strength says, with noise, whether they answer."""
-    chance = random.Random(seed)
+    """Rankings whose strength indicates, with noise, whether they answer."""
+    rng = random.Random(seed)
     made = []
     for n in range(count):
         answered = n < answered_share * count
-        made.append(LabelledRanking(ranking(chance.gauss(0.7 if answered else 0.4, 0.15)), answered, answered))
+        made.append(LabelledRanking(ranking(rng.gauss(0.7 if answered else 0.4, 0.15)), answered, answered))
     return made
 
 
@@ -40,7 +40,7 @@ def test_a_score_is_the_share_of_questions_that_are_answered(share: float) -> No
     assert sum(sure) / len(sure) == pytest.approx(0.7, abs=0.12)
 
 
-def test_what_is_held_out_says_how_good_it_is() -> None:
+def test_figures_come_from_cross_validation() -> None:
     scale = fit_scale(questions(400, answered_share=0.7))
     assert (scale.questions, scale.answered_share) == (400, 0.7)
     assert scale.brier is not None
@@ -61,29 +61,29 @@ def test_few_answered_questions_are_refused_and_most_unanswerable_ones_are() -> 
     assert sum(refused) / len(refused) == scale.right_refusals
 
 
-def test_a_missed_answer_is_no_answer_but_no_right_refusal_either() -> None:
+def test_a_missed_answer_is_neither_answered_nor_a_right_refusal() -> None:
     missed = [one._replace(answerable=True) for one in questions(200, answered_share=0.5)]
     scale = fit_scale(missed)
     assert scale.answered_share == 0.5
     assert scale.right_refusals is None
 
 
-def test_one_kind_of_question_is_not_enough() -> None:
+def test_one_class_of_questions_is_not_enough() -> None:
     with pytest.raises(ValueError, match="both answered and other"):
         fit_scale(questions(20, answered_share=1.0))
 
 
-def test_calibration_error_is_the_gap_a_bin() -> None:
+def test_calibration_error_is_the_gap_per_bin() -> None:
     assert calibration_error([0.25, 0.25, 0.25, 0.25], [True, False, False, False]) == 0
     assert calibration_error([1.0, 1.0], [True, False]) == 0.5
-    # Two bins, each a tenth off, in opposite directions.
+    # Two bins, each off by 0.1, in opposite directions.
     assert calibration_error([0.1] * 5 + [0.9] * 5, [True, *[False] * 4, *[True] * 5]) == pytest.approx(0.1)
     for scores, labels in (([], []), ([0.5], [True, False])):
         with pytest.raises(ValueError, match="expected as many"):
             calibration_error(scores, labels)
 
 
-def test_a_lead_counts_up_to_a_point() -> None:
+def test_a_lead_counts_up_to_a_maximum() -> None:
     place = FEATURES.index("lead")
     assert [evidence_features(ranking(0.5, lead))[place] for lead in (0.0, 0.1, 0.2, 3.0)] == pytest.approx(
         [0.0, 0.1, 0.2, 0.2]
@@ -91,7 +91,7 @@ def test_a_lead_counts_up_to_a_point() -> None:
     assert evidence_features(ranking(0.5)[:1])[place] == 0.0
 
 
-def test_it_is_kept_as_it_was_and_refused_where_it_reads_other_features(tmp_path: Path) -> None:
+def test_a_scale_round_trips_and_other_features_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "evidence.json"
     assert load_scale(path) is None
     scale = fit_scale(questions(100, answered_share=0.6))
@@ -102,7 +102,7 @@ def test_it_is_kept_as_it_was_and_refused_where_it_reads_other_features(tmp_path
         load_scale(path)
 
 
-def test_nothing_found_is_no_evidence() -> None:
+def test_no_passages_are_no_evidence() -> None:
     scale = EvidenceScale((0.0,) * len(FEATURES), 60.0, 0.0, 1, 0.0, None)
     assert scale.score(ranking(0.1)) > 0.99
     assert scale.score([]) == 0.0

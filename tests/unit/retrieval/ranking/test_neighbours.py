@@ -1,4 +1,4 @@
-"""Passages grown by their neighbours: exact spans, within a section, no text twice."""
+"""Passages expanded by their neighbours: exact spans, within a section, no text twice."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def as_ranked(*passages: Passage) -> list[RankedPassage]:
 
 
 def rules(index: Index) -> list[Passage]:
-    found = [passage for passage in index.document_passages(["rules"]) if not passage.heading]
-    assert len(found) >= 5
-    return found
+    results = [passage for passage in index.document_passages(["rules"]) if not passage.heading]
+    assert len(results) >= 5
+    return results
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_grown_passage_is_an_exact_span(index: Index, count: int) -> None:
+def test_an_expanded_passage_is_an_exact_span(index: Index, count: int) -> None:
     passages = rules(index)
     [grown] = index.expanded(as_ranked(passages[2]), count)
     assert (grown.passage.start, grown.passage.end) == (passages[2 - count].start, passages[2 + count].end)
@@ -46,7 +46,7 @@ def test_a_grown_passage_is_an_exact_span(index: Index, count: int) -> None:
     assert (grown.score, grown.dense, grown.bm25) == (1.0, 0.5, 1.0)
 
 
-def test_none_crosses_a_heading_or_the_end_of_a_document(index: Index) -> None:
+def test_no_expansion_crosses_a_heading_or_the_end_of_a_document(index: Index) -> None:
     passages = rules(index)
     last, first = passages[-1], passages[0]
     grown = index.expanded(as_ranked(last, first), 1)
@@ -58,23 +58,23 @@ def test_none_crosses_a_heading_or_the_end_of_a_document(index: Index) -> None:
     assert other.passage == index.document_passages(["other"])[0]
 
 
-def test_no_text_comes_twice(index: Index) -> None:
+def test_no_text_occurs_twice(index: Index) -> None:
     passages = rules(index)
     grown = index.expanded(as_ranked(passages[2], passages[3], passages[4]), 1)
-    # The second stands in the first already; the third grows to the other side alone.
+    # The first includes the second already; the third expands only to the other side.
     assert [one.passage.start for one in grown] == [passages[1].start, passages[4].start]
     spans = sorted((one.passage.start, one.passage.end) for one in grown)
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
-def test_none_change_nothing_and_fewer_than_none_are_refused(index: Index) -> None:
-    found = index.search("a bell at gate b", 3)
-    assert index.expanded(found, 0) == found
+def test_zero_neighbours_change_nothing_and_negative_numbers_are_refused(index: Index) -> None:
+    results = index.search("a bell at gate b", 3)
+    assert index.expanded(results, 0) == results
     with pytest.raises(ValueError, match="neighbours are -1"):
-        index.expanded(found, -1)
+        index.expanded(results, -1)
 
 
-def test_a_passage_that_was_removed_meanwhile_stays_as_it_is(index: Index) -> None:
+def test_a_passage_deleted_meanwhile_is_not_expanded(index: Index) -> None:
     gone = replace(rules(index)[0], id="0" * 16)
     [grown] = index.expanded(as_ranked(gone), 2)
     assert grown.passage == gone

@@ -1,4 +1,4 @@
-"""The second order of a ranking: by its best sentences and by the query's words."""
+"""Reranking by the best sentences and the query's words."""
 
 from __future__ import annotations
 
@@ -30,37 +30,35 @@ def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
         yield opened
 
 
-def test_of_two_passages_with_the_same_words_the_one_with_the_sentence_wins(encoder: Encoder) -> None:
+def test_of_passages_with_the_same_words_the_one_with_the_best_sentence_wins(encoder: Encoder) -> None:
     query = encoder.encode(["the parcel fee is nine euros"])
     whole = ranked("a", "The parcel fee is nine euros. The yard is closed.")
     torn = ranked("b", "The parcel came. A fee list hangs there. It is nine. Some euros lay around.")
-    [found] = SentenceReranker(encoder).rerank(query, [[torn, whole]], (1.0, 0.5))
-    assert [entry.passage.id for entry in found] == ["a", "b"]
-    assert found[0].sentence > 0.9 > found[1].sentence
-    assert found[0].score > found[1].score
+    [results] = SentenceReranker(encoder).rerank(query, [[torn, whole]], (1.0, 0.5))
+    assert [entry.passage.id for entry in results] == ["a", "b"]
+    assert results[0].sentence > 0.9 > results[1].sentence
+    assert results[0].score > results[1].score
 
 
 @pytest.mark.parametrize(
     ("weights", "first"),
     [((1.0, 0.5), "told"), ((0.0, 0.5), "worded"), ((1.0, 0.0), "told"), ((1.0, 4.0), "worded")],
 )
-def test_weights_say_whether_meaning_or_words_decide(
-    encoder: Encoder, weights: tuple[float, float], first: str
-) -> None:
+def test_weights_decide_between_meaning_and_words(encoder: Encoder, weights: tuple[float, float], first: str) -> None:
     entries = [ranked("told", "x", dense=0.9, coverage=0.2), ranked("worded", "x", dense=0.4, coverage=1.0)]
-    [found] = SentenceReranker(encoder).rerank(encoder.encode(["y"]), [entries], weights)
-    assert found[0].passage.id == first
+    [results] = SentenceReranker(encoder).rerank(encoder.encode(["y"]), [entries], weights)
+    assert results[0].passage.id == first
 
 
-def test_each_line_of_a_list_is_read_alone(encoder: Encoder) -> None:
+def test_each_line_of_a_list_is_a_sentence(encoder: Encoder) -> None:
     query = encoder.encode(["gold card 90 euros"])
     entry = ranked("a", "- plain card 20 euros\n- gold card 90 euros\n- black card 300 euros")
-    [[found]] = SentenceReranker(encoder).rerank(query, [[entry]], (1.0, 0.5))
-    # The dash before it is read with the line.
-    assert found.sentence > 0.85
+    [[results]] = SentenceReranker(encoder).rerank(query, [[entry]], (1.0, 0.5))
+    # The list mark belongs to the line.
+    assert results.sentence > 0.85
 
 
-def test_sentences_are_read_once_and_not_at_all_without_the_encoders_weight(index: Index, encoder: Encoder) -> None:
+def test_sentences_are_encoded_once_and_not_with_weight_0(index: Index, encoder: Encoder) -> None:
     def read(query: str = "the parcel fee") -> list[str]:
         before = len(encoder.encoded)  # type: ignore[attr-defined]
         index.search(query, 2, weights=weights)
@@ -73,10 +71,10 @@ def test_sentences_are_read_once_and_not_at_all_without_the_encoders_weight(inde
     assert read("the parcels fee") == ["the parcels fee"]
 
 
-def test_what_a_search_shows_is_what_was_weighed(index: Index, encoder: Encoder) -> None:
-    found = index.search("the parcel fee is nine euros", 2)
-    assert [entry.passage.doc_id for entry in found] == ["one", "other"]
-    for entry in found:
+def test_scores_are_the_weighted_sums(index: Index, encoder: Encoder) -> None:
+    results = index.search("the parcel fee is nine euros", 2)
+    assert [entry.passage.doc_id for entry in results] == ["one", "other"]
+    for entry in results:
         assert -1.0 <= entry.sentence <= 1.0
         assert entry.around == entry.coverage
         words = 0.8 * entry.coverage + 0.1 * np.log1p(entry.bm25)
@@ -84,7 +82,7 @@ def test_what_a_search_shows_is_what_was_weighed(index: Index, encoder: Encoder)
     assert SentenceReranker(encoder).rerank(np.zeros((0, encoder.dimension), np.float32), [], (1.0, 0.5)) == []
 
 
-def test_the_first_passages_are_the_same_however_many_are_asked_for(tmp_path: Path, encoder: Encoder) -> None:
+def test_the_first_passages_do_not_depend_on_k(tmp_path: Path, encoder: Encoder) -> None:
     words = ["parcel", "fee", "nine", "euros", "yard", "winter", "night"]
     texts = [f"The {words[n % 7]} of {words[n * 3 % 7]} is {n}. A {words[n // 7]} lies around." for n in range(49)]
     rows = [f'{{"id": "r{n}", "text": "{text}"}}' for n, text in enumerate(texts)]
@@ -101,7 +99,7 @@ def test_the_first_passages_are_the_same_however_many_are_asked_for(tmp_path: Pa
             ]
 
 
-def test_what_one_ranking_alone_finds_is_weighed_whatever_its_weight(tmp_path: Path, encoder: Encoder) -> None:
+def test_passages_of_one_ranking_are_weighed_whatever_its_weight(tmp_path: Path, encoder: Encoder) -> None:
     rows = [f'{{"id": "r{n}", "text": "parcel fee nine euros night {n}"}}' for n in range(60)]
     rows.append('{"id": "rare", "text": "Zyx. " , "title": ""}')
     (tmp_path / "docs").mkdir()
@@ -109,7 +107,7 @@ def test_what_one_ranking_alone_finds_is_weighed_whatever_its_weight(tmp_path: P
     ingest(tmp_path / "docs", tmp_path / "index", encoder)
     query = "zyx parcel fee nine euros night"
     with open_index(tmp_path / "index", encoder) as index:
-        # By fused ranks of these weights a passage that only words find stands behind fifty others.
+        # With these weights, a passage that only BM25 finds has a fused rank below fifty others.
         fused = [entry.passage.doc_id for entry in index.search(query, 61, weights=(1.0, 0.1), rerank=False)]
         assert "rare" not in fused[:POOL]
         assert "rare" in [entry.passage.doc_id for entry in index.search(query, POOL, weights=(1.0, 0.1))]

@@ -1,4 +1,4 @@
-"""Dense, BM25 and their fusion; what each result says about itself."""
+"""Dense and BM25 rankings, their fusion, and the scores of each result."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ def index(docs: Path, index_dir: Path, encoder: Encoder) -> Iterator[Index]:
 
 def test_the_best_passage_comes_first(index: Index, encoder: Encoder) -> None:
     query = "How long do I have to dispute a card payment?"
-    found = index.search(query, 3)
-    assert found[0].passage.text == "You have 120 days to dispute a card payment."
-    assert found == sorted(found, key=lambda one: -one.score)
+    results = index.search(query, 3)
+    assert results[0].passage.text == "You have 120 days to dispute a card payment."
+    assert results == sorted(results, key=lambda one: -one.score)
     vector = encoder.encode([query])[0]
-    for one in found:
+    for one in results:
         text = embedded_text(one.passage.title, one.passage.heading, one.passage.text)
         assert one.dense == pytest.approx(float(encoder.encode([text])[0] @ vector), abs=1e-5)
-    assert found[0].bm25 > 0
-    # Of "long dispute card payment" only "long" stands nowhere.
-    assert 0.5 < found[0].coverage < 1
+    assert results[0].bm25 > 0
+    # Of "long dispute card payment" only "long" does not occur.
+    assert 0.5 < results[0].coverage < 1
 
 
-def test_many_queries_are_like_one_at_a_time(index: Index) -> None:
+def test_many_queries_match_single_queries(index: Index) -> None:
     queries = ["replacement card", " ", "境外取现"]
     assert index.search_many(queries, 2) == [index.search(query, 2) for query in queries]
     assert index.search_many([], 2) == []
 
 
-def test_a_query_asked_again_is_not_encoded_again(index: Index, encoder: Encoder) -> None:
+def test_a_repeated_query_is_not_encoded_again(index: Index, encoder: Encoder) -> None:
     first = index.search_many(["replacement card", "the receipt"], 3)
     first[0].clear()  # the caller's own
     encoder.encoded.clear()  # type: ignore[attr-defined]
@@ -54,7 +54,7 @@ def test_a_query_asked_again_is_not_encoded_again(index: Index, encoder: Encoder
     assert index.search("replacement card", 1) == again[1][:1]
 
 
-def test_other_weights_and_depths_are_other_searches(index: Index) -> None:
+def test_other_weights_and_depths_are_cached_separately(index: Index) -> None:
     plain = index.search("receipt", 10)
     assert index.search("receipt", 10, weights=(0.0, 1.0)) != plain
     assert len(index.search("receipt", 2, rerank=False)) == 2
@@ -62,7 +62,7 @@ def test_other_weights_and_depths_are_other_searches(index: Index) -> None:
     assert index.search("receipt", 10) == plain
 
 
-def test_a_query_asked_again_finds_what_was_written_since(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_a_repeated_query_sees_later_writes(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     ingest(docs, index_dir, encoder)
     with open_index(index_dir, encoder) as index:
         assert "pets" not in index.search("insurance of pets", 1)[0].passage.text
@@ -74,13 +74,13 @@ def test_a_query_asked_again_finds_what_was_written_since(docs: Path, index_dir:
         assert "pets" not in index.search("insurance of pets", 1)[0].passage.text
 
 
-def test_another_encoder_is_asked_anew(index: Index, encoder: Encoder) -> None:
+def test_another_encoder_encodes_the_query_again(index: Index, encoder: Encoder) -> None:
     before = index.search("replacement card", 1)
     index.encoder = type("Blind", (), {"encode": lambda _, texts: encoder.encode(["the receipt"] * len(texts))})()
     assert index.search("replacement card", 1, weights=(1.0, 0.5)) != before
 
 
-def test_only_the_last_searches_are_kept(index: Index, encoder: Encoder) -> None:
+def test_only_the_last_searches_are_cached(index: Index, encoder: Encoder) -> None:
     for number in range(9):
         index.search(f"card number {number}")
     encoder.encoded.clear()  # type: ignore[attr-defined]
@@ -102,7 +102,7 @@ def test_weights_are_honoured(index: Index) -> None:
 
 
 @pytest.mark.parametrize("bad", [{"k": 0}, {"weights": (-1.0, 1.0)}, {"weights": (0.0, 0.0)}])
-def test_senseless_parameters_are_refused(index: Index, bad: dict[str, object]) -> None:
+def test_invalid_parameters_are_refused(index: Index, bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"k is|weights are"):
         index.search("card", **bad)
 
@@ -114,20 +114,20 @@ def test_senseless_parameters_are_refused(index: Index, bad: dict[str, object]) 
         *("'); DROP TABLE x", "?!", "*", "^card + -fee", "the of and"),
     ],
 )
-def test_fts_syntax_is_only_text(index: Index, query: str) -> None:
+def test_fts_syntax_in_a_query_is_plain_text(index: Index, query: str) -> None:
     assert len(index.search(query, 10)) == 6
 
 
 def test_a_two_character_word_is_found(index: Index) -> None:
     for query in ("年费", "取现", "费"):
-        (found,) = index.search(query, 10, weights=(0.0, 1.0))
-        assert found.passage.doc_id == "zh"
-        assert found.bm25 > 0
-        assert found.coverage == 1.0
+        (results,) = index.search(query, 10, weights=(0.0, 1.0))
+        assert results.passage.doc_id == "zh"
+        assert results.bm25 > 0
+        assert results.coverage == 1.0
     assert index.search("贷款", 10, weights=(0.0, 1.0)) == []
 
 
-def test_coverage_is_low_for_what_no_passage_knows(index: Index) -> None:
+def test_coverage_is_low_for_unknown_terms(index: Index) -> None:
     known = index.search("replacement card costs", 1)[0]
     unknown = index.search("replacement mortgage interest rates", 1)[0]
     assert known.coverage == 1.0
@@ -135,7 +135,7 @@ def test_coverage_is_low_for_what_no_passage_knows(index: Index) -> None:
     assert index.search("?", 1)[0].coverage == 0.0
 
 
-def test_words_are_stemmed_and_stop_words_left_out() -> None:
+def test_words_are_stemmed_and_stop_words_dropped() -> None:
     tokenizer = Tokenizer()
     terms = tokenizer.query_terms("What are the fees, Fee's and DISPUTES of the Gebühren?")
     assert [term.key for term in terms] == ["fee", "disput", "gebuhren"]
@@ -147,7 +147,7 @@ def test_words_are_stemmed_and_stop_words_left_out() -> None:
     tokenizer.close()
 
 
-def test_cjk_is_held_in_pairs_outside_the_words() -> None:
+def test_cjk_is_indexed_as_character_pairs() -> None:
     assert searchable("使用Ａ1模型") == (" A1 ", "使用 用 模型 型")
 
 
@@ -158,7 +158,7 @@ def test_several_threads_may_search(index: Index) -> None:
         assert list(pool.map(index.search, queries)) == expected
 
 
-def test_common_words_are_looked_up_only_where_nothing_rarer_stands(tmp_path: Path, encoder: Encoder) -> None:
+def test_common_words_are_looked_up_only_without_rarer_ones(tmp_path: Path, encoder: Encoder) -> None:
     rows = [f'{{"id": "r{number}", "text": "The card number{number} is good."}}' for number in range(60)]
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "docs.jsonl").write_text("\n".join(rows), encoding="utf-8")
@@ -169,40 +169,40 @@ def test_common_words_are_looked_up_only_where_nothing_rarer_stands(tmp_path: Pa
         assert len(index.search("card", 60, weights=(0.0, 1.0))) == 60
 
 
-def test_what_stands_beside_a_passage_is_covered_around_it(tmp_path: Path, encoder: Encoder) -> None:
+def test_neighbours_count_for_the_coverage_around_a_passage(tmp_path: Path, encoder: Encoder) -> None:
     (tmp_path / "docs").mkdir()
     lines = ["The cabin has a stove.", "It has a bed.", "Wood is brought by a man.", "He comes on Mondays."]
     text = "\n\n".join(line + " Nobody else is there, and nothing more is said of all that." for line in lines)
     (tmp_path / "docs" / "house.txt").write_text(text, encoding="utf-8")
     ingest(tmp_path / "docs", tmp_path / "index", encoder, max_tokens=32)
     with open_index(tmp_path / "index", encoder) as index:
-        found = sorted(index.search("cabin wood", 20), key=lambda entry: entry.passage.start)
-    assert [entry.passage.text[:9] for entry in found] == ["The cabin", "It has a ", "Wood is b", "He comes "]
-    assert [entry.coverage > 0 for entry in found] == [True, False, True, False]
-    # Both words stand beside the second alone.
-    assert [entry.around for entry in found] == pytest.approx([found[0].coverage, 1.0, *[found[2].coverage] * 2])
+        results = sorted(index.search("cabin wood", 20), key=lambda entry: entry.passage.start)
+    assert [entry.passage.text[:9] for entry in results] == ["The cabin", "It has a ", "Wood is b", "He comes "]
+    assert [entry.coverage > 0 for entry in results] == [True, False, True, False]
+    # Only the second has both words in its neighbours.
+    assert [entry.around for entry in results] == pytest.approx([results[0].coverage, 1.0, *[results[2].coverage] * 2])
 
 
-def test_many_passages_are_looked_up_in_portions(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_passages_are_looked_up_in_batches(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = index.search("replacement card abroad 年费", 6)
     assert any(entry.coverage for entry in whole)
     monkeypatch.setattr("retrieval.store.database._KEYS_PER_STATEMENT", 2)
     assert index.search("replacement card abroad 年费", 6) == whole
 
 
-def test_a_search_that_a_writer_overtakes_sees_what_was_written(
+def test_a_search_during_a_write_sees_what_was_written(
     docs: Path, index_dir: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ingest(docs, index_dir, encoder)
     nearest, overtaken = search._nearest, []
 
     def slow(*asked: Any) -> dict[int, float]:
-        found = nearest(*asked)
+        results = nearest(*asked)
         if not overtaken:
             overtaken.append(True)
             (docs / "disputes.md").write_text("# Disputes\n\nA card payment: dispute it by letter.", encoding="utf-8")
             ingest(docs, index_dir, encoder)
-        return found
+        return results
 
     monkeypatch.setattr(search, "_nearest", slow)
     with open_index(index_dir, encoder) as index:

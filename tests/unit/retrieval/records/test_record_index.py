@@ -1,4 +1,4 @@
-"""Records in an index: against a plain model, all or nothing, shared, reopened; and what is no record."""
+"""Records in an index: compared with a simple model, atomic, shared, reopened; and invalid records."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def record(name: str, **metadata: Any) -> Record:
 
 
 def ids(index: RecordIndex, seed: int = 0, k: int = 100, where: object = None) -> list[str]:
-    return [found.record.id for found in index.search(vector(seed), k, where)]
+    return [results.record.id for results in index.search(vector(seed), k, where)]
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.one_of(ADD, DELETE, SEARCH), max_size=8))
-def test_it_does_what_a_dict_and_numpy_do(steps: list[tuple[str, Any]]) -> None:
+def test_an_index_behaves_like_a_dict_and_numpy(steps: list[tuple[str, Any]]) -> None:
     index, model = RecordIndex(None, "e"), dict[str, tuple[Record, Any]]()
     for action, argument in [*steps, ("search", (1, 8, True)), ("search", (2, 3, False))]:
         if action == "add":
@@ -75,15 +75,15 @@ def test_it_does_what_a_dict_and_numpy_do(steps: list[tuple[str, Any]]) -> None:
                 for name, (one, other) in model.items()
                 if not filtered or one.metadata["parity"] == 1
             }
-            found = index.search(query, k, {"parity": 1} if filtered else None)
-            assert [one.score for one in found] == pytest.approx(sorted(cosines.values(), reverse=True)[:k], abs=1e-5)
-            for one in found:
+            results = index.search(query, k, {"parity": 1} if filtered else None)
+            assert [one.score for one in results] == pytest.approx(sorted(cosines.values(), reverse=True)[:k], abs=1e-5)
+            for one in results:
                 assert one.record == model[one.record.id][0]
                 assert one.score == pytest.approx(cosines[one.record.id], abs=1e-5)
     index.close()
 
 
-def test_a_record_comes_back_as_it_went_in(index: RecordIndex) -> None:
+def test_a_record_round_trips(index: RecordIndex) -> None:
     metadata = {"id": 1, "deep": {"list": [1, 2.5, None, True, "é"]}, "": "", "'\"\\": "$"}
     index.add([Record("ä/1", "Two\nlines \0 and 𝕏", metadata), record("b")], [vector(1), vector(2)])
     assert index.get(["b", "none", "ä/1"]) == [record("b"), Record("ä/1", "Two\nlines \0 and 𝕏", metadata)]
@@ -92,7 +92,7 @@ def test_a_record_comes_back_as_it_went_in(index: RecordIndex) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "found"),
+    ("bad", "message"),
     [
         (Record("", "x"), "the id ''"),
         (Record(7, "x"), "the id 7"),  # type: ignore[arg-type]
@@ -109,14 +109,14 @@ def test_a_record_comes_back_as_it_went_in(index: RecordIndex) -> None:
         (Record("a", "x", [1]), "metadata of type list"),  # type: ignore[arg-type]
     ],
 )
-def test_what_cannot_be_stored_is_refused_before_anything_is(index: RecordIndex, bad: Record, found: str) -> None:
-    with pytest.raises(RecordError, match=found):
+def test_invalid_records_are_refused_before_anything_is_written(index: RecordIndex, bad: Record, message: str) -> None:
+    with pytest.raises(RecordError, match=message):
         index.add([record("good"), bad], [vector(1), vector(2)])
     assert index.folder is None or not index.folder.exists()
     assert ids(index) == []
 
 
-def test_metadata_that_holds_itself_is_refused(index: RecordIndex) -> None:
+def test_metadata_that_contains_itself_is_refused(index: RecordIndex) -> None:
     metadata: dict[str, Any] = {}
     metadata["self"] = metadata
     with pytest.raises(RecordError, match="nested too deeply"):
@@ -124,7 +124,7 @@ def test_metadata_that_holds_itself_is_refused(index: RecordIndex) -> None:
 
 
 @pytest.mark.parametrize(
-    ("vectors", "found"),
+    ("vectors", "message"),
     [
         ([[1, 2], [0, 0]], r"zeros \(number 1\)"),
         ([[1, 2], [1, float("inf")]], "not finite"),
@@ -135,15 +135,15 @@ def test_metadata_that_holds_itself_is_refused(index: RecordIndex) -> None:
         (["a", "b"], "different dimensions, or no vectors"),
     ],
 )
-def test_vectors_without_a_direction_are_refused(index: RecordIndex, vectors: object, found: str) -> None:
-    with pytest.raises(EncoderError, match=found):
+def test_vectors_without_a_direction_are_refused(index: RecordIndex, vectors: object, message: str) -> None:
+    with pytest.raises(EncoderError, match=message):
         index.add([record("a"), record("b")], vectors)
     assert ids(index) == []
 
 
-def test_lengths_that_do_not_fit_single_precision_are_no_matter(index: RecordIndex) -> None:
+def test_vectors_beyond_single_precision_are_normalised(index: RecordIndex) -> None:
     index.add([record("a"), record("b")], [[1e300, 1e300, 0, 0], [0, 0, 3e-320, 0]])
-    assert [found.score for found in index.search([1, 1, 0, 0], 2)] == pytest.approx([1.0, 0.0])
+    assert [results.score for results in index.search([1, 1, 0, 0], 2)] == pytest.approx([1.0, 0.0])
 
 
 def test_another_dimension_or_encoder_is_refused_and_loses_nothing(tmp_path: Path) -> None:
@@ -156,10 +156,10 @@ def test_another_dimension_or_encoder_is_refused_and_loses_nothing(tmp_path: Pat
     with pytest.raises(IndexMismatchError, match=r"made by the encoder e .*Expected: the encoder other"):
         RecordIndex(tmp_path, "other").add([record("b")], [vector(2)])
     assert index.get(["a", "b"]) == [record("a")]
-    # An empty index may be bound anew.
+    # An empty index may be bound again.
     index.delete(None)
     index.add([record("b")], [[1, 2]])
-    assert [found.record.id for found in index.search([1, 2], 5)] == ["b"]
+    assert [results.record.id for results in index.search([1, 2], 5)] == ["b"]
     index.close()
 
 
@@ -184,7 +184,7 @@ def test_a_batch_that_fails_leaves_the_old_state(index: RecordIndex) -> None:
     assert sorted(ids(index)) == ["a", "b", "c"]
 
 
-def test_reading_makes_nothing(tmp_path: Path) -> None:
+def test_reading_creates_nothing(tmp_path: Path) -> None:
     index = RecordIndex(tmp_path / "none", "e")
     assert ids(index) == index.get(["a"]) == []
     assert index.delete(["a"]) == 0
@@ -210,7 +210,7 @@ def test_two_indexes_of_a_folder_see_each_other(tmp_path: Path) -> None:
     again.close()
 
 
-def test_what_another_process_commits_is_found(tmp_path: Path) -> None:
+def test_writes_of_another_process_are_found(tmp_path: Path) -> None:
     index = RecordIndex(tmp_path, "e")
     index.add([record("a"), record("b")], [vector(1), vector(2)])
     assert sorted(ids(index)) == ["a", "b"]
@@ -240,8 +240,8 @@ def test_searches_while_others_add_and_delete(index: RecordIndex) -> None:
     def search(seed: int) -> int:
         searches = 0
         while not done.is_set() or not searches:
-            found = ids(index, seed, 10)
-            assert len(found) == len(set(found)) == 10
+            results = ids(index, seed, 10)
+            assert len(results) == len(set(results)) == 10
             assert set(ids(index, seed, 50, {"kept": True})) == {one.id for one in kept}
             assert len(index.search_diverse(vector(seed), 5, fetch_k=8, relevance=0.5)) == 5
             searches += 1
@@ -257,7 +257,7 @@ def test_searches_while_others_add_and_delete(index: RecordIndex) -> None:
     assert set(ids(index)) == {one.id for one in kept} | {f"{name}-{n}" for name in "xy" for n in (0, 1)}
 
 
-def test_a_search_that_never_meets_a_quiet_moment_reads_one_state(tmp_path: Path) -> None:
+def test_a_search_under_constant_writes_reads_one_state(tmp_path: Path) -> None:
     index, writer = RecordIndex(tmp_path, "e"), RecordIndex(tmp_path, "e")
     writer.add([record(str(n), even=n % 2 == 0) for n in range(6)], [vector(n) for n in range(6)])
     store = index._opened()
@@ -265,7 +265,7 @@ def test_a_search_that_never_meets_a_quiet_moment_reads_one_state(tmp_path: Path
     revisions = iter(range(100))
 
     class Restless(type(store)):  # type: ignore[misc]
-        """A store that has always just been changed."""
+        """A store that changes before every read."""
 
         @property
         def revision(self) -> int:
@@ -286,11 +286,11 @@ def test_records_are_found_by_their_words_as_well(tmp_path: Path, encoder: Encod
     texts = ["The card costs 12 euros.", "Disputes take 120 days.", "境外取现另收手续费。"]
     index.add([Record(str(n), text) for n, text in enumerate(texts)], encoder.encode(texts))
     with open_index(tmp_path, encoder) as hybrid:
-        assert [found.passage.id for found in hybrid.search("disputes", 1, weights=(0.0, 1.0))] == ["1"]
-        assert [found.passage.id for found in hybrid.search("手续费", 1)] == ["2"]
+        assert [results.passage.id for results in hybrid.search("disputes", 1, weights=(0.0, 1.0))] == ["1"]
+        assert [results.passage.id for results in hybrid.search("手续费", 1)] == ["2"]
         index.add([Record("0", "A crab walks sideways.")], encoder.encode(["A crab walks sideways."]))
         index.search(encoder.encode(["crab"])[0], 1)
-        assert [found.passage.text for found in hybrid.search("crab", 1)] == ["A crab walks sideways."]
+        assert [results.passage.text for results in hybrid.search("crab", 1)] == ["A crab walks sideways."]
         assert hybrid.document("0").text == "A crab walks sideways."
     index.close()
 
@@ -323,7 +323,7 @@ def test_an_ingest_would_remove_records_and_is_refused(docs: Path, tmp_path: Pat
     index.close()
 
 
-def test_an_index_of_documents_is_read_and_not_changed(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_an_index_of_documents_is_read_only(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     ingest(docs, index_dir, encoder)
     index = RecordIndex(index_dir, encoder.id)
     query = encoder.encode(["Cash withdrawals abroad"])[0]
@@ -350,7 +350,7 @@ def test_an_index_of_documents_is_read_and_not_changed(docs: Path, index_dir: Pa
     assert ingest(docs, index_dir, encoder).unchanged == 3
 
 
-def test_diverse_results_are_as_the_formula_has_them() -> None:
+def test_diverse_results_follow_the_formula() -> None:
     rng = np.random.default_rng(5)
     vectors = rng.normal(size=(30, 6)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -372,18 +372,18 @@ def test_diverse_results_are_as_the_formula_has_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("k", "relevance", "found"), [(0, 0.5, "k is 0"), (1, 1.5, "relevance is 1.5"), (1, -0.1, "relevance is -0.1")]
+    ("k", "relevance", "message"), [(0, 0.5, "k is 0"), (1, 1.5, "relevance is 1.5"), (1, -0.1, "relevance is -0.1")]
 )
-def test_numbers_out_of_range_are_refused(index: RecordIndex, k: int, relevance: float, found: str) -> None:
-    with pytest.raises(ValueError, match=found):
+def test_numbers_out_of_range_are_refused(index: RecordIndex, k: int, relevance: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         index.search_diverse(vector(1), k, fetch_k=5, relevance=relevance)
     with pytest.raises(ValueError, match="k is 0"):
         index.search(vector(1), 0)
 
 
-def test_a_filtered_diverse_search_fills_up(index: RecordIndex) -> None:
+def test_a_filtered_diverse_search_returns_enough_results(index: RecordIndex) -> None:
     index.add([record(str(n), odd=n % 2 == 1) for n in range(40)], [vector(n) for n in range(40)])
-    found = index.search_diverse(vector(7), 12, fetch_k=3, relevance=0.5, where={"odd": True})
-    assert len({one.record.id for one in found}) == 12
-    assert found[0].record.id == "7"
-    assert all(one.record.metadata["odd"] for one in found)
+    results = index.search_diverse(vector(7), 12, fetch_k=3, relevance=0.5, where={"odd": True})
+    assert len({one.record.id for one in results}) == 12
+    assert results[0].record.id == "7"
+    assert all(one.record.metadata["odd"] for one in results)

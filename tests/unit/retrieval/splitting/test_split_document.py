@@ -1,4 +1,4 @@
-"""Passages are exact spans, in order, within the limit, and lose nothing but white space and headings."""
+"""Passages are exact spans, in order, within the limit, and contain everything but white space and headings."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def test_spans_are_exact_ordered_limited_and_complete(text: str, title: str) -> 
     assert [text[position] for position, done in enumerate(covered) if not done] == []
 
 
-def test_headings_stand_in_the_path_and_are_never_crossed() -> None:
+def test_headings_are_in_the_path_and_never_crossed() -> None:
     text = "# Fees\n\nFree.\n\n## Cards\n\n### Abroad\n\nCosts 3.\n\n## Loans\n\nNone.\n"
-    found = [(passage.heading, passage.text) for passage in split_document(document(text), count_tokens)]
-    assert found == [("", "Free."), ("Cards > Abroad", "Costs 3."), ("Loans", "None.")]
+    results = [(passage.heading, passage.text) for passage in split_document(document(text), count_tokens)]
+    assert results == [("", "Free."), ("Cards > Abroad", "Costs 3."), ("Loans", "None.")]
 
 
 def test_a_heading_with_nothing_under_it_is_its_own_passage() -> None:
@@ -86,7 +86,7 @@ def test_short_neighbours_are_merged_and_long_ones_cut_at_sentences() -> None:
     assert cut == ["The fee is 3 euros. Dr. Who pays no fee at all.", "Others pay it every month. All pay tax."]
 
 
-def test_pieces_are_evenly_long() -> None:
+def test_pieces_have_similar_lengths() -> None:
     text = " ".join(["Four words and more."] * 9)
     sizes = [count_tokens(passage.text) for passage in split_document(document(text), count_tokens, 40)]
     assert max(sizes) - min(sizes) <= count_tokens("Four words and more.")
@@ -94,8 +94,8 @@ def test_pieces_are_evenly_long() -> None:
 
 def test_cjk_is_cut_at_its_own_punctuation() -> None:
     text = "年费为八十元。境外取现另收手续费！请注意；谢谢"
-    found = split_document(document(text, title=""), lambda part: len(part) + 2, 16)
-    assert [passage.text for passage in found] == ["年费为八十元。", "境外取现另收手续费！", "请注意；谢谢"]
+    results = split_document(document(text, title=""), lambda part: len(part) + 2, 16)
+    assert [passage.text for passage in results] == ["年费为八十元。", "境外取现另收手续费！", "请注意；谢谢"]
 
 
 def test_list_entries_and_table_rows_are_kept_whole() -> None:
@@ -106,49 +106,49 @@ def test_list_entries_and_table_rows_are_kept_whole() -> None:
         assert all(line in entries + rows for line in passage.text.split("\n") if line)
 
 
-def test_a_long_title_and_heading_leave_room_for_the_text() -> None:
+def test_a_long_title_and_heading_leave_tokens_for_the_text() -> None:
     text = "# Fees\n\n## " + "very " * 30 + "long\n\nThe text."
     *heading, passage = split_document(document(text, title="an endless title " * 20), count_tokens, LIMIT)
     assert passage.text == "The text."
     assert passage.title.endswith("…")
     assert passage.heading.endswith("…")
-    # What "…" stands for is found all the same.
+    # The text that "…" replaces is still in a passage.
     assert " ".join(one.text for one in heading) == "# Fees ## " + "very " * 30 + "long"
 
 
 def test_a_heading_is_lost_neither_as_a_long_title_nor_above_a_long_path() -> None:
     title = "The fees of all the cards and of all the accounts"
     text = f"# {title}\n\n## One outer heading\n\n### Inner\n\nFree."
-    found = split_document(document(text, title=title), count_tokens, LIMIT)
-    assert [passage.text for passage in found] == [f"# {title}", "## One outer heading", "Free."]
-    assert found[-1].heading == "Inner"
+    results = split_document(document(text, title=title), count_tokens, LIMIT)
+    assert [passage.text for passage in results] == [f"# {title}", "## One outer heading", "Free."]
+    assert results[-1].heading == "Inner"
 
 
 def test_a_long_clause_is_cut_at_its_commas() -> None:
     text = "信用卡的年费为八十元，境外取现另收手续费、汇兑费"
-    found = split_document(document(text, title=""), lambda part: len(part) + 2, 16)
-    assert [passage.text for passage in found] == ["信用卡的年费为八十元，", "境外取现另收手续费、汇兑费"]
+    results = split_document(document(text, title=""), lambda part: len(part) + 2, 16)
+    assert [passage.text for passage in results] == ["信用卡的年费为八十元，", "境外取现另收手续费、汇兑费"]
 
 
 def test_pages_are_not_crossed() -> None:
     first = "On page one.\n"
     text = first + "\nOn page two."
-    found = split_document(document(text, page_starts=(0, len(first) + 1)), count_tokens)
-    assert [(passage.text, passage.page) for passage in found] == [("On page one.", 1), ("On page two.", 2)]
+    results = split_document(document(text, page_starts=(0, len(first) + 1)), count_tokens)
+    assert [(passage.text, passage.page) for passage in results] == [("On page one.", 1), ("On page two.", 2)]
 
 
-def test_front_matter_is_no_heading() -> None:
+def test_front_matter_is_not_a_heading() -> None:
     (first, second) = split_document(document("---\ntitle: x\n---\n# Fees\n\nBody."), count_tokens)
     assert (first.heading, second.heading, second.text) == ("", "", "Body.")
 
 
-def test_a_word_without_end_is_cut_though_it_counts_as_one_token() -> None:
-    found = split_document(document("x" * 5000), lambda text: len(text.split()), 16)
-    assert "".join(passage.text for passage in found) == "x" * 5000
-    assert max(len(passage.text) for passage in found) < 17 * 16
+def test_an_endless_word_is_cut_although_it_counts_as_one_token() -> None:
+    results = split_document(document("x" * 5000), lambda text: len(text.split()), 16)
+    assert "".join(passage.text for passage in results) == "x" * 5000
+    assert max(len(passage.text) for passage in results) < 17 * 16
 
 
-def test_ids_stay_and_a_tiny_limit_is_refused() -> None:
+def test_ids_are_stable_and_a_tiny_limit_is_refused() -> None:
     once, twice = (split_document(document("Some text."), count_tokens) for _ in range(2))
     assert once == twice
     assert re.fullmatch(r"[0-9a-f]{16}", once[0].id)

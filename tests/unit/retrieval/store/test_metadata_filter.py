@@ -1,4 +1,4 @@
-"""Filters against a plain model of what they mean, and what they refuse."""
+"""Metadata filters: compared with a simple model, and invalid filters."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def matched(metadata: list[dict[str, Any]], given_filter: object) -> list[int]:
     connection.execute("CREATE TABLE rows (number INTEGER PRIMARY KEY, metadata TEXT)")
     texts = [(json.dumps(one, ensure_ascii=False),) for one in metadata]
     connection.executemany("INSERT INTO rows (metadata) VALUES (?)", texts)
-    found = connection.execute(f"SELECT number - 1 FROM rows WHERE {condition.sql}", condition.parameters).fetchall()
+    results = connection.execute(f"SELECT number - 1 FROM rows WHERE {condition.sql}", condition.parameters).fetchall()
     connection.close()
-    return sorted(row[0] for row in found)
+    return sorted(row[0] for row in results)
 
 
 def model(metadata: dict[str, Any], wanted: dict[str, Any]) -> bool:
@@ -105,8 +105,8 @@ def kind(value: object) -> str:
 @example([{"tag": ["a", "x"]}, {"tag": "a"}, {"tag": []}, {}], {"tag": {"$ne": "a"}})
 @example([{"year": 1}, {"year": True}, {"year": "1"}, {"year": 1.0}], {"year": 1})
 @example([{"lang": None}, {}, {"lang": [None]}, {"lang": "en"}], {"lang": None})
-def test_a_filter_finds_what_it_means(metadata: list[dict[str, Any]], wanted: dict[str, Any]) -> None:
-    # SQLite keeps whole numbers of 64 bits; larger ones are compared as floating point, as the filter's are.
+def test_each_filter_matches_the_right_records(metadata: list[dict[str, Any]], wanted: dict[str, Any]) -> None:
+    # SQLite integers have 64 bits; larger numbers are compared as floating point on both sides.
     assert matched(metadata, wanted) == [n for n, one in enumerate(metadata) if model(rounded(one), rounded(wanted))]
 
 
@@ -129,7 +129,7 @@ def test_keys_and_values_are_bound() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("wanted", "message"),
     [
         ({"year": {"$near": 3}}, r"the operator '\$near' for 'year'"),
         ({"year": {"gte": 3}}, "the operator 'gte' for 'year'"),
@@ -154,13 +154,13 @@ def test_keys_and_values_are_bound() -> None:
         ({"$or": [{"a": n} for n in range(400)]}, "too many conditions"),
     ],
 )
-def test_what_filters_cannot_say_is_refused(wanted: object, found: str) -> None:
-    with pytest.raises(FilterError, match=found) as caught:
+def test_invalid_filters_are_refused(wanted: object, message: str) -> None:
+    with pytest.raises(FilterError, match=message) as caught:
         parse_filter(wanted)
     assert caught.value.next_step == "correct the filter and search again"
 
 
-def test_the_most_that_is_taken_is_searched_for() -> None:
+def test_the_largest_filter_is_accepted() -> None:
     deep: dict[str, Any] = {"a": {"$not": {"$gte": 2}}}
     for _ in range(3):
         deep = {"b": None, "$not": {"b": None, "$or": [{"c": 1}, {"$and": [{"b": None}, deep]}]}}

@@ -1,4 +1,4 @@
-"""SQLite as the truth: whole documents or nothing, checksums, formats."""
+"""The passage store: atomic documents, checksums, formats."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write(store: PassageStore, text: str, encoder: Encoder) -> list[Passage]:
     return passages
 
 
-def test_a_document_comes_back_as_it_went_in(store: PassageStore, encoder: Encoder) -> None:
+def test_a_document_round_trips(store: PassageStore, encoder: Encoder) -> None:
     passages = write(store, "One.\n\n# Two\n\nThree.", encoder)
     assert store.document("d") == document("One.\n\n# Two\n\nThree.")
     assert list(store.passages_by_number(store.passage_numbers()).values()) == passages
@@ -67,7 +67,7 @@ def test_a_failed_transaction_leaves_the_old_document(store: PassageStore, encod
         assert connection.execute(matches, ("new",)).fetchone() == (0,)
 
 
-def test_what_does_not_belong_together_is_refused(store: PassageStore, encoder: Encoder) -> None:
+def test_inconsistent_parts_are_refused(store: PassageStore, encoder: Encoder) -> None:
     passages = split_document(document("Some text."), encoder.count_tokens)
     with pytest.raises(ValueError, match="vectors"):
         store.replace_document(document("Some text."), "s", passages, np.zeros((1, 5), np.float32))
@@ -75,7 +75,7 @@ def test_what_does_not_belong_together_is_refused(store: PassageStore, encoder: 
         store.replace_document(document("Other text."), "s", passages, np.zeros((1, 4), np.float32))
 
 
-def test_deleting_takes_everything_along(store: PassageStore, encoder: Encoder) -> None:
+def test_deleting_removes_all_rows(store: PassageStore, encoder: Encoder) -> None:
     write(store, "Some text.", encoder)
     assert store.delete_document("d")
     assert not store.delete_document("d")
@@ -84,7 +84,7 @@ def test_deleting_takes_everything_along(store: PassageStore, encoder: Encoder) 
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
-def test_constructing_does_no_io_and_opening_makes_nothing(tmp_path: Path) -> None:
+def test_the_constructor_does_no_io_and_open_creates_nothing(tmp_path: Path) -> None:
     path = tmp_path / "none" / "index.sqlite"
     PassageStore(path)
     with pytest.raises(NotIngestedError):
@@ -113,7 +113,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_a_damaged_vector_is_noticed(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_a_damaged_vector_is_detected(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     ingest(docs, index_dir, encoder)
     connection = sqlite3.connect(index_dir / "index.sqlite")
     connection.execute("UPDATE vectors SET vector = zeroblob(length(vector)) WHERE number = 1")

@@ -1,4 +1,4 @@
-"""A bit that flips in SQLite's file is noticed where SQLite itself would return it."""
+"""A flipped bit in the database is detected when a row is read."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def test_a_passage_without_its_vector_is_refused(docs: Path, index_dir: Path, en
 
 
 @pytest.mark.parametrize("key", ["generation", "dimension"])
-def test_a_number_that_is_none_is_refused(docs: Path, index_dir: Path, encoder: Encoder, key: str) -> None:
+def test_an_invalid_number_is_refused(docs: Path, index_dir: Path, encoder: Encoder, key: str) -> None:
     ingest(docs, index_dir, encoder)
     change(index_dir, f"UPDATE meta SET value = '1:' WHERE key = '{key}'")
     with pytest.raises(IndexDamagedError, match=f"the {key} is '1:'"), open_index(index_dir, encoder) as index:
         index.stats()
 
 
-def test_text_that_is_no_utf8_is_damage(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_text_that_is_not_utf8_is_damage(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     ingest(docs, index_dir, encoder)
     change(index_dir, "UPDATE documents SET text = CAST(x'ff41' AS TEXT)")
     with open_index(index_dir, encoder) as index, pytest.raises(IndexDamagedError, match="decode"):
@@ -95,8 +95,8 @@ def test_rows_of_an_older_format_get_checksums(docs: Path, index_dir: Path, enco
         assert list(index.passages()) == passages
 
 
-def test_checksums_tell_types_and_places_apart() -> None:
+def test_checksums_distinguish_types_and_positions() -> None:
     rows = [(1, "a"), ("1", "a"), ("a", 1), (None, "a"), ("1a",), (b"1", "a")]
     assert len({row_checksum(*row) for row in rows}) == len(rows)
-    # It stands in files, so it never changes.
+    # Existing files contain it, so it must never change.
     assert row_checksum("Gebühr", 3, None) == zlib.crc32(b'["Geb\\u00fchr", 3, null]')

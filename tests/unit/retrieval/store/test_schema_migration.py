@@ -1,4 +1,4 @@
-"""A database of an older format is brought up to date, and loses nothing."""
+"""A database of an older format is migrated without loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TABLES = ("documents", "passages", "vectors", "passages_fts")
 
 
 def as_format_1(path: Path) -> None:
-    """Copies what an index holds into a database as the first format had it."""
+    """Copy the contents of an index into a database of the first format."""
     new = sqlite3.connect(path, isolation_level=None)
     old = sqlite3.connect(path.with_name("old.sqlite"), isolation_level=None)
     for statement in MIGRATIONS[0]:
@@ -51,7 +51,7 @@ def test_a_database_of_format_1_is_migrated(docs: Path, index_dir: Path, encoder
             assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT_VERSION,)
             assert connection.execute("SELECT DISTINCT metadata FROM passages").fetchall() == [("{}",)]
     with open_index(index_dir, encoder) as index:
-        found = index.search("dispute a card payment", 10)
-        assert [one.passage for one in found] == [one.passage for one in expected]
-        np.testing.assert_allclose([one.dense for one in found], [one.dense for one in expected], atol=1e-6)
+        results = index.search("dispute a card payment", 10)
+        assert [one.passage for one in results] == [one.passage for one in expected]
+        np.testing.assert_allclose([one.dense for one in results], [one.dense for one in expected], atol=1e-6)
     assert ingest(docs, index_dir, encoder).unchanged == 3

@@ -65,8 +65,8 @@ def agrees(dense: DenseIndex, limit: int, include: list[int] | None = None) -> N
     assert numbers.shape == (5, len(wanted[0]))
     if wanted[0]:
         # Random queries are further from every vector than those that the effort was tuned on.
-        found = recall_of(numbers, np.array(wanted, np.int64))
-        assert found == 1.0 if dense.record.kind == "flat" else found >= 0.85
+        results = recall_of(numbers, np.array(wanted, np.int64))
+        assert results == 1.0 if dense.record.kind == "flat" else results >= 0.85
     assert (np.diff(scores, axis=1) <= 0).all()
     for row, returned, query in zip(numbers, scores, queries, strict=True):
         whole = dense.store.vectors_by_number(row.tolist())

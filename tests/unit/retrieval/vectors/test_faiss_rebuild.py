@@ -1,4 +1,4 @@
-"""The FAISS file is derived: whatever happens to it, the answers are SQLite's."""
+"""The FAISS file is derived data: whatever happens to it, the results come from SQLite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUERY = "How long may I dispute a card payment?"
 
 def answers(index_dir: Path, encoder: Encoder) -> list[tuple[str, float]]:
     with open_index(index_dir, encoder) as index:
-        return [(found.passage.id, found.dense) for found in index.search(QUERY, 10, weights=(1.0, 0.0))]
+        return [(results.passage.id, results.dense) for results in index.search(QUERY, 10, weights=(1.0, 0.0))]
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "flipped", "foreign"])
@@ -41,7 +41,7 @@ def test_a_bad_file_is_rebuilt(docs: Path, index_dir: Path, encoder: Encoder, da
     assert sorted(file.name for file in index_dir.iterdir() if "faiss" in file.name) == ["index.faiss"]
 
 
-def test_a_file_of_an_older_generation_is_rebuilt(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_a_file_of_an_older_revision_is_rebuilt(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     ingest(docs, index_dir, encoder)
     path = index_dir / "index.faiss"
     old = path.read_bytes()
@@ -56,7 +56,7 @@ def test_a_file_of_an_older_generation_is_rebuilt(docs: Path, index_dir: Path, e
     assert path.read_bytes() != old
 
 
-def test_an_ingest_that_ended_before_the_file_was_written(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_an_ingest_interrupted_before_the_file_was_written(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     ingest(docs, index_dir, encoder)
     answer = "You have 120 days to dispute a card payment."
     with PassageStore.open(index_dir / "index.sqlite") as store:
@@ -65,21 +65,21 @@ def test_an_ingest_that_ended_before_the_file_was_written(docs: Path, index_dir:
         vectors = encoder.encode([passage.text for passage in passages])
         store.replace_document(document, "another splitter", passages, vectors)
     with open_index(index_dir, encoder) as index:
-        (found,) = index.search(answer, 1, weights=(1.0, 0.0))
-    assert found.passage.text == answer
-    assert found.dense == pytest.approx(1.0)
+        (results,) = index.search(answer, 1, weights=(1.0, 0.0))
+    assert results.passage.text == answer
+    assert results.dense == pytest.approx(1.0)
 
 
-def test_an_open_index_takes_up_an_ingest(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_an_open_index_sees_an_ingest(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     ingest(docs, index_dir, encoder)
     with open_index(index_dir, encoder) as index:
         assert index.search(QUERY)[0].passage.doc_id == "disputes"
         (docs / "disputes.md").unlink()
         (docs / "new.md").write_text("# Payments\n\nDispute a card payment within 90 days.", encoding="utf-8")
         ingest(docs, index_dir, encoder)
-        found = index.search(QUERY, 10)
-        assert found[0].passage.doc_id == "new"
-        assert "disputes" not in {one.passage.doc_id for one in found}
+        results = index.search(QUERY, 10)
+        assert results[0].passage.doc_id == "new"
+        assert "disputes" not in {one.passage.doc_id for one in results}
 
 
 def test_torch_keeps_its_threads(docs: Path, index_dir: Path, encoder: Encoder) -> None:
