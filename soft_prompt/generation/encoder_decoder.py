@@ -7,75 +7,57 @@ positions of an encoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from soft_prompt.generation.reply import Delta
-from soft_prompt.generation.sampling import Decoding, next_tokens
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.rows.encoder_inputs import decoder_start_id, encoder_inputs
 from soft_prompt.rows.row import Row
 
 
-def decode_encoder_decoder(
-    backbone: Backbone,
-    rows: Sequence[Row],
-    decoding: Decoding,
-    generators: Sequence[torch.Generator],
-    add_token: Callable[[int, int], Delta],
-    *,
-    mask: Callable[[Tensor, Sequence[int]], Tensor],
-    cancelled: Callable[[], bool] | None = None,
-) -> Iterator[Delta]:
-    """Decode rows together. A finished row leaves the batch.
+class EncoderDecoderPass:
+    """The forward passes of a batch: the encoder once, then the decoder once per token.
 
-    Args:
-        backbone: an encoder-decoder.
-        rows: the encoded prompts.
-        decoding: sampling settings.
-        generators: random generator of each row.
-        add_token: takes the number of a row in the batch and its next token, and returns the row's new text.
-        mask: takes logits `[rows, vocabulary]` and the rows' numbers, and masks forbidden tokens.
-        cancelled: checked before each token; True ends the iterator.
-
-    Yields:
-        Deltas with text or a finished reply.
+    Attributes:
+        logits: of the next token of each row, `[rows, vocabulary]`.
+        cached_tokens: zeros, since nothing is stored.
 
     Raises:
-        ContextError: if a prompt or `max_tokens` is longer than the backbone's context.
+        ContextError: if a prompt or `max_new_tokens` is longer than the backbone's context.
         BackboneError: if a prompt has a `kv` soft prompt or an adapter.
     """
-    with torch.no_grad():
-        embeddings, attention_mask = encoder_inputs(backbone, rows, decoding.max_tokens)
-        encoder = backbone.model.get_encoder()
-        states = encoder(inputs_embeds=embeddings, attention_mask=attention_mask).last_hidden_state
-    # A cache made from a config would cut layers with sliding windows.
-    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-    tokens = torch.full((len(rows),), decoder_start_id(backbone), device=backbone.device)
-    live = list(range(len(rows)))
-    while live and not (cancelled is not None and cancelled()):
+
+    def __init__(self, backbone: Backbone, rows: Sequence[Row], max_new_tokens: int) -> None:
+        self._backbone = backbone
         with torch.no_grad():
-            logits = backbone.model(
-                encoder_outputs=BaseModelOutput(last_hidden_state=states),
-                attention_mask=attention_mask,
+            embeddings, self._mask = encoder_inputs(backbone, rows, max_new_tokens)
+            encoder = backbone.model.get_encoder()
+            self._states = encoder(inputs_embeds=embeddings, attention_mask=self._mask).last_hidden_state
+        # A cache made from a config would cut layers with sliding windows.
+        self._cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        self.cached_tokens = [0] * len(rows)
+        self.logits = self._forward(torch.full((len(rows),), decoder_start_id(backbone), device=backbone.device))
+
+    def select_rows(self, kept: Tensor) -> None:
+        """Keep some rows of the batch. `kept`: their indices, `[kept]`, int64."""
+        self._states, self._mask = self._states[kept], self._mask[kept]
+        self._cache.batch_select_indices(kept)
+
+    def step(self, tokens: Tensor) -> None:
+        """Append one token per row. `tokens`: `[rows]`, int64."""
+        self.logits = self._forward(tokens)
+
+    def _forward(self, tokens: Tensor) -> Tensor:
+        with torch.no_grad():
+            logits: Tensor = self._backbone.model(
+                encoder_outputs=BaseModelOutput(last_hidden_state=self._states),
+                attention_mask=self._mask,
                 decoder_input_ids=tokens[:, None],
-                past_key_values=cache,
+                past_key_values=self._cache,
                 use_cache=True,
             ).logits[:, -1]
-            tokens = next_tokens(mask(logits, live), decoding, [generators[row] for row in live])
-        keep = []
-        for index, (row, token) in enumerate(zip(live, tokens.tolist(), strict=True)):
-            delta = add_token(row, token)
-            if delta.reply is None:
-                keep.append(index)
-            if delta.text or delta.reply is not None:
-                yield delta
-        if len(keep) < len(live):
-            kept = torch.tensor(keep, dtype=torch.int64, device=backbone.device)
-            live = [live[index] for index in keep]
-            tokens, states, attention_mask = tokens[kept], states[kept], attention_mask[kept]
-            cache.batch_select_indices(kept)
+        return logits

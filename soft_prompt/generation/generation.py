@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from soft_prompt.errors import BackboneError
-from soft_prompt.generation.encoder_decoder import decode_encoder_decoder
+from soft_prompt.generation.decoder_only import DecoderOnlyPass
+from soft_prompt.generation.encoder_decoder import EncoderDecoderPass
 from soft_prompt.generation.reply import Delta, Reply, ReplyText
 from soft_prompt.generation.sampling import Decoding, next_tokens, row_generators
-from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
 from soft_prompt.grammar.constraint import BatchConstraints
-from soft_prompt.model.kv_cache import LayerKV, PreallocatedLayer, preallocated_cache
 from soft_prompt.model.optimized import optimized
-from soft_prompt.rows.batch import assemble, require_context
 from soft_prompt.rows.encoder_inputs import input_length
 from soft_prompt.rows.prefix_store import PrefixStore
 from soft_prompt.rows.row import Row
@@ -97,137 +93,47 @@ def decode_batch(
     backbone = store.backbone
     constraints = BatchConstraints(backbone, [row.constraint for row in rows])
     generators = row_generators(decoding, row_numbers or range(len(rows)))
-    if backbone.encoder_decoder:
-        if decoding.weights == "int8":
-            raise BackboneError(
-                found=f"int8 weights for the backbone {backbone.id!r}, which is an encoder-decoder",
-                expected="weights as they are",
-                next_step="set `decode_weights: own` in domain.yaml",
-            )
-        texts = [ReplyText(i, input_length(backbone, row)) for i, row in enumerate(rows)]
-    else:
-        texts = [ReplyText(i, row.length) for i, row in enumerate(rows)]
-
-    def add_token(row: int, token: int) -> Delta:
-        complete = constraints.completes(row, token)
-        is_end = token in backbone.end_ids
-        return texts[row].add_token(token, backbone.decode, is_end=is_end, complete=complete, decoding=decoding)
-
-    if backbone.encoder_decoder:
-        yield from decode_encoder_decoder(
-            backbone, rows, decoding, generators, add_token, mask=constraints.mask, cancelled=cancelled
-        )
-        return
-    # Sampling draws from the backbone's own probabilities, unless int8 is requested.
-    weights = "own" if decoding.weights == "auto" and decoding.temperature > 0 else decoding.weights
-    backbone = optimized(store.backbone, weights)
-    # With rounded weights, keys depend on the number of rows run together, so a reply would depend on earlier turns.
-    reuse = len(rows) == 1 and backbone.model is optimized(store.backbone, "own").model
-    with torch.no_grad():
-        inputs = prefill_inputs(store, rows, decoding.max_tokens, reuse=reuse)
-        width = inputs.mask.shape[1]
-        layer_count = int(backbone.model.config.get_text_config().num_hidden_layers)
-        cache = preallocated_cache(layer_count, width + decoding.max_tokens)
-        for number, (keys, values) in enumerate(inputs.layers):
-            cache.update(keys, values, number)
-        adapters = batch_adapters(backbone, [row.adapter for row in rows])
-        with apply_adapters(backbone, adapters):
-            logits = backbone.model(
-                inputs_embeds=inputs.embeddings,
-                attention_mask=inputs.mask,
-                position_ids=inputs.positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
-    positions = inputs.positions[:, -1:]
-    # Without padding a token sees everything and needs no mask. Otherwise the mask is allocated once, like the cache.
-    padded = not bool(inputs.mask.all())
-    mask = torch.nn.functional.pad(inputs.mask, (0, decoding.max_tokens), value=1) if padded else None
-    for text, cached in zip(texts, inputs.cached, strict=True):
-        text.cached_tokens = cached
-    # Frees the keys and values, which are in the cache now.
-    del inputs
-    if reuse:
-        store.conversations.add(rows[0], texts[0].ids, cache)
+    forward = _start(store, rows, decoding)
+    lengths = [input_length(backbone, row) if backbone.encoder_decoder else row.length for row in rows]
+    texts = [ReplyText(*numbers) for numbers in zip(range(len(rows)), lengths, forward.cached_tokens, strict=True)]
+    if isinstance(forward, DecoderOnlyPass) and forward.reuse:
+        store.conversations.add(rows[0], texts[0].ids, forward.cache)
     live = list(range(len(rows)))
     while live and not (cancelled is not None and cancelled()):
-        tokens = next_tokens(constraints.mask(logits, live), decoding, [generators[row] for row in live])
+        logits = constraints.mask(forward.logits, live)
+        tokens = next_tokens(logits, decoding, [generators[row] for row in live])
         keep = []
         for index, (row, token) in enumerate(zip(live, tokens.tolist(), strict=True)):
-            delta = add_token(row, token)
+            complete = constraints.completes(row, token)
+            is_end = token in backbone.end_ids
+            delta = texts[row].add_token(token, backbone.decode, is_end=is_end, complete=complete, decoding=decoding)
             if delta.reply is None:
                 keep.append(index)
             if delta.text or delta.reply is not None:
                 yield delta
         if not keep:
             return
-        with torch.no_grad():
-            if len(keep) < len(live):
-                kept = torch.tensor(keep, device=tokens.device)
-                live = [live[i] for i in keep]
-                tokens, positions = tokens[kept], positions[kept]
-                mask = None if mask is None else mask[kept]
-                adapters = batch_adapters(backbone, [rows[row].adapter for row in live])
-                for layer in cache.layers:
-                    assert isinstance(layer, PreallocatedLayer)
-                    layer.select_rows(kept)
-            width += 1
-            positions = positions + 1
-            with apply_adapters(backbone, adapters):
-                logits = backbone.model(
-                    input_ids=tokens[:, None],
-                    attention_mask=None if mask is None else mask[:, :width],
-                    position_ids=positions,
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=1,
-                ).logits[:, -1]
+        if len(keep) < len(live):
+            kept = torch.tensor(keep, device=tokens.device)
+            live = [live[index] for index in keep]
+            tokens = tokens[kept]
+            forward.select_rows(kept)
+        forward.step(tokens)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class PrefillInputs:
-    """Inputs of the forward pass before the first token of the replies.
-
-    Attributes:
-        embeddings: `[batch, new, hidden]`, in the backbone's dtype.
-        mask: `[batch, cached + new]`, int64, 0 for padding.
-        positions: `[batch, new]`, int64, rotary positions.
-        layers: keys and values before the new positions, one pair per layer.
-        cached: for each row, the number of positions that are not computed again.
-    """
-
-    embeddings: Tensor
-    mask: Tensor
-    positions: Tensor
-    layers: list[LayerKV]
-    cached: list[int]
-
-
-def prefill_inputs(store: PrefixStore, rows: Sequence[Row], max_new_tokens: int, *, reuse: bool) -> PrefillInputs:
-    """Combine rows behind the keys and values that exist already.
-
-    Args:
-        store: prefix keys and values, the last conversations, and the backbone.
-        rows: the encoded prompts.
-        max_new_tokens: number of positions for the reply that must fit behind each row.
-        reuse: whether a single row may continue an earlier conversation.
-
-    Raises:
-        ContextError: if a row and its reply are longer than the backbone's context.
-        BackboneError: if the rows cannot run together on this backbone.
-    """
-    reused = store.reusable_prefix(rows[0]) if reuse and len(rows) == 1 else None
-    if reused is None:
-        batch = assemble(store, rows, max_new_tokens=max_new_tokens)
-        cached = batch.mask[:, : batch.cached_length].sum(dim=1).tolist()
-        return PrefillInputs(batch.embeddings, batch.mask, batch.positions, batch.layers(), cached)
-    backbone, length = store.backbone, rows[0].length
-    require_context(backbone, length, max_new_tokens)
-    return PrefillInputs(
-        embeddings=reused.embeddings(backbone),
-        mask=torch.ones((1, length), dtype=torch.int64, device=backbone.device),
-        positions=torch.arange(reused.length, length, device=backbone.device)[None],
-        layers=reused.layers,
-        cached=[reused.length],
-    )
+def _start(store: PrefixStore, rows: Sequence[Row], decoding: Decoding) -> DecoderOnlyPass | EncoderDecoderPass:
+    """Run the prompts."""
+    if store.backbone.encoder_decoder:
+        if decoding.weights == "int8":
+            raise BackboneError(
+                found=f"int8 weights for the backbone {store.backbone.id!r}, which is an encoder-decoder",
+                expected="weights as they are",
+                next_step="set `decode_weights: own` in domain.yaml",
+            )
+        return EncoderDecoderPass(store.backbone, rows, decoding.max_tokens)
+    # Sampling draws from the backbone's own probabilities, unless int8 is requested.
+    weights = "own" if decoding.weights == "auto" and decoding.temperature > 0 else decoding.weights
+    backbone = optimized(store.backbone, weights)
+    # With rounded weights, keys depend on the number of rows run together, so a reply would depend on earlier turns.
+    reuse = len(rows) == 1 and backbone.model is optimized(store.backbone, "own").model
+    return DecoderOnlyPass(store, backbone, rows, decoding.max_tokens, reuse=reuse)
