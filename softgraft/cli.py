@@ -10,13 +10,13 @@ import softgraft
 from softgraft.commands.answer import ask, chat
 from softgraft.commands.demo import demo
 from softgraft.commands.evaluate import evaluate_command
-from softgraft.commands.train import train_command
 from softgraft.commands.ingest import ingest_command
 from softgraft.commands.interop import export_command, import_command
 from softgraft.commands.new import new
 from softgraft.commands.prompts import prompts_app
 from softgraft.commands.status import status
 from softgraft.commands.threads import threads
+from softgraft.commands.train import train_command
 
 app = typer.Typer(
     no_args_is_help=True,
