@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,28 +40,16 @@ _BLOCK_NAMES = {
 _MODEL_NAMES = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
 
-@dataclass(frozen=True)
-class GgufExport:
-    """What was written.
-
-    Attributes:
-        file: the GGUF file.
-        tokens: by domain, the token ids of its soft prompt.
-        bytes: its size.
-    """
-
-    file: Path
-    tokens: Mapping[str, range]
-    bytes: int
-
-
-def export_gguf(file: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -> GgufExport:
+def export_gguf(file: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -> Mapping[str, range]:
     """Write grafts and their backbone to a GGUF file. Weights keep the backbone's dtype; norms are fp32.
 
     Args:
         file: must not exist.
         backbone: that the soft prompts were trained on.
         grafts: as in `export_hf`.
+
+    Returns:
+        By domain, the token ids of its soft prompt.
 
     Raises:
         ArtifactError: if the file exists or cannot be written; or as `export_hf`.
@@ -73,8 +60,7 @@ def export_gguf(file: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -
     with new_file(file) as scratch:
         chat = checkpoint_chat_template(backbone, vocabulary, grafts, "")
         _write(scratch, vocabulary, chat, export_record(backbone, vocabulary, grafts, tokens))
-        size = scratch.stat().st_size
-    return GgufExport(file, tokens, size)
+    return tokens
 
 
 def _require_llama(backbone: Backbone) -> None:

@@ -61,13 +61,11 @@ class HfExport:
         tokens: by domain, the token ids of its soft prompt.
         same_ids: whether the chat template gives the token ids of `encode_prompt`, also for difficult texts. If not,
             send token ids.
-        bytes: size of all files.
     """
 
     folder: Path
     tokens: Mapping[str, range]
     same_ids: bool
-    bytes: int
 
 
 def export_hf(folder: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -> HfExport:
@@ -91,8 +89,7 @@ def export_hf(folder: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -
         (scratch / LLAMA_CPP_CHAT).write_text(llama_cpp_chat, encoding="utf-8")
         record = export_record(backbone, vocabulary, grafts, tokens) | {"same_ids": same_ids}
         (scratch / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        size = sum(file.stat().st_size for file in scratch.iterdir())
-    return HfExport(folder, tokens, same_ids, size)
+    return HfExport(folder, tokens, same_ids)
 
 
 def token_ids(row: Row, tokens: range) -> list[int]:

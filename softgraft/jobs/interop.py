@@ -153,12 +153,12 @@ def _write_hf(domains: Sequence[Domain], folder: Path) -> Written:
 
 def _write_gguf(domains: Sequence[Domain], file: Path) -> Written:
     backbone, grafts = _load_grafts(domains)
-    export = export_gguf(file, backbone, grafts)
+    tokens = export_gguf(file, backbone, grafts)
     notes = [
         *_strength_notes(domains),
         "llama.cpp splits the texts of a chat request by its own rules: send token ids for the same answers",
     ]
-    return f"GGUF file with {_token_count(export.tokens)}", notes, [f"llama-server -m {file} --jinja"]
+    return f"GGUF file with {_token_count(tokens)}", notes, [f"llama-server -m {file} --jinja"]
 
 
 _WRITERS: dict[ExportFormat, Callable[[Sequence[Domain], Path], Written]] = {
