@@ -1,16 +1,4 @@
-"""The errors of `retrieval`.
-
-RetrievalError
-├── NoDocumentsError      a folder contains no document
-├── ConversionError       a file cannot be converted to text
-├── EncoderError          the encoder is missing, damaged or unsuitable
-├── FilterError           a metadata filter is invalid
-├── IndexDamagedError     the index on disk is not what was written
-├── IndexMismatchError    the index is of another encoder, a newer release or another content
-├── NotIngestedError      there is no index yet
-├── RecordError           a record cannot be stored
-└── RerankerError         the reranker is missing or unsuitable
-"""
+"""The errors of `retrieval`, all derived from `RetrievalError`."""
 
 from __future__ import annotations
 

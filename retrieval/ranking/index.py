@@ -183,8 +183,8 @@ class Index:
     def stats(self) -> IndexStats:
         with self._store.reading():
             documents, passages = self._store.counts()
-            encoder, dimension = self._store.encoder_id or "", self._store.dimension
-            return IndexStats(documents, passages, encoder, dimension, self._store.revision)
+            binding = self._store.binding
+            return IndexStats(documents, passages, binding.encoder_id, binding.dimension, self._store.revision)
 
     def _fused(self, query: str, vector: NDArray[np.float32], k: int, weights: Weights) -> list[RankedPassage]:
         limit = max(_CANDIDATES, k)

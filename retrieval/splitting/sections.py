@@ -57,17 +57,16 @@ class Section:
 
 def first_title(text: str) -> str | None:
     """The first level-1 heading."""
-    structure = _read(text)
-    return next((heading.text for heading in structure.headings if heading.level == 1), None)
+    headings, _ = _read(text)
+    return next((heading.text for heading in headings if heading.level == 1), None)
 
 
 def read_sections(text: str) -> list[Section]:
     """All sections in order. Together, headings and blocks cover everything except white space."""
-    structure = _read(text)
-    headings = structure.headings
-    starts = [block.start for block in structure.blocks]
+    headings, blocks = _read(text)
+    starts = [block.start for block in blocks]
     sections: list[Section] = []
-    lead = structure.blocks[: bisect_left(starts, headings[0].start) if headings else None]
+    lead = blocks[: bisect_left(starts, headings[0].start) if headings else None]
     if lead:
         sections.append(Section(heading=None, path=(), blocks=lead, has_children=False))
     path: list[Heading] = []
@@ -79,22 +78,16 @@ def read_sections(text: str) -> list[Section]:
             Section(
                 heading=heading,
                 path=tuple(path),
-                blocks=structure.blocks[bisect_left(starts, heading.end) : bisect_left(starts, end)],
+                blocks=blocks[bisect_left(starts, heading.end) : bisect_left(starts, end)],
                 has_children=following is not None and following.level > heading.level,
             )
         )
     return sections
 
 
-@dataclass(frozen=True, slots=True)
-class _Structure:
-    headings: tuple[Heading, ...]
-    blocks: tuple[Block, ...]
-
-
 # The converter needs the title of a text and the splitter its sections: parse it once.
 @lru_cache(maxsize=4)
-def _read(text: str) -> _Structure:
+def _read(text: str) -> tuple[tuple[Heading, ...], tuple[Block, ...]]:
     # Offsets come from counting "\n", so the parser must not see other line ends.
     source = text.replace("\r", " ")
     lines = _Lines(source)
@@ -118,7 +111,7 @@ def _read(text: str) -> _Structure:
         elif span is not None and token.type != "hr":
             blocks.append(Block(*span, parts=_parts(token, inner, lines, skipped, first, last)))
     blocks.extend(lines.paragraphs(covered, len(lines)))
-    return _Structure(tuple(headings), tuple(blocks))
+    return tuple(headings), tuple(blocks)
 
 
 @lru_cache(maxsize=1)

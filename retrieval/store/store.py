@@ -129,11 +129,6 @@ class PassageStore:
             raise bound.mismatch(wanted, self.path.parent)
 
     @property
-    def encoder_id(self) -> str | None:
-        with self.reading() as connection:
-            return read_meta(connection, "encoder")
-
-    @property
     def dimension(self) -> int:
         with self.reading() as connection:
             return read_number(connection, "dimension")
@@ -180,11 +175,7 @@ class PassageStore:
 
         A document with the same id is replaced. Raises ValueError if the parts do not belong together.
         """
-        entry = Entry(document, splitter, passages, vectors)
-        entry.check(self.dimension)
-        with self._opened().writing() as connection:
-            replace_rows(connection, entry)
-            bump_revision(connection)
+        self.replace_documents([Entry(document, splitter, passages, vectors)], self.binding)
 
     def replace_documents(
         self, entries: Sequence[Entry], binding: Binding, check_cancelled: Callable[[], None] = lambda: None

@@ -46,6 +46,13 @@ def test_every_problem_is_listed(folder: Path) -> None:
     assert caught.value.next_step == f"edit {folder / 'domain.yaml'}"
 
 
+@pytest.mark.parametrize("removed", ["hnsw", "ivf"])
+def test_a_removed_index_kind_is_refused_with_the_remaining_ones(folder: Path, removed: str) -> None:
+    write(folder, f"name: shop\ntitle: The shop\nretrieval:\n  index: {removed}\n")
+    with pytest.raises(DomainError, match=r"retrieval\.index: Input should be 'auto', 'flat' or 'pq'"):
+        read_domain_file(folder)
+
+
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n", "name: [shop\n", "name: shop\n"])
 def test_malformed_files_are_refused(folder: Path, text: str) -> None:
     with pytest.raises(DomainError, match="1 problem in"):
