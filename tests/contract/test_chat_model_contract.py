@@ -20,12 +20,12 @@ from tests.support.tiny_backbones import make_backbone
 
 @cache
 def tiny_store() -> PrefixStore:
-    """The suite asks for parameters through properties, which cannot take a fixture."""
+    """The suite reads parameters from properties, which cannot use a fixture."""
     return PrefixStore(make_backbone())
 
 
 class TestSoftPromptChat(ChatModelUnitTests):
-    """Nothing is switched off: tools and structured output are there."""
+    """No feature is switched off."""
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
@@ -35,22 +35,22 @@ class TestSoftPromptChat(ChatModelUnitTests):
     def chat_model_params(self) -> dict[str, Any]:
         return {"store": tiny_store(), "fills": {"domain": "Be brief."}}
 
-    @pytest.mark.xfail(reason="a backbone is handed over, nothing is read from the environment", strict=True)
+    @pytest.mark.xfail(reason="the backbone is an argument; nothing is read from the environment", strict=True)
     def test_init_from_env(self) -> None:
         assert self.init_from_env_params[0]
 
-    @pytest.mark.xfail(reason="weights and vectors are no part of a serialised chain", strict=True)
+    @pytest.mark.xfail(reason="a serialised chain cannot hold weights and vectors", strict=True)
     def test_serdes(self, model: BaseChatModel, snapshot: Any) -> None:
         assert self.chat_model_class.is_lc_serializable()
 
 
-# What cannot pass over any backbone of text, and what only the skill of a small one falls short of.
+# Tests that cannot pass for a local backbone.
 REPLACED = {"test_init_from_env", "test_serdes"}
 
 
 @pytest.mark.parametrize(("suite", "collected"), [(TestSoftPromptChat, 10), (IntegrationSuite, 50)])
 def test_no_test_of_a_suite_is_left_out(suite: type, collected: int, request: pytest.FixtureRequest) -> None:
-    """Each is collected and none is skipped or replaced but those that say why by an expected failure."""
+    """Every test is collected, and none is skipped or replaced except by an expected failure with a reason."""
     own = {name for name in vars(suite) if name.startswith("test_")}
     for name in own:
         [mark] = [mark for mark in getattr(vars(suite)[name], "pytestmark", ()) if mark.name == "xfail"]
@@ -62,7 +62,7 @@ def test_no_test_of_a_suite_is_left_out(suite: type, collected: int, request: py
 
 
 def _collected(suite: type, request: pytest.FixtureRequest) -> int:
-    """How many tests pytest makes of a suite, parameters counted."""
+    """The number of tests in a suite, counting parameters."""
     module = pytest.Module.from_parent(request.session, path=Path(sys.modules[suite.__module__].__file__ or ""))
-    [found] = [node for node in module.collect() if isinstance(node, pytest.Class) and node.name == suite.__name__]
-    return len(list(found.collect()))
+    [collected] = [node for node in module.collect() if isinstance(node, pytest.Class) and node.name == suite.__name__]
+    return len(list(collected.collect()))

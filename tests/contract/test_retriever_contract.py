@@ -14,7 +14,7 @@ from tests.support.hashing_encoder import HashingEncoder
 
 
 class TestDomainRetriever(RetrieversIntegrationTests):
-    """`k` documents, as many as were asked for."""
+    """The retriever returns `k` documents."""
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod

@@ -70,7 +70,7 @@ class TestEncoderEmbeddingsIntegration(_MiniLM, EmbeddingsIntegrationTests):
     ],
 )
 def test_no_test_of_a_suite_is_left_out(suite: type, tests: int) -> None:
-    """Each counts among this run's own tests; none of LangChain's is replaced, skipped or expected to fail."""
+    """No test of LangChain is replaced, skipped or expected to fail."""
     theirs = {name for base in suite.__mro__[1:] for name in vars(base) if name.startswith("test_")}
     assert len(theirs) == tests
     for name in theirs:
