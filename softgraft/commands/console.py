@@ -71,7 +71,7 @@ def print_notes(notes: Sequence[str]) -> None:
 
 
 def on_terminal() -> bool:
-    """Whether a person watches: neither output goes to a file or a pipe."""
+    """Whether both outputs go to a terminal, not to a file or a pipe."""
     return sys.stdout.isatty() and sys.stderr.isatty()
 
 

@@ -41,10 +41,10 @@ def snapshot(docs: Path) -> Snapshot:
 
 def changes(before: Snapshot, after: Snapshot) -> list[Change]:
     """The changes between two snapshots, sorted by name."""
-    found = [Change("removed", name) for name in before.keys() - after.keys()]
-    found += [Change("added", name) for name in after.keys() - before.keys()]
-    found += [Change("changed", name) for name in before.keys() & after.keys() if after[name] != before[name]]
-    return sorted(found, key=lambda change: change.name)
+    removed = [Change("removed", name) for name in before.keys() - after.keys()]
+    added = [Change("added", name) for name in after.keys() - before.keys()]
+    changed = [Change("changed", name) for name in before.keys() & after.keys() if after[name] != before[name]]
+    return sorted([*removed, *added, *changed], key=lambda change: change.name)
 
 
 def wait_for_changes(
@@ -59,6 +59,6 @@ def wait_for_changes(
     while True:
         (sleep or time.sleep)(interval)
         now = snapshot(docs)
-        if now == last and (found := changes(before, now)):
-            return found
+        if now == last and now != before:
+            return changes(before, now)
         last = now

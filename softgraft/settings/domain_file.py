@@ -177,9 +177,9 @@ class DomainFile(Settings):
             return self
         api = [name for name in ("base_url", "remote") if name in self.model_fields_set and getattr(self, name)]
         unlimited = [f"answer.{n}: null" for n in ("max_tokens", "temperature") if getattr(self.answer, n) is None]
-        if found := [*api, *unlimited]:
+        if refused := [*api, *unlimited]:
             raise ValueError(
-                f"{', '.join(found)} with the local backbone {self.backbone!r}; expected a model behind an API, such "
+                f"{', '.join(refused)} with the local backbone {self.backbone!r}; expected a model behind an API, such "
                 "as openai:gpt-4o-mini, or none of these settings"
             )
         return self

@@ -100,15 +100,15 @@ def list_all(domain: DomainTemplates | None) -> list[dict[str, Any]]:
                 continue
     return [
         {
-            "name": found.name,
-            "language": found.language,
-            "version": found.template.version if found.template else None,
-            "description": found.template.description if found.template else None,
-            "path": short_path(found.path),
-            "hash": found.template.content_hash if found.template else None,
-            "used_by": users.get(found.path, []),
+            "name": entry.name,
+            "language": entry.language,
+            "version": entry.template.version if entry.template else None,
+            "description": entry.template.description if entry.template else None,
+            "path": short_path(entry.path),
+            "hash": entry.template.content_hash if entry.template else None,
+            "used_by": users.get(entry.path, []),
         }
-        for found in list_templates([domain.own] if domain else [])
+        for entry in list_templates([domain.own] if domain else [])
     ]
 
 
