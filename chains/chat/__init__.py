@@ -1,1 +1,4 @@
-"""`SoftPromptChat`, a LangChain chat model over a frozen backbone: calls, tools, structured output."""
+"""`SoftPromptChat`, a LangChain chat model with a frozen backbone: streaming, tools, structured output.
+
+Imports `messages`; `speakers`, `integrations` and `tasks` build on it.
+"""

@@ -1,11 +1,11 @@
-"""Replies as objects: JSON that the grammar holds to the schema, then read and checked."""
+"""Structured output: parse replies whose JSON was constrained to a schema."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
@@ -17,102 +17,101 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from chains.errors import CutReplyError, InputError
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
-METHODS = ("json_schema", "function_calling", "json_mode")
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 def json_schema_of(schema: Any) -> Mapping[str, Any]:
-    """The JSON schema of a pydantic class, a TypedDict, a function's declaration, or a JSON schema itself.
+    """The JSON schema of a pydantic class, a TypedDict, a function declaration, or a JSON schema.
 
     Raises:
-        InputError: anything else.
+        InputError: if it is none of these.
     """
-    found: Mapping[str, Any]
     try:
         if isinstance(schema, type) and is_basemodel_subclass(schema):
-            made: Any = schema
-            found = made.model_json_schema() if hasattr(schema, "model_json_schema") else made.schema()
-        elif isinstance(schema, Mapping) and {"type", "properties", "anyOf", "$ref"} & set(schema) - _declares(schema):
-            found = dict(schema)
+            model: Any = schema
+            json_schema = model.model_json_schema() if hasattr(model, "model_json_schema") else model.schema()
+        elif isinstance(schema, Mapping) and _is_json_schema(schema):
+            json_schema = dict(schema)
         else:
-            found = convert_to_json_schema(schema)
+            json_schema = convert_to_json_schema(schema)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             found=f"the schema {schema!r}",
             expected="a pydantic class, a TypedDict, or a JSON schema of an object",
             next_step="give a JSON schema a `title`",
         ) from error
-    return found
+    return cast("Mapping[str, Any]", json_schema)
 
 
 def tool_name(schema: Any) -> str:
-    """The name under which a schema is offered as a tool."""
+    """The name of a schema as a tool."""
     return str(convert_to_openai_tool(schema)["function"]["name"])
 
 
-def parsed(llm: Runnable[Any, AIMessage], schema: Any, method: Method, include_raw: bool) -> Runnable[Any, Any]:
-    """The model with its replies read.
+def parse_output(llm: Runnable[Any, AIMessage], schema: Any, method: Method, include_raw: bool) -> Runnable[Any, Any]:
+    """A runnable that parses the replies of a model.
 
     Args:
-        llm: bound so that its replies follow the schema.
-        schema: what was asked for; a class gives its instances, anything else a dict.
-        method: how the reply carries the JSON.
-        include_raw: a dict with `raw`, `parsed` and `parsing_error` in place of an exception.
+        llm: the model, bound so that its replies follow the schema.
+        schema: the schema; a class returns its instances, anything else a dict.
+        method: whether the JSON is the reply or the arguments of a tool call.
+        include_raw: return a dict with `raw`, `parsed` and `parsing_error` instead of raising.
     """
-    of_class = isinstance(schema, type) and is_basemodel_subclass(schema)
+    is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
     parser: BaseOutputParser[Any]
     if method == "function_calling":
         name = tool_name(schema)
         parser = (
             PydanticToolsParser(tools=[schema], first_tool_only=True)
-            if of_class
+            if is_class
             else JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
         )
     else:
-        parser = PydanticOutputParser(pydantic_object=schema) if of_class else JsonOutputParser()
-    # A stream of dicts shows them as they grow; an object of a class is there when it is whole.
-    watch = _Whole(_is_call if method == "function_calling" else _is_json, hold=of_class)
-    read = RunnableGenerator(watch.over, watch.aover) | parser
+        parser = PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()
+    # Dicts are streamed as they grow; an instance of a class can only be created at the end.
+    check = _CompletenessCheck(_is_call if method == "function_calling" else _is_json, hold=is_class)
+    parse = RunnableGenerator(check.run, check.arun) | parser
     if not include_raw:
-        return llm | read
-    whole = RunnablePassthrough.assign(parsed=itemgetter("raw") | read, parsing_error=lambda _: None)
+        return llm | parse
+    succeeded = RunnablePassthrough.assign(parsed=itemgetter("raw") | parse, parsing_error=lambda _: None)
     failed = RunnablePassthrough.assign(parsed=lambda _: None)
-    return RunnableMap(raw=llm) | whole.with_fallbacks([failed], exception_key="parsing_error")
+    return RunnableMap(raw=llm) | succeeded.with_fallbacks([failed], exception_key="parsing_error")
 
 
-class _Whole:
-    """Lets a reply pass and refuses it at its end where it is not whole. The parsers would fill up what is missing.
+class _CompletenessCheck:
+    """Passes a reply on, and raises at its end if it is incomplete, since the parsers would complete it.
 
-    With `hold` nothing passes before the end.
+    With `hold`, the reply is passed on only at its end.
     """
 
-    def __init__(self, is_whole: Callable[[AIMessage], bool], *, hold: bool) -> None:
-        self._is_whole = is_whole
+    def __init__(self, is_complete: Callable[[AIMessage], bool], *, hold: bool) -> None:
+        self._is_complete = is_complete
         self._hold = hold
 
-    def over(self, messages: Iterator[AIMessage]) -> Iterator[AIMessage]:
+    def run(self, messages: Iterator[AIMessage]) -> Iterator[AIMessage]:
         total: Any = None
         for message in messages:
             total = message if total is None else total + message
             if not self._hold:
                 yield message
-        yield from self._checked(total)
+        yield from self._at_end(total)
 
-    async def aover(self, messages: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessage]:
+    async def arun(self, messages: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessage]:
         total: Any = None
         async for message in messages:
             total = message if total is None else total + message
             if not self._hold:
                 yield message
-        for message in self._checked(total):
+        for message in self._at_end(total):
             yield message
 
-    def _checked(self, total: AIMessage | None) -> list[AIMessage]:
-        if total is None or self._is_whole(total):
+    def _at_end(self, total: AIMessage | None) -> list[AIMessage]:
+        if total is None or self._is_complete(total):
             return [total] if total is not None and self._hold else []
         cut = total.response_metadata.get("finish_reason") == "length"
         raise CutReplyError(
             found="a reply that was cut " + ("at max_tokens" if cut else "by a stop text") + " before it was complete",
-            expected="a whole JSON value",
+            expected="a complete JSON value",
             next_step="give the call more tokens (max_tokens=...), or leave out `stop`",
         )
 
@@ -129,6 +128,7 @@ def _is_call(message: AIMessage) -> bool:
     return bool(message.tool_calls) and not message.invalid_tool_calls
 
 
-def _declares(schema: Mapping[str, Any]) -> set[str]:
-    """All keys of what declares a function, as OpenAI or Anthropic write it; none of a JSON schema."""
-    return set(schema) if {"function", "parameters", "input_schema"} & set(schema) else set()
+def _is_json_schema(schema: Mapping[str, Any]) -> bool:
+    """Whether a dict is a JSON schema rather than a function declaration of OpenAI or Anthropic."""
+    declares_function = {"function", "parameters", "input_schema"} & set(schema)
+    return not declares_function and bool({"type", "properties", "anyOf", "$ref"} & set(schema))

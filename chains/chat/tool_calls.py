@@ -1,4 +1,4 @@
-"""Tool calls in what a model says, found while it speaks."""
+"""Parse the tool calls in a reply while it is generated."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ OPENING, CLOSING = "<tool_call>", "</tool_call>"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One call as it was said.
+class ParsedCall:
+    """One tool call of a reply.
 
     Attributes:
-        name: the tool; None where it cannot be told.
-        arguments: JSON of an object; of a call that is none, what was said, which is no JSON.
-        problem: why it is no call; empty where it is one.
-        id: made up here, since a backbone gives none.
+        name: name of the tool; None if it is missing.
+        arguments: a JSON object; of an invalid call, the raw text, which is not JSON.
+        problem: why the call is invalid; empty if it is valid.
+        id: generated, since a backbone provides none.
     """
 
     name: str | None
@@ -29,101 +29,101 @@ class Call:
     problem: str = ""
     id: str = field(default_factory=lambda: f"call_{uuid4().hex}")
 
-    def valid(self) -> ToolCall:
-        """As a message keeps it."""
+    def to_tool_call(self) -> ToolCall:
+        """A valid call as LangChain's `ToolCall`."""
         return tool_call(name=self.name or "", args=json.loads(self.arguments), id=self.id)
 
-    def invalid(self) -> InvalidToolCall:
-        """As a message keeps one that is none."""
+    def to_invalid_tool_call(self) -> InvalidToolCall:
+        """An invalid call as LangChain's `InvalidToolCall`."""
         return invalid_tool_call(name=self.name, args=self.arguments, id=self.id, error=self.problem)
 
-    def chunk(self, index: int) -> ToolCallChunk:
-        """As a stream gives it, whole: half a call that is filled up to a whole one would be another call."""
+    def to_chunk(self, index: int) -> ToolCallChunk:
+        """The whole call as one chunk: LangChain would complete a partial call to a different valid one."""
         return tool_call_chunk(name=self.name, args=self.arguments, id=self.id, index=index)
 
 
-class CallReader:
-    """Takes a reply apart into text and calls.
+class ToolCallParser:
+    """Splits a streamed reply into text and tool calls.
 
-    A call stands between `<tool_call>` and `</tool_call>`, or the reply is the JSON of calls alone. Text goes on as it
-    comes; where a call may have begun, what follows is held back until it is certain.
+    A call is enclosed in `<tool_call>` and `</tool_call>`, or the whole reply is the JSON of calls. Text is passed on
+    at once; if a call may have started, the text from there is held back until that is certain.
     """
 
-    def __init__(self, names: Collection[str]) -> None:
-        self._names = names
+    def __init__(self, tools: Collection[str]) -> None:
+        self._tools = tools
         self._held = ""
-        self._inside = False
-        self._said = False
-        self._called = False
+        self._in_call = False
+        self._has_text = False
+        self._has_call = False
 
-    def take(self, text: str) -> Iterator[str | Call]:
-        """What has become certain with more of the reply."""
+    def feed(self, text: str) -> Iterator[str | ParsedCall]:
+        """Add text of the reply; yields the text and calls that are certain now."""
         self._held += text
         while True:
-            if self._inside:
+            if self._in_call:
                 body, closed, rest = self._held.partition(CLOSING)
                 if not closed:
                     return
-                self._held, self._inside, self._called = rest, False, True
-                yield from _calls(body)
+                self._held, self._in_call, self._has_call = rest, False, True
+                yield from _parse_calls(body)
                 continue
             before, opened, rest = self._held.partition(OPENING)
             if opened:
-                self._held, self._inside = rest, True
+                self._held, self._in_call = rest, True
                 if before.strip():
-                    self._said = True
+                    self._has_text = True
                     yield before.rstrip()
                 continue
-            if not self._said and self._held.lstrip()[:1] in ("{", "["):
+            if not self._has_text and self._held.lstrip()[:1] in ("{", "["):
                 return
-            # White space before a call is no part of the text.
-            sure = len(self._held[: len(self._held) - _beginning(self._held)].rstrip())
-            if sure > 0:
-                said, self._held = self._held[:sure], self._held[sure:]
-                self._said = True
-                yield said
+            # White space before a call is not part of the text.
+            certain = len(self._held[: len(self._held) - _partial_tag_length(self._held)].rstrip())
+            if certain > 0:
+                ready, self._held = self._held[:certain], self._held[certain:]
+                self._has_text = True
+                yield ready
             return
 
-    def finish(self, *, cut: bool) -> Iterator[str | Call]:
-        """What is left at the end of the reply; `cut` says that it was ended by `max_tokens`."""
+    def finish(self, *, cut: bool) -> Iterator[str | ParsedCall]:
+        """The rest at the end of the reply; `cut` says whether it ended at `max_tokens`."""
         held, self._held = self._held, ""
-        if self._inside:
-            yield from _calls(held, "it was cut at max_tokens" if cut else "it has no end")
-        elif found := self._alone(held):
-            yield from found
-        elif held.strip() or (held and self._said and not self._called):
+        if self._in_call:
+            yield from _parse_calls(held, "it was cut at max_tokens" if cut else "it has no end")
+        elif calls := self._bare_calls(held):
+            yield from calls
+        elif held.strip() or (held and self._has_text and not self._has_call):
             yield held
 
-    def _alone(self, text: str) -> list[Call]:
-        """Calls of a reply that is JSON and nothing else; none where it is JSON for another purpose."""
-        if self._said or text.lstrip()[:1] not in ("{", "["):
+    def _bare_calls(self, text: str) -> list[ParsedCall]:
+        """Calls of a reply that is only JSON; empty if the JSON is not calls of known tools."""
+        if self._has_text or text.lstrip()[:1] not in ("{", "["):
             return []
-        found = list(_calls(text))
-        return found if all(not call.problem and call.name in self._names for call in found) else []
+        calls = list(_parse_calls(text))
+        return calls if all(not call.problem and call.name in self._tools for call in calls) else []
 
 
-def _calls(body: str, unfinished: str = "it is no JSON") -> Iterator[Call]:
+def _parse_calls(body: str, problem: str = "it is not JSON") -> Iterator[ParsedCall]:
     try:
         value = json.loads(body)
     except (json.JSONDecodeError, RecursionError):
-        yield _no_call(body, unfinished)
+        yield _invalid_call(body, problem)
         return
     for entry in value if isinstance(value, list) else [value]:
         name = entry.get("name") if isinstance(entry, dict) else None
         arguments = entry.get("arguments", entry.get("parameters", {})) if isinstance(entry, dict) else None
         if not isinstance(name, str) or not name:
-            yield _no_call(json.dumps(entry, ensure_ascii=False), "it names no tool")
+            yield _invalid_call(json.dumps(entry, ensure_ascii=False), "it names no tool")
         elif not isinstance(arguments, dict):
-            yield _no_call(json.dumps(entry, ensure_ascii=False), "its arguments are no JSON object", name)
+            yield _invalid_call(json.dumps(entry, ensure_ascii=False), "its arguments are not a JSON object", name)
         else:
-            yield Call(name, json.dumps(arguments, ensure_ascii=False))
+            yield ParsedCall(name, json.dumps(arguments, ensure_ascii=False))
 
 
-def _no_call(body: str, problem: str, name: str | None = None) -> Call:
-    # With the tag before it, nobody takes what was said for the arguments.
-    return Call(name, OPENING + body, f"The model wrote a tool call that cannot be used: {problem}.")
+def _invalid_call(body: str, problem: str, name: str | None = None) -> ParsedCall:
+    # The tag keeps the raw text from being read as arguments.
+    return ParsedCall(name, OPENING + body, f"The model wrote a tool call that cannot be used: {problem}.")
 
 
-def _beginning(text: str) -> int:
-    """Length of the longest end of the text that begins a call."""
+def _partial_tag_length(text: str) -> int:
+    """Length of the longest end of the text that is the start of an opening tag."""
     return next((size for size in range(len(OPENING) - 1, 0, -1) if text.endswith(OPENING[:size])), 0)

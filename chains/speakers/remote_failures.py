@@ -1,7 +1,7 @@
-"""What went wrong with a model behind an API, as one error that says what to do.
+"""Convert the failures of a model behind an API to one error with a next step.
 
-LangChain's packages raise their provider's exceptions, and most of them also a class of `langchain_core.exceptions`
-for what has happened; where they do not, the HTTP status tells it.
+LangChain's packages raise the exceptions of the provider, most of them also a class of `langchain_core.exceptions`;
+otherwise the HTTP status classifies them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from langchain_core.messages import AIMessageChunk
 from chains.errors import RemoteModelError
 
 _KEY = "check the key in the environment, OPENAI_API_KEY for `openai:`"
-# The first kind that fits counts: what was found, and what to do.
-_KINDS: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
+# Exception classes, what was found, and the next step; the first match is used.
+_FAILURES: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
     ((ModelAuthenticationError, ModelPermissionDeniedError), "refuses the key", _KEY),
     (
         (ContextOverflowError,),
-        "has no room for the prompt",
+        "has too short a context for the prompt",
         "lower retrieval.evidence_tokens or answer.history_turns in domain.yaml",
     ),
     (
@@ -60,11 +60,11 @@ _KINDS: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
         "change what it names in domain.yaml; `answer.temperature: null` and `answer.max_tokens: null` leave these out",
     ),
     ((ModelAPIError,), "failed on its side", "ask again later"),
-    # Not JSON, or no event at all: a web page, say.
+    # The response is not JSON, such as a web page.
     (
         (ValueError,),
-        "answered with something that is not its protocol",
-        "check that `base_url` in domain.yaml is that of the API; it mostly ends in /v1",
+        "answered with something other than the API's protocol",
+        "check that `base_url` in domain.yaml is the address of the API; it usually ends in /v1",
     ),
 )
 _STATUSES: dict[int, type[BaseException]] = {
@@ -77,16 +77,16 @@ _STATUSES: dict[int, type[BaseException]] = {
     422: ModelInvalidRequestError,
     429: ModelRateLimitError,
 }
-# LangChain looks for the code in the message, where the client does not always put it; other servers have no code.
+# LangChain looks for the error code in the message, which does not always contain it; some servers send no code.
 _TOO_LONG = re.compile(r"context (length|size|window)|prompt is too long", re.IGNORECASE)
 _FINISHES = ("finish_reason", "stop_reason", "done_reason", "status")
 
 
-def remote_failure(error: Exception) -> RemoteModelError:
-    """The error of this project for one that a provider's package raised."""
+def to_remote_error(error: Exception) -> RemoteModelError:
+    """Convert an exception of a provider's package to a `RemoteModelError`."""
     message = " ".join(str(error).split()) or type(error).__name__
     kind = _kind(error)
-    for kinds, found, next_step in _KINDS:
+    for kinds, found, next_step in _FAILURES:
         if issubclass(kind, kinds):
             return RemoteModelError(
                 found=f"the model behind the API {found}: {message}",
@@ -100,46 +100,45 @@ def remote_failure(error: Exception) -> RemoteModelError:
     )
 
 
-class Ending:
-    """How a streamed reply ended: a connection that closes early looks like an end, and so does a full stop of the
-    server's content filter."""
+class ReplyEndCheck:
+    """Checks how a streamed reply ended, since a lost connection or a content filter looks like a normal end."""
 
     def __init__(self) -> None:
         self._reason: str | None = None
-        self._told = False
-        self._text = False
+        self._reports_reason = False
+        self._has_text = False
 
-    def see(self, chunk: AIMessageChunk, text: str) -> None:
-        """Take note of one chunk and of its text."""
+    def add(self, chunk: AIMessageChunk, text: str) -> None:
+        """Add a chunk and its text."""
         metadata: dict[str, Any] = chunk.response_metadata
-        self._text = self._text or bool(text.strip())
-        # Servers of OpenAI's protocol say why a reply ends, all of them.
-        self._told = self._told or metadata.get("model_provider") == "openai"
+        self._has_text = self._has_text or bool(text.strip())
+        # All servers with OpenAI's protocol report the finish reason.
+        self._reports_reason = self._reports_reason or metadata.get("model_provider") == "openai"
         self._reason = next((str(metadata[name]) for name in _FINISHES if metadata.get(name)), self._reason)
 
     def check(self) -> None:
-        """After the last chunk.
+        """Check the reply after its last chunk.
 
         Raises:
-            RemoteModelError: the reply is cut off, was withheld, or has no text.
+            RemoteModelError: if the reply was cut off, was withheld, or has no text.
         """
-        if self._reason is None and self._told:
+        if self._reason is None and self._reports_reason:
             raise RemoteModelError(
-                found="the reply of the model behind the API breaks off: the connection ended before it",
-                expected="a reply with its end",
-                next_step="ask again; look at the server's log if it goes on",
+                found="the reply of the model behind the API is incomplete: the connection ended before it",
+                expected="a complete reply",
+                next_step="ask again; if it happens again, check the server's log",
             )
         reason = (self._reason or "").lower()
         if reason in ("content_filter", "refusal", "safety"):
             raise RemoteModelError(
                 found=f"the reply of the model behind the API was withheld ({self._reason})",
-                expected="a question and documents that the provider answers on",
-                next_step="ask in other words, or take another model",
+                expected="a question and documents that the provider accepts",
+                next_step="rephrase the question, or use another model",
             )
-        if reason in ("length", "max_tokens") and not self._text:
+        if reason in ("length", "max_tokens") and not self._has_text:
             raise RemoteModelError(
-                found="the model behind the API used up answer.max_tokens without a word of an answer",
-                expected="room for what the model thinks to itself before it answers",
+                found="the model behind the API used up answer.max_tokens without any text of an answer",
+                expected="enough tokens for the model's reasoning before the answer",
                 next_step="raise answer.max_tokens in domain.yaml, or set it to null",
             )
 
@@ -148,15 +147,15 @@ def _kind(error: Exception) -> type[BaseException]:
     status = getattr(error, "status_code", None)
     if status == 400 and (getattr(error, "code", None) == "context_length_exceeded" or _TOO_LONG.search(str(error))):
         return ContextOverflowError
-    if any(isinstance(error, kinds) for kinds, _, _ in _KINDS):
+    if any(isinstance(error, kinds) for kinds, _, _ in _FAILURES):
         return type(error)
     if isinstance(status, int):
         return _STATUSES.get(status, ModelAPIError if status >= 500 else type(error))
-    # An HTTP library's own errors have the socket's behind them.
-    behind = list(_causes(error))
-    if any(isinstance(cause, TimeoutError) for cause in behind):
+    # Errors of HTTP libraries are caused by socket errors.
+    causes = list(_causes(error))
+    if any(isinstance(cause, TimeoutError) for cause in causes):
         return ModelTimeoutError
-    return ModelConnectionError if any(isinstance(cause, OSError) for cause in behind) else type(error)
+    return ModelConnectionError if any(isinstance(cause, OSError) for cause in causes) else type(error)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

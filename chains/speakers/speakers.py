@@ -1,7 +1,7 @@
-"""The speakers: a frozen backbone with vectors, or a remote model with the text twin.
+"""The two speakers: a frozen backbone with soft prompts, and a remote model with text twins.
 
-Both take the same prepared prompt, so template, graph and evaluation do not care which one it is. A LangChain chat
-model does the call, so that callbacks and traces see it.
+Both take the same prepared prompts, so graph and evaluation are the same for both. They call a LangChain chat model, so
+that callbacks and traces record the call.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from langchain_core.runnables import RunnableConfig
 from chains.answering.speaker import PreparedPrompt
 from chains.chat.chat_model import SoftPromptChat
 from chains.messages.content import plain_text, to_messages, to_text_messages
-from chains.speakers.remote_failures import Ending, remote_failure
+from chains.speakers.remote_failures import ReplyEndCheck, to_remote_error
 from prompts import RenderedPrompt
 from soft_prompt import tokenize_prompt
 
 
 @dataclass(frozen=True)
 class LocalSpeaker:
-    """A backbone with its soft slots filled by the chat model's fills."""
+    """A local backbone whose chat model fills the soft slots."""
 
     chat: SoftPromptChat
 
@@ -50,14 +50,14 @@ class LocalSpeaker:
     def reply_many(
         self, prompts: Sequence[PreparedPrompt], *, on_reply: Callable[[int], None] | None = None
     ) -> list[str]:
-        """See `Speaker`; decoded in batches."""
-        encoded = [prompt.model_input for prompt in prompts]
-        return [reply.text for reply in self.chat.reply_many(encoded, on_reply=on_reply)]
+        """See `Speaker`; generated in batches."""
+        inputs = [prompt.model_input for prompt in prompts]
+        return [reply.text for reply in self.chat.reply_many(inputs, on_reply=on_reply)]
 
 
 @dataclass(frozen=True)
 class RemoteSpeaker:
-    """A chat model that takes text only; `twin_of` gives the text that stands for a soft slot."""
+    """A chat model that takes only text; `twin_of` returns the text twin of a soft slot."""
 
     chat: BaseChatModel
     twin_of: Callable[[str], str]
@@ -70,41 +70,41 @@ class RemoteSpeaker:
         """See `Speaker`.
 
         Raises:
-            RemoteModelError: the API refuses, cannot be reached, or breaks off.
+            RemoteModelError: if the API rejects the request, cannot be reached, or ends the reply early.
         """
         messages = to_text_messages(prompt.prompt.fill(self.twin_of))
-        ending = Ending()
+        end = ReplyEndCheck()
         try:
             for chunk in self.chat.stream(messages, cast(RunnableConfig, config)):
                 text = plain_text(chunk.content)
-                ending.see(chunk, text)
+                end.add(chunk, text)
                 yield text
         except Exception as error:
-            raise remote_failure(error) from error
-        ending.check()
+            raise to_remote_error(error) from error
+        end.check()
 
     async def astream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> AsyncGenerator[str]:
         """See `Speaker`.
 
         Raises:
-            RemoteModelError: the API refuses, cannot be reached, or breaks off.
+            RemoteModelError: if the API rejects the request, cannot be reached, or ends the reply early.
         """
         messages = to_text_messages(prompt.prompt.fill(self.twin_of))
-        ending = Ending()
+        end = ReplyEndCheck()
         try:
             async with aclosing(cast(Any, self.chat.astream(messages, cast(RunnableConfig, config)))) as chunks:
                 async for chunk in chunks:
                     text = plain_text(chunk.content)
-                    ending.see(chunk, text)
+                    end.add(chunk, text)
                     yield text
         except Exception as error:
-            raise remote_failure(error) from error
-        ending.check()
+            raise to_remote_error(error) from error
+        end.check()
 
     def reply_many(
         self, prompts: Sequence[PreparedPrompt], *, on_reply: Callable[[int], None] | None = None
     ) -> list[str]:
-        """See `Speaker`; one call a prompt."""
+        """See `Speaker`; one call per prompt."""
         replies = []
         for number, prompt in enumerate(prompts, 1):
             replies.append("".join(self.stream(prompt)))

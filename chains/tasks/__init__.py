@@ -1,1 +1,4 @@
-"""Tasks without a conversation as LangChain runnables: classification, summarisation, translation."""
+"""Classification, summarisation and translation as LangChain runnables: labels, their scores, task chains.
+
+Imports `answering` and `chat`; `softgraft` builds on it.
+"""

@@ -1,15 +1,14 @@
-"""How likely each label is: what classification does with a backbone.
+"""Classification with a backbone: the likelihood of each label's words as the answer.
 
-The backbone says how likely each label's words are as the answer; a calibration takes away what it would say to any
-text.
+A calibration removes the preference for some labels that the backbone has for any text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,36 +19,45 @@ from chains.tasks.verbalizer import Verbalizer
 from soft_prompt import encode_prompt, score_continuations
 
 Normalise = Literal["sum", "mean"]
-Way = Literal["none", "contextual", "prior"]
-# A label whose likelihood is so many nats behind the best one's has less than a hundred-thousandth of its probability.
+CalibrationMethod = Literal["none", "contextual", "prior"]
+# Labels this many nats behind the best one have less than 1/100,000 of its probability and are not scored exactly.
 WITHIN = 12.0
-Scores = NDArray[np.float64]
+LabelScores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is added to the scores of the labels before they are compared.
+    """Biases that are added to the scores of the labels before they are compared.
 
     Attributes:
-        way: `none`; `contextual`, against what the backbone says to a text that says nothing (Zhao et al. 2021,
-            arXiv:2102.09690); `prior`, so that labels come as often as they do in train (as in Batch Calibration, Zhou
-            et al. 2023, arXiv:2309.17249).
-        normalise: whether a label's score is the likelihood of its words, `sum`, or the mean of its tokens', `mean`.
-        bias: nats, one a label.
+        method: `none`; `contextual`: content-free texts get uniform label probabilities (Zhao et al. 2021,
+            arXiv:2102.09690); `prior`: label frequencies match those of train (as in Batch Calibration, Zhou et al.
+            2023, arXiv:2309.17249).
+        normalise: the score of a label is the sum or the mean of its tokens' log-likelihoods.
+        bias: nats, one per label.
     """
 
-    way: Way
+    method: CalibrationMethod
     normalise: Normalise
     bias: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The calibration as stored on disk."""
+        return {"way": self.method, "normalise": self.normalise, "bias": list(self.bias)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Calibration:
+        """The calibration of a stored file."""
+        return cls(stored["way"], stored["normalise"], tuple(stored["bias"]))
 
 
 @dataclass(frozen=True)
 class LabelScorer:
-    """Scores of all labels behind prompts, by a backbone with its soft slots filled.
+    """LabelScores all labels as continuations of prompts, with a backbone and filled soft slots.
 
     Attributes:
-        chat: the backbone and what fills the slots.
-        verbalizer: the labels.
+        chat: the backbone and the fills.
+        verbalizer: the labels and their words.
     """
 
     chat: SoftPromptChat
@@ -57,7 +65,7 @@ class LabelScorer:
 
     @cached_property
     def continuations(self) -> list[tuple[int, ...]]:
-        """Token ids of each label's words as a whole answer."""
+        """Token ids of each label's words, with the end token."""
         backbone = self.chat.store.backbone
         return [(*backbone.encode_text(self.verbalizer.words[x]), backbone.end_id) for x in self.verbalizer.labels]
 
@@ -69,24 +77,25 @@ class LabelScorer:
         biases: Sequence[Sequence[float]] | None = None,
         within: float | None = WITHIN,
         on_reply: Callable[[int], None] | None = None,
-    ) -> Scores:
+    ) -> LabelScores:
         """Log-likelihoods `[prompts, labels]`, nats, without any bias.
 
         Args:
             prompts: tokenised prompts.
-            normalise: of a label's words, or of one of their tokens in the mean.
-            biases: that will be added, each a number a label; with `within`, what is near the best under any of them.
-            within: as in `soft_prompt.score_continuations`; means need all labels, so there it does not count.
-            on_reply: called with the number of prompts that are done.
+            normalise: sum or mean over the tokens of a label.
+            biases: biases that the caller will add, each with one number per label; with `within`, labels near the best
+                one under any of them are scored exactly.
+            within: as in `soft_prompt.score_continuations`; ignored for means, which need all labels.
+            on_reply: called with the number of finished prompts.
 
         Raises:
-            BackboneError: the backbone cannot score labels.
+            BackboneError: if the backbone cannot score labels.
         """
         chat = self.chat
         rows = [
             encode_prompt(chat.store.backbone, prompt.model_input, chat.fills, chat.attention) for prompt in prompts
         ]
-        found = np.asarray(
+        scores = np.asarray(
             score_continuations(
                 chat.store,
                 rows,
@@ -97,7 +106,7 @@ class LabelScorer:
             ).tolist(),
             dtype=np.float64,
         ).reshape(len(rows), len(self.continuations))
-        return found / np.array([len(ids) for ids in self.continuations]) if normalise == "mean" else found
+        return scores / np.array([len(ids) for ids in self.continuations]) if normalise == "mean" else scores
 
     def probabilities(
         self,
@@ -105,10 +114,10 @@ class LabelScorer:
         calibration: Calibration,
         *,
         on_reply: Callable[[int], None] | None = None,
-    ) -> Scores:
-        """How likely each label is among all, `[prompts, labels]`; a row sums to 1."""
-        found = self.scores(prompts, calibration.normalise, biases=[calibration.bias], on_reply=on_reply)
-        return softmax(found + np.array(calibration.bias))
+    ) -> LabelScores:
+        """Probabilities of the labels, `[prompts, labels]`; each row sums to 1."""
+        scores = self.scores(prompts, calibration.normalise, biases=[calibration.bias], on_reply=on_reply)
+        return softmax(scores + np.array(calibration.bias))
 
     def best(
         self,
@@ -117,32 +126,32 @@ class LabelScorer:
         *,
         on_reply: Callable[[int], None] | None = None,
     ) -> list[int]:
-        """The number of the likeliest label behind each prompt. What cannot become it is not run to its end."""
-        found = self.scores(prompts, calibration.normalise, biases=[calibration.bias], within=0.0, on_reply=on_reply)
-        return [int(number) for number in (found + np.array(calibration.bias)).argmax(axis=1)]
+        """The index of the most likely label of each prompt. Labels that cannot become it are not scored to the end."""
+        scores = self.scores(prompts, calibration.normalise, biases=[calibration.bias], within=0.0, on_reply=on_reply)
+        return [int(number) for number in (scores + np.array(calibration.bias)).argmax(axis=1)]
 
 
-def softmax(scores: Scores) -> Scores:
+def softmax(scores: LabelScores) -> LabelScores:
     """Probabilities `[..., labels]` of scores in nats."""
-    raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    result: Scores = raised / raised.sum(axis=-1, keepdims=True)
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    result: LabelScores = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return result
 
 
-def contextual_bias(scores: Scores) -> tuple[float, ...]:
-    """The bias under which texts that say nothing have no favourite label. `scores`: `[texts, labels]`, theirs."""
+def contextual_bias(scores: LabelScores) -> tuple[float, ...]:
+    """The bias that makes content-free texts favour no label. `scores`: `[texts, labels]`, nats, of these texts."""
     return tuple((-np.log(softmax(scores).mean(axis=0) + 1e-12)).tolist())
 
 
-def prior_bias(scores: Scores, wanted: Scores, *, rounds: int = 100) -> tuple[float, ...]:
-    """The bias under which labels come, in the mean over texts, as often as they should.
+def prior_bias(scores: LabelScores, frequencies: LabelScores, *, rounds: int = 100) -> tuple[float, ...]:
+    """The bias that makes the mean probabilities of the labels match their frequencies.
 
     Args:
-        scores: `[texts, labels]`, nats, of texts as they come.
-        wanted: `[labels]`, how often each label comes; sums to 1.
-        rounds: of bringing them nearer; each is exact for two labels that all texts agree on.
+        scores: `[texts, labels]`, nats, of unlabelled texts.
+        frequencies: `[labels]`, target frequencies; sums to 1.
+        rounds: number of fixed-point iterations.
     """
     bias = np.zeros(scores.shape[1])
     for _ in range(rounds):
-        bias += np.log(wanted + 1e-12) - np.log(softmax(scores + bias).mean(axis=0) + 1e-12)
+        bias += np.log(frequencies + 1e-12) - np.log(softmax(scores + bias).mean(axis=0) + 1e-12)
     return tuple((bias - bias.mean()).tolist())

@@ -1,4 +1,4 @@
-"""The tasks that are no conversation as LangChain runnables: a text in, a label or another text out."""
+"""The text tasks as LangChain runnables: a text in, a label or a text out."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ OnReply = Callable[[int], None]
 
 @dataclass(frozen=True)
 class TaskPrompts:
-    """From texts to what the model reads.
+    """Creates the prompts of texts.
 
     Attributes:
-        template: with the inputs `text` and, where anything is looked up, `context`.
-        lookup: gives each text its context, the most useful last; None looks nothing up.
-        prepare: tokenises a prompt, and says whether it fits: `Speaker.prepare`.
+        template: a template with the input `text` and, with a lookup, `context`.
+        lookup: returns the context of each text, the most useful passage last; None for no context.
+        prepare: tokenises a prompt and checks whether it fits: `Speaker.prepare`.
     """
 
     template: TemplateFile
@@ -32,113 +32,115 @@ class TaskPrompts:
     prepare: Callable[[RenderedPrompt], PreparedPrompt]
 
     def prompts(self, texts: Sequence[str], lookup: Lookup | None = None) -> list[PreparedPrompt]:
-        """What the model reads for each text. `lookup` stands in for the usual one.
+        """The tokenised prompt of each text. `lookup` replaces the default one.
 
         Raises:
-            InputError: a text is empty, or looked-up context has no place in the template.
-            PromptError: the template wants other inputs.
+            InputError: if a text is empty, or the template has no place for context.
+            PromptError: if the template needs other inputs.
         """
         empty = [number for number, text in enumerate(texts) if not text.strip()]
         if empty:
             raise InputError(
                 found=f"an empty text, number {empty[0] + 1} of {len(texts)}",
-                expected="texts with something in them",
+                expected="texts that are not empty",
                 next_step="leave it out",
             )
         template, lookup = self.template.current(), lookup or self.lookup
-        placed = "context" in template.inputs
-        if lookup is not None and not placed:
+        has_context = "context" in template.inputs
+        if lookup is not None and not has_context:
             raise InputError(
-                found=f"context to look up, and no place for it in the template {template.name!r}",
+                found=f"context, but no place for it in the template {template.name!r}",
                 expected="the input `context: passages`, and {context} in a message",
-                next_step="put it into the template, or set `context: none` in domain.yaml",
+                next_step="add it to the template, or set `context: none` in domain.yaml",
             )
-        found = lookup(texts) if lookup is not None else [()] * len(texts)
-        return [self._fitting(text, list(given), placed) for text, given in zip(texts, found, strict=True)]
+        contexts = lookup(texts) if lookup is not None else [()] * len(texts)
+        return [self._fit(text, list(context), has_context) for text, context in zip(texts, contexts, strict=True)]
 
-    def _fitting(self, text: str, context: list[PassageInput], placed: bool) -> PreparedPrompt:
-        """The prompt, without the context that the model has no space for."""
+    def _fit(self, text: str, context: list[PassageInput], has_context: bool) -> PreparedPrompt:
+        """The prompt, without the context that does not fit."""
         template = self.template.current()
         while True:
-            prompt = self.prepare(template.render({"text": text, "context": context} if placed else {"text": text}))
+            prompt = self.prepare(
+                template.render({"text": text, "context": context} if has_context else {"text": text})
+            )
             if not context or prompt.fits:
                 return prompt
             context = context[1:]
 
 
-class Worker(Protocol):
-    """Does a task for many texts at once."""
+class TaskModel(Protocol):
+    """Runs a task on many texts at once."""
 
-    def work(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[dict[str, Any]]:
-        """One plain object a text, in their order."""
+    def run(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[dict[str, Any]]:
+        """One result per text, in their order, as plain data."""
 
     def replies(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[str]:
-        """The label or the reply alone, which for labels is several times faster."""
+        """Only the labels or replies; several times faster for labels."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """Gives each text its label: `{"text", "label", "probabilities"}`, the likeliest label first."""
+    """Classifies texts. Result: `{"text", "label", "probabilities"}`, the most likely label first."""
 
     prompts: TaskPrompts
     scorer: LabelScorer
     calibration: Calibration
 
-    def work(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[dict[str, Any]]:
-        """See `Worker`."""
+    def run(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[dict[str, Any]]:
+        """See `TaskModel`."""
         labels = self.scorer.verbalizer.labels
         rendered = self.prompts.prompts(texts)
         rows = self.scorer.probabilities(rendered, self.calibration, on_reply=on_reply).tolist()
-        found = []
+        results = []
         for text, row in zip(texts, rows, strict=True):
             ranked = sorted(zip(labels, row, strict=True), key=lambda pair: -pair[1])
-            found.append({"text": text, "label": ranked[0][0], "probabilities": dict(ranked)})
-        return found
+            results.append({"text": text, "label": ranked[0][0], "probabilities": dict(ranked)})
+        return results
 
     def replies(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[str]:
-        """See `Worker`."""
+        """See `TaskModel`."""
         labels, best = self.scorer.verbalizer.labels, self.scorer.best
         return [labels[n] for n in best(self.prompts.prompts(texts), self.calibration, on_reply=on_reply)]
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Turns each text into another, a summary or a translation: `{"text", "reply"}`."""
+    """Generates a summary or a translation of each text. Result: `{"text", "reply"}`."""
 
     prompts: TaskPrompts
     speaker: Speaker
 
-    def work(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[dict[str, Any]]:
-        """See `Worker`."""
+    def run(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[dict[str, Any]]:
+        """See `TaskModel`."""
         replies = self.replies(texts, on_reply=on_reply)
         return [{"text": text, "reply": reply} for text, reply in zip(texts, replies, strict=True)]
 
     def replies(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[str]:
-        """See `Worker`."""
+        """See `TaskModel`."""
         return [reply.strip() for reply in self.speaker.reply_many(self.prompts.prompts(texts), on_reply=on_reply)]
 
 
 class TaskChain(Runnable[str | Mapping[str, str], dict[str, Any]]):
-    """A task as a runnable. It takes a text, or `{"text": ...}`, and `batch` runs many of them together.
+    """A task as a runnable. It takes a text, or `{"text": ...}`; `batch` runs many texts together.
 
     >>> chain.invoke("I lost my card")["label"]  # doctest: +SKIP
     'lost_or_stolen_card'
     """
 
-    def __init__(self, worker: Worker, name: str) -> None:
-        self.worker = worker
+    def __init__(self, model: TaskModel, name: str) -> None:
+        self.model = model
         self.name = name
 
     def invoke(
         self, input: str | Mapping[str, str], config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Do the task for one text.
+        """Run the task on one text.
 
         Raises:
-            InputError: no text, or an empty one.
+            InputError: if the input is not a text, or empty.
         """
-        _refuse(kwargs)
-        return self._call_with_config(lambda given: self.worker.work([_text(given)])[0], input, config)
+        _reject_settings(kwargs)
+        return self._call_with_config(lambda text: self.model.run([_text(text)])[0], input, config)
 
     def batch(
         self,
@@ -148,41 +150,41 @@ class TaskChain(Runnable[str | Mapping[str, str], dict[str, Any]]):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[dict[str, Any]]:
-        """Do the task for many texts, which run through the backbone together."""
-        _refuse(kwargs)
+        """Run the task on many texts in batches."""
+        _reject_settings(kwargs)
         return self._batch_with_config(
-            self._work_on,
+            self._run_batch,
             inputs,
             config,
             return_exceptions=return_exceptions,
         )
 
-    def _work_on(self, given: list[str | Mapping[str, str]]) -> list[Exception | dict[str, Any]]:
-        return [*self.worker.work([_text(one) for one in given])]
+    def _run_batch(self, inputs: list[str | Mapping[str, str]]) -> list[Exception | dict[str, Any]]:
+        return [*self.model.run([_text(text) for text in inputs])]
 
     def stream(
         self, input: str | Mapping[str, str], config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[dict[str, Any]]:
-        """The whole result as one piece."""
+        """The whole result as one chunk."""
         yield self.invoke(input, config, **kwargs)
 
 
-def _text(given: object) -> str:
-    text = given.get("text") if isinstance(given, Mapping) else given
-    if not isinstance(text, str) or (isinstance(given, Mapping) and set(given) != {"text"}):
+def _text(value: object) -> str:
+    text = value.get("text") if isinstance(value, Mapping) else value
+    if not isinstance(text, str) or (isinstance(value, Mapping) and set(value) != {"text"}):
+        keys = f" with {', '.join(map(str, value))}" if isinstance(value, Mapping) else ""
         raise InputError(
-            found=f"a {type(given).__name__}"
-            + (f" with {', '.join(map(str, given))}" if isinstance(given, Mapping) else ""),
-            expected='a text, or {"text": ...} and nothing else',
-            next_step="give the text alone",
+            found=f"a {type(value).__name__}{keys}",
+            expected='a text, or {"text": ...} without other keys',
+            next_step="pass the text only",
         )
     return text
 
 
-def _refuse(settings: Mapping[str, Any]) -> None:
+def _reject_settings(settings: Mapping[str, Any]) -> None:
     if settings:
         raise InputError(
             found=f"the unknown setting {', '.join(sorted(settings))}",
-            expected="no settings; those of a task stand in domain.yaml",
+            expected="no settings; those of a task are in domain.yaml",
             next_step="leave it out, or edit domain.yaml",
         )

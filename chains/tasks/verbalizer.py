@@ -1,4 +1,4 @@
-"""Labels as words: a verbalizer gives every label its own (Schick and Schütze 2021, arXiv:2001.07676)."""
+"""A verbalizer maps labels to words (Schick and Schütze 2021, arXiv:2001.07676)."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class Verbalizer:
         words: label to words.
 
     Raises:
-        InputError: fewer than two labels, no words for one, or two labels with the same words.
+        InputError: if there are fewer than two labels, a label has no words, or two labels have the same words.
     """
 
     words: Mapping[str, str]
 
     def __post_init__(self) -> None:
         empty = sorted(label for label, words in self.words.items() if not words.strip())
-        given = list(self.words.values())
-        twice = sorted(label for label, words in self.words.items() if given.count(words) > 1)
-        if len(self.words) < 2 or empty or twice:
+        all_words = list(self.words.values())
+        ambiguous = sorted(label for label, words in self.words.items() if all_words.count(words) > 1)
+        if len(self.words) < 2 or empty or ambiguous:
             raise InputError(
                 found=f"{len(self.words)} labels"
                 + (f", {', '.join(empty)} without words" if empty else "")
-                + (f", {', '.join(twice)} with the same words" if twice else ""),
-                expected="at least two labels, each with words of its own",
+                + (f", {', '.join(ambiguous)} with the same words" if ambiguous else ""),
+                expected="at least two labels, each with different words",
                 next_step="edit labels.yaml",
             )
 
@@ -42,5 +42,5 @@ class Verbalizer:
 
 
 def default_words(label: str) -> str:
-    """The words of a label whose name says what it is: `card_arrival` is `card arrival`."""
+    """Words from the name of a label: `card_arrival` becomes `card arrival`."""
     return " ".join(label.replace("_", " ").split())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from chains.answering.speaker import PreparedPrompt
-from chains.tasks.labels import Calibration, LabelScorer, Scores, Way, contextual_bias, prior_bias
+from chains.tasks.labels import Calibration, CalibrationMethod, LabelScorer, LabelScores, contextual_bias, prior_bias
 from evaluation.items import Item, spread
 from softgraft.errors import UsageError
 from softgraft.settings.sections import ClassificationSettings
@@ -39,9 +39,9 @@ class LabelFit:
     """
 
     calibration: Calibration
-    dev_accuracy: dict[Way, float]
+    dev_accuracy: dict[CalibrationMethod, float]
     dev_labels: tuple[str, ...] = ()
-    biases: dict[Way, tuple[float, ...]] = field(default_factory=dict)
+    biases: dict[CalibrationMethod, tuple[float, ...]] = field(default_factory=dict)
 
 
 def fit_labels(
@@ -68,9 +68,9 @@ def fit_labels(
         UsageError: if the prior is asked for, and there are no train examples.
     """
     labels = scorer.verbalizer.labels
-    methods: list[Way] = ["none", "contextual", "prior"] if settings.calibration == "auto" else [settings.calibration]
-    if not dev and settings.calibration == "auto":
-        methods = ["none"]
+    methods: list[CalibrationMethod] = [settings.calibration] if settings.calibration != "auto" else ["none"]
+    if dev and settings.calibration == "auto":
+        methods = ["none", "contextual", "prior"]
     if not train and settings.calibration == "prior":
         raise UsageError(
             found="the calibration `prior`, and no examples in train.jsonl",
@@ -84,14 +84,16 @@ def fit_labels(
     # Without a bias only the best label is needed.
     within = 0.0 if methods == ["none"] else _WITHIN
 
-    def score(texts: Sequence[str], before: int, biases: list[tuple[float, ...]], *, own: bool, whole: bool) -> Scores:
+    def score(
+        texts: Sequence[str], before: int, biases: list[tuple[float, ...]], *, own: bool, whole: bool
+    ) -> LabelScores:
         on_reply = (lambda done: on_fit(before + done, total)) if on_fit is not None else None
         return scorer.scores(
             prompts(texts, own), settings.normalise, biases=biases, within=None if whole else within, on_reply=on_reply
         )
 
     plain = (0.0,) * len(labels)
-    biases: dict[Way, tuple[float, ...]] = {"none": plain}
+    biases: dict[CalibrationMethod, tuple[float, ...]] = {"none": plain}
     if content_free:
         biases["contextual"] = contextual_bias(score(content_free, 0, [plain], own=False, whole=True))
     compared = list(biases.values())
@@ -121,7 +123,7 @@ def fit_labels(
 def keep_fit(path: Path, fingerprint: str, fit: LabelFit) -> None:
     """Store a calibration, with the fingerprint of everything it depends on."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"fingerprint": fingerprint, "calibration": asdict(fit.calibration), "dev_accuracy": fit.dev_accuracy}
+    record = {"fingerprint": fingerprint, "calibration": fit.calibration.to_json(), "dev_accuracy": fit.dev_accuracy}
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
@@ -132,7 +134,7 @@ def read_fit(path: Path, fingerprint: str) -> LabelFit | None:
         if record["fingerprint"] != fingerprint:
             return None
         stored = record["calibration"]
-        return LabelFit(Calibration(stored["way"], stored["normalise"], tuple(stored["bias"])), record["dev_accuracy"])
+        return LabelFit(Calibration.from_json(stored), record["dev_accuracy"])
     except (OSError, ValueError, KeyError, TypeError):
         # It is only a cache: a broken record is fitted again.
         return None

@@ -13,7 +13,7 @@ from chains.answering.evidence import passage_input
 from chains.answering.examples import ContextExample, NearestExampleRetriever
 from chains.answering.speaker import PreparedPrompt
 from chains.tasks.labels import Calibration, LabelScorer
-from chains.tasks.task_chain import Classifier, Lookup, TaskChain, TaskPrompts, Worker, Writer
+from chains.tasks.task_chain import Classifier, Lookup, TaskChain, TaskModel, TaskPrompts, Writer
 from evaluation.errors import ItemsError
 from evaluation.items import Item, items_hash
 from evaluation.task_items import TextTask, read_task_items
@@ -51,7 +51,7 @@ class TaskWork:
             )
         self.domain = domain
         self.task: TextTask = task
-        self._worker: Worker | None = None
+        self._worker: TaskModel | None = None
 
     def run(
         self,
@@ -73,7 +73,7 @@ class TaskWork:
         Raises:
             InputError: if a text is empty.
         """
-        return self._ready(on_fit).work(texts, on_reply=on_reply)
+        return self._ready(on_fit).run(texts, on_reply=on_reply)
 
     @cached_property
     def chain(self) -> TaskChain:
@@ -135,7 +135,7 @@ class TaskWork:
         """From texts to prompts, with the context that domain.yaml asks for."""
         return TaskPrompts(self.domain.template, self.lookup(), prepare)
 
-    def worker(self, graft: Graft, *, on_fit: OnProgress | None = None) -> Worker:
+    def worker(self, graft: Graft, *, on_fit: OnProgress | None = None) -> TaskModel:
         """The worker with one graft. For labels, the calibration is fitted first if it was not yet.
 
         Raises:
@@ -198,7 +198,7 @@ class TaskWork:
         """
         context = self.domain.file.context
         if context == "examples":
-            return self._nearest.find
+            return self._nearest.search
         return self._documents if context == "documents" else None
 
     def teaching_lookup(self) -> Lookup | None:
@@ -236,7 +236,7 @@ class TaskWork:
             for ranked in rankings
         ]
 
-    def _ready(self, on_fit: OnProgress | None = None) -> Worker:
+    def _ready(self, on_fit: OnProgress | None = None) -> TaskModel:
         """The worker with the best graft, made once."""
         if self._worker is None:
             self._worker = self.worker(self.graft, on_fit=on_fit)

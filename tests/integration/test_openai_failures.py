@@ -64,10 +64,10 @@ FAILURES = {
     ),
     "prompt too long": Failure(
         Refuse(400, "This model's maximum context length is 99 tokens", code="context_length_exceeded"),
-        "has no room for the prompt", "retrieval.evidence_tokens",
+        "has too short a context for the prompt", "retrieval.evidence_tokens",
     ),
     "prompt too long for another server": Failure(
-        Refuse(400, "the request exceeds the available context size"), "has no room for the prompt", "history_turns"
+        Refuse(400, "the request exceeds the available context size"), "has too short a context for the prompt", "history_turns"
     ),
     "silent": Failure(Hang(), "did not answer in time", "remote.timeout_seconds", calls=2),
     "silent behind the first words": Failure(

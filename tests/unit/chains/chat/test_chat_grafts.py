@@ -63,8 +63,8 @@ def test_a_batch_of_different_grafts_stays_right(chat: SoftPromptChat) -> None:
 
 def test_attention_goes_with_the_graft(store: PrefixStore) -> None:
     chat = SoftPromptChat(store=store, grafts={"a": ChatGraft({}, "block"), "b": {}}, graft="b", max_tokens=4)
-    assert chat._grafted("a") == ({}, "block")
-    assert chat._grafted("b") == ({}, "exact")
+    assert chat._graft_fills("a") == ({}, "block")
+    assert chat._graft_fills("b") == ({}, "exact")
 
 
 def test_an_unknown_graft_names_those_there_are(chat: SoftPromptChat) -> None:

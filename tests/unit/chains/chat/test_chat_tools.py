@@ -1,4 +1,4 @@
-"""Tools: offered, called, answered, and calls that are always valid where one is wanted."""
+"""Tools: declared, called, answered; forced calls are always valid."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ def test_a_cut_call_is_no_call(chat: SoftPromptChat) -> None:
 
 
 def test_a_call_of_ones_own_accord_is_found(chat: SoftPromptChat, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chains.chat import reply_form
+    from chains.chat import reply_format
 
     # The random backbone says what a grammar makes it say, and the reader does not know of the grammar.
     said = Constraint.choice([f"I look. {SPOKEN}"])
-    monkeypatch.setattr(reply_form.ReplyForm, "grammar", lambda *_: said)
+    monkeypatch.setattr(reply_format.ReplyFormat, "reply_constraint", lambda *_: said)
     message = chat.bind_tools([fee]).invoke(QUESTION)
     assert message.content == "I look."
     assert [(c["name"], c["args"]) for c in message.tool_calls] == [("fee", {"card": "debit", "amount": 3})]
@@ -189,7 +189,7 @@ def test_one_form_a_call(chat: SoftPromptChat) -> None:
         chat.invoke(QUESTION, constraint="a")
     with pytest.raises(InputError, match="response_format="):
         chat.invoke(QUESTION, response_format="json")
-    with pytest.raises(InputError, match="strict=True for calls that are left"):
+    with pytest.raises(InputError, match="strict=True for calls that the model decides on"):
         chat.bind_tools([fee], strict=True)
     assert chat.invoke(QUESTION, constraint=Constraint.choice(["yes", "no"])).content in ("yes", "no")
     schema = {"type": "object", "properties": {"yes": {"type": "boolean"}}, "required": ["yes"]}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from langchain_core.exceptions import ContextOverflowError, ModelError, ModelRateLimitError
 
-from chains.speakers.remote_failures import remote_failure
+from chains.speakers.remote_failures import to_remote_error
 
 
 class StatusError(Exception):
@@ -34,8 +34,8 @@ class MixedError(StatusError, ModelRateLimitError):
         (StatusError(403), "refuses the key"),
         (StatusError(404), "does not know the model or the address"),
         (StatusError(408), "did not answer in time"),
-        (StatusError(413), "has no room for the prompt"),
-        (StatusError(400, "the request exceeds the available context size"), "has no room for the prompt"),
+        (StatusError(413), "has too short a context for the prompt"),
+        (StatusError(400, "the request exceeds the available context size"), "has too short a context for the prompt"),
         (StatusError(400), "does not take the request"),
         (StatusError(422), "does not take the request"),
         (StatusError(429), "takes no more requests for now"),
@@ -43,16 +43,16 @@ class MixedError(StatusError, ModelRateLimitError):
         (StatusError(529), "failed on its side"),
         (StatusError(418), "did not answer: no"),
         (MixedError(500), "takes no more requests for now"),
-        (ContextOverflowError("too much"), "has no room for the prompt: too much"),
+        (ContextOverflowError("too much"), "has too short a context for the prompt: too much"),
         (ModelError("some new kind"), "did not answer: some new kind"),
         (TimeoutError(), "did not answer in time: TimeoutError"),
         (ConnectionRefusedError("refused"), "cannot be reached, or the connection was lost: refused"),
-        (ValueError("No generation chunks were returned"), "something that is not its protocol"),
+        (ValueError("No generation chunks were returned"), "something other than the API"),
         (TypeError("unexpected keyword\nargument"), "did not answer: unexpected keyword argument"),
     ],
 )
 def test_each_is_told_as_what_has_happened(error: Exception, found: str) -> None:
-    failure = remote_failure(error)
+    failure = to_remote_error(error)
     assert found in failure.found
     assert failure.found.startswith("the model behind the API ")
     assert failure.expected
@@ -79,4 +79,4 @@ def wrapped(cause: OSError) -> Iterator[None]:
 def test_the_error_of_a_socket_is_found_behind_that_of_a_library(cause: OSError, found: str) -> None:
     with pytest.raises(WebError) as caught, wrapped(cause):
         pass
-    assert found in remote_failure(caught.value).found
+    assert found in to_remote_error(caught.value).found

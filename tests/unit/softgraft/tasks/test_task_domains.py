@@ -123,7 +123,7 @@ def test_the_label_alone_is_the_likeliest_one(
     texts = [f"{text} {number}" for text in TEXTS.values() for number in range(3)]
     done: list[int] = []
     labels = classifier.replies(texts, on_reply=done.append)
-    assert labels == [found["label"] for found in classifier.work(texts)]
+    assert labels == [found["label"] for found in classifier.run(texts)]
     assert done[-1] == len(texts)
 
 
@@ -135,7 +135,7 @@ def test_a_calibration_is_fitted_once(labelled: tuple[Domain, TrainReport], monk
     ]  # fmt: skip
     monkeypatch.setattr("softgraft.tasks.work.fit_labels", lambda *_: pytest.fail("fitted again"))
     for graft in ("soft", "text-twin"):
-        TaskWork(domain).worker(graft).work(["my card"])  # type: ignore[arg-type]
+        TaskWork(domain).worker(graft).run(["my card"])  # type: ignore[arg-type]
     # Other words are other labels, so the old calibration is of no use.
     work = TaskWork(domain)
     work.__dict__["verbalizer"] = type(work.verbalizer)({**WORDS, "top_up": "bb"})

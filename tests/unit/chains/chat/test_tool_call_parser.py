@@ -1,4 +1,4 @@
-"""Tool calls in a reply: found however the text comes in pieces, and never half of one."""
+"""Tool calls in a reply are found however the text is split, and never in part."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chains.chat.tool_calls import Call, CallReader
+from chains.chat.tool_calls import ParsedCall, ToolCallParser
 
 FEE = '{"name": "fee", "arguments": {"card": "debit"}}'
 TAGGED = f"<tool_call>\n{FEE}\n</tool_call>"
 
 
-def read(text: str, cuts: list[int] | None = None, *, cut: bool = False) -> tuple[str, list[Call]]:
+def read(text: str, cuts: list[int] | None = None, *, cut: bool = False) -> tuple[str, list[ParsedCall]]:
     """The text and the calls of a reply that comes in pieces; every character alone where no cuts are given."""
     places = sorted({0, len(text), *(range(len(text)) if cuts is None else cuts)})
-    reader = CallReader({"fee", "open"})
+    parser = ToolCallParser({"fee", "open"})
     found: list[Any] = []
     for start, end in pairwise(places):
-        found += reader.take(text[start:end])
-    found += reader.finish(cut=cut)
-    return "".join(p for p in found if isinstance(p, str)), [p for p in found if isinstance(p, Call)]
+        found += parser.feed(text[start:end])
+    found += parser.finish(cut=cut)
+    return "".join(p for p in found if isinstance(p, str)), [p for p in found if isinstance(p, ParsedCall)]
 
 
-def valid(calls: list[Call]) -> list[tuple[str | None, Any]]:
+def valid(calls: list[ParsedCall]) -> list[tuple[str | None, Any]]:
     assert not any(call.problem for call in calls)
     return [(call.name, json.loads(call.arguments)) for call in calls]
 
@@ -56,7 +56,7 @@ def valid(calls: list[Call]) -> list[tuple[str | None, Any]]:
         ("", "", []),
     ],
 )
-def test_text_and_calls_are_told_apart(said: str, text: str, calls: list[Any]) -> None:
+def test_text_and_calls_are_separated(said: str, text: str, calls: list[Any]) -> None:
     for cuts in (None, []):
         found = read(said, cuts)
         assert (found[0], valid(found[1])) == (text, calls)
@@ -74,29 +74,29 @@ def test_pieces_do_not_matter(cuts: list[int]) -> None:
     ("said", "problem"),
     [
         ('<tool_call>{"name": "fee", "arguments": {"card"', "max_tokens"),
-        ("<tool_call>{nonsense}</tool_call>", "no JSON"),
+        ("<tool_call>{nonsense}</tool_call>", "not JSON"),
         ('<tool_call>{"arguments": {}}</tool_call>', "names no tool"),
         ("<tool_call>7</tool_call>", "names no tool"),
-        ('<tool_call>{"name": "fee", "arguments": "all"}</tool_call>', "no JSON object"),
-        ("<tool_call>" + "[" * 100_000 + "</tool_call>", "no JSON"),
+        ('<tool_call>{"name": "fee", "arguments": "all"}</tool_call>', "not a JSON object"),
+        ("<tool_call>" + "[" * 100_000 + "</tool_call>", "not JSON"),
     ],
 )
-def test_what_is_no_call_says_why_and_cannot_be_taken_for_one(said: str, problem: str) -> None:
+def test_an_invalid_call_has_a_problem_and_is_not_valid_json(said: str, problem: str) -> None:
     from langchain_core.messages import AIMessageChunk
 
     text, [call] = read(said, [], cut=True)
     assert text == ""
     assert problem in call.problem
-    assert call.invalid()["error"] == call.problem
-    chunk = AIMessageChunk("", tool_call_chunks=[call.chunk(0)])
+    assert call.to_invalid_tool_call()["error"] == call.problem
+    chunk = AIMessageChunk("", tool_call_chunks=[call.to_chunk(0)])
     assert chunk.tool_calls == []
     assert len(chunk.invalid_tool_calls) == 1
 
 
 def test_text_is_not_held_back_longer_than_it_must_be() -> None:
-    reader = CallReader({"fee"})
-    assert list(reader.take("The fee ")) == ["The fee"]
-    assert list(reader.take("is 3 <")) == [" is 3"]
-    assert list(reader.take("b>")) == [" <b>"]
-    assert list(reader.take(" \n")) == []
-    assert list(reader.finish(cut=False)) == [" \n"]
+    parser = ToolCallParser({"fee"})
+    assert list(parser.feed("The fee ")) == ["The fee"]
+    assert list(parser.feed("is 3 <")) == [" is 3"]
+    assert list(parser.feed("b>")) == [" <b>"]
+    assert list(parser.feed(" \n")) == []
+    assert list(parser.finish(cut=False)) == [" \n"]
