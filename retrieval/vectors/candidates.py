@@ -40,13 +40,23 @@ class IdFilter:
     def apply(self, numbers: Numbers) -> Numbers:
         """The same numbers, with -1 in place of each that the filter removes."""
         if self.include is not None:
-            return np.where(np.isin(numbers, self.include), numbers, -1)
+            return np.where(_isin(numbers, self.include), numbers, -1)
         if self.exclude is not None:
-            return np.where(np.isin(numbers, self.exclude), -1, numbers)
+            return np.where(_isin(numbers, self.exclude), -1, numbers)
         return numbers
 
 
 NO_FILTER = IdFilter()
+
+
+def _isin(numbers: Numbers, elements: Numbers) -> NDArray[np.bool_]:
+    """`np.isin` for few numbers and many elements, where it is up to seven times slower."""
+    if not len(elements):
+        return np.zeros(numbers.shape, bool)
+    elements = np.sort(elements)
+    positions = np.minimum(np.searchsorted(elements, numbers), len(elements) - 1)
+    present: NDArray[np.bool_] = elements[positions] == numbers
+    return present
 
 
 def exact_search(index: Any, vectors: Floats, limit: int, id_filter: IdFilter = NO_FILTER) -> tuple[Floats, Numbers]:
