@@ -1,4 +1,4 @@
-"""An exported checkpoint of the real backbone, answering in a process that has never heard of Softgraft."""
+"""An exported checkpoint of the real backbone, answering in a process that does not import Softgraft."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ print(json.dumps([ids, answers]))
 
 @dataclass(frozen=True)
 class Served:
-    """What Softgraft answered, what the checkpoint answered, and the token ids that each of them read."""
+    """Answers and input token ids of Softgraft and of the checkpoint."""
 
     export: HfExport
     own: list[str]
@@ -68,9 +68,9 @@ def passages_of(document: Path) -> list[PassageInput]:
 
 
 def bank_prompts(count: int) -> list[RenderedPrompt]:
-    """Questions of the bank, follow-ups among them, each with the passage that answers it, some with another."""
+    """Questions and follow-ups of the bank, each with the passage that answers it, some with another."""
     template = load_template(find_template("rag-chat"))
-    found = []
+    prompts = []
     for line in (BANK / "test.jsonl").read_text(encoding="utf-8").splitlines():
         item = json.loads(line)
         document = BANK / "docs" / f"{item['doc_id']}.md"
@@ -78,18 +78,20 @@ def bank_prompts(count: int) -> list[RenderedPrompt]:
         gold = [passage for passage in passages if item["quote"] in passage.text]
         if gold:
             history = [
-                turn for asked, told in item["history"] for turn in (Turn("user", asked), Turn("assistant", told))
+                turn
+                for question, answer in item["history"]
+                for turn in (Turn("user", question), Turn("assistant", answer))
             ]
             other = passages[-1] if passages[-1] != gold[0] else passages[0]
-            context = [other, gold[0]] if len(found) % 5 == 0 else gold[:1]
+            context = [other, gold[0]] if len(prompts) % 5 == 0 else gold[:1]
             values = {"question": item["question"], "history": history, "context": context}
-            found.append(template.render(values))
-    return found[:count]
+            prompts.append(template.render(values))
+    return prompts[:count]
 
 
 @pytest.fixture(scope="module")
 def served(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory, full: bool) -> Served:
-    """Both sides, of a prompt that is far enough from its text twin to answer otherwise."""
+    """Both sides with a soft prompt far enough from its text twin to change the answers."""
     template = load_template(find_template("rag-chat"))
     twin = from_text_twin(backbone, "domain", template.text_twin("domain"), 16)
     noise = torch.randn(twin.vectors.shape, generator=torch.Generator().manual_seed(0))
@@ -122,7 +124,7 @@ def served(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory, full: b
     )
 
 
-def test_the_questions_are_real_ones_with_passages_and_earlier_turns() -> None:
+def test_the_prompts_have_passages_and_earlier_turns() -> None:
     prompts = bank_prompts(50)
     assert len(prompts) == 50
     assert len({prompt.messages[-1].text for prompt in prompts}) > 47
@@ -137,5 +139,5 @@ def test_the_chat_template_gives_the_token_ids_of_softgraft(served: Served) -> N
 def test_transformers_alone_gives_the_same_greedy_answers(served: Served) -> None:
     assert len(served.own) == len(served.theirs)
     assert served.theirs == served.own
-    # Answers that were all alike, or empty, would be equal for nothing.
+    # Equal answers prove nothing if all are the same or empty.
     assert len(set(served.own)) > len(served.own) // 2

@@ -1,8 +1,7 @@
 """Grafts on the real backbone, exported and loaded by PEFT in a process that cannot import this project.
 
-Both sides are in fp32. Greedy answers are then equal for a reason: logits of the two differ in their last
-digits alone, since tokens run in other batches, and the best token leads the second by more than that at every step
-(`LEAD`, which the test asks for). In bf16 last digits are large enough to turn a tie.
+Both sides compute in fp32. Their logits differ by rounding only, since tokens run in different batches. The test checks
+that the best token leads the second by more than that at every step (`LEAD`). In bf16, rounding could decide a tie.
 """
 
 from __future__ import annotations
@@ -43,16 +42,16 @@ from soft_prompt.model.weights import prepared_folder
 
 BANK = Path(soft_prompt.__file__).parents[1] / "domains" / "bank"
 MAX_TOKENS = 8
-# By how many nats at least the best token leads the second, in answers that count as equal for a reason.
+# Minimum lead of the best token over the second, in nats.
 LEAD = 1e-4
 SLOT = "domain"
 TWIN = "Answer in one short sentence, with the exact figure, name or date."
 
-# Runs elsewhere: prompts of the same length go into one batch, so nothing is padded.
-ELSEWHERE = """
+# Runs in another process. Prompts of the same length form a batch, so nothing is padded.
+PEFT_SCRIPT = """
 import json, sys, warnings
 OURS = ("prompts", "retrieval", "soft_prompt", "chains", "evaluation", "softgraft")
-sys.modules.update(dict.fromkeys(OURS))  # every import of theirs fails
+sys.modules.update(dict.fromkeys(OURS))  # importing them fails
 warnings.simplefilter("ignore")
 import torch
 from peft import PeftModel
@@ -83,7 +82,7 @@ print(json.dumps({"answers": answers, "lead": lead, "loaded": [n for n in OURS i
 
 
 def prompts(backbone: Backbone, count: int) -> list[RenderedPrompt]:
-    """Questions of the bank, of the most common lengths, so that few batches hold them all."""
+    """Questions of the bank in the most common lengths, so that there are few batches."""
     items = [item for split in ("train", "dev", "test") for item in read_items(BANK / f"{split}.jsonl")]
     questions = list(dict.fromkeys(item.question for item in items))
     by_length: dict[int, list[str]] = {}
@@ -94,15 +93,15 @@ def prompts(backbone: Backbone, count: int) -> list[RenderedPrompt]:
     return [prompt_of("You work at a bank. ", SoftSegment(SLOT), user=question) for question in chosen]
 
 
-def flat(row: Row) -> list[int]:
+def text_ids(row: Row) -> list[int]:
     """Token ids of a row without vectors."""
     return [*row.prefix, *(i for part in row.suffix if isinstance(part, tuple) for i in part)]
 
 
-def moved(tensor: torch.Tensor, by: float) -> torch.Tensor:
-    """Away from where it started, as training moves it."""
-    chance = torch.Generator().manual_seed(0)
-    return tensor + by * tensor.std() * torch.randn(tensor.shape, generator=chance)
+def with_noise(tensor: torch.Tensor, scale: float) -> torch.Tensor:
+    """The tensor with noise in place of training."""
+    rng = torch.Generator().manual_seed(0)
+    return tensor + scale * tensor.std() * torch.randn(tensor.shape, generator=rng)
 
 
 def grafts(backbone: Backbone) -> dict[str, SoftPrompt]:
@@ -113,16 +112,16 @@ def grafts(backbone: Backbone) -> dict[str, SoftPrompt]:
         name: torch.randn(t.shape, generator=torch.Generator().manual_seed(1)) * 0.03 for name, t in adapter.up.items()
     }
     return {
-        "embedding": replace(words, vectors=moved(words.vectors, 0.3)),
-        "kv": replace(kv, vectors=moved(kv.vectors, 0.1)),
+        "embedding": replace(words, vectors=with_noise(words.vectors, 0.3)),
+        "kv": replace(kv, vectors=with_noise(kv.vectors, 0.1)),
         "adapter": adapter_prompt(backbone, SLOT, TWIN, replace(adapter, up=up)),
     }
 
 
-def elsewhere(task: dict[str, Any], folder: Path) -> dict[str, Any]:
+def peft_answers(task: dict[str, Any], folder: Path) -> dict[str, Any]:
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-P", "-c", ELSEWHERE],
+        [sys.executable, "-P", "-c", PEFT_SCRIPT],
         cwd=folder,
         env={**env, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         input=json.dumps(task),
@@ -131,14 +130,14 @@ def elsewhere(task: dict[str, Any], folder: Path) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def test_peft_gives_the_same_greedy_answers(backbone: Backbone, tmp_path: Path, full: bool) -> None:
     pytest.importorskip("peft")
     asked = prompts(backbone, 50 if full else 10)
-    empty = [flat(encode_prompt(backbone, prompt, {})) for prompt in asked]
+    empty = [text_ids(encode_prompt(backbone, prompt, {})) for prompt in asked]
     task: dict[str, Any] = {
         "model": str(prepared_folder()), "max_tokens": MAX_TOKENS, "ends": sorted(backbone.end_ids), "kinds": {},
     }  # fmt: skip
@@ -148,21 +147,21 @@ def test_peft_gives_the_same_greedy_answers(backbone: Backbone, tmp_path: Path, 
         if kind == "adapter":
             invoked = invocation_ids(backbone, asked[:2], SLOT, slot_ids(backbone, graft) or ())
             rows[kind] = [encode_prompt(backbone, prompt, {SLOT: graft}) for prompt in asked]
-            given = [flat(encode_prompt(backbone, prompt, {SLOT: graft.text_twin})) for prompt in asked]
+            given = [text_ids(encode_prompt(backbone, prompt, {SLOT: graft.text_twin})) for prompt in asked]
         else:
             rows[kind] = [Row((), (graft, tuple(ids))) for ids in empty]
             given = empty
         export_peft(tmp_path / kind, graft, backbone, invocation_ids=invoked)
         task["kinds"][kind] = {"folder": str(tmp_path / kind), "prompts": given}
-    found = elsewhere(task, tmp_path)
-    assert found["loaded"] == []
-    assert found["lead"] > LEAD
+    result = peft_answers(task, tmp_path)
+    assert result["loaded"] == []
+    assert result["lead"] > LEAD
     decoding = Decoding(max_tokens=MAX_TOKENS)
     ours = {kind: [reply.text for reply in generate(PrefixStore(backbone), of, decoding)] for kind, of in rows.items()}
     for kind, answers in ours.items():
-        assert [backbone.decode(ids) for ids in found["answers"][kind]] == answers
+        assert [backbone.decode(ids) for ids in result["answers"][kind]] == answers
         assert len(set(answers)) > len(asked) // 2
-    # Each graft does something of its own.
+    # Each graft changes the answers.
     plain = [Row((), (tuple(ids),)) for ids in empty[:8]]
     bare = [reply.text for reply in generate(PrefixStore(backbone), plain, decoding)]
     for kind, answers in ours.items():
