@@ -257,7 +257,7 @@ def test_an_empty_folder_of_documents(place: Workplace) -> None:
     for path in (folder / "docs").iterdir():
         path.unlink()
     before = snapshot(folder)
-    assert_refused(place.run("ingest", "empty"), 4, "there is no document in", "ingest again; the index is as it was")
+    assert_refused(place.run("ingest", "empty"), 4, "there is no document in", "ingest again; the index is unchanged")
     assert snapshot(folder) == before
     assert place.result("status", "empty")["index"]["documents"] == 3
 
