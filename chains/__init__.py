@@ -1,7 +1,8 @@
-"""LangChain over the cores: chat model, prompt template, embeddings, vector store, retriever, and the conversational
-graph with its memory.
+"""The LangChain interface: chat model, prompt template, embeddings, vector store, retriever, tool, middleware, and the
+conversational graph with its memory.
 
-Names load on first use, so importing the package costs nothing.
+Builds on `soft_prompt`, `retrieval` and `prompts`, and is the only package that imports LangChain. Names are imported
+on first use.
 """
 
 import lazy_loader

@@ -1,19 +1,19 @@
 """Errors of the chains.
 
 ChainError
- ├─ RemoteModelError        a model behind an API cannot be reached or used (a missing key, say)
- ├─ CutReplyError           a reply that had to be JSON or a tool call ended too early
- ├─ InputError              the chain was called with something it does not take
- ├─ UnknownThreadError      no conversation is kept under that id
- ├─ MemoryDamagedError      the conversations' database cannot be read
- └─ MemoryUnavailableError  the conversations' database is locked, full or cannot be written
+ ├─ RemoteModelError        a model behind an API cannot be reached or used
+ ├─ CutReplyError           a reply that must be JSON or a tool call is incomplete
+ ├─ InputError              an input or setting is not supported
+ ├─ UnknownThreadError      no conversation has that id
+ ├─ MemoryDamagedError      the database of the conversations cannot be read
+ └─ MemoryUnavailableError  the database of the conversations is locked, full or cannot be written
 """
 
 from __future__ import annotations
 
 
 class ChainError(Exception):
-    """Base of every error of `chains`; says what was found, what was expected and what to do next."""
+    """Base of all errors of `chains`; states what was found, what was expected and the next step."""
 
     def __init__(self, *, found: str, expected: str, next_step: str) -> None:
         self.found = found
@@ -27,20 +27,20 @@ class RemoteModelError(ChainError):
 
 
 class CutReplyError(ChainError):
-    """A reply that had to be JSON or a tool call ended before it was one."""
+    """A reply that must be JSON or a tool call is incomplete."""
 
 
 class InputError(ChainError):
-    """The chain was called with something it does not take."""
+    """An input or setting is not supported."""
 
 
 class UnknownThreadError(ChainError):
-    """No conversation is kept under that id."""
+    """No conversation has that id."""
 
 
 class MemoryDamagedError(ChainError):
-    """The conversations' database cannot be read."""
+    """The database of the conversations cannot be read."""
 
 
 class MemoryUnavailableError(ChainError):
-    """The conversations' database is locked, full or cannot be written."""
+    """The database of the conversations is locked, full or cannot be written."""

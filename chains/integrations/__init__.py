@@ -1,1 +1,4 @@
-"""LangChain interfaces of the index: embeddings, vector store, retriever, tool, middleware."""
+"""LangChain components for use in other applications: embeddings, vector store, retriever, search tool, middleware.
+
+Imports `retrieval`, `answering`, `messages` and `chat`; `softgraft` builds on it.
+"""

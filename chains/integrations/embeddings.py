@@ -1,4 +1,4 @@
-"""Our encoders as LangChain embeddings, and LangChain embeddings as an encoder."""
+"""Adapters from encoders to LangChain embeddings and back."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _BYTES_PER_TOKEN = 3
 
 
 class EncoderEmbeddings(Embeddings):
-    """An encoder, the built-in MiniLM say, for whatever takes LangChain embeddings.
+    """An encoder, such as the built-in MiniLM, as LangChain embeddings.
 
         from retrieval import load_encoder
         embeddings = EncoderEmbeddings(load_encoder())
 
-    Vectors are of length 1. A text beyond the encoder's window is embedded by its beginning, with a warning:
-    split texts before, by `encoder.count_tokens`. Cancelling an awaited call ends the work at the next batch.
+    Vectors have length 1. Texts longer than the encoder's window are truncated with a warning; split them with
+    `encoder.count_tokens`. Cancelling an awaited call stops it at the next batch.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -50,23 +50,23 @@ class EncoderEmbeddings(Embeddings):
         return (await self.aembed_documents([text]))[0]
 
     def _embed(self, texts: Sequence[str], cancelled: threading.Event | None) -> list[list[float]]:
-        def go_on(_: int) -> None:
+        def stop_if_cancelled(_: int) -> None:
             if cancelled is not None and cancelled.is_set():
                 raise asyncio.CancelledError
 
-        self._warn_of_long(texts)
-        vectors: list[list[float]] = self.encoder.encode(texts, go_on).tolist()
+        self._warn_if_truncated(texts)
+        vectors: list[list[float]] = self.encoder.encode(texts, stop_if_cancelled).tolist()
         return vectors
 
-    def _warn_of_long(self, texts: Sequence[str]) -> None:
+    def _warn_if_truncated(self, texts: Sequence[str]) -> None:
         window = self.encoder.window
-        # Counting takes time, and a token takes at least a byte.
+        # Counting is slow, and a token has at least one byte: skip texts that cannot be too long.
         long = [text for text in texts if len(text.encode(errors="replace")) + 2 > window]
-        cut = sum(self.encoder.count_tokens(text) > window for text in long)
-        if cut:
+        truncated = sum(self.encoder.count_tokens(text) > window for text in long)
+        if truncated:
             warnings.warn(
-                f"{cut} of {len(texts)} texts are longer than the {window} tokens that the encoder reads, and what "
-                "lies beyond is not searched. Next: split them, by encoder.count_tokens",
+                f"{truncated} of {len(texts)} texts are longer than the {window} tokens that the encoder reads; the "
+                "rest of them is not searched. Next: split them with encoder.count_tokens",
                 stacklevel=4,
             )
 
@@ -74,10 +74,9 @@ class EncoderEmbeddings(Embeddings):
 class EmbeddingsEncoder:
     """LangChain embeddings as an encoder: for `ingest`, or to open a vector store's folder with `open_index`.
 
-    Everything is embedded as a document, questions as well, since an encoder knows no difference; where the
-    embeddings have one, `FaissStore` keeps it. LangChain does not say how many tokens a model reads: give its
-    `window`, and `count_tokens` where you can. Without it tokens are taken to be 3 bytes of UTF-8, more than
-    most texts have. The dimension is that of a first text, embedded when it is asked for.
+    Questions are embedded like documents, since an encoder does not distinguish them; `FaissStore` does. LangChain does
+    not report the context length of embeddings: pass it as `window`, and `count_tokens` if possible. By default a token
+    is estimated as 3 bytes of UTF-8, which overestimates most texts. `dimension` embeds a text on first use.
     """
 
     def __init__(
@@ -114,7 +113,7 @@ class EmbeddingsEncoder:
         return math.ceil(len(text.encode(errors="replace")) / _BYTES_PER_TOKEN)
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
-        """Raises EncoderError for vectors of different lengths, of zeros, or fewer than texts."""
+        """Raises EncoderError if vectors differ in length, are zero, or are fewer than the texts."""
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         rows = unit_rows(self.embeddings.embed_documents(list(texts)), len(texts))
@@ -125,12 +124,12 @@ class EmbeddingsEncoder:
 
 
 def embeddings_id(embeddings: Embeddings) -> str:
-    """What an index made by these embeddings is bound to: an encoder's own id, or class and model name."""
+    """The id that binds an index to embeddings: an encoder's id, or the class and model name."""
     if isinstance(embeddings, EncoderEmbeddings):
         return embeddings.encoder.id
     if isinstance(embeddings, EmbeddingsEncoder):
         return embeddings.id
-    named = (getattr(embeddings, name, None) for name in ("model", "model_name", "model_id", "deployment"))
-    model = next((name for name in named if isinstance(name, str) and name), None)
+    names = (getattr(embeddings, name, None) for name in ("model", "model_name", "model_id", "deployment"))
+    model = next((name for name in names if isinstance(name, str) and name), None)
     kind = type(embeddings).__name__
     return f"langchain:{kind}:{model}" if model else f"langchain:{kind}"

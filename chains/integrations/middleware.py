@@ -1,4 +1,4 @@
-"""A domain's evidence and soft prompt in anyone's agent."""
+"""Agent middleware that adds a domain's evidence and soft prompt to each model call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from prompts import RenderedPrompt, TextTwins, Turn
 
 
 class GraftState(AgentState[Any]):
-    """What the agent's result has besides its messages: of its last call of the model, as the chain's result has it."""
+    """Additional keys of the agent's result, from its last model call; the same as in the chain's result."""
 
     query: NotRequired[Annotated[str, OmitFromInput]]
     evidence: NotRequired[Annotated[list[dict[str, Any]], OmitFromInput]]
@@ -29,15 +29,15 @@ class GraftState(AgentState[Any]):
 
 
 class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
-    """Gives each call of an agent's model the domain's evidence for the last human message, and its soft prompt.
+    """Adds the domain's evidence for the last human message, and its soft prompt, to each model call of an agent.
 
-    The domain's template is rendered with the evidence and put behind the agent's own system prompt, for this call
-    alone: the conversation that the agent keeps is not touched. A `SoftPromptChat` gets the soft slot as a block, which
-    it fills with its vectors; any other model gets the text twin. Evidence that is too weak is withheld. The agent's
-    result has `query`, `evidence`, `evidence_score` and `citations`, and what was withheld is in `evidence` too.
+    The rendered template of the domain follows the agent's own system prompt, for this call only: the agent's stored
+    messages do not change. A `SoftPromptChat` gets the soft slot as a block and fills it with vectors; any other model
+    gets the text twin. Evidence that is too weak is left out of the prompt. The agent's result has `query`, `evidence`
+    (including weak evidence), `evidence_score` and `citations`.
 
     Args:
-        answering: of a domain: `domain.chain.answering`.
+        answering: the `Answering` of a domain: `domain.chain.answering`.
     """
 
     state_schema = GraftState
@@ -51,67 +51,68 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         """Call the model with evidence and soft prompt."""
-        grafted = self._grafted(request)
+        grafted = self._graft(request)
         if grafted is None:
             return handler(request)
-        return self._told(grafted, handler(grafted.request))
+        return self._with_citations(grafted, handler(grafted.request))
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         """As `wrap_model_call`; the search runs off the event loop."""
-        grafted = await asyncio.to_thread(self._grafted, request)
+        grafted = await asyncio.to_thread(self._graft, request)
         if grafted is None:
             return await handler(request)
         response = await handler(grafted.request)
-        return await asyncio.to_thread(self._told, grafted, response)
+        return await asyncio.to_thread(self._with_citations, grafted, response)
 
-    def _grafted(self, request: ModelRequest[Any]) -> _Grafted | None:
-        """The request with evidence and soft prompt in it; None where nothing was asked yet."""
-        place = next((n for n in reversed(range(len(request.messages))) if request.messages[n].type == "human"), None)
-        if place is None or not (question := plain_text(request.messages[place]).strip()):
+    def _graft(self, request: ModelRequest[Any]) -> _GraftedRequest | None:
+        """The request with evidence and soft prompt; None if there is no human message yet."""
+        last_human = next(
+            (n for n in reversed(range(len(request.messages))) if request.messages[n].type == "human"), None
+        )
+        if last_human is None or not (question := plain_text(request.messages[last_human]).strip()):
             return None
-        answering, turns = self.answering, _turns(request.messages[:place])
-        query = answering.query(question, turns)
-        [found] = answering.evidence_many([query])
-        evidence = answering.prepare(question, turns, found).evidence
-        # The conversation itself is in the agent's messages already.
+        answering, history = self.answering, _history(request.messages[:last_human])
+        query = answering.query(question, history)
+        [retrieved] = answering.evidence_many([query])
+        evidence = answering.prepare(question, history, retrieved).evidence
+        # Without history, which is in the agent's messages already.
         prompt = answering.prompt(question, [], evidence)
         rendered = _rendered(prompt, request, answering)
         system = [message for message in rendered if message.type == "system"]
         *examples, last = [message for message in rendered if message.type != "system"]
-        said = [_unforged(message) for message in request.messages]
-        before, asked, behind = said[:place], said[place], said[place + 1 :]
+        messages = [_without_soft_slots(message) for message in request.messages]
+        before, current, after = messages[:last_human], messages[last_human], messages[last_human + 1 :]
         if last.text.strip() != question or (isinstance(last.content, list) and len(last.content) > 1):
-            asked = cast(
-                AnyMessage, last
-            )  # The template says more than the question; else what was asked stays, pictures and all.
-        return _Grafted(
+            # The template adds text to the question. Otherwise the human message stays, including images.
+            current = cast(AnyMessage, last)
+        return _GraftedRequest(
             request.override(
                 system_message=_system(request.system_message, system),
-                messages=[*examples, *before, asked, *behind],  # type: ignore[list-item]
+                messages=[*examples, *before, current, *after],  # type: ignore[list-item]
             ),
             query,
             evidence,
         )
 
-    def _told(self, grafted: _Grafted, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
+    def _with_citations(self, grafted: _GraftedRequest, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
         answers = [message for message in response.result if isinstance(message, AIMessage)]
         reply = plain_text(answers[-1]) if answers and not answers[-1].tool_calls else ""
-        cited = self.answering.cite(grafted.query, reply, grafted.evidence)
-        state = grafted.evidence.to_state()
+        checked = self.answering.cite(grafted.query, reply, grafted.evidence)
+        evidence = grafted.evidence.to_state()
         update = {
             "query": grafted.query,
-            "evidence": state["evidence"],
-            "evidence_score": state["evidence_score"],
-            "citations": [asdict(citation) for citation in cited.citations],
+            "evidence": evidence["evidence"],
+            "evidence_score": evidence["evidence_score"],
+            "citations": [asdict(citation) for citation in checked.citations],
         }
         return ExtendedModelResponse(response, Command(update=update))
 
 
 @dataclass(frozen=True, slots=True)
-class _Grafted:
-    """A request with evidence in it, and where that comes from."""
+class _GraftedRequest:
+    """A request with evidence, its search query, and the evidence."""
 
     request: ModelRequest[Any]
     query: str
@@ -125,7 +126,7 @@ def _rendered(prompt: RenderedPrompt, request: ModelRequest[Any], answering: Ans
 
 
 def _system(own: SystemMessage | None, rendered: Sequence[BaseMessage]) -> SystemMessage | None:
-    """The agent's own system prompt, then the template's: what is the same in every call stands first."""
+    """The agent's own system prompt, then the template's: the part that is constant over calls comes first."""
     messages = [*([own] if own is not None else []), *rendered]
     if len(messages) < 2:
         return SystemMessage(content=messages[0].content) if messages else None
@@ -139,8 +140,8 @@ def _system(own: SystemMessage | None, rendered: Sequence[BaseMessage]) -> Syste
     return SystemMessage(content=blocks)
 
 
-def _unforged(message: AnyMessage) -> AnyMessage:
-    """The message without soft slots: those count only where the domain's own template puts them."""
+def _without_soft_slots(message: AnyMessage) -> AnyMessage:
+    """The message without soft slots, which only the domain's template may contain."""
     if isinstance(message.content, str) or not any(map(_is_soft, message.content)):
         return message
     return message.model_copy(update={"content": [block for block in message.content if not _is_soft(block)]})
@@ -151,10 +152,10 @@ def _is_soft(block: object) -> bool:
     return isinstance(value, dict) and value.get("type") == "soft_prompt"
 
 
-def _turns(messages: Sequence[AnyMessage]) -> list[Turn]:
-    """What was said so far, without calls of tools and what they returned."""
-    turns = []
+def _history(messages: Sequence[AnyMessage]) -> list[Turn]:
+    """The human and AI messages with text, without tool calls and their results."""
+    history = []
     for message in messages:
         if message.type in ("human", "ai") and (text := plain_text(message).strip()):
-            turns.append(Turn("user" if isinstance(message, HumanMessage) else "assistant", text))
-    return turns
+            history.append(Turn("user" if isinstance(message, HumanMessage) else "assistant", text))
+    return history

@@ -11,10 +11,13 @@ from retrieval import Index, RankedPassage
 
 
 class DomainRetriever(BaseRetriever):
-    """Ranked passages as LangChain documents; `k` of them, or as many as the call asks for.
+    """Retrieves passages as LangChain documents; a call may pass its own `k`.
 
-    `weights` are of the dense and the BM25 ranking. Each passage takes in up to `neighbours` of those beside it on
-    either side; then there may be fewer than `k`, as no text comes twice. `domain.retriever` has the domain's own.
+    Attributes:
+        index: the domain's passages.
+        k: number of passages; fewer if neighbours are merged.
+        weights: of the dense and the BM25 ranking.
+        neighbours: number of adjacent passages on each side that are merged into a passage.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -27,12 +30,12 @@ class DomainRetriever(BaseRetriever):
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
     ) -> list[Document]:
-        found = self.index.search(query, self.k if k is None else k, weights=self.weights)
-        return [passage_document(entry) for entry in self.index.expanded(found, self.neighbours)]
+        ranked = self.index.search(query, self.k if k is None else k, weights=self.weights)
+        return [passage_document(entry) for entry in self.index.expanded(ranked, self.neighbours)]
 
 
 def passage_document(entry: RankedPassage) -> Document:
-    """A ranked passage as a LangChain document; `start` and `end` are its span in the stored text."""
+    """Convert a ranked passage to a LangChain document; `start` and `end` are its span in the stored text."""
     passage = entry.passage
     return Document(
         id=passage.id,

@@ -1,1 +1,4 @@
-"""Between LangChain messages and rendered prompts or answers; the only place where one becomes the other."""
+"""Conversion between the project's prompts and answers and LangChain messages and prompt templates.
+
+Imports `prompts` and `chains.errors`; all LangChain-facing subpackages of `chains` build on it.
+"""

@@ -1,7 +1,7 @@
-"""Between segments and LangChain messages.
+"""Convert between rendered prompts and LangChain messages.
 
-A soft slot is a content block of its own kind, never a marker in text. Blocks of that kind count only where the
-project's own template put them: everything that comes from outside passes `plain_text` first, which keeps text alone.
+A soft slot is a content block of a separate type, never a marker in text. Only templates create such blocks: external
+input passes through `plain_text`, which keeps only text.
 """
 
 from __future__ import annotations
@@ -17,46 +17,46 @@ from prompts import Message, PassageSegment, RenderedPrompt, Segment, SoftSegmen
 
 _MESSAGES: dict[str, type[BaseMessage]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
 _ROLES = {"system": "system", "human": "user", "ai": "assistant", "tool": "tool"}
-# What models put beside their text: calls stand in `tool_calls` as well, and thoughts are not repeated to a model.
-_BESIDE_TEXT = {
+# Blocks of AI messages that are skipped: calls are in `tool_calls` as well, and reasoning is not sent back to a model.
+_SKIPPED_BLOCKS = {
     "invalid_tool_call", "reasoning", "redacted_thinking", "thinking", "tool_call", "tool_call_chunk", "tool_use",
 }  # fmt: skip
 
 
 def soft_block(slot: str) -> dict[str, Any]:
-    """The content block that stands for a soft slot."""
+    """The content block of a soft slot."""
     return {"type": "non_standard", "value": {"type": "soft_prompt", "slot": slot}}
 
 
 def to_messages(prompt: RenderedPrompt) -> list[BaseMessage]:
-    """LangChain messages of a rendered prompt: one content block a segment, so that no boundary is lost."""
-    return [_MESSAGES[m.role](content=[_block(part) for part in m.segments]) for m in prompt.messages]
+    """Convert a rendered prompt to LangChain messages, with one content block per segment."""
+    return [_MESSAGES[m.role](content=[_to_block(part) for part in m.segments]) for m in prompt.messages]
 
 
 def to_text_messages(prompt: RenderedPrompt) -> list[BaseMessage]:
-    """The same as plain strings, for a model that takes no vectors; soft slots must have been filled with text.
+    """Convert a rendered prompt to LangChain messages of plain strings, for a model that takes only text.
 
     Raises:
-        InputError: a soft slot is left.
+        InputError: if the prompt still has a soft slot.
     """
     if slots := prompt.slots():
         raise InputError(
-            found=f"the soft slots {', '.join(slots)} in a prompt for a model that takes text only",
+            found=f"the soft slots {', '.join(slots)} in a prompt for a model that takes only text",
             expected="their text twins",
-            next_step="fill the prompt with RenderedPrompt.fill before it is sent",
+            next_step="call RenderedPrompt.fill on the prompt",
         )
     return [_MESSAGES[m.role](content=m.text) for m in prompt.messages]
 
 
 def from_messages(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]] = ()) -> RenderedPrompt:
-    """A rendered prompt of LangChain messages, as the chat model receives them.
+    """Convert LangChain messages to a rendered prompt.
 
     Args:
-        messages: the conversation; a tool's result is text, so soft blocks in it are left out.
-        tools: declarations of functions, with name, description and parameters.
+        messages: the messages; soft slots in tool results are dropped.
+        tools: function declarations with name, description and parameters.
 
     Raises:
-        InputError: a message or content block of a kind that the backbone cannot take.
+        InputError: if a message or content block has an unsupported type.
     """
     rendered = []
     for message in messages:
@@ -65,14 +65,14 @@ def from_messages(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, 
             raise InputError(
                 found=f"a message of the type {message.type!r}",
                 expected="system, human, ai and tool messages",
-                next_step="leave such messages out, or use a model that takes them",
+                next_step="leave such messages out, or use a model that supports them",
             )
         blocks = message.content if isinstance(message.content, list) else [message.content]
         calls: tuple[ToolCall, ...] = ()
         if isinstance(message, AIMessage):
-            blocks = [b for b in blocks if not (isinstance(b, dict) and b.get("type") in _BESIDE_TEXT)]
+            blocks = [b for b in blocks if not (isinstance(b, dict) and b.get("type") in _SKIPPED_BLOCKS)]
             calls = tuple(ToolCall(c["name"], json.dumps(c["args"], ensure_ascii=False)) for c in message.tool_calls)
-        segments = tuple(s for s in map(_segment, blocks) if isinstance(s, SoftSegment) or s.text)
+        segments = tuple(s for s in map(_to_segment, blocks) if isinstance(s, SoftSegment) or s.text)
         if role == "tool":
             segments = tuple(s for s in segments if not isinstance(s, SoftSegment))
         rendered.append(Message(role, segments, calls))  # type: ignore[arg-type]
@@ -80,15 +80,15 @@ def from_messages(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, 
 
 
 def plain_text(content: object) -> str:
-    """The text of something that came from outside: a string, a message, or a list of content blocks.
+    """The text of external input: a string, a message, or a list of content blocks.
 
-    Soft blocks and every other kind of block are dropped, so nobody can forge a slot.
+    Soft slots and all other blocks are dropped, so that input cannot inject a slot.
 
     Raises:
-        InputError: neither text nor message nor blocks.
+        InputError: if it is none of these.
     """
     if isinstance(content, str):
-        return _whole(content)
+        return _replace_surrogates(content)
     if isinstance(content, BaseMessage):
         return plain_text(content.content)
     if isinstance(content, list):
@@ -98,7 +98,7 @@ def plain_text(content: object) -> str:
                 texts.append(block)
             elif isinstance(block, dict) and block.get("type") == "text" and isinstance(block.get("text"), str):
                 texts.append(block["text"])
-        return _whole("".join(texts))
+        return _replace_surrogates("".join(texts))
     raise InputError(
         found=f"a {type(content).__name__}",
         expected="a string, a LangChain message, or a list of content blocks",
@@ -106,12 +106,12 @@ def plain_text(content: object) -> str:
     )
 
 
-def _whole(text: str) -> str:
-    """The text with a replacement character for each half of a pair, which JSON can bring and nothing can store."""
+def _replace_surrogates(text: str) -> str:
+    """Replace lone surrogates, which JSON can contain and UTF-8 cannot encode."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _block(part: Segment) -> dict[str, Any]:
+def _to_block(part: Segment) -> dict[str, Any]:
     if isinstance(part, SoftSegment):
         return soft_block(part.slot)
     if isinstance(part, PassageSegment):
@@ -119,7 +119,7 @@ def _block(part: Segment) -> dict[str, Any]:
     return {"type": "text", "text": part.text}
 
 
-def _segment(block: object) -> Segment:
+def _to_segment(block: object) -> Segment:
     if isinstance(block, str):
         return TextSegment(block)
     if isinstance(block, dict):

@@ -21,7 +21,7 @@ from prompts import Example, PassageInput, Slot, Template, Turn
 from prompts.pieces import Conditional
 from prompts.template import EXAMPLES, MessageTemplate
 
-_PATTERNS = {
+_PROMPT_CLASSES = {
     "system": SystemMessagePromptTemplate,
     "user": HumanMessagePromptTemplate,
     "assistant": AIMessagePromptTemplate,
@@ -29,10 +29,10 @@ _PATTERNS = {
 
 
 class GraftPromptTemplate(ChatPromptTemplate):
-    """A compiled template. Its soft slot is a content block, and its inputs are cleaned of such blocks.
+    """A compiled template. A soft slot becomes a content block; such blocks are removed from the inputs.
 
-    `format_messages` keeps every passage in a block of its own, so that segments are tokenised alone and the model
-    can reuse what it has computed for a passage.
+    `format_messages` creates one block per passage, so that each is tokenised separately and the model can reuse its
+    cached keys and values.
     """
 
     _template: Template = PrivateAttr()
@@ -40,8 +40,8 @@ class GraftPromptTemplate(ChatPromptTemplate):
     @classmethod
     def compile(cls, template: Template) -> GraftPromptTemplate:
         """Compile a checked template."""
-        patterns = [_compile(template, p) for p in template.messages]
-        compiled = cast(GraftPromptTemplate, cls.from_messages(patterns))
+        prompts = [_compile(template, p) for p in template.messages]
+        compiled = cast(GraftPromptTemplate, cls.from_messages(prompts))
         optional = {*template.optional, *compiled.optional_variables}
         compiled.optional_variables = sorted({*optional, *([EXAMPLES] if template.chooses_examples else [])})
         compiled.input_variables = sorted(set(template.inputs) - optional)
@@ -49,28 +49,27 @@ class GraftPromptTemplate(ChatPromptTemplate):
         return compiled
 
     def format_messages(self, **kwargs: Any) -> list[BaseMessage]:
-        """Messages with the values put in.
+        """Render the template to messages.
 
         Args:
-            **kwargs: one value for each declared input: strings, messages or block lists for text, a sequence of
-                `PassageInput` for passages, of turns, messages or (question, answer) pairs for history, and of
-                `Example` or (question, answer) pairs for the examples of a template that chooses some. Optional inputs
-                may be left out.
+            **kwargs: one value per declared input: strings, messages or block lists for text; a sequence of
+                `PassageInput` for passages, of `Turn`, messages or (question, answer) pairs for history, and of
+                `Example` or (question, answer) pairs for chosen examples. Optional inputs may be left out.
 
         Raises:
-            PromptError: an unknown or a missing input.
-            InputError: a value of a kind that is not taken.
+            PromptError: if an input is unknown or missing.
+            InputError: if a value has an unsupported type.
         """
         kinds = {**self._template.inputs, **({EXAMPLES: EXAMPLES} if self._template.chooses_examples else {})}
         kwargs = self._merge_partial_and_user_variables(**kwargs)
-        values = {name: _clean(kinds.get(name, "text"), value) for name, value in kwargs.items()}
+        values = {name: _convert(kinds.get(name, "text"), value) for name, value in kwargs.items()}
         return to_messages(self._template.render(values))
 
     def partial(self, **kwargs: Any) -> GraftPromptTemplate:
-        """The same template with some inputs given beforehand."""
-        made = cast(GraftPromptTemplate, super().partial(**kwargs))
-        made._template = self._template
-        return made
+        """The same template with some inputs already set."""
+        partial = cast(GraftPromptTemplate, super().partial(**kwargs))
+        partial._template = self._template
+        return partial
 
     async def aformat_messages(self, **kwargs: Any) -> list[BaseMessage]:
         """As `format_messages`."""
@@ -78,10 +77,10 @@ class GraftPromptTemplate(ChatPromptTemplate):
 
 
 def history_turns(history: object) -> list[Turn]:
-    """Turns from a history as callers give it: (question, answer) pairs, turns, or LangChain messages.
+    """Convert a caller's history to `Turn`s: (question, answer) pairs, `Turn`s, or LangChain messages.
 
     Raises:
-        InputError: anything else.
+        InputError: if an entry is none of these.
     """
     if isinstance(history, str) or not isinstance(history, Sequence):
         raise _bad_history(history)
@@ -102,15 +101,15 @@ def history_turns(history: object) -> list[Turn]:
     return turns
 
 
-def _bad_history(found: object) -> InputError:
+def _bad_history(entry: object) -> InputError:
     return InputError(
-        found=f"a history with a {type(found).__name__}",
+        found=f"a history with a {type(entry).__name__}",
         expected="a list of [question, answer] pairs, or of human and ai messages",
         next_step='call the chain with {"question": "...", "history": [["...", "..."]]}',
     )
 
 
-def _clean(kind: str, value: object) -> object:
+def _convert(kind: str, value: object) -> object:
     if kind == "history":
         return history_turns(value)
     if kind == EXAMPLES:
@@ -121,7 +120,7 @@ def _clean(kind: str, value: object) -> object:
         raise InputError(
             found=f"passages given as {type(value).__name__}",
             expected="a sequence of prompts.PassageInput",
-            next_step="pass the passages that the retriever found",
+            next_step="convert the retrieved passages with PassageInput",
         )
     return plain_text(value)
 
@@ -129,34 +128,34 @@ def _clean(kind: str, value: object) -> object:
 def _examples(value: object) -> list[Example]:
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise _bad_examples(value)
-    found = []
+    examples = []
     for entry in value:
         if isinstance(entry, Example):
-            found.append(entry)
+            examples.append(entry)
         elif isinstance(entry, (list, tuple)) and len(entry) == 2:
-            found.append(Example(plain_text(entry[0]), plain_text(entry[1])))
+            examples.append(Example(plain_text(entry[0]), plain_text(entry[1])))
         else:
             raise _bad_examples(entry)
-    return found
+    return examples
 
 
-def _bad_examples(found: object) -> InputError:
+def _bad_examples(entry: object) -> InputError:
     return InputError(
-        found=f"examples with a {type(found).__name__}",
+        found=f"examples with a {type(entry).__name__}",
         expected="a list of prompts.Example, or of [question, answer] pairs",
         next_step="pass the examples as examples=[[question, answer], ...]",
     )
 
 
-def _compile(template: Template, pattern: MessageTemplate) -> Any:
-    """What LangChain shows of a message; the messages themselves come from the template's own rendering."""
-    if pattern.role == "history":
+def _compile(template: Template, message: MessageTemplate) -> Any:
+    """The LangChain prompt of a message, for display; `format_messages` uses the template's own rendering."""
+    if message.role == "history":
         return MessagesPlaceholder("history", optional=True)
-    if pattern.role == EXAMPLES:
+    if message.role == EXAMPLES:
         return MessagesPlaceholder(EXAMPLES, optional=True)
     blocks: list[Any] = []
     text = ""
-    for piece in pattern.pieces:
+    for piece in message.pieces:
         if isinstance(piece, Conditional):
             continue
         if isinstance(piece, Slot) and piece.name in template.soft_slots:
@@ -168,4 +167,4 @@ def _compile(template: Template, pattern: MessageTemplate) -> Any:
             text += "{" + piece.name + "}" if isinstance(piece, Slot) else piece.replace("{", "{{").replace("}", "}}")
     if text:
         blocks.append({"type": "text", "text": text})
-    return _PATTERNS[pattern.role].from_template(blocks)
+    return _PROMPT_CLASSES[message.role].from_template(blocks)

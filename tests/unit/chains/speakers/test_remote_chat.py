@@ -138,5 +138,5 @@ def test_the_length_of_a_reply_by_the_providers_name_for_it(foreign: str) -> Non
     ],
 )
 def test_a_setting_that_the_provider_would_drop_is_refused(foreign: str, settings: dict[str, Any], place: str) -> None:
-    with pytest.raises(RemoteModelError, match=f"{place} for 'upstage:its-model', and ChatUpstage takes no"):
+    with pytest.raises(RemoteModelError, match=f"{place} for 'upstage:its-model', and ChatUpstage does not support"):
         remote_chat(foreign, max_tokens=40, temperature=0.0, **settings)
