@@ -45,7 +45,7 @@ class TrainSettings(TrainingOptions, GraftOptions):
             return given
         removed = ("reparameterise", "random_length")
         if used := [name for name in removed if given.get(name, False) is not False]:
-            raise ValueError(f"{' and '.join(used)} no longer exist; expected a file without them")
+            raise ValueError(f"no longer supported: {', '.join(used)}; expected a file without these settings")
         if given.get("adapter_rank") == 0:
             raise ValueError("adapter_rank: 0 no longer exists; expected `adapter: none`, which trains no adapter")
         return {name: value for name, value in given.items() if name not in removed}

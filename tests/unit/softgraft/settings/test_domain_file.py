@@ -114,8 +114,8 @@ def test_settings_of_earlier_versions_are_ignored_if_they_were_off(folder: Path)
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("reparameterise: true", "train: reparameterise no longer exist"),
-        ("random_length: true", "train: random_length no longer exist"),
+        ("reparameterise: true", "train: no longer supported: reparameterise"),
+        ("random_length: true", "train: no longer supported: random_length"),
         ("adapter_rank: 0", "train: adapter_rank: 0 no longer exists; expected `adapter: none`"),
     ],
 )
