@@ -10,7 +10,6 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line."""
     # The tokenizer of the encoder warns about forks, and there are none.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
@@ -19,7 +18,7 @@ def main() -> None:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from softgraft.cli import app
     from softgraft.commands.console import error_as_json, print_error, print_json
-    from softgraft.errors import KNOWN, outcome_of
+    from softgraft.errors import KNOWN, exit_code
 
     try:
         # Without standalone mode, typer returns the exit code of the command.
@@ -29,7 +28,7 @@ def main() -> None:
             print_json(error_as_json(error), indent=None)
         else:
             print_error(error)
-        code = outcome_of(error).exit_code
+        code = exit_code(error)
     except Exception as error:
         code = _command_line_error(error)
         if code is None:

@@ -1,13 +1,6 @@
-"""The errors of this package, and one table from the errors of all packages to exit codes and HTTP statuses.
-
-SoftgraftError
- ├─ DomainError   the domain does not exist, or its domain.yaml has problems
- └─ UsageError    a command or method was called in a way that cannot work
-"""
+"""The errors of this package, and one table from the errors of all packages to exit codes."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from chains.errors import (
     ChainError,
@@ -41,48 +34,19 @@ class UsageError(SoftgraftError):
     """A command or method was called in a way that cannot work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The exit code of a command and the HTTP status of a server that end with an error."""
-
-    exit_code: int
-    http_status: int
-
-
 # Subclasses come before their base classes: the first match counts.
-OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
-    (UsageError, Outcome(2, 400)),
-    (InputError, Outcome(2, 400)),
-    (DomainError, Outcome(3, 404)),
-    (UnknownThreadError, Outcome(3, 404)),
-    (NotIngestedError, Outcome(3, 409)),
-    (PromptError, Outcome(4, 422)),
-    (EvaluationError, Outcome(4, 422)),
-    (ArtifactError, Outcome(5, 409)),
-    (IndexMismatchError, Outcome(5, 409)),
-    (IndexDamagedError, Outcome(5, 500)),
-    (MemoryDamagedError, Outcome(5, 500)),
-    (EncoderError, Outcome(6, 503)),
-    (MemoryUnavailableError, Outcome(6, 503)),
-    (RetrievalError, Outcome(4, 422)),
-    (BackboneError, Outcome(6, 503)),
-    (RemoteModelError, Outcome(6, 502)),
-    (TrainingError, Outcome(7, 422)),
-    (SoftPromptError, Outcome(4, 422)),
-    (ChainError, Outcome(1, 500)),
-    (SoftgraftError, Outcome(1, 500)),
-)
-
-KNOWN: tuple[type[Exception], ...] = (
-    ChainError,
-    EvaluationError,
-    PromptError,
-    RetrievalError,
-    SoftPromptError,
-    SoftgraftError,
-)
+EXIT_CODES: dict[int, tuple[type[Exception], ...]] = {
+    2: (UsageError, InputError),
+    3: (DomainError, UnknownThreadError, NotIngestedError),
+    5: (ArtifactError, IndexMismatchError, IndexDamagedError, MemoryDamagedError),
+    6: (BackboneError, EncoderError, MemoryUnavailableError, RemoteModelError),
+    7: (TrainingError,),
+    4: (EvaluationError, PromptError, RetrievalError, SoftPromptError),
+    1: (ChainError, SoftgraftError),
+}
+KNOWN = (ChainError, EvaluationError, PromptError, RetrievalError, SoftPromptError, SoftgraftError)
 
 
-def outcome_of(error: Exception) -> Outcome:
-    """The outcome of an error of this project."""
-    return next(outcome for error_class, outcome in OUTCOMES if isinstance(error, error_class))
+def exit_code(error: Exception) -> int:
+    """The exit code of a command that ends with an error of this project."""
+    return next(code for code, classes in EXIT_CODES.items() if isinstance(error, classes))

@@ -1,9 +1,8 @@
-"""Every error of every package has one exit code and HTTP status, and a next step."""
+"""Every error of every package has one exit code and a next step."""
 
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +13,7 @@ import prompts.errors
 import retrieval.errors
 import soft_prompt.errors
 import softgraft.errors
-from softgraft.errors import KNOWN, OUTCOMES, outcome_of
+from softgraft.errors import EXIT_CODES, KNOWN, exit_code
 
 MODULES = (chains.errors, evaluation.errors, prompts.errors, retrieval.errors, soft_prompt.errors, softgraft.errors)
 
@@ -26,7 +25,7 @@ def walk(error_class: type[Exception]) -> Iterator[type[Exception]]:
 
 
 ERRORS = sorted({error for base in KNOWN for error in walk(base)}, key=lambda error_class: error_class.__qualname__)
-IN_THE_TABLE = [error_class for error_class, _ in OUTCOMES]
+IN_THE_TABLE = [error_class for classes in EXIT_CODES.values() for error_class in classes]
 
 
 def test_the_errors_of_all_packages_are_covered() -> None:
@@ -45,29 +44,17 @@ def test_the_first_match_is_the_most_specific_class(error_class: type[Exception]
     assert fitting
     assert all(issubclass(fitting[0], entry) for entry in fitting)
     error = error_class(found="a", expected="b", next_step="c")  # type: ignore[call-arg]
-    outcome = outcome_of(error)
-    assert outcome == dict(OUTCOMES)[fitting[0]]
+    assert fitting[0] in EXIT_CODES[exit_code(error)]
     # 0 is success, and 130 is Ctrl-C.
-    assert 1 <= outcome.exit_code <= 125
-    assert 400 <= outcome.http_status < 600
+    assert 1 <= exit_code(error) <= 125
     assert str(error) == "a. Expected: b. Next: c"
 
 
-def test_each_class_is_in_the_table_once_and_matches() -> None:
+def test_each_class_is_in_the_table_once() -> None:
     assert len(set(IN_THE_TABLE)) == len(IN_THE_TABLE)
-    for error_class, outcome in OUTCOMES:
-        assert outcome_of(error_class(found="a", expected="b", next_step="c")) == outcome  # type: ignore[call-arg]
-    assert set(KNOWN) <= {*IN_THE_TABLE, evaluation.errors.EvaluationError, prompts.errors.PromptError}
+    assert set(KNOWN) <= set(IN_THE_TABLE)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_the_docstring_draws_the_class_tree(module: object) -> None:
-    drawn = set(re.findall(r"[├└]─+ +(\w+)", inspect.getdoc(module) or ""))
-    name = module.__name__  # type: ignore[attr-defined]
-    own = {error.__name__ for error in ERRORS if error.__module__ == name and error not in KNOWN}
-    assert drawn == own
-
-
-def test_other_errors_have_no_outcome() -> None:
+def test_other_errors_have_no_exit_code() -> None:
     with pytest.raises(StopIteration):
-        outcome_of(ValueError("x"))
+        exit_code(ValueError("x"))
