@@ -2,8 +2,7 @@
 
 A follow-up retrieves better when it is joined with the question before it; any other question retrieves worse. Words
 such as "that" and "which" occur in both, so they cannot decide. Instead, both queries are searched, and their results
-decide. Chosen on the training questions of `mtrag` and `squad`;
-`benchmarks/condense.py` measures it beside other methods.
+decide. Chosen on the training questions of `mtrag` and `squad` (docs/citations.md).
 """
 
 from __future__ import annotations
