@@ -59,7 +59,7 @@ def test_a_malformed_line_is_named(path: Path, line: object, words: str) -> None
     assert caught.value.next_step == f"correct line 3 of {path}"
 
 
-def test_an_id_that_comes_twice_is_named(path: Path) -> None:
+def test_a_duplicate_id_is_reported(path: Path) -> None:
     with pytest.raises(ItemsError, match="the id 'x' in lines 2 and 3"):
         read_items(write(path, GOOD, {**GOOD, "id": "x"}, {**GOOD, "id": "x"}))
 
@@ -88,7 +88,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_taken(path: Path) -> None:
     assert [item.id for item in read_items(path)] == ["1", "2"]
 
 
-def test_the_hash_stands_for_everything_in_the_items() -> None:
+def test_the_hash_covers_all_fields() -> None:
     items = [Item(id="1", question="?"), Item(id="2", question="?")]
     hashes = {
         items_hash(items),

@@ -49,7 +49,7 @@ def test_a_row_counts_each_kind_of_question_for_itself() -> None:
     assert row.citation_precision == pytest.approx(3 / 4)
 
 
-def test_what_was_not_asked_has_no_score() -> None:
+def test_missing_questions_have_no_score() -> None:
     row = score_system(SystemAnswers("base", (answer(NO, refused=True),), 0.0))
     assert (row.accuracy, row.token_f1, row.wrong_refusals, row.citation_precision) == (None,) * 4
     assert row.refusal_accuracy == 1

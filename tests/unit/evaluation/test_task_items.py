@@ -21,7 +21,7 @@ def labelled(counts: dict[str, int]) -> list[Item]:
 
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 40), min_size=1))
-def test_every_label_stays_in_train_and_comes_to_dev(counts: dict[str, int]) -> None:
+def test_every_label_is_in_train_and_dev(counts: dict[str, int]) -> None:
     items = labelled(counts)
     train, dev = stratified_split(items)
     assert sorted(item.id for item in [*train, *dev]) == sorted(item.id for item in items)

@@ -98,7 +98,7 @@ def test_token_f1(reply: str, references: list[str], score: float) -> None:
         ("", ["12"], 0.0),
     ],
 )
-def test_an_answer_stands_in_a_reply_as_whole_tokens(reply: str, answers: list[str], found: float) -> None:
+def test_an_answer_is_matched_as_whole_tokens(reply: str, answers: list[str], found: float) -> None:
     assert contains_answer(reply, answers) == found
 
 

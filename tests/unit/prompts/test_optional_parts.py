@@ -78,7 +78,7 @@ def rendered(template: Template, **values: Any) -> list[tuple[str, str]]:
     return [(message.role, message.text) for message in prompt.messages]
 
 
-def test_a_block_stands_as_it_is_written(template: Template) -> None:
+def test_a_block_is_never_parsed(template: Template) -> None:
     # Braces in it are no slots, and its last line break does not count.
     system = template.render({"question": "Why?", "history": []}).messages[0]
     assert system.segments == (TextSegment(RULES), SoftSegment("domain"))
@@ -155,7 +155,7 @@ def test_a_block_that_names_itself_is_only_text(tmp_path: Path) -> None:
     assert rendered(template)[0][1].startswith("include: house-rules {rules}\n")
 
 
-def test_a_part_stands_only_where_its_input_is_given(template: Template) -> None:
+def test_a_part_is_rendered_only_if_its_input_is_given(template: Template) -> None:
     assert rendered(template)[0][1] == RULES
     assert rendered(template, tone="")[0][1] == RULES
     assert rendered(template, tone="warm")[0][1] == RULES + "Speak in a warm voice.\n"

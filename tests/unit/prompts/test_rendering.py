@@ -86,7 +86,7 @@ def test_hostile_questions_in_the_other_templates(name: str) -> None:
         assert prompt.slots() == tuple(template.soft_slots)
 
 
-def test_the_soft_slot_stands_behind_the_passages_and_before_the_conversation(rag_chat: Template) -> None:
+def test_the_soft_slot_is_between_passages_and_conversation(rag_chat: Template) -> None:
     # What stands before the slot is computed once: moving the slot forward would cost every user of the template.
     passages = [PassageInput("p1", "Fees", "Cards", "12 pounds."), PassageInput("p2", "Hours", "", "Nine to five.")]
     prompt = rag_chat.render(values(context=passages, history=[Turn("user", "Hello")]))

@@ -270,7 +270,7 @@ def test_the_hash_of_a_plain_template_stays_what_manifests_hold(name: str) -> No
     assert load_template(TEMPLATES / f"{name}.yaml").content_hash == HASHES[name]
 
 
-def test_a_folder_of_ones_own_comes_first(tmp_path: Path) -> None:
+def test_a_custom_folder_is_searched_first(tmp_path: Path) -> None:
     own = tmp_path / "rag-chat.en.yaml"
     own.write_text(GOOD.replace("small", "rag-chat"), encoding="utf-8")
     assert find_template("rag-chat", folders=[tmp_path]) == own

@@ -42,7 +42,7 @@ def test_what_falls_too_far_behind_the_best_is_left_out(index: Index, chat: Scri
         assert found.passages == wide.passages[:kept]
 
 
-def test_without_a_scale_nothing_is_scored_and_nothing_found_is_refused(index: Index, chat: ScriptedChat) -> None:
+def test_without_a_scale_only_an_empty_ranking_is_refused(index: Index, chat: ScriptedChat) -> None:
     found, blank = make_answering(index, chat).evidence_many(["horses", " "])
     assert (found.score, found.enough) == (None, True)
     assert (blank.score, blank.enough, blank.passages) == (None, False, ())
@@ -103,7 +103,7 @@ def test_a_question_is_prepared_once_where_it_fits(index: Index, chat: ScriptedC
     assert len(speaker.seen) == 1
 
 
-def test_evidence_comes_back_whole_from_the_graphs_state(index: Index, chat: ScriptedChat) -> None:
+def test_evidence_round_trips_through_the_state(index: Index, chat: ScriptedChat) -> None:
     for evidence in make_answering(index, chat, scale=SCALE).evidence_many(["What does a card cost?", "horses"]):
         state = json.loads(json.dumps(evidence.to_state()))
         assert Evidence.from_state(state) == evidence

@@ -23,7 +23,7 @@ def sentences(text: str) -> list[str]:
     return [text[start:end] for start, end in sentence_spans(text)]
 
 
-def test_a_citation_says_where_the_quote_stands() -> None:
+def test_a_citation_has_the_span_of_its_quote() -> None:
     [found] = cite("You get the replacement card for 12 euros.", [PASSAGE])
     assert found.quote == "A replacement card costs 12 euros and arrives within 5 days."
     assert TEXT[found.start - 100 : found.end - 100] == found.quote
@@ -127,7 +127,7 @@ def test_a_deleted_document_is_not_cited(index: Index) -> None:
     assert notices == ["a citation was left out: gone is no longer in the index; ask again"]
 
 
-def test_the_page_is_where_the_quote_stands() -> None:
+def test_the_page_is_that_of_the_quote() -> None:
     # The passage begins on page 1, and its second sentence stands on page 2.
     text = "x" * 100 + TEXT
     starts = (0, 100 + TEXT.index("A replacement"))

@@ -49,7 +49,7 @@ def over(folder: Path, encoder: CountingEncoder, solved: Sequence[SolvedQuestion
     return NearestExamples(lambda: solved, lambda: encoder, folder / "examples")
 
 
-def test_the_nearest_comes_first(tmp_path: Path, encoder: CountingEncoder) -> None:
+def test_the_most_similar_example_is_first(tmp_path: Path, encoder: CountingEncoder) -> None:
     found = over(tmp_path, encoder).nearest("What is the fee of a transfer abroad?", 2)
     assert found[0] == Example("What is the fee of a transfer overseas?", "15 euros.")
     assert len(found) == 2

@@ -61,7 +61,7 @@ def test_a_batch_of_different_grafts_stays_right(chat: SoftPromptChat) -> None:
     assert [many[f"{number}"].content for number in range(len(names))] == [alone[name] for name in names]
 
 
-def test_attention_goes_with_the_graft(store: PrefixStore) -> None:
+def test_a_graft_sets_its_attention(store: PrefixStore) -> None:
     chat = SoftPromptChat(store=store, grafts={"a": ChatGraft({}, "block"), "b": {}}, graft="b", max_tokens=4)
     assert chat._graft_fills("a") == ({}, "block")
     assert chat._graft_fills("b") == ({}, "exact")
@@ -73,7 +73,7 @@ def test_an_unknown_graft_names_those_there_are(chat: SoftPromptChat) -> None:
     assert "bank, clinic, empty" in caught.value.expected
 
 
-def test_a_name_stands_for_one_graft(store: PrefixStore) -> None:
+def test_graft_names_are_unique(store: PrefixStore) -> None:
     with pytest.raises(InputError, match="both in `fills` and in `grafts`"):
         SoftPromptChat(store=store, fills={"domain": BANK}, graft="bank", grafts={"bank": {}})
 

@@ -64,7 +64,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[RenderedPrompt]:
     [("any", {"fee", "opening"}), (True, {"fee", "opening"}), ("fee", {"fee"}), ("opening", {"opening"})],
 )
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 1.5, "seed": 3}])
-def test_a_call_that_is_wanted_is_always_valid(
+def test_a_forced_call_is_always_valid(
     chat: SoftPromptChat, choice: Any, names: set[str], sampling: dict[str, Any]
 ) -> None:
     bound = chat.bind_tools([fee, opening], tool_choice=choice, **sampling)
@@ -96,7 +96,7 @@ def test_a_cut_call_is_no_call(chat: SoftPromptChat) -> None:
     assert len(total.invalid_tool_calls) == 1
 
 
-def test_a_call_of_ones_own_accord_is_found(chat: SoftPromptChat, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_the_model_decides_on_is_parsed(chat: SoftPromptChat, monkeypatch: pytest.MonkeyPatch) -> None:
     from chains.chat import reply_format
 
     # The random backbone says what a grammar makes it say, and the reader does not know of the grammar.
@@ -164,7 +164,7 @@ def test_settings_bound_before_stay(chat: SoftPromptChat) -> None:
         ([{"name": "n", "input_schema": {"type": "object", "properties": {}}}], "n", ["n"]),
     ],
 )
-def test_ways_to_choose(tools: list[Any], choice: Any, forced: list[str]) -> None:
+def test_tool_choices(tools: list[Any], choice: Any, forced: list[str]) -> None:
     assert [function["name"] for function in read_tools(tools, choice).forced] == forced
 
 
@@ -182,7 +182,7 @@ def test_what_cannot_be_bound_is_refused(chat: SoftPromptChat, tools: list[Any],
         chat.bind_tools(tools, tool_choice=choice)
 
 
-def test_one_form_a_call(chat: SoftPromptChat) -> None:
+def test_one_format_per_call(chat: SoftPromptChat) -> None:
     with pytest.raises(InputError, match="constraint and tools"):
         chat.bind_tools([fee]).invoke(QUESTION, constraint=Constraint.regex("a"))
     with pytest.raises(InputError, match="constraint='a'"):

@@ -74,7 +74,7 @@ def test_a_stop_text_inside_is_an_error_too(chat: SoftPromptChat) -> None:
         chat.with_structured_output(Fee, stop=["pounds"]).invoke(QUESTION)
 
 
-def test_the_raw_message_comes_along(chat: SoftPromptChat) -> None:
+def test_the_raw_message_is_included(chat: SoftPromptChat) -> None:
     found = chat.with_structured_output(Fee, include_raw=True).invoke(QUESTION)
     assert found["parsing_error"] is None
     assert found["parsed"] == Fee.model_validate_json(found["raw"].text)

@@ -101,7 +101,7 @@ async def test_the_first_words_come_while_the_model_still_decodes_async(
 
 @pytest.mark.parametrize("config", [None, thread()])
 @pytest.mark.parametrize("way", ["cancelled", "closed"])
-async def test_decoding_stops_when_the_caller_goes_away(
+async def test_decoding_stops_when_the_caller_stops_waiting(
     chain: DomainChain, steps: Steps, config: RunnableConfig | None, way: str
 ) -> None:
     steps.wait_from = 8

@@ -113,7 +113,9 @@ async def test_async_calls_equal_sync_ones(chain: DomainChain) -> None:
     assert sum("answer" in part for part in parts) > 5
 
 
-async def test_a_frozen_backbone_answers_the_same_in_every_way(make_chain: MakeChain, store: PrefixStore) -> None:
+async def test_a_frozen_backbone_answers_the_same_sync_async_and_streamed(
+    make_chain: MakeChain, store: PrefixStore
+) -> None:
     speaker = LocalSpeaker(SoftPromptChat(store=store, fills={"domain": "Be brief."}, max_tokens=16))
     chain = make_chain(speaker, evidence_tokens=60)
     found = chain.invoke({"question": ASKED})
@@ -265,7 +267,7 @@ def test_memory_holds_plain_data(chain: DomainChain) -> None:
     assert kinds(found.checkpoint["channel_values"]) <= {dict, list, str, int, float, bool, type(None)}
 
 
-async def test_memory_can_be_asked_asynchronously(chain: DomainChain) -> None:
+async def test_memory_supports_async_calls(chain: DomainChain) -> None:
     await chain.ainvoke({"question": ASKED}, thread("1"))
     found = await chain.memory.aget_tuple({"configurable": {"thread_id": "1"}})
     assert found is not None
@@ -403,7 +405,7 @@ def test_an_edited_template_changes_the_next_answer(make_chain: MakeChain, chat:
     assert len(chain.history("1")) == 2
 
 
-async def test_notices_stand_in_every_result_and_are_warned_of_once(make_chain: MakeChain, chat: ScriptedChat) -> None:
+async def test_notices_are_in_every_result_and_warned_about_once(make_chain: MakeChain, chat: ScriptedChat) -> None:
     for ask in (lambda chain: asyncio.to_thread(chain.invoke, {"question": ASKED}),
                 lambda chain: chain.ainvoke({"question": ASKED})):  # fmt: skip
         chain = make_chain(chat, notices=lambda: ["train again"])
@@ -414,7 +416,7 @@ async def test_notices_stand_in_every_result_and_are_warned_of_once(make_chain: 
         assert [str(entry.message) for entry in heard if entry.category is UserWarning] == ["train again"]
 
 
-def test_the_lock_of_a_conversation_goes_with_it(chain: DomainChain) -> None:
+def test_the_lock_of_a_conversation_is_removed_with_it(chain: DomainChain) -> None:
     for number in range(30):
         chain.invoke({"question": ASKED}, thread(number))
     deadline = time.monotonic() + 5
@@ -423,7 +425,7 @@ def test_the_lock_of_a_conversation_goes_with_it(chain: DomainChain) -> None:
     assert len(chain.conversations._locks._locks) == 0
 
 
-def test_evidence_beyond_the_context_is_trimmed_from_the_lowest_rank_and_said(
+def test_evidence_beyond_the_context_is_dropped_from_the_lowest_rank_with_a_notice(
     make_chain: MakeChain, make_tiny_backbone: Callable[..., Backbone]
 ) -> None:
     def found_with(context: int) -> dict[str, Any]:

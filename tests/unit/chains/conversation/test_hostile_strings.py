@@ -101,7 +101,7 @@ def test_no_control_token_comes_from_data(template: Template, marked_backbone: B
                 assert tokenizer.decode(part.ids, clean_up_tokenization_spaces=False) == part.text
 
 
-def test_control_tokens_that_are_not_special_are_found(marked_backbone: Backbone) -> None:
+def test_control_tokens_that_are_not_special_are_detected(marked_backbone: Backbone) -> None:
     # Or the test above would prove nothing: the tokenizer alone makes one token of them.
     plain = marked_backbone.tokenizer.encode("<tool_call>", add_special_tokens=False, split_special_tokens=True)
     assert len(plain) == 1
@@ -230,7 +230,7 @@ def test_documents_with_such_names_and_contents_are_passages_like_any_other(
     assert {path.name for path in tmp_path.iterdir()} == {"docs", "index", "outside.txt"}
 
 
-def test_as_the_words_of_a_template_they_stand_where_braces_are_doubled(tmp_path: Path) -> None:
+def test_template_text_with_escaped_braces_is_rendered_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "closed-book.en.yaml"
     for text in STRINGS[::3]:
         doubled = text.replace("{", "{{").replace("}", "}}")

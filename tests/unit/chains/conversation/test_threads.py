@@ -175,7 +175,7 @@ def test_a_stream_that_is_closed_leaves_the_conversation_as_before(
 
 @pytest.mark.parametrize("turns_before", [0, 1])
 @pytest.mark.parametrize("way", ["cancelled", "closed"])
-async def test_an_async_turn_that_is_left_half_way_leaves_the_conversation_as_before(
+async def test_an_incomplete_async_turn_does_not_change_the_conversation(
     make_chain: MakeChain, path: Path, turns_before: int, way: str
 ) -> None:
     chain = make_chain(chat := ScriptedChat())
@@ -222,7 +222,7 @@ def test_a_model_that_fails_leaves_nothing_behind(make_chain: MakeChain, path: P
 
 
 @pytest.mark.parametrize("extra", [{"checkpoint_id": "1f0"}, {"checkpoint_ns": "a"}])
-def test_an_earlier_state_cannot_be_asked_for(chain: DomainChain, extra: dict[str, str]) -> None:
+def test_an_earlier_state_is_rejected(chain: DomainChain, extra: dict[str, str]) -> None:
     with pytest.raises(InputError, match=next(iter(extra))):
         chain.invoke({"question": ASKED}, {"configurable": {"thread_id": "1", **extra}})
 
@@ -306,7 +306,7 @@ def test_a_file_in_place_of_the_folder_is_reported(make_chain: MakeChain, index:
         chain.invoke({"question": ASKED}, thread("1"))
 
 
-def test_a_conversation_from_before_the_newer_fields_goes_on(chain: DomainChain) -> None:
+def test_a_conversation_without_the_newer_fields_can_be_continued(chain: DomainChain) -> None:
     chain.invoke({"question": ASKED}, thread("1"))
     found = chain.memory.get_tuple(thread("1"))
     assert found is not None

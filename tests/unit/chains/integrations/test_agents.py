@@ -118,7 +118,7 @@ def test_evidence_that_is_too_weak_is_withheld(answering: Answering) -> None:
     assert found["citations"] == []
 
 
-def test_a_follow_up_is_searched_for_with_what_was_asked_before(answering: Answering) -> None:
+def test_a_follow_up_is_joined_with_the_question_before(answering: Answering) -> None:
     model = says(SAID, "Within 5 days.")
     agent = create_agent(model, middleware=[GraftMiddleware(answering)], checkpointer=InMemorySaver())
     thread: Any = {"configurable": {"thread_id": "1"}}

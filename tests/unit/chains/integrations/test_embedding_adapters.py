@@ -33,7 +33,7 @@ def test_embeddings_are_the_encoders(encoder: Any) -> None:
     assert embeddings_id(embeddings) == encoder.id
 
 
-def test_a_text_beyond_the_window_is_told_of(encoder: Any) -> None:
+def test_a_truncated_text_is_reported(encoder: Any) -> None:
     embeddings = EncoderEmbeddings(encoder)
     with pytest.warns(UserWarning, match="1 of 2 texts are longer than the 128 tokens") as caught:
         embeddings.embed_documents(["word " * 200, "short"])

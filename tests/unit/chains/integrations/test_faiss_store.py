@@ -90,7 +90,7 @@ def test_filters_and_limits(store: FaissStore) -> None:
         store.similarity_search("east", filter={"tag": {"$near": 1}})
 
 
-def test_retrievers_pass_on_what_they_are_told(store: FaissStore) -> None:
+def test_retrievers_pass_search_arguments_on(store: FaissStore) -> None:
     plain = store.as_retriever(search_kwargs={"k": 2, "filter": {"tag": ["odd"]}})
     assert names(plain.invoke("east")) == ["north-east", "west"]
     assert names(plain.invoke("east", k=1)) == ["north-east"]
@@ -299,7 +299,7 @@ async def test_an_add_cancelled_while_it_embeds_writes_nothing() -> None:
         assert store.get_by_ids(["new"]) == []
 
 
-async def test_the_event_loop_goes_on_while_a_store_writes(
+async def test_writes_do_not_block_the_event_loop(
     held: Held,
 ) -> None:
     store, reached, go = held

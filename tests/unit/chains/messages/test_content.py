@@ -29,7 +29,7 @@ PROMPT = st.lists(
 
 
 @given(PROMPT)
-def test_a_prompt_comes_back_from_its_messages(prompt: RenderedPrompt) -> None:
+def test_a_prompt_round_trips_through_messages(prompt: RenderedPrompt) -> None:
     assert from_messages(to_messages(prompt)) == prompt
 
 
@@ -98,7 +98,7 @@ def test_a_model_that_takes_text_gets_strings_and_never_a_slot() -> None:
         ([], ""),
     ],
 )
-def test_only_text_comes_in_from_outside(content: Any, text: str) -> None:
+def test_only_text_is_read_from_external_input(content: Any, text: str) -> None:
     assert plain_text(content) == text
 
 

@@ -129,7 +129,7 @@ def test_a_history_of_another_kind_is_refused(history: Any) -> None:
         formatted(history=history)
 
 
-def test_a_history_comes_in_several_forms() -> None:
+def test_history_formats() -> None:
     wanted = texts(formatted(history=[["Hello", "Good day"]]))
     for history in (
         [("Hello", "Good day")],

@@ -51,7 +51,7 @@ class MixedError(StatusError, ModelRateLimitError):
         (TypeError("unexpected keyword\nargument"), "did not answer: unexpected keyword argument"),
     ],
 )
-def test_each_is_told_as_what_has_happened(error: Exception, found: str) -> None:
+def test_each_failure_is_reported_with_its_cause(error: Exception, found: str) -> None:
     failure = to_remote_error(error)
     assert found in failure.found
     assert failure.found.startswith("the model behind the API ")
@@ -76,7 +76,7 @@ def wrapped(cause: OSError) -> Iterator[None]:
         (OSError("Name or service not known"), "cannot be reached, or the connection was lost: wrapped"),
     ],
 )
-def test_the_error_of_a_socket_is_found_behind_that_of_a_library(cause: OSError, found: str) -> None:
+def test_a_socket_error_behind_a_library_error_is_recognised(cause: OSError, found: str) -> None:
     with pytest.raises(WebError) as caught, wrapped(cause):
         pass
     assert found in to_remote_error(caught.value).found

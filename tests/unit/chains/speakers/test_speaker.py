@@ -66,7 +66,7 @@ def chain(speaker: Speaker, index: Index, tmp_path: Path) -> Iterator[DomainChai
     chain.close()
 
 
-async def test_every_way_to_ask_the_graph_gives_the_same(chain: DomainChain) -> None:
+async def test_sync_async_and_streamed_answers_are_equal(chain: DomainChain) -> None:
     found = chain.invoke({"question": ASKED})
     assert found["answer"]
     assert found["evidence"]
