@@ -187,7 +187,7 @@ def _dense_figures(folder: Path, queries: Floats) -> dict[str, Any]:
 
 
 def _exact(dense: DenseIndex, queries: Floats) -> NDArray[np.int64]:
-    _, numbers, vectors = dense.store.all_vectors()
+    numbers, vectors = dense.store.vectors_after(0)
     nearest: NDArray[np.int64] = numbers[_nearest(queries, vectors)]
     return nearest
 

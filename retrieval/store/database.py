@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import IndexDamagedError, NotIngestedError, RetrievalError
-from retrieval.store.checksum import DamagedRowError
-from retrieval.store.schema import migrate
+from retrieval.store.schema import DamagedRowError, migrate
 
 _LOCK_TIMEOUT_SECONDS = 30.0
 # SQLite limits the number of parameters of a statement.
@@ -74,11 +73,7 @@ class Database:
 def open_database(path: Path, *, create: bool) -> Database:
     """Open a database and migrate it to the current format; create it only if `create` is set.
 
-    Raises:
-        NotIngestedError: if there is no file.
-        IndexDamagedError: if the file is not a database.
-        IndexMismatchError: if a newer release wrote it.
-        RetrievalError: if it cannot be opened.
+    Raises NotIngestedError if there is no file, and RetrievalError as `_errors_translated` and `migrate`.
     """
     if create:
         try:
@@ -95,6 +90,11 @@ def open_database(path: Path, *, create: bool) -> Database:
             expected=f"a file {path.name} there",
             next_step="run: softgraft ingest DOMAIN",
         )
+    return connect(path)
+
+
+def connect(path: Path) -> Database:
+    """Open or create the database at `path`; in memory for `:memory:`."""
     with _errors_translated(path):
         connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
@@ -108,25 +108,13 @@ def open_database(path: Path, *, create: bool) -> Database:
     return Database(path, connection)
 
 
-def open_database_in_memory() -> Database:
-    """A new, empty database that exists as long as its connection."""
-    path = Path(":memory:")
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA foreign_keys = ON")
-    migrate(connection, path.name)
-    return Database(path, connection)
-
-
 def select_in(
     connection: sqlite3.Connection,
     statement: str,
     keys: Sequence[int] | Sequence[str],
     parameters: Sequence[object] = (),
 ) -> list[tuple[Any, ...]]:
-    """The rows of a statement that ends before `IN`, for any number of keys.
-
-    `parameters` fill the placeholders that the statement itself has.
-    """
+    """The rows of a statement that ends before `IN`, for any number of keys, after its own `parameters`."""
     rows: list[tuple[Any, ...]] = []
     for first in range(0, len(keys), _KEYS_PER_STATEMENT):
         batch = keys[first : first + _KEYS_PER_STATEMENT]

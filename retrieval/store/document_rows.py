@@ -6,15 +6,15 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.documents import Document, Passage, embedded_digest
-from retrieval.store.checksum import DamagedRowError, row_checksum
 from retrieval.store.meta_table import read_binding
+from retrieval.store.schema import DamagedRowError, row_checksum
 from retrieval.store.terms import searchable
 
 DOCUMENT_COLUMNS = "id, title, text, group_name, source, source_digest, converter, page_starts, splitter, row_checksum"
@@ -49,7 +49,8 @@ class Entry:
 def replace_rows(connection: sqlite3.Connection, entry: Entry) -> None:
     """Write a document inside the caller's transaction. A document with the same id is replaced."""
     delete_rows(connection, entry.document.id)
-    row = (*_document_row(entry.document), entry.splitter)
+    *columns, page_starts = astuple(entry.document)
+    row = (*columns, json.dumps(page_starts), entry.splitter)
     connection.execute(
         f"INSERT INTO documents ({DOCUMENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, row_checksum(*row))
     )
@@ -95,21 +96,10 @@ def passage_of(row: Sequence[Any]) -> Passage:
     return Passage(*columns[:-2])
 
 
-def _document_row(document: Document) -> tuple[str, ...]:
-    return (
-        *(document.id, document.title, document.text, document.group),
-        *(document.source, document.source_digest, document.converter),
-        json.dumps(document.page_starts),
-    )
-
-
 def _insert_passage(
     connection: sqlite3.Connection, passage: Passage, vector: NDArray[np.float32], metadata: str
 ) -> None:
-    row = (
-        *(passage.id, passage.doc_id, passage.title, passage.heading, passage.text),
-        *(passage.start, passage.end, passage.page, embedded_digest(passage), metadata),
-    )
+    row = (*astuple(passage), embedded_digest(passage), metadata)
     number = connection.execute(
         f"INSERT INTO passages ({PASSAGE_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*row, row_checksum(*row)),

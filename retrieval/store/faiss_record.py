@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
-from retrieval.store.checksum import row_checksum
+from retrieval.store.schema import row_checksum
 
 IndexKind = Literal["flat", "pq"]
 IndexChoice = Literal["auto", "flat", "pq"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from retrieval.errors import IndexMismatchError
-from retrieval.store.checksum import DamagedRowError
+from retrieval.store.schema import DamagedRowError
 
 
 def read_meta(connection: sqlite3.Connection, key: str) -> str | None:
@@ -70,28 +70,18 @@ class Binding:
 
     def mismatch(self, wanted: Binding, folder: Path) -> IndexMismatchError:
         """The error for an index in `folder` that has this binding instead of `wanted`."""
-        if self.content != wanted.content:
-            return _content_mismatch(self.content, folder)
-        if self.content == "documents":
+        if self.content == wanted.content:
+            found = f"the index was made by the encoder {self.encoder_id} (dimension {self.dimension})"
+            expected = f"the encoder {wanted.encoder_id} (dimension {wanted.dimension})"
             next_step = f"delete the folder {folder} and run: softgraft ingest DOMAIN"
+            if self.content == "records":
+                next_step = "use the embeddings that made it, or choose another folder; nothing was changed"
+        elif self.content == "records":
+            found = f"the index in {folder} holds records that a program added"
+            expected = "an index of documents: an ingest would delete those records"
+            next_step = "choose another folder for the documents; nothing was changed"
         else:
-            next_step = "use the embeddings that made it, or choose another folder; nothing was changed"
-        return IndexMismatchError(
-            found=f"the index was made by the encoder {self.encoder_id} (dimension {self.dimension})",
-            expected=f"the encoder {wanted.encoder_id} (dimension {wanted.dimension})",
-            next_step=next_step,
-        )
-
-
-def _content_mismatch(content: Content, folder: Path) -> IndexMismatchError:
-    if content == "records":
-        return IndexMismatchError(
-            found=f"the index in {folder} holds records that a program added",
-            expected="an index of documents: an ingest would delete those records",
-            next_step="choose another folder for the documents; nothing was changed",
-        )
-    return IndexMismatchError(
-        found=f"the index in {folder} holds ingested documents, which change only through their files",
-        expected="an index of records, or an empty folder",
-        next_step="add the text to the documents and run: softgraft ingest DOMAIN; or choose another folder",
-    )
+            found = f"the index in {folder} holds ingested documents, which change only through their files"
+            expected = "an index of records, or an empty folder"
+            next_step = "add the text to the documents and run: softgraft ingest DOMAIN; or choose another folder"
+        return IndexMismatchError(found=found, expected=expected, next_step=next_step)

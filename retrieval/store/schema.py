@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import zlib
 
 from retrieval.errors import IndexDamagedError, IndexMismatchError
-from retrieval.store.checksum import row_checksum
 
 # "SGFT": marks a SQLite file as a database of this package.
 APPLICATION_ID = 0x53474654
@@ -78,14 +79,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 FORMAT_VERSION = len(MIGRATIONS)
 
 
+class DamagedRowError(sqlite3.DatabaseError):
+    """A row is not what was written. `Database` translates this into an IndexDamagedError."""
+
+
+def row_checksum(*values: object) -> int:
+    """CRC-32 of the columns of a row, whatever types they have after damage. SQLite itself has no checksums."""
+    return zlib.crc32(json.dumps(values, default=repr).encode())
+
+
 def migrate(connection: sqlite3.Connection, name: str) -> None:
     """Migrate a database to the current format in one transaction.
 
-    Raises:
-        IndexMismatchError: if the format is newer.
-        IndexDamagedError: if it is another program's database.
+    Raises IndexMismatchError if the format is newer, IndexDamagedError if it is another program's database.
     """
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    version = _pragma(connection, "user_version")
     if version == FORMAT_VERSION:
         _check_owner(connection, name)
         return
@@ -99,7 +107,7 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have migrated while this one waited for the lock.
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        version = _pragma(connection, "user_version")
         if version > 0 or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             _check_owner(connection, name)
         for statements in MIGRATIONS[version:]:
@@ -113,8 +121,12 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
     connection.execute("COMMIT")
 
 
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
 def _check_owner(connection: sqlite3.Connection, name: str) -> None:
-    if int(connection.execute("PRAGMA application_id").fetchone()[0]) != APPLICATION_ID:
+    if _pragma(connection, "application_id") != APPLICATION_ID:
         raise IndexDamagedError(
             found=f"{name} is another program's database",
             expected="a softgraft index",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,6 @@ FAISS_NAME = "index.faiss"
 # A writer rebuilds the index when more changes than this have to be searched beside it.
 _MIN_CHANGES = 1_000
 _MAX_CHANGED_SHARE = 0.1
-_NO_NUMBERS = np.zeros(0, np.int64)
 
 _logger = logging.getLogger(__name__)
 
@@ -33,10 +33,7 @@ _logger = logging.getLogger(__name__)
 def open_faiss(store: PassageStore, path: Path | None = None) -> DenseIndex:
     """The index of the store's current revision: read from `path` if the file is valid, otherwise rebuilt.
 
-    Without a path nothing is written.
-
-    Raises:
-        IndexDamagedError: if a vector in SQLite fails its checksum.
+    Without a path nothing is written. Raises IndexDamagedError if a vector in SQLite fails its checksum.
     """
     record = store.faiss_record()
     if record is not None and record.kind not in INDEX_KINDS:
@@ -52,8 +49,7 @@ def open_faiss(store: PassageStore, path: Path | None = None) -> DenseIndex:
     index = faiss_io.read_verified(path, record.digest) if path and record.count else None
     if record.count and (index is None or (index.d, index.ntotal) != (store.dimension, record.count)):
         return rebuild_faiss(store, path, must_write=False)
-    dense = DenseIndex(store, record, index, -1, _NO_NUMBERS, _no_vectors(store), _NO_NUMBERS, record.last_tombstone)
-    return refreshed(dense, path)
+    return refreshed(_unchanged(store, record, index, -1), path)
 
 
 def refreshed(dense: DenseIndex, path: Path | None = None) -> DenseIndex:
@@ -93,9 +89,7 @@ def update_faiss(store: PassageStore, path: Path, choice: IndexChoice | None = N
     """Bring the index up to date after rows were written: rebuild it after many changes, or if its kind changes.
 
     `choice` is stored; without one the stored choice holds. Readers use the old file until the new one is complete.
-
-    Raises:
-        RetrievalError: if the file cannot be written.
+    Raises RetrievalError if the file cannot be written.
     """
     if choice is not None:
         store.choose_index(choice)
@@ -115,16 +109,13 @@ def update_faiss(store: PassageStore, path: Path, choice: IndexChoice | None = N
 def rebuild_faiss(store: PassageStore, path: Path | None, *, must_write: bool = True) -> DenseIndex:
     """Build the index of all rows, and write it to `path` if there is one.
 
-    Without `must_write`, an index that cannot be written is used from memory.
-
-    Raises:
-        IndexDamagedError: if a vector in SQLite fails its checksum.
-        RetrievalError: if the file cannot be written.
+    Raises IndexDamagedError if a vector in SQLite fails its checksum, and with `must_write` RetrievalError if the file
+    cannot be written; otherwise the index is then used from memory.
     """
     with store.reading():
-        revision, numbers, vectors = store.all_vectors()
+        revision, last_number, choice = store.revision, store.last_number, store.index_choice
+        numbers, vectors = store.vectors_after(0)
         last_tombstone, _ = store.deleted_after(-1)
-        last_number, choice = store.last_number, store.index_choice
     kind = kind_for(choice, len(numbers))
     index = build(kind, vectors, numbers)
 
@@ -141,9 +132,9 @@ def rebuild_faiss(store: PassageStore, path: Path | None, *, must_write: bool = 
         except RetrievalError:
             if must_write:
                 raise
-    kept = index if len(numbers) else None
-    return DenseIndex(store, record, kept, revision, _NO_NUMBERS, _no_vectors(store), _NO_NUMBERS, last_tombstone)
+    return _unchanged(store, record, index if len(numbers) else None, revision)
 
 
-def _no_vectors(store: PassageStore) -> NDArray[np.float32]:
-    return np.zeros((0, store.dimension), np.float32)
+def _unchanged(store: PassageStore, record: FaissRecord, index: Any | None, revision: int) -> DenseIndex:
+    none, no_vectors = np.zeros(0, np.int64), np.zeros((0, store.dimension), np.float32)
+    return DenseIndex(store, record, index, revision, none, no_vectors, none, record.last_tombstone)

@@ -84,9 +84,8 @@ def test_deleting_removes_all_rows(store: PassageStore, encoder: Encoder) -> Non
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
-def test_the_constructor_does_no_io_and_open_creates_nothing(tmp_path: Path) -> None:
+def test_open_creates_nothing(tmp_path: Path) -> None:
     path = tmp_path / "none" / "index.sqlite"
-    PassageStore(path)
     with pytest.raises(NotIngestedError):
         PassageStore.open(path)
     assert not path.parent.exists()

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from retrieval import Encoder, IndexDamagedError, PassageStore, ingest, open_index
-from retrieval.store.checksum import row_checksum
-from retrieval.store.schema import FORMAT_VERSION, MIGRATIONS, migrate
+from retrieval.store.schema import FORMAT_VERSION, MIGRATIONS, migrate, row_checksum
 
 STATEMENTS = {
     "a text": "UPDATE passages SET text = replace(text, '120', '121')",
@@ -58,7 +57,7 @@ def test_a_passage_without_its_vector_is_refused(docs: Path, index_dir: Path, en
         numbers = store.passage_numbers()
         assert len(store.vectors_by_number([*numbers, 10_000])) == len(numbers)
         change(index_dir, f"UPDATE vectors SET number = 9999 WHERE number = {numbers[2]}")
-        for read in (lambda: store.vectors_by_number(numbers), store.all_vectors):
+        for read in (lambda: store.vectors_by_number(numbers), lambda: store.vectors_after(0)):
             with pytest.raises(IndexDamagedError):
                 read()
 

@@ -50,7 +50,7 @@ def store(tmp_path: Path) -> Iterator[PassageStore]:
 
 
 def exact(store: PassageStore, queries: Floats, limit: int, include: set[int] | None = None) -> list[list[int]]:
-    _, numbers, vectors = store.all_vectors()
+    numbers, vectors = store.vectors_after(0)
     kept = np.array([include is None or int(number) in include for number in numbers], dtype=bool)
     order = np.argsort(-(queries @ vectors[kept].T), axis=1)[:, :limit]
     return numbers[kept][order].tolist()
