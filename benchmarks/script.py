@@ -70,9 +70,9 @@ def names_of(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def results_head(config: Mapping[str, Any], packages: Sequence[str], *, threads: int = 1) -> dict[str, Any]:
-    """What a results file says about a run on the CPU: its settings, hardware and package versions."""
+    """What a results file says about a run on the CPU: its settings (if any), hardware and package versions."""
     hardware, versions = describe_hardware("cpu", threads), describe_versions(packages)
-    return {"config": dict(config), "hardware": hardware, "versions": versions}
+    return {**({"config": dict(config)} if config else {}), "hardware": hardware, "versions": versions}
 
 
 def results_path(out: Path | None, name: str, hardware: Mapping[str, Any]) -> Path:

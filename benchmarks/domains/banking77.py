@@ -41,7 +41,6 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     head = script.results_head({}, PACKAGES, threads=torch.get_num_threads())
-    head.pop("config")
     out = script.results_path(options.out, "banking77", head["hardware"])
     options.work.mkdir(parents=True, exist_ok=True)
     for name in options.rows:

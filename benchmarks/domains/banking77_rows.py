@@ -109,13 +109,12 @@ def classify(domain: Domain, row: str, test: Sequence[Item]) -> dict[str, Any]:
     """Labels by the backbone's likelihoods."""
     work = domain.work
     graft: Any = {"template": "empty", "text-twin": "text-twin"}.get(row, "soft")
-    speaker = work.speaker(graft)
-    assert isinstance(speaker, LocalSpeaker)
+    chat = domain.chat(graft)
     dev = domain.items("dev")
-    fit = work.fit(speaker.chat, domain.items("train"), dev, show_progress(f"{row}, dev"))
-    prompts = work.prompts(speaker.prepare).prompts([item.question for item in test])
+    fit = work.fit(chat, domain.items("train"), dev, show_progress(f"{row}, dev"))
+    prompts = work.prompts(LocalSpeaker(chat).prepare).prompts([item.question for item in test])
     start, progress = time.perf_counter(), show_progress(row)
-    scorer = LabelScorer(speaker.chat, work.verbalizer)
+    scorer = LabelScorer(chat, work.verbalizer)
     # Only the best label is needed.
     scores = scorer.scores(prompts, within=0.0, on_reply=lambda done: progress(done, len(test)))
     seconds = (time.perf_counter() - start) / len(test)

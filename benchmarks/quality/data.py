@@ -45,13 +45,7 @@ class Question:
 
 
 class DataSet:
-    """A set of the data folder.
-
-    Args:
-        name: of the set.
-        data: the data folder.
-        work: folder for the index and the rankings.
-    """
+    """A set of the data folder; its index and rankings go to the work folder."""
 
     def __init__(self, name: str, data: Path, work: Path) -> None:
         self.name, self.source, self.work = name, data / name, work / name
@@ -59,21 +53,13 @@ class DataSet:
         self.slot = next(iter(self.template.soft_slots))
         self.twin = self.template.text_twin(self.slot)
 
-    def questions(
-        self, split: Split, evidence: Evidence, limit: int | None, max_passages: int | None = None
-    ) -> list[Question]:
-        """Questions with their evidence. In training, the gold passage is added if retrieval missed the answer.
+    def questions(self, split: Split, evidence: Evidence, limit: int) -> list[Question]:
+        """At most `limit` questions, spread over the file, with their evidence.
 
-        Args:
-            split: of the data.
-            evidence: the gold passage or retrieved passages.
-            limit: maximum number of questions, spread over the file.
-            max_passages: maximum number of passages, one with the answer among them.
+        In training, the gold passage is added if retrieval missed the answer.
         """
         items = self._items(split, limit)
         passages = self._passages(split, evidence, items)
-        if max_passages is not None:
-            passages = [best_passages(i, own, max_passages) for i, own in zip(items, passages, strict=True)]
         return [self._question(item, own) for item, own in zip(items, passages, strict=True)]
 
     def few_shot(self, evidence: Evidence) -> Callable[[Question], RenderedPrompt]:
@@ -85,7 +71,7 @@ class DataSet:
             turns += [Turn("user", f"{q.passages[-1].text}\n\n{q.item.question}"), Turn("assistant", q.item.target)]
         return lambda question: self._render(question.item, question.passages, turns)
 
-    def _items(self, split: Split, limit: int | None) -> list[Item]:
+    def _items(self, split: Split, limit: int) -> list[Item]:
         if split == "test":
             return spread(read_items(self.source / "test.jsonl"), limit)
         train, dev = cut_dev(read_items(self.source / "train.jsonl"))
@@ -127,14 +113,6 @@ def general_texts(data: Path, count: int) -> list[str]:
     ids = {item.doc_id for item in read_items(data / "squad" / "test.jsonl")}
     lines = (data / "squad" / "docs.jsonl").read_text(encoding="utf-8").splitlines()
     return spread([row["text"] for row in map(json.loads, lines) if row["id"] in ids], count)
-
-
-def best_passages(item: Item, passages: Sequence[Passage], limit: int) -> list[Passage]:
-    """The best passages, one with the answer among them."""
-    # If a cut runs through the answer, no passage has it. The gold passage that training adds is last.
-    holder = next((passage for passage in passages if _holds_answer(item, passage)), passages[-1])
-    best = list(passages[:limit])
-    return best if holder in best else [*best[:-1], holder]
 
 
 def _gold(index: Index, item: Item) -> Passage:

@@ -26,19 +26,12 @@ VIRTUAL_TOKENS = 32
 
 
 class PeftSystem:
-    """A method of PEFT, or the whole model trained in fp32 with products in bf16.
-
-    Args:
-        name: a key of `PEERS`.
-        setup: what all systems share.
-        learning_rate: peak learning rate; that of `PEERS` if None.
-    """
+    """A method of `PEERS`: one of PEFT's, or the whole model trained in fp32 with products in bf16."""
 
     parameters = bytes = 0
 
-    def __init__(self, name: str, setup: Setup, learning_rate: float | None = None) -> None:
-        self.name, self.setup = name, setup
-        self.learning_rate = PEERS[name] if learning_rate is None else learning_rate
+    def __init__(self, name: str, setup: Setup) -> None:
+        self.name, self.setup, self.learning_rate = name, setup, PEERS[name]
         torch.manual_seed(setup.seed)
         self.model: Any = self._make_model()
 

@@ -1,4 +1,4 @@
-"""Softgraft's systems of the quality benchmark, and the interface of all systems."""
+"""Softgraft's systems of the quality benchmark."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from safetensors.torch import save
@@ -15,7 +14,6 @@ from safetensors.torch import save
 from benchmarks.quality.data import Question
 from benchmarks.quality.settings import BATCH, GraftSettings
 from benchmarks.quality.training import TrainingSummary, train_for
-from evaluation.items import spread
 from prompts import Message, RenderedPrompt, SoftSegment, TextSegment
 from soft_prompt import (
     Backbone,
@@ -34,30 +32,13 @@ from soft_prompt import (
     kv_from_text_twin,
 )
 from soft_prompt.rows.prefix_store import GIB
-from soft_prompt.training.answer_loss import answer_loss, with_lower_states
+from soft_prompt.training.answer_loss import answer_loss
 from soft_prompt.training.example import TrainingExample
-from soft_prompt.training.layer_split import frozen_lower_layers
 from soft_prompt.training.trained_tensors import TrainedTensors
 
 # Maximum tokens of a trained answer; a few answers of covidqa are whole paragraphs.
 ANSWER_TOKENS = 64
 REPLY_TOKENS = {"squad": 24, "covidqa": 48}
-
-
-class QualitySystem(Protocol):
-    """A system that answers questions, possibly after training.
-
-    Attributes:
-        parameters: number of trained parameters.
-        bytes: their size on disk.
-    """
-
-    parameters: int
-    bytes: int
-
-    def train(self, questions: Sequence[Question], seconds: float) -> TrainingSummary | None: ...
-    def reply(self, questions: Sequence[Question], max_tokens: int) -> list[str]: ...
-    def text_loss(self, texts: Sequence[str]) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +68,33 @@ class Setup:
         return RenderedPrompt((Message("system", system), Message("user", (TextSegment(text),))))
 
 
-class EngineSystem:
-    """A system that answers with the project's own engine."""
+class PromptSystem:
+    """The template with a fill of its slot, answered by the project's own engine.
+
+    Attributes:
+        fill: of the slot: the text twin, or None for an empty slot.
+        few_shot: renders a question after worked examples, if given.
+        parameters: number of trained parameters.
+        bytes: their size on disk.
+    """
 
     parameters = bytes = 0
 
-    def __init__(self, setup: Setup) -> None:
-        self.setup = setup
+    def __init__(
+        self, setup: Setup, fill: SlotFill, few_shot: Callable[[Question], RenderedPrompt] | None = None
+    ) -> None:
+        self.setup, self.fill, self.few_shot = setup, fill, few_shot
+
+    def train(self, questions: Sequence[Question], seconds: float) -> TrainingSummary | None:
+        """Train for these CPU seconds; None if there is nothing to train."""
+        return None
 
     def row(self, prompt: RenderedPrompt) -> Row:
         """The prompt as the engine reads it."""
-        raise NotImplementedError
-
-    def render(self, question: Question) -> RenderedPrompt:
-        """The prompt of a question."""
-        return question.prompt
+        return encode_prompt(self.setup.backbone, prompt, {self.setup.slot: self.fill})
 
     def reply(self, questions: Sequence[Question], max_tokens: int) -> list[str]:
-        rows = [self.row(self.render(question)) for question in questions]
+        rows = [self.row(self.few_shot(q) if self.few_shot else q.prompt) for q in questions]
         with closing(PrefixStore(self.setup.backbone, folder=self.setup.passages)) as store:
             replies = generate(store, rows, Decoding(max_tokens=max_tokens), batch_size=2 * BATCH)
         return [reply.text.strip() for reply in replies]
@@ -122,43 +112,17 @@ class EngineSystem:
         return total / tokens
 
 
-class UntrainedSystem(EngineSystem):
-    """The template with an empty slot, with its text twin, or after worked examples.
-
-    Args:
-        setup: what all systems share.
-        fill: of the slot.
-        few_shot: renders a question after worked examples, if given.
-    """
-
-    def __init__(
-        self, setup: Setup, fill: SlotFill, few_shot: Callable[[Question], RenderedPrompt] | None = None
-    ) -> None:
-        super().__init__(setup)
-        self.fill, self.few_shot = fill, few_shot
-
-    def train(self, questions: Sequence[Question], seconds: float) -> TrainingSummary | None:
-        return None
-
-    def render(self, question: Question) -> RenderedPrompt:
-        return self.few_shot(question) if self.few_shot else question.prompt
-
-    def row(self, prompt: RenderedPrompt) -> Row:
-        return encode_prompt(self.setup.backbone, prompt, {self.setup.slot: self.fill})
-
-
-class GraftSystem(EngineSystem):
+class GraftSystem(PromptSystem):
     """A soft prompt, trained with the engine's own parts."""
 
     def __init__(self, setup: Setup, settings: GraftSettings) -> None:
-        super().__init__(setup)
+        super().__init__(setup, None)
         self.settings = settings
 
-    def train(self, questions: Sequence[Question], seconds: float) -> TrainingSummary | None:
+    def train(self, questions: Sequence[Question], seconds: float) -> TrainingSummary:
         backbone, settings = self.setup.backbone, self.settings
-        questions = spread(questions, settings.questions)
         with closing(PrefixStore(backbone, memory_bytes=6 * GIB)) as store:
-            initial = self._initial(store, questions[0])
+            self.fill = initial = self._initial(store, questions[0])
             config = TrainConfig(
                 learning_rate=settings.learning_rate,
                 adapter_learning_rate=settings.adapter_learning_rate,
@@ -166,47 +130,35 @@ class GraftSystem(EngineSystem):
                 attention=settings.attention,
             )
             trained = TrainedTensors(initial, config, backbone.device)
-            self.soft_prompt = initial
             examples = [TrainingExample(self.row(q.prompt), self.setup.answer_ids(q)) for q in questions]
-            layers = frozen_lower_layers(initial)
 
             def loss_of(batch: list[int], step: int) -> tuple[torch.Tensor, int]:
-                new = [i for i in batch if layers and examples[i].lower_states is None]
-                if new:
-                    cached = with_lower_states(store, [examples[i] for i in new], layers)
-                    for i, example in zip(new, cached, strict=True):
-                        examples[i] = example
                 current = self._positions(trained.soft_prompt(), step)
                 return answer_loss(store, [examples[i].with_soft_prompt(current) for i in batch])
 
             groups = [(group["params"], group["lr"]) for group in trained.optimizer.param_groups]
             lengths = [example.row.run_length + len(example.answer) for example in examples]
-            summary = train_for(
-                seconds, lengths, loss_of, groups, self.setup.seed,
-                epochs=settings.epochs, batch_size=settings.batch_size,
-            )  # fmt: skip
-        self.soft_prompt = initial.with_tensors(trained.snapshot())
-        tensors = {name: t.detach().contiguous() for name, t in self.soft_prompt.tensors().items()}
+            summary = train_for(seconds, lengths, loss_of, groups, self.setup.seed)
+        self.fill = initial.with_tensors(trained.snapshot())
+        tensors = {name: t.detach().contiguous() for name, t in self.fill.tensors().items()}
         self.parameters, self.bytes = sum(t.numel() for t in tensors.values()), len(save(tensors))
         return summary
 
     def row(self, prompt: RenderedPrompt) -> Row:
-        """The prompt with the soft prompt in the slot, at the position of the settings."""
-        fills = {self.setup.slot: self.soft_prompt}
+        fills = {self.setup.slot: self.fill}
         row = encode_prompt(self.setup.backbone, self._place_slot(prompt), fills, self.settings.attention)
-        return Row((), (row.prefix, *row.suffix)) if self.settings.uncached else row
+        return Row((), (row.prefix, *row.suffix)) if self.settings.spring else row
 
     def _positions(self, soft_prompt: SoftPrompt, step: int) -> SoftPrompt:
-        """The positions that a step trains: all, or with `random_length` a random number of the first ones."""
-        if not self.settings.random_length:
+        """The positions that a step trains."""
+        if not self.settings.spring:
             return soft_prompt
         length = random.Random(f"{self.setup.seed}-length-{step}").randint(1, soft_prompt.length)
         return replace(soft_prompt, vectors=soft_prompt.vectors[:length])
 
     def _initial(self, store: PrefixStore, question: Question) -> SoftPrompt:
-        setup, settings = self.setup, self.settings
-        backbone = setup.backbone
-        adapter = initial_adapter(backbone, settings.rank, setup.seed, settings.layers) if settings.rank else None
+        setup, settings, backbone = self.setup, self.settings, self.setup.backbone
+        adapter = initial_adapter(backbone, settings.rank, setup.seed) if settings.rank else None
         adapter = initial_scaling(backbone) if settings.scaling else adapter
         if settings.kind == "adapter":
             assert adapter is not None
@@ -215,19 +167,13 @@ class GraftSystem(EngineSystem):
             return replace(from_text_twin(backbone, setup.slot, setup.twin, settings.length), adapter=adapter)
         prefix = encode_prompt(backbone, self._place_slot(question.prompt), {}).prefix
         kv = kv_from_text_twin(store.backbone, setup.slot, setup.twin, prefix, settings.length)
-        kv = replace(kv, adapter=adapter)
-        return kv.with_trained_layers(settings.layers) if settings.layers else kv
+        return replace(kv, adapter=adapter)
 
     def _place_slot(self, prompt: RenderedPrompt) -> RenderedPrompt:
-        """Move the slot of the system message to the position of the settings."""
-        if self.settings.slot == "after passages":
+        """Move the slot to after the first sentence of the system message if the settings want it there."""
+        if not self.settings.before_passages:
             return prompt
         system, *others = prompt.messages
         slot = next(part for part in system.segments if isinstance(part, SoftSegment))
         first, *rest = (part for part in system.segments if not isinstance(part, SoftSegment))
-        if self.settings.slot == "before passages":
-            # After the first sentence of the system message.
-            return RenderedPrompt((Message(system.role, (first, slot, *rest)), *others))
-        *others, user = others
-        question = Message(user.role, (*user.segments, TextSegment("\n"), slot))
-        return RenderedPrompt((Message(system.role, (first, *rest)), *others, question))
+        return RenderedPrompt((Message(system.role, (first, slot, *rest)), *others))

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -36,9 +37,6 @@ def train_for(
     loss_of: Callable[[list[int], int], tuple[Tensor, int]],
     groups: Sequence[tuple[Sequence[Tensor], float]],
     seed: int,
-    *,
-    epochs: int | None = None,
-    batch_size: int = BATCH,
 ) -> TrainingSummary:
     """Train until the time is spent.
 
@@ -48,33 +46,23 @@ def train_for(
         loss_of: from the examples of a batch and the step to the summed loss and the number of answer tokens.
         groups: trained tensors with their peak learning rate.
         seed: of the order of examples.
-        epochs: maximum number of epochs.
-        batch_size: examples per step.
     """
     trained = [tensor for tensors, _ in groups for tensor in tensors]
     optimizer = torch.optim.AdamW([{"params": list(ts), "lr": lr} for ts, lr in groups], weight_decay=0.0)
-    start, step, losses = time.process_time(), 0, list[float]()
-    epoch, batches = 0, epoch_batches(lengths, batch_size, seed, 0)
-
-    def progress() -> float:
-        """Share of the time or of the epochs that is spent, whichever is larger."""
-        by_epoch = step / (epochs * len(batches)) if epochs else 0.0
-        return max(by_epoch, (time.process_time() - start) / seconds)
-
-    while (done := progress()) < 1:
-        position = step - epoch * len(batches)
-        if position == len(batches):
-            epoch, position = epoch + 1, 0
-            batches = epoch_batches(lengths, batch_size, seed, epoch)
+    batches = (batch for epoch in count() for batch in epoch_batches(lengths, BATCH, seed, epoch))
+    start, step, examples, losses = time.process_time(), 0, 0, list[float]()
+    while (done := (time.process_time() - start) / seconds) < 1:
         factor = min(1.0, (step + 1) / WARMUP_STEPS) * 0.5 * (1 + math.cos(math.pi * done))
         for group, (_, peak) in zip(optimizer.param_groups, groups, strict=True):
             group["lr"] = peak * factor
         optimizer.zero_grad(set_to_none=True)
-        total, tokens = loss_of(batches[position], step)
+        batch = next(batches)
+        total, tokens = loss_of(batch, step)
         torch.autograd.backward(total / tokens)
         torch.nn.utils.clip_grad_norm_(trained, CLIP)
         optimizer.step()
         losses.append(float(total.detach()) / tokens)
-        step += 1
+        step, examples = step + 1, examples + len(batch)
     last = losses[-20:]
-    return TrainingSummary(time.process_time() - start, step, step / len(batches), sum(last) / max(1, len(last)))
+    loss = sum(last) / max(1, len(last))
+    return TrainingSummary(time.process_time() - start, step, examples / len(lengths), loss)

@@ -36,7 +36,6 @@ def main() -> None:
     from retrieval import load_encoder
 
     head = script.results_head({}, PACKAGES, threads=torch.get_num_threads())
-    head.pop("config")
     out = script.results_path(options.out, "retrieval_speed", head["hardware"])
     results = {**(script.read_results(out) if out.is_file() and not options.fresh else {}), **head}
     encoder = load_encoder()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.quality.settings import ALL_GRAFTS, KV, PEERS, SEEDED, Budget, GraftSettings, all_cells
+from benchmarks.quality.settings import GRAFTS, KV, PEERS, SEEDED, all_cells
 
 pytestmark = pytest.mark.bench
 
@@ -49,18 +49,18 @@ def questions() -> list[Question]:
 def test_an_untrained_peer_answers_like_its_initial_prompt(setup: Setup, questions: list[Question], name: str) -> None:
     pytest.importorskip("peft")
     from benchmarks.quality.peft_systems import VIRTUAL_TOKENS, PeftSystem
-    from benchmarks.quality.systems import UntrainedSystem
+    from benchmarks.quality.systems import PromptSystem
     from soft_prompt import PrefixStore, Row, from_text_twin
     from soft_prompt.training.answer_loss import answer_loss
     from soft_prompt.training.example import TrainingExample
 
     texts = ["The branch opens at nine and closes at five.", "A transfer."]
-    initial = UntrainedSystem(setup, TWIN)
+    initial = PromptSystem(setup, TWIN)
     expected = initial.reply(questions, 8), initial.text_loss(texts)
     rows = [initial.row(q.prompt) for q in questions]
     if name == "peft-prompt-tuning":
         vectors = from_text_twin(setup.backbone, "domain", TWIN, VIRTUAL_TOKENS)
-        empty = UntrainedSystem(setup, None)
+        empty = PromptSystem(setup, None)
         rows = [Row((), (vectors, row.prefix, *row.suffix)) for row in (empty.row(q.prompt) for q in questions)]
     examples = [TrainingExample(row, setup.answer_ids(q)) for row, q in zip(rows, questions, strict=True)]
     loss, tokens = answer_loss(PrefixStore(setup.backbone), examples)
@@ -80,7 +80,8 @@ def test_a_peer_learns(setup: Setup, questions: list[Question], name: str) -> No
     pytest.importorskip("peft")
     from benchmarks.quality.peft_systems import PeftSystem
 
-    peer = PeftSystem(name, setup, learning_rate=1e-2)
+    peer = PeftSystem(name, setup)
+    peer.learning_rate = 1e-2
     examples = [(peer.prompt_ids(q.prompt), setup.answer_ids(q)) for q in questions]
     before = float(peer.loss(examples)[0].detach())
     assert peer.train(questions, 0.7) is not None
@@ -88,71 +89,35 @@ def test_a_peer_learns(setup: Setup, questions: list[Question], name: str) -> No
     assert peer.parameters > 0
 
 
-@pytest.mark.parametrize(
-    "name", ["kv", "embedding", "adapter", "kv+adapter", "kv-before", "embedding-before", "spring"]
-)
+@pytest.mark.parametrize("name", ["kv", "embedding", "adapter", "kv+adapter", "embedding-before", "spring"])
 def test_a_graft_learns_at_every_position_of_its_slot(setup: Setup, questions: list[Question], name: str) -> None:
     from benchmarks.quality.systems import GraftSystem
 
-    settings = replace(ALL_GRAFTS[name], length=4, learning_rate=0.05, epochs=12)
+    settings = replace(GRAFTS[name], length=4, learning_rate=0.05)
     graft = GraftSystem(setup, settings)
-    summary = graft.train(questions, 60)
-    assert summary is not None
-    assert (summary.steps, summary.epochs) == (12, 12)
-    frozen = replace(settings, learning_rate=0.0, adapter_learning_rate=0.0, epochs=1)
-    untrained = GraftSystem(setup, frozen).train(questions, 60)
-    assert untrained is not None
-    assert summary.loss < untrained.loss
+    summary = graft.train(questions, 0.5)
+    assert summary.steps == summary.epochs
+    frozen = replace(settings, learning_rate=0.0, adapter_learning_rate=0.0)
+    assert summary.loss < GraftSystem(setup, frozen).train(questions, 0.05).loss
     assert graft.parameters * 4 < graft.bytes < graft.parameters * 4 + 20_000
 
 
 def test_a_slot_before_the_passages_is_after_the_first_sentence(setup: Setup, questions: list[Question]) -> None:
     from benchmarks.quality.systems import GraftSystem
 
-    graft = GraftSystem(setup, replace(KV, slot="before passages", length=4, epochs=1))
-    graft.train(questions, 60)
+    graft = GraftSystem(setup, replace(KV, before_passages=True, length=4))
+    graft.train(questions, 0.05)
     row = graft.row(make_question().prompt)
     prefix = setup.backbone.decode(row.prefix)
     assert prefix.endswith("Read these passages. ")
     assert PASSAGES[0] not in prefix
-    assert graft.soft_prompt in row.suffix
-
-
-def test_with_a_slot_after_the_question_the_question_is_cached(setup: Setup, questions: list[Question]) -> None:
-    from benchmarks.quality.systems import GraftSystem
-
-    graft = GraftSystem(setup, replace(KV, slot="after question", length=4, epochs=1))
-    graft.train(questions, 60)
-    row = graft.row(make_question().prompt)
-    assert setup.backbone.decode(row.prefix).endswith("What is the fee?\n")
-    assert graft.soft_prompt in row.suffix
-
-
-@pytest.mark.parametrize("name", ["kv top 15", "adapter top 15"])
-def test_lower_layers_run_once_if_only_the_last_layers_are_trained(
-    setup: Setup, questions: list[Question], name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from benchmarks.quality import systems
-    from soft_prompt.training.layer_split import frozen_lower_layers
-
-    cached: list[int] = []
-    original = systems.with_lower_states
-    monkeypatch.setattr(
-        systems, "with_lower_states", lambda store, new, layers: cached.append(len(new)) or original(store, new, layers)
-    )
-    settings = ALL_GRAFTS[name]
-    graft = systems.GraftSystem(setup, replace(settings, layers=1, length=4, rank=min(2, settings.rank), epochs=3))
-    summary = graft.train(questions, 60)
-    assert summary is not None
-    assert summary.epochs == 3
-    assert cached == [3]
-    assert frozen_lower_layers(graft.soft_prompt) == 2
+    assert graft.fill in row.suffix
 
 
 def test_spring_caches_no_prefix(setup: Setup, questions: list[Question]) -> None:
     from benchmarks.quality.systems import GraftSystem
 
-    graft = GraftSystem(setup, ALL_GRAFTS["spring"])
+    graft = GraftSystem(setup, GRAFTS["spring"])
     graft.train(questions[:1], 0.05)
     assert graft.row(make_question().prompt).prefix == ()
 
@@ -186,7 +151,7 @@ def test_only_missing_cells_are_measured(
     out = tmp_path / "quality.json"
     scores = {"f1": [0.5, 0.7], "exact": [0.0, 1.0], "accuracy": [1.0, 1.0]}
 
-    def measure_cell(cell: Any, options: Any, budget: Any) -> dict[str, Any] | None:
+    def measure_cell(cell: Any, options: Any) -> dict[str, Any] | None:
         if cell.seed:
             return None
         names = {"data": cell.data, "evidence": cell.evidence, "system": cell.system, "seed": cell.seed}
@@ -206,30 +171,7 @@ def test_only_missing_cells_are_measured(
     assert sorted(results["cells"]) == ["squad/gold/kv/0", "squad/retrieved/kv/0"]
     assert "4 cells" in run()
     with pytest.raises(SystemExit, match=r"gold_seconds 120.*, now 121.*another file with --out"):
-        run("--gold-seconds", str(Budget().gold_seconds + 1))
+        run("--gold-seconds", "121")
     script.write_results(out, {**results, "hardware": {**results["hardware"], "cpu_capability": "VAX"}})
     with pytest.raises(SystemExit, match="cpu_capability 'VAX', now"):
         run()
-
-
-def test_the_best_passages_include_one_with_the_answer() -> None:
-    from benchmarks.quality.data import best_passages
-    from evaluation import Item
-    from retrieval import Passage
-
-    item = Item(id="q", question="What is the fee?", answers=("5 pounds",), doc_id="card")
-    texts = ("The branch opens at nine.", "A transfer.", "The fee for the card is 5 pounds.", "And more.")
-    passages = [Passage(text, "card", "", "", text, 0, len(text)) for text in texts]
-    assert best_passages(item, passages, 4) == passages
-    assert best_passages(item, passages, 3) == passages[:3]
-    assert best_passages(item, passages, 2) == [passages[0], passages[2]]
-    # If a cut runs through the answer, the gold passage that training adds is last.
-    other = Item(id="q", question="When?", answers=("at noon",), doc_id="card")
-    assert best_passages(other, passages, 2) == [passages[0], passages[3]]
-
-
-def test_training_with_retrieved_passages_uses_fewer_questions() -> None:
-    settings = GraftSettings(questions=200, retrieved_questions=100)
-    assert settings.for_evidence("retrieved") == GraftSettings(questions=100, retrieved_questions=100)
-    assert settings.for_evidence("gold") is settings
-    assert GraftSettings(questions=200).for_evidence("retrieved").questions == 200
