@@ -80,7 +80,7 @@ class ReplyFormat:
             return Constraint.json_schema(self.schema, max_string_length=max_string_length)
         if self.tools.forced:
             # A chat template without tags writes calls as bare JSON.
-            tagged = not prompt.tools or OPENING in "".join(backbone.tool_control_texts(prompt)[0])
+            tagged = not prompt.tools or OPENING in "".join(backbone.control_texts(prompt)[0])
             return tool_call_constraint(self.tools.forced, tagged=tagged, max_string_length=max_string_length)
         return self.constraint
 

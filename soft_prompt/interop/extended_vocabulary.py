@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prompts import Message, RenderedPrompt
 from soft_prompt.errors import BackboneError
 from soft_prompt.model.backbone import Backbone
 
@@ -105,7 +106,8 @@ def _require_plain_embeddings(backbone: Backbone) -> None:
 def _unused_token(backbone: Backbone, rows: int) -> int:
     """The special token with the lowest logit among those that neither end an answer nor occur in the chat template."""
     tokenizer = backbone.tokenizer
-    used = set(backbone.encode_control("".join(backbone.chat_control_texts(("system", "user", "assistant", "user")))))
+    turns = RenderedPrompt((Message("system", ()), Message("user", ()), Message("assistant", ()), Message("user", ())))
+    used = set(backbone.encode_control("".join(backbone.control_texts(turns)[0])))
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     free = sorted(number for number in special - used - backbone.end_ids if number < rows)
     if not free or len(tokenizer) > rows:
@@ -117,7 +119,7 @@ def _unused_token(backbone: Backbone, rows: int) -> int:
             next_step=_NEXT_STEP,
         )
     with torch.no_grad():
-        ids = backbone.encode_control(backbone.chat_control_texts(("user",))[-1])
+        ids = backbone.encode_control(backbone.control_texts(RenderedPrompt((Message("user", ()),)))[0][-1])
         prompt = torch.tensor([ids or [0]], device=backbone.device)
         logits = backbone.model(input_ids=prompt, use_cache=False).logits[0].float().mean(0)
     lowest: int = min(free, key=lambda number: float(logits[number]))

@@ -16,41 +16,60 @@ from prompts import Message, RenderedPrompt, Segment, TextSegment, ToolCall
 from prompts.segments import Role
 from soft_prompt.errors import BackboneError
 
-# Both render messages, and the second tool declarations too, with the generation prompt added.
-ApplyTemplate = Callable[[list[dict[str, str]]], str]
-ApplyWithTools = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str]
+# Renders messages and tool declarations, with the generation prompt added.
+ApplyTemplate = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str]
 
 
-def control_texts(apply: ApplyTemplate, roles: Sequence[str]) -> list[str]:
-    """The texts before, between and after the contents of messages with these roles.
+def control_texts(
+    apply: ApplyTemplate, prompt: RenderedPrompt, control_tokens: Sequence[str] = ()
+) -> tuple[list[str], list[Message]]:
+    """The texts before, between and after the contents of a prompt, and the contents, each as a message with its role.
 
-    Args:
-        apply: renders a list of `{"role", "content"}` with the generation prompt added.
-        roles: one role per message.
-
-    Returns:
-        `len(roles) + 1` texts.
+    Names and arguments of calls are contents of their own. The declarations of tools are not, so they must not hold one
+    of the `control_tokens`.
 
     Raises:
-        BackboneError: if the chat template leaves out a message, or repeats or reorders contents.
+        BackboneError: if a declaration holds a control token, or the chat template leaves out, repeats or reorders
+            messages or calls.
     """
-    placeholders = [_placeholder() for _ in roles]
-    messages = [{"role": role, "content": content} for role, content in zip(roles, placeholders, strict=True)]
-    names = [f"{role} message" for role in roles]
-    return _split_at(apply(messages), list(zip(placeholders, names, strict=True)))
+    if forbidden := [token for token in control_tokens if any(token in tool for tool in prompt.tools)]:
+        raise BackboneError(
+            found=f"a tool whose declaration holds the control token {forbidden[0]!r}",
+            expected="names, descriptions and parameters in plain text",
+            next_step="take it out of the tool's description",
+        )
+    messages: list[dict[str, Any]] = []
+    placeholders: list[tuple[str, str]] = []
+    contents: list[Message] = []
 
+    def add_content(role: Role, segments: tuple[Segment, ...], name: str) -> str:
+        contents.append(Message(role, segments))
+        # Random, so that it cannot occur in the template's own text.
+        placeholders.append((f"content-{secrets.token_hex(12)}", name))
+        return placeholders[-1][0]
 
-def _placeholder() -> str:
-    # Random, so that it cannot occur in the template's own text.
-    return f"content-{secrets.token_hex(12)}"
+    arguments: list[str] = []
+    for message in prompt.messages:
+        # Some templates write no content beside calls. Empty content needs no placeholder.
+        content = ""
+        if message.segments or not message.calls:
+            content = add_content(message.role, message.segments, f"{message.role} message")
+        entry: dict[str, Any] = {"role": message.role, "content": content}
+        for call in message.calls:
+            name = add_content(message.role, (TextSegment(call.name),), "name of a call")
+            arguments.append(add_content(message.role, (TextSegment(call.arguments),), "arguments of a call"))
+            function = {"name": name, "arguments": {arguments[-1]: ""}}
+            entry.setdefault("tool_calls", []).append({"type": "function", "function": function})
+        messages.append(entry)
+    rendered = apply(messages, [{"type": "function", "function": json.loads(tool)} for tool in prompt.tools])
+    for key in arguments:
+        # The placeholder replaces the whole object of arguments, however the template writes an object.
+        rendered = re.sub(r"\{\s*['\"]" + key + r"['\"]\s*:\s*['\"]{2}\s*\}", key, rendered)
+    return _split_at(rendered, placeholders), contents
 
 
 def _split_at(rendered: str, placeholders: Sequence[tuple[str, str]]) -> list[str]:
-    """The texts before, between and after placeholders, each given with a name for error messages.
-
-    Raises:
-        BackboneError: if a placeholder does not occur exactly once, or they occur in another order.
-    """
+    """The texts before, between and after placeholders, each given with a name for error messages."""
     texts = []
     for placeholder, name in placeholders:
         if rendered.count(placeholder) != 1:
@@ -75,7 +94,7 @@ def default_chat_template(messages: list[dict[str, str]]) -> str:
     return "".join(f"{m['role']}: {m['content']}\n\n" for m in messages) + "assistant:"
 
 
-def template_supports_tools(apply: ApplyWithTools) -> bool:
+def template_supports_tools(apply: ApplyTemplate) -> bool:
     """Whether a chat template writes tool declarations, calls and results, each once."""
     name = f"probe_{secrets.token_hex(8)}"
     declaration = {"name": name, "description": "", "parameters": {"type": "object", "properties": {}}}
@@ -85,58 +104,6 @@ def template_supports_tools(apply: ApplyWithTools) -> bool:
         Message("tool", (TextSegment("b"),)),
     )
     try:
-        texts, _ = tool_control_texts(apply, RenderedPrompt(messages, (json.dumps(declaration),)), ())
+        return name in control_texts(apply, RenderedPrompt(messages, (json.dumps(declaration),)))[0][0]
     except BackboneError:
         return False
-    return name in texts[0]
-
-
-def tool_control_texts(
-    apply: ApplyWithTools, prompt: RenderedPrompt, control_tokens: Sequence[str]
-) -> tuple[list[str], list[Message]]:
-    """The control texts of a prompt with tools, and the contents between them.
-
-    Args:
-        apply: renders messages with tools.
-        prompt: with tools, calls or results.
-        control_tokens: the backbone's control tokens.
-
-    Returns:
-        Texts before, between and after the contents, and the contents, each as a message with its role.
-
-    Raises:
-        BackboneError: if a declaration holds a control token, or the chat template leaves out a message or a call.
-    """
-    if forbidden := [token for token in control_tokens if any(token in tool for tool in prompt.tools)]:
-        raise BackboneError(
-            found=f"a tool whose declaration holds the control token {forbidden[0]!r}",
-            expected="names, descriptions and parameters in plain text",
-            next_step="take it out of the tool's description",
-        )
-    messages: list[dict[str, Any]] = []
-    placeholders: list[tuple[str, str]] = []
-    contents: list[Message] = []
-
-    def add_content(role: Role, segments: tuple[Segment, ...], name: str) -> str:
-        contents.append(Message(role, segments))
-        placeholders.append((_placeholder(), name))
-        return placeholders[-1][0]
-
-    arguments: list[str] = []
-    for message in prompt.messages:
-        # Some templates write no content beside calls. Empty content needs no placeholder.
-        content = ""
-        if message.segments or not message.calls:
-            content = add_content(message.role, message.segments, f"{message.role} message")
-        entry: dict[str, Any] = {"role": message.role, "content": content}
-        for call in message.calls:
-            name = add_content(message.role, (TextSegment(call.name),), "name of a call")
-            arguments.append(add_content(message.role, (TextSegment(call.arguments),), "arguments of a call"))
-            function = {"name": name, "arguments": {arguments[-1]: ""}}
-            entry.setdefault("tool_calls", []).append({"type": "function", "function": function})
-        messages.append(entry)
-    rendered = apply(messages, [{"type": "function", "function": json.loads(tool)} for tool in prompt.tools])
-    for key in arguments:
-        # The placeholder replaces the whole object of arguments, however the template writes an object.
-        rendered = re.sub(r"\{\s*['\"]" + key + r"['\"]\s*:\s*['\"]{2}\s*\}", key, rendered)
-    return _split_at(rendered, placeholders), contents

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import copy
 import re
-import threading
-from collections.abc import MutableMapping
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from prompts import Message, RenderedPrompt
 from soft_prompt.errors import BackboneError
-from soft_prompt.tokens.chat_template import (
-    control_texts,
-    default_chat_template,
-    template_supports_tools,
-    tool_control_texts,
-)
+from soft_prompt.tokens.chat_template import control_texts, default_chat_template, template_supports_tools
 
 _MARKUP = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
 
@@ -51,14 +43,21 @@ class ChatTokenizer:
         unmarked = sorted(set(self.control_tokens) - special, key=len, reverse=True)
         return re.compile("|".join(map(re.escape, unmarked))) if unmarked else None
 
+    @cached_property
+    def _data_tokenizer(self) -> Any:
+        """A copy for data: `split_special_tokens` changes a tokenizer's state, so control text needs another one."""
+        copied = copy.deepcopy(self.tokenizer)
+        # The first call sets the state. Later calls, perhaps in several threads, do not change it.
+        copied.encode("", add_special_tokens=False, split_special_tokens=True)
+        return copied
+
     def encode_text(self, text: str) -> list[int]:
         """Token ids of data. Control tokens written out in the text stay text."""
         pattern = self._unmarked_controls
         cuts = [match.start() + 1 for match in pattern.finditer(text)] if pattern else []
         ids: list[int] = []
-        tokenizer = data_tokenizer(self.tokenizer)
         for start, end in pairwise((0, *cuts, len(text))):
-            ids += tokenizer.encode(text[start:end], add_special_tokens=False, split_special_tokens=True)
+            ids += self._data_tokenizer.encode(text[start:end], add_special_tokens=False, split_special_tokens=True)
         return ids
 
     def encode_control(self, text: str) -> list[int]:
@@ -66,35 +65,33 @@ class ChatTokenizer:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids
 
-    def chat_control_texts(self, roles: tuple[str, ...]) -> list[str]:
-        """Control texts around the contents of messages with these roles (see `control_texts`)."""
-        return control_texts(self._apply_chat_template, roles)
-
     @cached_property
     def supports_tools(self) -> bool:
         """Whether the backbone's own chat template writes tools, calls and results."""
         return self.tokenizer.chat_template is not None and template_supports_tools(self._apply_chat_template)
 
-    def tool_control_texts(self, prompt: RenderedPrompt) -> tuple[list[str], list[Message]]:
-        """Control texts of a prompt with tools, and the contents between them (see `chat_template`).
+    def control_texts(self, prompt: RenderedPrompt) -> tuple[list[str], list[Message]]:
+        """The control texts of a prompt, and the contents between them (see `chat_template.control_texts`).
 
         Raises:
-            BackboneError: if the chat template does not support tools, or a declaration holds a control token.
+            BackboneError: if the chat template does not take these messages or tools, or a declaration holds a control
+                token.
         """
-        if not self.supports_tools:
+        has_tools = prompt.tools or any(message.calls or message.role == "tool" for message in prompt.messages)
+        if has_tools and not self.supports_tools:
             raise BackboneError(
                 found=f"a prompt with tools, and the chat template of the backbone {self.id!r} has no place for them",
                 expected="a prompt in which they are text",
                 next_step="pass the prompt through prompts.tools_as_text first",
             )
-        return tool_control_texts(self._apply_chat_template, prompt, self.control_tokens)
+        return control_texts(self._apply_chat_template, prompt, self.control_tokens)
 
-    def _apply_chat_template(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None) -> str:
+    def _apply_chat_template(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> str:
         if self.tokenizer.chat_template is None:
             return default_chat_template(messages)
         try:
             rendered: str = self.tokenizer.apply_chat_template(
-                messages, tools=tools, tokenize=False, add_generation_prompt=True
+                messages, tools=tools or None, tokenize=False, add_generation_prompt=True
             )
         except Exception as error:  # a chat template is foreign code and may raise anything
             roles = tuple(message["role"] for message in messages)
@@ -104,21 +101,3 @@ class ChatTokenizer:
                 next_step="choose a template with the roles that this backbone knows, or another backbone",
             ) from error
         return rendered
-
-
-_data_tokenizers: MutableMapping[Any, Any] = WeakKeyDictionary()
-_lock = threading.Lock()
-
-
-def data_tokenizer(tokenizer: Any) -> Any:
-    """A copy of a fast tokenizer for data, made once. Call it with `split_special_tokens=True`.
-
-    That option changes the tokenizer's state, so the tokenizer for control text needs to be another one.
-    """
-    with _lock:
-        if tokenizer not in _data_tokenizers:
-            copied = copy.deepcopy(tokenizer)
-            # The first call sets the state. Later calls, perhaps in several threads, do not change it.
-            copied.encode("", add_special_tokens=False, split_special_tokens=True)
-            _data_tokenizers[tokenizer] = copied
-        return _data_tokenizers[tokenizer]

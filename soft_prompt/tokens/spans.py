@@ -45,24 +45,16 @@ def tokenize_prompt(tokens: ChatTokenizer, prompt: RenderedPrompt) -> TokenizedP
     Raises:
         BackboneError: if the chat template does not take these messages, or has no place for tools.
     """
-    if prompt.tools or any(message.calls or message.role == "tool" for message in prompt.messages):
-        controls, pieces = tokens.tool_control_texts(prompt)
-    else:
-        controls = tokens.chat_control_texts(tuple(message.role for message in prompt.messages))
-        pieces = list(prompt.messages)
+    controls, contents = tokens.control_texts(prompt)
     spans: list[TokenSpan] = []
-
-    def control(text: str, role: str) -> None:
+    # The control text that opens the answer follows the last message.
+    for text, message in zip(controls, [*contents, None], strict=True):
+        role = message.role if message else ""
         spans.append(TokenSpan("control", role, text, tuple(tokens.encode_control(text))))
-
-    for text, message in zip(controls, pieces, strict=False):
-        control(text, message.role)
-        for segment in message.segments:
+        for segment in message.segments if message else ():
             if isinstance(segment, SoftSegment):
-                spans.append(TokenSpan("slot", message.role, segment.slot, ()))
+                spans.append(TokenSpan("slot", role, segment.slot, ()))
             else:
                 kind: Literal["text", "passage"] = "passage" if isinstance(segment, PassageSegment) else "text"
-                spans.append(TokenSpan(kind, message.role, segment.text, tuple(tokens.encode_text(segment.text))))
-    # The control text that opens the answer follows the last message.
-    control(controls[-1], "")
+                spans.append(TokenSpan(kind, role, segment.text, tuple(tokens.encode_text(segment.text))))
     return TokenizedPrompt(tuple(spans))

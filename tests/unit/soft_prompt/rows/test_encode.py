@@ -201,16 +201,16 @@ def joined(messages: list[dict[str, str]]) -> str:
 @pytest.mark.parametrize(
     "apply",
     [
-        lambda messages: joined(messages[1:]),
-        lambda messages: joined([*messages, messages[0]]),
-        lambda messages: joined(messages[::-1]),
-        lambda messages: joined([{"role": m["role"], "content": m["content"].upper()} for m in messages]),
+        lambda messages, _: joined(messages[1:]),
+        lambda messages, _: joined([*messages, messages[0]]),
+        lambda messages, _: joined(messages[::-1]),
+        lambda messages, _: joined([{"role": m["role"], "content": m["content"].upper()} for m in messages]),
     ],
     ids=["left out", "repeated", "reordered", "changed"],
 )
 def test_a_chat_template_that_does_not_write_every_message_once_is_refused(apply: Any) -> None:
     with pytest.raises(BackboneError, match="chat template"):
-        control_texts(apply, ["system", "user"])
+        control_texts(apply, RenderedPrompt((Message("system", ()), Message("user", ()))))
 
 
 def test_a_chat_template_that_refuses_a_role_is_a_backbone_error(tiny_backbone: Backbone) -> None:
