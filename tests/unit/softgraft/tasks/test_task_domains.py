@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from task_domain import TEXTS, WORDS, edit_settings, examples, make_task_domain, reopened, write_data, write_rows
 
-from chains import LocalSpeaker
+from chains.answering.speaker import PreparedPrompt
+from chains.answering.speaker import PreparedPrompt
 from chains.errors import InputError
 from chains.tasks.labels import Calibration
 from evaluation import ItemsError
+from prompts import RenderedPrompt
 from retrieval import NotIngestedError
 from softgraft import Domain
 from softgraft.errors import DomainError, UsageError
@@ -116,10 +118,8 @@ def test_an_evaluation_compares_the_grafts(labelled: tuple[Domain, TrainReport])
 def test_the_label_alone_is_the_likeliest_one(
     labelled: tuple[Domain, TrainReport], graft: Any, bias: tuple[float, ...]
 ) -> None:
-    work = labelled[0].work
-    speaker = work.speaker(graft)
-    assert isinstance(speaker, LocalSpeaker)
-    classifier = work.classifier(speaker.chat, Calibration("prior", "sum", bias))
+    domain = labelled[0]
+    classifier = domain.work.classifier(domain.chat(graft), Calibration("prior", "sum", bias))
     texts = [f"{text} {number}" for text in TEXTS.values() for number in range(3)]
     done: list[int] = []
     labels = classifier.replies(texts, on_reply=done.append)
@@ -161,14 +161,18 @@ def test_a_soft_prompt_learns_to_write(make: Callable[..., Domain], task: Any, n
 # With context
 
 
+def fitting(prompt: RenderedPrompt) -> PreparedPrompt:
+    return PreparedPrompt(prompt, None, True)
+
+
 def test_examples_as_context(make: Callable[..., Domain]) -> None:
     domain = make("classification", context="examples", retrieval={"passages": 2, "evidence_tokens": 400})
-    prompts = domain.work.prompts(lambda _: True)
+    prompts = domain.work.prompts(fitting)
     text = domain.items("train")[0].question
-    shown = prompts.prompts([text])[0].messages[0].text
+    shown = prompts.prompts([text])[0].prompt.messages[0].text
     # The text itself is the nearest of all, and stands last.
     assert shown.endswith(f"{text}\n{WORDS['card_fee']}\n\n")
-    taught = prompts.prompts([text], domain.work.teaching_lookup())[0].messages[0].text
+    taught = prompts.prompts([text], domain.work.lookup(teach=True))[0].prompt.messages[0].text
     assert f"{text}\n" not in taught
     assert taught.count(f"\n{WORDS['card_fee']}\n\n") == 2
     assert len(list(domain.build.glob("examples/*.vectors"))) == 1
@@ -186,7 +190,7 @@ def test_documents_as_context(make: Callable[..., Domain]) -> None:
     (domain.folder / "docs").mkdir()
     (domain.folder / "docs" / "cards.md").write_text("# Cards\n\nA card is plastic.\n", encoding="utf-8")
     domain.ingest()
-    shown = domain.work.prompts(lambda _: True).prompts(["what is a card"])[0].messages[0].text
+    shown = domain.work.prompts(fitting).prompts(["what is a card"])[0].prompt.messages[0].text
     assert "Cards\nA card is plastic.\n\n" in shown
     assert "reply" in domain.work.run(["what is a card"])[0]
 
@@ -195,8 +199,10 @@ def test_context_gives_way_where_there_is_no_room(make: Callable[..., Domain]) -
     domain = make("classification", context="examples", retrieval={"passages": 3, "evidence_tokens": 400})
     shown = []
     for most in (3, 1, 0):
-        prompts = domain.work.prompts(lambda prompt, most=most: len(prompt.messages[0].segments) <= most + 2)
-        shown.append(len(prompts.prompts(["my card"])[0].messages[0].segments))
+        prompts = domain.work.prompts(
+            lambda prompt, most=most: PreparedPrompt(prompt, None, len(prompt.messages[0].segments) <= most + 2)
+        )
+        shown.append(len(prompts.prompts(["my card"])[0].prompt.messages[0].segments))
     assert shown == [5, 3, 2]
 
 
@@ -241,8 +247,8 @@ def test_a_label_that_nobody_knows(make: Callable[..., Domain]) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"task": "chat"}, "`context` is for classification"),
-        ({"task": "translation", "context": "none"}, "`classification` is for that task"),
+        ({"task": "chat"}, "`context` requires one of the tasks"),
+        ({"task": "translation", "context": "none"}, "`classification` requires `task: classification`"),
         ({"task": "song"}, "task"),
         ({"context": "everything"}, "context"),
         ({"classification": {"calibration": "best"}}, "calibration"),
@@ -265,7 +271,7 @@ def test_what_another_task_does_not_do(make: Callable[..., Domain], make_domain:
     with pytest.raises(UsageError, match="no system base"):
         domain.evaluate_task(systems=["base"])
     (domain.folder / "test.jsonl").write_text("", encoding="utf-8")
-    with pytest.raises(UsageError, match="no examples"):
+    with pytest.raises(UsageError, match="no questions in"):
         domain.evaluate_task()
     with pytest.raises(UsageError, match=r"the task of .* is chat"):
         _ = make_domain("bank").work
