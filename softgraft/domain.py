@@ -11,23 +11,16 @@ from typing import Any, Literal
 from chains import Conversations, DomainChain, DomainRetriever, LocalSpeaker
 from evaluation import Report, System, TaskReport, evaluate, fit_refusal_classifier, read_items
 from evaluation.items import Item, spread
-from retrieval import (
-    IngestProgress,
-    IngestReport,
-    ingest,
-    plan_ingest,
-)
+from retrieval import IngestProgress, IngestReport, ingest, plan_ingest
 from retrieval.ranking.evidence_score import EvidenceScale
 from retrieval.store.faiss_record import IndexChoice
 from softgraft.assembly.answers import Graft, answer_settings
+from softgraft.assembly.evaluation import held_out, system_names, write_report
 from softgraft.assembly.parts import DomainParts
 from softgraft.assembly.passage_cache import WarmReport, warm_passages
-from softgraft.assembly.reports import write_report
 from softgraft.assembly.status import domain_status
-from softgraft.assembly.system_names import system_names
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import MEMORY, TrainSettings, read_domain_file
-from softgraft.settings.location import domain_folder
 from softgraft.tasks.evaluation import evaluate_task
 from softgraft.tasks.training import TaskTraining
 from softgraft.tasks.work import TaskWork
@@ -58,8 +51,7 @@ class Domain(DomainParts):
     @cached_property
     def chain(self) -> DomainChain:
         """The chain: `chain.invoke({"question": "..."}, config={"configurable": {"thread_id": "42"}})`."""
-        graft: Graft = "text-twin" if self.remote or self.manifest is None else "soft"
-        return DomainChain(self.answering(graft), self.build / MEMORY)
+        return DomainChain(self.answering(self.graft), self.build / MEMORY)
 
     @cached_property
     def conversations(self) -> Conversations:
@@ -69,25 +61,16 @@ class Domain(DomainParts):
     @property
     def retriever(self) -> DomainRetriever:
         """The domain's index as a LangChain retriever, with the passages, weights and neighbours of its answers."""
-        settings = answer_settings(self.file, self.build)
-        return DomainRetriever(
-            index=self.index, k=settings.passages, weights=settings.weights, neighbours=settings.neighbours
-        )
+        s = answer_settings(self.file, self.build)
+        return DomainRetriever(index=self.index, k=s.passages, weights=s.weights, neighbours=s.neighbours)
 
     @cached_property
     def work(self) -> TaskWork:
-        """The task of a domain that is not a conversation.
-
-        Raises:
-            UsageError: if the task is `chat` or `extractive-qa`.
-        """
+        """The task of a domain that is not a conversation."""
         return TaskWork(self)
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Label texts.
-
-        Returns:
-            For each text its `text`, `label` and `probabilities`, the likeliest label first.
+        """Label texts: for each its `text`, `label` and `probabilities`, the likeliest label first.
 
         Raises:
             UsageError: if the domain has another task.
@@ -117,7 +100,7 @@ class Domain(DomainParts):
         """
         report = self._read_documents(partial(ingest, index=index or self.file.retrieval.index), on_progress)
         self.forget("index", "examples", "chain")
-        train, dev = (self.items(s) if (self.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
+        train, dev = self._items_if_any("train"), self._items_if_any("dev")
         report_progress = on_progress or (lambda _: None)
 
         def on_fit(done: int, total: int) -> None:
@@ -179,6 +162,9 @@ class Domain(DomainParts):
             limit: maximum number of questions, spread over the file; None takes all.
             systems: names of the systems to compare; None compares all that this domain has.
             on_progress: called with the system's name, the number of finished answers and of all.
+
+        Raises:
+            UsageError: if the domain has another task, there are no questions, or a system is unknown or not trained.
         """
         if self.file.text_task is not None:
             raise UsageError(
@@ -186,17 +172,10 @@ class Domain(DomainParts):
                 expected="a domain that answers questions",
                 next_step=f"softgraft eval {self.cli_name}; in Python, domain.evaluate_task()",
             )
-        items = spread(self.items(split), limit)
-        if not items:
-            raise UsageError(
-                found=f"no questions in {self.folder / f'{split}.jsonl'}",
-                expected="questions with answers to evaluate on",
-                next_step=f"write some to {split}.jsonl",
-            )
-        trained = not self.remote and self.manifest is not None
-        compared = [self._system(n) for n in system_names(systems, trained=trained, cli_name=self.cli_name)]
-        train = self.items("train") if (self.folder / "train.jsonl").is_file() else []
-        judge = fit_refusal_classifier(self.encoder, train)
+        items = held_out(self.items(split), limit, self.folder / f"{split}.jsonl")
+        names = system_names(systems, trained=self.graft == "soft", cli_name=self.cli_name)
+        compared = [self._system(name) for name in names]
+        judge = fit_refusal_classifier(self.encoder, self._items_if_any("train"))
         config = self.evaluation_config(split, items)
         report, answers = evaluate(items, compared, judge, config, on_progress=on_progress)
         replies = (
@@ -215,11 +194,7 @@ class Domain(DomainParts):
         systems: Sequence[str] | None = None,
         on_progress: Callable[[str, int, int], None] | None = None,
     ) -> TaskReport:
-        """Compare the systems on held-out examples of a task other than chat; see `evaluate`.
-
-        Raises:
-            UsageError: if the task is `chat` or `extractive-qa`, there are no examples, or a system is unknown.
-        """
+        """Compare the systems on held-out examples of a task other than chat; see `evaluate`."""
         return evaluate_task(self.work, split=split, limit=limit, systems=systems, on_progress=on_progress)
 
     def status(self) -> dict[str, Any]:
@@ -237,24 +212,16 @@ class Domain(DomainParts):
 
     def grafting(self, settings: TrainSettings | None = None) -> Grafting:
         """A training run, with these settings or those in domain.yaml."""
-        task: TrainingTask
-        if self.file.text_task is not None:
-            self.work.require_vectors("trained")
-            task, speaker = TaskTraining(self.work), self.work.speaker("text-twin")
-        else:
-            _ = self.store  # raises UsageError for a backbone behind an API
-            answering = self.answering("text-twin")
-            task, speaker = ChatTraining(answering), answering.speaker
-        assert isinstance(speaker, LocalSpeaker)
-        return Grafting(
-            self.file.name,
-            task,
-            self.template,
-            speaker.chat,
-            settings or self.file.train,
-            self.file.attention,
-            self.build,
+        chat, settings = self.chat("text-twin"), settings or self.file.train
+        task: TrainingTask = (
+            ChatTraining(self.answering("text-twin", speaker=LocalSpeaker(chat)))
+            if self.file.text_task is None
+            else TaskTraining(self.work)
         )
+        return Grafting(self.file.name, task, self.template, chat, settings, self.file.attention, self.build)
+
+    def _items_if_any(self, split: Literal["train", "dev"]) -> list[Item]:
+        return self.items(split) if (self.folder / f"{split}.jsonl").is_file() else []
 
     def _read_documents(
         self, work: Callable[..., IngestReport], on_progress: Callable[[IngestProgress], None] | None
@@ -267,24 +234,15 @@ class Domain(DomainParts):
         if name == "base":
             closed = self.template_file(self.file.closed_book_template)
             return System(name, self.answering("empty", closed), "none")
-        graft: Graft = {"template": "empty", "text-twin": "text-twin"}.get(name, "soft")  # type: ignore[assignment]
+        graft: Graft = "empty" if name == "template" else "text-twin" if name == "text-twin" else "soft"
         return System(name, self.answering(graft), "gold" if name == "soft-gold" else "retrieved")
 
 
 def open_domain(path: str | Path, *, build: Path | None = None) -> Domain:
-    """Open a domain by the path of its folder.
-
-    Args:
-        path: the folder with domain.yaml.
-        build: where everything generated goes; `build/` in the folder by default.
+    """Open a domain by the path of its folder; everything generated goes to `build`, by default a folder in it.
 
     Raises:
         DomainError: if there is no such domain, or its domain.yaml has problems.
     """
     folder = Path(path)
     return Domain(folder, read_domain_file(folder), build or folder / "build")
-
-
-def resolve(name: str) -> Domain:
-    """Open a domain by its name under domains/ or by its path."""
-    return open_domain(domain_folder(name))

@@ -9,16 +9,7 @@ from typing import Any, Literal, cast
 
 from chains import AnswerSettings, LocalSpeaker, RemoteSpeaker, SoftPromptChat, Speaker, remote_chat
 from prompts import PassageInput, RenderedPrompt, Template, TemplateFile, TextTwins, Turn
-from soft_prompt import (
-    Backbone,
-    Manifest,
-    PrefixStore,
-    SlotFill,
-    SoftPrompt,
-    at_strength,
-    encode_prompt,
-    load_soft_prompt,
-)
+from soft_prompt import Manifest, PrefixStore, SlotFill, SoftPrompt, at_strength, encode_prompt, load_soft_prompt
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import DomainFile
 from softgraft.training.retrieval_fit import search_weights
@@ -47,15 +38,7 @@ def answer_settings(file: DomainFile, build: Path) -> AnswerSettings:
 def make_speaker(
     graft: Graft, file: DomainFile, build: Path, template: TemplateFile, store: Callable[[], PrefixStore], cli_name: str
 ) -> Speaker:
-    """Make the speaker, which words the answers.
-
-    Args:
-        graft: what fills the soft slot.
-        file: the domain's settings.
-        build: the folder that contains soft_prompt/.
-        template: provides the text twin for a model that takes no vectors.
-        store: loads the backbone; called only for a local backbone.
-        cli_name: name of the domain on the command line.
+    """Make the speaker, which words the answers; `graft` fills its soft slot. Only a local backbone calls `store`.
 
     Raises:
         UsageError: if graft is `soft` and no soft prompt was kept.
@@ -75,11 +58,9 @@ def make_speaker(
             options=file.remote.options,
         )
         return RemoteSpeaker(chat, (lambda _: "") if graft == "empty" else twins.__getitem__)
-    fills: Mapping[str, SlotFill] = {}
+    # A slot without a soft prompt, for example one that was renamed after training, holds its text twin.
+    fills: Mapping[str, SlotFill] = {} if graft == "empty" else twins
     attention = file.attention
-    if graft != "empty":
-        # A slot without a soft prompt, for example one that was renamed after training, holds its text twin.
-        fills = twins
     if graft == "soft":
         # A soft prompt answers with the attention it was trained with: it works badly with the other one.
         fill, manifest = load_at_strength(build, store(), cli_name, template.current(), answer.strength)
@@ -107,28 +88,18 @@ def load_at_strength(
         UsageError: if no soft prompt was kept.
         ArtifactError: if it belongs to another backbone or is damaged.
     """
-    soft_prompt, manifest = load_trained(build, store.backbone, cli_name)
-    prefix: tuple[int, ...] = ()
-    if strength != 1 and soft_prompt.kind == "kv":
-        prefix = encode_prompt(store.backbone, sample_prompts(template)[0], {}).prefix
-    return at_strength(store.backbone, soft_prompt, strength, prefix), manifest
-
-
-def load_trained(build: Path, backbone: Backbone, cli_name: str) -> tuple[SoftPrompt, Manifest]:
-    """Load the trained soft prompt.
-
-    Raises:
-        UsageError: if no soft prompt was kept.
-        ArtifactError: if it belongs to another backbone or is damaged.
-    """
-    loaded = load_soft_prompt(build / "soft_prompt", backbone)
+    loaded = load_soft_prompt(build / "soft_prompt", store.backbone)
     if loaded is None:
         raise UsageError(
             found=f"no trained soft prompt in {build}",
             expected="a soft prompt that was trained and kept",
             next_step=f"run: softgraft train {cli_name}",
         )
-    return loaded
+    soft_prompt, manifest = loaded
+    prefix: tuple[int, ...] = ()
+    if strength != 1 and soft_prompt.kind == "kv":
+        prefix = encode_prompt(store.backbone, sample_prompts(template)[0], {}).prefix
+    return at_strength(store.backbone, soft_prompt, strength, prefix), manifest
 
 
 def sample_prompts(template: Template) -> tuple[RenderedPrompt, RenderedPrompt, RenderedPrompt]:

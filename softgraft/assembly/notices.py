@@ -9,14 +9,7 @@ from soft_prompt import Attention, Manifest
 
 
 def training_notices(manifest: Manifest, template: Template, attention: Attention, cli_name: str) -> list[str]:
-    """What changed since the soft prompt was trained.
-
-    Args:
-        manifest: of the soft prompt.
-        template: its current state.
-        attention: the current setting in domain.yaml.
-        cli_name: name of the domain on the command line.
-    """
+    """What changed since the soft prompt was trained; `attention` is the current setting in domain.yaml."""
     train_again = f"train again: softgraft train {cli_name}"
     if manifest.slot not in template.soft_slots:
         return [

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from chains import Answering, Speaker
+from chains import Answering, LocalSpeaker, SoftPromptChat, Speaker
 from chains.answering.examples import NearestExamples, SolvedQuestion
 from evaluation import items_hash, read_items
 from evaluation.hardware import describe_machine
@@ -28,13 +28,7 @@ EXAMPLES = "examples"
 
 
 class DomainParts:
-    """The parts of a domain.
-
-    Attributes:
-        folder: the domain's folder.
-        file: its domain.yaml.
-        build: folder of everything generated: index, soft prompt, conversations, reports.
-    """
+    """The parts of a domain: `file` is its domain.yaml, `build` the folder of everything generated."""
 
     def __init__(self, folder: Path, file: DomainFile, build: Path) -> None:
         self.folder = folder
@@ -70,7 +64,6 @@ class DomainParts:
 
         Raises:
             NotIngestedError: if nothing was ingested yet.
-            RerankerError: if the reranker of domain.yaml does not load.
         """
         name = self.file.retrieval.reranker
         return open_index(self.build / "index", self.encoder, load_reranker(name) if name else None)
@@ -81,13 +74,12 @@ class DomainParts:
 
         Raises:
             UsageError: if the backbone is behind an API.
-            BackboneError: if it does not load.
         """
         if self.remote:
             raise UsageError(
                 found=f"the backbone {self.file.backbone!r} is behind an API and takes no vectors",
                 expected="a local backbone, such as `embedded` or a Hugging Face model id",
-                next_step="set `backbone: embedded` in domain.yaml; answers work without it, with the text twin",
+                next_step="set `backbone: embedded` in domain.yaml",
             )
         return open_store(self.file, self.build)
 
@@ -95,6 +87,11 @@ class DomainParts:
     def manifest(self) -> Manifest | None:
         """Manifest of the trained soft prompt; None if no soft prompt was kept."""
         return read_manifest(self.build / "soft_prompt")
+
+    @property
+    def graft(self) -> Graft:
+        """The best available graft."""
+        return "text-twin" if self.remote or self.manifest is None else "soft"
 
     @cached_property
     def template(self) -> TemplateFile:
@@ -134,7 +131,7 @@ class DomainParts:
                 next_step=f'softgraft ask {self.cli_name} "..."; in Python, domain.work.chain',
             )
         template = template or self.template
-        speaker = speaker or make_speaker(graft, self.file, self.build, template, lambda: self.store, self.cli_name)
+        speaker = speaker or self.speaker(graft, template)
         return Answering(
             index=self.index,
             template=template,
@@ -151,6 +148,22 @@ class DomainParts:
             notices=self.notices,
             examples=self.examples.nearest,
         )
+
+    def speaker(self, graft: Graft, template: TemplateFile | None = None) -> Speaker:
+        """The speaker with one graft; see `make_speaker`."""
+        template = template or self.template
+        return make_speaker(graft, self.file, self.build, template, lambda: self.store, self.cli_name)
+
+    def chat(self, graft: Graft) -> SoftPromptChat:
+        """The local backbone as a chat model with one graft.
+
+        Raises:
+            UsageError: if the backbone is behind an API, or graft is `soft` and no soft prompt was kept.
+        """
+        _ = self.store  # raises UsageError for a backbone behind an API
+        speaker = self.speaker(graft)
+        assert isinstance(speaker, LocalSpeaker)
+        return speaker.chat
 
     def notices(self) -> list[str]:
         """Notices for the user, for example that the template was edited after training."""
@@ -171,11 +184,7 @@ class DomainParts:
         }
 
     def template_file(self, name: str) -> TemplateFile:
-        """A template by name; the domain's own templates come first.
-
-        Raises:
-            TemplateError: if there is none.
-        """
+        """A template by name; the domain's own templates come first."""
         return TemplateFile(find_template(name, self.file.language, [self.folder / "templates"]))
 
     def count_tokens(self, text: str) -> int:
@@ -189,11 +198,7 @@ class DomainParts:
 
 
 def answered_questions(path: Path) -> list[SolvedQuestion]:
-    """The answered questions of a file, without follow-ups, which make no sense alone; none if there is no file.
-
-    Raises:
-        ItemsError: if the file is malformed.
-    """
+    """The answered questions of a file, without follow-ups, which make no sense alone; none if there is no file."""
     items = read_items(path) if path.is_file() else []
     return [
         SolvedQuestion(item.question, item.target, item.group or item.doc_id)

@@ -18,11 +18,7 @@ FOLDER = "passages"
 
 
 def open_store(file: DomainFile, build: Path) -> PrefixStore:
-    """The backbone of a domain with its cache of keys and values in build/passages.
-
-    Raises:
-        BackboneError: if the backbone does not load.
-    """
+    """The backbone of a domain with its cache of keys and values in build/passages."""
     dtype = {"auto": None, "bfloat16": torch.bfloat16, "float32": torch.float32}[file.dtype]
     backbone = Backbone.load(file.backbone, dtype=dtype, device=local_device(file.device))
     disk_bytes = int(file.cache.disk_gib * 1024**3)
@@ -37,14 +33,7 @@ def open_store(file: DomainFile, build: Path) -> PrefixStore:
 
 @dataclass(frozen=True, slots=True)
 class WarmReport:
-    """What the cache holds after warming.
-
-    Attributes:
-        passages: number of passages in the cache.
-        of: number of passages of the domain; larger than `passages` if the cache is full.
-        computed_tokens: number of tokens that ran through the backbone in this call.
-        disk_bytes: size of the cache on disk.
-    """
+    """What the cache holds after warming: `passages` of all, fewer if it is full; the tokens computed in this call."""
 
     passages: int
     of: int

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from chains import LocalSpeaker, SoftPromptChat, Speaker
+from chains import LocalSpeaker, SoftPromptChat
 from chains.answering.evidence import passage_input
 from chains.answering.examples import ContextExample, NearestExampleRetriever
 from chains.answering.speaker import PreparedPrompt
@@ -20,18 +20,15 @@ from evaluation.task_items import TextTask, read_task_items
 from prompts import PassageInput, RenderedPrompt
 from retrieval.encoders.kept_vectors import kept_vectors
 from retrieval.ranking.evidence_budget import within_budget
-from softgraft.assembly.answers import Graft, answer_settings, make_speaker
+from softgraft.assembly.answers import Graft, answer_settings
 from softgraft.assembly.parts import EXAMPLES, DomainParts
 from softgraft.errors import UsageError
 from softgraft.settings.label_file import read_labels
 from softgraft.settings.sections import ClassificationSettings
-from softgraft.tasks.label_fit import LabelFit, fit_labels, keep_fit, read_fit
+from softgraft.tasks.label_fit import LabelFit, OnFit, fit_labels, keep_fit, read_fit
 
 if TYPE_CHECKING:
     from chains.tasks.verbalizer import Verbalizer
-
-OnProgress = Callable[[int, int], None]
-Split = Literal["train", "dev", "test"]
 
 
 class TaskWork:
@@ -53,18 +50,11 @@ class TaskWork:
         self.task: TextTask = task
         self._worker: TaskModel | None = None
 
-    def run(
-        self,
-        texts: Sequence[str],
-        *,
-        on_reply: Callable[[int], None] | None = None,
-        on_fit: OnProgress | None = None,
-    ) -> list[dict[str, Any]]:
+    def run(self, texts: Sequence[str], *, on_fit: OnFit | None = None) -> list[dict[str, Any]]:
         """Do the task for many texts, with the soft prompt if one was kept, else with its text twin.
 
         Args:
             texts: what to work on.
-            on_reply: called with the number of finished texts.
             on_fit: called while labels are calibrated, which happens once, with the number of scored texts and of all.
 
         Returns:
@@ -73,25 +63,16 @@ class TaskWork:
         Raises:
             InputError: if a text is empty.
         """
-        return self._ready(on_fit).run(texts, on_reply=on_reply)
+        return self._ready(on_fit).run(texts)
 
     @cached_property
     def chain(self) -> TaskChain:
         """The task as a LangChain runnable: `chain.invoke("I lost my card")`."""
         return TaskChain(self._ready(), f"{self.domain.file.name}-{self.task}")
 
-    @property
-    def graft(self) -> Graft:
-        """The best available graft."""
-        return "text-twin" if self.domain.remote or self.domain.manifest is None else "soft"
-
     @cached_property
     def verbalizer(self) -> Verbalizer:
-        """The labels and their words.
-
-        Raises:
-            DomainError: if labels.yaml is missing or malformed.
-        """
+        """The labels and their words, from labels.yaml."""
         return read_labels(self.domain.folder)
 
     @property
@@ -99,7 +80,7 @@ class TaskWork:
         """How labels are compared."""
         return self.domain.file.classification or ClassificationSettings()
 
-    def items(self, split: Split) -> list[Item]:
+    def items(self, split: Literal["train", "dev", "test"]) -> list[Item]:
         """The examples of a split.
 
         Raises:
@@ -121,43 +102,30 @@ class TaskWork:
         """The reply to learn: the words of the label, the summary or the translation."""
         return self.verbalizer.words[item.target] if self.task == "classification" else item.target
 
-    def speaker(self, graft: Graft) -> Speaker:
-        """The speaker with one graft.
-
-        Raises:
-            UsageError: if `soft` is asked for and no soft prompt was kept.
-            ArtifactError: if the soft prompt belongs to another backbone, or is damaged.
-        """
-        domain = self.domain
-        return make_speaker(graft, domain.file, domain.build, domain.template, lambda: domain.store, domain.cli_name)
-
     def prompts(self, prepare: Callable[[RenderedPrompt], PreparedPrompt]) -> TaskPrompts:
         """From texts to prompts, with the context that domain.yaml asks for."""
         return TaskPrompts(self.domain.template, self.lookup(), prepare)
 
-    def worker(self, graft: Graft, *, on_fit: OnProgress | None = None) -> TaskModel:
+    def worker(self, graft: Graft, *, on_fit: OnFit | None = None) -> TaskModel:
         """The worker with one graft. For labels, the calibration is fitted first if it was not yet.
 
         Raises:
             UsageError: if labels are to be scored by a backbone behind an API, which gives no likelihoods.
         """
         if self.task != "classification":
-            speaker = self.speaker(graft)
+            speaker = self.domain.speaker(graft)
             return Writer(self.prompts(speaker.prepare), speaker)
-        self.require_vectors("asked for the likelihood of labels")
-        speaker = self.speaker(graft)
-        assert isinstance(speaker, LocalSpeaker)
-        return self.classifier(speaker.chat, self.label_fit(speaker.chat, on_fit).calibration)
+        chat = self.domain.chat(graft)
+        return self.classifier(chat, self.label_fit(chat, on_fit).calibration)
 
     def classifier(self, chat: SoftPromptChat, calibration: Calibration) -> Classifier:
         """A classifier over a backbone with its slots filled."""
         return Classifier(self.prompts(LocalSpeaker(chat).prepare), LabelScorer(chat, self.verbalizer), calibration)
 
-    def label_fit(self, chat: SoftPromptChat, on_fit: OnProgress | None = None) -> LabelFit:
+    def label_fit(self, chat: SoftPromptChat, on_fit: OnFit | None = None) -> LabelFit:
         """The calibration of the labels for one fill of the slots, from build/labels/ or fitted and stored there."""
         train, dev = (self.items(s) if (self.domain.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
-        path = self._fit_path(chat.graft)
-        fingerprint = self._fingerprint(chat, train, dev)
+        path, fingerprint = self._fit_path(chat.graft), self._fingerprint(chat, train, dev)
         if (known := read_fit(path, fingerprint)) is not None:
             return known
         fit = self.fit(chat, train, dev, on_fit)
@@ -165,13 +133,13 @@ class TaskWork:
         return fit
 
     def fit(
-        self, chat: SoftPromptChat, train: Sequence[Item], dev: Sequence[Item], on_fit: OnProgress | None = None
+        self, chat: SoftPromptChat, train: Sequence[Item], dev: Sequence[Item], on_fit: OnFit | None = None
     ) -> LabelFit:
         """Choose the calibration of the labels for one fill of the slots."""
-        prompts, apart = self.prompts(LocalSpeaker(chat).prepare), self.teaching_lookup()
+        prompts, teaching = self.prompts(LocalSpeaker(chat).prepare), self.lookup(teach=True)
         return fit_labels(
             LabelScorer(chat, self.verbalizer),
-            lambda texts, own: prompts.prompts(texts, apart if own else None),
+            lambda texts, own: prompts.prompts(texts, teaching if own else None),
             train,
             dev,
             self.classification,
@@ -184,29 +152,17 @@ class TaskWork:
         for graft, fit in fits.items():
             # A calibration from a part of dev, or of a soft prompt that was not kept, cannot be reused.
             if len(fit.dev_labels) == len(dev) and (graft != "soft" or self.domain.manifest is not None):
-                speaker = self.speaker(graft)
-                assert isinstance(speaker, LocalSpeaker)
-                keep_fit(self._fit_path(graft), self._fingerprint(speaker.chat, train, dev), fit)
+                keep_fit(self._fit_path(graft), self._fingerprint(self.domain.chat(graft), train, dev), fit)
 
-    # The context of a text
-
-    def lookup(self) -> Lookup | None:
-        """Looks up the context of texts; None if domain.yaml asks for none.
+    def lookup(self, *, teach: bool = False) -> Lookup | None:
+        """Looks up the context of texts; None if domain.yaml asks for none. With `teach`, no text finds itself.
 
         Raises:
             NotIngestedError: if documents are asked for, and none were ingested.
         """
-        context = self.domain.file.context
-        if context == "examples":
-            return self._nearest.search
-        return self._documents if context == "documents" else None
-
-    def teaching_lookup(self) -> Lookup | None:
-        """The same for train texts, which must not find themselves."""
-        if self.domain.file.context != "examples":
-            return self.lookup()
-        nearest = self._nearest
-        return lambda texts: nearest.search(texts, exclude_same_text=True)
+        if self.domain.file.context == "examples":
+            return partial(self._nearest.search, exclude_same_text=teach)
+        return self._documents if self.domain.file.context == "documents" else None
 
     @cached_property
     def _nearest(self) -> NearestExampleRetriever:
@@ -223,23 +179,20 @@ class TaskWork:
 
     def _documents(self, texts: Sequence[str]) -> list[list[PassageInput]]:
         """Passages for each text, within the evidence budget, the best last."""
-        domain, settings = self.domain, answer_settings(self.domain.file, self.domain.build)
-        rankings = domain.index.search_many(list(texts), settings.passages, weights=settings.weights)
-        expanded, count_tokens = domain.index.expanded, domain.count_tokens
-        return [
-            [
-                passage_input(entry.passage)
-                for entry in reversed(
-                    within_budget(ranked, settings.evidence_budget, expanded=expanded, count_tokens=count_tokens)
-                )
-            ]
-            for ranked in rankings
-        ]
+        index, settings = self.domain.index, answer_settings(self.domain.file, self.domain.build)
+        select = partial(
+            within_budget,
+            budget=settings.evidence_budget,
+            expanded=index.expanded,
+            count_tokens=self.domain.count_tokens,
+        )
+        rankings = index.search_many(list(texts), settings.passages, weights=settings.weights)
+        return [[passage_input(entry.passage) for entry in reversed(select(ranked))] for ranked in rankings]
 
-    def _ready(self, on_fit: OnProgress | None = None) -> TaskModel:
+    def _ready(self, on_fit: OnFit | None = None) -> TaskModel:
         """The worker with the best graft, made once."""
         if self._worker is None:
-            self._worker = self.worker(self.graft, on_fit=on_fit)
+            self._worker = self.worker(self.domain.graft, on_fit=on_fit)
         return self._worker
 
     def _fit_path(self, graft: str) -> Path:
@@ -247,25 +200,12 @@ class TaskWork:
 
     def _fingerprint(self, chat: SoftPromptChat, train: Sequence[Item], dev: Sequence[Item]) -> str:
         """A digest of everything that a calibration depends on."""
-        backbone, file = chat.store.backbone, self.domain.file
-        fills = {slot: fill if isinstance(fill, str) else self._vectors_sha256() for slot, fill in chat.fills.items()}
+        backbone, file, manifest = chat.store.backbone, self.domain.file, self.domain.manifest
+        vectors = f"{manifest.vectors_sha256} {file.answer.strength}" if manifest is not None else ""
+        fills = {slot: fill if isinstance(fill, str) else vectors for slot, fill in chat.fills.items()}
         parts = (
             backbone.digest, str(backbone.dtype), self.domain.template.current().content_hash, fills, chat.attention,
             dict(self.verbalizer.words), self.classification.model_dump(), file.context, file.retrieval.passages,
             file.retrieval.evidence_tokens, items_hash(train), items_hash(dev),
         )  # fmt: skip
         return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-    def _vectors_sha256(self) -> str:
-        manifest = self.domain.manifest
-        strength = self.domain.file.answer.strength
-        return f"{manifest.vectors_sha256} {strength}" if manifest is not None else ""
-
-    def require_vectors(self, what: str) -> None:
-        """Raise UsageError for a backbone behind an API; `what` is what cannot be done with it."""
-        if self.domain.remote:
-            raise UsageError(
-                found=f"the backbone {self.domain.file.backbone!r} is behind an API and cannot be {what}",
-                expected="a local backbone, such as `embedded` or a Hugging Face model id",
-                next_step="set `backbone: embedded` in domain.yaml",
-            )

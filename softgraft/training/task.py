@@ -22,28 +22,16 @@ class TrainReport:
     """How a training run ended.
 
     Attributes:
-        domain: name of the domain.
-        kept: whether the soft prompt beat its text twin on dev, by the score that `metric` names, and is used from now
-            on.
-        kind: `kv`, `embedding` or `adapter`.
+        kept: whether the soft prompt beat its text twin on dev by `metric`, so that the domain uses it from now on.
         length: positions of the soft prompt.
-        adapter: `lora`, `ia3` or None.
-        adapter_rank: rank of `lora`; 0 without it.
         layers: number of last layers that were trained; None for all.
-        examples: number of examples that were trained on.
         withheld: number of questions that never reach the model, because the evidence score refuses them.
         dev_questions: number of dev questions that reach the model.
         dev_f1, dev_f1_text_twin: mean token F1 on dev, 0 to 1.
         dev_loss, dev_loss_text_twin: nats per answer token on dev.
         best_epoch: the epoch whose vectors were kept.
-        epochs: number of epochs that were run.
-        seconds: duration of the training.
-        resumed: whether the run continued an earlier one.
         micro_batch: number of examples that ran at once in each of the `processes`.
-        processes: number of processes.
-        folder: where the soft prompt is saved.
-        metric: name of the score that decides on dev.
-        dev_score, dev_score_text_twin: that score.
+        metric: name of the score that decides on dev, of which `dev_score` and `dev_score_text_twin` are the means.
     """
 
     domain: str
@@ -79,47 +67,41 @@ Prompted = list[tuple[PreparedPrompt, Item]]
 
 
 class TrainingTask(Protocol):
-    """What a run needs to know of a domain's task.
+    """What a run needs to know of a domain's task: `objective` says what is trained, `metric` which score decides."""
 
-    Attributes:
-        objective: what is trained, in words.
-        metric: name of the score that decides on dev.
-    """
-
-    @property
-    def objective(self) -> str:
-        """See the class."""
-
-    @property
-    def metric(self) -> str:
-        """See the class."""
+    objective: str
+    metric: str
 
     def prompted(self, items: Sequence[Item], *, teach: bool) -> Prompted:
         """Items as the model reads them. `teach` is for training: the evidence then contains the answer."""
 
     def replies(self, chat: SoftPromptChat, examples: Prompted, report: Callable[[int, int], None]) -> list[str]:
         """The replies with the chat model's slots filled as they are."""
+        prompts = [prompt for prompt, _ in examples]
+        replies = LocalSpeaker(chat).reply_many(prompts, on_reply=lambda done: report(done, len(examples)))
+        return [reply.strip() for reply in replies]
 
     def score(self, reply: str, item: Item) -> float:
         """The score of one reply by the metric that decides."""
 
     def finished(self, report: TrainReport) -> None:
         """Called once, in the main process, when a run has ended."""
+        return
 
 
-@dataclass(frozen=True)
-class ChatTraining:
+class ChatTraining(TrainingTask):
     """Training on questions whose evidence is retrieved as when they are answered."""
 
-    answering: Answering
-    objective: str = OBJECTIVE
-    metric: str = "token F1"
+    objective = OBJECTIVE
+    metric = "token F1"
+
+    def __init__(self, answering: Answering) -> None:
+        self.answering = answering
 
     def prompted(self, items: Sequence[Item], *, teach: bool) -> Prompted:
-        """See `TrainingTask`.
+        """Where retrieval missed the answer, teaching adds the passage that holds it.
 
-        Where retrieval missed the answer, teaching adds the passage that holds it: a prompt that is taught to answer
-        without its answer learns to invent.
+        A prompt that is taught to answer without its answer learns to invent.
         """
         answering, chosen = self.answering, with_target(items)
         asked = [question_and_history(item) for item in chosen]
@@ -133,17 +115,8 @@ class ChatTraining:
         prepared = [answering.prepare(*asked[n], evidence[n], keep=keep[n]) for n in range(len(chosen))]
         return [(one.prompt, item) for one, item in zip(prepared, chosen, strict=True) if one.prompt is not None]
 
-    def replies(self, chat: SoftPromptChat, examples: Prompted, report: Callable[[int, int], None]) -> list[str]:
-        """See `TrainingTask`."""
-        prompts = [prompt for prompt, _ in examples]
-        return LocalSpeaker(chat).reply_many(prompts, on_reply=lambda done: report(done, len(examples)))
-
     def score(self, reply: str, item: Item) -> float:
-        """See `TrainingTask`."""
         return token_f1(reply, item.references)
-
-    def finished(self, report: TrainReport) -> None:
-        """See `TrainingTask`; there is nothing to do."""
 
 
 def with_target(items: Sequence[Item]) -> list[Item]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from house_domain import LENGTH
 
-from softgraft import Domain
+from softgraft import Domain, open_domain
+from softgraft.settings.location import domain_folder
 
 MakeDomain = Callable[..., Domain]
 
@@ -66,6 +67,4 @@ def test_a_domain_under_domains_is_called_by_its_name(
     (tmp_path / "domains").mkdir()
     make_domain("domains/house")
     monkeypatch.chdir(tmp_path)
-    from softgraft.domain import resolve
-
-    assert resolve("house").status()["next"] == "softgraft ingest house"
+    assert open_domain(domain_folder("house")).status()["next"] == "softgraft ingest house"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from softgraft.assembly.system_names import SYSTEMS, system_names
+from softgraft.assembly.evaluation import SYSTEMS, system_names
 from softgraft.errors import UsageError
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from softgraft.domain import resolve
 from softgraft.errors import DomainError
-from softgraft.settings.location import domain_folder
+from softgraft.settings.location import cli_name, domain_folder
 
 
 @pytest.fixture
@@ -31,9 +30,8 @@ def test_a_name_under_domains_or_a_path(working_folder: Path) -> None:
     assert domain_folder(str(elsewhere)) == elsewhere
     assert domain_folder("elsewhere/shop") == Path("elsewhere/shop")
     # The name in messages opens the same domain again.
-    assert resolve("domains/bank").cli_name == "bank"
-    assert resolve("elsewhere/shop").cli_name == "elsewhere/shop"
-    assert resolve("elsewhere/shop").file.name == "shop"
+    assert cli_name(Path("domains/bank")) == "bank"
+    assert cli_name(Path("elsewhere/shop")) == "elsewhere/shop"
 
 
 def test_an_unknown_name_lists_the_known_ones(working_folder: Path) -> None:

@@ -315,7 +315,7 @@ def test_the_commands(run: Run, tmp_path: Path, backbone_folders: tuple[Path, Pa
         assert (code, out) == (2, "")
         assert words in said
     code, _, said = run("chat", "intents")
-    assert (code, "holds no conversation" in said) == (2, True)
+    assert (code, "does not answer questions" in said) == (2, True)
     assert run("status", "intents")[0] == 0
 
 

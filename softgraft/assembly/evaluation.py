@@ -1,0 +1,59 @@
+"""What evaluations of all tasks share: the compared systems, the items of a split, and the files of a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.items import Item, spread
+from softgraft.errors import UsageError
+
+SYSTEMS = ("base", "template", "text-twin", "soft", "soft-gold")
+
+
+def system_names(
+    wanted: Sequence[str] | None, *, trained: bool, cli_name: str, among: Sequence[str] = SYSTEMS
+) -> list[str]:
+    """The wanted systems in their usual order; None wants all that the domain has.
+
+    Raises:
+        UsageError: if a name is unknown, or needs a soft prompt and there is none.
+    """
+    available = [name for name in among if trained or not name.startswith("soft")]
+    unknown = sorted(set(wanted or ()) - set(available))
+    if unknown or wanted == []:
+        only_training_is_missing = bool(unknown) and set(unknown) <= set(among)
+        raise UsageError(
+            found=f"no system {', '.join(unknown) or 'at all'} to compare",
+            expected=f"some of {', '.join(available)}",
+            next_step=f"run: softgraft train {cli_name}"
+            if only_training_is_missing
+            else f"run: softgraft eval {cli_name} --systems {available[-1]}",
+        )
+    return [name for name in available if wanted is None or name in wanted]
+
+
+def held_out(items: Sequence[Item], limit: int | None, path: Path) -> list[Item]:
+    """At most `limit` items of a split's file, evenly spread over it.
+
+    Raises:
+        UsageError: if there are none.
+    """
+    if not items:
+        raise UsageError(
+            found=f"no questions in {path}",
+            expected="questions or examples with answers to evaluate on",
+            next_step=f"write some to {path.name}",
+        )
+    return spread(items, limit)
+
+
+def write_report(build: Path, split: str, report: Mapping[str, Any], replies: Iterable[Mapping[str, Any]]) -> None:
+    """Write the figures to `reports/eval-SPLIT.json`, and a line per reply to `reports/eval-SPLIT-replies.jsonl`."""
+    folder = build / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"eval-{split}.json").write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
+    lines = (json.dumps(reply, ensure_ascii=False) + "\n" for reply in replies)
+    (folder / f"eval-{split}-replies.jsonl").write_text("".join(lines), encoding="utf-8")
