@@ -11,7 +11,6 @@ import pytest
 from task_domain import TEXTS, WORDS, edit_settings, examples, make_task_domain, reopened, write_data, write_rows
 
 from chains.answering.speaker import PreparedPrompt
-from chains.answering.speaker import PreparedPrompt
 from chains.errors import InputError
 from chains.tasks.labels import Calibration
 from evaluation import ItemsError
