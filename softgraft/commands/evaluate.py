@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from evaluation import Estimate, Report
     from evaluation.report import TaskReport
-    from softgraft.domain import Domain
 
 
 def evaluate_command(
@@ -41,18 +39,18 @@ def evaluate_command(
     """
     names = [name.strip() for name in systems.split(",")] if systems is not None else None
     opened = open_domain(domain)
-    if opened.file.text_task is not None:
-        _evaluate_task(opened, split, limit, names, json=json)
-        return
+    is_task = opened.file.text_task is not None
+    evaluate = opened.evaluate_task if is_task else opened.evaluate
     with progress_bars(not json) as progress:
-        report = opened.evaluate(split=split, limit=limit, systems=names, on_progress=progress)
+        report: Any = evaluate(split=split, limit=limit, systems=names, on_progress=progress)
     if json:
         print_json(report.as_json())
         return
-    out.print(report_table(report))
-    for line in report_lines(report):
+    out.print(_task_table(report) if is_task else report_table(report))
+    for line in _task_lines(report) if is_task else report_lines(report):
         out.print(line)
-    out.print(f"written to {opened.build / 'reports'}\nnext: softgraft chat {domain}")
+    next_command = f'softgraft ask {domain} "..."' if is_task else f"softgraft chat {domain}"
+    out.print(f"written to {opened.build / 'reports'}\nnext: {next_command}")
 
 
 def report_table(report: Report) -> Table:
@@ -60,16 +58,10 @@ def report_table(report: Report) -> Table:
     columns = ["system", "accuracy", "exact", "token F1 (95%)", "refused", "wrongly", "citations", "seconds"]
     table = simple_table(columns, left=["system"])
     for row in report.rows:
-        table.add_row(
-            row.system,
-            _number(row.accuracy.mean if row.accuracy else None),
-            _number(row.exact_match.mean if row.exact_match else None),
-            interval(row.token_f1),
-            _number(row.refusal_accuracy),
-            _number(row.wrong_refusals),
-            _number(row.citation_precision),
-            f"{row.seconds_per_answer:.2f}",
-        )
+        means = [estimate.mean if estimate else None for estimate in (row.accuracy, row.exact_match)]
+        shares = [row.refusal_accuracy, row.wrong_refusals, row.citation_precision]
+        accuracy, exact, *others = ["-" if score is None else f"{score:.3f}" for score in (*means, *shares)]
+        table.add_row(row.system, accuracy, exact, interval(row.token_f1), *others, f"{row.seconds_per_answer:.2f}")
     return table
 
 
@@ -91,35 +83,18 @@ def report_lines(report: Report) -> list[str]:
     return lines
 
 
-def _number(value: float | None) -> str:
-    """A score with three digits, or `-`."""
-    return "-" if value is None else f"{value:.3f}"
-
-
 def interval(estimate: Estimate | None) -> str:
     """An estimate with its confidence interval, or `-`."""
     return "-" if estimate is None else f"{estimate.mean:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
-def _evaluate_task(
-    domain: Domain, split: Literal["dev", "test"], limit: int | None, systems: Sequence[str] | None, *, json: bool
-) -> None:
-    """Compare the systems of a task and print the table."""
-    with progress_bars(not json) as progress:
-        report = domain.evaluate_task(split=split, limit=limit, systems=systems, on_progress=progress)
-    if json:
-        print_json(report.as_json())
-        return
-    _print_task_table(report)
-    for comparison in report.comparisons:
-        difference = interval(comparison.difference)
-        out.print(f"{comparison.ours} minus {comparison.theirs}: {comparison.score} {difference}")
-    out.print(f'written to {domain.build / "reports"}\nnext: softgraft ask {domain.cli_name} "..."')
-
-
-def _print_task_table(report: TaskReport) -> None:
+def _task_table(report: TaskReport) -> Table:
     scores = list(report.rows[0].scores)
     table = simple_table(["system", *(f"{name} (95%)" for name in scores), "seconds"], left=["system"])
     for row in report.rows:
         table.add_row(row.system, *(interval(row.scores[name]) for name in scores), f"{row.seconds:.2f}")
-    out.print(table)
+    return table
+
+
+def _task_lines(report: TaskReport) -> list[str]:
+    return [f"{c.ours} minus {c.theirs}: {c.score} {interval(c.difference)}" for c in report.comparisons]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +35,11 @@ class LabelFit:
         calibration: the biases added to the scores.
         dev_accuracy: accuracy on dev of each method that was compared.
         dev_labels: the predicted label of each dev text; empty if the fit was read from a file.
-        biases: the biases of each method; empty if the fit was read from a file.
     """
 
     calibration: Calibration
     dev_accuracy: dict[CalibrationMethod, float]
     dev_labels: tuple[str, ...] = ()
-    biases: dict[CalibrationMethod, tuple[float, ...]] = field(default_factory=dict)
 
 
 def fit_labels(
@@ -62,7 +60,7 @@ def fit_labels(
         train: a sample of it gives the prior.
         dev: the examples that decide.
         settings: which calibrations to compare, and how labels of several tokens are scored.
-        on_fit: called with the number of texts scored, and of all.
+        on_fit: called with the number of texts scored and of all.
 
     Raises:
         UsageError: if the prior is asked for, and there are no train examples.
@@ -70,14 +68,13 @@ def fit_labels(
     labels = scorer.verbalizer.labels
     methods: list[CalibrationMethod] = [settings.calibration] if settings.calibration != "auto" else ["none"]
     if dev and settings.calibration == "auto":
-        methods = ["none", "contextual", "prior"]
+        methods = ["none", "contextual", "prior"] if train else ["none", "contextual"]
     if not train and settings.calibration == "prior":
         raise UsageError(
             found="the calibration `prior`, and no examples in train.jsonl",
             expected="examples that tell how often each label comes",
             next_step="write some, or set another calibration under `classification:` in domain.yaml",
         )
-    methods = [method for method in methods if method != "prior" or train]
     sample = spread(train, min(max(2 * len(labels), _SAMPLE[0]), _SAMPLE[1])) if "prior" in methods else []
     content_free = CONTENT_FREE if "contextual" in methods else ()
     total = len(dev) + len(sample) + len(content_free)
@@ -85,39 +82,32 @@ def fit_labels(
     within = 0.0 if methods == ["none"] else _WITHIN
 
     def score(
-        texts: Sequence[str], before: int, biases: list[tuple[float, ...]], *, own: bool, whole: bool
+        texts: Sequence[str], before: int, biases: list[tuple[float, ...]], *, own: bool, within: float | None = within
     ) -> LabelScores:
         on_reply = (lambda done: on_fit(before + done, total)) if on_fit is not None else None
-        return scorer.scores(
-            prompts(texts, own), settings.normalise, biases=biases, within=None if whole else within, on_reply=on_reply
-        )
+        return scorer.scores(prompts(texts, own), settings.normalise, biases=biases, within=within, on_reply=on_reply)
 
     plain = (0.0,) * len(labels)
     biases: dict[CalibrationMethod, tuple[float, ...]] = {"none": plain}
     if content_free:
-        biases["contextual"] = contextual_bias(score(content_free, 0, [plain], own=False, whole=True))
+        biases["contextual"] = contextual_bias(score(content_free, 0, [plain], own=False, within=None))
     compared = list(biases.values())
     if sample:
-        texts = [item.question for item in sample]
         counts = Counter(item.target for item in train)
         wanted = np.array([counts[label] + 1.0 for label in labels])
-        scores = score(texts, len(content_free), compared, own=True, whole=False)
+        scores = score([item.question for item in sample], len(content_free), compared, own=True)
         biases["prior"] = prior_bias(scores, wanted / wanted.sum())
         compared.append(biases["prior"])
     chosen = {method: biases.get(method, plain) for method in methods}
     if not dev:
         [method] = methods
-        return LabelFit(Calibration(method, settings.normalise, chosen[method]), {}, (), chosen)
-    scores = score([item.question for item in dev], len(content_free) + len(sample), compared, own=False, whole=False)
-    gold = [item.target for item in dev]
-    predicted = {
-        method: [labels[i] for i in (scores + np.array(bias)).argmax(axis=1)] for method, bias in chosen.items()
-    }
-    accuracy = {
-        method: float(np.mean([p == g for p, g in zip(predicted[method], gold, strict=True)])) for method in chosen
-    }
+        return LabelFit(Calibration(method, settings.normalise, chosen[method]), {})
+    scores = score([item.question for item in dev], len(content_free) + len(sample), compared, own=False)
+    predicted = {m: [labels[i] for i in (scores + np.array(bias)).argmax(axis=1)] for m, bias in chosen.items()}
+    gold = np.array([item.target for item in dev])
+    accuracy = {method: float(np.mean(np.array(found) == gold)) for method, found in predicted.items()}
     best = max(accuracy, key=lambda method: accuracy[method])
-    return LabelFit(Calibration(best, settings.normalise, chosen[best]), accuracy, tuple(predicted[best]), chosen)
+    return LabelFit(Calibration(best, settings.normalise, chosen[best]), accuracy, tuple(predicted[best]))
 
 
 def keep_fit(path: Path, fingerprint: str, fit: LabelFit) -> None:
