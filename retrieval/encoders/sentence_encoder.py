@@ -34,8 +34,9 @@ def load_sentence_encoder(name: str, *, encoder_id: str | None = None, local_fil
         with _no_progress_bars():
             model = SentenceTransformer(name, local_files_only=local_files_only)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        line = (str(error).splitlines() or [""])[0]
         raise EncoderError(
-            found=f"the encoder {name!r} cannot be loaded ({_first_line(error)})",
+            found=f"the encoder {name!r} cannot be loaded ({type(error).__name__}: {line})",
             expected="a folder, or a Hugging Face id, of a sentence-transformers model",
             next_step=(
                 'check the name, and unset HF_HUB_OFFLINE if it has to be downloaded; or use the encoder "embedded"'
@@ -47,25 +48,13 @@ def load_sentence_encoder(name: str, *, encoder_id: str | None = None, local_fil
 
 class _SentenceEncoder:
     def __init__(self, model: SentenceTransformer, encoder_id: str) -> None:
+        self.id = encoder_id
+        self.dimension = int(model.get_embedding_dimension() or 0)
+        self.window = int(model.max_seq_length or _DEFAULT_WINDOW)
         self._model = model
-        self._id = encoder_id
-        self._dimension = int(model.get_embedding_dimension() or 0)
-        self._window = int(model.max_seq_length or _DEFAULT_WINDOW)
         self._counter = _untruncated(model)
         # The tokenizer changes its own truncation setting during a call, so calls must not overlap.
         self._lock = threading.Lock()
-
-    @property
-    def id(self) -> str:
-        return self._id
-
-    @property
-    def dimension(self) -> int:
-        return self._dimension
-
-    @property
-    def window(self) -> int:
-        return self._window
 
     def count_tokens(self, text: str) -> int:
         if self._counter is not None:
@@ -74,8 +63,11 @@ class _SentenceEncoder:
             return len(self._model.tokenizer(text, truncation=False)["input_ids"])
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
-        vectors = np.zeros((len(texts), self._dimension), dtype=np.float32)
-        order = self._by_length(texts)
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        order = list(range(len(texts)))
+        if len(texts) > _BATCH:
+            # Batches of similar length need little padding. Sorted by characters it would be 23% instead of 7%.
+            order.sort(key=[self.count_tokens(text) for text in texts].__getitem__)
         for first in range(0, len(order), _BATCH):
             rows = order[first : first + _BATCH]
             with self._lock:
@@ -89,16 +81,6 @@ class _SentenceEncoder:
             if progress is not None:
                 progress(min(first + _BATCH, len(order)))
         return vectors
-
-    def _by_length(self, texts: Sequence[str]) -> list[int]:
-        """The texts sorted by number of tokens, so that batches need little padding.
-
-        Sorted by characters, batches of English contain 23% padding instead of 7%.
-        """
-        if len(texts) <= _BATCH:
-            return list(range(len(texts)))
-        lengths = [self.count_tokens(text) for text in texts]
-        return sorted(range(len(texts)), key=lengths.__getitem__)
 
 
 def _untruncated(model: SentenceTransformer) -> Tokenizer | None:
@@ -137,7 +119,3 @@ def _no_progress_bars() -> Iterator[None]:
     finally:
         if enabled:
             logging.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

@@ -6,16 +6,14 @@ FAISS reads most damaged files without an error and crashes on others. So it onl
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from retrieval.errors import RetrievalError
 
-_CHUNK_BYTES = 1 << 22
 _LEFTOVER_SECONDS = 3600.0
 
 
@@ -29,7 +27,7 @@ def read_verified(path: Path, digest: str) -> Any | None:
 
     try:
         with path.open("rb") as file:
-            if _digest(file) != digest:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
                 return None
             # A writer may have replaced the file since it was opened: FAISS opens by name.
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
@@ -41,15 +39,18 @@ def read_verified(path: Path, digest: str) -> Any | None:
 def write(path: Path, index: Any) -> str:
     """Write an index atomically. Returns the SHA-256 (hex) of the file.
 
-    Raises:
-        RetrievalError: if the file cannot be written; the old file is unchanged.
+    Raises RetrievalError if the file cannot be written; the old file is unchanged.
     """
+    import faiss
+
     temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
-            digest = _write_into(file, index)
+            # FAISS's own file writer hides an error of its last write.
+            data = faiss.serialize_index(index)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -62,30 +63,7 @@ def write(path: Path, index: Any) -> str:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-    return digest
-
-
-def _write_into(file: BinaryIO, index: Any) -> str:
-    import faiss
-
-    digest, errors = hashlib.sha256(), list[OSError]()
-
-    def write_chunk(data: bytes) -> None:
-        digest.update(data)
-        try:
-            file.write(data)
-        except OSError as error:
-            errors.append(error)
-            raise
-
-    # FAISS's own writer hides an error of its last write; the digest would then be that of a partial file.
-    try:
-        faiss.write_index(index, faiss.PyCallbackIOWriter(write_chunk, _CHUNK_BYTES))
-    except (RuntimeError, SystemError, OSError):
-        if errors:
-            raise errors[0] from None
-        raise
-    return digest.hexdigest()
+    return hashlib.sha256(data).hexdigest()
 
 
 def remove_leftovers(path: Path) -> None:
@@ -96,14 +74,3 @@ def remove_leftovers(path: Path) -> None:
                 leftover.unlink()
         except FileNotFoundError:
             continue
-
-
-def _digest(file: Any) -> str:
-    digest = hashlib.sha256()
-    if os.fstat(file.fileno()).st_size == 0:
-        return digest.hexdigest()
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
-        for first in range(0, len(view), _CHUNK_BYTES):
-            with view[first : first + _CHUNK_BYTES] as chunk:
-                digest.update(chunk)
-    return digest.hexdigest()

@@ -69,7 +69,7 @@ def test_the_best_passages_are_in_the_order_of_the_scores(index: Index, scorer: 
     query = "the fee of a card"
     results = index.search(query, 20)
     texts = [embedded_text(e.passage.title, e.passage.heading, e.passage.text) for e in results[:CROSS_ENCODER_DEPTH]]
-    scores = scorer.score([(query, text) for text in texts])
+    scores = scorer([(query, text) for text in texts])
     assert [e.score for e in results[:CROSS_ENCODER_DEPTH]] == pytest.approx(scores.tolist(), abs=1e-6)
     assert len({round(float(score), 4) for score in scores}) > 3
     assert [e.score for e in results] == sorted((e.score for e in results), reverse=True)

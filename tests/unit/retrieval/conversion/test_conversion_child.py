@@ -39,29 +39,29 @@ def converter() -> Iterator[Converter]:
 def test_a_child_converts_like_this_process(converter: Converter) -> None:
     for suffix, data in ((".html", PAGE), (".htm", b"<p>more")):
         assert converter.convert(data, suffix, f"a{suffix}") == convert_here(data, suffix, f"a{suffix}")
-    first = converter.pid
+    first = converter.process
     with pytest.raises(ConversionError) as caught:
         converter.convert(b"%PDF broken", ".pdf", "broken.pdf")
     with pytest.raises(ConversionError) as here:
         convert_here(b"%PDF broken", ".pdf", "broken.pdf")
     assert str(caught.value) == str(here.value)
-    assert converter.pid == first
+    assert converter.process is first
 
 
 def test_text_needs_no_child() -> None:
     with Converter(Limits()) as converter:
         assert converter.convert(b"# Fees", ".md", "a.md").title == "Fees"
-        assert converter.pid is None
+        assert converter.process is None
 
 
 def test_a_file_that_takes_too_long() -> None:
     with Converter(Limits(seconds=1)) as converter:
         converter.convert(PAGE, ".html", "a.html")
-        late = converter.pid
+        late = converter.process
         with pytest.raises(ConversionError, match=r"^slow\.html took longer than 1 s to convert\. .*raise `seconds`"):
             converter.convert(SLOW, ".html", "slow.html")
         assert late is not None
-        assert not is_running(late)
+        assert not is_running(late.pid)
         assert converter.convert(PAGE, ".html", "a.html").title == "Fees"
 
 
@@ -81,8 +81,8 @@ def test_a_file_that_contains_too_much_text(converter: Converter) -> None:
 
 def test_a_file_that_crashes_the_process(converter: Converter) -> None:
     converter.convert(PAGE, ".html", "a.html")
-    assert converter.pid is not None
-    threading.Timer(0.1, os.kill, (converter.pid, signal.SIGSEGV)).start()
+    assert converter.process is not None
+    threading.Timer(0.1, os.kill, (converter.process.pid, signal.SIGSEGV)).start()
     with pytest.raises(ConversionError, match=r"^crash\.html crashed the converter \(SIGSEGV\)"):
         converter.convert(SLOW, ".html", "crash.html")
     assert converter.convert(PAGE, ".html", "a.html").title == "Fees"
@@ -101,14 +101,14 @@ def test_ctrl_c_ends_both_processes() -> None:
     limits = Limits(seconds=30)
     with Converter(limits) as converter:
         converter.convert(PAGE, ".html", "a.html")
-        pid = converter.pid
+        process = converter.process
         started = time.monotonic()
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             converter.convert(SLOW, ".html", "slow.html")
     assert time.monotonic() - started < 5
-    assert pid is not None
-    assert not is_running(pid)
+    assert process is not None
+    assert not is_running(process.pid)
 
 
 def test_an_ingest_continues_after_a_file_that_times_out(docs: Path, index_dir: Path, encoder: Encoder) -> None:

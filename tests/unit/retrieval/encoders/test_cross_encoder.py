@@ -21,7 +21,7 @@ class LongestFirst:
         self.calls = 0
         self.pairs: list[tuple[str, str]] = []
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+    def __call__(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         self.calls += 1
         self.pairs.extend(pairs)
         return np.array([min(1.0, len(text) / 1000) for _, text in pairs], dtype=np.float32)
