@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +18,18 @@ from soft_prompt.model.kv_cache import dynamic_cache
 from soft_prompt.model.optimized import optimized, supports_frozen_prefix
 from soft_prompt.rows.batch import Batch, assemble
 from soft_prompt.rows.encoder_inputs import decoder_start_id, encoder_inputs
-from soft_prompt.rows.prefix_store import PrefixStore
-from soft_prompt.training.example import LowerLayerStates, TrainingExample
-from soft_prompt.training.layer_split import capture_hidden_states, inject_hidden_states, lower_part, upper_part
+from soft_prompt.rows.prefix_store import GIB, PrefixStore
+from soft_prompt.training.example import TrainingExample
+from soft_prompt.training.layer_split import can_split, capture_hidden_states, inject_hidden_states, split_backbone
 
 # Targets that cross entropy skips.
 _IGNORED = -100
+# Constants rather than functions of the free memory, so that a resumed run computes the same bits.
+EXAMPLES_AT_ONCE = 8
+# Limit of the cached hidden states: about 900,000 positions of a backbone with a hidden size of 576, in fp32.
+MAX_BYTES = 2 * GIB
+# Maximum relative difference of the logits with and without cached hidden states. Rounding alone gives far less.
+TOLERANCE = 0.01
 
 
 def answer_loss(store: PrefixStore, examples: Sequence[TrainingExample]) -> tuple[Tensor, int]:
@@ -63,19 +69,47 @@ def answer_logits(store: PrefixStore, examples: Sequence[TrainingExample]) -> Te
     """
     batch = assemble(store, [example.full for example in examples])
     tokens = batch.embeddings.shape[1]
-    answer_positions = torch.zeros((len(examples), tokens), dtype=torch.bool, device=batch.mask.device)
-    for number, example in enumerate(examples):
-        answer_positions[number, tokens - len(example.answer) :] = True
+    lengths = torch.tensor([len(example.answer) for example in examples], device=batch.mask.device)
+    answer_positions = torch.arange(tokens, device=lengths.device) >= tokens - lengths[:, None]
     cached = [example.lower_states for example in examples if example.lower_states is not None]
-    with ExitStack() as context:
-        if len(cached) == len(examples):
-            backbone = upper_part(store.backbone, cached[0].layers)
-            states = [lower.hidden_states.to(store.backbone.device) for lower in cached]
-            context.enter_context(inject_hidden_states(states, tokens))
-        else:
-            backbone = optimized(store.backbone, "own")
+    start: AbstractContextManager[None] = nullcontext()
+    if len(cached) == len(examples):
+        _, backbone = split_backbone(store.backbone, examples[0].lower_layers)
+        start = inject_hidden_states([states.to(store.backbone.device) for states in cached], tokens)
+    else:
+        backbone = optimized(store.backbone, "own")
+    with start:
         logits: Tensor = _forward(backbone, batch, examples, answer_positions).logits.float()
     return logits.reshape(-1, logits.shape[-1])
+
+
+def cache_lower_layers(
+    store: PrefixStore, examples: Sequence[TrainingExample], layers: int, on_progress: Callable[[int], None]
+) -> list[TrainingExample]:
+    """The examples with the hidden states of the backbone's first `layers` layers, computed once for all epochs.
+
+    Returns the examples unchanged if `layers` is 0, if the cache would exceed `MAX_BYTES` or the device's memory, or if
+    the backbone cannot be split: the first batch is checked for equal logits.
+    """
+    backbone, result = store.backbone, list(examples)
+    tokens = sum(example.full.run_length for example in examples)
+    if not layers or not can_split(backbone) or tokens * backbone.hidden_size * backbone.dtype.itemsize > MAX_BYTES:
+        return result
+    order = sorted(range(len(examples)), key=lambda i: examples[i].full.run_length)
+    try:
+        for first in range(0, len(order), EXAMPLES_AT_ONCE):
+            indices = order[first : first + EXAMPLES_AT_ONCE]
+            plain = [examples[i] for i in indices]
+            cached = with_lower_states(store, plain, layers)
+            if not first and not _same_logits(store, plain, cached):
+                return list(examples)
+            for i, example in zip(indices, cached, strict=True):
+                result[i] = example
+            on_progress(first + len(indices))
+    except torch.OutOfMemoryError:
+        # Training may still fit: it lowers the micro-batch.
+        return list(examples)
+    return result
 
 
 def with_lower_states(store: PrefixStore, examples: Sequence[TrainingExample], layers: int) -> list[TrainingExample]:
@@ -84,15 +118,20 @@ def with_lower_states(store: PrefixStore, examples: Sequence[TrainingExample], l
     Nothing that is trained may act in these layers.
     """
     batch = assemble(store, [example.full for example in examples])
-    captured: list[Tensor] = []
-    with torch.no_grad(), capture_hidden_states(captured):
-        _forward(lower_part(store.backbone, layers), batch, examples, 1)
-    [rows] = captured
+    lower, _ = split_backbone(store.backbone, layers)
+    with torch.no_grad(), capture_hidden_states() as captured:
+        _forward(lower, batch, examples, 1)
     result = []
-    for example, row in zip(examples, rows, strict=True):
+    for example, row in zip(examples, captured[0], strict=True):
         states = row[row.shape[0] - example.full.run_length :].detach().cpu().clone()
-        result.append(replace(example, lower_states=LowerLayerStates(layers, states)))
+        result.append(replace(example, lower_layers=layers, lower_states=states))
     return result
+
+
+def _same_logits(store: PrefixStore, plain: Sequence[TrainingExample], cached: Sequence[TrainingExample]) -> bool:
+    with torch.no_grad():
+        expected, actual = (answer_logits(store, examples) for examples in (plain, cached))
+    return bool((actual - expected).norm() <= TOLERANCE * expected.norm())
 
 
 def _forward(
@@ -100,12 +139,8 @@ def _forward(
 ) -> Any:
     frozen = batch.cached_layers() if supports_frozen_prefix(backbone) else []
     cache = suffix_cache(frozen, batch.kv_prompt_layers()) if frozen else dynamic_cache(batch.layers())
-    with ExitStack() as context:
-        context.enter_context(
-            apply_adapters(backbone, batch_adapters(backbone, [example.row.adapter for example in examples]))
-        )
-        if frozen:
-            context.enter_context(frozen_prefix(frozen))
+    adapters = batch_adapters(backbone, [example.row.adapter for example in examples])
+    with apply_adapters(backbone, adapters), frozen_prefix(frozen) if frozen else nullcontext():
         return backbone.model(
             inputs_embeds=batch.embeddings,
             attention_mask=batch.mask,

@@ -1,4 +1,4 @@
-"""The state of a training run in one file, written atomically."""
+"""The state of a training run in one file, written atomically, and the log of the run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -35,16 +37,11 @@ class RunState:
     """Everything that a run needs to resume, besides its tensors.
 
     Attributes:
-        epoch: the current epoch, from 0.
-        batches_done: batches of the current epoch that are done.
+        epoch: the current epoch, from 0; `batches_done`, `epoch_loss` and `epoch_tokens` are its batches and sums.
         step: optimiser steps that are done.
-        best_loss: the lowest dev loss so far.
-        best_epoch: finished epochs when the dev loss was lowest; 0 is the start.
-        epochs_without_gain: epochs since then.
-        epoch_loss, epoch_tokens: running sums of the current epoch.
+        best_loss, best_epoch: the lowest dev loss so far, and the epochs finished then; 0 is the start.
         micro_batch: examples per forward pass, as chosen at the start or after memory ran out; 0 before that.
         losses: the loss of every step.
-        seconds: time spent so far.
     """
 
     epoch: int = 0
@@ -66,12 +63,8 @@ def save_checkpoint(folder: Path, fingerprint: str, state: RunState, tensors: Ma
     folder.mkdir(parents=True, exist_ok=True)
     cpu_tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     state_json = json.dumps(asdict(state))
-    metadata = {
-        "format": FORMAT,
-        "fingerprint": fingerprint,
-        "state": state_json,
-        "digest": _digest(FORMAT + state_json, cpu_tensors),
-    }
+    digest = _digest(FORMAT + state_json, cpu_tensors)
+    metadata = {"format": FORMAT, "fingerprint": fingerprint, "state": state_json, "digest": digest}
     write_bytes(folder / FILE, save(cpu_tensors, metadata))
 
 
@@ -99,11 +92,8 @@ def load_checkpoint(folder: Path, fingerprint: str) -> tuple[RunState, dict[str,
                 expected="no checkpoint, or one of this version",
                 next_step=f"delete {path} to train from the start, or finish the run with that version",
             )
-        if metadata["fingerprint"] != fingerprint:
-            return None
-        raw = json.loads(state_json)
-        raw["scores"] = [EpochScore(**score) for score in raw["scores"]]
-        return RunState(**raw), tensors
+        state = TypeAdapter(RunState).validate_python(json.loads(state_json))
+        return (state, tensors) if metadata["fingerprint"] == fingerprint else None
     except (SafetensorError, ValueError, KeyError, TypeError):
         return None
 
@@ -118,3 +108,36 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode() + tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+class TrainLog:
+    """The log of a run: one JSON object per line, for every step and every epoch (see docs/artifact.md).
+
+    Args:
+        path: of the file; None writes nothing.
+        state: of the run. Lines that a killed run wrote after its last checkpoint are removed.
+        resumed: whether the run resumes; a new run starts a new file.
+    """
+
+    def __init__(self, path: Path | None, state: RunState, *, resumed: bool) -> None:
+        self._path = path
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_bytes().split(b"\n") if resumed and path.is_file() else []
+        write_bytes(path, b"".join(line + b"\n" for line in lines if _before_checkpoint(line, state)))
+
+    def write(self, fields: Mapping[str, Any], seconds: float) -> None:
+        """Write the line of a step or an epoch; `seconds` is the time since the start of the run, stops left out."""
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({**fields, "seconds": round(seconds, 3)}) + "\n")
+
+
+def _before_checkpoint(line: bytes, state: RunState) -> bool:
+    try:
+        fields = json.loads(line)
+        return bool(fields["step"] <= state.step if "step" in fields else fields["epoch"] < len(state.scores))
+    except (ValueError, KeyError, TypeError):
+        # The last line of a killed run may be incomplete.
+        return False

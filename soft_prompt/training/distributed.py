@@ -21,13 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class DistributedContext:
-    """This process among those of the run.
-
-    Attributes:
-        rank: number of this process, from 0.
-        world_size: number of processes.
-        device: where this process computes.
-    """
+    """This process, which has the number `rank`, among the `world_size` processes of the run."""
 
     rank: int = 0
     world_size: int = 1
@@ -49,7 +43,7 @@ class DistributedContext:
         import torch
 
         # Gloo and NCCL sum tensors. fp64 keeps the sum of losses exact.
-        return float(self._all_reduce(torch.tensor(value, dtype=torch.float64, device=self.device)))
+        return float(_all_reduce(torch.tensor(value, dtype=torch.float64, device=self.device)))
 
     def sum_gradients(self, tensors: Iterable[Tensor]) -> None:
         """Replace gradients by their sum over all processes. A process with an empty shard adds zeros."""
@@ -59,7 +53,7 @@ class DistributedContext:
 
         trained = list(tensors)
         flat = torch.cat([(torch.zeros_like(t) if t.grad is None else t.grad).flatten() for t in trained])
-        parts = torch.split(self._all_reduce(flat), [t.numel() for t in trained])
+        parts = torch.split(_all_reduce(flat), [t.numel() for t in trained])
         for tensor, part in zip(trained, parts, strict=True):
             tensor.grad = part.view_as(tensor)
 
@@ -70,19 +64,16 @@ class DistributedContext:
 
             PartialState().wait_for_everyone()
 
-    def _all_reduce(self, tensor: Tensor) -> Tensor:
-        from accelerate.utils import reduce
 
-        total: Tensor = reduce(tensor, reduction="sum")
-        return total
+def _all_reduce(tensor: Tensor) -> Tensor:
+    from accelerate.utils import reduce
+
+    total: Tensor = reduce(tensor, reduction="sum")
+    return total
 
 
 def init_distributed(device: torch.device) -> DistributedContext:
-    """Connect this process with the others that the launcher started. Later calls return the same context.
-
-    Args:
-        device: of this process's backbone; all processes use the same kind of device.
-    """
+    """Connect this process, whose backbone is on `device`, with the others that the launcher started."""
     if not is_distributed():
         return DistributedContext(device=device)
     from accelerate import PartialState

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -15,20 +15,6 @@ from soft_prompt.rows.row import Attention, Row
 from soft_prompt.tokens.spans import TokenizedPrompt
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LowerLayerStates:
-    """Cached hidden states of the frozen lower layers for one example.
-
-    Attributes:
-        layers: number of frozen lower layers.
-        hidden_states: output of the last of them, `[tokens, hidden]`, in the backbone's dtype and CPU memory, without
-            the tokens of the cached prefix.
-    """
-
-    layers: int
-    hidden_states: Tensor
-
-
 @dataclass(frozen=True, slots=True)
 class TrainingExample:
     """A prompt and its target answer.
@@ -36,12 +22,15 @@ class TrainingExample:
     Attributes:
         row: the encoded prompt.
         answer: token ids of the answer, the end token included.
-        lower_states: if cached, training starts above the frozen lower layers.
+        lower_layers: number of frozen lower layers whose output is cached, so that training starts above them.
+        lower_states: this output, `[tokens, hidden]`, in the backbone's dtype and CPU memory, without the tokens of the
+            cached prefix.
     """
 
     row: Row
     answer: tuple[int, ...]
-    lower_states: LowerLayerStates | None = None
+    lower_layers: int = 0
+    lower_states: Tensor | None = field(default=None, compare=False)
 
     @property
     def full(self) -> Row:
@@ -60,11 +49,7 @@ def encode_example(
     soft_prompt: SoftPrompt,
     attention: Attention = "exact",
 ) -> TrainingExample:
-    """Encode a prompt and its answer.
-
-    Raises:
-        TrainingError: if the prompt does not have the slot of the soft prompt.
-    """
+    """Encode a prompt, which must have the slot of the soft prompt, and its answer."""
     row = encode_prompt(backbone, prompt, {soft_prompt.slot: soft_prompt}, attention)
     if soft_prompt not in row.suffix:
         raise TrainingError(

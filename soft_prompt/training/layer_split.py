@@ -41,51 +41,45 @@ def can_split(backbone: Backbone) -> bool:
     return not backbone.encoder_decoder and len(devices) == 1 and bool(_blocks(backbone.model))
 
 
-def lower_part(backbone: Backbone, layers: int) -> Backbone:
-    """The backbone with its first `layers` blocks alone; `capture_hidden_states` collects their output."""
-    return replace(backbone, model=_halves(backbone, layers)[0])
+def split_backbone(backbone: Backbone, layers: int) -> tuple[Backbone, Backbone]:
+    """The backbone with its first `layers` blocks alone, and without them. Both share its weights.
 
-
-def upper_part(backbone: Backbone, layers: int) -> Backbone:
-    """The backbone without its first `layers` blocks; `inject_hidden_states` gives their output."""
-    return replace(backbone, model=_halves(backbone, layers)[1])
+    `capture_hidden_states` collects the output of the lower part, and `inject_hidden_states` gives it to the upper one.
+    """
+    model = optimized(backbone, "own").model
+    with _lock:
+        halves = _halves_of.setdefault(backbone.model, {})
+        if layers not in halves:
+            as_tuple = _blocks_return_tuples(backbone, model)
+            lower, upper = weight_sharing_copy(model), weight_sharing_copy(model)
+            _bypass(_blocks(lower)[layers:], as_tuple, 0, _capture)
+            _bypass(_blocks(upper)[:layers], as_tuple, layers - 1, _inject)
+            halves[layers] = lower, upper
+    lower, upper = halves[layers]
+    return replace(backbone, model=lower), replace(backbone, model=upper)
 
 
 @contextmanager
-def capture_hidden_states(into: list[Tensor]) -> Iterator[None]:
-    """In this context, a lower part in this thread appends its hidden states, `[batch, tokens, hidden]`."""
-    _active.into = into
+def capture_hidden_states() -> Iterator[list[Tensor]]:
+    """In this context, a lower part in this thread appends its hidden states, `[batch, tokens, hidden]`, to a list."""
+    _active.captured = []
     try:
-        yield
+        yield _active.captured
     finally:
-        _active.into = None
+        _active.captured = None
 
 
 @contextmanager
 def inject_hidden_states(states: Sequence[Tensor], tokens: int) -> Iterator[None]:
     """In this context, an upper part in this thread starts from these hidden states.
 
-    Args:
-        states: one per example, `[tokens, hidden]`; shorter ones are padded on the left.
-        tokens: of the longest example.
+    They are `[tokens, hidden]`, one per example; shorter ones are padded on the left.
     """
-    padded = [torch.nn.functional.pad(own, (0, 0, tokens - own.shape[0], 0)) for own in states]
-    _active.states = torch.stack(padded)
+    _active.states = torch.stack([torch.nn.functional.pad(own, (0, 0, tokens - len(own), 0)) for own in states])
     try:
         yield
     finally:
         _active.states = None
-
-
-def _halves(backbone: Backbone, layers: int) -> tuple[Any, Any]:
-    """Copies of the model that share its weights, one for each part."""
-    model = optimized(backbone, "own").model
-    with _lock:
-        halves = _halves_of.setdefault(backbone.model, {})
-        if layers not in halves:
-            as_tuple = _blocks_return_tuples(backbone, model)
-            halves[layers] = _lower_half(model, layers, as_tuple), _upper_half(model, layers, as_tuple)
-    return halves[layers]
 
 
 def _blocks(model: Any) -> list[torch.nn.Module]:
@@ -106,40 +100,22 @@ def _blocks_return_tuples(backbone: Backbone, model: Any) -> bool:
     return results[0]
 
 
-def _block_forward(as_tuple: bool, transform: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
-    """The forward function of a block that only applies `transform` to the hidden states."""
+def _bypass(blocks: Sequence[torch.nn.Module], as_tuple: bool, at: int, transform: Callable[[Tensor], Tensor]) -> None:
+    """Make blocks pass their hidden states on unchanged, and the one at index `at` apply `transform` to them."""
 
     def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
-        output = transform(hidden_states)
-        return (output,) if as_tuple else output
+        return (hidden_states,) if as_tuple else hidden_states
 
-    return forward
-
-
-def _identity(states: Tensor) -> Tensor:
-    return states
+    for block in blocks:
+        block.forward = forward
+    blocks[at].forward = lambda hidden_states, *_, **__: forward(transform(hidden_states))
 
 
 def _capture(states: Tensor) -> Tensor:
-    into: list[Tensor] = _active.into
-    into.append(states)
+    _active.captured.append(states)
     return states
 
 
 def _inject(_: Tensor) -> Tensor:
     states: Tensor = _active.states
     return states
-
-
-def _lower_half(model: Any, layers: int, as_tuple: bool) -> Any:
-    half = weight_sharing_copy(model)
-    for number, block in enumerate(_blocks(half)[layers:]):
-        block.forward = _block_forward(as_tuple, _identity if number else _capture)
-    return half
-
-
-def _upper_half(model: Any, layers: int, as_tuple: bool) -> Any:
-    half = weight_sharing_copy(model)
-    for number, block in enumerate(_blocks(half)[:layers], 1):
-        block.forward = _block_forward(as_tuple, _inject if number == layers else _identity)
-    return half

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,13 +26,9 @@ _FP32_BYTES = 4
 
 
 def largest_micro_batch(backbone: Backbone, examples: Sequence[TrainingExample], batch_size: int, free: int) -> int:
-    """The largest micro-batch, at most `batch_size`, whose forward and backward pass should fit into memory.
+    """The largest micro-batch, at most `batch_size`, whose forward and backward pass should fit into `free` bytes.
 
-    Args:
-        backbone: the frozen model, which is in memory already.
-        examples: of the run. Rows are padded, so the largest example counts for all.
-        batch_size: upper limit.
-        free: bytes of free memory.
+    Rows are padded, so the largest example counts for all. The frozen model is in memory already.
     """
     largest = max(example_bytes(backbone, example) for example in examples)
     return max(1, min(batch_size, int(free * MEMORY_SHARE) // largest))
@@ -60,10 +57,8 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return int(free) + int(torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
     info = Path("/proc/meminfo")
-    if info.is_file():
-        for line in info.read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return min(int(line.split()[1]) * 1024, _container_bytes())
+    if info.is_file() and (line := re.search(r"MemAvailable: +(\d+) kB", info.read_text(encoding="ascii"))):
+        return min(int(line[1]) * 1024, _container_bytes())
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 

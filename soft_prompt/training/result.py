@@ -53,25 +53,17 @@ class TrainResult:
 def save_loss_curve(result: TrainResult, path: Path, title: str) -> None:
     """Plot the loss of every step and the dev loss of every epoch to a PNG file."""
     # The object interface leaves the global backend and the figures of the caller alone.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4))
-    FigureCanvasAgg(figure)
     # Fixed margins: computing them takes longer than drawing.
     axes = figure.add_axes((0.1, 0.13, 0.87, 0.78))
     steps = len(result.losses)
     axes.plot(range(1, steps + 1), result.losses, linewidth=0.8, alpha=0.6, label="train, each step")
     last_epoch = result.scores[-1].epoch or 1
-    axes.plot(
-        [score.epoch * steps / last_epoch for score in result.scores],
-        [score.dev_loss for score in result.scores],
-        marker="o",
-        label="dev, each epoch",
-    )
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss (nats per answer token)")
-    axes.set_title(title)
+    epochs, losses = zip(*((score.epoch * steps / last_epoch, score.dev_loss) for score in result.scores), strict=True)
+    axes.plot(epochs, losses, marker="o", label="dev, each epoch")
+    axes.set(xlabel="step", ylabel="loss (nats per answer token)", title=title)
     axes.legend()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)

@@ -22,7 +22,7 @@ def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int
     """Indices of the examples of one epoch, batch by batch.
 
     Examples are shuffled, then sorted by length within windows of eight batches: little is padded, and batches still
-    differ between epochs.
+    differ between epochs. Every batch but the last of the last window is full.
     """
     rng = random.Random(f"{seed}-{epoch}")
     order = list(range(len(lengths)))
@@ -34,9 +34,3 @@ def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int
         batches += [by_length[i : i + batch_size] for i in range(0, len(by_length), batch_size)]
     rng.shuffle(batches)
     return batches
-
-
-def batches_per_epoch(examples: int, batch_size: int) -> int:
-    """The number of batches that `epoch_batches` makes."""
-    # Every window but the last consists of full batches.
-    return math.ceil(examples / batch_size)

@@ -17,16 +17,7 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class TrainedTensors:
-    """The vectors and adapter weights of a soft prompt during training, in fp32.
-
-    Args:
-        start: the initial soft prompt; not changed.
-        config: settings.
-        device: where to train.
-
-    Raises:
-        TrainingError: if there is nothing to train.
-    """
+    """The vectors and adapter weights of a soft prompt during training, in fp32. `start` is not changed."""
 
     def __init__(self, start: SoftPrompt, config: TrainConfig, device: torch.device) -> None:
         if start.kind == "adapter" and start.adapter is None:

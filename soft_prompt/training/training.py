@@ -11,6 +11,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,17 +22,22 @@ from soft_prompt.errors import DivergedError, TrainingError
 from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.rows.prefix_store import PrefixStore
 from soft_prompt.tokens.spans import TokenizedPrompt
-from soft_prompt.training.answer_loss import answer_loss
-from soft_prompt.training.checkpoint import EpochScore, RunState, load_checkpoint, remove_checkpoint, save_checkpoint
+from soft_prompt.training.answer_loss import answer_loss, cache_lower_layers
+from soft_prompt.training.checkpoint import (
+    EpochScore,
+    RunState,
+    TrainLog,
+    load_checkpoint,
+    remove_checkpoint,
+    save_checkpoint,
+)
 from soft_prompt.training.config import TrainConfig
 from soft_prompt.training.distributed import init_distributed
 from soft_prompt.training.example import TrainingExample, encode_example
 from soft_prompt.training.layer_split import frozen_lower_layers
-from soft_prompt.training.log import TrainLog
-from soft_prompt.training.lower_layers_cache import cache_lower_layers
 from soft_prompt.training.micro_batch import free_memory, largest_micro_batch
 from soft_prompt.training.result import TrainResult, TrainStep
-from soft_prompt.training.schedule import batches_per_epoch, epoch_batches
+from soft_prompt.training.schedule import epoch_batches
 from soft_prompt.training.trained_tensors import TrainedTensors
 
 # A run has diverged if its mean loss over this many steps exceeds the loss of the start by this factor.
@@ -65,12 +72,9 @@ def train(
         config: settings.
         folder: for checkpoints. A killed run resumes from there and ends with the same bits (on the same machine, build
             and number of threads). None writes nothing.
-        log: a file with one JSON object per line for every step and epoch (`soft_prompt.training.log`).
+        log: a file with one JSON object per line for every step and epoch.
         keep_state: keep the checkpoint of a finished run; the caller removes it once the result is saved.
         on_step: called after every prefix, step and dev batch, and while the frozen lower layers are computed.
-
-    Returns:
-        The soft prompt with the lowest dev loss, and how the run went.
 
     Raises:
         TrainingError: if there are no examples, an answer is empty, the settings do not suit the start, or the
@@ -85,36 +89,36 @@ def train(
     return result
 
 
+@dataclass
 class _TrainingRun:
-    def __init__(
-        self,
-        store: PrefixStore,
-        start: SoftPrompt,
-        examples: Sequence[PromptAndAnswer],
-        dev: Sequence[PromptAndAnswer],
-        config: TrainConfig,
-        folder: Path | None,
-        log: Path | None,
-        on_step: Callable[[TrainStep], None],
-    ) -> None:
-        for split, pairs in (("train", examples), ("dev", dev)):
+    store: PrefixStore
+    start: SoftPrompt
+    train_pairs: Sequence[PromptAndAnswer]
+    dev_pairs: Sequence[PromptAndAnswer]
+    config: TrainConfig
+    folder: Path | None
+    log_path: Path | None
+    on_step: Callable[[TrainStep], None]
+
+    def __post_init__(self) -> None:
+        config, backbone, splits = self.config, self.store.backbone, (self.train_pairs, self.dev_pairs)
+        for split, pairs in zip(("train", "dev"), splits, strict=True):
             if not pairs or any(not answer.strip() for _, answer in pairs):
                 raise TrainingError(
                     found=f"{len(pairs)} {split} examples, {sum(not a.strip() for _, a in pairs)} with an empty answer",
                     expected="at least one example, each with an answer",
                     next_step=f"add questions with answers to {split}.jsonl",
                 )
-        self.store, self.config, self.folder, self.log_path, self.on_step = store, config, folder, log, on_step
-        self.distributed = init_distributed(store.backbone.device)
-        self.start = start if config.layers is None else start.with_trained_layers(config.layers)
-        self.trained = TrainedTensors(self.start, config, store.backbone.device)
+        self.distributed = init_distributed(backbone.device)
+        if config.layers is not None:
+            self.start = self.start.with_trained_layers(config.layers)
+        self.trained = TrainedTensors(self.start, config, backbone.device)
         self.examples, self.dev = (
-            [encode_example(store.backbone, prompt, answer, self.start, config.attention) for prompt, answer in pairs]
-            for pairs in (examples, dev)
+            [encode_example(backbone, prompt, answer, self.start, config.attention) for prompt, answer in pairs]
+            for pairs in splits
         )
-        self.best = self.trained.snapshot()
-        self.state = RunState()
-        self.steps = config.epochs * batches_per_epoch(len(self.examples), config.batch_size)
+        self.best, self.state = self.trained.snapshot(), RunState()
+        self.steps = config.epochs * math.ceil(len(self.examples) / config.batch_size)
         self.fingerprint = self._fingerprint()
 
     def run(self) -> TrainResult:
@@ -157,23 +161,18 @@ class _TrainingRun:
 
     def _cache_lower_layers(self) -> None:
         """Every process caches all examples, since every epoch distributes them anew."""
-        layers = frozen_lower_layers(self.start)
-        total, finished = len(self.examples) + len(self.dev), 0
-
-        def report(done: int) -> None:
-            self.on_step(TrainStep("layers", finished + done, total, self.state.epoch))
-
-        self.examples = cache_lower_layers(self.store, self.examples, layers, report)
-        finished = len(self.examples)
-        self.dev = cache_lower_layers(self.store, self.dev, layers, report)
+        layers, count, total = frozen_lower_layers(self.start), len(self.examples), len(self.examples) + len(self.dev)
+        report = partial(TrainStep, "layers", total=total, epoch=self.state.epoch)
+        self.examples = cache_lower_layers(self.store, self.examples, layers, lambda n: self.on_step(report(n)))
+        self.dev = cache_lower_layers(self.store, self.dev, layers, lambda n: self.on_step(report(count + n)))
 
     def _initial_micro_batch(self) -> int:
-        config, device = self.config, self.store.backbone.device
-        if config.micro_batch is not None:
-            return min(config.micro_batch, config.batch_size)
+        if self.config.micro_batch is not None:
+            return min(self.config.micro_batch, self.config.batch_size)
+        backbone = self.store.backbone
         # Processes on the CPU share its memory.
-        free = free_memory(device) // (1 if device.type == "cuda" else self.distributed.world_size)
-        return largest_micro_batch(self.store.backbone, self.examples, config.batch_size, free)
+        free = free_memory(backbone.device) // (1 if backbone.device.type == "cuda" else self.distributed.world_size)
+        return largest_micro_batch(backbone, self.examples, self.config.batch_size, free)
 
     def _run_epoch(self) -> None:
         state = self.state
@@ -185,8 +184,8 @@ class _TrainingRun:
             examples_done += len(batch)
             state.batches_done += 1
             speed = examples_done / max(1e-9, time.monotonic() - started)
-            self.log.step(step=state.step, epoch=state.epoch + 1, loss=loss, **optimiser_fields,
-                          examples_per_second=round(speed, 3), seconds=round(self._seconds(), 3))  # fmt: skip
+            line = {"step": state.step, "epoch": state.epoch + 1, "loss": loss, **optimiser_fields}
+            self.log.write(line | {"examples_per_second": round(speed, 3)}, self._seconds())
             self.on_step(TrainStep("train", state.step, self.steps, state.epoch + 1, loss, speed))
             if state.step % self.config.checkpoint_steps == 0:
                 self._save_checkpoint()
@@ -196,7 +195,7 @@ class _TrainingRun:
         self._save_checkpoint()
 
     def _step(self, examples: Sequence[TrainingExample]) -> tuple[float, dict[str, float]]:
-        """Run one optimiser step. Returns its loss per answer token, and more fields for the log."""
+        """One optimiser step. Returns its loss per answer token, and more fields for the log."""
         state, trained = self.state, self.trained
         rate = trained.set_learning_rates(state.step, self.steps)
         tokens = sum(len(example.answer) for example in examples)
@@ -219,12 +218,8 @@ class _TrainingRun:
     def _summed_loss(self, examples: Sequence[TrainingExample], tokens: int | None) -> float:
         """Summed loss of a batch over all processes, one micro-batch at a time.
 
-        If a micro-batch does not fit into the device's memory, its size is halved for the rest of the run.
-
-        Args:
-            examples: the batch.
-            tokens: number of answer tokens in the batch; leaves this process's share of the gradient of the mean loss
-                per answer token behind. None computes no gradient.
+        If a micro-batch does not fit into the device's memory, its size is halved for the rest of the run. With the
+        batch's number of answer `tokens`, it also computes this process's share of the gradient of the mean loss.
         """
         own, state = self.distributed.shard(examples), self.state
         while True:
@@ -256,7 +251,7 @@ class _TrainingRun:
         if not math.isfinite(loss):
             raise self._diverged(f"a loss of {loss}", "a finite loss", state.step + 1)
         state.scores.append(EpochScore(state.epoch, train_loss, loss, self._seconds()))
-        self.log.epoch(state.scores[-1])
+        self.log.write(asdict(state.scores[-1]), state.scores[-1].seconds)
         if loss < state.best_loss:
             state.best_loss, state.best_epoch, state.epochs_without_gain = loss, state.epoch, 0
             self.best = self.trained.snapshot()
@@ -315,14 +310,8 @@ class _TrainingRun:
         backbone = self.store.backbone
         digest = hashlib.sha256()
         settings = self.config.model_dump(exclude={"checkpoint_steps"})
-        context = [
-            backbone.digest,
-            str(backbone.dtype),
-            self.start.slot,
-            len(self.examples),
-            self.distributed.world_size,
-        ]
-        digest.update(json.dumps([settings, *context]).encode())
+        context = [backbone.digest, str(backbone.dtype), self.start.slot, len(self.examples)]
+        digest.update(json.dumps([settings, *context, self.distributed.world_size]).encode())
         for name, tensor in (self.start.tensors() | self.start.frozen_tensors()).items():
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         for example in [*self.examples, *self.dev]:
@@ -336,11 +325,6 @@ def loss_above_start(losses: Sequence[float], dev_loss: float, warmup: int) -> f
 
     The loss of the start is the higher one of its dev loss and the first step's, since dev may be easier than train.
     Warm-up steps do not count: a run recovers from a few bad ones.
-
-    Args:
-        losses: of every step so far, in nats per answer token.
-        dev_loss: of the start.
-        warmup: number of warm-up steps.
     """
     if len(losses) < warmup + DIVERGENCE_WINDOW:
         return None

@@ -14,11 +14,10 @@ from tiny_task import DEV, EXAMPLES, configured, run
 from torch import Tensor
 
 from soft_prompt import Backbone, PrefixStore, Row, SoftPrompt, TrainStep, adapter_prompt, from_text_twin, train
-from soft_prompt.training import lower_layers_cache
-from soft_prompt.training.answer_loss import answer_loss
+from soft_prompt.training import answer_loss as answer_loss_module
+from soft_prompt.training.answer_loss import answer_loss, cache_lower_layers
 from soft_prompt.training.example import TrainingExample
 from soft_prompt.training.layer_split import can_split, frozen_lower_layers
-from soft_prompt.training.lower_layers_cache import cache_lower_layers
 
 MakeBackbone = Callable[..., Backbone]
 LAYERS = 3
@@ -57,7 +56,7 @@ def test_every_family_has_the_same_loss_and_gradients(family_backbone: Backbone,
     soft_prompt = top(family_backbone, kind, layers)
     plain = examples(soft_prompt)
     cached = cache_lower_layers(store, plain, frozen_lower_layers(soft_prompt), lambda _: None)
-    assert [example.lower_states.layers for example in cached if example.lower_states] == [LAYERS - layers] * 3
+    assert [example.lower_layers for example in cached if example.lower_states is not None] == [LAYERS - layers] * 3
     expected, actual = (loss_and_gradients(store, soft_prompt, of) for of in (plain, cached))
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
@@ -70,7 +69,7 @@ def test_learned_positions_are_not_added_twice_and_blocks_may_give_tuples(
     store, soft_prompt = PrefixStore(backbone), top(backbone, "adapter")
     plain = examples(soft_prompt)
     cached = cache_lower_layers(store, plain, 2, lambda _: None)
-    assert all(example.lower_states for example in cached)
+    assert all(example.lower_states is not None for example in cached)
     expected, actual = (loss_and_gradients(store, soft_prompt, of) for of in (plain, cached))
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
@@ -83,7 +82,7 @@ def test_rows_of_any_length_in_any_batch_have_the_same_loss(tiny_backbone: Backb
         for n in range(11)
     ]
     cached = cache_lower_layers(store, plain, 2, lambda _: None)
-    assert all(example.lower_states for example in cached)
+    assert all(example.lower_states is not None for example in cached)
     for chosen in ([0, 10, 5], [7], [10, 9]):
         expected, actual = (loss_and_gradients(store, soft_prompt, [of[i] for i in chosen]) for of in (plain, cached))
         torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
@@ -114,17 +113,14 @@ def test_a_batch_that_is_partly_cached_runs_through_all_layers(tiny_backbone: Ba
 def test_cached_states_that_change_the_logits_are_dropped(
     tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = lower_layers_cache.with_lower_states
+    right = answer_loss_module.with_lower_states
 
     def wrong(store: PrefixStore, of: list[TrainingExample], layers: int) -> list[TrainingExample]:
-        result = right(store, of, layers)
         return [
-            replace(e, lower_states=replace(e.lower_states, hidden_states=-e.lower_states.hidden_states))
-            for e in result
-            if e.lower_states
+            replace(e, lower_states=-e.lower_states) for e in right(store, of, layers) if e.lower_states is not None
         ]
 
-    monkeypatch.setattr(lower_layers_cache, "with_lower_states", wrong)
+    monkeypatch.setattr(answer_loss_module, "with_lower_states", wrong)
     cached = cache_lower_layers(PrefixStore(tiny_backbone), examples(top(tiny_backbone, "kv")), 2, lambda _: None)
     assert [example.lower_states for example in cached] == [None] * 3
 
@@ -133,7 +129,7 @@ def test_training_works_without_memory_for_the_cache(tiny_backbone: Backbone, mo
     def full(*_: object) -> list[TrainingExample]:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(lower_layers_cache, "with_lower_states", full)
+    monkeypatch.setattr(answer_loss_module, "with_lower_states", full)
     result = run(tiny_backbone, kv_start(tiny_backbone), configured(layers=1))
     assert result.dev_loss < result.start_loss
 
@@ -150,7 +146,7 @@ def test_the_cache_respects_its_limit(tiny_backbone: Backbone, monkeypatch: pyte
     # Five positions of the question and three of the answer, whose last token is only predicted.
     needed = 3 * (5 + 3) * tiny_backbone.hidden_size * 4
     for limit, fits in ((needed, True), (needed - 1, False)):
-        monkeypatch.setattr(lower_layers_cache, "MAX_BYTES", limit)
+        monkeypatch.setattr(answer_loss_module, "MAX_BYTES", limit)
         cached = cache_lower_layers(PrefixStore(tiny_backbone), plain, 2, lambda _: None)
         assert [example.lower_states is not None for example in cached] == [fits] * 3
 
@@ -161,7 +157,7 @@ def test_a_run_with_the_cache_gives_the_result_of_one_without(
 ) -> None:
     soft_prompt, config = top(tiny_backbone, kind), configured(layers=1)
     cached = run(tiny_backbone, soft_prompt, config)
-    monkeypatch.setattr(lower_layers_cache, "can_split", lambda _: False)
+    monkeypatch.setattr(answer_loss_module, "can_split", lambda _: False)
     plain = run(tiny_backbone, soft_prompt, config)
     # Adam divides by the size of gradients, which magnifies rounding.
     assert cached.dev_loss == pytest.approx(plain.dev_loss, rel=1e-3)
