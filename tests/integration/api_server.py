@@ -1,4 +1,4 @@
-"""A server on this machine that speaks the chat-completions protocol, well or badly, and a small domain on it."""
+"""A local server for the chat completions protocol that can also fail, and a small domain that uses it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ REPLY = "A replacement card costs 12 euros."
 
 
 @dataclass(frozen=True)
-class Say:
-    """A reply, streamed a few characters an event where a stream is asked for.
+class Reply:
+    """A reply, streamed seven characters per event if the request asks for a stream.
 
     Attributes:
-        text: of the reply; None asks the server's `reply`.
-        calls: of tools, as name and arguments, in place of a text.
-        finish: why it ends; None leaves the reason out and with it the closing event.
-        gate: what the server waits for behind the first piece.
+        text: its text; None uses `Server.reply`.
+        calls: tool calls (name and arguments) in place of a text.
+        finish: the finish reason; None leaves it out, and the closing event too.
+        gate: the server waits for this event after the first piece.
         pause: seconds before each piece.
-        break_after: the connection is lost behind so many events.
-        then: put behind the pieces, in place of an end.
+        break_after: number of events after which the connection is lost.
+        tail: raw bytes after the pieces, in place of a regular end.
     """
 
     text: str | None = None
@@ -39,12 +39,12 @@ class Say:
     gate: threading.Event | None = None
     pause: float = 0.0
     break_after: int | None = None
-    then: bytes = b""
+    tail: bytes = b""
 
 
 @dataclass(frozen=True)
-class Refuse:
-    """An error of the API."""
+class ApiError:
+    """An error response of the API."""
 
     status: int
     message: str
@@ -53,44 +53,44 @@ class Refuse:
 
 
 @dataclass(frozen=True)
-class Write:
-    """A status of 200 with a body that is something else."""
+class RawBody:
+    """A response with status 200 and an arbitrary body."""
 
     body: bytes
-    kind: str = "text/event-stream"
+    content_type: str = "text/event-stream"
 
 
 @dataclass(frozen=True)
-class Hang:
-    """Silence, before the first byte or behind the first piece."""
+class Silence:
+    """No response, or none after the first piece."""
 
-    begun: bool = False
+    after_first_piece: bool = False
 
 
-Act = Say | Refuse | Write | Hang
+Response = Reply | ApiError | RawBody | Silence
 
 
 @dataclass
 class Server:
-    """What the server was asked, and how it answers: each of `acts` once and the last one for ever."""
+    """The requests it received, and its responses: each is used once, the last one repeatedly."""
 
     url: str = ""
     reply: Callable[[dict[str, Any]], str] = lambda request: REPLY
-    acts: list[Act] = field(default_factory=lambda: [Say()])
+    responses: list[Response] = field(default_factory=lambda: [Reply()])
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
-    # Set when a caller has gone away before its reply was written.
-    left: threading.Event = field(default_factory=threading.Event)
+    # Set when a client disconnects before its reply is complete.
+    disconnected: threading.Event = field(default_factory=threading.Event)
     closing: threading.Event = field(default_factory=threading.Event)
-    guard: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def next_act(self, path: str, headers: dict[str, str], request: dict[str, Any]) -> Act:
-        with self.guard:
+    def next_response(self, path: str, headers: dict[str, str], request: dict[str, Any]) -> Response:
+        with self.lock:
             self.requests.append({"path": path, **request})
             self.headers.append(headers)
             self.times.append(time.monotonic())
-            return self.acts.pop(0) if len(self.acts) > 1 else self.acts[0]
+            return self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def serve() -> Iterator[Server]:
         protocol_version = "HTTP/1.1"
 
         def handle(self) -> None:
-            # A caller may also go away between two requests.
+            # A client may also disconnect between two requests.
             with suppress(ConnectionError):
                 super().handle()
 
@@ -110,42 +110,44 @@ def serve() -> Iterator[Server]:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             headers = {name.lower(): value for name, value in self.headers.items()}
             try:
-                self.act(state.next_act(self.path, headers, request), request)
+                self.respond(state.next_response(self.path, headers, request), request)
             except (BrokenPipeError, ConnectionResetError):
-                state.left.set()
+                state.disconnected.set()
                 self.close_connection = True
 
-        def act(self, act: Act, request: dict[str, Any]) -> None:
-            if isinstance(act, Refuse):
-                error = {"message": act.message, "type": "invalid_request_error", "code": act.code}
-                self.answer(act.status, "application/json", json.dumps({"error": error}).encode(), act.headers)
-            elif isinstance(act, Write):
-                self.answer(200, act.kind, act.body)
-            elif isinstance(act, Hang):
-                if act.begun:
+        def respond(self, response: Response, request: dict[str, Any]) -> None:
+            if isinstance(response, ApiError):
+                error = {"message": response.message, "type": "invalid_request_error", "code": response.code}
+                self.answer(
+                    response.status, "application/json", json.dumps({"error": error}).encode(), response.headers
+                )
+            elif isinstance(response, RawBody):
+                self.answer(200, response.content_type, response.body)
+            elif isinstance(response, Silence):
+                if response.after_first_piece:
                     self.begin_stream()
-                    self.chunk(next(events(REPLY, Say(), request)))
+                    self.chunk(next(events(REPLY, Reply(), request)))
                 state.closing.wait(20)
                 self.close_connection = True
             elif request.get("stream"):
-                self.stream(act, request)
+                self.stream(response, request)
             else:
-                text = state.reply(request) if act.text is None else act.text
-                self.answer(200, "application/json", json.dumps(completion(text, act, request)).encode())
+                text = state.reply(request) if response.text is None else response.text
+                self.answer(200, "application/json", encoded(completion(text, response, request)))
 
-        def stream(self, act: Say, request: dict[str, Any]) -> None:
+        def stream(self, response: Reply, request: dict[str, Any]) -> None:
             self.begin_stream()
-            text = state.reply(request) if act.text is None else act.text
-            for number, event in enumerate(events(text, act, request)):
-                if number == act.break_after:
+            text = state.reply(request) if response.text is None else response.text
+            for number, event in enumerate(events(text, response, request)):
+                if number == response.break_after:
                     # Without the chunk of length 0 that ends a stream.
                     self.close_connection = True
                     return
-                time.sleep(act.pause)
+                time.sleep(response.pause)
                 self.chunk(event)
-                # The first event names the role, the second is the first piece.
-                if number == 1 and act.gate is not None:
-                    act.gate.wait(20)
+                # The first event holds the role, the second the first piece.
+                if number == 1 and response.gate is not None:
+                    response.gate.wait(20)
             self.wfile.write(b"0\r\n\r\n")
 
         def begin_stream(self) -> None:
@@ -168,7 +170,7 @@ def serve() -> Iterator[Server]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{http.server_port}/v1"
@@ -183,24 +185,24 @@ def serve() -> Iterator[Server]:
         http.server_close()
 
 
-def events(text: str, act: Say, request: dict[str, Any]) -> Iterator[bytes]:
+def events(text: str, response: Reply, request: dict[str, Any]) -> Iterator[bytes]:
     """A streamed completion."""
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": text[start : start + 7]} for start in range(0, 0 if act.calls else len(text), 7)]
-    for index, call in enumerate(tool_calls(act)):
-        # The arguments come in pieces as well.
+    deltas += [{"content": text[start : start + 7]} for start in range(0, 0 if response.calls else len(text), 7)]
+    for index, call in enumerate(tool_calls(response)):
+        # The arguments are streamed in two pieces.
         name, arguments = call["function"]["name"], call["function"]["arguments"]
         deltas.append({"tool_calls": [{**call, "index": index, "function": {"name": name, "arguments": ""}}]})
         for half in (arguments[: len(arguments) // 2], arguments[len(arguments) // 2 :]):
             deltas.append({"tool_calls": [{"index": index, "function": {"arguments": half}}]})
     for delta in deltas:
         yield event(request, [{"index": 0, "delta": delta, "finish_reason": None}])
-    if act.then:
-        yield act.then
-    elif act.finish is not None:
-        yield event(request, [{"index": 0, "delta": {}, "finish_reason": act.finish}])
+    if response.tail:
+        yield response.tail
+    elif response.finish is not None:
+        yield event(request, [{"index": 0, "delta": {}, "finish_reason": response.finish}])
         if request.get("stream_options", {}).get("include_usage"):
-            # By the protocol it has no choice in it.
+            # The usage event has no choices.
             yield event(request, [], usage=USAGE)
         yield b"data: [DONE]\n\n"
 
@@ -215,25 +217,31 @@ def event(request: dict[str, Any], choices: list[dict[str, Any]], **more: Any) -
     return f"data: {json.dumps({**data, 'choices': choices})}\n\n".encode()
 
 
-def completion(text: str, act: Say, request: dict[str, Any]) -> dict[str, Any]:
-    message = {"role": "assistant", "content": None if act.calls else text, "tool_calls": tool_calls(act) or None}
+def encoded(body: dict[str, Any]) -> bytes:
+    return json.dumps(body).encode()
+
+
+def completion(text: str, response: Reply, request: dict[str, Any]) -> dict[str, Any]:
+    calls = tool_calls(response)
+    message = {"role": "assistant", "content": None if calls else text, "tool_calls": calls or None}
     return {
         "id": "c1", "object": "chat.completion", "created": 1, "model": request["model"], "usage": USAGE,
-        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if act.calls else act.finish}],
+        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else response.finish}],
     }  # fmt: skip
 
 
-def tool_calls(act: Say) -> list[dict[str, Any]]:
+def tool_calls(response: Reply) -> list[dict[str, Any]]:
     return [
         {"id": f"call-{number}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
-        for number, (name, arguments) in enumerate(act.calls)
+        for number, (name, arguments) in enumerate(response.calls)
     ]
 
 
 def open_shop(folder: Path, server: Server, encoder: Encoder, settings: str = "") -> Domain:
-    """A domain of one document on that server, with the real encoder.
+    """A domain with one document, whose backbone is the server.
 
-    `settings` are further lines of domain.yaml; those of `answer` and `remote` may be among them.
+    Args:
+        settings: further lines of domain.yaml, possibly with `answer`, `backbone` and `remote`.
     """
     (folder / "docs").mkdir(parents=True)
     (folder / "docs" / "cards.md").write_text(
@@ -243,13 +251,13 @@ def open_shop(folder: Path, server: Server, encoder: Encoder, settings: str = ""
     answer = "" if "answer:" in settings else "answer:\n  max_tokens: 40\n  temperature: 0.0\n"
     backbone = "" if "backbone:" in settings else f"backbone: openai:small-model\nbase_url: {server.url}\n"
     (folder / "domain.yaml").write_text(
-        # Wide enough that the passage with the forged slot is read too.
+        # A wide margin, so that the passage with the forged slot is evidence too.
         f"name: shop\ntitle: The shop\n{backbone}{answer}retrieval:\n  margin: 9\n{settings}"
     )
     item = {"id": "1", "question": QUESTION, "answers": ["12 euros"], "doc_id": "cards", "group": "cards"}
     (folder / "test.jsonl").write_text(json.dumps(item) + "\n")
     domain = open_domain(folder)
-    # Loaded once for all tests.
+    # Shared by all tests.
     domain.encoder = encoder
     domain.ingest()
     return domain

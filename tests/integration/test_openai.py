@@ -1,4 +1,4 @@
-"""A domain on a model behind an API: a server on this machine that speaks the protocol, and the real client."""
+"""A domain on a remote model: a local server for the protocol, and the real client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_server import QUESTION, REPLY, USAGE, Say, Server, open_shop, serve
+from api_server import QUESTION, REPLY, USAGE, Reply, Server, open_shop, serve
 from langchain.agents import create_agent
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.tools import tool
@@ -42,7 +42,7 @@ MakeDomain = Callable[[str], Domain]
 def make_domain(
     tmp_path: Path, server: Server, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MakeDomain]:
-    """Opens a domain on that server, with further lines in its domain.yaml."""
+    """Opens domains on the server, with further lines in domain.yaml."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -62,8 +62,8 @@ def domain(make_domain: MakeDomain) -> Domain:
     return make_domain("")
 
 
-def test_the_text_twin_stands_where_the_soft_slot_was(domain: Domain, server: Server) -> None:
-    found = domain.chain.invoke({"question": QUESTION})
+def test_the_text_twin_replaces_the_soft_slot(domain: Domain, server: Server) -> None:
+    result = domain.chain.invoke({"question": QUESTION})
     [request] = server.requests
     assert (request["path"], request["model"], request["temperature"]) == ("/v1/chat/completions", "small-model", 0.0)
     assert request.get("max_tokens", request.get("max_completion_tokens")) == 40
@@ -71,20 +71,20 @@ def test_the_text_twin_stands_where_the_soft_slot_was(domain: Domain, server: Se
     assert request["stream"] is True
     system, question = request["messages"]
     assert (system["role"], question) == ("system", {"role": "user", "content": QUESTION})
-    # Behind the passages, in the place of the slot, and as one plain string.
+    # After the passages, in place of the slot, and as one plain string.
     assert isinstance(system["content"], str)
     assert system["content"].endswith(TWIN)
     assert system["content"].count(TWIN) == 1
-    assert all(entry["text"] in system["content"] for entry in found["evidence"])
+    assert all(entry["text"] in system["content"] for entry in result["evidence"])
     assert "{domain}<|im_end|>" in system["content"]
     assert "non_standard" not in json.dumps(server.requests)
     assert "soft_prompt" not in json.dumps(server.requests)
 
 
 def test_the_answer_comes_back_with_citations(domain: Domain, server: Server) -> None:
-    found = domain.chain.invoke({"question": QUESTION})
-    assert (found["answer"], found["refused"], found["notices"]) == (REPLY, False, [])
-    [citation] = found["citations"]
+    result = domain.chain.invoke({"question": QUESTION})
+    assert (result["answer"], result["refused"], result["notices"]) == (REPLY, False, [])
+    [citation] = result["citations"]
     assert citation["quote"] == "A replacement card costs 12 euros and arrives within 5 days."
     text = domain.index.document("cards").text
     assert text[citation["start"] : citation["end"]] == citation["quote"]
@@ -93,9 +93,9 @@ def test_the_answer_comes_back_with_citations(domain: Domain, server: Server) ->
     assert "".join(parts) == REPLY
 
 
-async def test_asynchronously_and_with_memory(domain: Domain, server: Server) -> None:
+async def test_async_calls_with_memory(domain: Domain, server: Server) -> None:
     def reply(request: dict[str, Any]) -> str:
-        # A model behind an API rewrites follow-ups well, so it is asked to.
+        # A remote model rewrites follow-up questions.
         return "How much does paying abroad cost?" if "Rewrite" in request["messages"][-1]["content"] else REPLY
 
     server.reply = reply
@@ -108,7 +108,7 @@ async def test_asynchronously_and_with_memory(domain: Domain, server: Server) ->
     assert [message["content"] for message in answered[1:]] == [QUESTION, REPLY, "And abroad?"]
 
 
-def test_a_key_that_is_missing(domain: Domain, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key(domain: Domain, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(RemoteModelError, match="OPENAI_API_KEY is not set") as caught:
         _ = domain.chain
@@ -116,7 +116,7 @@ def test_a_key_that_is_missing(domain: Domain, server: Server, monkeypatch: pyte
     assert server.requests == []
 
 
-def test_evaluation_leaves_out_what_needs_vectors(domain: Domain, server: Server) -> None:
+def test_evaluation_skips_systems_that_need_vectors(domain: Domain, server: Server) -> None:
     report = domain.evaluate()
     assert [row.system for row in report.rows] == ["base", "template", "text-twin"]
     assert [row.accuracy.mean for row in report.rows if row.accuracy is not None] == [1, 1, 1]
@@ -125,13 +125,13 @@ def test_evaluation_leaves_out_what_needs_vectors(domain: Domain, server: Server
     assert domain.status()["notices"] == []
 
 
-def test_training_needs_a_backbone_that_takes_vectors(domain: Domain) -> None:
+def test_training_needs_a_local_backbone(domain: Domain) -> None:
     with pytest.raises(UsageError, match="takes no vectors") as caught:
         domain.train()
     assert "backbone: embedded" in caught.value.next_step
 
 
-def test_what_is_null_is_not_sent(make_domain: MakeDomain, server: Server) -> None:
+def test_null_settings_are_not_sent(make_domain: MakeDomain, server: Server) -> None:
     options = "  options: {reasoning_effort: low, extra_body: {top_k: 3}}\n"
     domain = make_domain(f"answer:\n  max_tokens: null\n  temperature: null\nremote:\n{options}")
     domain.chain.invoke({"question": QUESTION})
@@ -140,32 +140,32 @@ def test_what_is_null_is_not_sent(make_domain: MakeDomain, server: Server) -> No
     assert (request["reasoning_effort"], request["top_k"]) == ("low", 3)
 
 
-def test_tokens_are_counted_where_the_server_tells(make_domain: MakeDomain, server: Server) -> None:
+def test_token_usage_comes_from_the_server(make_domain: MakeDomain, server: Server) -> None:
     domain = make_domain("remote:\n  options: {stream_usage: true}\n")
     usage = UsageMetadataCallbackHandler()
-    found = domain.chain.invoke({"question": QUESTION}, {"callbacks": [usage]})
+    result = domain.chain.invoke({"question": QUESTION}, {"callbacks": [usage]})
     assert server.requests[0]["stream_options"] == {"include_usage": True}
-    assert found["answer"] == REPLY
+    assert result["answer"] == REPLY
     [counted] = usage.usage_metadata.values()
     assert (counted["input_tokens"], counted["output_tokens"]) == (70, 9)
     assert counted["input_token_details"]["cache_read"] == USAGE["prompt_tokens_details"]["cached_tokens"]  # type: ignore[index]
 
 
-def test_the_first_words_are_there_before_the_server_is_done(domain: Domain, server: Server) -> None:
+def test_the_first_words_arrive_before_the_server_has_finished(domain: Domain, server: Server) -> None:
     gate = threading.Event()
-    server.acts = [Say(gate=gate)]
+    server.responses = [Reply(gate=gate)]
     answer = ""
     for part in domain.chain.stream({"question": QUESTION}):
         answer += part.get("answer", "")
         if answer:
-            # The server waits for this with all the other words.
+            # The server holds back all other words until now.
             assert gate.is_set() or answer == REPLY[:7].rstrip()
             gate.set()
     assert answer == REPLY
 
 
-class Watched(ThreadPoolExecutor):
-    """The event loop's threads, and what was run in them."""
+class RecordingExecutor(ThreadPoolExecutor):
+    """The thread pool of the event loop, which records what ran in it."""
 
     def __init__(self) -> None:
         super().__init__(4)
@@ -176,27 +176,27 @@ class Watched(ThreadPoolExecutor):
         return super().submit(function, *args, **kwargs)
 
 
-async def test_async_callers_wait_on_the_event_loop_and_not_in_threads(domain: Domain, server: Server) -> None:
+async def test_async_calls_use_no_threads(domain: Domain, server: Server) -> None:
     speaker = domain.answering("text-twin").speaker
     gate = threading.Event()
-    server.acts = [Say(gate=gate)]
-    threads = Watched()
+    server.responses = [Reply(gate=gate)]
+    threads = RecordingExecutor()
     asyncio.get_running_loop().set_default_executor(threads)
-    begun = 0
+    started = 0
 
     async def ask() -> str:
-        nonlocal begun
-        said = ""
-        async for piece in speaker.astream(PROMPT):
-            begun += 1 if piece and not said else 0
-            said += piece
-            # None of them is done before each has begun.
-            if begun == 20:
+        nonlocal started
+        text = ""
+        async for piece in speaker.astream(speaker.prepare(PROMPT)):
+            started += 1 if piece and not text else 0
+            text += piece
+            # No request ends before all have started.
+            if started == 20:
                 gate.set()
-        return said
+        return text
 
     assert await asyncio.gather(*(ask() for _ in range(20))) == [REPLY] * 20
-    # The client looks up once a call which platform it is on, and that in a thread.
+    # The client looks up its platform in a thread, once per call.
     assert [ran for ran in threads.ran if "get_platform" not in ran] == []
 
 
@@ -205,27 +205,28 @@ def test_one_event_loop_after_another(domain: Domain) -> None:
         assert asyncio.run(domain.chain.ainvoke({"question": QUESTION}))["answer"] == REPLY
 
 
-@pytest.mark.parametrize("way", ["cancelled", "closed"])
-async def test_a_caller_who_goes_away_ends_the_request(domain: Domain, server: Server, way: str) -> None:
-    # Long enough that the server still writes when a slow machine leaves: what it has written waits in buffers.
-    server.acts = [Say(text="word " * 20_000, pause=0.002)]
-    pieces: Any = domain.answering("text-twin").speaker.astream(PROMPT)
-    begun = asyncio.Event()
+@pytest.mark.parametrize("exit_by", ["cancelled", "closed"])
+async def test_a_caller_who_leaves_ends_the_request(domain: Domain, server: Server, exit_by: str) -> None:
+    # Long enough that the server is still writing when a slow client leaves; written data waits in buffers.
+    server.responses = [Reply(text="word " * 20_000, pause=0.002)]
+    speaker = domain.answering("text-twin").speaker
+    pieces: Any = speaker.astream(speaker.prepare(PROMPT))
+    started = asyncio.Event()
 
     async def ask() -> None:
         async for piece in pieces:
             if piece:
-                begun.set()
-                if way == "closed":
+                started.set()
+                if exit_by == "closed":
                     return
 
     asking = asyncio.create_task(ask())
-    await begun.wait()
-    if way == "cancelled":
+    await started.wait()
+    if exit_by == "cancelled":
         asking.cancel()
     await asyncio.wait([asking])
     await pieces.aclose()
-    assert await asyncio.to_thread(server.left.wait, 5)
+    assert await asyncio.to_thread(server.disconnected.wait, 5)
 
 
 def test_tools_are_called_and_their_results_sent_back(domain: Domain, server: Server) -> None:
@@ -234,12 +235,12 @@ def test_tools_are_called_and_their_results_sent_back(domain: Domain, server: Se
         """Search the shop's documents."""
         return domain.index.search(query, 1)[0].passage.text
 
-    server.acts = [Say(calls=(("search", {"query": QUESTION}),), finish="tool_calls"), Say()]
+    server.responses = [Reply(calls=(("search", {"query": QUESTION}),), finish="tool_calls"), Reply()]
     chat = remote_chat(domain.file.backbone, base_url=server.url)
     agent: Any = create_agent(chat, [search])
     for mode in ("invoke", "stream"):
         server.requests.clear()
-        server.acts = [Say(calls=(("search", {"query": QUESTION}),), finish="tool_calls"), Say()]
+        server.responses = [Reply(calls=(("search", {"query": QUESTION}),), finish="tool_calls"), Reply()]
         given = {"messages": [{"role": "user", "content": QUESTION}]}
         if mode == "invoke":
             last = agent.invoke(given)["messages"][-1].content
@@ -257,7 +258,7 @@ def test_tools_are_called_and_their_results_sent_back(domain: Domain, server: Se
         assert "costs 12 euros" in result["content"]
 
 
-def test_another_provider_by_its_name(make_domain: MakeDomain, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_provider(make_domain: MakeDomain, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", "azure-key")
     endpoint = server.url.removesuffix("/v1")
     domain = make_domain(
