@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 
 from retrieval.conversion import format_csv, format_docx, format_html, format_jsonl, format_pdf
 from retrieval.conversion.converted import Converted, SourceRow, decode_utf8
@@ -22,44 +20,28 @@ _MIB = 2**20
 Convert = Callable[[bytes, str, str], Converted]
 
 
-@dataclass(frozen=True, slots=True)
-class _Format:
-    convert: Callable[[bytes, str], Converted]
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
-class _RowFormat:
-    read_rows: Callable[[bytes, str], list[SourceRow]]
-    version: str
-
-
 def _convert_text(data: bytes, name: str) -> Converted:
     """Markdown and plain text are their own converted text. Raises ConversionError for binary data."""
     text = decode_utf8(data, name)
     return Converted(text=text, title=first_title(text))
 
 
-_TEXT = _Format(_convert_text, "text/1")
-_HTML = _Format(format_html.convert, format_html.VERSION)
-# In the order of precedence for files that differ only in their suffix.
-_FORMATS: Mapping[str, _Format] = MappingProxyType(
-    {
-        ".md": _TEXT,
-        ".markdown": _TEXT,
-        ".txt": _TEXT,
-        ".html": _HTML,
-        ".htm": _HTML,
-        ".docx": _Format(format_docx.convert, format_docx.VERSION),
-        ".pdf": _Format(format_pdf.convert, format_pdf.VERSION),
-    }
-)
-_ROW_FORMATS: Mapping[str, _RowFormat] = MappingProxyType(
-    {
-        ".jsonl": _RowFormat(format_jsonl.read_rows, format_jsonl.VERSION),
-        ".csv": _RowFormat(format_csv.read_rows, format_csv.VERSION),
-    }
-)
+_TEXT = (_convert_text, "text/1")
+_HTML = (format_html.convert, format_html.VERSION)
+# Converter and version, in the order of precedence for files that differ only in their suffix.
+_FORMATS: dict[str, tuple[Callable[[bytes, str], Converted], str]] = {
+    ".md": _TEXT,
+    ".markdown": _TEXT,
+    ".txt": _TEXT,
+    ".html": _HTML,
+    ".htm": _HTML,
+    ".docx": (format_docx.convert, format_docx.VERSION),
+    ".pdf": (format_pdf.convert, format_pdf.VERSION),
+}
+_ROW_FORMATS: dict[str, tuple[Callable[[bytes, str], list[SourceRow]], str]] = {
+    ".jsonl": (format_jsonl.read_rows, format_jsonl.VERSION),
+    ".csv": (format_csv.read_rows, format_csv.VERSION),
+}
 
 SUFFIXES = (*_FORMATS, *_ROW_FORMATS)
 
@@ -67,11 +49,9 @@ SUFFIXES = (*_FORMATS, *_ROW_FORMATS)
 def convert_file(path: Path, root: Path) -> list[Document]:
     """The documents of a file below `root`: one, or for JSONL and CSV one per row.
 
-    The file is converted in this process, without limits on time and memory; an ingest uses a child process.
-
-    Raises:
-        ConversionError: if the suffix is unknown, the file is missing, too large, damaged, locked or without text, or
-            its content does not match its suffix.
+    The file is converted in this process, without limits on time and memory; an ingest uses a child process. Raises
+    ConversionError if the suffix is unknown or wrong, or the file is missing, too large, damaged, locked or without
+    text.
     """
     return convert_bytes(read_bytes(path, root), path, root)
 
@@ -102,20 +82,21 @@ def read_bytes(path: Path, root: Path, limits: Limits = DEFAULT_LIMITS) -> bytes
 
 def convert_here(data: bytes, suffix: str, name: str) -> Converted:
     """The text of a file, converted in this process. Raises ConversionError."""
-    return _format_of(suffix, name).convert(data, name)
+    convert, _ = _format_of(suffix, name)
+    return convert(data, name)
 
 
 def convert_bytes(data: bytes, path: Path, root: Path, convert: Convert = convert_here) -> list[Document]:
     """`convert_file` for bytes that were already read. `convert` is used for formats with one document per file."""
     source = source_name(path, root)
     suffix = path.suffix.lower()
-    rows = _ROW_FORMATS.get(suffix)
-    if rows is not None:
+    version = converter_of(path)
+    if has_rows(path):
+        read_rows, _ = _ROW_FORMATS[suffix]
         return [
-            Document(row.id, row.title, row.text, row.group, source, _sha256(row.raw), converter=rows.version)
-            for row in rows.read_rows(data, source)
+            Document(row.id, row.title, row.text, row.group, source, _sha256(row.raw), version)
+            for row in read_rows(data, source)
         ]
-    version = _format_of(suffix, source).version
     converted = convert(data, suffix, source)
     if not converted.text.strip():
         raise ConversionError(
@@ -134,13 +115,13 @@ def has_rows(path: Path) -> bool:
 
 def is_plain(suffix: str) -> bool:
     """Whether the file's own text is the converted text, so that no parser library reads it."""
-    return _FORMATS.get(suffix) is _TEXT
+    return _FORMATS.get(suffix) == _TEXT
 
 
 def converter_of(path: Path) -> str:
     """Name and version of the file's converter: a new version makes its documents stale."""
-    rows = _ROW_FORMATS.get(path.suffix.lower())
-    return rows.version if rows is not None else _format_of(path.suffix.lower(), path.name).version
+    suffix = path.suffix.lower()
+    return _ROW_FORMATS[suffix][1] if has_rows(path) else _format_of(suffix, path.name)[1]
 
 
 def source_name(path: Path, root: Path) -> str:
@@ -167,12 +148,11 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _format_of(suffix: str, source: str) -> _Format:
-    chosen = _FORMATS.get(suffix)
-    if chosen is None:
+def _format_of(suffix: str, source: str) -> tuple[Callable[[bytes, str], Converted], str]:
+    if suffix not in _FORMATS:
         raise ConversionError(
             found=f"{source} has an unsupported suffix",
             expected=f"one of {' '.join(SUFFIXES)}",
             next_step=f"save {source} in one of these formats",
         )
-    return chosen
+    return _FORMATS[suffix]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from retrieval.errors import ConversionError
@@ -53,37 +53,26 @@ def decode_utf8(data: bytes, name: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-class RowReader:
-    """Collects the rows of a file, and reports all bad lines in one error."""
+def valid_rows(rows: Iterable[tuple[int, SourceRow | str]], name: str, expected: str) -> list[SourceRow]:
+    """The rows of a file, given with their line; a text is what is wrong with a row.
 
-    def __init__(self, name: str, expected: str) -> None:
-        self._name = name
-        self._expected = expected
-        self._rows: list[SourceRow] = []
-        self._problems: list[str] = []
-        self._line_of_id: dict[str, int] = {}
-
-    def add(self, row: SourceRow | str, line: int) -> None:
-        """Add a row, or the description of what is wrong with it. Ids must be unique."""
+    Raises ConversionError, naming the first five bad lines, if there are any. Ids must be unique.
+    """
+    valid: dict[str, SourceRow] = {}
+    lines: dict[str, int] = {}
+    problems: list[str] = []
+    for line, row in rows:
         if isinstance(row, str):
-            self._problems.append(f"line {line}: {row}")
-        elif row.id in self._line_of_id:
-            self._problems.append(f"line {line}: the id {row.id!r} is already used in line {self._line_of_id[row.id]}")
+            problems.append(f"line {line}: {row}")
+        elif row.id in valid:
+            problems.append(f"line {line}: the id {row.id!r} is already used in line {lines[row.id]}")
         else:
-            self._line_of_id[row.id] = line
-            self._rows.append(row)
-
-    def rows(self) -> list[SourceRow]:
-        """Raises ConversionError, naming the first five bad lines, if there are any."""
-        if self._problems:
-            more = len(self._problems) - _PROBLEMS_SHOWN
-            shown = "; ".join(self._problems[:_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-            raise ConversionError(
-                found=f"{self._name}, {shown}",
-                expected=self._expected,
-                next_step=f"correct those lines of {self._name}",
-            )
-        return self._rows
+            valid[row.id], lines[row.id] = row, line
+    if problems:
+        more = len(problems) - _PROBLEMS_SHOWN
+        shown = "; ".join(problems[:_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        raise ConversionError(found=f"{name}, {shown}", expected=expected, next_step=f"correct those lines of {name}")
+    return list(valid.values())
 
 
 # Deeper list entries are indented only this far: indentation would make a small, deeply nested page an endless text.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
 
-from retrieval.conversion.converted import RowReader, SourceRow, decode_utf8, one_line
+from retrieval.conversion.converted import SourceRow, decode_utf8, one_line, valid_rows
 from retrieval.errors import ConversionError
 
 VERSION = "csv/1"
@@ -41,21 +41,15 @@ def read_rows(data: bytes, name: str) -> list[SourceRow]:
     """All non-empty rows under the header. The delimiter is detected from the first rows.
 
     A row without an id is named after the file and the row number ("prices#2" is the first row under the header), a
-    row without a title after the file.
-
-    Raises:
-        ConversionError: if the file is not UTF-8, a quotation mark does not close, the header has no text column or a
-            name twice, or rows have the wrong length, an empty text or a duplicate id.
+    row without a title after the file. Raises ConversionError if the file, its header or a row is invalid.
     """
     rows = _csv_rows(decode_utf8(data, name), name)
     first = next(rows, None)
     if first is None:
         return []
     header = _Header.read(first.cells, name)
-    reader = RowReader(name, "a header, and rows with the same number of cells")
-    for row in rows:
-        reader.add(header.source_row(row), row.line)
-    return reader.rows()
+    read = ((row.line, header.source_row(row)) for row in rows)
+    return valid_rows(read, name, "a header, and rows with the same number of cells")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +65,8 @@ class _Header:
     def read(cls, cells: Sequence[str], file: str) -> _Header:
         names = tuple(one_line(cell) or f"column {number}" for number, cell in enumerate(cells, start=1))
         known: dict[str, int] = {}
-        for position, cell in enumerate(names):
-            key = cell.casefold()
-            if key in _KNOWN and key in known:
+        for position, key in enumerate(map(str.casefold, names)):
+            if key in known:
                 raise _header_error(f"{file} has the column {key!r} twice")
             if key in _KNOWN:
                 known[key] = position
@@ -106,26 +99,22 @@ def _csv_rows(text: str, name: str) -> Iterator[_CsvRow]:
     """The rows that are not empty, header included."""
     # A spreadsheet may declare the delimiter in a line before the header.
     declared = re.match(r"sep=(.)\n", text)
-    body = text[declared.end() :] if declared is not None else text
-    lines_before = 1 if declared is not None else 0
+    before = 1 if declared else 0
+    body = text[declared.end() :] if declared else text
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL_CHARACTERS))
     reader = csv.reader(io.StringIO(body), delimiter=declared[1] if declared else _delimiter(body), strict=True)
-    line, number = 1, 0
-    while True:
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            raise ConversionError(
-                found=f"{name}, line {line + lines_before}: a quotation mark does not close properly ({error})",
-                expected="cells in double quotation marks, with those inside doubled",
-                next_step=f"correct that line of {name}, or save it as CSV again",
-            ) from error
-        if cells is None:
-            return
-        number += 1
-        if any(cell.strip() for cell in cells):
-            yield _CsvRow(cells, line + lines_before, number)
-        line = reader.line_num + 1
+    line = 1 + before
+    try:
+        for number, cells in enumerate(reader, start=1):
+            if any(cell.strip() for cell in cells):
+                yield _CsvRow(cells, line, number)
+            line = reader.line_num + 1 + before
+    except csv.Error as error:
+        raise ConversionError(
+            found=f"{name}, line {line}: a quotation mark does not close properly ({error})",
+            expected="cells in double quotation marks, with those inside doubled",
+            next_step=f"correct that line of {name}, or save it as CSV again",
+        ) from error
 
 
 def _delimiter(text: str) -> str:

@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 import zlib
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from retrieval.conversion.converted import Converted, MarkdownWriter, one_line
@@ -93,8 +94,7 @@ def _read(data: bytes) -> Converted:
 
 
 def _write_paragraph(writer: MarkdownWriter, paragraph: Paragraph) -> None:
-    named = paragraph.style.name if paragraph.style is not None else None
-    style = (named or "").lower()
+    style = ((paragraph.style and paragraph.style.name) or "").lower()
     heading = _HEADING_STYLE.match(style)
     if style == "title":
         writer.heading(1, paragraph.text)
@@ -122,11 +122,5 @@ def _list_level(paragraph: Paragraph, style: str) -> int:
 
 def _write_table(writer: MarkdownWriter, table: Table) -> None:
     for row in table.rows:
-        cells = []
-        previous = None
-        for cell in row.cells:
-            # A merged cell occurs once per column that it spans.
-            if cell._tc is not previous:
-                cells.append(cell.text)
-            previous = cell._tc
-        writer.row(cells)
+        # A merged cell occurs once per column that it spans.
+        writer.row([next(same).text for _, same in groupby(row.cells, key=lambda cell: cell._tc)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from retrieval.conversion.converted import Converted, MarkdownWriter, decode_utf8, one_line
@@ -56,12 +57,10 @@ def _decode(data: bytes, name: str) -> str:
     declared = _CHARSET.search(data[:4096])
     if declared is not None:
         charset = declared.group(1).decode("ascii", "replace").lower()
-        # The declared encoding may be wrong or unknown: then try UTF-8.
         if charset not in {"utf-8", "utf8"} and 0 not in data:
-            try:
+            # If the declared encoding is wrong or unknown, try UTF-8.
+            with suppress(LookupError, UnicodeDecodeError):
                 return data.decode(charset).replace("\r\n", "\n").replace("\r", "\n")
-            except (LookupError, UnicodeDecodeError):
-                return decode_utf8(data, name)
     return decode_utf8(data, name)
 
 
@@ -157,12 +156,7 @@ class _HtmlReader:
 
 
 def _children(node: LexborNode) -> list[LexborNode]:
-    children = []
-    child = node.child
-    while child is not None:
-        children.append(child)
-        child = child.next
-    return children
+    return list(node.iter(include_text=True))
 
 
 def _flat_text(node: LexborNode) -> str:

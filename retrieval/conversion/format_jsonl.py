@@ -6,7 +6,7 @@ import codecs
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from retrieval.conversion.converted import RowReader, SourceRow
+from retrieval.conversion.converted import SourceRow, valid_rows
 
 VERSION = "jsonl/1"
 
@@ -25,11 +25,9 @@ def read_rows(data: bytes, name: str) -> list[SourceRow]:
 
     Raises ConversionError for lines that are not JSON, missing or unknown keys, and duplicate ids.
     """
-    reader = RowReader(name, 'one JSON object per line with "id" and "text", and optionally "title" and "group"')
-    for number, raw in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
-        if line := raw.strip():
-            reader.add(_read_row(line), number)
-    return reader.rows()
+    lines = enumerate(map(bytes.strip, data.removeprefix(codecs.BOM_UTF8).split(b"\n")), start=1)
+    rows = ((number, _read_row(line)) for number, line in lines if line)
+    return valid_rows(rows, name, 'one JSON object per line with "id" and "text", and optionally "title" and "group"')
 
 
 def _read_row(line: bytes) -> SourceRow | str:

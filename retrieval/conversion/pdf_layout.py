@@ -10,7 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from retrieval.conversion.converted import Converted, MarkdownWriter, one_line
 
@@ -63,8 +63,7 @@ def lay_out(pages: Sequence[Sequence[Line]]) -> Converted:
                 writer.entry(_BULLET.sub("", text, count=1))
             else:
                 writer.paragraph(text)
-        if title is None:
-            title = writer.title
+        title = title or writer.title
         page_text = writer.text()
         starts.append(offset)
         if page_text:
@@ -75,9 +74,8 @@ def lay_out(pages: Sequence[Sequence[Line]]) -> Converted:
 
 def _body_size(pages: Sequence[Sequence[Line]]) -> float:
     characters: Counter[float] = Counter()
-    for page in pages:
-        for line in page:
-            characters[round(line.size, 1)] += len(line.text)
+    for line in chain.from_iterable(pages):
+        characters[round(line.size, 1)] += len(line.text)
     return characters.most_common(1)[0][0] if characters else 0.0
 
 
@@ -164,8 +162,5 @@ class _Words:
         plain, hyphenated = f"{head}{tail}", f"{head}-{tail}"
         if not head.isalpha() or not tail[:1].islower():
             return hyphenated
-        if hyphenated.lower() in self._known:
-            return hyphenated
-        if plain.lower() in self._known:
-            return plain
-        return plain if self._hyphenated else hyphenated
+        known = next((word for word in (hyphenated, plain) if word.lower() in self._known), None)
+        return known or (plain if self._hyphenated else hyphenated)
