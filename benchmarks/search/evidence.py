@@ -1,4 +1,4 @@
-"""How well the evidence score is calibrated on test, beside the balanced scale that preceded it.
+"""How well the evidence score is calibrated on test.
 
 A score is calibrated if of the questions that score about 0.7, seven in ten are answered by the retrieved passages. If
 a set has no unanswerable questions, it gets one ranking without the answering documents per question instead.
@@ -6,93 +6,57 @@ a set has no unanswerable questions, it gets one ranking without the answering d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from benchmarks.script import ROOT
-from benchmarks.search.data import PASSAGE_TOKENS, VIEWS, DataSet
+from benchmarks.search.data import PASSAGE_TOKENS, DataSet
+from benchmarks.tables import estimate
 from chains import AnswerSettings
-from evaluation import Item, mean_interval, read_items
+from evaluation import Item, read_items
 from evaluation.bootstrap import RESAMPLES
 from evaluation.items import spread
 from retrieval import Encoder, Index, ingest, open_index
 from retrieval.encoders.load import EMBEDDED
-from retrieval.ranking.evidence_score import BINS, WRONG_REFUSALS, LabelledRanking, calibration_error, evidence_features
-from softgraft.training.ranking_weights import usual_weights
-from softgraft.training.retrieval_fit import calibrate, labelled_rankings
+from retrieval.ranking.evidence_score import BINS, LabelledRanking, calibration_error
+from softgraft.training.retrieval_fit import calibrate, labelled_rankings, usual_weights
 
 DOMAINS = ("bank", "clinic")
 # Maximum number of questions that the scale is fitted on; it has seven parameters.
 FIT_QUESTIONS = 600
-# The balanced scale used the first features only.
-BALANCED_FEATURES = 5
-
-Scale = Callable[[Sequence[LabelledRanking]], list[float]]
 
 
 def measure_evidence(name: str, data: Path, work: Path, encoder: Encoder, limit: int | None) -> dict[str, Any]:
-    """Both scales, fitted on train and dev and evaluated on test."""
+    """The scale, fitted on train and dev and evaluated on test."""
     index, weights, train, dev, test = _open(name, data, work, encoder, limit)
     settings = AnswerSettings(weights=weights)
     with index:
         scale = calibrate(index, settings, [*train, *dev])
         if scale is None:
             raise SystemExit(f"{name}: the questions allow no evidence score. Next: choose a larger --limit")
-        train_rankings, dev_rankings, test_rankings = (
-            labelled_rankings(index, settings, items) for items in (train, dev, test)
-        )
-    balanced, balanced_threshold = balanced_scale(train_rankings, dev_rankings)
-    scales: dict[str, tuple[Scale, float]] = {
-        "after": (lambda labelled: [scale.score(one.ranked) for one in labelled], scale.threshold),
-        "before": (balanced, balanced_threshold),
-    }
+        on_dev, on_test = (labelled_rankings(index, settings, items) for items in (dev, test))
+    dev_scores, test_scores = ([scale.score(one.ranked) for one in some] for some in (on_dev, on_test))
     return {
-        "questions": len(test_rankings),
-        "stand_ins": len(test_rankings) > len(test),
+        "questions": len(on_test),
+        "stand_ins": len(on_test) > len(test),
         "scale": asdict(scale),
-        **{
-            name: evaluate_scores(scores(test_rankings), test_rankings, threshold)
-            for name, (scores, threshold) in scales.items()
-        },
-        "refusals_on_dev": {
-            name: refusals(scores(dev_rankings), dev_rankings, threshold)
-            for name, (scores, threshold) in scales.items()
-        },
+        **evaluate_scores(test_scores, on_test, scale.threshold),
+        "refusals_on_dev": refusals(dev_scores, on_dev, scale.threshold),
     }
-
-
-def balanced_scale(train: Sequence[LabelledRanking], dev: Sequence[LabelledRanking]) -> tuple[Scale, float]:
-    """The earlier scale with its threshold: balanced classes, fitted without questions whose answer was missed."""
-    clear = [one for one in train if one.answered or not one.answerable]
-    model = LogisticRegression(class_weight="balanced", C=10.0, max_iter=2000)
-    model.fit(_features(clear), [one.answered for one in clear])
-
-    def scores(labelled: Sequence[LabelledRanking]) -> list[float]:
-        probabilities: list[float] = model.predict_proba(_features(labelled))[:, 1].tolist()
-        return probabilities
-
-    both = [one for one in (*train, *dev) if one.answered or not one.answerable]
-    scored = list(zip(scores(both), both, strict=True))
-    answered = sorted(score for score, one in scored if one.answered)
-    allowed = answered[min(len(answered) - 1, int(WRONG_REFUSALS * len(answered)))]
-    below = [score for score, one in scored if not one.answered and score < allowed]
-    return scores, (allowed + max(below)) / 2 if below else allowed * 0.999
 
 
 def evaluate_scores(scores: Sequence[float], labelled: Sequence[LabelledRanking], threshold: float) -> dict[str, Any]:
     """Calibration of the scores, and the refusals at the threshold."""
     values, answered = np.array(scores), np.array([one.answered for one in labelled], dtype=bool)
     sure = values >= 0.5
-    brier = mean_interval(((values - answered) ** 2).tolist())
     return {
         "calibration_error": error_interval(values, answered),
-        "brier": asdict(brier) if brier is not None else None,
+        "brier": estimate(((values - answered) ** 2).tolist()),
         "mean_score": float(values.mean()),
         "answered_share": float(answered.mean()),
         "answered_of_those_above_half": float(answered[sure].mean()) if sure.any() else None,
@@ -129,11 +93,6 @@ def error_interval(scores: NDArray[np.float64], answered: NDArray[np.bool_]) -> 
     return {"mean": mean, "low": max(0.0, 2 * mean - float(high)), "high": max(0.0, 2 * mean - float(low))}
 
 
-def _features(labelled: Sequence[LabelledRanking]) -> NDArray[np.float64]:
-    empty = (0.0,) * BALANCED_FEATURES
-    return np.array([evidence_features(one.ranked)[:BALANCED_FEATURES] if one.ranked else empty for one in labelled])
-
-
 def _open(
     name: str, data: Path, work: Path, encoder: Encoder, limit: int | None
 ) -> tuple[Index, tuple[float, float], list[Item], list[Item], list[Item]]:
@@ -143,7 +102,7 @@ def _open(
         ingest(folder / "docs", index_folder, encoder, max_tokens=PASSAGE_TOKENS)
         train, dev, test = (read_items(folder / f"{split}.jsonl") for split in ("train", "dev", "test"))
         return open_index(index_folder, encoder), usual_weights("en", EMBEDDED), train, dev, spread(test, limit)
-    source = DataSet(VIEWS[name][0], data, work, encoder)
+    source = DataSet(name.removesuffix("-rewritten"), data, work, encoder)
     suffixes = ("", "_unanswerable") if source.name == "mtrag" else ("",)
     train, dev, test = (
         [item for suffix in suffixes for item in source.items(split, suffix)] for split in ("train", "dev", "test")

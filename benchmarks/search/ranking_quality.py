@@ -7,37 +7,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.search.data import (
-    EVIDENCE_TOKENS,
-    MAX_PASSAGES,
-    VIEWS,
-    DataSet,
-    make_queries,
-    query_texts,
-)
+from benchmarks.search.data import EVIDENCE_TOKENS, MAX_PASSAGES, DataSet, make_queries, query_texts
 from benchmarks.search.rankings import METRICS, SERVED, SINGLE, Weights, rankers, ranking_scores
 from benchmarks.tables import difference, estimate
 from evaluation import contains_answer
 from evaluation.items import Item, spread
 from retrieval import Encoder, Index
 from retrieval.ranking.evidence_budget import EvidenceBudget, within_budget
-from softgraft.training.ranking_weights import choose_weights
+from softgraft.training.retrieval_fit import choose_weights
 
 NEIGHBOURS = (0, 1, 2)
 
 
-def measure_rankings(view: str, data: Path, work: Path, encoder: Encoder, limit: int | None) -> dict[str, Any]:
-    """Every system on the test questions of one view."""
-    name, rewritten = VIEWS[view]
-    source = DataSet(name, data, work, encoder)
+def measure_rankings(name: str, data: Path, work: Path, encoder: Encoder, limit: int | None) -> dict[str, Any]:
+    """Every system on the test questions of one set; with the suffix "-rewritten", follow-ups are rewritten."""
+    rewritten = name.endswith("-rewritten")
+    source = DataSet(name.removesuffix("-rewritten"), data, work, encoder)
     test = source.items("test")
     with source.index() as index:
-        queries = make_queries(index, test, rewritten=rewritten, limit=limit)
+        queries, gold = make_queries(index, test, rewritten=rewritten, limit=limit)
         choice = choose_weights(index, source.weights, spread(source.items("dev"), limit))
         scores: dict[str, list[dict[str, float]]] = {}
         for system, rank in rankers(index, source.documents(), encoder, choice.weights).items():
-            rankings = rank([query.text for query in queries])
-            scores[system] = [ranking_scores(r, query.gold) for r, query in zip(rankings, queries, strict=True)]
+            scores[system] = [ranking_scores(*pair) for pair in zip(rank(queries), gold, strict=True)]
         shown = answers_shown(index, test, choice.weights, rewritten=rewritten, limit=limit)
     return {
         "questions": len(queries),

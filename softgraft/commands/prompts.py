@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -12,7 +13,6 @@ from softgraft.commands.console import JsonOption, err, out, print_json
 from softgraft.settings.location import domain_folder
 
 if TYPE_CHECKING:
-    from softgraft.templates.rendering import Rendering
     from softgraft.templates.template_files import DomainTemplates
 
 prompts_app = typer.Typer(help="List, show, check, compare or render the prompt templates.", no_args_is_help=True)
@@ -161,7 +161,7 @@ def render_command(
     The backbone's weights are not loaded, unless it has to rewrite a follow-up question for the search.
     """
     from softgraft.templates.render_input import open_for_rendering, read_history, read_inputs, read_passages
-    from softgraft.templates.rendering import RenderInput, as_json, render_prompt
+    from softgraft.templates.rendering import RenderInput, render_prompt
 
     given = RenderInput(
         question=question,
@@ -173,32 +173,34 @@ def render_command(
     rendering = render_prompt(opened, template, given, search=search and domain is not None)
     opened.close()
     if json:
-        print_json(as_json(rendering))
+        print_json(rendering)
     else:
         _print_rendering(rendering)
 
 
-def _print_rendering(rendering: Rendering) -> None:
-    template = rendering.template
+def _print_rendering(rendering: dict[str, Any]) -> None:
+    template = rendering["template"]
     out.print(
-        f"[bold]{template.name}[/] ({template.language}, version {template.version}, hash "
-        f"{template.content_hash[:8]}) for {escape(rendering.backbone)}"
+        f"[bold]{template['name']}[/] ({template['language']}, version {template['version']}, hash "
+        f"{template['hash'][:8]}) for {escape(rendering['backbone'])}"
     )
-    if rendering.query is not None:
-        out.print(f"searched for: {escape(rendering.query)}")
-    totals: dict[str, int] = {}
-    for part in rendering.parts:
-        count = "" if part.tokens is None else f", {part.tokens} tokens"
-        label = f"soft slot {part.slot}: {part.fill}" if part.slot else part.kind
-        out.print(f"[cyan]--- {escape(' '.join(p for p in (part.role, label) if p))}{count}[/]")
-        out.print(f"[dim]{escape(part.text)}[/]" if part.slot and part.fill != "text twin" else escape(part.text))
-        totals[part.kind] = totals.get(part.kind, 0) + (part.tokens or 0)
-    if rendering.tokens is None:
+    if rendering["query"] is not None:
+        out.print(f"searched for: {escape(rendering['query'])}")
+    totals: Counter[str] = Counter()
+    for part in rendering["parts"]:
+        count = "" if part["tokens"] is None else f", {part['tokens']} tokens"
+        kind = f"soft slot {part['slot']}: {part['fill']}" if "slot" in part else part["kind"]
+        label = f"{part['role']} {kind}".lstrip()
+        out.print(f"[cyan]--- {escape(label)}{count}[/]")
+        vectors = part.get("fill", "text twin") != "text twin"
+        out.print(f"[dim]{escape(part['text'])}[/]" if vectors else escape(part["text"]))
+        totals[part["kind"]] += part["tokens"] or 0
+    if rendering["tokens"] is None:
         out.print("tokens: unknown, because the model is behind an API; it gets the text twin in the soft slot")
     else:
         by_kind = ", ".join(f"{kind} {count}" for kind, count in totals.items())
-        out.print(f"[bold]{rendering.tokens} tokens[/] of at most {rendering.context}: {by_kind}")
-    if rendering.refused:
+        out.print(f"[bold]{rendering['tokens']} tokens[/] of at most {rendering['context']}: {by_kind}")
+    if rendering["refused"]:
         out.print("[yellow]note:[/] the evidence is too weak, so the answer is the refusal and the model is not called")
 
 

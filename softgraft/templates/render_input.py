@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chains.messages.prompt_template import history_turns
 from prompts import PassageInput, TemplateFile, Turn, load_template
@@ -15,17 +16,19 @@ from softgraft.settings.domain_file import DomainFile
 from softgraft.settings.location import domain_folder
 from softgraft.templates.template_files import domain_templates, template_path
 
-_FIELDS = ("title", "heading", "text")
+
+class _PassageLine(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: str = Field(min_length=1)
+    title: str = ""
+    heading: str = ""
 
 
 def open_for_rendering(name: str, domain: str | None) -> tuple[Domain, TemplateFile]:
     """The domain to render a template for, and the template's file.
 
     Without a domain, it is a temporary one with the embedded backbone, no index and no soft prompt.
-
-    Raises:
-        DomainError: if there is no such domain.
-        PromptError: if there is no such template, or it has problems.
     """
     if domain is not None:
         opened = open_domain(domain_folder(domain))
@@ -36,12 +39,7 @@ def open_for_rendering(name: str, domain: str | None) -> tuple[Domain, TemplateF
 
 
 def read_history(path: Path) -> list[Turn]:
-    """A conversation from a JSON list of [question, answer] pairs.
-
-    Raises:
-        UsageError: if the file cannot be read.
-        InputError: if it contains anything else.
-    """
+    """A conversation from a JSON list of [question, answer] pairs."""
     try:
         return history_turns(json.loads(_text(path)))
     except (ValueError, RecursionError) as error:
@@ -49,11 +47,7 @@ def read_history(path: Path) -> list[Turn]:
 
 
 def read_passages(path: Path) -> list[PassageInput]:
-    """Passages from JSON lines with `text` and optionally `title` and `heading`; any other file is one passage.
-
-    Raises:
-        UsageError: if the file cannot be read, or a line has other fields.
-    """
+    """Passages from JSON lines with `text` and optionally `title` and `heading`; any other file is one passage."""
     text = _text(path)
     if path.suffix != ".jsonl":
         return [PassageInput(path.name, path.stem, "", text.strip())]
@@ -61,8 +55,13 @@ def read_passages(path: Path) -> list[PassageInput]:
     # Not splitlines: a JSON string may contain U+2028 and other characters that splitlines splits at.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            fields = _fields(path, number, line)
-            passages.append(PassageInput(f"{path.name}:{number}", *(fields.get(name, "") for name in _FIELDS)))
+            try:
+                row = _PassageLine.model_validate_json(line)
+            except ValidationError as error:
+                problems = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors())
+                expected = "one JSON object per line, with the strings `text` and optionally `title` and `heading`"
+                raise _unreadable(path, f"line {number}: {problems}", expected) from error
+            passages.append(PassageInput(f"{path.name}:{number}", row.title, row.heading, row.text))
     return passages
 
 
@@ -83,20 +82,6 @@ def read_inputs(values: Sequence[str]) -> dict[str, str]:
             )
         inputs[name] = text
     return inputs
-
-
-def _fields(path: Path, number: int, line: str) -> dict[str, str]:
-    try:
-        row: Any = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(path, f"line {number}: {error}", "one JSON object per line") from error
-    texts = isinstance(row, dict) and all(isinstance(value, str) for value in row.values())
-    if not texts or not row.get("text") or set(row) - set(_FIELDS):
-        raise _unreadable(
-            path, f"line {number} has other fields", "the strings `text` and optionally `title` and `heading`"
-        )
-    fields: dict[str, str] = row
-    return fields
 
 
 def _text(path: Path) -> str:

@@ -48,11 +48,7 @@ class DomainTemplates:
 
 
 def domain_templates(folder: Path) -> DomainTemplates:
-    """The templates of a domain's folder.
-
-    Raises:
-        DomainError: if its domain.yaml has problems.
-    """
+    """The templates of a domain's folder."""
     return DomainTemplates(cli_name(folder), folder, read_domain_file(folder))
 
 
@@ -74,15 +70,7 @@ def every_domain() -> Iterator[DomainTemplates]:
 
 
 def template_path(reference: str, domain: DomainTemplates | None) -> Path:
-    """The file of a template.
-
-    Args:
-        reference: `NAME`, `NAME.LANGUAGE` or a path.
-        domain: its own templates come first, and its language is the default.
-
-    Raises:
-        UnknownTemplateError: if there is no such template.
-    """
+    """The file of a template: `NAME`, `NAME.LANGUAGE` or a path. The domain's own come first, its language too."""
     if "/" in reference or reference.endswith((".yaml", ".yml")):
         return Path(reference)
     name, _, language = reference.partition(".")
@@ -115,9 +103,7 @@ def list_all(domain: DomainTemplates | None) -> list[dict[str, Any]]:
 def check_all(paths: Sequence[Path], domain: DomainTemplates | None) -> tuple[list[Path], list[Problem]]:
     """Check templates, and return the checked files and all problems.
 
-    Args:
-        paths: files and folders; by default the included templates and those of all domains.
-        domain: check this domain alone.
+    Without `paths`, check the templates of the domain or, without one, the included templates and those of all domains.
 
     Raises:
         UsageError: if a path does not exist.
@@ -156,7 +142,6 @@ def compare(first: str | None, second: str | None, domain: DomainTemplates | Non
 
     Raises:
         UsageError: if there are not two templates to compare.
-        PromptError: if a file does not exist or has problems.
     """
     if first is not None and second is not None:
         old, new = template_path(first, domain), template_path(second, domain)
@@ -177,17 +162,11 @@ def compare(first: str | None, second: str | None, domain: DomainTemplates | Non
             next_step="run: softgraft prompts diff A B, or softgraft prompts diff --domain DOMAIN",
         )
     old_template, new_template = load_template(old), load_template(new)
-    lines = difflib.unified_diff(
-        old_template.text.splitlines(),
-        new_template.text.splitlines(),
-        short_path(old),
-        short_path(new),
-        lineterm="",
-        n=2,
-    )
+    texts = old_template.text.splitlines(), new_template.text.splitlines()
+    lines = difflib.unified_diff(*texts, short_path(old), short_path(new), lineterm="", n=2)
     return {
-        "old": _version(old_template, old),
-        "new": _version(new_template, new),
+        "old": version_of(old_template, old),
+        "new": version_of(new_template, new),
         "same_for_the_model": old_template.content_hash == new_template.content_hash,
         "diff": list(lines),
     }
@@ -204,7 +183,8 @@ def _trained_with(domain: DomainTemplates) -> Path:
     return path
 
 
-def _version(template: Template, path: Path) -> dict[str, Any]:
+def version_of(template: Template, path: Path) -> dict[str, Any]:
+    """The identity of a template as plain data."""
     return {
         "path": short_path(path),
         "name": template.name,

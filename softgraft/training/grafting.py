@@ -15,7 +15,6 @@ from soft_prompt import (
     Attention,
     DevScores,
     Manifest,
-    PrefixStore,
     SlotFill,
     SoftPrompt,
     TrainConfig,
@@ -51,16 +50,9 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Grafting:
-    """One training run of a domain.
+    """One training run of a domain; `name` is the domain's, `folder` its build folder.
 
-    Attributes:
-        name: the domain's name.
-        task: what is trained on, and how replies are scored.
-        template: the domain's template, whose soft slot is filled.
-        chat: the chat model, whose fills are replaced for each comparison.
-        settings: how to train.
-        attention: whether passages see one another.
-        folder: the domain's build folder.
+    The fills of `chat` are replaced for each comparison.
     """
 
     name: str
@@ -71,11 +63,6 @@ class Grafting:
     attention: Attention
     folder: Path
 
-    @property
-    def store(self) -> PrefixStore:
-        """The backbone with its stored prefixes."""
-        return self.chat.store
-
     def run(
         self,
         items: Sequence[Item],
@@ -84,13 +71,13 @@ class Grafting:
         on_step: OnStep | None = None,
         on_score: OnScore | None = None,
     ) -> TrainReport:
-        """Train, compare with the text twin on dev, and keep the better of the two.
+        """Train, compare with the text twin on dev, keep the better of the two, and finish the task.
 
         Raises:
             TrainingError: if there is nothing to train on, or the loss diverged.
         """
         report = self.train(self.training_set(items, dev), on_step=on_step, on_score=on_score)
-        if init_distributed(self.store.backbone.device).is_main_process:
+        if init_distributed(self.chat.store.backbone.device).is_main_process:
             self.task.finished(report)
         return report
 
@@ -116,13 +103,13 @@ class Grafting:
             on_step: called after each training step.
             on_score: called with the fill's name, the replies so far and their number.
         """
-        start = self._start(data.train)
-        devices = init_distributed(self.store.backbone.device)
+        store, start = self.chat.store, self._start(data.train)
+        devices = init_distributed(store.backbone.device)
         config = TrainConfig(
             attention=self.attention, **self.settings.model_dump(exclude={"kind", "length", "adapter", "adapter_rank"})
         )
         result = train(
-            self.store,
+            store,
             start,
             [(prompt.model_input, item.target) for prompt, item in data.train],
             [(prompt.model_input, item.target) for prompt, item in data.dev],
@@ -146,12 +133,9 @@ class Grafting:
                 dev_token_f1=soft_f1,
                 dev_token_f1_text_twin=twin_f1,
             )
-            save_soft_prompt(
-                self.folder / "soft_prompt",
-                result.soft_prompt,
-                self._manifest(result, config, data.items, scores),
-                self.template.current().text,
-            )
+            manifest = self._manifest(result, config, data.items, scores)
+            text = self.template.current().text
+            save_soft_prompt(self.folder / "soft_prompt", result.soft_prompt, manifest, text)
         if devices.is_main_process:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_loss_curve(result, self.folder / "loss_curve.png", f"{self.name}: {start.kind} soft prompt")
@@ -195,17 +179,17 @@ class Grafting:
                 next_step="put one slot under `soft_slots:` in the template, and write questions to train.jsonl",
             )
         slot, twin, length = slots[0], template.text_twin(slots[0]), self.settings.length
-        backbone, adapter = self.store.backbone, self._adapter()
+        backbone, adapter = self.chat.store.backbone, self._adapter()
         if self.settings.kind == "adapter":
             assert adapter is not None
             return adapter_prompt(backbone, slot, twin, adapter)
         if self.settings.kind == "embedding":
             return replace(from_text_twin(backbone, slot, twin, length), adapter=adapter)
         prefix = encode_prompt(backbone, examples[0][0].model_input, {}).prefix
-        return replace(kv_from_text_twin(self.store.backbone, slot, twin, prefix, length), adapter=adapter)
+        return replace(kv_from_text_twin(backbone, slot, twin, prefix, length), adapter=adapter)
 
     def _adapter(self) -> Adapter | None:
-        backbone, settings = self.store.backbone, self.settings
+        backbone, settings = self.chat.store.backbone, self.settings
         # An adapter below the trained layers would need their gradients after all.
         if settings.adapter_method == "lora":
             return initial_adapter(backbone, settings.adapter_rank, settings.seed, settings.layers)
@@ -214,11 +198,7 @@ class Grafting:
     def scores(
         self, examples: Prompted, fill: SlotFill, name: str, report: OnScore, devices: DistributedContext
     ) -> tuple[float, float]:
-        """Scores of the replies with the soft slot filled like that.
-
-        Returns:
-            The mean of the score that decides, and the mean token F1.
-        """
+        """Mean deciding score and mean token F1 of the replies with `fill` in the soft slot."""
         slot = next(iter(self.template.current().soft_slots))
         chat: SoftPromptChat = self.chat.model_copy(update={"fills": {slot: fill}, "graft": name})
         own = list(devices.shard(examples))
@@ -230,7 +210,7 @@ class Grafting:
     def _manifest(self, result: TrainResult, config: TrainConfig, items: Sequence[Item], scores: DevScores) -> Manifest:
         return make_manifest(
             result.soft_prompt,
-            self.store.backbone,
+            self.chat.store.backbone,
             self.template.current(),
             attention=config.attention,
             objective=self.task.objective,

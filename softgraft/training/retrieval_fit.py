@@ -1,24 +1,128 @@
-"""What an ingest fits to a domain's questions: ranking weights and the evidence scale, stored in its build folder."""
+"""What an ingest fits to a domain's questions: ranking weights and the evidence scale, stored in its build folder.
+
+An encoder that was not trained on a language ranks poorly in it, and no weights suit every kind of document. An ingest
+therefore compares several weights on the domain's questions, and replaces the default only if the difference is
+significant.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import ConfigDict, NonNegativeFloat, TypeAdapter
+from pydantic.dataclasses import dataclass
+
 from chains import AnswerSettings
 from chains.answering.answering import SCORED_PASSAGES
-from evaluation.items import Item
+from evaluation import paired_difference
+from evaluation.items import Item, spread
 from evaluation.retrieval_scores import GoldSpans
 from evaluation.systems import joined_queries
-from retrieval import EvidenceScale, Index, RankedPassage, fit_scale, load_scale, save_scale
+from retrieval import EvidenceScale, Index, RankedPassage, RetrievalError, fit_scale, load_scale, save_scale
+from retrieval.encoders.load import EMBEDDED
 from retrieval.ranking.evidence_score import LabelledRanking
+from retrieval.ranking.index import DEFAULT_WEIGHTS
+from soft_prompt.files import write_bytes
 from softgraft.settings.domain_file import DomainFile
-from softgraft.training.ranking_weights import Weights, choose_weights, load_weights, save_weights, usual_weights
 
 EVIDENCE, WEIGHTS = "evidence.json", "weights.json"
-
 OnFit = Callable[[int, int], None]
+Weights = tuple[float, float]
+
+BM25_ONLY: Weights = (0.0, 1.0)
+# Languages whose characters the embedded encoder mostly does not know.
+_UNSUPPORTED_LANGUAGES = frozenset({"ja", "ko", "zh"})
+_CANDIDATES: tuple[Weights, ...] = (DEFAULT_WEIGHTS, (1.0, 1.0), (1.0, 2.0), (1.0, 0.0), BM25_ONLY)
+# With fewer questions the choice is noise; with more it only takes longer.
+_MIN_QUESTIONS, _MAX_QUESTIONS = 30, 200
+# With fewer unanswerable questions than this, rankings without their gold document are used instead.
+_MIN_UNANSWERABLE = 10
+# Passages per ranking, so that some are left when the gold document is removed.
+_DEPTH = 12
+# Questions per search, between two steps of the progress bar.
+_BATCH = 64
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class ChosenWeights:
+    """Weights of the two rankings, and how they were chosen.
+
+    Attributes:
+        weights: dense, BM25.
+        questions: number of questions they were compared on; 0 if there were too few, so that the language decided.
+        ndcg_at_10: score of these weights.
+        usual_ndcg_at_10: score of the default weights of the language.
+    """
+
+    weights: tuple[NonNegativeFloat, NonNegativeFloat]
+    questions: int = 0
+    ndcg_at_10: float | None = None
+    usual_ndcg_at_10: float | None = None
+
+
+_CHOICE = TypeAdapter(ChosenWeights)
+
+
+def usual_weights(language: str, encoder: str) -> Weights:
+    """The default weights for a language and an encoder, as domain.yaml names them."""
+    return BM25_ONLY if encoder == EMBEDDED and language in _UNSUPPORTED_LANGUAGES else DEFAULT_WEIGHTS
+
+
+def choose_weights(
+    index: Index, usual: Weights, items: Sequence[Item], on_progress: OnFit | None = None
+) -> ChosenWeights:
+    """The weights with the best nDCG@10 on these questions, or `usual` if no others are significantly better.
+
+    Args:
+        index: what is searched.
+        usual: the default weights.
+        items: questions; the answerable ones that name their document count, at most 200, and at least 30 are needed.
+        on_progress: called with the number of weights compared, and of all.
+    """
+    asked = spread([item for item in items if item.answerable and item.documents], _MAX_QUESTIONS)
+    if len(asked) < _MIN_QUESTIONS:
+        return ChosenWeights(usual)
+    gold = GoldSpans(index)
+    queries = joined_queries(index, asked, usual)
+    candidates = list(dict.fromkeys((usual, *_CANDIDATES)))
+    scores: dict[Weights, list[float]] = {}
+    for number, weights in enumerate(candidates, 1):
+        ranked = index.search_many(queries, 10, weights=weights)
+        scores[weights] = [
+            next((1 / math.log2(1 + n) for n, e in enumerate(r, 1) if gold.passage_overlaps(item, e.passage)), 0.0)
+            for item, r in zip(asked, ranked, strict=True)
+        ]
+        if on_progress is not None:
+            on_progress(number, len(candidates))
+    better = [weights for weights in candidates[1:] if _significantly_better(scores[weights], scores[usual])]
+    best = max(better, key=lambda weights: sum(scores[weights]), default=usual)
+    return ChosenWeights(best, len(asked), sum(scores[best]) / len(asked), sum(scores[usual]) / len(asked))
+
+
+def _significantly_better(ours: Sequence[float], usual: Sequence[float]) -> bool:
+    difference = paired_difference(ours, usual)
+    return difference is not None and difference.low > 0
+
+
+def load_weights(path: Path) -> ChosenWeights | None:
+    """The saved choice, or None.
+
+    Raises:
+        RetrievalError: if the file cannot be read.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return _CHOICE.validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RetrievalError(
+            found=f"{path} holds no weights: {error}",
+            expected="what `softgraft ingest` wrote",
+            next_step=f"delete {path} and run: softgraft ingest DOMAIN",
+        ) from error
 
 
 def fit_weights(file: DomainFile, build: Path, index: Index, items: Sequence[Item], on_progress: OnFit) -> None:
@@ -27,7 +131,7 @@ def fit_weights(file: DomainFile, build: Path, index: Index, items: Sequence[Ite
     path.unlink(missing_ok=True)
     if file.retrieval.dense_weight == file.retrieval.bm25_weight == "auto":
         usual = usual_weights(file.language, file.encoder)
-        save_weights(choose_weights(index, usual, items, on_progress), path)
+        write_bytes(path, _CHOICE.dump_json(choose_weights(index, usual, items, on_progress), indent=1))
 
 
 def search_weights(file: DomainFile, build: Path) -> Weights:
@@ -68,19 +172,11 @@ def evidence_scale(file: DomainFile, build: Path) -> EvidenceScale | None:
     return scale if scale is None or threshold == "auto" else replace(scale, threshold=threshold)
 
 
-# With fewer unanswerable questions than this, rankings without their gold document are used instead.
-_MINIMUM = 10
-# Passages per ranking, so that some are left when the gold document is removed.
-_DEPTH = 12
-# Questions per search, between two steps of the progress bar.
-_BATCH = 64
-
-
 def calibrate(
     index: Index,
     settings: AnswerSettings,
     items: Sequence[Item],
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnFit | None = None,
 ) -> EvidenceScale | None:
     """Fit the evidence scale on the questions of train and dev; None if they do not allow it.
 
@@ -100,7 +196,7 @@ def labelled_rankings(
     index: Index,
     settings: AnswerSettings,
     items: Sequence[Item],
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnFit | None = None,
 ) -> list[LabelledRanking]:
     """The ranking of each question, labelled with whether it holds the answer.
 
@@ -116,7 +212,7 @@ def labelled_rankings(
         others = [entry for entry in ranked if entry.passage.doc_id not in item.documents]
         if item.answerable and item.documents and others:
             foreign.append(LabelledRanking(others[:SCORED_PASSAGES], False, False))
-    few = sum(not one.answerable for one in labelled) < _MINIMUM
+    few = sum(not one.answerable for one in labelled) < _MIN_UNANSWERABLE
     return [*labelled, *foreign] if few else labelled
 
 
@@ -124,7 +220,7 @@ def _searched(
     index: Index,
     settings: AnswerSettings,
     items: Sequence[Item],
-    on_progress: Callable[[int, int], None] | None,
+    on_progress: OnFit | None,
 ) -> Iterator[list[RankedPassage]]:
     # Joining needs no model, so the scale is the same whatever rewrites follow-ups later.
     queries = joined_queries(index, items, settings.weights)

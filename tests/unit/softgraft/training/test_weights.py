@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,11 @@ from retrieval import Index, RetrievalError, ingest, open_index
 from retrieval.ranking.index import DEFAULT_WEIGHTS
 from softgraft import Domain
 from softgraft.errors import DomainError
-from softgraft.training.ranking_weights import (
-    WORDS_ALONE,
+from softgraft.training.retrieval_fit import (
+    BM25_ONLY,
     ChosenWeights,
     choose_weights,
     load_weights,
-    save_weights,
     usual_weights,
 )
 from tests.support.hashing_encoder import HashingEncoder
@@ -72,13 +72,13 @@ def test_others_than_the_usual_are_taken_only_where_they_are_better(index: Index
 
 
 def test_too_few_questions_decide_nothing(index: Index) -> None:
-    assert choose_weights(index, WORDS_ALONE, asked(29)) == ChosenWeights(WORDS_ALONE)
+    assert choose_weights(index, BM25_ONLY, asked(29)) == ChosenWeights(BM25_ONLY)
     unanswerable = [item.model_copy(update={"answerable": False}) for item in asked(32)]
     assert choose_weights(index, DEFAULT_WEIGHTS, unanswerable) == ChosenWeights(DEFAULT_WEIGHTS)
 
 
 def test_languages_that_the_embedded_encoder_does_not_read_are_searched_by_words() -> None:
-    assert {usual_weights(language, "embedded") for language in ("zh", "ja", "ko")} == {WORDS_ALONE}
+    assert {usual_weights(language, "embedded") for language in ("zh", "ja", "ko")} == {BM25_ONLY}
     assert usual_weights("de", "embedded") == usual_weights("zh", "BAAI/bge-m3") == DEFAULT_WEIGHTS
 
 
@@ -86,9 +86,9 @@ def test_the_choice_is_kept_and_damage_is_not_read_as_none(tmp_path: Path) -> No
     path = tmp_path / "weights.json"
     assert load_weights(path) is None
     chosen = ChosenWeights((1.0, 2.0), 50, 0.5, 0.4)
-    save_weights(chosen, path)
+    path.write_text(json.dumps(asdict(chosen)), encoding="utf-8")
     assert load_weights(path) == chosen
-    for damage in ("{", *(f'{{"weights": {held}}}' for held in ("[1]", "[0, 0]", "[-1, 1]", '[1, 1], "x": 1'))):
+    for damage in ("{", *(f'{{"weights": {held}}}' for held in ("[1]", "[-1, 1]", '[1, 1], "x": 1'))):
         path.write_text(damage, encoding="utf-8")
         with pytest.raises(RetrievalError, match="softgraft ingest"):
             load_weights(path)
