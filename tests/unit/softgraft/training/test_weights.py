@@ -131,7 +131,7 @@ def test_an_ingest_chooses_and_a_later_one_forgets(make_domain: MakeDomain) -> N
 
 
 def test_settings_that_find_nothing_are_refused(make_domain: MakeDomain) -> None:
-    with pytest.raises(DomainError, match="both 0, which finds nothing"):
+    with pytest.raises(DomainError, match="both 0, so no passage is found"):
         make_domain(retrieval={"dense_weight": 0, "bm25_weight": 0})
     for wrong in ({"neighbours": 3}, {"dense_weight": "some"}, {"evidence_threshold": 1.5}, {"reranker": ""}):
         name = f"wrong-{next(iter(wrong))}".replace("_", "-")
