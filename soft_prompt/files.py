@@ -18,9 +18,6 @@ from soft_prompt.errors import ArtifactError
 def new_folder(folder: Path) -> Iterator[Path]:
     """A scratch folder beside `folder` that is renamed to it when the context ends without an error.
 
-    Args:
-        folder: must not exist, or be empty.
-
     Raises:
         ArtifactError: if `folder` exists and is not empty, or cannot be written. Nothing is left behind then.
     """

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
 
-from soft_prompt.artifact.manifest import MANIFEST, RETRAIN_COMMAND, Manifest, read_manifest, restore_old_folder
+from soft_prompt.artifact.manifest import (
+    MANIFEST,
+    RETRAIN_COMMAND,
+    Manifest,
+    read_manifest,
+    require_backbone,
+    restore_old_folder,
+)
 from soft_prompt.errors import ArtifactError
 from soft_prompt.files import write_bytes
 from soft_prompt.graft.adapter import adapter_shapes
@@ -24,20 +29,16 @@ from soft_prompt.graft.prompt import LOWER, SoftPrompt
 from soft_prompt.graft.prompt import VECTORS as VECTORS_TENSOR
 from soft_prompt.graft.scaling import scaling_shapes
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.positions.probe import probe, require_movable_positions
+from soft_prompt.positions.probe import require_movable_positions
 
 VECTORS = "soft_prompt.safetensors"
 TEMPLATE = "template.yaml"
 
 
 def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest, template: str = "") -> Manifest:
-    """Write a soft prompt. The folder keeps its previous contents until the new files are complete.
+    """Write a soft prompt to a folder of its own, which keeps its previous contents until the new files are complete.
 
-    Args:
-        folder: for this soft prompt alone.
-        soft_prompt: what to save.
-        manifest: without the digest of the vectors.
-        template: text of the template that it was trained with, saved for people to compare; none if empty.
+    `template` is the text of the template that it was trained with, saved for people to compare; none if empty.
 
     Returns:
         The manifest as written, with the digest of the vectors.
@@ -71,7 +72,8 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
     manifest = read_manifest(folder)
     if manifest is None:
         return None
-    _check_backbone(folder, manifest, backbone)
+    retrain = f"train for this backbone: {RETRAIN_COMMAND}; or set `backbone: {manifest.backbone}` in domain.yaml"
+    require_backbone(manifest, backbone, f"the soft prompt in {folder}", retrain)
     if manifest.kind == "kv":
         require_movable_positions(backbone)
     path = folder / VECTORS
@@ -88,99 +90,32 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
         raise damaged("does not have the digest that its manifest names")
     try:
         tensors = load(data)
-        lower = tensors.pop(LOWER, None)
-        vectors = tensors[VECTORS_TENSOR]
-    except (SafetensorError, KeyError) as error:
+    except SafetensorError as error:
         raise damaged(f"is no soft prompt: {error}") from error
-    shape, named_shape, backbone_shape = (
-        tuple(vectors.shape),
-        tuple(manifest.shape),
-        _expected_shape(backbone, manifest),
-    )
-    if shape != named_shape or not _is_finite_fp32(vectors):
-        raise damaged(
-            f"holds vectors {shape} {vectors.dtype}, perhaps not finite",
-            f"finite fp32 vectors of the shape {named_shape}",
-        )
-    if shape != (backbone_shape := _expected_shape(backbone, manifest)):
-        raise damaged(
-            f"holds vectors {shape}",
-            f"{manifest.length} positions of the kind {manifest.kind!r}, of the shape {backbone_shape}",
-        )
+    shapes = _expected_shapes(backbone, manifest)
+    for name in dict.fromkeys([*shapes, *tensors]):
+        tensor, shape = tensors.get(name), shapes.get(name)
+        found = None if tensor is None else tuple(tensor.shape)
+        if tensor is None or found != shape or tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
+            held = "none" if tensor is None else f"{found} {tensor.dtype}, perhaps not finite"
+            expected = f"finite fp32 {name} of the shape {shape}" if shape else f"no {name}"
+            raise damaged(f"holds {name}: {held}", f"{expected}, by its manifest and the backbone")
+    if list(shapes[VECTORS_TENSOR]) != manifest.shape:
+        raise damaged(f"holds vectors of the shape {shapes[VECTORS_TENSOR]}", f"{manifest.shape}, by its manifest")
+    vectors, lower = tensors[VECTORS_TENSOR], tensors.pop(LOWER, None)
     soft_prompt = SoftPrompt(manifest.slot, vectors, manifest.text_twin, manifest.kind, lower=lower)
-    if not _lower_fits(soft_prompt, manifest, backbone):
-        raise damaged(
-            f"holds {soft_prompt.lower_layers} layers below those that were trained, perhaps not finite",
-            f"finite fp32 keys and values of all layers but the last {manifest.layers}"
-            if manifest.layers
-            else "none, since the manifest says that all layers were trained",
-        )
-    if not _adapter_fits(tensors, manifest, backbone):
-        found = f"holds {len(tensors) - 1} tensors beside the vectors, perhaps not finite"
-        raise damaged(found, _expected_adapter(manifest))
     return soft_prompt.with_tensors(tensors), manifest
 
 
-def _is_finite_fp32(tensor: Tensor) -> bool:
-    return tensor.dtype == torch.float32 and bool(torch.isfinite(tensor).all())
-
-
-def _expected_shape(backbone: Backbone, manifest: Manifest) -> tuple[int, ...]:
-    """The shape of the manifest's kind and length on the backbone."""
-    if manifest.kind != "kv":
-        return (manifest.length, backbone.hidden_size)
-    layout = probe(backbone)
-    return (manifest.layers or len(layout.rotated_layers), 2, layout.kv_heads, manifest.length, layout.head_dim)
-
-
-def _lower_fits(soft_prompt: SoftPrompt, manifest: Manifest, backbone: Backbone) -> bool:
-    """Whether the layers below the trained ones are those that the manifest names."""
-    lower = soft_prompt.lower
-    # With the kind `adapter`, the manifest's `layers` are those of the adapter.
-    if manifest.kind == "adapter":
-        return lower is None
-    if manifest.layers is None or lower is None:
-        return manifest.layers is None and lower is None
-    below = int(backbone.model.config.get_text_config().num_hidden_layers) - manifest.layers
-    return (
-        soft_prompt.kind == "kv" and lower.shape == (below, *soft_prompt.vectors.shape[1:]) and _is_finite_fp32(lower)
-    )
-
-
-def _adapter_fits(tensors: Mapping[str, Tensor], manifest: Manifest, backbone: Backbone) -> bool:
-    """Whether the tensors beside the vectors are the adapter that the manifest names, or none."""
-    shapes: Mapping[str, tuple[int, ...]] = {}
-    if manifest.adapter_method == "ia3":
-        shapes = scaling_shapes(backbone, manifest.layers)
-    elif manifest.adapter_method == "lora":
-        shapes = adapter_shapes(backbone, manifest.adapter_rank or 0, manifest.layers)
-    if manifest.kind == "adapter" and not shapes:
-        return False
-    weights = {name: tensor for name, tensor in tensors.items() if name != VECTORS_TENSOR}
-    same_shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()} == shapes
-    return same_shapes and all(_is_finite_fp32(tensor) for tensor in weights.values())
-
-
-def _expected_adapter(manifest: Manifest) -> str:
-    if manifest.adapter == "ia3":
-        return "finite fp32 scales of the keys, values and inner activations of every block that was trained"
-    if manifest.adapter_rank:
-        return f"finite fp32 weights of rank {manifest.adapter_rank} beside every linear layer that was trained"
-    if manifest.kind == "adapter":
-        return "an adapter that the manifest names, since its kind is 'adapter'"
-    return "none, since the manifest names no adapter"
-
-
-def _check_backbone(folder: Path, manifest: Manifest, backbone: Backbone) -> None:
-    for what, theirs, ours in (
-        ("weights", manifest.backbone_digest, backbone.digest),
-        ("tokenizer", manifest.tokenizer_hash, backbone.tokenizer_hash),
-        ("hidden size", str(manifest.hidden_size), str(backbone.hidden_size)),
-    ):
-        if theirs != ours:
-            raise ArtifactError(
-                found=f"the soft prompt in {folder} was trained on {manifest.backbone!r} ({what} {theirs[:16]})",
-                expected=f"one trained on {backbone.id!r} ({what} {ours[:16]})",
-                next_step=f"train for this backbone: {RETRAIN_COMMAND}; or set `backbone: {manifest.backbone}` in "
-                "domain.yaml",
-            )
+def _expected_shapes(backbone: Backbone, manifest: Manifest) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of all tensors; the vectors come first."""
+    shapes: dict[str, tuple[int, ...]] = {VECTORS_TENSOR: (manifest.length, backbone.hidden_size)}
+    if manifest.kind == "kv":
+        layers, heads, head_dim = backbone.cache_layout
+        shapes[VECTORS_TENSOR] = (manifest.layers or layers, 2, heads, manifest.length, head_dim)
+        if manifest.layers:
+            shapes[LOWER] = (layers - manifest.layers, 2, heads, manifest.length, head_dim)
+    # The kind `adapter` always has one.
+    if manifest.adapter_method == "lora" or (manifest.kind == "adapter" and not manifest.adapter_method):
+        return shapes | adapter_shapes(backbone, manifest.adapter_rank or 0, manifest.layers)
+    return shapes | scaling_shapes(backbone, manifest.layers) if manifest.adapter_method else shapes

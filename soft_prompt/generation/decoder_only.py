@@ -11,7 +11,7 @@ from torch import Tensor
 
 from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.model.kv_cache import LayerKV, PreallocatedLayer, preallocated_cache
+from soft_prompt.model.kv_cache import LayerKV, preallocated_cache
 from soft_prompt.rows.batch import assemble, require_context
 from soft_prompt.rows.prefix_store import PrefixStore
 from soft_prompt.rows.row import Row
@@ -104,9 +104,7 @@ class DecoderOnlyPass:
         self._mask = None if self._mask is None else self._mask[kept]
         self._row_adapters = [self._row_adapters[index] for index in kept.tolist()]
         self._adapters = batch_adapters(self._backbone, self._row_adapters)
-        for layer in self.cache.layers:
-            assert isinstance(layer, PreallocatedLayer)
-            layer.select_rows(kept)
+        self.cache.batch_select_indices(kept)
 
     def step(self, tokens: Tensor) -> None:
         """Append one token per row. `tokens`: `[rows]`, int64."""

@@ -15,7 +15,7 @@ from soft_prompt.errors import TrainingError
 from soft_prompt.graft.adapter import Adapter
 from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.model.prefill import prefill
+from soft_prompt.model.kv_cache import prefill
 from soft_prompt.positions.probe import require_movable_positions
 from soft_prompt.positions.rotary import unrotate
 

@@ -12,6 +12,7 @@ import torch
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
+from soft_prompt.artifact.manifest import require_backbone
 from soft_prompt.errors import ArtifactError
 from soft_prompt.graft.adapter import Adapter, linear_layers
 from soft_prompt.graft.prompt import SoftPrompt
@@ -31,7 +32,7 @@ from soft_prompt.interop.peft_folder import (
     read_peft_folder,
 )
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.positions.probe import probe, require_movable_positions
+from soft_prompt.positions.probe import require_movable_positions
 from soft_prompt.positions.rotary import unrotate
 
 # LoRA settings with which a layer does not just add (alpha / r) * up(down(x)) to its output, or which change more than
@@ -85,8 +86,10 @@ def import_peft(folder: Path, backbone: Backbone, slot: str | None = None, text_
     """
     backbone.require_decoder_only("an import from PEFT")
     peft = read_peft_folder(folder)
-    _check_backbone(peft, backbone)
+    # PEFT saves no digest; the shapes of the tensors must suffice.
     if peft.provenance is not None:
+        choose = f"set `backbone: {peft.provenance.backbone}` in domain.yaml, or: {IMPORT_ANOTHER}"
+        require_backbone(peft.provenance, backbone, f"the graft in {folder}", choose)
         slot = peft.provenance.slot if slot is None else slot
         text_twin = peft.provenance.text_twin if text_twin is None else text_twin
     if slot is None or text_twin is None:
@@ -121,23 +124,6 @@ def _text_twin_prompt(peft: PeftFolder, backbone: Backbone, slot: str, text_twin
     return from_text_twin(backbone, slot, text_twin, length)
 
 
-def _check_backbone(peft: PeftFolder, backbone: Backbone) -> None:
-    provenance = peft.provenance
-    if provenance is None:
-        # PEFT saves no digest; the shapes of the tensors must suffice.
-        return
-    for what, theirs, ours in (
-        ("weights", provenance.backbone_digest, backbone.digest),
-        ("tokenizer", provenance.tokenizer_hash, backbone.tokenizer_hash),
-    ):
-        if theirs != ours:
-            raise ArtifactError(
-                found=f"the graft in {peft.folder} was trained on {provenance.backbone!r} ({what} {theirs[:16]})",
-                expected=f"one trained on {backbone.id!r} ({what} {ours[:16]})",
-                next_step=f"set `backbone: {provenance.backbone}` in domain.yaml, or: {IMPORT_ANOTHER}",
-            )
-
-
 def _embeddings(peft: PeftFolder, width: int) -> Tensor:
     """The only tensor of prompt or prefix tuning, `[virtual tokens, width]`."""
     config = _settings(peft, _VirtualTokens)
@@ -158,20 +144,19 @@ def _keys_and_values(peft: PeftFolder, backbone: Backbone) -> Tensor:
     If a prefix was trained through a projection, PEFT saves its output, so both have the same form.
     """
     require_movable_positions(backbone)
-    layout = probe(backbone)
-    layers = len(layout.rotated_layers)
+    layers, heads, head_dim = backbone.cache_layout
     config = _settings(peft, _VirtualTokens)
     # A tensor of the same size may have other layers of another width.
     theirs = (config.num_layers, config.num_attention_heads, config.token_dim)
-    ours = (layers, layout.kv_heads, layout.kv_heads * layout.head_dim)
+    ours = (layers, heads, heads * head_dim)
     if theirs != ours:
         raise _refusal(
             peft,
             f"says num_layers, num_attention_heads and token_dim are {theirs}",
             f"{ours}, the layers, key-value heads and their total width of {backbone.id!r}",
         )
-    flat = _embeddings(peft, layers * 2 * layout.kv_heads * layout.head_dim)
-    placed = flat.reshape(len(flat), layers, 2, layout.kv_heads, layout.head_dim).permute(1, 2, 3, 0, 4)
+    flat = _embeddings(peft, layers * 2 * heads * head_dim)
+    placed = flat.reshape(len(flat), layers, 2, heads, head_dim).permute(1, 2, 3, 0, 4)
     placed = placed.to(backbone.device)
     keys = unrotate(backbone, placed[:, 0], 0)
     return torch.stack((keys, placed[:, 1]), dim=1).cpu().contiguous()

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from soft_prompt.errors import BackboneError
-from soft_prompt.model.tokenizer import context_length, original_context_length
+from soft_prompt.model.tokenizer import context_length
 from soft_prompt.model.weights import EMBEDDED, GGUF_SHA256, backbone_folder, no_progress_bars, weights_digest
 from soft_prompt.tokens.chat_tokenizer import ChatTokenizer
 
@@ -82,12 +82,10 @@ class Backbone(ChatTokenizer):
 
     @property
     def device(self) -> torch.device:
-        """Device of the weights."""
         return torch.device(self.model.device)
 
     @property
     def dtype(self) -> torch.dtype:
-        """dtype of the weights."""
         dtype: torch.dtype = self.model.dtype
         return dtype
 
@@ -102,11 +100,7 @@ class Backbone(ChatTokenizer):
         return bool(self.model.config.is_encoder_decoder)
 
     def require_decoder_only(self, what: str) -> None:
-        """Refuse `what`, a noun phrase for the error message, on an encoder-decoder.
-
-        Raises:
-            BackboneError: if the backbone is an encoder-decoder.
-        """
+        """Raise a `BackboneError` for `what`, a noun phrase, if the backbone is an encoder-decoder."""
         if self.encoder_decoder:
             raise BackboneError(
                 found=f"{what} on the encoder-decoder {self.id!r}, whose encoder reads in both directions",
@@ -119,18 +113,9 @@ class Backbone(ChatTokenizer):
         """Length of the context in tokens (see `tokenizer.context_length`)."""
         return context_length(self.model.config)
 
-    @property
-    def original_context_length(self) -> int | None:
-        """Length beyond which `longrope` frequencies change (see `tokenizer.original_context_length`)."""
-        return original_context_length(self.model.config)
-
     @cached_property
     def cache_layout(self) -> tuple[int, int, int]:
-        """Number of layers, of key-value heads, and width of a head in the model's own cache.
-
-        Raises:
-            BackboneError: if the backbone is an encoder-decoder.
-        """
+        """Number of layers, of key-value heads, and width of a head in the cache of a decoder-only model."""
         self.require_decoder_only("stored keys and values")
         with torch.no_grad():
             cache = self.model(input_ids=torch.tensor([[0]], device=self.device), use_cache=True).past_key_values
@@ -187,9 +172,8 @@ class Backbone(ChatTokenizer):
     def embed(self, ids: Sequence[int]) -> Tensor:
         """Embeddings of token ids, `[tokens, hidden]`, in the backbone's dtype, without gradient."""
         with torch.no_grad():
-            embedded: Tensor = self.model.get_input_embeddings()(
-                torch.tensor(list(ids), dtype=torch.int64, device=self.device)
-            )
+            inputs = torch.tensor(list(ids), dtype=torch.int64, device=self.device)
+            embedded: Tensor = self.model.get_input_embeddings()(inputs)
         return embedded
 
 
@@ -212,12 +196,7 @@ def fast_dtype(device: str | torch.device) -> torch.dtype:
     if kind == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     if kind == "cpu":
-        return torch.bfloat16 if _onednn_has_bf16() else torch.float32
+        # PyTorch's compiler makes the same check. Builds without oneDNN lack the operator.
+        onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        return torch.bfloat16 if onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
     return torch.bfloat16
-
-
-def _onednn_has_bf16() -> bool:
-    # PyTorch's compiler makes the same check. Builds without oneDNN lack the operator.
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

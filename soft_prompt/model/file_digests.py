@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -73,12 +72,9 @@ def _read(record: Path) -> dict[str, Any]:
 
 
 def _write(record: Path, computed: dict[str, dict[str, int | str]]) -> None:
-    # Another process may have added entries meanwhile. Those of deleted files are dropped.
+    # Another process may have added entries meanwhile. Those of deleted files are dropped. If two processes write at
+    # the same time, the record is made again.
     entries = {key: entry for key, entry in _read(record).items() if Path(key).exists()} | computed
     with contextlib.suppress(OSError):
         record.parent.mkdir(parents=True, exist_ok=True)
-        # A scratch folder of its own, so that two processes do not write to the same scratch file.
-        with tempfile.TemporaryDirectory(prefix=".digests-", dir=record.parent) as scratch:
-            fresh = Path(scratch) / record.name
-            write_bytes(fresh, json.dumps(entries, indent=1).encode())
-            fresh.replace(record)
+        write_bytes(record, json.dumps(entries, indent=1).encode())

@@ -25,12 +25,7 @@ _active = threading.local()
 
 
 class _SuffixLayer(DynamicLayer):  # type: ignore[misc]
-    """One layer of a cache that counts the positions of a frozen prefix and does not hold them.
-
-    Args:
-        prefix_length: positions of the frozen prefix.
-        suffix: keys and values behind the prefix, or None.
-    """
+    """One layer of a cache that counts the positions of a frozen prefix and holds only those behind it, if any."""
 
     def __init__(self, prefix_length: int, suffix: LayerKV | None) -> None:
         super().__init__()
@@ -38,23 +33,16 @@ class _SuffixLayer(DynamicLayer):  # type: ignore[misc]
         self.suffix = suffix
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> LayerKV:
-        """The suffix followed by the new keys and values, each `[batch, kv_heads, new, head_dim]`."""
         if self.suffix is None:
             return key_states, value_states
         return torch.cat((self.suffix[0], key_states), dim=-2), torch.cat((self.suffix[1], value_states), dim=-2)
 
     def get_seq_length(self) -> int:
-        """Positions before the new ones."""
         return self.prefix_length + (self.suffix[0].shape[-2] if self.suffix else 0)
 
 
 def suffix_cache(frozen: Sequence[LayerKV], suffix: Sequence[LayerKV] | None) -> Cache:
-    """A cache for one forward pass within `frozen_prefix`.
-
-    Args:
-        frozen: keys and values of the prefix without gradient, one pair per layer.
-        suffix: those with gradient that follow the prefix, or None.
-    """
+    """A cache for one forward pass within `frozen_prefix`; `suffix` has a gradient and follows the prefix."""
     length = frozen[0][0].shape[-2]
     return Cache(layers=[_SuffixLayer(length, suffix[n] if suffix else None) for n in range(len(frozen))])
 

@@ -1,4 +1,4 @@
-"""Key-value caches for Transformers models.
+"""Key-value caches for Transformers models, and prefill: the keys and values of token ids.
 
 Every cache here is a plain one: a Transformers cache made from a model's config would cut layers with sliding windows.
 """
@@ -11,17 +11,16 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
+from soft_prompt.model.backbone import Backbone
+
 # Keys and values of one layer, each `[batch, kv_heads, tokens, head_dim]`.
 LayerKV = tuple[Tensor, Tensor]
 
 
 class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
-    """One layer's keys and values in buffers that are allocated once.
+    """One layer's keys and values in buffers that are allocated once, for at most `capacity` positions.
 
     Transformers' own layer concatenates, which copies the whole cache for every layer and token.
-
-    Args:
-        capacity: maximum number of positions.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -31,7 +30,6 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         self._buffers: LayerKV | None = None
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> LayerKV:
-        """Append keys and values, each `[batch, kv_heads, new, head_dim]`, and return all of them."""
         if self._buffers is None:
             shape = (*key_states.shape[:2], self.capacity, key_states.shape[-1])
             self._buffers = (key_states.new_empty(shape), value_states.new_empty(shape))
@@ -45,7 +43,6 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys, self.values
 
     def get_seq_length(self) -> int:
-        """Number of stored positions."""
         return self.length
 
     @property
@@ -59,11 +56,10 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         keys, values = self._buffers
         return keys[:, :, :length], values[:, :, :length]
 
-    def select_rows(self, rows: Tensor) -> None:
-        """Keep some rows of the batch. `rows`: `[kept]`, int64."""
+    def batch_select_indices(self, indices: Tensor) -> None:
         if self._buffers is not None:
             keys, values = self._buffers
-            self._buffers = (keys[rows], values[rows])
+            self._buffers = (keys[indices], values[indices])
             self.keys, self.values = self.prefix(self.length)
 
 
@@ -86,3 +82,33 @@ def dynamic_cache(layers: Sequence[LayerKV]) -> DynamicCache:
 def stacked_layers(cache: DynamicCache) -> Tensor:
     """Keys and values of a batch of one as `[layers, 2, kv_heads, tokens, head_dim]`."""
     return torch.stack([torch.stack((layer.keys[0], layer.values[0])) for layer in cache.layers])
+
+
+def prefill(backbone: Backbone, ids: Sequence[int], before: Tensor | None = None) -> Tensor:
+    """Run token ids through the frozen backbone and return their keys and values.
+
+    Args:
+        backbone: the frozen model.
+        ids: token ids.
+        before: keys and values of everything before them, in the same form as the result.
+
+    Returns:
+        `[layers, 2, kv_heads, tokens, head_dim]` in the backbone's dtype, for `ids` alone.
+
+    Raises:
+        BackboneError: if the backbone is an encoder-decoder.
+    """
+    backbone.require_decoder_only("a prefix to store")
+    first = 0 if before is None else before.shape[-2]
+    cache = dynamic_cache([] if before is None else [(layer[0][None], layer[1][None]) for layer in before])
+    device = backbone.device
+    with torch.no_grad():
+        # The base model has no head: prefill needs no logits, and those of one token cost as much as many layers.
+        backbone.model.base_model(
+            input_ids=torch.tensor([list(ids)], device=device),
+            position_ids=torch.arange(first, first + len(ids), device=device)[None],
+            past_key_values=cache,
+            use_cache=True,
+        )
+    keys_and_values = stacked_layers(cache)
+    return keys_and_values if before is None else keys_and_values[..., first:, :].clone()

@@ -20,10 +20,7 @@ class BackboneTokenizer(ChatTokenizer):
 
     @classmethod
     def load(cls, name: str) -> BackboneTokenizer:
-        """Load the tokenizer of a backbone.
-
-        Args:
-            name: `embedded`, a local folder, or a Hugging Face model id.
+        """Load the tokenizer of a backbone, named as in `Backbone.load`.
 
         Raises:
             BackboneError: if the backbone does not exist, or has no tokenizer that is supported.

@@ -32,15 +32,11 @@ class PositionProbe:
     Attributes:
         refusal: why keys and values cannot be moved, as the rest of a sentence "the backbone ..."; None if they can.
         rotated_layers: for each layer, whether it rotates keys; some models have layers without positions.
-        kv_heads: number of key-value heads.
-        head_dim: width of a head.
         error: largest relative difference between the two offsets.
     """
 
     refusal: str | None
     rotated_layers: tuple[bool, ...] = ()
-    kv_heads: int = 0
-    head_dim: int = 0
     error: float = 0.0
 
 
@@ -48,11 +44,10 @@ _probes: WeakKeyDictionary[Backbone, PositionProbe] = WeakKeyDictionary()
 
 
 def probe(backbone: Backbone) -> PositionProbe:
-    """PositionProbe a backbone, once: one forward pass over two rows of 4 tokens."""
-    result = _probes.get(backbone)
-    if result is None:
-        result = _probes[backbone] = _run_probe(backbone)
-    return result
+    """How a backbone encodes positions, found once in a forward pass over two rows of 4 tokens."""
+    if backbone not in _probes:
+        _probes[backbone] = _run_probe(backbone)
+    return _probes[backbone]
 
 
 def positions_can_move(backbone: Backbone) -> bool:
@@ -61,11 +56,7 @@ def positions_can_move(backbone: Backbone) -> bool:
 
 
 def require_movable_positions(backbone: Backbone) -> None:
-    """Refuse a backbone whose keys and values cannot be moved.
-
-    Raises:
-        BackboneError: with the reason that the probe found.
-    """
+    """Raise a `BackboneError` with the reason if the keys and values of a backbone cannot be moved."""
     refusal = probe(backbone).refusal
     if refusal is not None:
         raise BackboneError(
@@ -127,9 +118,7 @@ def _compare(keys: Tensor, values: Tensor, here: Angles, there: Angles, toleranc
     # A model that ignores the given positions would pass the comparison.
     if not any(rotated):
         return PositionProbe("rotates keys in no layer")
-    return PositionProbe(
-        None, tuple(rotated), int(keys.shape[2]), int(keys.shape[4]), max(map(max, differences.values()))
-    )
+    return PositionProbe(None, tuple(rotated), max(map(max, differences.values())))
 
 
 def _difference(one: Tensor, other: Tensor) -> list[float]:

@@ -24,6 +24,7 @@ from soft_prompt.errors import BackboneError, ContextError
 from soft_prompt.graft.prompt import SoftPrompt, keys_and_values
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.model.kv_cache import LayerKV
+from soft_prompt.model.tokenizer import original_context_length
 from soft_prompt.rows.prefix_store import PrefixStore
 from soft_prompt.rows.row import Row, RowPart, embed_parts
 
@@ -122,16 +123,13 @@ def assemble(store: PrefixStore, rows: Sequence[Row], *, max_new_tokens: int = 0
 
 
 def require_context(backbone: Backbone, prompt_length: int, max_new_tokens: int) -> None:
-    """Check that a prompt and its answer fit into the backbone's context.
-
-    Raises:
-        ContextError: if they do not fit.
-    """
+    """Raise a `ContextError` if a prompt and its answer are longer than the backbone's context."""
     if prompt_length + max_new_tokens > backbone.context_length:
+        longrope = original_context_length(backbone.model.config)
         raise ContextError(
             found=f"a prompt of {prompt_length} tokens and up to {max_new_tokens} more for the answer",
             expected=f"at most {backbone.context_length} tokens for the backbone {backbone.id!r}"
-            + (", whose rotary frequencies change beyond that" if backbone.original_context_length else ""),
+            + (", whose rotary frequencies change beyond that" if longrope else ""),
             next_step="lower `evidence_tokens` or `max_tokens` in domain.yaml, or ask a shorter question",
         )
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.model.prefill import prefill
+from soft_prompt.model.kv_cache import prefill
 from soft_prompt.positions.rotary import shift
 from soft_prompt.rows.conversation_cache import ConversationCache, ReusedPrefix
 from soft_prompt.rows.disk_store import DiskStore

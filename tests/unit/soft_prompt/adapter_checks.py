@@ -22,8 +22,7 @@ from soft_prompt import (
 )
 from soft_prompt.graft.adapter import linear_layers
 from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
-from soft_prompt.model.kv_cache import dynamic_cache
-from soft_prompt.model.prefill import prefill
+from soft_prompt.model.kv_cache import dynamic_cache, prefill
 from soft_prompt.rows.batch import assemble
 
 

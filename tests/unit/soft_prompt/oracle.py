@@ -10,7 +10,6 @@ from torch import Tensor
 
 from soft_prompt import Backbone, Row, SoftPrompt
 from soft_prompt.model.kv_cache import dynamic_cache
-from soft_prompt.positions.probe import probe
 from soft_prompt.rows.batch import Batch
 
 
@@ -30,8 +29,8 @@ def some_soft_prompt(backbone: Backbone, length: int, seed: int, slot: str = "do
 def some_kv(backbone: Backbone, length: int, seed: int) -> SoftPrompt:
     """Keys and values of no token."""
     rng = torch.Generator().manual_seed(seed)
-    layout = probe(backbone)
-    shape = (len(layout.rotated_layers), 2, layout.kv_heads, length, layout.head_dim)
+    layers, heads, head_dim = backbone.cache_layout
+    shape = (layers, 2, heads, length, head_dim)
     return SoftPrompt("domain", torch.randn(shape, generator=rng), "twin", "kv")
 
 

@@ -25,6 +25,7 @@ from soft_prompt import (
 )
 from soft_prompt.graft.prompt import keys_and_values
 from soft_prompt.model.kv_cache import dynamic_cache, stacked_layers
+from soft_prompt.model.tokenizer import original_context_length
 from soft_prompt.positions import probe as probing
 from soft_prompt.positions.probe import probe
 from soft_prompt.positions.rotary import rotate, unrotate
@@ -236,8 +237,8 @@ def test_the_probe_refuses_other_positions(
 def test_a_backbone_is_probed_once(make_tiny_backbone: Callable[..., Backbone]) -> None:
     backbone = make_tiny_backbone()
     calls: list[int] = []
-    backbone.model.model.register_forward_hook(lambda *_: calls.append(1))
     soft = some_kv(backbone, 4, 1)
+    backbone.model.model.register_forward_hook(lambda *_: calls.append(1))
     for first in range(5):
         keys_and_values(backbone, soft, first)
     assert positions_can_move(backbone)
@@ -255,7 +256,7 @@ def test_a_forgotten_backbone_is_let_go(make_tiny_backbone: Callable[..., Backbo
 def test_longrope_ends_the_context_at_its_original_length(make_tiny_backbone: Callable[..., Backbone]) -> None:
     # Beyond it the frequencies of all rows of a batch change at once.
     backbone = make_tiny_backbone(rope_parameters=LONGROPE)
-    assert (backbone.context_length, backbone.original_context_length) == (64, 64)
+    assert (backbone.context_length, original_context_length(backbone.model.config)) == (64, 64)
     store = PrefixStore(backbone)
     row = Row(some_ids(50, 1), (some_ids(6, 2),))
     assert generate(store, [row], Decoding(max_tokens=8))[0].tokens
@@ -277,4 +278,4 @@ def test_dynamic_frequencies_do_not_change_within_the_context(make_tiny_backbone
 def test_other_frequencies_leave_the_context_as_it_is(make_tiny_backbone: Callable[..., Backbone]) -> None:
     for settings in ({}, {"rope_parameters": YARN}):
         backbone = make_tiny_backbone(**settings)
-        assert (backbone.context_length, backbone.original_context_length) == (512, None)
+        assert (backbone.context_length, original_context_length(backbone.model.config)) == (512, None)

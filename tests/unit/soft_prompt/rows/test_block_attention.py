@@ -24,7 +24,7 @@ from soft_prompt import (
     kv_from_text_twin,
 )
 from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
-from soft_prompt.model.prefill import prefill
+from soft_prompt.model.kv_cache import prefill
 from soft_prompt.positions.rotary import unrotate
 from soft_prompt.rows.batch import assemble
 
