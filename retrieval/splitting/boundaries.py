@@ -24,6 +24,17 @@ def pieces_that_fit(text: str, span: Span, fits: Callable[[Span], bool]) -> Iter
         rest = trimmed(text, (cut, end))
 
 
+def last_that_fits(low: int, high: int, fits: Callable[[int], bool]) -> int:
+    """The last number from `low` to `high` that fits, by bisection; `low` without a test."""
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def _longest_prefix(text: str, span: Span, fits: Callable[[Span], bool]) -> int:
     start, end = span
     # Start small and double: counting the tokens of the whole rest for every piece would take quadratic time.
@@ -32,15 +43,8 @@ def _longest_prefix(text: str, span: Span, fits: Callable[[Span], bool]) -> int:
         size *= 2
     if start + size >= end and fits(span):
         return end
-    low, high = start + 1, min(start + size, end)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if fits((start, middle)):
-            low = middle
-        else:
-            high = middle - 1
-    pause = _last_pause(text, start, low)
-    cut = pause if pause is not None else _between_characters(text, start, low)
+    longest = last_that_fits(start + 1, min(start + size, end), lambda cut: fits((start, cut)))
+    cut = _last_pause(text, start, longest) or _between_characters(text, start, longest)
     while cut > start + 1 and not fits((start, cut)):
         cut = _between_characters(text, start, cut - 1)
     return cut
@@ -64,8 +68,7 @@ def _between_characters(text: str, start: int, cut: int) -> int:
 
 def _belongs_to_previous(text: str, position: int) -> bool:
     character = text[position]
-    return (
-        unicodedata.combining(character) != 0
-        or unicodedata.category(character) in {"Mn", "Mc", "Me", "Cf"}
-        or text[position - 1] == "\u200d"
+    marks = {"Mn", "Mc", "Me", "Cf"}
+    return bool(
+        unicodedata.combining(character) or unicodedata.category(character) in marks or text[position - 1] == "\u200d"
     )

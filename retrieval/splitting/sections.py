@@ -7,10 +7,13 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from markdown_it.tree import SyntaxTreeNode
+
+from retrieval.splitting.sentences import trimmed
 
 # A longer "heading" is a paragraph that starts with "#" or precedes a rule. It stays in the text.
 _MAX_HEADING_CHARACTERS = 200
@@ -70,8 +73,7 @@ def read_sections(text: str) -> list[Section]:
     if lead:
         sections.append(Section(heading=None, path=(), blocks=lead, has_children=False))
     path: list[Heading] = []
-    for position, heading in enumerate(headings):
-        following = headings[position + 1] if position + 1 < len(headings) else None
+    for heading, following in zip_longest(headings, headings[1:]):
         end = following.start if following is not None else len(text)
         path = [*(above for above in path if above.level < heading.level), heading]
         sections.append(
@@ -97,19 +99,21 @@ def _read(text: str) -> tuple[tuple[Heading, ...], tuple[Block, ...]]:
     headings: list[Heading] = []
     blocks: list[Block] = []
     covered = 0
-    for token, inner in _top_level(_parser().parse(body)):
-        if token.map is None:
+    for node in SyntaxTreeNode(_parser().parse(body)).children:
+        if node.map is None:
             continue
-        first, last = token.map[0] + skipped, token.map[1] + skipped
+        first, last = node.map[0] + skipped, node.map[1] + skipped
         # Text that the parser consumes without a token (link definitions, front matter) still counts.
         blocks.extend(lines.paragraphs(covered, first))
         covered = max(covered, last)
-        heading = _heading(token, inner, lines, first, last)
         span = lines.span(first, last)
+        heading = _heading_text(node)
+        if span is None:
+            continue
         if heading is not None:
-            headings.append(heading)
-        elif span is not None and token.type != "hr":
-            blocks.append(Block(*span, parts=_parts(token, inner, lines, skipped, first, last)))
+            headings.append(Heading(int(node.tag[1]), heading, *span))
+        elif node.type != "hr":
+            blocks.append(Block(*span, parts=_parts(node, lines, skipped, first, last)))
     blocks.extend(lines.paragraphs(covered, len(lines)))
     return tuple(headings), tuple(blocks)
 
@@ -125,28 +129,13 @@ def _inline_parser() -> MarkdownIt:
     return MarkdownIt("commonmark")
 
 
-def _top_level(tokens: Sequence[Token]) -> Iterator[tuple[Token, Sequence[Token]]]:
-    """Each top-level block with the tokens inside it."""
-    opened = 0
-    for position, token in enumerate(tokens):
-        if token.level == 0 and token.nesting >= 0:
-            opened = position
-        if token.level == 0 and token.nesting <= 0:
-            yield tokens[opened], tokens[opened + 1 : position]
-
-
-def _heading(token: Token, inner: Sequence[Token], lines: _Lines, first: int, last: int) -> Heading | None:
-    if token.type != "heading_open":
+def _heading_text(node: SyntaxTreeNode) -> str | None:
+    source = node.children[0].content if node.type == "heading" else ""
+    if len(source) > _MAX_HEADING_SOURCE or "\n" in source:
         return None
-    source = inner[0]
-    if len(source.content) > _MAX_HEADING_SOURCE:
-        return None
-    children = _inline_parser().parseInline(source.content)[0].children or []
+    children = _inline_parser().parseInline(source)[0].children or []
     text = " ".join("".join(_words(children)).split())
-    if not text or len(text) > _MAX_HEADING_CHARACTERS or "\n" in source.content:
-        return None
-    span = lines.span(first, last)
-    return Heading(int(token.tag[1]), text, *span) if span is not None else None
+    return text if 0 < len(text) <= _MAX_HEADING_CHARACTERS else None
 
 
 def _words(children: Sequence[Token]) -> Iterator[str]:
@@ -159,16 +148,10 @@ def _words(children: Sequence[Token]) -> Iterator[str]:
             yield child.content
 
 
-def _parts(
-    token: Token, inner: Sequence[Token], lines: _Lines, skipped: int, first: int, last: int
-) -> tuple[tuple[int, int], ...]:
-    if token.type in {"bullet_list_open", "ordered_list_open"}:
-        starts = [
-            entry.map[0] + skipped
-            for entry in inner
-            if entry.type == "list_item_open" and entry.level == 1 and entry.map is not None
-        ]
-    elif token.type in {"table_open", "fence", "code_block"} or lines.all_rows(first, last):
+def _parts(node: SyntaxTreeNode, lines: _Lines, skipped: int, first: int, last: int) -> tuple[tuple[int, int], ...]:
+    if node.type in {"bullet_list", "ordered_list"}:
+        starts = [entry.map[0] + skipped for entry in node.children if entry.map is not None]
+    elif node.type in {"table", "fence", "code_block"} or lines.all_rows(first, last):
         starts = list(range(first, last))
     else:
         return ()
@@ -193,11 +176,7 @@ class _Lines:
 
     def span(self, first: int, last: int) -> tuple[int, int] | None:
         """The span of the lines from `first` to before `last`, trimmed; None if they are blank."""
-        start, end = self.start(first), self.start(last)
-        inner = self._text[start:end]
-        if not inner.strip():
-            return None
-        return start + len(inner) - len(inner.lstrip()), end - (len(inner) - len(inner.rstrip()))
+        return next(iter(trimmed(self._text, (self.start(first), self.start(last)))), None)
 
     def paragraphs(self, first: int, last: int) -> Iterator[Block]:
         """The runs of non-blank lines."""
@@ -211,6 +190,6 @@ class _Lines:
 
     def all_rows(self, first: int, last: int) -> bool:
         """Whether these lines are table rows without the Markdown rule under the header."""
-        if last - first < 2:
-            return False
-        return all(" | " in self._text[self.start(line) : self.start(line + 1)] for line in range(first, last))
+        return last - first >= 2 and all(
+            " | " in self._text[self.start(line) : self.start(line + 1)] for line in range(first, last)
+        )

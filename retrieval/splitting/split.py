@@ -9,10 +9,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 
 from retrieval.documents import Document, Passage, embedded_text, passage_id
-from retrieval.splitting.boundaries import pieces_that_fit
+from retrieval.splitting.boundaries import last_that_fits, pieces_that_fit
 from retrieval.splitting.sections import Block, Heading, Section, read_sections
 from retrieval.splitting.sentences import Span, sentences
 
@@ -114,14 +114,8 @@ def _heading_path(
 def _shortened(text: str, fits: Callable[[str], bool]) -> str:
     if not text or fits(text):
         return text
-    low, high = 0, len(text) - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        if fits(text[:middle].rstrip() + "…"):
-            low = middle
-        else:
-            high = middle - 1
-    return text[:low].rstrip() + "…" if low else ""
+    length = last_that_fits(0, len(text) - 1, lambda length: fits(text[:length].rstrip() + "…"))
+    return text[:length].rstrip() + "…" if length else ""
 
 
 def _page(page_starts: Sequence[int], start: int) -> int | None:
@@ -146,25 +140,24 @@ class _SectionSplitter:
 
     def _split(self, blocks: Sequence[Block]) -> Iterator[Span]:
         parts = {(block.start, block.end): block.parts for block in blocks}
-        for span in self._pack(list(parts)):
-            if self._fits(span):
-                yield span
-            else:
-                yield from self._split_block(span, parts[span])
 
-    def _split_block(self, span: Span, parts: Sequence[Span]) -> Iterator[Span]:
-        for piece in self._pack(parts) if len(parts) > 1 else [span]:
-            if self._fits(piece):
-                yield piece
-            else:
-                yield from self._split_sentences(piece)
+        def split_block(block: Span) -> Iterator[Span]:
+            spans = parts[block] if len(parts[block]) > 1 else [block]
+            return self._cut(spans, split_sentences)
 
-    def _split_sentences(self, span: Span) -> Iterator[Span]:
-        for piece in self._pack(sentences(self._text, span)):
-            if self._fits(piece):
-                yield piece
+        def split_sentences(part: Span) -> Iterator[Span]:
+            spans = sentences(self._text, part)
+            return self._cut(spans, lambda sentence: pieces_that_fit(self._text, sentence, self._fits))
+
+        return self._cut(list(parts), split_block)
+
+    def _cut(self, spans: Sequence[Span], split: Callable[[Span], Iterator[Span]]) -> Iterator[Span]:
+        """The spans, merged while they fit; a span that does not fit is split."""
+        for fitting, group in groupby(spans, key=self._fits):
+            if fitting:
+                yield from self._evenly(list(group))
             else:
-                yield from pieces_that_fit(self._text, piece, self._fits)
+                yield from chain.from_iterable(map(split, group))
 
     def _fits(self, span: Span) -> bool:
         return self._tokens(span) <= self._max_tokens
@@ -176,14 +169,6 @@ class _SectionSplitter:
             # Some tokenizers turn a word of any length into one unknown token.
             self._counted[span] = max(tokens, len(text) // _CHARACTERS_PER_TOKEN)
         return self._counted[span]
-
-    def _pack(self, spans: Sequence[Span]) -> list[Span]:
-        """Neighbours merged while they fit. A span that does not fit is returned unchanged."""
-        packed: list[Span] = []
-        for fitting, group in groupby(spans, key=self._fits):
-            run = list(group)
-            packed.extend(self._evenly(run) if fitting else run)
-        return packed
 
     def _evenly(self, run: Sequence[Span]) -> list[Span]:
         """As few merged spans as the limit allows, of similar size.
