@@ -1,9 +1,9 @@
-"""Generate docs/settings.md and docs/commands.md: `python -m softgraft.docs`; `--check` reports outdated pages."""
+"""Generate docs/settings.md and docs/commands.md: `python -m softgraft.docs`."""
 
 from __future__ import annotations
 
+import inspect
 import re
-import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 from typer.testing import CliRunner
 
 from softgraft.cli import app
@@ -43,33 +42,25 @@ this page.
 
 def pages() -> dict[str, str]:
     """The generated pages by file name."""
-    return {"settings.md": settings_page(), "commands.md": commands_page()}
+    return {"settings.md": _settings_page(), "commands.md": _commands_page()}
 
 
-def settings_page() -> str:
-    """A table of the top-level settings, then one per section."""
+def _settings_page() -> str:
     sections = {name: section for name, field in DomainFile.model_fields.items() if (section := _section(field))}
     parts = [_SETTINGS_INTRO, "## Top level\n", _table(DomainFile, sections)]
     for name, section in sections.items():
-        parts += [f"## `{name}`\n", f"{_link(_first_paragraph(section))}\n", _table(section, {})]
+        parts += [f"## `{name}`\n", f"{_link(inspect.getdoc(section) or '')}\n", _table(section, {})]
     return "\n".join(parts)
 
 
-def commands_page() -> str:
-    """The help of every command in plain text."""
-    parts = [_COMMANDS_INTRO]
-    for words in _commands():
-        parts += [f"## `{' '.join(['softgraft', *words])}`\n", f"```text\n{_help(words)}\n```\n"]
-    return "\n".join(parts)
+def _commands_page() -> str:
+    helps = (f"## `{' '.join(['softgraft', *words])}`\n\n```text\n{_help(words)}\n```\n" for words in _commands())
+    return "\n".join([_COMMANDS_INTRO, *helps])
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
     candidates = (field.annotation, *get_args(field.annotation))
     return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-
-
-def _first_paragraph(section: type[BaseModel]) -> str:
-    return " ".join((section.__doc__ or "").split("\n\n")[0].split())
 
 
 def _table(model: type[BaseModel], sections: dict[str, type[BaseModel]]) -> str:
@@ -84,7 +75,6 @@ def _table(model: type[BaseModel], sections: dict[str, type[BaseModel]]) -> str:
 
 
 def _type(annotation: Any) -> str:
-    """The type of a setting as YAML users know it."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _type(get_args(annotation)[0])
@@ -97,16 +87,15 @@ def _type(annotation: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    value = field.get_default(call_default_factory=True)
-    if value is PydanticUndefined:
+    if field.is_required():
         return "required"
+    value = field.get_default(call_default_factory=True)
     if value is None or isinstance(value, bool):
         return {None: "`null`", True: "`true`", False: "`false`"}[value]
     return f"`{value}`" if value != "" else ""
 
 
 def _link(text: str) -> str:
-    """Paths of other pages become links."""
     return re.sub(r"docs/(\S+)\.md", r"[\1](\1.md)", text)
 
 
@@ -129,20 +118,6 @@ def _help(words: tuple[str, ...]) -> str:
     return "\n".join(line.rstrip() for line in result.output.strip().splitlines())
 
 
-def main() -> None:
-    """Write the pages, or with `--check` report outdated ones and exit with code 1."""
-    outdated = [FOLDER / name for name, text in pages().items() if not _is(FOLDER / name, text)]
-    if "--check" in sys.argv[1:]:
-        for path in outdated:
-            sys.stderr.write(f"{path} is outdated. Next: python -m softgraft.docs\n")
-        sys.exit(1 if outdated else 0)
+if __name__ == "__main__":
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
-
-
-def _is(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_text(encoding="utf-8") == text
-
-
-if __name__ == "__main__":
-    main()
