@@ -24,10 +24,9 @@ from soft_prompt.artifact.manifest import (
 )
 from soft_prompt.errors import ArtifactError
 from soft_prompt.files import write_bytes
-from soft_prompt.graft.adapter import adapter_shapes
+from soft_prompt.graft.adapter import adapter_shapes, scaling_shapes
 from soft_prompt.graft.prompt import LOWER, SoftPrompt
 from soft_prompt.graft.prompt import VECTORS as VECTORS_TENSOR
-from soft_prompt.graft.scaling import scaling_shapes
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.positions.probe import require_movable_positions
 

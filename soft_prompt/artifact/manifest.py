@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -99,6 +100,21 @@ def read_manifest(folder: Path) -> Manifest | None:
         ) from error
 
 
+def require_backbone(record: Any, backbone: Backbone, what: str, next_step: str) -> None:
+    """Refuse a manifest, or another record of the backbone of a graft, that names another backbone or tokenizer."""
+    for part, theirs, ours in (
+        ("weights", record.backbone_digest, backbone.digest),
+        ("tokenizer", record.tokenizer_hash, backbone.tokenizer_hash),
+        ("hidden size", str(getattr(record, "hidden_size", backbone.hidden_size)), str(backbone.hidden_size)),
+    ):
+        if theirs != ours:
+            raise ArtifactError(
+                found=f"{what} was trained on {record.backbone!r} ({part} {theirs[:16]})",
+                expected=f"one trained on {backbone.id!r} ({part} {ours[:16]})",
+                next_step=next_step,
+            )
+
+
 def make_manifest(
     soft_prompt: SoftPrompt,
     backbone: Backbone,
@@ -114,12 +130,7 @@ def make_manifest(
 ) -> Manifest:
     """Describe a soft prompt. `save_soft_prompt` adds the digest of its vectors.
 
-    Args:
-        soft_prompt: of the domain.
-        backbone: that it belongs to.
-        template: that it was trained or measured with.
-        attention, objective, seed, data_hash, train, scores: as in `Manifest`.
-        adapter_layers: for the kind `adapter`, the number of upper layers with an adapter; None for all.
+    `adapter_layers` is for the kind `adapter`: the number of upper layers with an adapter; None for all.
     """
     adapter = soft_prompt.adapter
     # If all layers were trained, a `kv` soft prompt has no lower layers, and `layers` is None.

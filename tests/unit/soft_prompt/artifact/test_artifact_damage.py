@@ -226,4 +226,4 @@ def test_an_empty_folder_is_refused(folder: Path, tiny_backbone: Backbone) -> No
 def test_a_manifest_without_an_adapter_means_no_adapter(folder: Path, tiny_backbone: Backbone) -> None:
     save_soft_prompt(folder, soft := some_soft_prompt(tiny_backbone, 4, 1), manifest_for(tiny_backbone, soft))
     change(folder, adapter_rank=2)
-    refused(folder, tiny_backbone, "weights of rank 2")
+    refused(folder, tiny_backbone, "holds down")

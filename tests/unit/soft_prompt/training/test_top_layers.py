@@ -149,6 +149,6 @@ def test_layers_that_do_not_fit_the_manifest_are_refused(
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["vectors_sha256"] = hashlib.sha256(data).hexdigest()
     (folder / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(ArtifactError, match=r"layers below those that were trained|holds vectors") as caught:
+    with pytest.raises(ArtifactError, match=r"holds (lower|vectors)") as caught:
         load_soft_prompt(folder, tiny_backbone)
     assert "softgraft train" in caught.value.next_step
