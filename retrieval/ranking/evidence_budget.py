@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from retrieval.documents import Passage, RankedPassage
+from retrieval.documents import RankedPassage
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +33,18 @@ def within_budget(
     expanded: Callable[[Sequence[RankedPassage], int], Sequence[RankedPassage]],
     count_tokens: Callable[[str], int],
 ) -> tuple[RankedPassage, ...]:
-    """The best passages of a ranking that fit into the budget, best first.
+    """The best passages of a ranking that fit into the budget, best first; `expanded` is `Index.expanded`.
 
     The first passage beyond the margin or the token limit ends the selection, even if a shorter one after it would fit.
-
-    Args:
-        ranked: passages, best first.
-        budget: the limits.
-        expanded: adds neighbours to passages; `Index.expanded`.
-        count_tokens: counts the tokens of `evidence_text`.
     """
     selected: list[RankedPassage] = []
     tokens = 0
     for entry in expanded(ranked[: budget.passages], budget.neighbours):
         if entry.score < ranked[0].score - budget.margin:
             break
-        tokens += count_tokens(evidence_text(entry.passage))
+        passage = entry.passage
+        tokens += count_tokens(f"{passage.title} {passage.heading} {passage.text}")
         if selected and tokens > budget.tokens:
             break
         selected.append(entry)
     return tuple(selected)
-
-
-def evidence_text(passage: Passage) -> str:
-    """The text of a passage whose tokens count against the budget: title, heading and text."""
-    return f"{passage.title} {passage.heading} {passage.text}"

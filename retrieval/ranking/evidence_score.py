@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,8 +35,6 @@ class EvidenceScale:
     """The fitted logistic regression, and the threshold below which evidence does not suffice.
 
     Attributes:
-        weights: of the features.
-        bias: added to the weighted sum.
         threshold: minimum score of sufficient evidence.
         questions: number of questions that the scale was fitted on. The following figures refer to them.
         wrong_refusals: share of answered questions below the threshold.
@@ -90,17 +88,11 @@ class LabelledRanking(NamedTuple):
 
 
 def fit_scale(labelled: Sequence[LabelledRanking]) -> EvidenceScale:
-    """Fit the scale and choose its threshold.
+    """Fit the scale on rankings of a domain's questions, as people ask them, and choose its threshold.
 
-    The threshold refuses at most `WRONG_REFUSALS` of the answered questions. The scale has few parameters, so its
-    figures on the questions that it was fitted on are hardly optimistic.
-
-    Args:
-        labelled: rankings of a domain's questions, as people ask them. Without unanswerable questions, the threshold
-            only limits wrong refusals.
-
-    Raises:
-        ValueError: unless there are both answered and other questions.
+    The threshold refuses at most `WRONG_REFUSALS` of the answered questions, and otherwise as many unanswerable ones
+    as possible. The scale has few parameters, so its figures on the questions that it was fitted on are hardly
+    optimistic. Raises ValueError unless there are both answered and other questions.
     """
     import numpy as np
 
@@ -115,9 +107,8 @@ def fit_scale(labelled: Sequence[LabelledRanking]) -> EvidenceScale:
     unanswerable_scores = [scale.score(one.ranked) for one in labelled if not one.answerable]
     threshold = _threshold(answered_scores, unanswerable_scores)
     held_out = _cross_validated(features, answered)
-    return EvidenceScale(
-        weights=weights,
-        bias=bias,
+    return replace(
+        scale,
         threshold=threshold,
         questions=len(labelled),
         wrong_refusals=_share_below(answered_scores, threshold),
@@ -135,11 +126,10 @@ def calibration_error(scores: Sequence[float], answered: Sequence[bool]) -> floa
     """
     if not scores or len(scores) != len(answered):
         raise ValueError(f"{len(scores)} scores with {len(answered)} labels; expected as many, and at least one")
-    bins: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
+    gaps = [0.0] * BINS
     for score, label in zip(scores, answered, strict=True):
-        bins[min(BINS - 1, int(score * BINS))].append((score, label))
-    gaps = (abs(sum(s for s, _ in one) - sum(label for _, label in one)) for one in bins)
-    return sum(gaps) / len(scores)
+        gaps[min(BINS - 1, int(score * BINS))] += score - label
+    return sum(map(abs, gaps)) / len(scores)
 
 
 def _fit(features: NDArray[np.float64], answered: NDArray[np.bool_]) -> tuple[tuple[float, ...], float]:
@@ -189,11 +179,7 @@ def save_scale(scale: EvidenceScale, path: Path) -> None:
 
 
 def load_scale(path: Path) -> EvidenceScale | None:
-    """The saved scale; None if there is none.
-
-    Raises:
-        RetrievalError: if the file is invalid, or was fitted on other features.
-    """
+    """The saved scale; None if there is none. Raises RetrievalError if the file is not one of this release."""
     if not path.is_file():
         return None
     try:

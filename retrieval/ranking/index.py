@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -48,10 +46,8 @@ class IndexStats:
 def open_index(index_dir: Path, encoder: Encoder, reranker: PairScorer | None = None) -> Index:
     """Open the index in a folder. A `reranker` orders the best passages of each search.
 
-    Raises:
-        NotIngestedError: if there is no index, or it is empty.
-        IndexMismatchError: if another encoder made it.
-        IndexDamagedError: if it is not what was written.
+    Raises NotIngestedError if there is no index or it is empty, IndexMismatchError if another encoder made it, and
+    IndexDamagedError if it is not what was written.
     """
     store = PassageStore.open(index_dir / DATABASE_NAME)
     try:
@@ -72,7 +68,7 @@ def open_index(index_dir: Path, encoder: Encoder, reranker: PairScorer | None = 
 class Index:
     """A searchable index of passages, opened by `open_index`. Thread-safe.
 
-    An open index sees documents as soon as an ingest has written them, in this process or another.
+    It sees documents as soon as an ingest has written them, in this process or another.
     """
 
     def __init__(
@@ -85,7 +81,8 @@ class Index:
         self._tokenizer = Tokenizer()
         self._sentences = SentenceReranker(encoder)
         self._refreshing = threading.Lock()
-        self._cache = SearchCache(_CACHED_SEARCHES)
+        self._cache: dict[Hashable, list[RankedPassage]] = {}
+        self._caching = threading.Lock()
 
     def close(self) -> None:
         self._tokenizer.close()
@@ -102,14 +99,9 @@ class Index:
     ) -> list[RankedPassage]:
         """The `k` best passages for a query, best first; fewer if there are fewer, none for a blank query.
 
-        Args:
-            query: what to search for.
-            k: maximum number of passages.
-            weights: of the dense and the BM25 ranking. A ranking with weight 0 contributes no passage.
-            rerank: reorder the fused ranking by sentences, and by the cross-encoder if there is one.
-
-        Raises:
-            ValueError: if `k` is below 1, or weights are negative or both 0.
+        `weights` are those of the dense and the BM25 ranking; a ranking with weight 0 contributes no passage. `rerank`
+        reorders the fused ranking by sentences, and by the cross-encoder if there is one. Raises ValueError if `k` is
+        below 1, or weights are negative or both 0.
         """
         return self.search_many([query], k, weights=weights, rerank=rerank)[0]
 
@@ -123,16 +115,17 @@ class Index:
             raise ValueError(f"weights are {weights}; expected none below 0 and one above 0")
         depth = max(k, POOL) if rerank else k
         # Read the revision first: a concurrent write can make a ranking newer than its key, but never older.
-        revision = self._store.revision
-        settings = (depth, tuple(weights), rerank, id(self.encoder), id(self.reranker))
-        keys = {query: (query, settings) for query in queries if query.strip()}
-        rankings = {
-            query: cached for query, key in keys.items() if (cached := self._cache.get(revision, key)) is not None
-        }
-        missing = [query for query in keys if query not in rankings]
-        for query, ranked in zip(missing, self._search(missing, depth, weights, rerank), strict=True):
-            rankings[query] = tuple(ranked)
-            self._cache.put(revision, keys[query], ranked)
+        settings = (self._store.revision, depth, tuple(weights), rerank, id(self.encoder), id(self.reranker))
+        asked = dict.fromkeys(query for query in queries if query.strip())
+        with self._caching:
+            rankings = {query: self._cache[query, settings] for query in asked if (query, settings) in self._cache}
+        missing = [query for query in asked if query not in rankings]
+        found = dict(zip(missing, self._search(missing, depth, weights, rerank), strict=True))
+        with self._caching:
+            self._cache |= {(query, settings): ranked for query, ranked in found.items()}
+            for oldest in list(self._cache)[:-_CACHED_SEARCHES]:
+                del self._cache[oldest]
+        rankings |= found
         return [list(rankings.get(query, ())[:k]) for query in queries]
 
     def _search(self, queries: Sequence[str], depth: int, weights: Weights, rerank: bool) -> list[list[RankedPassage]]:
@@ -149,10 +142,7 @@ class Index:
         return rankings
 
     def expanded(self, ranked: Sequence[RankedPassage], count: int) -> list[RankedPassage]:
-        """The ranking with up to `count` neighbours on either side of each passage (see `with_neighbours`).
-
-        Raises ValueError if `count` is negative.
-        """
+        """The ranking with up to `count` neighbours on either side of each passage (see `with_neighbours`)."""
         return with_neighbours(ranked, self._store.passages_by_document, self._store.document, count)
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
@@ -191,7 +181,10 @@ class Index:
         terms = self._tokenizer.query_terms(query)
         for attempt in range(_ATTEMPTS):
             dense = self._current_dense()
-            nearest = _nearest(dense, vector, limit) if weights[0] > 0 else {}
+            nearest: dict[int, float] = {}
+            if weights[0] > 0:
+                (scores,), (numbers,) = dense.search(vector[None, :], limit)
+                nearest = dict(zip(numbers.tolist(), scores.tolist(), strict=True))
             with self._store.reading():
                 # After a concurrent write the two rankings would come from different revisions.
                 if self._store.revision == dense.revision or attempt == _ATTEMPTS - 1:
@@ -214,9 +207,13 @@ class Index:
         if expression is not None and weights[1] > 0:
             bm25 = lexical.bm25_ranking(self._store, expression, limit)
         fused = fuse((list(nearest), list(bm25)), weights)
-        passages = self._first_existing(k, list(fused))
-        best = list(passages)
-        cosines = self._cosines(vector, best, nearest)
+        passages = self._store.passages_by_number(list(fused)[:k])
+        if len(passages) < min(k, len(fused)):
+            # Some were deleted since the FAISS file was built.
+            passages = self._store.passages_by_number(list(fused))
+        best = [number for number in fused if number in passages][:k]
+        others = self._store.vectors_by_number([number for number in best if number not in nearest])
+        cosines = {**nearest, **{number: float(vector @ other) for number, other in others.items()}}
         if expression is not None and not set(best) <= set(bm25):
             bm25 |= lexical.bm25_scores(self._store, expression, best)
         beside = lexical.neighbours(self._store, best)
@@ -229,31 +226,13 @@ class Index:
             RankedPassage(
                 passage=passages[number],
                 score=fused[number],
-                dense=cosines[number],
+                dense=min(1.0, max(-1.0, cosines[number])),
                 bm25=bm25.get(number, 0.0),
                 coverage=coverage(number),
                 around=coverage(number, *beside[number]),
             )
             for number in best
         ]
-
-    def _first_existing(self, k: int, numbers: Sequence[int]) -> dict[int, Passage]:
-        """The first `k` passages in order, without those deleted since the FAISS file was built."""
-        passages: dict[int, Passage] = {}
-        for first in range(0, len(numbers), k):
-            batch = numbers[first : first + k]
-            by_number = self._store.passages_by_number(batch)
-            passages |= {number: by_number[number] for number in batch if number in by_number}
-            if len(passages) >= k:
-                break
-        return dict(islice(passages.items(), k))
-
-    def _cosines(
-        self, vector: NDArray[np.float32], numbers: Sequence[int], known: Mapping[int, float]
-    ) -> dict[int, float]:
-        missing = self._store.vectors_by_number([number for number in numbers if number not in known])
-        computed = {number: float(vector @ other) for number, other in missing.items()}
-        return {number: min(1.0, max(-1.0, score)) for number, score in {**computed, **known}.items()}
 
     def _current_dense(self) -> DenseIndex:
         """The dense index of the current revision, which this process or another may have written."""
@@ -265,11 +244,6 @@ class Index:
         return self._dense
 
 
-def _nearest(dense: DenseIndex, vector: NDArray[np.float32], limit: int) -> dict[int, float]:
-    scores, numbers = dense.search(vector[None, :], limit)
-    return {int(number): float(score) for number, score in zip(numbers[0], scores[0], strict=True)}
-
-
 def fuse(rankings: Sequence[Sequence[int]], weights: Sequence[float]) -> dict[int, float]:
     """Weighted reciprocal rank fusion (Cormack et al. 2009, constant 60): item -> score, best first."""
     scores: dict[int, float] = {}
@@ -277,31 +251,3 @@ def fuse(rankings: Sequence[Sequence[int]], weights: Sequence[float]) -> dict[in
         for rank, item in enumerate(ranking, start=1):
             scores[item] = scores.get(item, 0.0) + weight / (_RANK_CONSTANT + rank)
     return dict(sorted(scores.items(), key=lambda entry: -entry[1]))
-
-
-class SearchCache:
-    """The rankings of the last `capacity` searches, for one revision of the index. Thread-safe."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._revision = -1
-        self._rankings: OrderedDict[Hashable, tuple[RankedPassage, ...]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, revision: int, key: Hashable) -> tuple[RankedPassage, ...] | None:
-        """The cached ranking; None if there is none for this revision."""
-        with self._lock:
-            return self._rankings.get(key) if revision == self._revision else None
-
-    def put(self, revision: int, key: Hashable, ranked: Sequence[RankedPassage]) -> None:
-        """Cache a ranking made at this revision or a later one."""
-        with self._lock:
-            if revision < self._revision:
-                return
-            if revision > self._revision:
-                self._rankings.clear()
-                self._revision = revision
-            self._rankings[key] = tuple(ranked)
-            self._rankings.move_to_end(key)
-            while len(self._rankings) > self._capacity:
-                self._rankings.popitem(last=False)

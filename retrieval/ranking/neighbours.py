@@ -23,14 +23,8 @@ def with_neighbours(
     An expanded passage has its own id, and the scores of the original one. No text occurs twice: a passage does not
     include one that ranks higher, and is dropped if a higher one includes it. So there may be fewer results.
 
-    Args:
-        ranked: best first.
-        passages_of: returns the passages of documents by id, ordered by document and position.
-        document_of: returns a document by id.
-        count: number of neighbours on either side; 0 changes nothing.
-
-    Raises:
-        ValueError: if `count` is negative.
+    `passages_of` returns the passages of documents by id, ordered by document and position. Raises ValueError if
+    `count` is negative.
     """
     if count < 0:
         raise ValueError(f"neighbours are {count}; expected 0 or more")

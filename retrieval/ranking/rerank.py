@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -38,32 +37,25 @@ class SentenceReranker:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._cache: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._cache: dict[str, NDArray[np.float32]] = {}
         self._lock = threading.Lock()
 
     def rerank(
         self, vectors: NDArray[np.float32], rankings: Sequence[Sequence[RankedPassage]], weights: Weights
     ) -> list[list[RankedPassage]]:
-        """Each ranking in a new order.
+        """Each ranking in a new order, with a new `score`, and with `sentence` for the first `DEPTH` passages.
 
-        Args:
-            vectors: `[queries, dimension]`, the queries' unit vectors, fp32.
-            rankings: one per query, best first.
-            weights: of the vectors and of the words. If the first is 0, no sentence is encoded.
-
-        Returns:
-            The same passages with a new `score`, and with `sentence` for the first `DEPTH`.
+        `vectors` are the queries' unit vectors `[queries, dimension]`, fp32; `weights` those of the vectors and of the
+        words. If the first is 0, no sentence is encoded.
         """
         ordered = [
-            _append_rest(_in_order(ranked[:POOL], vector, {}, weights), ranked[POOL:], weights)
-            for vector, ranked in zip(vectors, rankings, strict=True)
+            _reordered(ranked, POOL, vector, {}, weights) for vector, ranked in zip(vectors, rankings, strict=True)
         ]
         if not weights[0] > 0:
             return ordered
         encoded = self._sentence_vectors([entry.passage for ranked in ordered for entry in ranked[:DEPTH]])
         return [
-            _append_rest(_in_order(ranked[:DEPTH], vector, encoded, weights), ranked[DEPTH:], weights)
-            for vector, ranked in zip(vectors, ordered, strict=True)
+            _reordered(ranked, DEPTH, vector, encoded, weights) for vector, ranked in zip(vectors, ordered, strict=True)
         ]
 
     def _sentence_vectors(self, passages: Sequence[Passage]) -> dict[str, NDArray[np.float32]]:
@@ -74,15 +66,14 @@ class SentenceReranker:
             missing = {id_: _sentences(passage.text) for id_, passage in by_id.items() if id_ not in vectors}
             if missing:
                 encoded = self._encoder.encode([text for texts in missing.values() for text in texts])
-                first = 0
-                for id_, texts in missing.items():
-                    vectors[id_] = encoded[first : first + len(texts)]
-                    first += len(texts)
+                ends = np.cumsum([len(texts) for texts in missing.values()])[:-1]
+                vectors |= zip(missing, np.split(encoded, ends), strict=True)
             for id_ in by_id:
+                # The most recently used at the end.
+                self._cache.pop(id_, None)
                 self._cache[id_] = vectors[id_]
-                self._cache.move_to_end(id_)
-            while len(self._cache) > _CACHED_PASSAGES:
-                self._cache.popitem(last=False)
+            for oldest in list(self._cache)[:-_CACHED_PASSAGES]:
+                del self._cache[oldest]
         return vectors
 
 
@@ -90,26 +81,22 @@ def _sentences(text: str) -> list[str]:
     return [text[start:end] for start, end in sentences_by_line(text)] or [text]
 
 
-def _in_order(
+def _reordered(
     ranked: Sequence[RankedPassage],
+    depth: int,
     vector: NDArray[np.float32],
     encoded: Mapping[str, NDArray[np.float32]],
     weights: Weights,
 ) -> list[RankedPassage]:
-    return sorted((_scored(entry, vector, encoded, weights) for entry in ranked), key=lambda entry: -entry.score)
-
-
-def _append_rest(best: list[RankedPassage], rest: Sequence[RankedPassage], weights: Weights) -> list[RankedPassage]:
-    """The best, then the rest in its order, none with a higher score than its predecessor.
+    """The first `depth` passages by score, then the rest in its order, none with a higher score than its predecessor.
 
     So the first passages do not depend on the number of results.
     """
-    lowest = best[-1].score if best else math.inf
-    following = []
-    for entry in rest:
-        lowest = min(lowest, _score(entry, 0.0, weights))
-        following.append(replace(entry, score=lowest))
-    return [*best, *following]
+    scored = [_scored(entry, vector, encoded, weights) for entry in ranked[:depth]]
+    ordered = sorted(scored, key=lambda entry: -entry.score)
+    for entry in ranked[depth:]:
+        ordered.append(replace(entry, score=min(ordered[-1].score, _score(entry, 0.0, weights))))
+    return ordered
 
 
 def _scored(

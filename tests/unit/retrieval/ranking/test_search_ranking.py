@@ -194,9 +194,9 @@ def test_a_search_during_a_write_sees_what_was_written(
     docs: Path, index_dir: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ingest(docs, index_dir, encoder)
-    nearest, overtaken = search._nearest, []
+    nearest, overtaken = search.DenseIndex.search, []
 
-    def slow(*asked: Any) -> dict[int, float]:
+    def slow(*asked: Any) -> tuple[Any, Any]:
         results = nearest(*asked)
         if not overtaken:
             overtaken.append(True)
@@ -204,7 +204,7 @@ def test_a_search_during_a_write_sees_what_was_written(
             ingest(docs, index_dir, encoder)
         return results
 
-    monkeypatch.setattr(search, "_nearest", slow)
+    monkeypatch.setattr(search.DenseIndex, "search", slow)
     with open_index(index_dir, encoder) as index:
         ranked = index.search("dispute a card payment", 10, weights=(1.0, 0.0))
     assert "disputes" in {entry.passage.doc_id for entry in ranked}
