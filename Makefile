@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo check test test-all bench bench-test docs lint clean help
+.PHONY: help demo lint check test test-all bench bench-test docs clean check-pytest test-pytest test-all-pytest
 
 help:
 	@echo "make demo        install, then index, train, evaluate and ask the example domain 'bank'"
@@ -32,13 +32,17 @@ lint: $(DEV)
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
 
-check: lint
+# Linters and tests run at the same time: mypy uses one core.
+check test test-all: $(DEV)
+	@$(MAKE) --no-print-directory -j 2 lint $@-pytest
+
+check-pytest: $(DEV)
 	$(PYTEST) tests/unit -m "not slow and not bench and not heavy"
 
-test: lint
+test-pytest: $(DEV)
 	$(PYTEST) -m "not slow and not bench" --durations=25
 
-test-all: lint
+test-all-pytest: $(DEV)
 	$(PYTEST) --full --durations=50
 
 bench-test: $(DEV)
