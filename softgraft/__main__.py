@@ -17,17 +17,14 @@ def main() -> None:
         os.environ.setdefault("TQDM_DISABLE", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from softgraft.cli import app
-    from softgraft.commands.console import error_as_json, print_error, print_json
+    from softgraft.commands.console import print_error
     from softgraft.errors import KNOWN, exit_code
 
     try:
         # Without standalone mode, typer returns the exit code of the command.
         code = app(prog_name="softgraft", standalone_mode=False)
     except KNOWN as error:
-        if "--json" in sys.argv:
-            print_json(error_as_json(error), indent=None)
-        else:
-            print_error(error)
+        print_error(error, json="--json" in sys.argv)
         code = exit_code(error)
     except Exception as error:
         code = _command_line_error(error)

@@ -19,7 +19,12 @@ def domain_status(
     folder: Path, build: Path, file: DomainFile, cli_name: str, notices: Callable[[], list[str]]
 ) -> dict[str, Any]:
     """Plain data: documents, questions, index, soft prompt, last evaluation, and the next command to run."""
-    questions = {s: _count(path, file) for s in ("train", "dev", "test") if (path := folder / f"{s}.jsonl").is_file()}
+    paths = {split: folder / f"{split}.jsonl" for split in ("train", "dev", "test")}
+    questions = {
+        split: len(read_items(path) if file.text_task is None else read_task_items(path, file.text_task))
+        for split, path in paths.items()
+        if path.is_file()
+    }
     index = _index(build)
     manifest = read_manifest(build / "soft_prompt")
     report = build / "reports" / "eval-test.json"
@@ -49,10 +54,6 @@ def domain_status(
         "evaluation": _main_scores(report),
         "next": next_command,
     }
-
-
-def _count(path: Path, file: DomainFile) -> int:
-    return len(read_items(path) if file.text_task is None else read_task_items(path, file.text_task))
 
 
 def _index(build: Path) -> dict[str, int] | None:

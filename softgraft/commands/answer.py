@@ -107,7 +107,6 @@ def stream_answer(domain: Domain, question: str, thread: str | None) -> None:
 
 
 def print_citations(citations: list[dict[str, Any]]) -> None:
-    """Print quotes with their locations."""
     for citation in citations:
         out.print(f'  "{escape(citation["quote"])}"')
         out.print(f"[dim]    {escape(citation_location(citation))}[/]")
@@ -121,11 +120,6 @@ def citation_location(citation: dict[str, Any]) -> str:
 
 
 def _run_task(domain: Domain, text: str, thread: str | None, *, json: bool) -> None:
-    """Print the likeliest labels, the summary or the translation of one text.
-
-    Raises:
-        UsageError: if a thread is given: these tasks have no conversation.
-    """
     if thread is not None:
         raise UsageError(
             found=f"--thread {thread} with the task {domain.file.task}",

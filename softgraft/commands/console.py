@@ -51,14 +51,12 @@ def print_json(data: Any, *, indent: int | None = 1) -> None:
     sys.stdout.flush()
 
 
-def error_as_json(error: Any) -> dict[str, Any]:
-    """An error of this project as plain data."""
-    fields = {name: getattr(error, name) for name in ("found", "expected", "next_step")}
-    return {"error": {"type": type(error).__name__, **fields}}
-
-
-def print_error(error: Any) -> None:
-    """Print an error of this project in three lines."""
+def print_error(error: Any, *, json: bool) -> None:
+    """Print an error of this project: in three lines to standard error, or as one JSON object to standard output."""
+    if json:
+        fields = {name: getattr(error, name) for name in ("found", "expected", "next_step")}
+        print_json({"error": {"type": type(error).__name__, **fields}}, indent=None)
+        return
     err.print(f"[bold red]error:[/] {escape(error.found)}")
     err.print(f"  expected: {escape(error.expected)}")
     err.print(f"  next:     {escape(error.next_step)}")

@@ -15,7 +15,6 @@ from softgraft.commands.console import (
     DomainArgument,
     JsonOption,
     err,
-    error_as_json,
     on_ingest,
     open_domain,
     out,
@@ -28,7 +27,6 @@ from softgraft.errors import UsageError
 
 if TYPE_CHECKING:
     from retrieval import EvidenceScale, IngestReport
-    from softgraft.assembly.passage_cache import WarmReport
     from softgraft.domain import Domain, Ingested
 
 # The exit code of a conversion error.
@@ -111,11 +109,16 @@ def _ingest(opened: Domain, json: bool, warm: bool, index: IndexChoice | None) -
     if json:
         print_json({**_as_json(ingested), "warmed": asdict(warmed) if warmed else None})
         return ingested.report
-    out.print(summary(ingested.report))
+    out.print(_summary(ingested.report))
     _print_unread(ingested.report)
-    _print_scale(ingested.scale)
+    out.print(_scale(ingested.scale))
     if warmed is not None:
-        _print_warmed(warmed)
+        out.print(
+            f"cache: {warmed.passages} of {warmed.of} passages, {warmed.computed_tokens:,} tokens computed now, "
+            f"{warmed.disk_bytes / 2**20:,.0f} MiB on disk"
+        )
+        if warmed.passages < warmed.of:
+            err.print("[yellow]the cache is full:[/] raise `cache: disk_gib` in domain.yaml, or free disk space")
     out.print(f"next: {opened.status()['next']}")
     return ingested.report
 
@@ -141,15 +144,12 @@ def _ingest_changes(opened: Domain, changes: Sequence[Change], json: bool) -> No
         ingested = opened.ingest()
     except NoDocumentsError as error:
         # An editor may remove a file before it writes it again.
-        if json:
-            print_json(error_as_json(error), indent=None)
-        else:
-            print_error(error)
+        print_error(error, json=json)
     else:
         if json:
             print_json({**_as_json(ingested), "changes": [asdict(change) for change in changes]}, indent=None)
         else:
-            out.print(summary(ingested.report))
+            out.print(_summary(ingested.report))
             _print_unread(ingested.report)
     if not changes:
         err.print(f"watching {escape(str(opened.docs))}; press Ctrl-C to stop")
@@ -160,8 +160,7 @@ def _as_json(ingested: Ingested) -> dict[str, Any]:
     return {"ingest": asdict(ingested.report), "evidence_score": asdict(scale) if scale else None}
 
 
-def summary(report: IngestReport) -> str:
-    """The figures of an ingest in one line."""
+def _summary(report: IngestReport) -> str:
     rate = f" ({report.documents_per_second:,.1f} documents/s)" if report.documents_per_second else ""
     return (
         f"documents: {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
@@ -177,24 +176,14 @@ def _print_unread(report: IngestReport) -> None:
         err.print(f"[yellow]skipped:[/] {escape(name)} (not a supported document format)")
 
 
-def _print_scale(scale: EvidenceScale | None) -> None:
+def _scale(scale: EvidenceScale | None) -> str:
     if scale is None:
-        out.print("evidence score: none, so no question is refused; it needs train.jsonl and dev.jsonl")
-        return
+        return "evidence score: none, so no question is refused; it needs train.jsonl and dev.jsonl"
     unanswerable = "" if scale.right_refusals is None else f" and {scale.right_refusals:.0%} of the unanswerable ones"
     calibration = ""
     if scale.calibration_error is not None:
         calibration = f"; mean calibration error in cross-validation: {scale.calibration_error:.2f}"
-    out.print(
+    return (
         f"evidence score: fitted on {scale.questions} questions of train and dev; it refuses "
         f"{scale.wrong_refusals:.0%} of the answerable questions{unanswerable}{calibration}"
     )
-
-
-def _print_warmed(warmed: WarmReport) -> None:
-    out.print(
-        f"cache: {warmed.passages} of {warmed.of} passages, {warmed.computed_tokens:,} tokens computed now, "
-        f"{warmed.disk_bytes / 2**20:,.0f} MiB on disk"
-    )
-    if warmed.passages < warmed.of:
-        err.print("[yellow]the cache is full:[/] raise `disk_gib` under `cache:` in domain.yaml, or free disk space")

@@ -139,12 +139,7 @@ def delete_command(
 
 
 def as_markdown(transcript: dict[str, Any], title: str) -> str:
-    """The page: a heading for each question, then its answer and its quotes with their locations.
-
-    Args:
-        transcript: from `chains.Conversations.transcript`.
-        title: of the domain.
-    """
+    """A transcript as a page: a heading for each question, then its answer and its quotes with their locations."""
     lines = [f"# {_one_line(title)}: conversation {_one_line(transcript['thread'])}", ""]
     if transcript["summary"]:
         lines += [f"Summary of the earlier turns: {_one_line(transcript['summary'])}", ""]

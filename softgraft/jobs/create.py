@@ -55,9 +55,7 @@ def create_domain(
         name: name or path of the new folder, which must not exist.
         source: a folder of documents, or a data folder with `docs.jsonl` and optionally `train.jsonl`, `dev.jsonl` and
             `test.jsonl`. A missing dev set is split from train, by group or by label, with a fixed seed.
-        title: title of the domain in messages.
-        language: of the templates.
-        backbone: as in domain.yaml.
+        title, language, backbone: as in domain.yaml.
         task: task of the domain. None is `extractive-qa` if no question has a `response`, else `chat`. The other tasks
             need examples (`evaluation.task_items`) and no documents.
 
@@ -67,7 +65,6 @@ def create_domain(
     Raises:
         UsageError: if the source has no documents, or no examples of the task, or the name or language is invalid.
         DomainError: if the domain already exists.
-        ItemsError: if a question file is malformed.
     """
     folder = Path(name) if "/" in name or os.sep in name else DOMAINS / name
     text_task = task if task in TEXT_TASKS else None
@@ -98,8 +95,11 @@ def create_domain(
         if labels:
             write_labels(scratch, labels)
         for split, items in splits.items():
-            lines = (_line(item, text_task) + "\n" for item in items)
-            (scratch / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
+            lines = [
+                task_line(item, text_task) if text_task else item.model_dump_json(exclude_defaults=True)
+                for item in items
+            ]
+            (scratch / f"{split}.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         write_domain_file(scratch, file, _NOTE)
         scratch.rename(folder)
     finally:
@@ -117,7 +117,8 @@ def create_domain(
 
 def cut_dev(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     """Split questions into train and dev with a fixed seed; no group is in both, and most questions stay in train."""
-    sizes = Counter(_group(item) for item in items)
+    group_of = {item.id: item.group or item.doc_id or item.id for item in items}
+    sizes = Counter(group_of[item.id] for item in items)
     groups = sorted(sizes)
     random.Random(SEED).shuffle(groups)
     target = min(DEV_MOST, round(DEV_SHARE * len(items)))
@@ -129,20 +130,13 @@ def cut_dev(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
         if 2 * (taken + sizes[group]) <= len(items):
             dev_groups.add(group)
             taken += sizes[group]
-    return (
-        [item for item in items if _group(item) not in dev_groups],
-        [item for item in items if _group(item) in dev_groups],
-    )
-
-
-def _group(item: Item) -> str:
-    return item.group or item.doc_id or item.id
+    train = [item for item in items if group_of[item.id] not in dev_groups]
+    return train, [item for item in items if group_of[item.id] in dev_groups]
 
 
 def _settings(
     name: str, title: str | None, language: str, backbone: str, task: Task, text_task: TextTask | None
 ) -> DomainFile:
-    """The settings that suit the task."""
     settings: dict[str, Any] = {"task": task}
     if text_task is not None:
         settings["context"] = "none"
@@ -152,14 +146,9 @@ def _settings(
         settings["train"] = TrainSettings(adapter_rank=8, adapter_learning_rate=2e-3, batch_size=16)
     if language == "zh":
         settings["refusal"] = _CHINESE_REFUSAL
+    title = title or name.replace("-", " ").replace("_", " ").capitalize()
     try:
-        return DomainFile(
-            name=name,
-            title=title or name.replace("-", " ").replace("_", " ").capitalize(),
-            language=language,
-            backbone=backbone,
-            **settings,
-        )
+        return DomainFile(name=name, title=title, language=language, backbone=backbone, **settings)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['input']!r}" for e in error.errors())
         raise UsageError(
@@ -193,12 +182,7 @@ def _documents(source: Path, *, required: bool) -> list[tuple[Path, Path]]:
 
 
 def _read_splits(source: Path, task: TextTask | None) -> dict[str, list[Item]]:
-    """Questions, or examples of a task, by split.
-
-    Raises:
-        UsageError: if a task has no examples in train.jsonl.
-        ItemsError: if a file is malformed.
-    """
+    """Questions, or examples of a task, by split."""
     splits = {
         split: read_items(path) if task is None else read_task_items(path, task)
         for split in _SPLITS
@@ -212,8 +196,3 @@ def _read_splits(source: Path, task: TextTask | None) -> dict[str, list[Item]]:
             next_step=f"write them, or leave out --task {task}",
         )
     return splits
-
-
-def _line(item: Item, task: TextTask | None) -> str:
-    """An example as a line of its split's file."""
-    return item.model_dump_json(exclude_defaults=True) if task is None else task_line(item, task)

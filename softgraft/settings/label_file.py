@@ -38,8 +38,7 @@ def read_labels(folder: Path) -> Verbalizer:
     """Read labels.yaml of a domain's folder.
 
     Raises:
-        DomainError: if the file is missing, does not map labels to words, has fewer than two labels, or gives two
-            labels the same words.
+        DomainError: if the file is missing or malformed.
     """
     path = folder / FILE
     try:

@@ -12,10 +12,7 @@ DOMAINS = Path("domains")
 
 
 def domain_folder(name: str) -> Path:
-    """The folder of a domain.
-
-    Args:
-        name: a path, or a name under domains/.
+    """The folder of a domain from its path or its name under domains/.
 
     Raises:
         DomainError: if there is no domain.yaml in either place.

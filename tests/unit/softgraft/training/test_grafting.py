@@ -324,7 +324,8 @@ def test_a_slot_that_was_renamed_holds_its_text_twin(grafted: Domain) -> None:
         found = grafted.chain.invoke(question)
     assert found["notices"] == grafted.notices()
     [evidence] = with_twin.evidence_many([question["question"]])
-    [reply] = with_twin.speaker.reply_many([with_twin.prompt(question["question"], [], evidence)])
+    prompt = with_twin.speaker.prepare(with_twin.prompt(question["question"], [], evidence))
+    [reply] = with_twin.speaker.reply_many([prompt])
     assert found["answer"] == reply.strip() != with_soft
 
 
