@@ -1,9 +1,9 @@
 """Adapters: trained weights beside the frozen ones, active from the soft slot on.
 
-They are low-rank weights (LoRA, Hu et al. 2021, arXiv:2106.09685) or scales of the inputs or outputs of a layer ((IA)³,
-Liu et al. 2022, arXiv:2205.05638). Nothing before the slot meets an adapter, so the keys and values of the prefix stay
-the frozen backbone's and come from the prefix store. `adapter_hooks` applies adapters without touching the backbone's
-weights.
+They are low-rank weights (LoRA, Hu et al. 2021, arXiv:2106.09685), or scales of the outputs of the key and value layers
+and of the inputs of the MLP's last layer: a few numbers per layer ((IA)³, Liu et al. 2022, arXiv:2205.05638). Nothing
+before the slot meets an adapter, so the keys and values of the prefix stay the frozen backbone's and come from the
+prefix store. `adapter_hooks` applies adapters without touching the backbone's weights.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ from soft_prompt.model.backbone import Backbone
 AdapterMethod = Literal["lora", "ia3"]
 
 PARTS = ("down", "up", "scale_in", "scale_out")
+# The last part of a layer's name in the families of Transformers.
+_KEYS = frozenset({"k_proj", "key"})
+_VALUES = frozenset({"v_proj", "value"})
+# The MLP's last layer, whose inputs are the inner activations.
+_INNER = frozenset({"down_proj", "fc2", "fc_out"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,17 +101,30 @@ def initial_adapter(backbone: Backbone, rank: int, seed: int, layers: int | None
     """
     backbone.require_decoder_only("an adapter")
     rng = torch.Generator().manual_seed(seed)
-    down, up = {}, {}
-    for name, layer in linear_layers(backbone, layers).items():
-        down[name] = torch.randn(rank, layer.in_features, generator=rng) / math.sqrt(layer.in_features)
-        up[name] = torch.zeros(layer.out_features, rank)
-    if not down:
+    shapes = adapter_shapes(backbone, rank, layers)
+    if not shapes:
         raise BackboneError(
             found=f"the backbone {backbone.id!r} has no linear layers in its blocks",
             expected="linear layers that an adapter can change",
             next_step="train without an adapter: softgraft train DOMAIN --kind embedding --adapter none",
         )
-    return Adapter(down, up)
+    down = {n: torch.randn(s, generator=rng) / math.sqrt(s[1]) for n, s in shapes.items() if n.startswith("down.")}
+    return Adapter.from_tensors(down | {n: torch.zeros(s) for n, s in shapes.items() if n not in down})
+
+
+def initial_scaling(backbone: Backbone, layers: int | None = None) -> Adapter:
+    """An adapter of scales that changes nothing yet. Scales are stored as the difference from 1.
+
+    Args:
+        backbone: whose layers it scales.
+        layers: number of last blocks to scale; None for all.
+
+    Raises:
+        BackboneError: if the names of the key layer, the value layer or the MLP's last layer are not known, for example
+            because one layer computes queries, keys and values, or if the backbone is an encoder-decoder.
+    """
+    backbone.require_decoder_only("an adapter")
+    return Adapter.from_tensors({name: torch.zeros(shape) for name, shape in scaling_shapes(backbone, layers).items()})
 
 
 def adapter_shapes(backbone: Backbone, rank: int, layers: int | None = None) -> dict[str, tuple[int, int]]:
@@ -115,6 +133,41 @@ def adapter_shapes(backbone: Backbone, rank: int, layers: int | None = None) -> 
     return {f"down.{name}": (rank, layer.in_features) for name, layer in adapted} | {
         f"up.{name}": (layer.out_features, rank) for name, layer in adapted
     }
+
+
+def scaling_shapes(backbone: Backbone, layers: int | None = None) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the scales, as in `Adapter.tensors`. Raises `BackboneError` as `initial_scaling` does."""
+    blocks: dict[int, dict[str, torch.nn.Linear]] = {}
+    for name, layer in linear_layers(backbone, layers).items():
+        # Layers before the blocks, such as a projection of the embeddings, are not scaled.
+        if (number := block_index(name)) >= 0:
+            blocks.setdefault(number, {})[name] = layer
+    if not blocks:
+        raise _unknown_layers(backbone, "no linear layers in its blocks")
+    inputs: dict[str, tuple[int, ...]] = {}
+    outputs: dict[str, tuple[int, ...]] = {}
+    for block in blocks.values():
+        key, value, inner = (_only_layer(backbone, block, names) for names in (_KEYS, _VALUES, _INNER))
+        inputs[f"scale_in.{inner}"] = (block[inner].in_features,)
+        outputs |= {f"scale_out.{name}": (block[name].out_features,) for name in (key, value)}
+    return inputs | outputs
+
+
+def _only_layer(backbone: Backbone, block: Iterable[str], last_names: frozenset[str]) -> str:
+    last_name_of = {name: name.rsplit(".", 1)[-1] for name in block}
+    layers = [name for name, last in last_name_of.items() if last in last_names]
+    if len(layers) != 1:
+        raise _unknown_layers(backbone, f"in one block the layers {', '.join(last_name_of.values())}")
+    return layers[0]
+
+
+def _unknown_layers(backbone: Backbone, found: str) -> BackboneError:
+    names = (" or ".join(sorted(last_names)) for last_names in (_KEYS, _VALUES, _INNER))
+    return BackboneError(
+        found=f"the backbone {backbone.id!r} has {found}",
+        expected=f"in every block one key layer, one value layer and one last layer of the MLP: {'; '.join(names)}",
+        next_step="train low-rank weights instead: softgraft train DOMAIN --adapter lora",
+    )
 
 
 def linear_layers(backbone: Backbone, last: int | None = None) -> dict[str, torch.nn.Linear]:

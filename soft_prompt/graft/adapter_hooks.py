@@ -49,11 +49,7 @@ _HOOKED = "_softgraft_adapters"
 
 
 def batch_adapters(backbone: Backbone, adapters: Sequence[Adapter | None]) -> BatchAdapters | None:
-    """The adapters of a batch, for `apply_adapters`.
-
-    Args:
-        backbone: whose layers they change.
-        adapters: one per row of the batch; None for a row without.
+    """The adapters of a batch, one per row, for `apply_adapters`.
 
     Returns:
         Shared weights if all rows have the same adapter, else weights per row, with ranks padded by zeros. None if no
@@ -137,9 +133,8 @@ def _active_adapter(name: str) -> LayerAdapter | None:
 def _input_hook(name: str) -> Any:
     def hook(_: torch.nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         adapter = _active_adapter(name)
-        if adapter is None or adapter.scale_in is None:
-            return None
-        return (_scaled(inputs[0], adapter.scale_in), *inputs[1:])
+        scale = None if adapter is None else adapter.scale_in
+        return None if scale is None else (_scaled(inputs[0], scale), *inputs[1:])
 
     return hook
 

@@ -98,9 +98,9 @@ class SoftPrompt:
         if not below:
             return self
         self._require_above(below + self.lower_layers, layers)
-        parts = [self.vectors[:below].detach().clone()]
-        parts = parts if self.lower is None else [self.lower, *parts]
-        return replace(self, vectors=self.vectors[below:].clone(), lower=torch.cat(parts))
+        lower = self.vectors[:below].detach().clone()
+        lower = lower if self.lower is None else torch.cat((self.lower, lower))
+        return replace(self, vectors=self.vectors[below:].clone(), lower=lower)
 
     def _require_above(self, first: int, layers: int) -> None:
         if self.adapter is not None and self.adapter.blocks.start < first:
@@ -149,10 +149,10 @@ def keys_and_values(
     split = lower.shape[0] if frozen_layers is None else frozen_layers
     # Two tensors, since one that needs a gradient in any layer needs it in every layer.
     upper = vectors if split == lower.shape[0] else torch.cat((lower[split:].to(vectors.device), vectors))
-    return _positioned(backbone, lower[:split], first, 0), _positioned(backbone, upper, first, split)
 
+    def positioned(vectors: Tensor, layer: int) -> Tensor:
+        vectors = vectors.to(backbone.device)
+        keys = rotate(backbone, vectors[:, 0], first, layer)
+        return torch.stack((keys, vectors[:, 1]), dim=1).to(backbone.dtype)
 
-def _positioned(backbone: Backbone, vectors: Tensor, first: int, layer: int) -> Tensor:
-    vectors = vectors.to(backbone.device)
-    keys = rotate(backbone, vectors[:, 0], first, layer)
-    return torch.stack((keys, vectors[:, 1]), dim=1).to(backbone.dtype)
+    return positioned(lower[:split], 0), positioned(upper, split)

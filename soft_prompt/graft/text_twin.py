@@ -45,9 +45,7 @@ def at_strength(backbone: Backbone, soft_prompt: SoftPrompt, strength: float, pr
     if soft_prompt.kind == "embedding":
         start = from_text_twin(backbone, slot, twin, length)
     else:
-        start = kv_from_text_twin(backbone, slot, twin, prefix, length).with_trained_layers(
-            int(soft_prompt.vectors.shape[0])
-        )
+        start = kv_from_text_twin(backbone, slot, twin, prefix, length).with_trained_layers(len(soft_prompt.vectors))
     vectors = torch.lerp(start.vectors.to(soft_prompt.vectors.device), soft_prompt.vectors, strength)
     return replace(soft_prompt, vectors=vectors, adapter=adapter)
 
