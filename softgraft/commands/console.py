@@ -62,10 +62,10 @@ def print_error(error: Any, *, json: bool) -> None:
     err.print(f"  next:     {escape(error.next_step)}")
 
 
-def print_notes(notes: Sequence[str]) -> None:
-    """Print notices to standard error."""
+def print_notes(notes: Sequence[str], console: Console = err) -> None:
+    """Print notices, by default to standard error."""
     for note in notes:
-        err.print(f"[yellow]note:[/] {escape(note)}")
+        console.print(f"[yellow]note:[/] {escape(note)}")
 
 
 def on_terminal() -> bool:

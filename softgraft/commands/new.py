@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from softgraft.commands.console import JsonOption, out, print_json
+from softgraft.settings.domain_file import Task
 
 
 def new(
@@ -22,7 +23,7 @@ def new(
         str, typer.Option(help="embedded, a folder, a Hugging Face id, or PROVIDER:MODEL.")
     ] = "embedded",
     task: Annotated[
-        Literal["chat", "extractive-qa", "classification", "summarisation", "translation"] | None,
+        Task | None,
         typer.Option(help="Task of the domain. Default: chat, or extractive-qa if the questions have no responses."),
     ] = None,
     json: JsonOption = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from softgraft.commands.console import DomainArgument, JsonOption, open_domain, out, print_json
+from softgraft.commands.console import DomainArgument, JsonOption, open_domain, out, print_json, print_notes
 
 
 def status(domain: DomainArgument, json: JsonOption = False) -> None:
@@ -27,10 +27,7 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
             f"(text twin {prompt['dev_token_f1_text_twin']:.3f})"
         )
     rows = [
-        ("backbone", state["backbone"]),
-        ("task", state["task"]),
-        ("template", state["template"]),
-        ("attention", state["attention"]),
+        *((name, state[name]) for name in ("backbone", "task", "template", "attention")),
         ("questions", ", ".join(f"{count} {split}" for split, count in state["questions"].items()) or "none"),
         ("index", f"{index['documents']} documents, {index['passages']} passages" if index else "none"),
         ("soft prompt", soft_prompt),
@@ -44,6 +41,5 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
     out.print(f"[bold]{escape(state['title'])}[/] ({state['folder']})")
     for name, value in rows:
         out.print(f"  {name:<12} {escape(value)}")
-    for notice in state["notices"]:
-        out.print(f"[yellow]note:[/] {escape(notice)}")
+    print_notes(state["notices"], out)
     out.print(f"next: {state['next']}")

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from softgraft.commands.answer import citation_location, print_citations
-from softgraft.commands.console import DomainArgument, JsonOption, out, print_json, simple_table
+from softgraft.commands.console import DomainArgument, JsonOption, out, print_json, print_notes, simple_table
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import MEMORY, read_domain_file
 from softgraft.settings.location import domain_folder
@@ -69,8 +69,7 @@ def show_command(domain: DomainArgument, thread: ThreadArgument, json: JsonOptio
         out.print(f"[bold]> {escape(turn['question'])}[/]")
         out.print(escape(turn["answer"]))
         print_citations(turn["citations"])
-        for notice in turn.get("notices", []):
-            out.print(f"[yellow]note:[/] {escape(notice)}")
+        print_notes(turn.get("notices", []), out)
 
 
 @threads.command("export")

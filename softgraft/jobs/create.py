@@ -8,7 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -26,12 +26,10 @@ from evaluation.task_items import (
 )
 from retrieval.conversion.convert import SUFFIXES
 from softgraft.errors import DomainError, UsageError
-from softgraft.settings.domain_file import DomainFile, TrainSettings, write_domain_file
+from softgraft.settings.domain_file import DomainFile, Task, TrainSettings, write_domain_file
 from softgraft.settings.label_file import labels_of, write_labels
 from softgraft.settings.location import DOMAINS
 from softgraft.settings.sections import AnswerFileSettings, ClassificationSettings
-
-Task = Literal["chat", "extractive-qa", "classification", "summarisation", "translation"]
 
 _SPLITS = ("train", "dev", "test")
 _NOTE = """The settings of this domain. Edit freely; docs/settings.md describes every setting.

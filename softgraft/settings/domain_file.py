@@ -25,6 +25,7 @@ from softgraft.settings.sections import (
 FILE = "domain.yaml"
 # PROVIDER:MODEL. A Hugging Face id contains no colon, and a Windows drive is a single letter.
 _BEHIND_API = re.compile(r"[a-z][a-z0-9_-]+:.+")
+Task = Literal["chat", "extractive-qa", "classification", "summarisation", "translation"]
 # The database of the conversations, in build/.
 MEMORY = "memory.sqlite"
 
@@ -111,7 +112,7 @@ class DomainFile(Settings):
         description="Sentence encoder of the index: `embedded` (all-MiniLM-L6-v2, installed by pip), a Hugging Face id "
         "or a local folder.",
     )
-    task: Literal["chat", "extractive-qa", "classification", "summarisation", "translation"] = Field(
+    task: Task = Field(
         default="chat", description="What the domain does. All except `chat` and `extractive-qa` are in docs/tasks.md."
     )
     template: str = Field(

@@ -48,12 +48,10 @@ _BATCH = 64
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ChosenWeights:
-    """Weights of the two rankings, and how they were chosen.
+    """Weights of the dense and the BM25 ranking, and how they were chosen.
 
     Attributes:
-        weights: dense, BM25.
         questions: number of questions they were compared on; 0 if there were too few, so that the language decided.
-        ndcg_at_10: score of these weights.
         usual_ndcg_at_10: score of the default weights of the language.
     """
 
@@ -76,11 +74,7 @@ def choose_weights(
 ) -> ChosenWeights:
     """The weights with the best nDCG@10 on these questions, or `usual` if no others are significantly better.
 
-    Args:
-        index: what is searched.
-        usual: the default weights.
-        items: questions; the answerable ones that name their document count, at most 200, and at least 30 are needed.
-        on_progress: called with the number of weights compared, and of all.
+    Only answerable questions that name their document count; at least 30 are needed, and at most 200 are searched for.
     """
     asked = spread([item for item in items if item.answerable and item.documents], _MAX_QUESTIONS)
     if len(asked) < _MIN_QUESTIONS:
@@ -181,12 +175,6 @@ def calibrate(
     """Fit the evidence scale on the questions of train and dev; None if they do not allow it.
 
     Both splits are used: a threshold that refuses 5% of the answerable questions needs more of them than dev holds.
-
-    Args:
-        index: the domain's index.
-        settings: how evidence is searched for.
-        items: questions of train and dev.
-        on_progress: called with the number of questions searched for, and of all.
     """
     rankings = labelled_rankings(index, settings, items, on_progress)
     return fit_scale(rankings) if len({ranking.answered for ranking in rankings}) == 2 else None

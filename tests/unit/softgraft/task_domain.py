@@ -11,7 +11,8 @@ import yaml
 
 from prompts import find_template
 from softgraft import Domain, open_domain
-from softgraft.jobs.create import Task, create_domain
+from softgraft.jobs.create import create_domain
+from softgraft.settings.domain_file import Task
 from tests.support.hashing_encoder import HashingEncoder
 
 # Short, since the tiny tokenizer needs a token for nearly every character.
