@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from prompts import Slot, Template
 from prompts.pieces import Part
 from soft_prompt.errors import ArtifactError
+from soft_prompt.interop.extended_vocabulary import ExtendedVocabulary, HfGraft
 from soft_prompt.model.backbone import Backbone
 
 # The chat template of a backbone without one (see `default_chat_template`).
@@ -53,36 +53,27 @@ _READ_REQUEST = """\
 """
 
 
-@dataclass(frozen=True)
-class GraftText:
-    """One domain: `soft` is the text of its soft tokens, which fills `slot` of the template."""
-
-    template: Template
-    slot: str
-    soft: str
-
-
-def chat_template(backbone: Backbone, grafts: Mapping[str, GraftText], boundary: str, secret: str) -> str:
+def chat_template(
+    backbone: Backbone, vocabulary: ExtendedVocabulary, grafts: Mapping[str, HfGraft], boundary: str
+) -> str:
     """The chat template of a checkpoint, for Jinja as Transformers runs it.
 
     Args:
         backbone: its own chat template renders the messages.
+        vocabulary: with the tokens of the grafts.
         grafts: by domain name. The first one answers if the request names no `domain`.
         boundary: between segments; removed by the tokenizer. Empty if the tokenizer cannot do so.
-        secret: part of the names of all new tokens.
 
     Raises:
         ArtifactError: if a template has other inputs than passages, history and one question at the end.
     """
-    splits = _control_splits(backbone, boundary, secret) if boundary else {}
+    splits = _control_splits(backbone, boundary, vocabulary.secret) if boundary else {}
     split = "text" + "".join(f".replace({_quoted(token)}, {_quoted(parts)})" for token, parts in splits.items())
-    softs = ", ".join(f"{_quoted(name)}: {_quoted(graft.soft)}" for name, graft in grafts.items())
     data = f"{_quoted(boundary)} ~ {split} ~ {_quoted(boundary)}" if boundary else "text"
-    text = (
-        _READ_REQUEST.replace("__DATA__", data)
-        .replace("__SOFTS__", f"{{{softs}}}")
-        .replace("__DEFAULT__", _quoted(next(iter(grafts))))
-    )
+    names = vocabulary.tokenizer.convert_ids_to_tokens
+    softs = {name: "".join(names(list(tokens))) for name, tokens in vocabulary.tokens.items()}
+    text = _READ_REQUEST.replace("__DATA__", data).replace("__SOFTS__", _quoted(softs))
+    text = text.replace("__DEFAULT__", _quoted(next(iter(grafts))))
     for name, graft in grafts.items():
         text += f"{{%- if domain == {_quoted(name)} -%}}\n{_messages(name, graft, boundary, splits)}{{%- endif -%}}\n"
     own: str | None = backbone.tokenizer.chat_template
@@ -103,19 +94,19 @@ def _control_splits(backbone: Backbone, boundary: str, secret: str) -> dict[str,
     """Each control token with a boundary inside, if possible where its text is split into tokens anyway."""
     # Also the new tokens, since anyone can read their names in the checkpoint.
     splits = {secret: secret[:16] + boundary + secret[16:]}
+    encode = backbone.encode_text
     for text in backbone.control_tokens:
-        ids = backbone.encode_text(text)
-        token_ends = [at for at in range(1, len(text))
-                      if backbone.encode_text(text[:at]) + backbone.encode_text(text[at:]) == ids]  # fmt: skip
+        token_ends = [at for at in range(1, len(text)) if encode(text[:at]) + encode(text[at:]) == encode(text)]
         if len(text) > 1:
             at = token_ends[len(token_ends) // 2] if token_ends else 1
             splits[text] = text[:at] + boundary + text[at:]
     return splits
 
 
-def _messages(name: str, graft: GraftText, boundary: str, splits: Mapping[str, str]) -> str:
+def _messages(name: str, graft: HfGraft, boundary: str, splits: Mapping[str, str]) -> str:
     """Jinja code that appends the messages of a domain's template to `written.messages`."""
-    template = graft.template
+    template, slot = graft.template, graft.soft_prompt.slot
+    passages = [n for n, kind in template.inputs.items() if kind == "passages"]
     if template.optional or template.examples is not None:
         raise ArtifactError(
             found=f"the template {template.name!r} of {name!r} has optional parts or examples",
@@ -124,24 +115,20 @@ def _messages(name: str, graft: GraftText, boundary: str, splits: Mapping[str, s
         )
     questions = [n for n, kind in template.inputs.items() if kind == "text"]
     slots = [p.name for m in template.messages for p in m.pieces if isinstance(p, Slot)]
-    last = template.messages[-1] if template.messages else None
     if (
-        len(questions) != 1
-        or slots.count(questions[0]) != 1
-        or last is None
-        or last.role != "user"
-        or Slot(questions[0]) not in last.pieces
-        or slots.count(graft.slot) != 1
-        or max((slots.count(n) for n, kind in template.inputs.items() if kind == "passages"), default=0) > 1
+        [slots.count(n) for n in (*questions, slot)] != [1, 1]
+        or template.messages[-1].role != "user"
+        or Slot(questions[0]) not in template.messages[-1].pieces
+        or any(slots.count(n) > 1 for n in passages)
     ):
         raise ArtifactError(
             found=f"the template {template.name!r} of {name!r} has the text inputs {questions} and the slots {slots}",
-            expected=f"the soft slot {graft.slot!r} once, passages at most once, and one text input, the question, in "
+            expected=f"the soft slot {slot!r} once, passages at most once, and one text input, the question, in "
             "the last message, since a chat request contains nothing else",
             next_step="change the template and train again: softgraft train DOMAIN",
         )
     lines = []
-    if not any(kind == "passages" for kind in template.inputs.values()):
+    if not passages:
         lines.append(_raise_if("asked.passages", f"the domain {name} reads no passages"))
     if not any(message.role == "history" for message in template.messages):
         lines.append(_raise_if("history", f"the domain {name} reads no earlier turns"))
@@ -150,9 +137,8 @@ def _messages(name: str, graft: GraftText, boundary: str, splits: Mapping[str, s
             messages = "history"
         else:
             parts = [_part(piece, graft, boundary, splits) for piece in message.pieces]
-            messages = (
-                f"[{{'role': {_quoted(message.role)}, 'content': {' ~ '.join(p for p in parts if p) or repr('')}}}]"
-            )
+            content = " ~ ".join(filter(None, parts)) or repr("")
+            messages = f"[{{'role': {_quoted(message.role)}, 'content': {content}}}]"
         lines.append(f"{{%- set written.messages = written.messages + {messages} -%}}\n")
     return "".join(lines)
 
@@ -161,7 +147,7 @@ def _raise_if(condition: str, message: str) -> str:
     return f"{{%- if {condition} -%}}{{{{- raise_exception({_quoted(message)}) -}}}}{{%- endif -%}}\n"
 
 
-def _part(piece: Part, graft: GraftText, boundary: str, splits: Mapping[str, str]) -> str:
+def _part(piece: Part, graft: HfGraft, boundary: str, splits: Mapping[str, str]) -> str:
     """A Jinja expression for one part of a message; empty for a soft slot that is not filled."""
 
     def text(value: str) -> str:
@@ -173,16 +159,16 @@ def _part(piece: Part, graft: GraftText, boundary: str, splits: Mapping[str, str
         return text(piece)
     assert isinstance(piece, Slot)
     if piece.name in graft.template.soft_slots:
-        return "soft" if piece.name == graft.slot else ""
+        return "soft" if piece.name == graft.soft_prompt.slot else ""
     if graft.template.inputs[piece.name] == "passages":
         without = text(graft.template.no_passages) or repr("")
         return f"(asked.context if asked.passages else {without})"
     return "question"
 
 
-def _quoted(text: str) -> str:
-    """A Jinja string literal."""
-    return json.dumps(text, ensure_ascii=False)
+def _quoted(value: str | Mapping[str, str]) -> str:
+    """A literal in Jinja."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def passage_format(template: Template) -> str:

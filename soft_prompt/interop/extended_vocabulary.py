@@ -8,20 +8,38 @@ from __future__ import annotations
 
 import copy
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from prompts import Message, RenderedPrompt
-from soft_prompt.errors import BackboneError
+from prompts import Message, RenderedPrompt, Template
+from soft_prompt.artifact.manifest import Manifest
+from soft_prompt.errors import ArtifactError, BackboneError
+from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.model.backbone import Backbone
 
 # Settings of families that scale embeddings before the first layer. Other engines may scale them elsewhere.
 _EMBEDDING_SCALES = ("embedding_multiplier", "scale_emb", "scale_embedding", "embed_scale")
 _NEXT_STEP = "serve it with Softgraft, or train on another backbone: set `backbone:` in domain.yaml"
+
+
+@dataclass(frozen=True)
+class HfGraft:
+    """One domain of a checkpoint.
+
+    Attributes:
+        soft_prompt: of the kind `embedding`, without an adapter.
+        template: that the soft prompt was trained with.
+        manifest: of the saved soft prompt, written to `softgraft.json`; None if it was never saved.
+    """
+
+    soft_prompt: SoftPrompt
+    template: Template
+    manifest: Manifest | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +49,8 @@ class ExtendedVocabulary:
     Attributes:
         config, generation_config: the backbone's, with the larger vocabulary and untied embeddings.
         state: all weights by name, in the backbone's dtype; input and output embedding are `[tokens, hidden]`.
-        tokenizer: a copy with the new tokens.
-        names: of the new tokens, one per vector. No text contains one by accident, since they contain `secret`.
-        first_id: token id of the first new token.
+        tokenizer: a copy with the new tokens. No text contains one by accident, since their names contain `secret`.
+        tokens: by domain, the token ids of its soft prompt.
         unused_id: the special token whose output embedding all new tokens share.
         secret: random hexadecimal digits.
     """
@@ -42,28 +59,28 @@ class ExtendedVocabulary:
     generation_config: Any
     state: dict[str, Tensor]
     tokenizer: Any
-    names: tuple[str, ...]
-    first_id: int
+    tokens: Mapping[str, range]
     unused_id: int
     secret: str
 
 
-def extend_vocabulary(backbone: Backbone, vectors: Tensor) -> ExtendedVocabulary:
-    """Add one token per vector.
-
-    Args:
-        backbone: not changed.
-        vectors: `[tokens, hidden]`; cast to the backbone's dtype, as in a prompt.
+def extend_vocabulary(backbone: Backbone, grafts: Mapping[str, HfGraft]) -> ExtendedVocabulary:
+    """Add one token per vector of the grafts, which are cast to the backbone's dtype, as in a prompt.
 
     Raises:
+        ArtifactError: if a soft prompt is of the kind `kv`, has an adapter or was trained with `block` attention.
         BackboneError: if the backbone is an encoder-decoder, scales its embeddings, has more tokens than embeddings, or
             has no unused special token.
     """
+    for name, graft in grafts.items():
+        _require_vectors_alone(name, graft)
     _require_plain_embeddings(backbone)
+    vectors = torch.cat([graft.soft_prompt.vectors for graft in grafts.values()])
     model, rows = backbone.model, int(backbone.model.get_input_embeddings().weight.shape[0])
     unused = _unused_token(backbone, rows)
     secret = secrets.token_hex(16)
-    names = tuple(f"<|soft-{secret}-{number}|>" for number in range(len(vectors)))
+    names = [f"<|soft-{secret}-{number}|>" for number in range(len(vectors))]
+    lengths = [graft.soft_prompt.length for graft in grafts.values()]
     config = copy.deepcopy(model.config)
     config.vocab_size, config.tie_word_embeddings = rows + len(vectors), False
     generation = copy.deepcopy(model.generation_config)
@@ -73,11 +90,27 @@ def extend_vocabulary(backbone: Backbone, vectors: Tensor) -> ExtendedVocabulary
         generation_config=generation,
         state=_extended_state(model, vectors, unused),
         tokenizer=_extended_tokenizer(backbone, rows, secret, names),
-        names=names,
-        first_id=rows,
+        tokens={
+            name: range(*ends) for name, ends in zip(grafts, pairwise(accumulate(lengths, initial=rows)), strict=True)
+        },
         unused_id=unused,
         secret=secret,
     )
+
+
+def _require_vectors_alone(name: str, graft: HfGraft) -> None:
+    """Refuse a graft that needs more than vectors among the embeddings."""
+    soft, block = graft.soft_prompt, graft.manifest is not None and graft.manifest.attention == "block"
+    if soft.kind != "embedding" or soft.adapter is not None or block:
+        raise ArtifactError(
+            found=f"the soft prompt of {name!r} is of the kind {soft.kind!r}"
+            + (" with an adapter" if soft.adapter is not None else "")
+            + (", trained with `block` attention" if block else ""),
+            expected="one of the kind `embedding`, without an adapter, trained with `exact` attention: other engines "
+            "support tokens alone",
+            next_step="softgraft train DOMAIN --kind embedding --adapter none"
+            + (", with `attention: exact` in domain.yaml" if block else ""),
+        )
 
 
 def _require_plain_embeddings(backbone: Backbone) -> None:
@@ -140,7 +173,7 @@ def _extended_state(model: Any, vectors: Tensor, unused: int) -> dict[str, Tenso
     return state
 
 
-def _extended_tokenizer(backbone: Backbone, rows: int, secret: str, names: Sequence[str]) -> Any:
+def _extended_tokenizer(backbone: Backbone, rows: int, secret: str, names: list[str]) -> Any:
     """A copy of the tokenizer whose new tokens have the ids of the new embeddings."""
     from tokenizers import AddedToken
 
@@ -148,7 +181,7 @@ def _extended_tokenizer(backbone: Backbone, rows: int, secret: str, names: Seque
     # Embeddings without a token get one each; otherwise the ids of the new tokens would be too small.
     fill = [f"<|fill-{secret}-{number}|>" for number in range(rows - len(tokenizer))]
     tokenizer.add_tokens([AddedToken(n, special=True, normalized=False) for n in [*fill, *names]], special_tokens=True)
-    ids = tokenizer.convert_tokens_to_ids(list(names))
+    ids = tokenizer.convert_tokens_to_ids(names)
     if ids != list(range(rows, rows + len(names))):
         raise BackboneError(
             found=f"the tokenizer of {backbone.id!r} numbers new tokens from {ids[0]}",

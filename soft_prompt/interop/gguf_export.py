@@ -19,25 +19,14 @@ from torch import Tensor
 
 from soft_prompt.errors import BackboneError
 from soft_prompt.files import new_file
-from soft_prompt.interop.extended_vocabulary import ExtendedVocabulary
-from soft_prompt.interop.hf_export import HfGraft, checkpoint_chat_template, export_record, extend_with_grafts
+from soft_prompt.interop.chat_template import chat_template
+from soft_prompt.interop.extended_vocabulary import ExtendedVocabulary, HfGraft, extend_vocabulary
+from soft_prompt.interop.hf_export import export_record
 from soft_prompt.model.backbone import Backbone
 
 PROVENANCE = "softgraft.provenance"
 # llama.cpp's name for a pre-tokenizer that splits off single digits, then words as GPT-2 does.
 PRE_TOKENIZER = "smollm"
-_BLOCK_NAMES = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
-_MODEL_NAMES = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
 
 def export_gguf(file: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -> Mapping[str, range]:
@@ -56,11 +45,11 @@ def export_gguf(file: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -
         BackboneError: if the architecture or tokenizer is not supported; or as `export_hf`.
     """
     _require_llama(backbone)
-    vocabulary, tokens = extend_with_grafts(backbone, grafts)
+    vocabulary = extend_vocabulary(backbone, grafts)
     with new_file(file) as scratch:
-        chat = checkpoint_chat_template(backbone, vocabulary, grafts, "")
-        _write(scratch, vocabulary, chat, export_record(backbone, vocabulary, grafts, tokens))
-    return tokens
+        chat = chat_template(backbone, vocabulary, grafts, "")
+        _write(scratch, vocabulary, chat, export_record(backbone, vocabulary, grafts))
+    return vocabulary.tokens
 
 
 def _require_llama(backbone: Backbone) -> None:
@@ -102,9 +91,8 @@ def _write(file: Path, vocabulary: ExtendedVocabulary, chat: str, record: Mappin
     from gguf.quants import quantize
 
     config = vocabulary.config
-    dtype = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}[
-        vocabulary.state["lm_head.weight"].dtype
-    ]
+    dtypes = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+    dtype = dtypes[vocabulary.state["lm_head.weight"].dtype]
     writer = GGUFWriter(file, "llama")
     try:
         writer.add_name("Softgraft " + " ".join(record["domains"]))
@@ -119,8 +107,7 @@ def _write(file: Path, vocabulary: ExtendedVocabulary, chat: str, record: Mappin
         writer.add_rope_dimension_count(config.head_dim)
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-        writer.add_file_type({"F32": LlamaFileType.ALL_F32, "F16": LlamaFileType.MOSTLY_F16,
-                              "BF16": LlamaFileType.MOSTLY_BF16}[dtype])  # fmt: skip
+        writer.add_file_type(LlamaFileType["ALL_F32" if dtype == "F32" else f"MOSTLY_{dtype}"])
         writer.add_string(PROVENANCE, json.dumps(record, ensure_ascii=False))
         _add_tokenizer(writer, vocabulary, chat)
         for name, array in _arrays(vocabulary):
@@ -139,12 +126,9 @@ def _add_tokenizer(writer: Any, vocabulary: ExtendedVocabulary, chat: str) -> No
     tokenizer = vocabulary.tokenizer
     names = {number: text for text, number in tokenizer.get_vocab().items()}
     added = tokenizer.added_tokens_decoder
-    kinds = [
-        TokenType.NORMAL
-        if number not in added
-        else (TokenType.CONTROL if added[number].special else TokenType.USER_DEFINED)
-        for number in range(len(names))
-    ]
+    kinds = [TokenType.NORMAL] * len(names)
+    for number, token in added.items():
+        kinds[number] = TokenType.CONTROL if token.special else TokenType.USER_DEFINED
     merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
     writer.add_vocab_size(len(names))
     writer.add_tokenizer_model("gpt2")
@@ -154,38 +138,27 @@ def _add_tokenizer(writer: Any, vocabulary: ExtendedVocabulary, chat: str) -> No
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
     writer.add_add_bos_token(False)
     writer.add_add_space_prefix(False)
-    for add, number in (
-        (writer.add_bos_token_id, tokenizer.bos_token_id),
-        (writer.add_eos_token_id, tokenizer.eos_token_id),
-        (writer.add_unk_token_id, tokenizer.unk_token_id),
-        (writer.add_pad_token_id, tokenizer.pad_token_id),
-    ):
+    for kind in ("bos", "eos", "unk", "pad"):
+        number = getattr(tokenizer, f"{kind}_token_id")
         if number is not None:
-            add(number)
+            getattr(writer, f"add_{kind}_token_id")(number)
     writer.add_chat_template(chat)
 
 
 def _arrays(vocabulary: ExtendedVocabulary) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """All weights by their names in llama.cpp, in fp32."""
+    from gguf import MODEL_ARCH, get_tensor_name_map
+
     config = vocabulary.config
-    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    names = get_tensor_name_map(MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
     for name, tensor in vocabulary.state.items():
-        layer = name.removesuffix(".weight")
-        if layer in _MODEL_NAMES:
-            yield f"{_MODEL_NAMES[layer]}.weight", _array(tensor)
-            continue
-        number, _, rest = layer.removeprefix("model.layers.").partition(".")
-        gguf_name = _BLOCK_NAMES[rest]
-        weight = _interleaved(tensor, heads[gguf_name]) if gguf_name in heads else tensor
-        yield f"blk.{number}.{gguf_name}.weight", _array(weight)
+        layer = name.split(".")[-2]
+        weight = _interleaved(tensor, heads[layer]) if layer in heads else tensor
+        yield names.get_name(name, (".weight",)), weight.detach().to("cpu", torch.float32).contiguous().numpy()
 
 
 def _interleaved(weight: Tensor, heads: int) -> Tensor:
     """Rows `[heads * head_dim, hidden]` in llama.cpp's order, which rotates neighbouring rows instead of halves."""
     head_dim = weight.shape[0] // heads
     return weight.view(heads, 2, head_dim // 2, -1).transpose(1, 2).reshape(weight.shape)
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
-    return array

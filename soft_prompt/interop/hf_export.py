@@ -13,19 +13,16 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from prompts import PassageInput, PassageSegment, RenderedPrompt, Template, Turn
-from soft_prompt.artifact.manifest import Manifest
-from soft_prompt.errors import ArtifactError
 from soft_prompt.files import new_folder
 from soft_prompt.graft.prompt import SoftPrompt
-from soft_prompt.interop.chat_template import GraftText, chat_template, difficult_texts, passage_format, split_at
-from soft_prompt.interop.extended_vocabulary import ExtendedVocabulary, extend_vocabulary
+from soft_prompt.interop.chat_template import chat_template, difficult_texts, passage_format, split_at
+from soft_prompt.interop.extended_vocabulary import ExtendedVocabulary, HfGraft, extend_vocabulary
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.rows.encode import encode_prompt
 from soft_prompt.rows.row import Row
@@ -34,22 +31,6 @@ RECORD = "softgraft.json"
 # For a conversion of the checkpoint to GGUF: llama.cpp would read the boundaries between segments as text.
 LLAMA_CPP_CHAT = "llama_cpp.jinja"
 FORMAT_VERSION = 1
-_RETRAIN = "softgraft train DOMAIN --kind embedding --adapter none"
-
-
-@dataclass(frozen=True)
-class HfGraft:
-    """One domain of a checkpoint.
-
-    Attributes:
-        soft_prompt: of the kind `embedding`, without an adapter.
-        template: that the soft prompt was trained with.
-        manifest: of the saved soft prompt, written to `softgraft.json`; None if it was never saved.
-    """
-
-    soft_prompt: SoftPrompt
-    template: Template
-    manifest: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -77,99 +58,33 @@ def export_hf(folder: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -
         grafts: by domain name. A chat request selects one with the variable `domain`, by default the first.
 
     Raises:
-        ArtifactError: if the folder is not empty or cannot be written; if a soft prompt is of the kind `kv`, has an
-            adapter or was trained with `block` attention; if a chat request cannot fill a template.
+        ArtifactError: if the folder is not empty or cannot be written; if a chat request cannot fill a template; or as
+            `extend_vocabulary`.
         BackboneError: as `extend_vocabulary`.
     """
-    vocabulary, tokens = extend_with_grafts(backbone, grafts)
+    vocabulary = extend_vocabulary(backbone, grafts)
     with new_folder(folder) as scratch:
         _write_model(scratch, vocabulary)
-        same_ids = _write_tokenizer(scratch, backbone, vocabulary, grafts, tokens)
-        llama_cpp_chat = checkpoint_chat_template(backbone, vocabulary, grafts, "")
+        same_ids = _write_tokenizer(scratch, backbone, vocabulary, grafts)
+        llama_cpp_chat = chat_template(backbone, vocabulary, grafts, "")
         (scratch / LLAMA_CPP_CHAT).write_text(llama_cpp_chat, encoding="utf-8")
-        record = export_record(backbone, vocabulary, grafts, tokens) | {"same_ids": same_ids}
+        record = export_record(backbone, vocabulary, grafts) | {"same_ids": same_ids}
         (scratch / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return HfExport(folder, tokens, same_ids)
+    return HfExport(folder, vocabulary.tokens, same_ids)
 
 
 def token_ids(row: Row, tokens: range) -> list[int]:
     """Token ids of an encoded prompt, for an engine that serves the checkpoint.
 
     Args:
-        row: encoded with one soft prompt of the kind `embedding`.
+        row: encoded with the soft prompt that was exported.
         tokens: of that soft prompt, as returned by `export_hf`.
-
-    Raises:
-        ArtifactError: if the row has anything but one soft prompt of that length.
     """
-    lengths = [part.length for part in row.suffix if isinstance(part, SoftPrompt) and part.kind == "embedding"]
-    if lengths != [len(tokens)] or row.attention != "exact":
-        raise ArtifactError(
-            found=f"a prompt with soft prompts of the lengths {lengths}, in {row.attention!r} attention",
-            expected=f"one of the kind `embedding` and the length {len(tokens)}, in `exact` attention",
-            next_step="encode the prompt with the soft prompt that was exported",
-        )
     parts = (tokens if isinstance(part, SoftPrompt) else part for part in row.suffix)
     return [*row.prefix, *(number for part in parts for number in part)]
 
 
-def extend_with_grafts(
-    backbone: Backbone, grafts: Mapping[str, HfGraft]
-) -> tuple[ExtendedVocabulary, dict[str, range]]:
-    """Add the tokens of all grafts to the vocabulary. Returns it, and the token ids by domain.
-
-    Raises:
-        ArtifactError, BackboneError: as `export_hf`.
-    """
-    if not grafts:
-        raise ArtifactError(
-            found="no domain to export", expected="at least one", next_step="name one: softgraft export"
-        )
-    for name, graft in grafts.items():
-        _require_embedding(name, graft, backbone)
-    vocabulary = extend_vocabulary(backbone, torch.cat([graft.soft_prompt.vectors for graft in grafts.values()]))
-    tokens, first = {}, vocabulary.first_id
-    for name, graft in grafts.items():
-        tokens[name] = range(first, first + graft.soft_prompt.length)
-        first += graft.soft_prompt.length
-    return vocabulary, tokens
-
-
-def _require_embedding(name: str, graft: HfGraft, backbone: Backbone) -> None:
-    """Refuse a graft that needs more than vectors among the embeddings."""
-    soft, manifest = graft.soft_prompt, graft.manifest
-    block = manifest is not None and manifest.attention == "block"
-    if soft.kind != "embedding" or soft.adapter is not None or block:
-        raise ArtifactError(
-            found=f"the soft prompt of {name!r} is of the kind {soft.kind!r}"
-            + (" with an adapter" if soft.adapter is not None else "")
-            + (", trained with `block` attention" if block else ""),
-            expected="one of the kind `embedding`, without an adapter, trained with `exact` attention: other engines "
-            "support tokens alone",
-            next_step=_RETRAIN + (", with `attention: exact` in domain.yaml" if block else ""),
-        )
-    if soft.vectors.shape[1] != backbone.hidden_size or not torch.isfinite(soft.vectors).all():
-        raise ArtifactError(
-            found=f"the soft prompt of {name!r} has vectors {tuple(soft.vectors.shape)}, perhaps not finite",
-            expected=f"finite vectors of the hidden size {backbone.hidden_size}",
-            next_step=f"train for this backbone: {_RETRAIN}",
-        )
-
-
-def checkpoint_chat_template(
-    backbone: Backbone, vocabulary: ExtendedVocabulary, grafts: Mapping[str, HfGraft], boundary: str
-) -> str:
-    """The chat template of a checkpoint (see `chat_template`)."""
-    names, texts = iter(vocabulary.names), {}
-    for name, graft in grafts.items():
-        soft = "".join(islice(names, graft.soft_prompt.length))
-        texts[name] = GraftText(graft.template, graft.soft_prompt.slot, soft)
-    return chat_template(backbone, texts, boundary, vocabulary.secret)
-
-
-def export_record(
-    backbone: Backbone, vocabulary: ExtendedVocabulary, grafts: Mapping[str, HfGraft], tokens: Mapping[str, range]
-) -> dict[str, Any]:
+def export_record(backbone: Backbone, vocabulary: ExtendedVocabulary, grafts: Mapping[str, HfGraft]) -> dict[str, Any]:
     """The contents of `softgraft.json`: what the export consists of."""
     return {
         "format": "softgraft export",
@@ -182,7 +97,7 @@ def export_record(
         "head_row_of": vocabulary.unused_id,
         "domains": {
             name: {
-                "first_token": tokens[name].start,
+                "first_token": vocabulary.tokens[name].start,
                 "length": graft.soft_prompt.length,
                 "vectors_sha256": _digest(graft.soft_prompt),
                 "text_twin": graft.soft_prompt.text_twin,
@@ -222,11 +137,7 @@ def _write_model(folder: Path, vocabulary: ExtendedVocabulary) -> None:
 
 
 def _write_tokenizer(
-    folder: Path,
-    backbone: Backbone,
-    vocabulary: ExtendedVocabulary,
-    grafts: Mapping[str, HfGraft],
-    tokens: Mapping[str, range],
+    folder: Path, backbone: Backbone, vocabulary: ExtendedVocabulary, grafts: Mapping[str, HfGraft]
 ) -> bool:
     """Write a tokenizer that splits between segments. If it does not give the same ids, write one that does not split.
 
@@ -236,13 +147,13 @@ def _write_tokenizer(
         tokenizer = copy.deepcopy(vocabulary.tokenizer)
         if boundary:
             split_at(tokenizer, boundary)
-        tokenizer.chat_template = checkpoint_chat_template(backbone, vocabulary, grafts, boundary)
+        tokenizer.chat_template = chat_template(backbone, vocabulary, grafts, boundary)
         tokenizer.save_pretrained(folder)
         # Some tokenizer classes replace the pre-tokenizer of the file. This one does not, in every version.
         path = folder / "tokenizer_config.json"
         settings = json.loads(path.read_text(encoding="utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
         path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        if _gives_same_ids(folder, backbone, grafts, tokens):
+        if _gives_same_ids(folder, backbone, grafts, vocabulary.tokens):
             return True
     return False
 
@@ -259,9 +170,8 @@ def _gives_same_ids(
         for question in texts:
             prompt = _prompt(graft.template, texts, question)
             row = encode_prompt(backbone, prompt, {graft.soft_prompt.slot: graft.soft_prompt})
-            text = tokenizer.apply_chat_template(
-                request(prompt), domain=name, tokenize=False, add_generation_prompt=True
-            )
+            settings = {"domain": name, "tokenize": False, "add_generation_prompt": True}
+            text = tokenizer.apply_chat_template(request(prompt), **settings)
             if tokenizer.encode(text, add_special_tokens=False) != token_ids(row, tokens[name]):
                 return False
     return True

@@ -19,8 +19,9 @@ from soft_prompt import (
     save_soft_prompt,
 )
 from soft_prompt.artifact.manifest import make_manifest
+from soft_prompt.interop.extended_vocabulary import HfGraft
 from soft_prompt.interop.gguf_export import export_gguf
-from soft_prompt.interop.hf_export import HfGraft, export_hf
+from soft_prompt.interop.hf_export import export_hf
 from soft_prompt.interop.invocation import invocation_ids, invoked_at_slot, slot_ids
 from soft_prompt.interop.peft_export import export_peft
 from soft_prompt.interop.peft_folder import LORA, PeftFolder, read_peft_folder

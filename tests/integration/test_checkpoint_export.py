@@ -16,7 +16,8 @@ import torch
 import soft_prompt
 from prompts import PassageInput, RenderedPrompt, Turn, find_template, load_template
 from soft_prompt import Backbone, Decoding, PrefixStore, encode_prompt, from_text_twin, generate
-from soft_prompt.interop.hf_export import HfExport, HfGraft, export_hf, request, token_ids
+from soft_prompt.interop.extended_vocabulary import HfGraft
+from soft_prompt.interop.hf_export import HfExport, export_hf, request, token_ids
 
 ROOT = Path(soft_prompt.__file__).parents[1]
 BANK = ROOT / "domains" / "bank"

@@ -16,8 +16,8 @@ from gguf.quants import dequantize
 
 from prompts import find_template, load_template
 from soft_prompt import ArtifactError, Backbone, BackboneError, SoftPrompt, from_text_twin
+from soft_prompt.interop.extended_vocabulary import HfGraft
 from soft_prompt.interop.gguf_export import PROVENANCE, export_gguf
-from soft_prompt.interop.hf_export import HfGraft
 from soft_prompt.model.weights import split_digits
 
 RAG = load_template(find_template("rag-chat"))
