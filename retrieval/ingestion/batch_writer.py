@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,31 +24,22 @@ class _StoppedError(Exception):
     """The vectors are no longer needed."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Batch:
-    """Documents with their passages, known vectors, and vectors being encoded, by digest of the embedded text.
+    """Documents with their passages, known vectors by digest, and the digests and vectors that are being encoded."""
 
-    The vectors of `shared` digests are being encoded for the previous batch.
-    """
-
-    documents: list[tuple[Document, list[Passage]]]
+    documents: Sequence[tuple[Document, list[Passage]]]
     known: dict[str, NDArray[np.float32]]
-    missing: list[str]
-    shared: list[str]
+    missing: Sequence[str]
     encoding: Future[NDArray[np.float32]] | None
 
 
 class BatchWriter:
     """Writes each document in its own transaction as soon as its vectors are encoded.
 
-    The encoder runs in another thread, so that reading, splitting and writing take little extra time. Use it in a
-    `with` statement; leaving it discards what is not finished.
-
-    Args:
-        store: where to write.
-        encoder: embeds the passages.
-        splitter: the splitter with its settings, stored with each document.
-        on_embedded: called in the encoder's thread with the number of embedded passages of a batch, and their total.
+    The encoder runs in another thread, so that reading, splitting and writing take little extra time. `splitter` is the
+    splitter with its settings, stored with each document. `on_embedded` is called in the encoder's thread with the
+    number of embedded passages of a batch, and their total.
     """
 
     def __init__(
@@ -61,55 +51,37 @@ class BatchWriter:
         self._encoder = encoder
         self._splitter = splitter
         self._on_embedded = on_embedded
-        self._waiting: list[tuple[Document, list[Passage]]] = []
-        self._passages_waiting = 0
-        self._in_flight: _Batch | None = None
         self._stopped = threading.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
 
-    def __enter__(self) -> Self:
-        return self
+    def write(self, documents: Iterable[tuple[Document, list[Passage]]]) -> None:
+        """Write all documents. An error discards what is not encoded yet."""
+        try:
+            previous = None
+            for documents_of_batch in _batches(documents):
+                batch = self._start(documents_of_batch, previous)
+                if previous is not None:
+                    self._write(previous)
+                    batch.known.update((digest, previous.known[digest]) for digest in previous.missing)
+                previous = batch
+            if previous is not None:
+                self._write(previous)
+        finally:
+            self._stopped.set()
+            self._thread.shutdown(cancel_futures=True)
 
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.shutdown(cancel_futures=True)
-
-    def add(self, document: Document, passages: list[Passage]) -> None:
-        self._waiting.append((document, passages))
-        self._passages_waiting += len(passages)
-        if self._passages_waiting >= _PASSAGES_PER_BATCH:
-            self._advance()
-
-    def finish(self) -> None:
-        """Write the remaining documents."""
-        self._advance()
-        self._advance()
-
-    def _advance(self) -> None:
-        """Start encoding the waiting documents, and write the previous batch meanwhile."""
-        previous = self._in_flight
-        self._in_flight = self._start_batch(previous)
-        if previous is not None:
-            self._write(previous)
-            if self._in_flight is not None:
-                self._in_flight.known.update((digest, previous.known[digest]) for digest in self._in_flight.shared)
-
-    def _start_batch(self, previous: _Batch | None) -> _Batch | None:
-        documents, self._waiting, self._passages_waiting = self._waiting, [], 0
-        if not documents:
-            return None
+    def _start(self, documents: Sequence[tuple[Document, list[Passage]]], previous: _Batch | None) -> _Batch:
         texts = {
             embedded_digest(passage): embedded_text(passage.title, passage.heading, passage.text)
             for _, passages in documents
             for passage in passages
         }
-        # Reuse vectors of the same text in any document.
+        # Reuse vectors of the same text in any document, and those that are being encoded for the previous batch.
         known = self._store.vectors_by_digest(list(texts))
-        coming = set(previous.missing) if previous is not None else set()
-        shared = [digest for digest in texts if digest not in known and digest in coming]
-        missing = [digest for digest in texts if digest not in known and digest not in coming]
+        taken = {*known, *(previous.missing if previous is not None else ())}
+        missing = [digest for digest in texts if digest not in taken]
         encoding = self._thread.submit(self._encode, [texts[digest] for digest in missing]) if missing else None
-        return _Batch(documents, known, missing, shared, encoding)
+        return _Batch(documents, known, missing, encoding)
 
     def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         def on_progress(done: int) -> None:
@@ -124,11 +96,22 @@ class BatchWriter:
             batch.known.update(zip(batch.missing, batch.encoding.result(), strict=True))
             self.embedded += len(batch.missing)
         for document, passages in batch.documents:
-            rows = np.zeros((len(passages), self._encoder.dimension), dtype=np.float32)
-            for row, passage in zip(rows, passages, strict=True):
-                row[:] = batch.known[embedded_digest(passage)]
+            vectors = [batch.known[embedded_digest(passage)] for passage in passages]
+            rows = np.array(vectors, dtype=np.float32).reshape(len(passages), self._encoder.dimension)
             self._store.replace_document(document, self._splitter, passages, rows)
             self.written += 1
+
+
+def _batches(documents: Iterable[tuple[Document, list[Passage]]]) -> Iterator[list[tuple[Document, list[Passage]]]]:
+    batch, count = list[tuple[Document, list[Passage]]](), 0
+    for document, passages in documents:
+        batch.append((document, passages))
+        count += len(passages)
+        if count >= _PASSAGES_PER_BATCH:
+            yield batch
+            batch, count = [], 0
+    if batch:
+        yield batch
 
 
 def _checked(vectors: NDArray[np.float32], texts: int, dimension: int) -> NDArray[np.float32]:

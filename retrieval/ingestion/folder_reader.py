@@ -25,14 +25,8 @@ from retrieval.store.store import StoredDocument
 class FolderReader:
     """Reads files one by one and yields the documents that the index lacks or has in another version.
 
-    Args:
-        docs: the folder.
-        files: its files.
-        stored: the documents in the index.
-        splitter: the splitter with its settings. Documents that were split otherwise count as changed.
-        convert: converts one file.
-        limits: for one file.
-        on_file: called before each file with the number of files read, their total, and the file's name.
+    `splitter` is the splitter with its settings; documents that were split otherwise count as changed. `on_file` is
+    called before each file with the number of files read, their total, and the file's name.
     """
 
     def __init__(
@@ -106,12 +100,13 @@ class FolderReader:
         for document in documents:
             self._check_id(document.id, source)
         self._source_of.update((document.id, source) for document in documents)
-        changed = [document for document in documents if not self._is_stored(self._as_stored(document))]
+        changed = [
+            one
+            for one in documents
+            if not self._is_stored(StoredDocument(one.id, source, one.source_digest, one.converter, self._splitter))
+        ]
         self.unchanged += len(documents) - len(changed)
         return changed
-
-    def _as_stored(self, document: Document) -> StoredDocument:
-        return StoredDocument(document.id, document.source, document.source_digest, document.converter, self._splitter)
 
     def _is_stored(self, wanted: StoredDocument) -> bool:
         return self._stored.get(wanted.id) == wanted

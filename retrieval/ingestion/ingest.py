@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -98,7 +99,7 @@ def ingest(
         docs: the folder.
         index_dir: the folder of the index.
         encoder: embeds the passages.
-        max_tokens: maximum number of tokens of a passage.
+        max_tokens: of a passage.
         index: the kind of FAISS index from now on; None keeps the previous choice, initially `auto`.
         limits: for one file.
         progress: called by one thread at a time, but not always by the caller's.
@@ -116,12 +117,13 @@ def ingest(
     with PassageStore.open(index_dir / DATABASE_NAME, create=True) as store, Converter(limits) as converter:
         store.bind_encoder(encoder.id, encoder.dimension)
         stored = store.stored_documents()
-        reader = FolderReader(docs, files, stored, splitter, converter.convert, limits, reporter.reading)
-        with BatchWriter(store, encoder, splitter, reporter.embedding) as writer:
-            reporter.documents = lambda: reader.unchanged + writer.written
-            for document in reader.documents():
-                writer.add(document, split_document(document, encoder.count_tokens, max_tokens))
-            writer.finish()
+        on_file, on_embedded = partial(reporter, "reading"), partial(reporter, "embedding")
+        reader = FolderReader(docs, files, stored, splitter, converter.convert, limits, on_file)
+        writer = BatchWriter(store, encoder, splitter, on_embedded)
+        reporter.documents = lambda: reader.unchanged + writer.written
+        writer.write(
+            (document, split_document(document, encoder.count_tokens, max_tokens)) for document in reader.documents()
+        )
         removed = sum(store.delete_document(doc_id) for doc_id in reader.removed())
         reporter("indexing", 0, 1)
         update_faiss(store, index_dir / FAISS_NAME, index)
@@ -152,7 +154,8 @@ def plan_ingest(
         if store.counts()[0]:
             store.check_encoder(encoder.id, encoder.dimension)
         stored = store.stored_documents()
-        reader = FolderReader(docs, files, stored, _splitter(max_tokens), converter.convert, limits, reporter.reading)
+        on_file = partial(reporter, "reading")
+        reader = FolderReader(docs, files, stored, _splitter(max_tokens), converter.convert, limits, on_file)
         reporter.documents = lambda: reader.unchanged
         passages, digests, replaced = 0, set[str](), list[str]()
         for document in reader.documents():
@@ -212,9 +215,3 @@ class _ProgressReporter:
         if self._progress is not None:
             with self._lock:
                 self._progress(IngestProgress(stage, done, total, source, self.documents(), self.seconds))
-
-    def reading(self, done: int, total: int, source: str) -> None:
-        self("reading", done, total, source)
-
-    def embedding(self, done: int, total: int) -> None:
-        self("embedding", done, total)

@@ -31,39 +31,25 @@ class Record:
 
 
 def record_entry(record: Record, vector: NDArray[np.float32]) -> Entry:
-    """A record as a document with a single passage.
-
-    Raises RecordError if id or text is not text, or the metadata is not JSON.
-    """
+    """A record as a document with a single passage. Raises RecordError if a part of it has the wrong type."""
     if not isinstance(record.id, str) or not record.id:
         raise _record_error(f"the id {record.id!r}", "ids that are non-empty text")
     if not isinstance(record.text, str):
         raise _record_error(f"a text of type {type(record.text).__name__} for the id {record.id!r}", "text")
     _check_text(record.id, "the id")
     _check_text(record.text, f"the text of {record.id!r}")
-    document = Document(
-        id=record.id,
-        title="",
-        text=record.text,
-        group="",
-        source="",
-        source_digest=hashlib.sha256(record.text.encode()).hexdigest(),
-        converter=_CONVERTER,
-    )
+    digest = hashlib.sha256(record.text.encode()).hexdigest()
+    document = Document(record.id, "", record.text, "", source="", source_digest=digest, converter=_CONVERTER)
     passage = Passage(record.id, record.id, title="", heading="", text=record.text, start=0, end=len(record.text))
-    return Entry(document, _SPLITTER, (passage,), vector[None, :], (metadata_json(record),))
-
-
-def metadata_json(record: Record) -> str:
-    """The metadata as JSON. Raises RecordError for values that JSON would change, such as tuples."""
-    metadata = record.metadata
-    if not isinstance(metadata, Mapping):
-        raise _record_error(f"metadata of type {type(metadata).__name__} for {record.id!r}", "a dict")
-    _check_json(dict(metadata), f"the metadata of {record.id!r}", 0)
-    return json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False)
+    if not isinstance(record.metadata, Mapping):
+        raise _record_error(f"metadata of type {type(record.metadata).__name__} for {record.id!r}", "a dict")
+    _check_json(dict(record.metadata), f"the metadata of {record.id!r}", 0)
+    metadata = json.dumps(dict(record.metadata), ensure_ascii=False, allow_nan=False)
+    return Entry(document, _SPLITTER, (passage,), vector[None, :], (metadata,))
 
 
 def _check_json(value: object, where: str, depth: int) -> None:
+    """Raises RecordError for values that JSON would change, such as tuples."""
     if depth > _MAX_DEPTH:
         raise _record_error(f"{where} is nested too deeply", f"at most {_MAX_DEPTH} levels")
     match value:

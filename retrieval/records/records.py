@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +40,7 @@ class ScoredRecord:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Match:
-    scored: ScoredRecord
-    vector: NDArray[np.float32]
+_Match = tuple[ScoredRecord, NDArray[np.float32]]
 
 
 class RecordIndex:
@@ -57,7 +56,8 @@ class RecordIndex:
         self.encoder_id = encoder_id
         self._store: PassageStore | None = None
         self._dense: DenseIndex | None = None
-        self._filter_cache: tuple[int, dict[Condition, NDArray[np.int64]]] = (-1, {})
+        # Per revision: reading all metadata takes most of the time of a filtered search.
+        self._matching = lru_cache(_CACHED_CONDITIONS)(_numbers_where)
         self._opening = threading.Lock()
         self._refreshing = threading.Lock()
         self._maintaining = threading.Lock()
@@ -77,12 +77,8 @@ class RecordIndex:
         """Add records with their vectors `[records, dimension]`, of any length, in one transaction.
 
         A record replaces an earlier one with the same id. `check_cancelled` is called between the records and before
-        the commit; if it raises, nothing is written.
-
-        Raises:
-            RecordError: if a record cannot be stored.
-            EncoderError: if a vector has no direction.
-            IndexMismatchError: if the dimension differs, or the index holds documents.
+        the commit; if it raises, nothing is written. Raises RecordError if a record cannot be stored, EncoderError if a
+        vector has no direction, and IndexMismatchError if the dimension differs or the index holds documents.
         """
         if not records:
             return
@@ -95,8 +91,7 @@ class RecordIndex:
     def delete(self, ids: Sequence[str] | None, check_cancelled: Callable[[], None] = lambda: None) -> int:
         """Delete the records with these ids (None: all) in one transaction. Returns the number of deleted records.
 
-        `check_cancelled` is called before the commit, as in `add`. Raises IndexMismatchError if the index holds
-        documents.
+        `check_cancelled` is as in `add`. Raises IndexMismatchError if the index holds documents.
         """
         store = self._opened()
         if store is None:
@@ -116,19 +111,12 @@ class RecordIndex:
     def search(self, vector: object, k: int, where: object = None) -> list[ScoredRecord]:
         """The `k` records nearest to a vector `[dimension]`, best first, among those that match a filter.
 
-        Args:
-            vector: the query.
-            k: maximum number of records.
-            where: a filter as described in `retrieval.store.metadata_filter`.
-
-        Raises:
-            FilterError: if the filter is invalid.
-            EncoderError: if the vector has no direction.
-            ValueError: if `k` is below 1.
+        Raises FilterError if the filter `where` (see `retrieval.store.metadata_filter`) is invalid, EncoderError if the
+        vector has no direction, and ValueError if `k` is below 1.
         """
         if k < 1:
             raise ValueError(f"k is {k}; expected at least 1")
-        return [match.scored for match in self._nearest(unit_rows([vector], 1)[0], k, where)]
+        return [scored for scored, _ in self._nearest(unit_rows([vector], 1)[0], k, where)]
 
     def search_diverse(
         self, vector: object, k: int, *, fetch_k: int, relevance: float, where: object = None
@@ -144,8 +132,8 @@ class RecordIndex:
             raise ValueError(f"relevance is {relevance}; expected a number from 0 to 1")
         query = unit_rows([vector], 1)[0]
         matches = self._nearest(query, max(k, fetch_k), where)
-        vectors = np.array([match.vector for match in matches], dtype=np.float32).reshape(len(matches), len(query))
-        return [matches[row].scored for row in most_diverse(query, vectors, k, relevance)]
+        vectors = np.array([vector for _, vector in matches], dtype=np.float32).reshape(len(matches), len(query))
+        return [matches[row][0] for row in most_diverse(query, vectors, k, relevance)]
 
     def _nearest(self, query: NDArray[np.float32], limit: int, where: object) -> list[_Match]:
         condition = parse_filter(where) if where is not None else EVERYTHING
@@ -168,15 +156,6 @@ class RecordIndex:
             self._check_binding(store, len(query))
             scores, numbers = _search(dense, query, limit, store.numbers_where(condition))
             return _matches(store, numbers, scores)
-
-    def _matching(self, store: PassageStore, condition: Condition, revision: int) -> NDArray[np.int64]:
-        """The numbers that match a condition, cached for one revision: reading all metadata takes most of the time."""
-        cached_revision, cache = self._filter_cache
-        if cached_revision != revision or len(cache) >= _CACHED_CONDITIONS:
-            cached_revision, cache = self._filter_cache = revision, {}
-        if condition not in cache:
-            cache[condition] = store.numbers_where(condition)
-        return cache[condition]
 
     def maintain(self) -> None:
         """Rebuild the FAISS index after many changes. Call it after adding or deleting records.
@@ -247,12 +226,10 @@ class RecordIndex:
         path = self.folder / DATABASE_NAME
         if not create and not path.exists():
             return None
-        store = PassageStore.open(path, create=create)
-        try:
+        with ExitStack() as stack:
+            store = stack.enter_context(PassageStore.open(path, create=create))
             self._check_binding(store)
-        except BaseException:
-            store.close()
-            raise
+            stack.pop_all()
         return store
 
 
@@ -272,7 +249,7 @@ def _matches(store: PassageStore, numbers: NDArray[np.int64], scores: NDArray[np
         records = _records(store, {passage.id: passage for passage in passages.values()})
         vectors = store.vectors_by_number(list(passages))
     return [
-        _Match(ScoredRecord(records[passages[number].id], min(1.0, max(-1.0, score))), vectors[number])
+        (ScoredRecord(records[passages[number].id], min(1.0, max(-1.0, score))), vectors[number])
         for number, score in zip(numbers.tolist(), scores.tolist(), strict=True)
         if number in passages
     ]
@@ -283,6 +260,10 @@ def _records(store: PassageStore, passages: Mapping[str, Passage]) -> dict[str, 
     return {one: Record(one, passage.text, json.loads(metadata[one])) for one, passage in passages.items()}
 
 
+def _numbers_where(store: PassageStore, condition: Condition, revision: int) -> NDArray[np.int64]:
+    return store.numbers_where(condition)
+
+
 def _valid_ids(ids: Sequence[str]) -> list[str]:
     """Without values that cannot be the id of a record, or that SQLite does not accept."""
     return [one for one in ids if isinstance(one, str) and not any("\ud800" <= letter <= "\udfff" for letter in one)]
@@ -291,14 +272,8 @@ def _valid_ids(ids: Sequence[str]) -> list[str]:
 def most_diverse(query: NDArray[np.float32], vectors: NDArray[np.float32], limit: int, relevance: float) -> list[int]:
     """Maximal marginal relevance (Carbonell and Goldstein 1998): at most `limit` rows in the order of selection.
 
-    The first row is the nearest. Each further one maximises `relevance` * cosine to the query - (1 - `relevance`) *
-    highest cosine to a selected row.
-
-    Args:
-        query: `[dimension]`, unit vector.
-        vectors: `[n, dimension]`, unit vectors.
-        limit: maximum number of rows.
-        relevance: in [0, 1]; 1 is the plain ranking.
+    The first of the unit vectors `[n, dimension]` is the nearest to the query `[dimension]`. Each further one maximises
+    `relevance` * cosine to the query - (1 - `relevance`) * highest cosine to a selected row.
     """
     cosines = vectors @ query
     nearest_selected = np.full(len(vectors), -np.inf, dtype=np.float32)
