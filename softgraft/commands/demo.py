@@ -39,11 +39,7 @@ QUESTIONS = {
         "And what evidence do you need for it?",
         "Do you sell pet insurance?",
     ),
-    "clinic": (
-        "How long does a sleep study last?",
-        "And what should I bring to it?",
-        "Do you treat horses?",
-    ),
+    "clinic": ("How long does a sleep study last?", "And what should I bring to it?", "Do you treat horses?"),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -47,17 +47,11 @@ def changes(before: Snapshot, after: Snapshot) -> list[Change]:
     return sorted([*removed, *added, *changed], key=lambda change: change.name)
 
 
-def wait_for_changes(
-    docs: Path,
-    before: Snapshot,
-    *,
-    interval: float = INTERVAL_SECONDS,
-    sleep: Callable[[float], None] | None = None,
-) -> list[Change]:
-    """Return the changes once the folder differs from `before` and has not changed for `interval` seconds."""
+def wait_for_changes(docs: Path, before: Snapshot) -> list[Change]:
+    """Return the changes once the folder differs from `before` and has not changed for a second."""
     last = snapshot(docs)
     while True:
-        (sleep or time.sleep)(interval)
+        time.sleep(INTERVAL_SECONDS)
         now = snapshot(docs)
         if now == last and now != before:
             return changes(before, now)
