@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,12 +60,7 @@ def measure(
 ) -> dict[str, dict[str, Any]]:
     """The scores of one data set, by threshold on dev and with the default threshold on test.
 
-    Args:
-        name: of the data set.
-        data, work: the data folder, and the folder of indexes.
-        encoder: of the index.
-        limit: maximum number of questions per split.
-        replies: number of questions per split that the backbone answers; 0 for none.
+    `limit` is the maximum number of questions per split. The backbone answers `replies` of them.
     """
     source = DataSet(name, data, work, encoder)
     with source.index() as index:
@@ -156,16 +152,13 @@ def _answer_spans(index: Index, item: Item) -> list[Span]:
     spans: list[Span] = []
     for doc_id in sorted(item.documents):
         text = index.document(doc_id).text
-        exact = [(doc_id, at, at + len(answer)) for answer in item.answers for at in _occurrences(text, answer)]
+        exact = [
+            (doc_id, found.start(1), found.end(1))
+            for answer in item.answers
+            for found in re.finditer(f"(?=({re.escape(answer)}))", text)
+        ]
         spans += exact or ([(doc_id, 0, len(text))] if contains_answer(text, item.answers) else [])
     return spans
-
-
-def _occurrences(text: str, answer: str) -> Iterator[int]:
-    at = text.find(answer)
-    while at >= 0:
-        yield at
-        at = text.find(answer, at + 1)
 
 
 def _overlaps(span: Span, others: Sequence[Span]) -> bool:

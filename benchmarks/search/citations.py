@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.script import make_parser, positive, results_head, results_path, write_results
+from benchmarks.tables import print_table
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "faiss-cpu")
 SETS = ("squad", "covidqa")
@@ -30,25 +31,19 @@ def main() -> None:
     help_text = "questions per split that the backbone answers (default: %(default)s)"
     parser.add_argument("--replies", type=int, default=100, help=help_text)
     options = parser.parse_args()
+    from benchmarks.search import data
     from benchmarks.search.citation_quality import measure
-    from benchmarks.search.data import (
-        DEV_SHARE,
-        EVIDENCE_TOKENS,
-        MAX_PASSAGES,
-        PASSAGE_TOKENS,
-        SEED,
-        caching_encoder,
-    )
     from chains.answering.citations import THRESHOLD
+    from retrieval import load_encoder
 
     config = {
         "limit": options.limit, "replies": options.replies, "threshold": THRESHOLD,
         "thresholds_on": "dev, cut from train",
-        "passage_tokens": PASSAGE_TOKENS, "passages": MAX_PASSAGES, "evidence_tokens": EVIDENCE_TOKENS,
-        "dev_share_of_train": DEV_SHARE, "seed": SEED,
+        "passage_tokens": data.PASSAGE_TOKENS, "passages": data.MAX_PASSAGES, "evidence_tokens": data.EVIDENCE_TOKENS,
+        "dev_share_of_train": data.DEV_SHARE, "seed": data.SEED,
     }  # fmt: skip
     head = results_head(config, PACKAGES)
-    encoder = caching_encoder(options.work)
+    encoder = data.CachingEncoder(load_encoder())
     sets = {}
     for name in SETS:
         print(f"{name} ...", flush=True)
@@ -59,8 +54,6 @@ def main() -> None:
 
 def print_tables(sets: Mapping[str, Mapping[str, Any]]) -> None:
     """For each set, the thresholds on dev, then test."""
-    from benchmarks.tables import print_table
-
     replies = {"dev": "the data's answers, with and without their evidence", "backbone_dev": "replies of the backbone"}
     for name, parts in sets.items():
         for part, title in replies.items():

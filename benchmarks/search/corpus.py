@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,24 +22,14 @@ from retrieval.documents import passage_id
 from retrieval.store.document_rows import Entry
 
 SETS = ("squad", "covidqa", "mtrag")
-_PASSAGES_PER_DOCUMENT = 10
-_DOCUMENTS_PER_TRANSACTION = 200
 _SENTENCE_WEIGHTS = np.array([1.0, 0.5, 0.35], np.float32)
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Sentences:
-    """Real sentences in the order of their documents, and their vectors `[sentences, dimension]`, fp32."""
-
-    texts: list[str]
-    vectors: Floats
-
-
-def read_sentences(data: Path, encoder: Encoder, limit: int, cache: Path) -> Sentences:
-    """Sentences of the data folder; their vectors are stored in `cache`."""
+def read_sentences(data: Path, encoder: Encoder, limit: int, cache: Path) -> tuple[list[str], Floats]:
+    """Real sentences in the order of their documents, and their vectors `[sentences, dimension]`, stored in `cache`."""
     texts: list[str] = []
     for name in SETS:
         for line in (data / name / "docs.jsonl").read_text(encoding="utf-8").splitlines():
@@ -54,7 +43,7 @@ def read_sentences(data: Path, encoder: Encoder, limit: int, cache: Path) -> Sen
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         np.save(path, encoder.encode(texts))
-    return Sentences(texts, np.load(path))
+    return texts, np.load(path)
 
 
 def read_questions(data: Path, limit: int) -> list[str]:
@@ -66,23 +55,24 @@ def read_questions(data: Path, limit: int) -> list[str]:
     return questions
 
 
-def make_passages(sentences: Sentences, number: int, seed: int = 0) -> Iterator[tuple[str, Floats]]:
+def make_passages(sentences: list[str], vectors: Floats, number: int) -> Iterator[tuple[str, Floats]]:
     """Texts and unit vectors of `number` passages."""
-    rng, total = np.random.default_rng(seed), len(sentences.texts)
+    rng, total = np.random.default_rng(0), len(sentences)
     for n in range(number):
         first = n % total
         chosen = [first, *(np.array([first + 1, first + 2]) % total)]
         if n >= total:
             chosen[1:] = rng.integers(total, size=2).tolist()
-        mean = _SENTENCE_WEIGHTS @ sentences.vectors[chosen]
-        yield " ".join(sentences.texts[i] for i in chosen), mean / np.linalg.norm(mean)
+        mean = _SENTENCE_WEIGHTS @ vectors[chosen]
+        yield " ".join(sentences[i] for i in chosen), mean / np.linalg.norm(mean)
 
 
 def write_passages(store: PassageStore, passages: Iterable[tuple[str, Floats]]) -> None:
     """Write the passages to a store, ten per document and many documents per transaction."""
-    binding, numbers = store.binding, count()
-    for block in batched(batched(passages, _PASSAGES_PER_DOCUMENT), _DOCUMENTS_PER_TRANSACTION):
-        store.replace_documents([_entry(f"d{next(numbers)}", some) for some in block], binding)
+    binding = store.binding
+    documents = (_entry(f"d{n}", some) for n, some in enumerate(batched(passages, 10)))
+    for block in batched(documents, 200):
+        store.replace_documents(block, binding)
 
 
 def _entry(name: str, passages: Sequence[tuple[str, Floats]]) -> Entry:
@@ -112,7 +102,13 @@ def clustered(number: int, dimension: int, seed: int = 0) -> Iterator[Floats]:
             rows = centre % 16 == group
             inner = rng.standard_normal((int(rows.sum()), 32)).astype(np.float32)
             block[rows] += 0.8 * inner @ directions[group]
-        yield block / np.linalg.norm(block, axis=1, keepdims=True)
+        yield unit(block)
+
+
+def unit(vectors: Floats) -> Floats:
+    """The vectors `[vectors, dimension]` at length 1."""
+    normalised: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return normalised
 
 
 def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -30,27 +30,21 @@ def main() -> None:
     parser.add_argument("--limit", type=script.positive, help="questions per set, spread over the file (default: all)")
     parser.add_argument("--report", action="store_true", help="print the results file and measure nothing")
     options = parser.parse_args()
-    from benchmarks.search.data import (
-        DEV_SHARE,
-        EVIDENCE_TOKENS,
-        MAX_PASSAGES,
-        PASSAGE_TOKENS,
-        SEED,
-        caching_encoder,
-    )
+    from benchmarks.search import data
     from benchmarks.search.evidence import measure_evidence
     from benchmarks.search.ranking_quality import measure_rankings
     from benchmarks.search.report import print_tables
+    from retrieval import load_encoder
     from retrieval.ranking.index import DEFAULT_WEIGHTS
 
     config = {
         "limit": options.limit,
-        "passage_tokens": PASSAGE_TOKENS,
-        "dev_share_of_train": DEV_SHARE,
-        "seed": SEED,
+        "passage_tokens": data.PASSAGE_TOKENS,
+        "dev_share_of_train": data.DEV_SHARE,
+        "seed": data.SEED,
         "default_weights": list(DEFAULT_WEIGHTS),
-        "shown": MAX_PASSAGES,
-        "evidence_tokens": EVIDENCE_TOKENS,
+        "shown": data.MAX_PASSAGES,
+        "evidence_tokens": data.EVIDENCE_TOKENS,
     }
     head = script.results_head(config, PACKAGES)
     out = script.results_path(options.out, "retrieval_quality", head["hardware"])
@@ -58,13 +52,11 @@ def main() -> None:
     if out.is_file() and not options.fresh:
         results = script.read_results(out)
         script.require_same(out, results["config"], config)
+    parts = {"rankings": (RANKINGS, measure_rankings), "evidence": (EVIDENCE, measure_evidence)}
     if not options.report:
-        encoder = caching_encoder(options.work)
+        encoder = data.CachingEncoder(load_encoder())
         for name in options.sets:
-            for part, sets, measure in (
-                ("rankings", RANKINGS, measure_rankings),
-                ("evidence", EVIDENCE, measure_evidence),
-            ):
+            for part, (sets, measure) in parts.items():
                 if name in sets and name not in results[part]:
                     print(f"{name}: {part}", flush=True)
                     results[part][name] = measure(name, options.data, options.work, encoder, options.limit)

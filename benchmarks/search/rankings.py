@@ -101,8 +101,7 @@ def _whole_bm25(documents: Sequence[Document]) -> Ranker:
 
     def split(texts: Sequence[str]) -> list[list[str]]:
         if chinese:
-            parts = [searchable(text) for text in texts]
-            return [[*part.words.lower().split(), *part.bigrams.split()] for part in parts]
+            return [[*words.lower().split(), *bigrams.split()] for words, bigrams in map(searchable, texts)]
         words: list[list[str]] = bm25s.tokenize(
             list(texts), stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False
         )

@@ -4,9 +4,9 @@
     python -m benchmarks.search.speed --data DIR --parts query --sizes 10000,100000
 
 Parts: `ingest` (documents per second, and of the bare encoder on the same texts), `again` (an ingest after one document
-changed, and a full ingest), `query` (search at several sizes, on real text), `kinds` (the kinds of FAISS index on the
-same vectors) and `million` (a million clustered vectors). Results are written after each part; a part that the file
-already has is measured again only if --parts names it.
+changed, and a full ingest), `query` (search at several sizes, on real text) and `million` (a million clustered
+vectors). Results are written after each part; a part that the file already has is measured again only if --parts names
+it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 from benchmarks import script
 
 PACKAGES = ("faiss-cpu", "sentence-transformers", "torch", "numpy")
-PARTS = ("ingest", "again", "query", "kinds", "million")
+PARTS = ("ingest", "again", "query", "million")
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     parser = script.make_parser(__doc__, data="squad/, covidqa/ and mtrag/", work="retrieval_speed", resumes=True)
     add = parser.add_argument
     add("--parts", type=script.names_of(PARTS), help=f"{', '.join(PARTS)} (default: those that are missing)")
-    add("--sizes", type=script.positives, default=[10_000, 100_000], help="passages in `query` and `kinds`")
+    add("--sizes", type=script.positives, default=[10_000, 100_000], help="passages in `query`")
     add("--documents", type=script.positive, default=300, help="documents in `ingest` (default: %(default)s)")
     add("--again-documents", type=script.positive, default=1000, help="documents in `again` (default: %(default)s)")
     add("--sentences", type=script.positive, default=24_000, help="sentences to encode (default: %(default)s)")

@@ -14,44 +14,25 @@ from typing import Any
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
 from benchmarks.search.corpus import (
     Floats,
-    Sentences,
     clustered,
     make_passages,
     read_questions,
     read_sentences,
+    unit,
     write_passages,
 )
-from benchmarks.search.data import EncoderWrapper
-from retrieval import Encoder, Index, PassageStore, convert_file, ingest, open_index, split_document
+from benchmarks.search.data import CachingEncoder
+from retrieval import Encoder, PassageStore, convert_file, ingest, open_index, split_document
 from retrieval.documents import embedded_text
 from retrieval.encoders.load import embedded_folder
-from retrieval.store.faiss_record import INDEX_KINDS, IndexKind
-from retrieval.vectors.candidates import candidates, exact_scores, exact_search
-from retrieval.vectors.dense import DenseIndex
 from retrieval.vectors.faiss_file import open_faiss, update_faiss
-from retrieval.vectors.index_kind import build, recall_of, tune
+from retrieval.vectors.index_kind import recall_of
 
 QUERIES = 100
-
-
-class TimedEncoder(EncoderWrapper):
-    """An encoder that adds up its own time."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        super().__init__(encoder)
-        self.seconds = 0.0
-
-    def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> Floats:
-        start = time.perf_counter()
-        try:
-            return self.encoder.encode(texts, progress)
-        finally:
-            self.seconds += time.perf_counter() - start
 
 
 def seconds_of(call: Callable[[], object]) -> float:
@@ -91,10 +72,7 @@ def measure_again(options: argparse.Namespace, encoder: Encoder) -> dict[str, An
     for number in range(5):
         edited = folder / f"{number}.md"
         edited.write_text(edited.read_text(encoding="utf-8") + f"\n\nAdded later, number {number}.\n", encoding="utf-8")
-        start = time.perf_counter()
-        report = ingest(folder, index, encoder)
-        again.append(time.perf_counter() - start)
-        assert report.changed == 1
+        again.append(seconds_of(partial(ingest, folder, index, encoder)))
     return {
         "documents": options.again_documents,
         "from_nothing_seconds": round(full, 3),
@@ -110,24 +88,13 @@ def measure_query(options: argparse.Namespace, encoder: Encoder) -> dict[str, An
     results = {}
     for size in options.sizes:
         folder = _build_index(options.work / f"index-{size}", sentences, encoder, size)
-        timed = TimedEncoder(encoder)
         with PassageStore.open(folder / "index.sqlite") as store:
             record: Any = store.faiss_record()
         rows: dict[str, Any] = {"kind": record.kind, "stored_recall": record.recall}
-        with open_index(folder, timed) as index:
-            for name, weights in (("hybrid", (1.0, 0.5)), ("dense", (1.0, 0.0)), ("bm25", (0.0, 1.0))):
-                rows[name] = _latency(index, weights, questions, timed)
+        for name, weights in (("hybrid", (1.0, 0.5)), ("dense", (1.0, 0.0)), ("bm25", (0.0, 1.0))):
+            rows[name] = _latency(folder, encoder, weights, questions)
         results[str(size)] = rows | _dense_figures(folder, encoder.encode(questions))
     return results
-
-
-def measure_kinds(options: argparse.Namespace, encoder: Encoder) -> dict[str, Any]:
-    """Each kind of FAISS index over the same vectors of real text."""
-    sentences = read_sentences(options.data, encoder, options.sentences, options.work)
-    size = max(options.sizes)
-    vectors = np.stack([vector for _, vector in make_passages(sentences, size)])
-    queries = encoder.encode(read_questions(options.data, QUERIES))
-    return {"vectors": size, **{kind: _kind_figures(kind, vectors, queries) for kind in INDEX_KINDS}}
 
 
 def measure_million(options: argparse.Namespace, encoder: Encoder) -> dict[str, Any]:
@@ -154,9 +121,7 @@ def measure_million(options: argparse.Namespace, encoder: Encoder) -> dict[str, 
 def _near(vectors: Floats) -> Floats:
     """Unit queries `[queries, dimension]` with a cosine of about 0.8 to vectors of the index."""
     noise = np.random.default_rng(1).standard_normal(vectors.shape).astype(np.float32)
-    moved: Floats = vectors + 0.75 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
-    unit: Floats = moved / np.linalg.norm(moved, axis=1, keepdims=True)
-    return unit
+    return unit(vectors + 0.75 * unit(noise))
 
 
 def _dense_figures(folder: Path, queries: Floats) -> dict[str, Any]:
@@ -175,74 +140,42 @@ def _dense_figures(folder: Path, queries: Floats) -> dict[str, Any]:
             start = time.perf_counter()
             nearest.append(dense.search(query[None], 10)[1][0])
             times.append(time.perf_counter() - start)
+        numbers, vectors = store.vectors_after(0)
+        exact = numbers[faiss.knn(queries, vectors, 10, metric=faiss.METRIC_INNER_PRODUCT)[1]]
         return {
             "kind": dense.record.kind,
             "effort": dense.record.effort,
             "open_seconds": round(statistics.median(open_seconds), 3),
             "dense_index": _milliseconds(times),
-            "recall_at_10": round(recall_of(np.stack(nearest), _exact(dense, queries)), 4),
+            "recall_at_10": round(recall_of(np.stack(nearest), exact), 4),
             "faiss_bytes_per_vector": round((folder / "index.faiss").stat().st_size / len(dense), 1),
             "sqlite_bytes_per_passage": round((folder / "index.sqlite").stat().st_size / len(dense), 1),
         }
 
 
-def _exact(dense: DenseIndex, queries: Floats) -> NDArray[np.int64]:
-    numbers, vectors = dense.store.vectors_after(0)
-    nearest: NDArray[np.int64] = numbers[_nearest(queries, vectors)]
-    return nearest
-
-
-def _nearest(queries: Floats, vectors: Floats) -> NDArray[np.int64]:
-    rows: NDArray[np.int64] = faiss.knn(queries, vectors, 10, metric=faiss.METRIC_INNER_PRODUCT)[1]
-    return rows
-
-
-def _kind_figures(kind: IndexKind, vectors: Floats, queries: Floats) -> dict[str, Any]:
-    numbers = np.arange(len(vectors), dtype=np.int64)
-    start = time.perf_counter()
-    index = build(kind, vectors, numbers)
-    build_seconds = time.perf_counter() - start
-
-    def search(some: Floats, limit: int, effort: int) -> NDArray[np.int64]:
-        if kind == "flat":
-            return exact_search(index, some, limit)[1]
-        rows = candidates(index, some, limit, effort)
-        return exact_scores(some, rows, lambda which: vectors[which])[1][:, :limit]
-
-    effort, recall = tune(kind, vectors, numbers, search)
-    times = [seconds_of(partial(search, query[None], 10, effort)) for query in queries]
-    return {
-        "build_seconds": round(build_seconds, 2),
-        "effort": effort,
-        "recall_when_tuned": round(recall, 4),
-        "recall_at_10": round(recall_of(search(queries, 10, effort), _nearest(queries, vectors)), 4),
-        "bytes_per_vector": round(faiss.serialize_index(index).nbytes / len(vectors), 1),
-        **_milliseconds(times),
-    }
-
-
 def _latency(
-    index: Index, weights: tuple[float, float], questions: Sequence[str], encoder: TimedEncoder
-) -> dict[str, Any]:
-    with_encoder, without_encoder = [], []
-    for question in questions:
-        encoder.seconds = 0.0
-        seconds = seconds_of(partial(index.search, question, 4, weights=weights))
-        with_encoder.append(seconds)
-        without_encoder.append(seconds - encoder.seconds)
-    return {"with_encoder": _milliseconds(with_encoder), "without_encoder": _milliseconds(without_encoder)}
+    folder: Path, encoder: Encoder, weights: tuple[float, float], questions: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    def search(encoder: Encoder) -> dict[str, float]:
+        with open_index(folder, encoder) as index:
+            index.search("warm-up", 4, weights=weights)
+            return _milliseconds([seconds_of(partial(index.search, q, 4, weights=weights)) for q in questions])
+
+    caching = CachingEncoder(encoder)
+    search(caching)
+    return {"with_encoder": search(encoder), "without_encoder": search(caching)}
 
 
 def _milliseconds(seconds: Sequence[float]) -> dict[str, float]:
     return {f"p{q}_ms": round(1e3 * float(np.quantile(seconds, q / 100)), 2) for q in (50, 99)}
 
 
-def _build_index(folder: Path, sentences: Sentences, encoder: Encoder, size: int) -> Path:
+def _build_index(folder: Path, sentences: tuple[list[str], Floats], encoder: Encoder, size: int) -> Path:
     if not (folder / "index.faiss").is_file():
         _remove(folder)
         with PassageStore.open(folder / "index.sqlite", create=True) as store:
             store.bind_encoder(encoder.id, encoder.dimension)
-            write_passages(store, make_passages(sentences, size))
+            write_passages(store, make_passages(*sentences, size))
             update_faiss(store, folder / "index.faiss")
     return folder
 
