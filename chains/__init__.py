@@ -1,9 +1,4 @@
-"""The LangChain interface: chat model, prompt template, embeddings, vector store, retriever, tool, middleware, and the
-conversational graph with its memory.
-
-Builds on `soft_prompt`, `retrieval` and `prompts`, and is the only package that imports LangChain. Names are imported
-on first use.
-"""
+"""The LangChain interface, and the only package that imports LangChain. Names are imported on first use."""
 
 import lazy_loader
 

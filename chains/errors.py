@@ -1,13 +1,4 @@
-"""Errors of the chains.
-
-ChainError
- ├─ RemoteModelError        a model behind an API cannot be reached or used
- ├─ CutReplyError           a reply that must be JSON or a tool call is incomplete
- ├─ InputError              an input or setting is not supported
- ├─ UnknownThreadError      no conversation has that id
- ├─ MemoryDamagedError      the database of the conversations cannot be read
- └─ MemoryUnavailableError  the database of the conversations is locked, full or cannot be written
-"""
+"""Errors of the chains."""
 
 from __future__ import annotations
 

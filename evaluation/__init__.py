@@ -1,8 +1,4 @@
-"""Evaluation: test items, metrics, the compared systems and the report.
-
-Builds on `chains`, `retrieval` and `prompts`, without LangChain. Other packages import the names below, and the
-modules of text tasks (`task_items`, `task_scores`).
-"""
+"""Evaluation, without LangChain: test items, metrics, the compared systems and the report."""
 
 import lazy_loader
 

@@ -1,8 +1,4 @@
-"""Errors of evaluation.
-
-EvaluationError
- └─ ItemsError  a data file is missing or malformed
-"""
+"""Errors of evaluation."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ PACKAGES = ("softgraft", "torch", "transformers", "sentence-transformers", "fais
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, threads, accelerator and package versions, so that a result can be reproduced."""
     import torch
 
     return {

@@ -21,7 +21,6 @@ class Item(BaseModel):
     Attributes:
         answers: short answers, each correct by itself.
         response: the full reply that the chatbot should give: the training target, if there is one.
-        answerable: False if the documents hold no answer.
         doc_id, quote: the document that holds the answer and its text there; `doc_ids` if several documents do.
         group: the source; train, dev and test share no group.
         history: earlier [question, answer] turns of the conversation.
@@ -57,32 +56,19 @@ class Item(BaseModel):
 
     @property
     def documents(self) -> frozenset[str]:
-        """Ids of the documents that hold the answer."""
         return frozenset(d for d in (self.doc_id, *self.doc_ids) if d)
 
 
 def read_items(path: Path) -> list[Item]:
-    """Read a question file.
-
-    Raises:
-        ItemsError: if the file is missing, a line is not valid, or an id is not unique.
-    """
     expected = "one JSON object per line, with id, question and answers"
     create = f"write {path}, or create the domain again: softgraft new NAME --from FOLDER"
     return unique_items(read_json_lines(path, Item, expected=expected, create=create), path)
 
 
 def read_json_lines(path: Path, model: type[_Model], *, expected: str, create: str) -> Iterator[tuple[int, _Model]]:
-    """Line numbers and validated objects of a file with one JSON object per line.
+    """Line numbers and validated objects of a file with one JSON object per line; empty lines are skipped.
 
-    Args:
-        path: the file; empty lines are skipped.
-        model: the schema of one line.
-        expected: description of the format, for errors.
-        create: next step if the file cannot be read.
-
-    Raises:
-        ItemsError: if the file cannot be read or a line is not valid.
+    `expected` and `create` are parts of the errors: the format, and the next step if the file cannot be read.
     """
     try:
         # Not splitlines(): JSON strings may contain U+2028 and other characters that it treats as line breaks.
@@ -106,11 +92,7 @@ def read_json_lines(path: Path, model: type[_Model], *, expected: str, create: s
 
 
 def unique_items(numbered: Iterable[tuple[int, Item]], path: Path) -> list[Item]:
-    """The items of numbered lines.
-
-    Raises:
-        ItemsError: if two lines have the same id.
-    """
+    """The items of numbered lines; raises ItemsError if two have the same id."""
     lines: dict[str, int] = {}
     items: list[Item] = []
     for number, item in numbered:

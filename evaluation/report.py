@@ -18,10 +18,8 @@ from evaluation.systems import SystemAnswers
 class SystemScores:
     """Scores of one system on questions; None if there was nothing to score.
 
-    Attributes:
-        refusal_accuracy: share of unanswerable questions that were refused.
-        wrong_refusals: share of answerable questions that were refused.
-        citation_precision: share of citations that overlap the gold span.
+    `refusal_accuracy` and `wrong_refusals` are the shares of unanswerable and answerable questions that were refused;
+    `citation_precision` is the share of citations that overlap the gold span.
     """
 
     system: str
@@ -48,15 +46,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The report of a question answering evaluation."""
-
     rows: tuple[SystemScores, ...]
     comparisons: tuple[Comparison, ...]
     retrieval: RetrievalScores | None
     config: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON-serialisable data."""
         return asdict(self)
 
 
@@ -82,20 +77,16 @@ class TaskComparison:
 
 @dataclass(frozen=True, slots=True)
 class TaskReport:
-    """The report of a text task evaluation."""
-
     task: str
     rows: tuple[TaskSystemScores, ...]
     comparisons: tuple[TaskComparison, ...]
     config: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON-serialisable data."""
         return asdict(self)
 
 
 def score_system(system: SystemAnswers) -> SystemScores:
-    """Scores of one system."""
     unanswerable = [a for a in system.answers if not a.item.answerable]
     answerable = [a for a in system.answers if a.item.answerable]
     cited = [a for a in answerable if a.citations and a.item.documents]
@@ -113,7 +104,6 @@ def score_system(system: SystemAnswers) -> SystemScores:
 
 
 def compare(ours: SystemAnswers, theirs: SystemAnswers) -> Comparison:
-    """Paired differences of two systems on the same questions."""
     our_f1, their_f1 = _values(ours, "f1"), _values(theirs, "f1")
     their_mean = sum(their_f1) / len(their_f1) if their_f1 else 0.0
     return Comparison(

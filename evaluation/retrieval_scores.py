@@ -35,7 +35,6 @@ class GoldSpans:
         return span is None or doc_id != item.doc_id or (start < span[1] and span[0] < end)
 
     def passage_overlaps(self, item: Item, passage: Passage) -> bool:
-        """Whether a passage overlaps the quote of a question or, without a quote, is in its document."""
         return self.overlaps(item, passage.doc_id, passage.start, passage.end)
 
     def _span(self, item: Item) -> tuple[int, int] | None:

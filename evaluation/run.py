@@ -27,17 +27,14 @@ def evaluate(
     *,
     on_progress: OnProgress | None = None,
 ) -> tuple[Report, list[SystemAnswers]]:
-    """Evaluate systems on a set of questions.
+    """Evaluate systems over one index on held-out questions; returns the report and the answers of each system.
+
+    `soft` is compared with each of the others. Without a `refusal_classifier`, only refusals by the evidence score
+    count.
 
     Args:
-        items: held-out questions.
-        systems: the systems, all over one index; `soft` is compared with each of the others.
-        refusal_classifier: recognises refusals in words; None counts only those by the evidence score.
         config: recorded with the report.
-        on_progress: called with the name of the system, the number of its answers so far, and the total.
-
-    Returns:
-        The report, and the answers of each system.
+        on_progress: gets the name of the system, the number of its answers so far, and the total.
     """
     report_progress = on_progress or (lambda *_: None)
     retrieving = next((s.answering for s in systems if s.source != "none"), systems[0].answering)

@@ -60,7 +60,6 @@ class SystemAnswers:
 
 
 def question_and_history(item: Item) -> tuple[str, list[Turn]]:
-    """A question with the conversation before it."""
     history = [turn for q, a in item.history for turn in (Turn("user", q), Turn("assistant", a))]
     return item.question, history
 
@@ -72,13 +71,7 @@ def joined_queries(index: Index, items: Sequence[Item], weights: tuple[float, fl
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """Retrieved evidence and tokenised prompts, made as in the chain.
-
-    Attributes:
-        queries: the search query of each question.
-        prepared: the evidence and tokenised prompt of each question.
-        seconds: time for all of them.
-    """
+    """The search query, evidence and tokenised prompt of each question, made as in the chain, and the time for all."""
 
     queries: list[str]
     prepared: list[PreparedAnswer]
@@ -86,7 +79,6 @@ class Retrieved:
 
 
 def retrieve_all(answering: Answering, items: Sequence[Item]) -> Retrieved:
-    """Retrieve evidence for every question, and tokenise the prompts."""
     start = time.perf_counter()
     questions = [question_and_history(item) for item in items]
     queries = answering.queries(questions)
@@ -121,17 +113,7 @@ def answer_all(
     retrieval_seconds: float = 0.0,
     on_reply: Callable[[int], None] | None = None,
 ) -> SystemAnswers:
-    """Answer every question with one system, and score the answers.
-
-    Args:
-        system: the system; its speaker answers.
-        items: the questions.
-        prepared: the evidence and tokenised prompt of each question.
-        gold: the spans of the documents that hold the answers.
-        refusal_classifier: recognises refusals in words; None counts only those by the evidence score.
-        retrieval_seconds: added to the time of generation.
-        on_reply: called with the number of replies so far.
-    """
+    """Answer every question with one system, and score the answers; `retrieval_seconds` is added to the time."""
     answering = system.answering
     start = time.perf_counter()
     prompts = {i: answer.prompt for i, answer in enumerate(prepared) if answer.prompt is not None}

@@ -67,14 +67,9 @@ FIELDS: Mapping[TextTask, tuple[str, str]] = {
 
 
 def read_task_items(path: Path, task: TextTask) -> list[Item]:
-    """Read a file of examples of a task.
+    """Items whose `question` is the text and whose only answer is the label, summary or translation.
 
-    Returns:
-        Items whose `question` is the text and whose only answer is the label, summary or translation. An example
-        without an `id` is named after its line number.
-
-    Raises:
-        ItemsError: if the file is missing, a line is not valid or has an empty text, or an id is not unique.
+    An example without an `id` is named after its line number.
     """
     text, target = FIELDS[task]
     shape = f'{{"{text}": ..., "{target}": ...}}'

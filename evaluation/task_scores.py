@@ -31,10 +31,7 @@ SELECTION_SCORES: Mapping[TextTask, str] = {
 
 
 def reply_score(task: TextTask, reply: str, reference: str) -> float:
-    """Score of one reply by `SELECTION_SCORES`: 0 to 1, for translation 0 to 100.
-
-    For classification, `reply` and `reference` are label words, and the score is 1 if they are equal.
-    """
+    """Score of one reply by `SELECTION_SCORES`: 0 to 1, for translation 0 to 100. Labels score 1 if they are equal."""
     if task == "classification":
         return float(reply == reference)
     if task == "summarisation":
@@ -49,14 +46,7 @@ def task_scores(
 ) -> dict[str, Estimate]:
     """All scores of a set by name, each with a 95% bootstrap interval over the texts.
 
-    Args:
-        task: selects the metrics.
-        replies: the replies of one system; labels for classification.
-        references: one reference per reply.
-        language: language of the replies, two letters; selects the tokenizer of BLEU.
-
-    Raises:
-        ValueError: if there are no replies, or their number differs from that of the references.
+    `language`, two letters, selects the tokenizer of BLEU.
     """
     if not replies or len(replies) != len(references):
         raise ValueError(f"{len(replies)} replies for {len(references)} references")
@@ -90,11 +80,8 @@ def _label_scores(predicted: Sequence[str], gold: Sequence[str]) -> dict[str, Es
 
 
 def _macro(pairs: Any, labels: int) -> tuple[float, float]:
-    """Macro recall over the labels in gold, and macro F1 over the labels in gold or predictions.
-
-    Args:
-        pairs: predicted and gold label numbers, `[texts, 2]`.
-        labels: number of labels.
+    """Macro recall over the labels in gold, and macro F1 over the labels in gold or predictions, from both `[texts,
+    2]`.
     """
     predicted, gold = pairs[:, 0], pairs[:, 1]
     correct = np.bincount(gold[predicted == gold], minlength=labels)
@@ -113,8 +100,6 @@ def _mean(values: Sequence[float]) -> Estimate:
 
 
 class _CharacterTokenizer:
-    """Tokenizer of rouge-score: words, and single Chinese and Japanese characters."""
-
     def tokenize(self, text: str) -> list[str]:
         return normalise(text)
 

@@ -1,7 +1,4 @@
-"""Prompt templates as YAML files: load, check and render them to segments.
-
-Plain Python: imports no other package of this project. Other packages import the names below;
-`prompts.pieces` and `prompts.template` are for code that converts templates to another format.
+"""Prompt templates as YAML files: load, check and render them to segments. Plain Python, without sibling imports.
 
 >>> from prompts import find_template, load_template
 >>> template = load_template(find_template("closed-book"))

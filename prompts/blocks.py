@@ -19,12 +19,7 @@ BLOCKS = "blocks"
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Result of looking up a block.
-
-    Attributes:
-        text: the block; None if it was not found or cannot be read, and `problem` says why.
-        candidates: the paths that were tried, in order; the first existing file is used.
-    """
+    """The text of a block, or None with a `problem`; `candidates` are the paths that were tried, in order."""
 
     text: str | None
     problem: str
@@ -32,10 +27,7 @@ class Block:
 
 
 def find_block(name: str, language: str, folders: Sequence[Path]) -> Block:
-    """Read `blocks/<name>.<language>.txt` from the first template folder that has it.
-
-    A final line break is dropped, since editors add one.
-    """
+    """Read `blocks/<name>.<language>.txt` from the first template folder that has it, without its final line break."""
     if not NAME.fullmatch(name):
         return Block(None, f"{name!r} is not a block name; expected lower-case letters, digits and -", ())
     candidates: list[Path] = []
@@ -57,12 +49,7 @@ def find_block(name: str, language: str, folders: Sequence[Path]) -> Block:
 
 
 def inline_blocks(source: TemplateSource, blocks: Mapping[str, str]) -> str:
-    """The file's text with each block in place of its slot, and without `include`.
-
-    Args:
-        source: a file without problems.
-        blocks: slot name to the text of its block.
-    """
+    """The text of a file without problems, with each block in place of its slot, and without `include`."""
     if not blocks:
         return source.text
     edits = [
@@ -79,7 +66,6 @@ def inline_blocks(source: TemplateSource, blocks: Mapping[str, str]) -> str:
 
 
 def _scalars_with_blocks(source: TemplateSource, blocks: Mapping[str, str]) -> Iterator[Any]:
-    """Every message scalar that contains the slot of a block."""
     for message in find_node(source.node, ("messages",)).value:
         content = find_node(message, ("content",))
         parts = content.value if isinstance(content, yaml.SequenceNode) else [content]

@@ -16,13 +16,7 @@ _Location = tuple[str | int, ...]
 
 
 def build_template(schema: TemplateSchema, source: TemplateSource, folders: Sequence[Path]) -> Template:
-    """Build the template. Use it only if `source` has no problems afterwards.
-
-    Args:
-        schema: the validated data of the file.
-        source: the file; problems are added to it.
-        folders: template folders that are searched for included blocks.
-    """
+    """Build the template. Use it only if `source` has no problems afterwards."""
     return _TemplateBuilder(schema, source).build(folders)
 
 

@@ -1,11 +1,4 @@
-"""Errors of the template library.
-
-PromptError
- ├─ TemplateError         a template file is malformed; lists every problem of the file
- ├─ UnknownTemplateError  no template has that name and language
- ├─ UnknownInputError     an input is not declared, or its value has the wrong kind
- └─ MissingInputError     a declared input has no value
-"""
+"""Errors of the template library."""
 
 from __future__ import annotations
 

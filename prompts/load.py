@@ -21,11 +21,7 @@ def template_folders(extra: Sequence[Path] = ()) -> list[Path]:
 
 
 def find_template(name: str, language: str = "en", folders: Sequence[Path] = ()) -> Path:
-    """The file of a template: `<name>.<language>.yaml` in the first folder that has it.
-
-    Raises:
-        UnknownTemplateError: if no folder has it; the message lists the known names.
-    """
+    """The file of a template: `<name>.<language>.yaml` in the first folder that has it."""
     searched = template_folders(folders)
     if NAME.fullmatch(name):
         for folder in searched:
@@ -41,12 +37,10 @@ def find_template(name: str, language: str = "en", folders: Sequence[Path] = ())
 
 
 def load_template(path: Path) -> Template:
-    """Read and check one template file.
-
-    Included blocks are searched in `blocks/` beside the file, then among the built-in ones.
+    """Read and check one template file. Included blocks are searched beside the file, then among the built-in ones.
 
     Raises:
-        TemplateError: if the file has problems; lists all of them, each with its line.
+        TemplateError: lists all problems of the file, each with its line.
     """
     template, source = _read(path)
     if template is None or source.problems:
@@ -67,9 +61,8 @@ def check_template(path: Path) -> list[Problem]:
 
 
 def check_folder(folder: Path) -> tuple[list[Path], list[Problem]]:
-    """All template files of a folder, and all their problems.
-
-    A `.yml` file is a problem too, since only `.yaml` files are loaded.
+    """All template files of a folder, and all their problems; a `.yml` file is one, since only `.yaml` files are
+    loaded.
     """
     files = sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml")) if folder.is_dir() else []
     problems: list[Problem] = []

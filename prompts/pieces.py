@@ -33,11 +33,7 @@ Part = Piece | Conditional
 
 
 def parse_pieces(source: str) -> tuple[Piece, ...]:
-    """Split template text into literal text and slots.
-
-    Raises:
-        ValueError: if a brace is neither doubled nor part of `{name}`.
-    """
+    """Split template text into text and slots; ValueError if a brace is neither doubled nor part of `{name}`."""
     pieces: list[Piece] = []
     literal: list[str] = []
     end = 0
@@ -67,7 +63,6 @@ def slot_names(source: str) -> list[str]:
 
 
 def escape_braces(text: str) -> str:
-    """Double the braces, so that a template reads them as text."""
     return text.replace("{", "{{").replace("}", "}}")
 
 

@@ -30,7 +30,6 @@ class PartSchema(_Schema):
 
 
 def _as_parts(content: object) -> object:
-    """Normalise a text, or a list of texts and `{if, text}` entries, to a list of parts."""
     if isinstance(content, str):
         return [{"text": content}]
     if isinstance(content, list) and content:
@@ -41,22 +40,16 @@ def _as_parts(content: object) -> object:
 
 
 class MessageSchema(_Schema):
-    """One entry of `messages`."""
-
     role: Literal["system", "user", "assistant", "history", "examples"]
     content: Annotated[list[PartSchema] | None, BeforeValidator(_as_parts)] = None
 
 
 class ExampleSchema(_Schema):
-    """A worked example written in the file."""
-
     question: _Words
     answer: _Words
 
 
 class ExamplesSchema(_Schema):
-    """The value of `examples`."""
-
     fixed: list[ExampleSchema] = []
     similar: Annotated[int, Field(ge=0, le=16)] = 0
     tokens: Annotated[int, Field(ge=1)] = 200
@@ -64,8 +57,6 @@ class ExamplesSchema(_Schema):
 
 
 class TemplateSchema(_Schema):
-    """A template file."""
-
     name: _Name
     version: Annotated[int, Field(ge=1)]
     language: Annotated[str, Field(pattern=r"^[a-z]{2}$")] = "en"
@@ -87,8 +78,7 @@ _PLACEHOLDERS: dict[str, object] = {"name": "x", "version": 1, "language": "en",
 def validate_source(source: TemplateSource) -> TemplateSchema | None:
     """Validate the data of a file, and record every problem.
 
-    Returns:
-        The parsed file, with a placeholder for each wrong value; None if it cannot be checked further.
+    The result has a placeholder for each wrong value; None if the file cannot be checked further.
     """
     assert source.data is not None
     try:

@@ -14,8 +14,6 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class TextSegment:
-    """Plain text."""
-
     text: str
 
 
@@ -63,16 +61,13 @@ class Message:
 class RenderedPrompt:
     """A rendered template: the input of the model.
 
-    Attributes:
-        messages: the messages, in order.
-        tools: the tools that the model may call, each a JSON function declaration with name, description, parameters.
+    `tools` are the tools that it may call, each a JSON function declaration with name, description, parameters.
     """
 
     messages: tuple[Message, ...]
     tools: tuple[str, ...] = ()
 
     def slots(self) -> tuple[str, ...]:
-        """Names of the soft slots, in order."""
         return tuple(
             part.slot for message in self.messages for part in message.segments if isinstance(part, SoftSegment)
         )

@@ -12,11 +12,7 @@ import yaml
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem of a file.
-
-    Attributes:
-        line: line number, from 1; None if no line can be named.
-    """
+    """One problem of a file; `line` counts from 1, None if no line can be named."""
 
     path: Path
     line: int | None
@@ -27,7 +23,6 @@ class Problem:
 
     @property
     def with_line(self) -> str:
-        """The message with its line, without the file."""
         return self.message if self.line is None else f"line {self.line}: {self.message}"
 
 
@@ -42,7 +37,6 @@ class TemplateSource:
     problems: list[Problem] = field(default_factory=list)
 
     def add_problem(self, loc: Sequence[str | int], message: str) -> None:
-        """Record a problem at a location in the YAML tree."""
         self.problems.append(Problem(self.path, line_of(self.node, loc), message))
 
 

@@ -62,13 +62,12 @@ class Template:
     """A checked template. `prompts.load_template` creates one.
 
     Attributes:
-        inputs: the declared inputs and their kinds; `text` is a string, `passages` a sequence of
-            `PassageInput`, `history` a sequence of `Turn`.
+        inputs: the declared inputs and their kinds; `text` is a string, `passages` a sequence of `PassageInput`,
+            `history` a sequence of `Turn`.
         soft_slots: soft slot name to its text twin.
         passage: format of one passage, with the fields title, heading and text.
         no_passages: text that replaces an empty `passages` input.
         optional: the inputs that may be left out.
-        examples: the worked examples, if there are any.
         sources: the template file, and every path that was tried for its blocks, whether it exists or not.
         text: text of the file with its blocks inlined; a template file by itself.
     """
@@ -115,11 +114,6 @@ class Template:
         return {"name": self.name, "version": self.version, "hash": self.content_hash}
 
     def text_twin(self, slot: str) -> str:
-        """The plain text that a soft slot stands for.
-
-        Raises:
-            TemplateError: if the template has no such slot.
-        """
         if slot not in self.soft_slots:
             raise TemplateError(
                 found=f"template {self.name!r} has no soft slot {slot!r}",
@@ -134,16 +128,10 @@ class Template:
         return self.examples is not None and self.examples.similar > 0
 
     def render(self, values: Mapping[str, Any]) -> RenderedPrompt:
-        """Fill the slots.
+        """Fill the slots: one value per declared input, of its declared kind; optional inputs may be left out.
 
-        Args:
-            values: one value per declared input, of its declared kind; optional inputs may be left out. A template
-                with chosen examples takes them as `examples`, a sequence of `Example`. Values are data and never
-                parsed: braces and slot names in them stay text.
-
-        Raises:
-            UnknownInputError: if an input is not declared, or its value has another kind.
-            MissingInputError: if a declared input has no value.
+        A template with chosen examples takes them as `examples`, a sequence of `Example`. Values are data and never
+        parsed: braces and slot names in them stay text.
         """
         self._check(values)
         empty = {name: "" if self.inputs[name] == "text" else () for name in self.optional}

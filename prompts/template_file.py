@@ -1,4 +1,4 @@
-"""A template that is reloaded when its file changes, so that an edit applies to the next answer."""
+"""Templates that are reloaded when their file or one of their blocks changes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,12 @@ from prompts.template import Template
 
 
 class TemplateFile:
-    """A template that is reloaded when its file or one of its blocks changes."""
-
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stats: list[tuple[int, int] | None] = []
         self._template: Template | None = None
 
     def current(self) -> Template:
-        """The template of the current file.
-
-        Raises:
-            TemplateError: if the file has problems.
-        """
         sources = self._template.sources if self._template else (self.path,)
         stats = [_stat(path) for path in sources]
         if self._template is None or stats[0] is None or stats != self._stats:
@@ -33,7 +26,6 @@ class TemplateFile:
 
 
 def _stat(path: Path) -> tuple[int, int] | None:
-    """Modification time and size of a file; None if it does not exist."""
     try:
         stat = path.stat()
     except OSError:

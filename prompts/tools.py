@@ -14,9 +14,7 @@ RESPONSE_TAGS = ("<tool_response>\n", "\n</tool_response>")
 def tools_as_text(prompt: RenderedPrompt, introduction: RenderedPrompt | None) -> RenderedPrompt:
     """The same prompt with tool calls and tool results written as text.
 
-    Args:
-        prompt: a prompt with tools, calls and results.
-        introduction: the rendered template `tools`, whose system message declares the tools; None declares nothing.
+    `introduction` is the rendered template `tools`, whose system message declares them; None declares nothing.
     """
     messages = tuple(_as_text(message) for message in prompt.messages)
     plain = RenderedPrompt(messages)
@@ -45,6 +43,5 @@ def _as_text(message: Message) -> Message:
 
 
 def _call_text(call: ToolCall) -> str:
-    """A call in the format in which the model writes it."""
     body = f'{{"name": {json.dumps(call.name, ensure_ascii=False)}, "arguments": {call.arguments}}}'
     return body.join(CALL_TAGS)

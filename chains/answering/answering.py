@@ -1,7 +1,4 @@
-"""The steps from questions to tokenised prompts, and from answers to citations.
-
-The graph calls them for one question at a time and evaluation in batches, with the same code.
-"""
+"""From questions to tokenised prompts, and from answers to citations: the same code for the graph and evaluation."""
 
 from __future__ import annotations
 
@@ -29,12 +26,8 @@ class AnswerSettings:
     """Limits and methods of retrieval, history and refusal.
 
     Attributes:
-        passages: maximum number of passages.
         margin: passages whose score is lower than the best one's by more than this are left out.
         evidence_tokens: maximum number of tokens of all passages; the best passage is always kept.
-        history_turns: maximum number of turns of the conversation that the model reads.
-        history_tokens: maximum number of their tokens.
-        history_overflow: whether older turns are dropped or summarised.
         condense: method that rewrites a follow-up to a search query.
         weights: of the dense and the BM25 ranking.
         neighbours: number of adjacent passages on each side that are merged into a passage.
@@ -54,23 +47,18 @@ class AnswerSettings:
 
     @property
     def evidence_budget(self) -> EvidenceBudget:
-        """Limits on the evidence that the model reads."""
         return EvidenceBudget(self.passages, self.margin, self.evidence_tokens, self.neighbours)
 
     @property
     def history(self) -> HistoryBudget:
-        """Limits on the history that the model reads."""
         return HistoryBudget(self.history_turns, self.history_tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedAnswer:
-    """One question, ready for the speaker.
+    """One question, ready for the speaker, with the evidence and the history that the model reads.
 
-    Attributes:
-        evidence: the passages that the model reads.
-        history: the messages of the conversation that it reads.
-        prompt: the tokenised prompt; None if the evidence is too weak, so that the question is refused.
+    `prompt` is None if the evidence is too weak, so that the question is refused.
     """
 
     evidence: Evidence
@@ -83,16 +71,12 @@ class Answering:
     """Everything that one domain needs to answer questions.
 
     Attributes:
-        index: the domain's passages.
-        template: the template of the answer.
-        condense_template: the template that rewrites follow-ups with the condense method `model`.
-        speaker: writes the answers.
-        rewriter: rewrites follow-ups with the condense method `model`.
+        condense_template, rewriter: rewrite follow-ups with the condense method `model`.
         count_tokens: number of tokens of a text, by the speaker's tokenizer or an approximation.
         scale: of the evidence score; None never refuses.
         notices: returns warnings about the domain, such as a template that was edited after training.
         examples: selects the worked examples nearest to a question, if the template has a place for them.
-        summary_template: the template that summarises the history; None uses the built-in English one.
+        summary_template: summarises the history; None uses the built-in English one.
     """
 
     index: Index
@@ -159,14 +143,8 @@ class Answering:
     ) -> PreparedAnswer:
         """Render and tokenise the prompt, and shorten it until it fits.
 
-        The oldest turns are dropped first, then the weakest passages. One passage always stays: the model raises an
-        error if the question does not fit beside it.
-
-        Args:
-            question: the question, as the user asked it.
-            history: the conversation before it; turns beyond the history budget are left out.
-            evidence: the evidence; if it is not enough, nothing is prepared.
-            keep: id of a passage that always stays.
+        The oldest turns are dropped first, then the weakest passages, but never the one with the id `keep`. One passage
+        always stays: the model raises an error if the question does not fit beside it.
         """
         history = self.recent(history)
         if not evidence.enough:

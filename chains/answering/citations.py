@@ -1,8 +1,7 @@
 """Citations: quotes of the evidence that support the sentences of an answer.
 
 Each sentence of an answer is compared with the sentences of the passages. The sentence that shares enough word weight
-is quoted with its exact span. A quote is always copied from a passage, and checked against the stored document before
-it is shown.
+is quoted with its exact span, and checked against the stored document before it is shown.
 """
 
 from __future__ import annotations
@@ -28,13 +27,10 @@ THRESHOLD = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A quote, the sentence that it supports, and its location. All spans are in code points.
+    """A quote, `document.text[start:end]`, and the sentence that it supports, `answer[answer_start:answer_end]`.
 
-    Attributes:
-        sentence: the sentence of the answer that it supports, `answer[answer_start:answer_end]`.
-        quote: `document.text[start:end]`, in the document's stored text.
-        page: page on which the quote starts, from 1; None if the document has no pages.
-        support: share of the sentence's word weight that is in the quote, 0 to 1.
+    Spans are in code points. `page` is the page on which the quote starts, from 1; None if the document has no pages.
+    `support` is the share of the sentence's word weight that is in the quote, 0 to 1.
     """
 
     sentence: str
@@ -64,9 +60,8 @@ def cite(
     """Citations of an answer, at most one per sentence, in the order of the answer. Two may share a quote.
 
     Args:
-        answer: the model's answer.
-        passages: its evidence, the best first.
-        question: the question; among quotes with equal support, the one that shares most words with it is used.
+        passages: the evidence, the best first.
+        question: among quotes with equal support, the one that shares most words with it is used.
         threshold: minimum support, 0 to 1.
     """
     quotes = [(passage, start, end) for passage in passages for start, end in sentence_spans(passage.text)]
@@ -115,10 +110,6 @@ def verify_citations(citations: Sequence[Citation], document_of: Callable[[str],
     """Keep the citations whose quote is at its span in the stored document, and set the document's title and page.
 
     A document may have changed since it was searched; a notice reports each citation that is left out.
-
-    Args:
-        citations: the citations of `cite`.
-        document_of: returns the document with an id; raises RetrievalError if there is none.
     """
     checked: list[Citation] = []
     notices: list[str] = []

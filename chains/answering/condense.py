@@ -45,11 +45,6 @@ def standalone_queries(
 
     It is joined if that raises the cosine of the evidence, and the question either refers back by its words or also
     retrieves the joined query's best passage. With a dense weight of 0, its words alone decide.
-
-    Args:
-        index: the index to search.
-        questions: each question with the conversation before it.
-        weights: of the dense and the BM25 ranking.
     """
     queries = [question for question, _ in questions]
     joined = {n: query for n, (q, history) in enumerate(questions) if (query := joined_query(q, history)) != q}
@@ -76,10 +71,8 @@ def _rating(ranked: Sequence[RankedPassage]) -> float:
 
 
 def leans_on_history(question: str) -> bool:
-    """Whether the words of a question suggest that it needs the conversation before it.
-
-    It refers back ("that", "instead", a leading "and") or is too short to name a subject. Many standalone questions
-    do so as well.
+    """Whether a question refers back ("that", a leading "and") or is too short; many standalone questions do so as
+    well.
     """
     if _CJK.search(question):
         return bool(_LEANING_CJK.search(question))

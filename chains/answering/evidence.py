@@ -28,7 +28,7 @@ class Evidence:
     enough: bool
 
     def to_state(self) -> dict[str, Any]:
-        """The evidence as plain data, under the keys of the chain's result."""
+        """Plain data, under the keys of the chain's result."""
         records = [
             {**asdict(entry.passage), **{name: getattr(entry, name) for name in _RANK_FIELDS}}
             for entry in self.passages
@@ -37,12 +37,10 @@ class Evidence:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Evidence:
-        """The evidence of a state that `to_state` wrote."""
         return cls(tuple(map(_ranked_passage, state["evidence"])), state["evidence_score"], not state["refused"])
 
 
 def passage_input(passage: Passage) -> PassageInput:
-    """A passage as the input of a prompt template."""
     return PassageInput(passage.id, passage.title, passage.heading, passage.text)
 
 

@@ -22,7 +22,6 @@ _NO_VECTORS = np.zeros((0, 0), dtype=np.float32)
 
 
 def no_examples(question: str, count: int) -> Sequence[Example]:
-    """For a domain without solved questions."""
     return ()
 
 
@@ -52,12 +51,7 @@ class SolvedQuestion:
 class NearestExamples:
     """Selects worked examples by the similarity of their questions.
 
-    Vectors are computed on first use and cached on disk.
-
-    Args:
-        read: returns the solved questions; called once, on first use.
-        encoder: returns the encoder.
-        folder: cache of the vectors; it may be deleted at any time.
+    Vectors are computed on first use and cached in `folder`, which may be deleted at any time.
     """
 
     def __init__(
@@ -103,8 +97,6 @@ def same_text(question: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ContextExample:
-    """One example: a text and its expected answer."""
-
     id: str
     text: str
     answer: str
@@ -115,12 +107,9 @@ class NearestExampleRetriever:
     """Retrieves the labelled examples most similar to a text.
 
     Attributes:
-        examples: the examples.
-        vectors: their embeddings, `[examples, dimension]`, fp32, of length 1.
-        encoder: the encoder of the embeddings.
+        vectors: embeddings of the examples, `[examples, dimension]`, fp32, of length 1.
         most: maximum number of examples per text.
         tokens: maximum number of their tokens; the most similar example is always kept.
-        count_tokens: number of tokens of a text, by the backbone's tokenizer.
     """
 
     examples: Sequence[ContextExample]
@@ -133,9 +122,7 @@ class NearestExampleRetriever:
     def search(self, texts: Sequence[str], *, exclude_same_text: bool = False) -> list[list[PassageInput]]:
         """Examples for each text, the most similar last, next to the slot and the text.
 
-        Args:
-            texts: the input texts.
-            exclude_same_text: leave out examples with the same text, so that training does not see its own answer.
+        With `exclude_same_text`, training does not see its own answer.
         """
         if not texts or not self.examples:
             return [[] for _ in texts]

@@ -20,31 +20,20 @@ CountTokens = Callable[[str], int]
 
 @dataclass(frozen=True, slots=True)
 class HistoryBudget:
-    """Limits on the history that the model reads.
-
-    Attributes:
-        turns: maximum number of turns; a summary counts as one.
-        tokens: maximum number of tokens of their texts, including the summary.
-    """
+    """Maximum number of turns and of their tokens; a summary counts as one turn."""
 
     turns: int
     tokens: int
 
     @property
     def half(self) -> HistoryBudget:
-        """Limits on the turns that stay verbatim when the others are summarised."""
+        """The budget of the turns that stay verbatim when the others are summarised."""
         return HistoryBudget(self.turns // 2, self.tokens // 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Summary of the first turns of a conversation.
-
-    Attributes:
-        request: the instruction to the speaker; the model reads it as the user's message before the summary.
-        text: the summary.
-        turns: number of turns that it covers, from the first on.
-    """
+    """Summary of the first `turns` turns; `request` is the instruction, which the model reads as the user's message."""
 
     request: str
     text: str
@@ -52,29 +41,24 @@ class Summary:
 
     @property
     def messages(self) -> list[Turn]:
-        """The summary as a turn: the instruction and the reply."""
         return [Turn("user", self.request), Turn("assistant", self.text)]
 
     def to_state(self) -> dict[str, Any]:
-        """The summary as stored with the conversation."""
         return {"request": self.request, "text": self.text, "exchanges": self.turns}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Summary:
-        """The summary of a stored conversation."""
         return cls(state["request"], state["text"], state["exchanges"])
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryWindow:
-    """The part of a conversation that the model reads for one question.
+    """The part of a conversation that the model reads for one question: `messages`, with their number of `tokens`.
 
     Attributes:
-        messages: the messages, after a summary if there is one.
         total: number of turns of the conversation.
         verbatim: number of turns in `messages`.
         summarised: number of turns that the summary in `messages` covers.
-        tokens: number of tokens of `messages`.
         dropped: number of turns that fit the turn limit but not the token limit.
     """
 
@@ -158,10 +142,8 @@ def newest_turns(messages: Sequence[Turn], budget: HistoryBudget, count_tokens: 
 
 
 def without_oldest_turn(messages: Sequence[Turn]) -> list[Turn]:
-    """The messages without those of the first turn."""
     return list(chain.from_iterable(split_turns(messages)[1:]))
 
 
 def total_tokens(messages: Sequence[Turn], count_tokens: CountTokens) -> int:
-    """Number of tokens of the messages' texts."""
     return sum(count_tokens(message.text) for message in messages)

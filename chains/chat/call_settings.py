@@ -29,12 +29,7 @@ _ANY = ("any", "required")
 
 @dataclass(frozen=True, slots=True)
 class ToolSelection:
-    """The tools of a call.
-
-    Attributes:
-        functions: declarations with `name`, `description` and `parameters`.
-        forced: one of these must be called; if empty, the model decides whether to call a tool.
-    """
+    """The declarations of a call's tools; one of `forced` must be called, if there are any."""
 
     functions: tuple[Mapping[str, Any], ...] = ()
     forced: tuple[Mapping[str, Any], ...] = ()
@@ -58,9 +53,6 @@ def read_tools(tools: Sequence[Any] | None, choice: object) -> ToolSelection:
         tools: functions, pydantic classes, LangChain tools, or declarations in OpenAI's or Anthropic's format.
         choice: None, False or "auto": the model decides; "none": no tools; "any", "required" or True: a call is forced;
             a tool's name, or OpenAI's dict with a name: a call of that tool is forced.
-
-    Raises:
-        InputError: if an entry is not a tool, or the choice is unknown.
     """
     functions = tuple(map(_function, tools or ()))
     names = [function["name"] for function in functions]
@@ -86,12 +78,8 @@ def read_tools(tools: Sequence[Any] | None, choice: object) -> ToolSelection:
 def read_response_format(value: object) -> tuple[Mapping[str, Any] | None, bool]:
     """The JSON schema of the reply, and whether the prompt contains it.
 
-    Args:
-        value: in OpenAI's format: {"type": "json_schema", "json_schema": {"schema": ...}}, {"type": "json_object"} with
-            an optional "schema" that the prompt does not contain, or {"type": "text"}.
-
-    Raises:
-        InputError: if it has another format.
+    `value` is in OpenAI's format: {"type": "json_schema", "json_schema": {"schema": ...}}, {"type": "json_object"} with
+    an optional "schema" that the prompt does not contain, or {"type": "text"}.
     """
     if value is None:
         return None, False
@@ -111,7 +99,6 @@ def read_response_format(value: object) -> tuple[Mapping[str, Any] | None, bool]
 
 
 def read_constraint(value: object) -> Constraint | None:
-    """Raises InputError if `value` is not a constraint."""
     if value is None or isinstance(value, Constraint):
         return value
     raise InputError(
@@ -122,7 +109,6 @@ def read_constraint(value: object) -> Constraint | None:
 
 
 def require_model(name: object, own: str) -> None:
-    """Raises InputError if `name` is not the chat model's own backbone."""
     if name is not None and name != own:
         raise InputError(
             found=f"model={name!r}",

@@ -43,12 +43,7 @@ _IGNORED_FIELDS = {"api_key", "base_url", "max_retries", "streaming", "timeout"}
 
 @dataclass(frozen=True, slots=True)
 class ChatGraft:
-    """One of several grafts of a chat model.
-
-    Attributes:
-        fills: soft slot name to its soft prompt, its text twin, or None to leave it empty.
-        attention: the attention with which its soft prompt was trained.
-    """
+    """One of several grafts of a chat model: its fills, and the attention with which its soft prompt was trained."""
 
     fills: Mapping[str, SlotFill]
     attention: Attention = "exact"
@@ -134,14 +129,12 @@ class SoftPromptChat(BaseChatModel):
         return f"{super()._get_llm_string(stop=stop, **kwargs)}---{attention}{digests}"
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        """Parameters that a tracer records."""
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = self._llm_type
         params["ls_model_name"] = kwargs.get("model", self.store.backbone.id)
         return params
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Token ids of the backbone's own tokenizer."""
         return self.store.backbone.encode_text(text)
 
     def bind(self, **kwargs: Any) -> ChatBinding:  # type: ignore[override]
@@ -156,10 +149,9 @@ class SoftPromptChat(BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Let the model call tools.
+        """Let the model call tools: functions, pydantic classes, LangChain tools, or declarations.
 
         Args:
-            tools: functions, pydantic classes, LangChain tools, or declarations.
             tool_choice: None or "auto": the model decides; "any", True or a tool's name: a call is forced, and decoding
                 is constrained to the tool's parameters; "none": no tools.
             strict: a forced call is always strict; True is rejected if the model decides.
@@ -225,12 +217,7 @@ class SoftPromptChat(BaseChatModel):
     def reply_many(
         self, prompts: Sequence[RenderedPrompt | TokenizedPrompt], *, on_reply: Callable[[int], None] | None = None
     ) -> list[Reply]:
-        """Replies to many prompts, generated in batches.
-
-        Args:
-            prompts: rendered templates, tokenised or not.
-            on_reply: called with the number of finished replies.
-        """
+        """Replies to many prompts, tokenised or not, in batches; `on_reply` gets the number of replies so far."""
         fills, attention = self._graft_fills(self.graft)
         rows = [encode_prompt(self.store.backbone, prompt, fills, attention) for prompt in prompts]
         return generate(self.store, rows, self._decoding(None, {}, None), on_reply=on_reply)
@@ -302,7 +289,6 @@ class SoftPromptChat(BaseChatModel):
     def _request(
         self, messages: list[BaseMessage], stop: Sequence[str] | None, settings: Mapping[str, Any]
     ) -> GenerationRequest:
-        """Read and check the settings of a call, and encode its prompt."""
         reject_unknown(settings)
         backbone = self.store.backbone
         require_model(settings.get("model"), backbone.id)
@@ -341,7 +327,6 @@ class SoftPromptChat(BaseChatModel):
         return tokens, reply_format.constraint
 
     def _graft_fills(self, name: str) -> tuple[Mapping[str, SlotFill], Attention]:
-        """The fills and the attention of a graft."""
         if name in self.grafts:
             graft = self.grafts[name]
             return (graft.fills, graft.attention) if isinstance(graft, ChatGraft) else (graft, self.attention)
@@ -369,17 +354,14 @@ class ChatBinding(RunnableBinding[LanguageModelInput, AIMessage]):
 
     @classmethod
     def lc_id(cls) -> list[str]:
-        """Serialised as a plain `RunnableBinding`."""
         return [*RunnableBinding.get_lc_namespace(), "RunnableBinding"]
 
     def bind_tools(self, tools: Any, **settings: Any) -> Runnable[LanguageModelInput, AIMessage]:
-        """As `SoftPromptChat.bind_tools`."""
         bound: Any = self.bound
         before = {name: value for name, value in self.kwargs.items() if name not in ("tools", "tool_choice")}
         return self._with_config(bound.bind_tools(tools, **{**before, **settings}))
 
     def with_structured_output(self, schema: Any, **settings: Any) -> Runnable[LanguageModelInput, Any]:
-        """As `SoftPromptChat.with_structured_output`."""
         bound: Any = self.bound
         return self._with_config(bound.with_structured_output(schema, **{**self.kwargs, **settings}))
 

@@ -17,13 +17,9 @@ from soft_prompt.grammar.constraint import tool_call_constraint
 
 @dataclass(frozen=True, slots=True)
 class ReplyFormat:
-    """The requested format of a reply.
+    """The requested format of a reply: at most one of tools, JSON schema and another constraint.
 
-    Attributes:
-        tools: the tools that may or must be called.
-        schema: JSON schema of the whole reply.
-        show_schema: whether the prompt contains the schema.
-        constraint: another constraint on the whole reply.
+    `show_schema` puts the schema into the prompt.
     """
 
     tools: ToolSelection
@@ -33,11 +29,6 @@ class ReplyFormat:
 
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> ReplyFormat:
-        """The format that the settings of a call request.
-
-        Raises:
-            InputError: if a setting is invalid, or two of them request different formats.
-        """
         tools = read_tools(settings.get("tools"), settings.get("tool_choice"))
         schema, show_schema = read_response_format(settings.get("response_format"))
         constraint = read_constraint(settings.get("constraint"))

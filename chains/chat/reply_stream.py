@@ -15,14 +15,9 @@ from soft_prompt import Decoding, PrefixStore, Reply, Row, stream
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One call of the chat model, ready for generation.
+    """One call of the chat model: its encoded prompt and constraint, and the names of the tools that it may call.
 
-    Attributes:
-        row: the encoded prompt, and the constraint on the reply.
-        decoding: decoding settings.
-        graft: name of the graft that fills the soft slots; reported with the reply.
-        tools: names of the tools; if empty, the whole reply is text.
-        single_call: at most one tool call.
+    `graft` is reported with the reply; `single_call` allows at most one tool call.
     """
 
     row: Row
@@ -34,8 +29,6 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReplyEnd:
-    """The end of a reply, with its token counts and finish reason."""
-
     reply: Reply
     model: str
     graft: str

@@ -21,11 +21,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 
 def json_schema_of(schema: Any) -> Mapping[str, Any]:
-    """The JSON schema of a pydantic class, a TypedDict, a function declaration, or a JSON schema.
-
-    Raises:
-        InputError: if it is none of these.
-    """
+    """The JSON schema of a pydantic class, a TypedDict, a function declaration, or a JSON schema."""
     try:
         if isinstance(schema, type) and is_basemodel_subclass(schema):
             model: Any = schema
@@ -44,18 +40,13 @@ def json_schema_of(schema: Any) -> Mapping[str, Any]:
 
 
 def tool_name(schema: Any) -> str:
-    """The name of a schema as a tool."""
     return str(convert_to_openai_tool(schema)["function"]["name"])
 
 
 def parse_output(llm: Runnable[Any, AIMessage], schema: Any, method: Method, include_raw: bool) -> Runnable[Any, Any]:
-    """A runnable that parses the replies of a model.
+    """A runnable that parses the replies of a model that is bound to a schema: to instances of a class, else to dicts.
 
-    Args:
-        llm: the model, bound so that its replies follow the schema.
-        schema: the schema; a class returns its instances, anything else a dict.
-        method: whether the JSON is the reply or the arguments of a tool call.
-        include_raw: return a dict with `raw`, `parsed` and `parsing_error` instead of raising.
+    With `include_raw` it returns a dict with `raw`, `parsed` and `parsing_error` instead of raising.
     """
     is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
     parser: BaseOutputParser[Any]

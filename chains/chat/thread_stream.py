@@ -13,14 +13,10 @@ T = TypeVar("T")
 
 
 async def stream_in_thread(start: Callable[[Callable[[], bool]], Generator[T]]) -> AsyncGenerator[T]:
-    """Yield the items of a generator that runs in a thread.
+    """Yield the items of a generator that runs in a thread, and raise its exception.
 
-    Args:
-        start: creates the generator. Its argument is a function that returns whether the caller has cancelled or closed
-            the stream; the generator calls it wherever it can stop.
-
-    Raises:
-        Exception: any exception of the generator.
+    `start` gets a function that returns whether the caller has cancelled or closed the stream; the generator calls it
+    wherever it can stop.
     """
     loop = asyncio.get_running_loop()
     items: asyncio.Queue[T | _End] = asyncio.Queue()

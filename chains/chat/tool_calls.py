@@ -18,7 +18,7 @@ class ParsedCall:
     """One tool call of a reply.
 
     Attributes:
-        name: name of the tool; None if it is missing.
+        name: None if it is missing.
         arguments: a JSON object; of an invalid call, the raw text, which is not JSON.
         problem: why the call is invalid; empty if it is valid.
         id: generated, since a backbone provides none.
@@ -30,11 +30,9 @@ class ParsedCall:
     id: str = field(default_factory=lambda: f"call_{uuid4().hex}")
 
     def to_tool_call(self) -> ToolCall:
-        """A valid call as LangChain's `ToolCall`."""
         return tool_call(name=self.name or "", args=json.loads(self.arguments), id=self.id)
 
     def to_invalid_tool_call(self) -> InvalidToolCall:
-        """An invalid call as LangChain's `InvalidToolCall`."""
         return invalid_tool_call(name=self.name, args=self.arguments, id=self.id, error=self.problem)
 
     def to_chunk(self, index: int) -> ToolCallChunk:

@@ -55,7 +55,6 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
         return self.conversations.memory
 
     def threads(self) -> list[ThreadSummary]:
-        """The stored conversations, most recently updated first."""
         return self.conversations.threads()
 
     def history(self, thread_id: str) -> list[TurnRecord]:
@@ -71,15 +70,10 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
         return AnswerMessages(self)
 
     def delete(self, thread_id: str) -> None:
-        """Delete one conversation.
-
-        Raises:
-            UnknownThreadError: if the id is unknown.
-        """
+        """Raises UnknownThreadError if the id is unknown."""
         self.conversations.delete(str(thread_id))
 
     def close(self) -> None:
-        """Close the memory's database."""
         self.conversations.close()
 
     def invoke(self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
@@ -94,7 +88,6 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
     async def ainvoke(
         self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """As `invoke`."""
         return _add_parts([part async for part in self.astream(input, config, **kwargs)])
 
     def stream(
@@ -216,7 +209,6 @@ def _thread_id(config: RunnableConfig | None) -> str | None:
 
 
 def _result_part(entry: tuple[str, dict[str, Any]]) -> AddableDict:
-    """The part of the result in a streamed entry of the graph; empty if it has none."""
     mode, content = entry
     if mode == "custom":
         return AddableDict(content)

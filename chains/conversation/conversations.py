@@ -18,12 +18,11 @@ _LISTED_IDS = 5
 
 
 class TurnRecord(TypedDict):
-    """One stored turn: a question and its answer.
+    """One stored turn: a question and its answer, complete at the time `at` in UTC.
 
-    `history` describes the history that the model read: the number of earlier turns (`exchanges`), of those that it
-    `read` verbatim, of those covered by a summary (`summarised`), and the number of `tokens`. `at` is the time at which
-    the answer was complete, in UTC; `template` has the name, version and hash of its template. Older conversations lack
-    `refused`, `notices`, `template`, `history` and `at`.
+    `history` describes what the model read: the number of earlier turns (`exchanges`), of those that it `read`
+    verbatim, of those covered by a summary (`summarised`), and of `tokens`. Older conversations lack `refused`,
+    `notices`, `template`, `history` and `at`.
     """
 
     question: str
@@ -38,14 +37,7 @@ class TurnRecord(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class ThreadSummary:
-    """One conversation of the list.
-
-    Attributes:
-        thread: id of the conversation.
-        turns: number of turns.
-        first: the first question.
-        updated: time of the last turn, ISO 8601 in UTC.
-    """
+    """One conversation: its id, number of turns, first question, and time of the last turn (ISO 8601 in UTC)."""
 
     thread: str
     turns: int
@@ -54,14 +46,10 @@ class ThreadSummary:
 
 
 class Conversations:
-    """The conversations in one database. It needs no model.
+    """The conversations in one database, created with the first turn. It needs no model.
 
-    Every method raises:
-        MemoryDamagedError: if the database or its content cannot be read.
-        MemoryUnavailableError: if it is locked, or the file cannot be opened or written.
-
-    Args:
-        path: the database; created with the first turn.
+    Every method raises MemoryDamagedError if the database or its content cannot be read, and MemoryUnavailableError if
+    it is locked, or cannot be opened or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,7 +81,6 @@ class Conversations:
 
     @asynccontextmanager
     async def aturn(self, thread_id: str) -> AsyncIterator[None]:
-        """As `turn`, without blocking the event loop."""
         async with self._locks.ahold(thread_id):
             yield
 
@@ -111,22 +98,14 @@ class Conversations:
         return [] if stored is None else stored["turns"]
 
     def transcript(self, thread_id: str) -> dict[str, Any]:
-        """One conversation as plain data: `thread`, `updated`, `summary` (of its first turns, or None) and `turns`.
-
-        Raises:
-            UnknownThreadError: if the id is unknown.
-        """
+        """One conversation as plain data: `thread`, `updated`, `summary` (of its first turns, or None) and `turns`."""
         stored = self._stored(thread_id)
         if stored is None or not stored["turns"]:
             raise self._unknown_thread(thread_id)
         return {"thread": thread_id, **stored}
 
     def delete(self, thread_id: str) -> None:
-        """Delete one conversation, after the turn in progress, if any.
-
-        Raises:
-            UnknownThreadError: if the id is unknown.
-        """
+        """Delete one conversation, after the turn in progress, if any."""
         if thread_id not in self._ids():
             raise self._unknown_thread(thread_id)
         with self.turn(thread_id):

@@ -45,8 +45,7 @@ class ChainState(TypedDict, total=False):
     Attributes:
         history: messages that the caller passes for this question; None uses the stored `turns`.
         history_window: the history that the model reads.
-        summary: summary of the first stored turns.
-        prompt: the tokenised prompt; None if the question is refused. Not part of checkpoints.
+        prompt: None if the question is refused. Not part of checkpoints.
         complete: False from the question until its answer is in `turns`.
     """
 
@@ -163,8 +162,7 @@ def _search_query(answering: Answering, state: ChainState) -> str:
             history = without_oldest_turn(answering.recent(history))
 
 
-class _CancelledError(Exception):
-    """The caller has stopped waiting for the answer."""
+class _CancelledError(Exception): ...
 
 
 def _until_cancelled(pieces: Iterable[str], config: RunnableConfig) -> Iterator[str]:
@@ -186,11 +184,9 @@ class SyncAsyncNode(Runnable[Any, dict[str, Any]]):
         self._run, self._arun = run, arun
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Run the function."""
         return self._call_with_config(self._run, input, config, **kwargs)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Run the async function."""
         return await self._acall_with_config(self._arun, input, config, **kwargs)
 
 
@@ -203,7 +199,6 @@ def trimmed(pieces: Iterable[str]) -> Iterator[str]:
 
 
 async def atrimmed(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
-    """As `trimmed`."""
     held = _HeldWhitespace()
     async for piece in pieces:
         if shown := held.add(piece):
@@ -218,7 +213,6 @@ class _HeldWhitespace:
         self.started = False
 
     def add(self, piece: str) -> str:
-        """Add a piece; returns the text that can be shown now."""
         self.text += piece
         if not self.started:
             self.text = self.text.lstrip()

@@ -36,13 +36,11 @@ class HistoryNode:
         self._template = answering.summary_template or TemplateFile(find_template("summarise-history"))
 
     def run(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Run the node."""
         prompt, messages = self._summary_request(state)
         reply = self._answering.speaker.reply_many([prompt])[0] if prompt is not None else ""
         return self._update(state, prompt, messages, reply)
 
     async def arun(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """As `run`."""
         prompt, messages = self._summary_request(state)
         reply = ""
         if prompt is not None:
@@ -74,7 +72,6 @@ class HistoryNode:
     def _update(
         self, state: Mapping[str, Any], prompt: PreparedPrompt | None, messages: list[Turn], reply: str
     ) -> dict[str, Any]:
-        """The state's update: the window, notices, and the summary if there is one."""
         settings = self._answering.settings
         summarises = state.get("history") is None and settings.history_overflow == "summarise"
         summary = _stored_summary(state) if summarises else None
@@ -98,7 +95,6 @@ class HistoryNode:
 
 
 def emit_notices(notices: list[str]) -> None:
-    """Stream notices to the caller."""
     if notices:
         get_stream_writer()({"notices": notices})
 
@@ -109,7 +105,6 @@ def window_to_state(window: HistoryWindow) -> dict[str, Any]:
 
 
 def window_from_state(state: Mapping[str, Any]) -> HistoryWindow:
-    """The window that `HistoryNode` wrote into a state."""
     window = state["history_window"]
     return HistoryWindow(**{**window, "messages": [Turn(**message) for message in window["messages"]]})
 
@@ -121,7 +116,6 @@ def conversation(state: Mapping[str, Any]) -> list[Turn]:
 
 
 def stored_messages(state: Mapping[str, Any]) -> list[Turn]:
-    """The messages of the stored conversation."""
     messages: list[Turn] = []
     for turn in state.get("turns", []):
         messages += [Turn("user", turn["question"]), Turn("assistant", turn["answer"])]

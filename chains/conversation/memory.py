@@ -39,11 +39,6 @@ class ConversationMemory(SqliteSaver):
 
     @classmethod
     def open(cls, path: Path) -> ConversationMemory:
-        """Open or create the database.
-
-        Raises:
-            MemoryUnavailableError: if it cannot be created or opened.
-        """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_SECONDS, check_same_thread=False)
@@ -61,12 +56,6 @@ class ConversationMemory(SqliteSaver):
 
     @contextmanager
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
-        """As in `SqliteSaver`.
-
-        Raises:
-            MemoryDamagedError: if the database cannot be read.
-            MemoryUnavailableError: if it is locked or cannot be written; its content is unchanged.
-        """
         try:
             with super().cursor(transaction) as cursor:
                 yield cursor
@@ -74,11 +63,6 @@ class ConversationMemory(SqliteSaver):
             raise self._to_chain_error(error) from error
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """As in `SqliteSaver`.
-
-        Raises:
-            MemoryDamagedError: if the stored conversation is not a valid state.
-        """
         try:
             return super().get_tuple(config)
         except (ValueError, TypeError, KeyError, NotImplementedError) as error:
@@ -108,11 +92,7 @@ class ConversationMemory(SqliteSaver):
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Store nothing: writes of an incomplete run are discarded.
-
-        Raises:
-            InputError: if the run waits for a human.
-        """
+        """Store nothing: writes of an incomplete run are discarded."""
         if any(channel == INTERRUPT for channel, _ in writes):
             raise InputError(
                 found="a graph with an interrupt, with the domain's memory as its checkpointer",
@@ -128,7 +108,6 @@ class ConversationMemory(SqliteSaver):
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """As `get_tuple`."""
         return await asyncio.to_thread(self.get_tuple, config)
 
     async def aput(
@@ -138,17 +117,14 @@ class ConversationMemory(SqliteSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """As `put`."""
         return await asyncio.to_thread(self.put, config, checkpoint, metadata, new_versions)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """As `put_writes`."""
         self.put_writes(config, writes, task_id, task_path)
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """As `delete_thread`."""
         await asyncio.to_thread(self.delete_thread, thread_id)
 
     def threads(self) -> list[str]:

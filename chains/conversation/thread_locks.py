@@ -25,9 +25,6 @@ class ThreadLocks:
 
     Within a process it is a lock in memory, which wakes waiting threads; between processes it is a file lock, which the
     operating system releases when a process dies.
-
-    Args:
-        folder: folder of the lock files; created with the first lock.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,11 +34,6 @@ class ThreadLocks:
 
     @contextmanager
     def hold(self, thread_id: str) -> Iterator[None]:
-        """Hold the lock of a conversation, after waiting for it.
-
-        Raises:
-            MemoryUnavailableError: if the lock files cannot be written.
-        """
         # The reference keeps the entry of the weak dictionary alive while the lock is held.
         entry = self._lock(thread_id)
         with entry.lock:
@@ -54,7 +46,6 @@ class ThreadLocks:
 
     @asynccontextmanager
     async def ahold(self, thread_id: str) -> AsyncIterator[None]:
-        """As `hold`, without blocking the event loop."""
         entry = self._lock(thread_id)
         # A thread that waits for the lock would keep it forever if the caller is cancelled meanwhile.
         while not entry.lock.acquire(blocking=False):

@@ -1,4 +1,1 @@
-"""LangChain components for use in other applications: embeddings, vector store, retriever, search tool, middleware.
-
-Imports `retrieval`, `answering`, `messages` and `chat`; `softgraft` builds on it.
-"""
+"""LangChain components for other applications: embeddings, vector store, retriever, search tool, middleware."""

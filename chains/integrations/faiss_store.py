@@ -74,7 +74,6 @@ class FaissStore(VectorStore):
         return self.embedding
 
     def close(self) -> None:
-        """Close the store; an in-memory store loses its content."""
         self._index.close()
 
     def __enter__(self) -> Self:
@@ -115,7 +114,6 @@ class FaissStore(VectorStore):
         ids: list[str] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """As `add_texts`."""
         _reject_settings("aadd_texts", kwargs)
         records = _records(texts, metadatas, ids)
         if records:
@@ -132,7 +130,6 @@ class FaissStore(VectorStore):
         return True
 
     async def adelete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
-        """As `delete`."""
         _reject_settings("adelete", kwargs)
         chosen = _to_list(ids) if ids is not None else None
         await _run_write(lambda check_cancelled: self._index.delete(chosen, check_cancelled))
@@ -155,7 +152,6 @@ class FaissStore(VectorStore):
     async def asimilarity_search(
         self, query: str, k: int = 4, *, filter: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Document]:
-        """As `similarity_search`."""
         _reject_settings("asimilarity_search", kwargs)
         return [document for document, _ in await self.asimilarity_search_with_score(query, k, filter=filter)]
 
@@ -169,7 +165,6 @@ class FaissStore(VectorStore):
     async def asimilarity_search_with_score(
         self, query: str, k: int = 4, *, filter: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
-        """As `similarity_search_with_score`."""
         _reject_settings("asimilarity_search_with_score", kwargs)
         vector = await self.embedding.aembed_query(query)
         return _with_scores(await run_in_executor(None, self._index.search, vector, k, filter))
@@ -206,7 +201,6 @@ class FaissStore(VectorStore):
         filter: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> list[Document]:
-        """As `max_marginal_relevance_search`."""
         _reject_settings("amax_marginal_relevance_search", kwargs)
         vector = await self.embedding.aembed_query(query)
         return await self.amax_marginal_relevance_search_by_vector(vector, k, fetch_k, lambda_mult, filter=filter)
@@ -265,7 +259,6 @@ class FaissStore(VectorStore):
         embedding_id: str | None = None,
         **kwargs: Any,
     ) -> Self:
-        """As `from_texts`."""
         _reject_settings("afrom_texts", kwargs)
         store = cls(embedding, folder=folder, embedding_id=embedding_id)
         try:

@@ -34,10 +34,8 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
     The rendered template of the domain follows the agent's own system prompt, for this call only: the agent's stored
     messages do not change. A `SoftPromptChat` gets the soft slot as a block and fills it with vectors; any other model
     gets the text twin. Evidence that is too weak is left out of the prompt. The agent's result has `query`, `evidence`
-    (including weak evidence), `evidence_score` and `citations`.
-
-    Args:
-        answering: the `Answering` of a domain: `domain.chain.answering`.
+    (including weak evidence), `evidence_score` and `citations`. `answering` is that of a domain:
+    `domain.chain.answering`.
     """
 
     state_schema = GraftState
@@ -50,7 +48,6 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
-        """Call the model with evidence and soft prompt."""
         grafted = self._graft(request)
         if grafted is None:
             return handler(request)
@@ -59,7 +56,6 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
-        """As `wrap_model_call`; the search runs off the event loop."""
         grafted = await asyncio.to_thread(self._graft, request)
         if grafted is None:
             return await handler(request)
@@ -112,8 +108,6 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
 
 @dataclass(frozen=True, slots=True)
 class _GraftedRequest:
-    """A request with evidence, its search query, and the evidence."""
-
     request: ModelRequest[Any]
     query: str
     evidence: Evidence
@@ -141,7 +135,6 @@ def _system(own: SystemMessage | None, rendered: Sequence[BaseMessage]) -> Syste
 
 
 def _without_soft_slots(message: AnyMessage) -> AnyMessage:
-    """The message without soft slots, which only the domain's template may contain."""
     if isinstance(message.content, str) or not any(map(_is_soft, message.content)):
         return message
     return message.model_copy(update={"content": [block for block in message.content if not _is_soft(block)]})

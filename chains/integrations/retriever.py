@@ -13,11 +13,8 @@ from retrieval import Index, RankedPassage
 class DomainRetriever(BaseRetriever):
     """Retrieves passages as LangChain documents; a call may pass its own `k`.
 
-    Attributes:
-        index: the domain's passages.
-        k: number of passages; fewer if neighbours are merged.
-        weights: of the dense and the BM25 ranking.
-        neighbours: number of adjacent passages on each side that are merged into a passage.
+    `weights` are of the dense and the BM25 ranking; `neighbours` adjacent passages on each side are merged into a
+    passage.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -24,12 +24,7 @@ def evidence_tool(answering: Answering, *, name: str = "search_documents", descr
 
     It searches with the domain's settings, and reports if the evidence is too weak. The model reads numbered passages
     with title, heading and page; the tool message's `artifact` has them as LangChain documents with their spans, or is
-    empty if nothing fits.
-
-    Args:
-        answering: the `Answering` of a domain: `domain.chain.answering`.
-        name: name of the tool.
-        description: description of the tool for the model.
+    empty if nothing fits. `answering` is that of a domain: `domain.chain.answering`.
     """
 
     def search(

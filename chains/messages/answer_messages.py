@@ -1,7 +1,4 @@
-"""Convert answers to LangChain messages with citation annotations.
-
-The chain and its memory use plain dicts; this module is for callers who expect a chat model.
-"""
+"""Convert answers to LangChain messages with citation annotations, for callers who expect a chat model."""
 
 from __future__ import annotations
 
@@ -52,18 +49,12 @@ class AnswerMessages(Runnable[AnswerInput, AIMessage]):
         self._chain = chain
 
     def invoke(self, input: AnswerInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
-        """Answer one question.
-
-        Raises:
-            InputError: if the input is not as described above.
-        """
         builder = _MessageBuilder()
         for part in self._chain.stream(_chain_input(input), config, **kwargs):
             builder.add(part)
         return builder.message()
 
     async def ainvoke(self, input: AnswerInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
-        """As `invoke`."""
         builder = _MessageBuilder()
         async for part in self._chain.astream(_chain_input(input), config, **kwargs):
             builder.add(part)
@@ -72,7 +63,6 @@ class AnswerMessages(Runnable[AnswerInput, AIMessage]):
     def stream(
         self, input: AnswerInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[AIMessageChunk]:
-        """Stream the message in chunks."""
         builder = _MessageBuilder()
         for part in self._chain.stream(_chain_input(input), config, **kwargs):
             if text := builder.add(part):
@@ -82,7 +72,6 @@ class AnswerMessages(Runnable[AnswerInput, AIMessage]):
     async def astream(
         self, input: AnswerInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessageChunk]:
-        """As `stream`."""
         builder = _MessageBuilder()
         async for part in self._chain.astream(_chain_input(input), config, **kwargs):
             if text := builder.add(part):
@@ -123,8 +112,6 @@ def thread_messages(turns: Iterable[Mapping[str, Any]]) -> list[BaseMessage]:
 
 
 class _MessageBuilder:
-    """Collects the parts of one answer, and creates messages from them."""
-
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._citations: list[Mapping[str, Any]] = []

@@ -24,7 +24,6 @@ _SKIPPED_BLOCKS = {
 
 
 def soft_block(slot: str) -> dict[str, Any]:
-    """The content block of a soft slot."""
     return {"type": "non_standard", "value": {"type": "soft_prompt", "slot": slot}}
 
 
@@ -34,11 +33,7 @@ def to_messages(prompt: RenderedPrompt) -> list[BaseMessage]:
 
 
 def to_text_messages(prompt: RenderedPrompt) -> list[BaseMessage]:
-    """Convert a rendered prompt to LangChain messages of plain strings, for a model that takes only text.
-
-    Raises:
-        InputError: if the prompt still has a soft slot.
-    """
+    """Convert a rendered prompt without soft slots to LangChain messages of plain strings."""
     if slots := prompt.slots():
         raise InputError(
             found=f"the soft slots {', '.join(slots)} in a prompt for a model that takes only text",
@@ -49,14 +44,9 @@ def to_text_messages(prompt: RenderedPrompt) -> list[BaseMessage]:
 
 
 def from_messages(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]] = ()) -> RenderedPrompt:
-    """Convert LangChain messages to a rendered prompt.
+    """Convert LangChain messages to a rendered prompt; soft slots in tool results are dropped.
 
-    Args:
-        messages: the messages; soft slots in tool results are dropped.
-        tools: function declarations with name, description and parameters.
-
-    Raises:
-        InputError: if a message or content block has an unsupported type.
+    `tools` are function declarations with name, description and parameters.
     """
     rendered = []
     for message in messages:
@@ -83,9 +73,6 @@ def plain_text(content: object) -> str:
     """The text of external input: a string, a message, or a list of content blocks.
 
     Soft slots and all other blocks are dropped, so that input cannot inject a slot.
-
-    Raises:
-        InputError: if it is none of these.
     """
     if isinstance(content, str):
         return _replace_surrogates(content)

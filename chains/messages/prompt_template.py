@@ -39,7 +39,6 @@ class GraftPromptTemplate(ChatPromptTemplate):
 
     @classmethod
     def compile(cls, template: Template) -> GraftPromptTemplate:
-        """Compile a checked template."""
         prompts = [_compile(template, p) for p in template.messages]
         compiled = cast(GraftPromptTemplate, cls.from_messages(prompts))
         optional = {*template.optional, *compiled.optional_variables}
@@ -66,22 +65,16 @@ class GraftPromptTemplate(ChatPromptTemplate):
         return to_messages(self._template.render(values))
 
     def partial(self, **kwargs: Any) -> GraftPromptTemplate:
-        """The same template with some inputs already set."""
         partial = cast(GraftPromptTemplate, super().partial(**kwargs))
         partial._template = self._template
         return partial
 
     async def aformat_messages(self, **kwargs: Any) -> list[BaseMessage]:
-        """As `format_messages`."""
         return self.format_messages(**kwargs)
 
 
 def history_turns(history: object) -> list[Turn]:
-    """Convert a caller's history to `Turn`s: (question, answer) pairs, `Turn`s, or LangChain messages.
-
-    Raises:
-        InputError: if an entry is none of these.
-    """
+    """Convert a caller's history to `Turn`s: (question, answer) pairs, `Turn`s, or LangChain messages."""
     if isinstance(history, str) or not isinstance(history, Sequence):
         raise _bad_history(history)
     turns: list[Turn] = []

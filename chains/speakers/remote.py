@@ -48,16 +48,12 @@ def remote_chat(
 
     Args:
         name: `PROVIDER:MODEL` with LangChain's names; `openai` is any server with OpenAI's protocol.
-        max_tokens: maximum number of tokens per answer; None uses the provider's default.
-        temperature: sampling temperature; None omits it, for models without this setting.
+        max_tokens: None uses the provider's default.
+        temperature: None omits it, for models without this setting.
         base_url: address of another server than the provider's.
-        timeout: maximum wait for the server in seconds; None is 60 for `openai`, else the package's default.
-        max_retries: number of retries after a temporary failure; None is 2 for `openai`, else the package's default.
+        timeout: in seconds; None is 60 for `openai`, else the package's default.
+        max_retries: after a temporary failure; None is 2 for `openai`, else the package's default.
         options: further settings of the provider's chat model, with its own names.
-
-    Raises:
-        RemoteModelError: if the provider is unknown, its package is not installed, no key is set, or a setting is not
-            supported.
     """
     provider, _, model = name.partition(":")
     common = {"max_tokens": max_tokens, "temperature": temperature, "base_url": base_url, "timeout": timeout,
@@ -152,7 +148,6 @@ def _not_installed(name: str, command: str, cause: str) -> RemoteModelError:
 
 
 def _supported_settings(chat: BaseChatModel) -> set[str]:
-    """All names of the settings of a chat model."""
     known = {name for field, info in type(chat).model_fields.items() for name in (field, *_aliases(info))}
     # Some pass unknown settings on.
     return known | set(getattr(chat, "model_kwargs", None) or {})

@@ -83,7 +83,6 @@ _FINISHES = ("finish_reason", "stop_reason", "done_reason", "status")
 
 
 def to_remote_error(error: Exception) -> RemoteModelError:
-    """Convert an exception of a provider's package to a `RemoteModelError`."""
     message = " ".join(str(error).split()) or type(error).__name__
     kind = _kind(error)
     for kinds, found, next_step in _FAILURES:
@@ -109,7 +108,6 @@ class ReplyEndCheck:
         self._has_text = False
 
     def add(self, chunk: AIMessageChunk, text: str) -> None:
-        """Add a chunk and its text."""
         metadata: dict[str, Any] = chunk.response_metadata
         self._has_text = self._has_text or bool(text.strip())
         # All servers with OpenAI's protocol report the finish reason.
@@ -117,11 +115,6 @@ class ReplyEndCheck:
         self._reason = next((str(metadata[name]) for name in _FINISHES if metadata.get(name)), self._reason)
 
     def check(self) -> None:
-        """Check the reply after its last chunk.
-
-        Raises:
-            RemoteModelError: if the reply was cut off, was withheld, or has no text.
-        """
         if self._reason is None and self._reports_reason:
             raise RemoteModelError(
                 found="the reply of the model behind the API is incomplete: the connection ended before it",

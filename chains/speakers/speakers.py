@@ -1,7 +1,6 @@
 """The two speakers: a frozen backbone with soft prompts, and a remote model with text twins.
 
-Both take the same prepared prompts, so graph and evaluation are the same for both. They call a LangChain chat model, so
-that callbacks and traces record the call.
+They call a LangChain chat model, so that callbacks and traces record the call.
 """
 
 from __future__ import annotations
@@ -29,18 +28,15 @@ class LocalSpeaker:
     chat: SoftPromptChat
 
     def prepare(self, prompt: RenderedPrompt) -> PreparedPrompt:
-        """See `Speaker`."""
         tokens = tokenize_prompt(self.chat.store.backbone, prompt)
         return PreparedPrompt(prompt, tokens, self.chat.fits(tokens))
 
     def stream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> Iterator[str]:
-        """See `Speaker`."""
         messages = to_messages(prompt.prompt)
         for chunk in self.chat.stream(messages, cast(RunnableConfig, config), tokens=prompt.tokens):
             yield plain_text(chunk.content)
 
     async def astream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> AsyncGenerator[str]:
-        """See `Speaker`."""
         messages = to_messages(prompt.prompt)
         stream = self.chat.astream(messages, cast(RunnableConfig, config), tokens=prompt.tokens)
         async with aclosing(cast(Any, stream)) as chunks:
@@ -50,7 +46,6 @@ class LocalSpeaker:
     def reply_many(
         self, prompts: Sequence[PreparedPrompt], *, on_reply: Callable[[int], None] | None = None
     ) -> list[str]:
-        """See `Speaker`; generated in batches."""
         inputs = [prompt.model_input for prompt in prompts]
         return [reply.text for reply in self.chat.reply_many(inputs, on_reply=on_reply)]
 
@@ -63,15 +58,9 @@ class RemoteSpeaker:
     twin_of: Callable[[str], str]
 
     def prepare(self, prompt: RenderedPrompt) -> PreparedPrompt:
-        """See `Speaker`. The context length of a remote model is not known here, so every prompt fits."""
         return PreparedPrompt(prompt, None, True)
 
     def stream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> Iterator[str]:
-        """See `Speaker`.
-
-        Raises:
-            RemoteModelError: if the API rejects the request, cannot be reached, or ends the reply early.
-        """
         messages = to_text_messages(prompt.prompt.fill(self.twin_of))
         end = ReplyEndCheck()
         try:
@@ -84,11 +73,6 @@ class RemoteSpeaker:
         end.check()
 
     async def astream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> AsyncGenerator[str]:
-        """See `Speaker`.
-
-        Raises:
-            RemoteModelError: if the API rejects the request, cannot be reached, or ends the reply early.
-        """
         messages = to_text_messages(prompt.prompt.fill(self.twin_of))
         end = ReplyEndCheck()
         try:
@@ -104,7 +88,6 @@ class RemoteSpeaker:
     def reply_many(
         self, prompts: Sequence[PreparedPrompt], *, on_reply: Callable[[int], None] | None = None
     ) -> list[str]:
-        """See `Speaker`; one call per prompt."""
         replies = []
         for number, prompt in enumerate(prompts, 1):
             replies.append("".join(self.stream(prompt)))

@@ -1,4 +1,1 @@
-"""Classification, summarisation and translation as LangChain runnables: labels, their scores, task chains.
-
-Imports `answering` and `chat`; `softgraft` builds on it.
-"""
+"""Classification, summarisation and translation as LangChain runnables."""

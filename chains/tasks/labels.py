@@ -42,23 +42,16 @@ class Calibration:
     bias: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The calibration as stored on disk."""
         return {"way": self.method, "normalise": self.normalise, "bias": list(self.bias)}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Calibration:
-        """The calibration of a stored file."""
         return cls(stored["way"], stored["normalise"], tuple(stored["bias"]))
 
 
 @dataclass(frozen=True)
 class LabelScorer:
-    """LabelScores all labels as continuations of prompts, with a backbone and filled soft slots.
-
-    Attributes:
-        chat: the backbone and the fills.
-        verbalizer: the labels and their words.
-    """
+    """Scores all labels as continuations of prompts, with a backbone and filled soft slots."""
 
     chat: SoftPromptChat
     verbalizer: Verbalizer
@@ -81,12 +74,10 @@ class LabelScorer:
         """Log-likelihoods `[prompts, labels]`, nats, without any bias.
 
         Args:
-            prompts: tokenised prompts.
             normalise: sum or mean over the tokens of a label.
             biases: biases that the caller will add, each with one number per label; with `within`, labels near the best
                 one under any of them are scored exactly.
             within: as in `soft_prompt.score_continuations`; ignored for means, which need all labels.
-            on_reply: called with the number of finished prompts.
 
         Raises:
             BackboneError: if the backbone cannot score labels.
@@ -149,7 +140,6 @@ def prior_bias(scores: LabelScores, frequencies: LabelScores, *, rounds: int = 1
     Args:
         scores: `[texts, labels]`, nats, of unlabelled texts.
         frequencies: `[labels]`, target frequencies; sums to 1.
-        rounds: number of fixed-point iterations.
     """
     bias = np.zeros(scores.shape[1])
     for _ in range(rounds):

@@ -22,9 +22,9 @@ class TaskPrompts:
     """Creates the prompts of texts.
 
     Attributes:
-        template: a template with the input `text` and, with a lookup, `context`.
+        template: has the input `text` and, with a lookup, `context`.
         lookup: returns the context of each text, the most useful passage last; None for no context.
-        prepare: tokenises a prompt and checks whether it fits: `Speaker.prepare`.
+        prepare: `Speaker.prepare`.
     """
 
     template: TemplateFile
@@ -32,12 +32,7 @@ class TaskPrompts:
     prepare: Callable[[RenderedPrompt], PreparedPrompt]
 
     def prompts(self, texts: Sequence[str], lookup: Lookup | None = None) -> list[PreparedPrompt]:
-        """The tokenised prompt of each text. `lookup` replaces the default one.
-
-        Raises:
-            InputError: if a text is empty, or the template has no place for context.
-            PromptError: if the template needs other inputs.
-        """
+        """The tokenised prompt of each text. `lookup` replaces the default one."""
         empty = [number for number, text in enumerate(texts) if not text.strip()]
         if empty:
             raise InputError(
@@ -57,7 +52,6 @@ class TaskPrompts:
         return [self._fit(text, list(context), has_context) for text, context in zip(texts, contexts, strict=True)]
 
     def _fit(self, text: str, context: list[PassageInput], has_context: bool) -> PreparedPrompt:
-        """The prompt, without the context that does not fit."""
         template = self.template.current()
         while True:
             prompt = self.prepare(
@@ -71,8 +65,7 @@ class TaskPrompts:
 class TaskModel(Protocol):
     """Runs a task on many texts at once."""
 
-    def run(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[dict[str, Any]]:
-        """One result per text, in their order, as plain data."""
+    def run(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[dict[str, Any]]: ...
 
     def replies(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[str]:
         """Only the labels or replies; several times faster for labels."""
@@ -87,7 +80,6 @@ class Classifier:
     calibration: Calibration
 
     def run(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[dict[str, Any]]:
-        """See `TaskModel`."""
         labels = self.scorer.verbalizer.labels
         rendered = self.prompts.prompts(texts)
         rows = self.scorer.probabilities(rendered, self.calibration, on_reply=on_reply).tolist()
@@ -98,7 +90,6 @@ class Classifier:
         return results
 
     def replies(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[str]:
-        """See `TaskModel`."""
         labels, best = self.scorer.verbalizer.labels, self.scorer.best
         return [labels[n] for n in best(self.prompts.prompts(texts), self.calibration, on_reply=on_reply)]
 
@@ -111,12 +102,10 @@ class Writer:
     speaker: Speaker
 
     def run(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[dict[str, Any]]:
-        """See `TaskModel`."""
         replies = self.replies(texts, on_reply=on_reply)
         return [{"text": text, "reply": reply} for text, reply in zip(texts, replies, strict=True)]
 
     def replies(self, texts: Sequence[str], *, on_reply: OnReply | None = None) -> list[str]:
-        """See `TaskModel`."""
         return [reply.strip() for reply in self.speaker.reply_many(self.prompts.prompts(texts), on_reply=on_reply)]
 
 
@@ -134,11 +123,6 @@ class TaskChain(Runnable[str | Mapping[str, str], dict[str, Any]]):
     def invoke(
         self, input: str | Mapping[str, str], config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Run the task on one text.
-
-        Raises:
-            InputError: if the input is not a text, or empty.
-        """
         _reject_settings(kwargs)
         return self._call_with_config(lambda text: self.model.run([_text(text)])[0], input, config)
 
@@ -150,7 +134,6 @@ class TaskChain(Runnable[str | Mapping[str, str], dict[str, Any]]):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[dict[str, Any]]:
-        """Run the task on many texts in batches."""
         _reject_settings(kwargs)
         return self._batch_with_config(
             self._run_batch,
@@ -165,7 +148,6 @@ class TaskChain(Runnable[str | Mapping[str, str], dict[str, Any]]):
     def stream(
         self, input: str | Mapping[str, str], config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[dict[str, Any]]:
-        """The whole result as one chunk."""
         yield self.invoke(input, config, **kwargs)
 
 

@@ -11,14 +11,7 @@ from chains.errors import InputError
 
 @dataclass(frozen=True)
 class Verbalizer:
-    """The words of each label.
-
-    Attributes:
-        words: label to words.
-
-    Raises:
-        InputError: if there are fewer than two labels, a label has no words, or two labels have the same words.
-    """
+    """Label to words; at least two labels, each with different words."""
 
     words: Mapping[str, str]
 
@@ -37,7 +30,6 @@ class Verbalizer:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """All labels, in the order of their scores."""
         return tuple(self.words)
 
 
