@@ -33,22 +33,26 @@ Ids = tuple[int, ...]
 
 @dataclass(frozen=True)
 class _Tree:
-    """The continuations as a prefix tree. Node 0 is the root, the empty beginning.
+    """The continuations as a prefix tree, and how they are compared. Node 0 is the root, the empty beginning.
 
     Attributes:
         tokens, parents: of each node; unused for the root.
         children: of each node.
-        ends: the node at which each continuation ends.
-        below: of each node, the continuations that end at it or at a descendant.
         depths: number of tokens from the root to each node.
+        ends: the node at which each continuation ends.
+        biases: per alternative, of each continuation.
+        gains: per alternative and node, the largest bias that the beginning can still get.
+        within: as in `score_continuations`.
     """
 
     tokens: list[int]
     parents: list[int]
     children: list[list[int]]
-    ends: list[int]
-    below: list[list[int]]
     depths: list[int]
+    ends: list[int]
+    biases: list[list[float]]
+    gains: list[list[float]]
+    within: float | None
 
 
 @dataclass
@@ -100,23 +104,19 @@ def score_continuations(
         ContextError: if prompt and continuation are longer than the backbone's context.
     """
     store.backbone.require_decoder_only("scores of labels")
-    tree = _tree_of(continuations)
-    added = torch.zeros((1, len(continuations))) if biases is None else torch.tensor(biases, dtype=torch.float32)
-    # Per alternative, the largest bias that a beginning can still get.
-    gains = torch.stack([added[:, below].amax(dim=1) for below in tree.below], dim=1).tolist()
+    tree = _tree_of(continuations, biases, within)
     scores = torch.empty((len(rows), len(continuations)))
     order = sorted(range(len(rows)), key=lambda i: rows[i].length)
     for first in range(0, len(order), batch_size):
         chosen = order[first : first + batch_size]
-        searches = _run(store, [rows[i] for i in chosen], tree, gains, added.tolist(), within)
-        for search in searches:
+        for search in _run(store, [rows[i] for i in chosen], tree):
             scores[chosen[search.row]] = torch.tensor([_score_or_bound(search, tree, end) for end in tree.ends])
         if on_row is not None:
             on_row(first + len(chosen))
     return scores
 
 
-def _tree_of(continuations: Sequence[Ids]) -> _Tree:
+def _tree_of(continuations: Sequence[Ids], biases: Sequence[Sequence[float]] | None, within: float | None) -> _Tree:
     if not continuations or len(set(continuations)) < len(continuations) or not all(continuations):
         raise BackboneError(
             found=f"{len(continuations)} continuations, {len(set(continuations))} of them different, "
@@ -124,33 +124,30 @@ def _tree_of(continuations: Sequence[Ids]) -> _Tree:
             expected="at least one continuation, none empty and no two equal",
             next_step="give each label different words",
         )
-    tree = _Tree([0], [0], [[]], [], [[]], [0])
-    nodes: dict[Ids, int] = {(): 0}
+    # Of each beginning, the continuations that start with it.
+    below: dict[Ids, list[int]] = {}
     for number, ids in enumerate(continuations):
-        tree.below[0].append(number)
-        for length in range(1, len(ids) + 1):
-            parent = nodes[ids[: length - 1]]
-            node = nodes.setdefault(ids[:length], len(tree.tokens))
-            if node == len(tree.tokens):
-                tree.tokens.append(ids[length - 1])
-                tree.parents.append(parent)
-                tree.children.append([])
-                tree.below.append([])
-                tree.depths.append(length)
-                tree.children[parent].append(node)
-            tree.below[node].append(number)
-        tree.ends.append(nodes[ids])
-    return tree
+        for length in range(len(ids) + 1):
+            below.setdefault(ids[:length], []).append(number)
+    nodes = {ids: node for node, ids in enumerate(below)}
+    parents = [nodes[ids[:-1]] for ids in nodes]
+    children: list[list[int]] = [[] for _ in nodes]
+    for node, parent in enumerate(parents[1:], 1):
+        children[parent].append(node)
+    added = torch.zeros((1, len(continuations))) if biases is None else torch.tensor(biases, dtype=torch.float32)
+    return _Tree(
+        tokens=[ids[-1] if ids else 0 for ids in nodes],
+        parents=parents,
+        children=children,
+        depths=list(map(len, nodes)),
+        ends=[nodes[ids] for ids in continuations],
+        biases=added.tolist(),
+        gains=torch.stack([added[:, numbers].amax(dim=1) for numbers in below.values()], dim=1).tolist(),
+        within=within,
+    )
 
 
-def _run(
-    store: PrefixStore,
-    rows: Sequence[Row],
-    tree: _Tree,
-    gains: list[list[float]],
-    biases: list[list[float]],
-    within: float | None,
-) -> list[_Search]:
+def _run(store: PrefixStore, rows: Sequence[Row], tree: _Tree) -> list[_Search]:
     backbone = optimized(store.backbone, "own")
     longest = max(tree.depths)
     _require_wide_window(store, max(row.length for row in rows) + longest)
@@ -173,7 +170,7 @@ def _run(
         prompt, live = batch.mask.bool(), list(searches)
         cached_nodes = 0
         while True:
-            chosen = [_next_nodes(search, tree, gains, biases, within) for search in live]
+            chosen = [_next_nodes(search, tree) for search in live]
             keep = [number for number, nodes in enumerate(chosen) if nodes]
             if not keep:
                 return searches
@@ -199,21 +196,16 @@ def _run(
                 _score_children(search, tree, nodes, row_logits)
 
 
-def _next_nodes(
-    search: _Search, tree: _Tree, gains: list[list[float]], biases: list[list[float]], within: float | None
-) -> list[int]:
+def _next_nodes(search: _Search, tree: _Tree) -> list[int]:
     """The nodes to run next, the most promising first; empty if all waiting nodes are ruled out."""
-    scores = search.scores
+    scores, within, open_nodes = search.scores, tree.within, search.waiting
     if within is not None:
         # Per alternative, the score of the best complete continuation.
         best = [max((scores[e] + b for e, b in zip(tree.ends, bias, strict=True) if not math.isnan(scores[e])),
-                    default=-math.inf) for bias in biases]  # fmt: skip
-        open_nodes = [
-            n for n in search.waiting if any(scores[n] + g[n] >= b - within for g, b in zip(gains, best, strict=True))
-        ]
-    else:
-        open_nodes = search.waiting
-    bounds = {n: max(scores[n] + g[n] for g in gains) for n in open_nodes}
+                    default=-math.inf) for bias in tree.biases]  # fmt: skip
+        alternatives = list(zip(tree.gains, best, strict=True))
+        open_nodes = [n for n in open_nodes if any(scores[n] + g[n] >= b - within for g, b in alternatives)]
+    bounds = {n: max(scores[n] + g[n] for g in tree.gains) for n in open_nodes}
     lowest = max(bounds.values(), default=0.0) - (math.inf if within is None else _LOOKAHEAD)
     chosen = sorted((n for n in open_nodes if bounds[n] >= lowest), key=lambda n: -bounds[n])[:_MAX_NODES]
     removed = set(chosen)

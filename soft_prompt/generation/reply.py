@@ -81,10 +81,5 @@ class ReplyText:
 
 def _overlap(text: str, stops: Sequence[str]) -> int:
     """Length of the longest end of the text that a stop text starts with."""
-    longest = 0
-    for stop in stops:
-        for size in range(min(len(stop) - 1, len(text)), longest, -1):
-            if text.endswith(stop[:size]):
-                longest = size
-                break
-    return longest
+    sizes = range(min(len(text), max(map(len, stops), default=1) - 1), 0, -1)
+    return next((n for n in sizes if any(n < len(stop) and text.endswith(stop[:n]) for stop in stops)), 0)

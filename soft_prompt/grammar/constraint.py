@@ -90,11 +90,6 @@ class Constraint:
         return Matcher(LLMatcher(backbone.grammar_tokenizer, grammar, log_level=0), self)
 
 
-def _json_rule(schema: Mapping[str, Any], max_string_length: int) -> str:
-    """The right side of a lark rule for a JSON value, with the limits of `Constraint.json_schema`."""
-    return "%json " + _to_json({**bounded(schema, max_string_length), "x-guidance": _JSON})
-
-
 def _quoted(text: str) -> str:
     """A text as a literal of a lark grammar."""
     return json.dumps(text, ensure_ascii=False)
@@ -135,19 +130,10 @@ class BatchConstraints:
     """The constraints of a batch of rows."""
 
     def __init__(self, backbone: Backbone, constraints: Sequence[Constraint | None]) -> None:
-        self._matchers = {
-            number: constraint.matcher(backbone)
-            for number, constraint in enumerate(constraints)
-            if constraint is not None
-        }
+        self._matchers = {n: constraint.matcher(backbone) for n, constraint in enumerate(constraints) if constraint}
 
     def mask(self, logits: Tensor, live: Sequence[int]) -> Tensor:
-        """Logits with forbidden tokens at minus infinity.
-
-        Args:
-            logits: `[rows, vocabulary]`.
-            live: number of each row in the batch.
-        """
+        """Logits with forbidden tokens at minus infinity, `[rows, vocabulary]`; `live` has each row's number."""
         if not any(number in self._matchers for number in live):
             return logits
         logits = logits.clone()
@@ -191,5 +177,6 @@ def tool_call_constraint(
         rules.append(f"{name}: {_quoted(head)} {name}_arguments {_quoted('}')}")
         # A tool without arguments may declare no parameters at all.
         parameters = tool.get("parameters") or {"type": "object", "properties": {}}
-        rules.append(f"{name}_arguments: {_json_rule(parameters, max_string_length)}")
+        schema = {**bounded(parameters, max_string_length), "x-guidance": _JSON}
+        rules.append(f"{name}_arguments: %json {_to_json(schema)}")
     return Constraint.lark("\n".join(rules))

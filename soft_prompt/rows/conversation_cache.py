@@ -14,13 +14,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from torch import Tensor
 from transformers.cache_utils import Cache
 
 from soft_prompt.graft.prompt import SoftPrompt
-from soft_prompt.model.backbone import Backbone
 from soft_prompt.model.kv_cache import LayerKV, PreallocatedLayer
-from soft_prompt.rows.row import Row, RowPart, embed_parts
+from soft_prompt.rows.row import Row, RowPart
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,10 +63,6 @@ class ReusedPrefix:
     layers: list[LayerKV]
     rest: tuple[RowPart, ...]
 
-    def embeddings(self, backbone: Backbone) -> Tensor:
-        """Embeddings of the rest, `[1, new, hidden]`."""
-        return embed_parts(backbone, self.rest)[None]
-
 
 class ConversationCache:
     """The most recently used prompts and replies.
@@ -92,7 +86,7 @@ class ConversationCache:
 
         At least one position remains to run, since its logits give the first token of the reply.
         """
-        if not self.limit_bytes or _is_trained(row):
+        if _is_trained(row):
             return None
         contents = _contents(row)
         best, length = None, longer_than
@@ -105,8 +99,7 @@ class ConversationCache:
                 return None
             self._entries.remove(best)
             self._entries.append(best)
-        layers = [layer.prefix(length) for layer in best.layers]
-        return ReusedPrefix(length, layers, tuple(_parts_after(row, length)))
+        return ReusedPrefix(length, [layer.prefix(length) for layer in best.layers], tuple(_parts_after(row, length)))
 
     def add(self, row: Row, reply: list[int], cache: Cache) -> None:
         """Add a row that has run through the model, with its reply.
@@ -122,9 +115,7 @@ class ConversationCache:
             return
         with self._lock:
             # An entry that is a prefix of this one is no longer needed.
-            others = [
-                other for other in self._entries if _shared_length(other, row, entry.prompt) < len(other.contents)
-            ]
+            others = [e for e in self._entries if _shared_length(e, row, entry.prompt) < len(e.contents)]
             self._entries = [*others, entry]
             while self.used_bytes > self.limit_bytes:
                 del self._entries[0]

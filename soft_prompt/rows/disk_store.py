@@ -39,9 +39,6 @@ class DiskStore:
         self._verified: set[str] = set()
         self._total = 0
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._sizes()
-
     @property
     def total_bytes(self) -> int:
         """Size of all entries."""

@@ -113,15 +113,12 @@ class PrefixStore:
             return None
         kv_length = row.kv_prompt.length if row.kv_prompt else 0
         stored = len(row.prefix) + kv_length
-        if not row.cuts and not kv_length and not self._contains(row.prefix):
-            # Without passages and soft slot the prefix grows with the conversation. Storing it for every turn would
-            # waste memory.
-            stored = 0
-        return self.conversations.longest_prefix(row, stored)
-
-    def _contains(self, ids: tuple[int, ...]) -> bool:
         with self._lock:
-            return self._find(_key((ids,))) is not None
+            if not row.cuts and not kv_length and self._find(_key((row.prefix,))) is None:
+                # Without passages and soft slot the prefix grows with the conversation. Storing it for every turn would
+                # waste memory.
+                stored = 0
+        return self.conversations.longest_prefix(row, stored)
 
     def warm(self, row: Row) -> None:
         """Compute every missing segment of a row's prefix."""

@@ -64,11 +64,6 @@ class Row:
         return separate_passages or self.kv_prompt is not None or self.adapter is not None
 
     @property
-    def suffix_length(self) -> int:
-        """Number of positions of the suffix."""
-        return sum(part.length if isinstance(part, SoftPrompt) else len(part) for part in self.suffix)
-
-    @property
     def kv_prompt(self) -> SoftPrompt | None:
         """The `kv` soft prompt right behind the prefix, if there is one."""
         first = self.suffix[0] if self.suffix else None
@@ -98,7 +93,7 @@ class Row:
     @property
     def length(self) -> int:
         """Number of positions of the whole row."""
-        return len(self.prefix) + self.suffix_length
+        return len(self.prefix) + sum(p.length if isinstance(p, SoftPrompt) else len(p) for p in self.suffix)
 
     def followed_by(self, ids: tuple[int, ...]) -> Row:
         """The row with token ids appended."""

@@ -30,7 +30,8 @@ def test_padding_stands_at_the_far_left_only(tiny_backbone: Backbone, store: Pre
 def test_only_what_must_run_runs(tiny_backbone: Backbone, store: PrefixStore) -> None:
     rows = some_rows(tiny_backbone)
     batch = assemble(store, rows)
-    assert batch.embeddings.shape == (len(rows), max(row.suffix_length for row in rows), tiny_backbone.hidden_size)
+    longest_suffix = max(row.length - len(row.prefix) for row in rows)
+    assert batch.embeddings.shape == (len(rows), longest_suffix, tiny_backbone.hidden_size)
     assert batch.mask.shape == (len(rows), batch.cached_length + batch.embeddings.shape[1])
 
 

@@ -76,7 +76,6 @@ def test_each_segment_is_tokenised_alone(tiny_backbone: Backbone) -> None:
     assert list(row.prefix) == prefix
     assert flat(row) == prefix + suffix
     assert row.length == len(prefix) + len(suffix)
-    assert row.suffix_length == len(suffix)
 
 
 def test_without_a_slot_the_text_is_what_the_chat_template_writes(tiny_backbone: Backbone) -> None:
@@ -124,9 +123,9 @@ def test_the_prefix_is_the_same_whatever_fills_the_slot(tiny_backbone: Backbone,
     }
     assert len({row.prefix for row in rows.values()}) == 1
     assert rows["unnamed"] == rows["empty"] == rows["no text"]
-    empty = rows["empty"].suffix_length
-    assert rows["twin"].suffix_length == empty + len(tiny_backbone.encode_text("Be brief."))
-    assert rows["soft"].suffix_length == empty + soft_prompt.length
+    empty = rows["empty"].length
+    assert rows["twin"].length == empty + len(tiny_backbone.encode_text("Be brief."))
+    assert rows["soft"].length == empty + soft_prompt.length
 
 
 def test_what_follows_the_slot_does_not_change_the_prefix(tiny_backbone: Backbone) -> None:
@@ -191,7 +190,7 @@ def test_a_passage_has_the_same_ids_wherever_it_stands(tiny_backbone: Backbone) 
 def test_a_row_followed_by_ids_keeps_its_prefix() -> None:
     row = Row((1, 2), ((3,),)).followed_by((4, 5))
     assert row == Row((1, 2), ((3,), (4, 5)))
-    assert (row.length, row.suffix_length) == (5, 3)
+    assert row.length == 5
 
 
 def joined(messages: list[dict[str, str]]) -> str:
