@@ -19,9 +19,7 @@ from retrieval.store.terms import searchable
 
 DOCUMENT_COLUMNS = "id, title, text, group_name, source, source_digest, converter, page_starts, splitter, row_checksum"
 PASSAGE_COLUMNS = "number, id, doc_id, title, heading, text, start, end, page, embedded_digest, metadata, row_checksum"
-_DOCUMENT_METADATA = ", ".join(
-    f"'{column}', {column}" for column in ("doc_id", "title", "heading", "page", "start", "end")
-)
+_DOCUMENT_METADATA = "'doc_id', doc_id, 'title', title, 'heading', heading, 'page', page, 'start', start, 'end', end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +104,10 @@ def _insert_passage(
     ).lastrowid
     blob = np.ascontiguousarray(vector, dtype="<f4").tobytes()
     connection.execute("INSERT INTO vectors VALUES (?, ?, ?)", (number, blob, zlib.crc32(blob)))
-    columns = [searchable(part) for part in (passage.title, passage.heading, passage.text)]
+    words, bigrams = zip(*map(searchable, (passage.title, passage.heading, passage.text)), strict=True)
     connection.execute(
         "INSERT INTO passages_fts (rowid, title, heading, text, bigrams) VALUES (?, ?, ?, ?, ?)",
-        (number, *(column.words for column in columns), " ".join(column.bigrams for column in columns)),
+        (number, *words, " ".join(bigrams)),
     )
 
 

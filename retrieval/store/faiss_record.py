@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
@@ -21,8 +22,7 @@ class FaissRecord:
     Attributes:
         revision: of the rows when the file was built.
         digest: SHA-256 (hex) of the file.
-        kind: of index. An older release may have written a kind that `INDEX_KINDS` no longer has.
-        count: number of vectors.
+        kind: an older release may have written one that `INDEX_KINDS` no longer has.
         last_number: rows with a higher number are not in the file.
         last_tombstone: rows deleted after this tombstone are still in the file.
         effort: number of candidates that a search rescores; 0 for exact search.
@@ -47,11 +47,8 @@ class FaissRecord:
     @classmethod
     def from_json(cls, text: str) -> FaissRecord | None:
         """None if the text is not a valid record: the file is then rebuilt."""
-        try:
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
             stored = json.loads(text)
-            checksum = stored.pop("checksum")
-            expected = row_checksum(stored)
-            record = cls(revision=stored.pop("generation"), **stored)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return None
-        return record if checksum == expected else None
+            if stored.pop("checksum") == row_checksum(stored):
+                return cls(revision=stored.pop("generation"), **stored)
+        return None

@@ -26,10 +26,7 @@ def read_number(connection: sqlite3.Connection, key: str) -> int:
 
 
 def write_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (key, value),
-    )
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:

@@ -11,7 +11,6 @@ import sqlite3
 import threading
 import unicodedata
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from retrieval.splitting.scripts import CJK
 
@@ -34,13 +33,6 @@ STOP_WORDS = frozenset({
 # fmt: on
 
 
-class Searchable(NamedTuple):
-    """A text as the FTS table stores it: words, and the character pairs of CJK runs."""
-
-    words: str
-    bigrams: str
-
-
 @dataclass(frozen=True, slots=True)
 class Term:
     """One query term: its key in the FTS vocabulary, and the expression that matches it."""
@@ -50,11 +42,13 @@ class Term:
     is_prefix: bool = False
 
 
-def searchable(text: str) -> Searchable:
-    """Split a text for the FTS table. Compatibility forms, such as full-width letters, are normalised."""
+def searchable(text: str) -> tuple[str, str]:
+    """A text as the FTS table stores it: words, and the character pairs of CJK runs.
+
+    Compatibility forms, such as full-width letters, are normalised.
+    """
     normal = unicodedata.normalize("NFKC", text)
-    bigrams = " ".join(pair for run in _CJK_RUN.findall(normal) for pair in _pairs(run))
-    return Searchable(_CJK_RUN.sub(" ", normal), bigrams)
+    return _CJK_RUN.sub(" ", normal), " ".join(pair for run in _CJK_RUN.findall(normal) for pair in _pairs(run))
 
 
 class Tokenizer:

@@ -73,18 +73,10 @@ def exact_search(index: Any, vectors: Floats, limit: int, id_filter: IdFilter = 
 def candidates(
     index: Any, vectors: Floats, limit: int, effort: int, share: float = 1.0, id_filter: IdFilter = NO_FILTER
 ) -> Numbers:
-    """Numbers that a `pq` index estimates to be nearest, in no exact order.
+    """Numbers `[n, candidates]` (-1: none) that a `pq` index estimates to be nearest to unit queries `[n, dimension]`.
 
-    Args:
-        index: made by `index_kind.build`.
-        vectors: `[n, dimension]`, unit queries.
-        limit: number of results wanted.
-        effort: number of candidates, from `index_kind.tune`.
-        share: share of the near vectors that passes the filter; the search goes correspondingly deeper.
-        id_filter: the numbers that may be returned. A `pq` index takes no selector, so it is applied afterwards.
-
-    Returns:
-        `[n, candidates]`, -1 for none.
+    `effort` is the number of candidates, from `index_kind.tune`. If only a share of the near vectors passes the filter,
+    the search goes correspondingly deeper: a `pq` index takes no selector, so the filter is applied afterwards.
     """
     count = int(index.ntotal)
     depth = max(_CANDIDATES_PER_RESULT * limit, _MIN_CANDIDATES, effort)
@@ -116,11 +108,15 @@ def best_of(scores: Floats, numbers: Numbers, limit: int) -> tuple[Floats, Numbe
     return np.take_along_axis(scores, order, 1), np.take_along_axis(numbers, order, 1)
 
 
+def best_of_both(one: tuple[Floats, Numbers], other: tuple[Floats, Numbers], limit: int) -> tuple[Floats, Numbers]:
+    """`best_of` two results."""
+    return best_of(np.hstack([one[0], other[0]]), np.hstack([one[1], other[1]]), limit)
+
+
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """Run FAISS in one thread.
+    """Run FAISS in one thread: it distributes queries over threads, so a single one gains nothing and waits for them.
 
-    FAISS distributes queries over threads, not passages, so a single query gains nothing and waits for idle threads.
     The setting belongs to the calling thread and also affects torch, so it is restored.
     """
     import faiss

@@ -15,6 +15,7 @@ from retrieval.vectors.candidates import (
     IdFilter,
     Numbers,
     best_of,
+    best_of_both,
     candidates,
     exact_scores,
     exact_search,
@@ -31,10 +32,7 @@ class DenseIndex:
     """Inner product search over the passages of one revision. Immutable, so any thread may search.
 
     Attributes:
-        store: holds the exact vectors.
-        record: describes the FAISS index.
         index: the FAISS index; None if it would be empty.
-        revision: of the passages.
         tail_numbers: `[t]`, passages newer than the FAISS index.
         tail: `[t, dimension]`, their vectors, fp32.
         deleted: `[d]`, passages in the FAISS index that are deleted.
@@ -54,45 +52,36 @@ class DenseIndex:
         return self.record.count - len(self.deleted) + len(self.tail_numbers)
 
     def search(self, vectors: Floats, limit: int, include: Numbers | None = None) -> tuple[Floats, Numbers]:
-        """The best `limit` passages for each query, best first.
+        """Cosines and numbers `[n, min(limit, passages)]` of the best passages for unit queries `[n, dimension]`.
 
-        Args:
-            vectors: `[n, dimension]`, unit queries.
-            limit: maximum number of results.
-            include: `[m]`, distinct numbers of the passages that may be returned; None for all.
-
-        Returns:
-            Cosines and passage numbers, both `[n, min(limit, passages)]`.
+        Best first. `include` `[m]` holds the distinct numbers of the passages that may be returned; None for all.
         """
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         if include is not None and len(include) <= _SCORE_ALL[self.record.kind]:
             return self._score_all(vectors, limit, include)
         expected = min(limit, len(self) if include is None else len(include))
         in_index = self._search_index(vectors, limit, include)
-        if in_index is None:
-            return self._score_batches(vectors, expected, include)
-        in_tail = self._search_tail(vectors, limit, include)
-        scores, numbers = best_of(np.hstack([in_index[0], in_tail[0]]), np.hstack([in_index[1], in_tail[1]]), expected)
-        if numbers.shape[1] < expected or (numbers < 0).any():
-            # A row of `include` was deleted meanwhile.
-            return self._score_batches(vectors, expected, include)
-        return scores, numbers
+        if in_index is not None:
+            in_tail = self._search_tail(vectors, limit, include)
+            scores, numbers = best_of_both(in_index, in_tail, expected)
+            # Otherwise a row of `include` was deleted meanwhile.
+            if numbers.shape[1] == expected and (numbers >= 0).all():
+                return scores, numbers
+        return self._score_batches(vectors, expected, include)
 
     def _search_index(self, vectors: Floats, limit: int, include: Numbers | None) -> tuple[Floats, Numbers] | None:
         """None if a compressed index yields fewer results than exist: its candidates may be mostly filtered out."""
         if self.index is None:
             return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
         record = self.record
-        if include is not None:
-            id_filter = IdFilter(include=include)
-        else:
+        if include is None:
             id_filter = IdFilter(exclude=self.deleted if len(self.deleted) else None)
+            remaining, share = record.count - len(self.deleted), 1.0
+        else:
+            id_filter = IdFilter(include=include)
+            remaining, share = int((include <= record.last_number).sum()), len(include) / record.count
         if record.kind == "flat":
             return exact_search(self.index, vectors, limit, id_filter)
-        remaining = record.count - len(self.deleted)
-        if include is not None:
-            remaining = int(np.count_nonzero(include <= record.last_number))
-        share = 1.0 if include is None else len(include) / record.count
         while share * record.count > 1 / 4:
             numbers = candidates(self.index, vectors, limit, record.effort, share, id_filter)
             scores, numbers = exact_scores(vectors, numbers, self._exact_vectors(numbers, vectors.shape[1]))
@@ -121,8 +110,8 @@ class DenseIndex:
         best = np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
         include = np.asarray(self.store.passage_numbers(), np.int64) if include is None else include
         for first in range(0, len(include), _VECTORS_PER_BATCH):
-            scores, numbers = self._score_all(vectors, limit, include[first : first + _VECTORS_PER_BATCH])
-            best = best_of(np.hstack([best[0], scores]), np.hstack([best[1], numbers]), limit)
+            batch = self._score_all(vectors, limit, include[first : first + _VECTORS_PER_BATCH])
+            best = best_of_both(best, batch, limit)
         return best
 
     def _exact_vectors(self, numbers: Numbers, dimension: int) -> Callable[[Numbers], Floats]:

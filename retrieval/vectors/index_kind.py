@@ -51,7 +51,10 @@ def build(kind: IndexKind, vectors: NDArray[np.float32], numbers: NDArray[np.int
         index = faiss.IndexIDMap(pq)
     if count:
         if not index.is_trained:
-            index.train(_training_sample(vectors))
+            chosen = np.arange(count)
+            if count > _TRAINING_VECTORS:
+                chosen = np.sort(np.random.default_rng(_SEED).choice(count, _TRAINING_VECTORS, replace=False))
+            index.train(vectors[chosen])
         index.add_with_ids(np.ascontiguousarray(vectors), numbers)
     return index
 
@@ -63,26 +66,23 @@ def tune(
     search: Search,
     target: float = RECALL,
 ) -> tuple[int, float]:
-    """The least effort (number of rescored candidates) that reaches the target recall.
+    """The least effort (number of rescored candidates) that reaches the target recall, and its recall@10.
 
-    Args:
-        kind: of the index.
-        vectors: `[n, dimension]`, all vectors of the index.
-        numbers: `[n]`, their passage numbers.
-        search: `(queries [m, dimension], limit, effort) -> numbers [m, limit]`, the search to tune.
-        target: the recall that is enough.
-
-    Returns:
-        Effort and recall@10 against exact search. The queries lie between vectors of the index, as questions do.
+    `vectors` `[n, dimension]` are all vectors of the index, `numbers` `[n]` their passage numbers, and `search` is
+    `(queries [m, dimension], limit, effort) -> numbers [m, limit]`. Recall is measured against exact search, on queries
+    that lie between vectors of the index, as questions do.
     """
     if kind == "flat" or not len(vectors):
         return 0, 1.0
+    import faiss
+
     queries = _queries_near(vectors)
-    expected = _exact(queries, vectors, numbers)
+    limit = min(RECALL_AT, len(vectors))
+    expected = numbers[faiss.knn(queries, np.ascontiguousarray(vectors), limit, metric=faiss.METRIC_INNER_PRODUCT)[1]]
     highest = min(len(vectors), _MAX_EFFORT)
     effort = min(_MIN_EFFORT, highest)
     while True:
-        recall = recall_of(search(queries, expected.shape[1], effort), expected)
+        recall = recall_of(search(queries, limit, effort), expected)
         if recall >= target or effort >= highest:
             return effort, recall
         effort = min(2 * effort, highest)
@@ -94,13 +94,6 @@ def recall_of(results: NDArray[np.int64], expected: NDArray[np.int64]) -> float:
     return float(np.mean(hits))
 
 
-def _training_sample(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    if len(vectors) <= _TRAINING_VECTORS:
-        return np.ascontiguousarray(vectors)
-    chosen = np.random.default_rng(_SEED).choice(len(vectors), _TRAINING_VECTORS, replace=False)
-    return np.ascontiguousarray(vectors[np.sort(chosen)])
-
-
 def _queries_near(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Unit queries `[m, dimension]` near vectors of the index but equal to none of them."""
     rng = np.random.default_rng(_SEED)
@@ -110,12 +103,3 @@ def _queries_near(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     # A cosine of 0.7 to the vector, as a question has to its passage.
     moved = near + noise / np.linalg.norm(noise, axis=1, keepdims=True)
     return np.ascontiguousarray(moved / np.linalg.norm(moved, axis=1, keepdims=True))
-
-
-def _exact(queries: NDArray[np.float32], vectors: NDArray[np.float32], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    import faiss
-
-    limit = min(RECALL_AT, len(vectors))
-    _, rows = faiss.knn(queries, np.ascontiguousarray(vectors), limit, metric=faiss.METRIC_INNER_PRODUCT)
-    nearest: NDArray[np.int64] = numbers[rows]
-    return nearest
