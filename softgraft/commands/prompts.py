@@ -54,18 +54,14 @@ def show_command(name: TemplateArgument, domain: DomainOption = None, json: Json
     Example: `softgraft prompts show rag-chat`
     """
     from prompts import load_template
-    from softgraft.templates.template_files import short_path, template_path
+    from softgraft.templates.template_files import short_path, template_path, version_of
 
     path = template_path(name, _templates_of(domain))
     template = load_template(path)
     if json:
         print_json(
             {
-                "path": short_path(path),
-                "name": template.name,
-                "language": template.language,
-                "version": template.version,
-                "hash": template.content_hash,
+                **version_of(template, path),
                 "inputs": {n: {"kind": k, "optional": n in template.optional} for n, k in template.inputs.items()},
                 "soft_slots": dict(template.soft_slots),
                 "text": template.text,
