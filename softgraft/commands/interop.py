@@ -68,12 +68,7 @@ def import_command(
     from softgraft.jobs.interop import import_graft
 
     with progress_bars(not json) as progress:
-        report = import_graft(
-            open_domain(domain),
-            folder,
-            keep=keep,
-            on_score=on_score(progress),
-        )
+        report = import_graft(open_domain(domain), folder, keep=keep, on_score=on_score(progress))
     if json:
         print_json(asdict(report))
         return

@@ -1,13 +1,15 @@
-"""`softgraft train`."""
+"""`softgraft train`, which trains once or searches for good settings."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
+from rich.table import Table
 
 from soft_prompt.training.config import GraftOptions, TrainingOptions
 from soft_prompt.training.distributed import is_main_process
@@ -22,9 +24,18 @@ from softgraft.commands.console import (
     out,
     print_json,
     progress_bars,
+    simple_table,
 )
-from softgraft.commands.search import search_domain
 from softgraft.errors import UsageError
+
+if TYPE_CHECKING:
+    from softgraft.domain import Domain
+    from softgraft.jobs.search import SearchReport
+    from softgraft.settings.domain_file import TrainSettings
+
+# What a search varies. Other settings are shown only if they differ from their defaults.
+_VARIED = ("kind", "length", "adapter", "adapter_rank", "epochs", "learning_rate", "adapter_learning_rate")
+_NOT_KEPT = "not kept: it does not beat its text twin on dev, so answers do not change"
 
 
 def _with_training_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -94,11 +105,9 @@ def train_command(
                 limit=limit, settings=settings, on_step=on_train(progress), on_score=on_score(progress)
             )
     except KeyboardInterrupt:
-        err.print(
-            f"\nTo continue where it stopped: softgraft train {domain}"
-            + "".join(_as_typed(name, value) for name, value in {**options, "limit": limit, "minutes": minutes}.items())
-            + (" --search" if search else "")
-        )
+        given = {**options, "limit": limit, "minutes": minutes}.items()
+        typed = "".join(_as_typed(name, value) for name, value in given) + (" --search" if search else "")
+        err.print(f"\nTo continue where it stopped: softgraft train {domain}{typed}")
         raise
     if not is_main_process():
         return
@@ -122,10 +131,64 @@ def train_command(
     else:
         name = "adapter_learning_rate" if settings.kind == "adapter" else "learning_rate"
         lower = _as_typed(name, f"{getattr(settings, name) / 2:g}")
-        out.print(
-            "not kept: it does not beat its text twin on dev, so answers do not change\n"
-            f"next: more {unit} in train.jsonl, or softgraft train {domain}{lower}"
+        out.print(f"{_NOT_KEPT}\nnext: more {unit} in train.jsonl, or softgraft train {domain}{lower}")
+
+
+def search_domain(opened: Domain, settings: TrainSettings, minutes: float, limit: int | None, *, json: bool) -> None:
+    """Search, and print the results."""
+    from softgraft.jobs.search import search
+
+    with progress_bars(not json) as progress:
+        report = search(
+            opened,
+            minutes=minutes,
+            limit=limit,
+            settings=settings,
+            on_trial=lambda number, total, trial: progress("trials", number, total, f"dev F1 {_rounded(trial.dev_f1)}"),
+            on_step=on_train(progress),
+            on_score=on_score(progress),
         )
+    if json:
+        print_json(asdict(report))
+        return
+    out.print(_table(report))
+    if report.left_out:
+        note = f"{report.left_out} candidates did not fit into {minutes:g} minutes; run the same command to continue"
+        out.print(note)
+    if report.best is None:
+        out.print(f"every trial failed\nnext: softgraft train {opened.cli_name} --learning-rate {1e-3:g}")
+        return
+    out.print("the best settings, for domain.yaml:\n")
+    out.print(yaml.safe_dump({"train": settings_to_show(report.best.settings)}, sort_keys=False))
+    if report.kept:
+        out.print(f"soft prompt kept in {opened.build / 'soft_prompt'}\nnext: softgraft eval {opened.cli_name}")
+    else:
+        out.print(f"{_NOT_KEPT}\nnext: more questions in train.jsonl")
+
+
+def settings_to_show(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that belong into domain.yaml: those that a search varies, and those without their default."""
+    from softgraft.settings.domain_file import TrainSettings
+
+    defaults = TrainSettings().model_dump()
+    return {name: value for name, value in settings.items() if name in _VARIED or value != defaults[name]}
+
+
+def _rounded(score: float | None) -> str:
+    return "-" if score is None else f"{score:.3f}"
+
+
+def _table(report: SearchReport) -> Table:
+    names = [name.replace("_", " ") for name in _VARIED]
+    table = simple_table([*names, "dev F1", "text twin", "dev loss", "seconds"], left=("kind", "adapter"))
+    for trial in report.trials:
+        settings = [str(trial.settings[name]) for name in _VARIED]
+        scores = map(_rounded, (trial.dev_f1, trial.dev_f1_text_twin, trial.dev_loss))
+        best = report.best is not None and trial.fingerprint == report.best.fingerprint
+        table.add_row(*settings, *scores, f"{trial.seconds:.0f}", style="bold" if best else None)
+        if trial.problem:
+            table.caption = f"failed: {trial.problem}"
+    return table
 
 
 def _as_typed(name: str, value: object) -> str:

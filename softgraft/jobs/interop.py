@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from prompts import Template
 from soft_prompt import (
     Backbone,
     DevScores,
-    Manifest,
     SlotFill,
-    SoftPrompt,
     TrainingError,
     encode_prompt,
     save_soft_prompt,
@@ -39,14 +36,7 @@ ExportFormat = Literal["peft", "hf", "gguf"]
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written.
-
-    Attributes:
-        method: the format's name for it.
-        size: of all files, in bytes.
-        notes: how answers in the other program may differ.
-        next: commands that use the files.
-    """
+    """What was written. `method` is the format's name for it; `notes` say how answers elsewhere may differ."""
 
     domains: list[str]
     format: str
@@ -62,10 +52,7 @@ class ExportReport:
 class ImportReport:
     """How an imported adapter scored on dev, and whether the domain uses it from now on.
 
-    Attributes:
-        dev_f1, dev_f1_text_twin: token F1.
-        dev_loss, dev_loss_text_twin: in nats per answer token.
-        notes: how its place in the prompt differs from training.
+    Losses are in nats per answer token. `notes` say how its place in the prompt differs from training.
     """
 
     domain: str
@@ -115,13 +102,12 @@ def _write_peft(domains: Sequence[Domain], folder: Path) -> Written:
             expected="one domain, since a PEFT adapter holds one graft",
             next_step=f"softgraft export {domains[0].cli_name} --format peft --out {folder}",
         )
-    domain = domains[0]
-    backbone, strength = domain.store.backbone, domain.file.answer.strength
-    template = domain.template.current()
-    soft_prompt, manifest = load_at_strength(domain.build, domain.store, domain.cli_name, template, strength)
+    backbone, grafts = _load_grafts(domains)
+    [domain], [graft] = domains, grafts.values()
+    soft_prompt, template, manifest = graft.soft_prompt, graft.template, graft.manifest
     slot = soft_prompt.slot
-    notes = [] if template.content_hash == manifest.template_hash else domain.notices()
-    notes += _strength_notes([domain])
+    notes = [] if manifest and template.content_hash == manifest.template_hash else domain.notices()
+    notes += _strength_notes(domains)
     ids = None
     if soft_prompt.adapter is None:
         notes.append(
@@ -149,7 +135,7 @@ def _write_hf(domains: Sequence[Domain], folder: Path) -> Written:
             "the tokenizer splits some texts of a chat request differently from training: send token ids instead"
         )
     choice = "" if len(grafts) == 1 else f"; the chat template's variable `domain` selects {' or '.join(grafts)}"
-    return f"checkpoint with {_token_count(export.tokens)}{choice}", notes, [f"vllm serve {folder}"]
+    return f"checkpoint with {_count(export.tokens)} new tokens{choice}", notes, [f"vllm serve {folder}"]
 
 
 def _write_gguf(domains: Sequence[Domain], file: Path) -> Written:
@@ -159,7 +145,7 @@ def _write_gguf(domains: Sequence[Domain], file: Path) -> Written:
         *_strength_notes(domains),
         "llama.cpp splits the texts of a chat request by its own rules: send token ids for the same answers",
     ]
-    return f"GGUF file with {_token_count(tokens)}", notes, [f"llama-server -m {file} --jinja"]
+    return f"GGUF file with {_count(tokens)} new tokens", notes, [f"llama-server -m {file} --jinja"]
 
 
 _WRITERS: dict[ExportFormat, Callable[[Sequence[Domain], Path], Written]] = {
@@ -177,8 +163,8 @@ def _strength_notes(domains: Sequence[Domain]) -> list[str]:
     ]
 
 
-def _token_count(tokens: Mapping[str, range]) -> str:
-    return f"{sum(map(len, tokens.values()))} new tokens"
+def _count(tokens: Mapping[str, range]) -> int:
+    return sum(map(len, tokens.values()))
 
 
 def _load_grafts(domains: Sequence[Domain]) -> tuple[Backbone, dict[str, HfGraft]]:
@@ -199,13 +185,8 @@ def _load_grafts(domains: Sequence[Domain]) -> tuple[Backbone, dict[str, HfGraft
 
 
 def import_graft(domain: Domain, folder: Path, *, keep: bool = False, on_score: OnScore | None = None) -> ImportReport:
-    """Load a PEFT adapter into a domain's soft slot and measure it on dev. Keep it if it beats the text twin.
-
-    Args:
-        domain: its template must have one soft slot.
-        folder: as saved by PEFT or by `export_grafts`.
-        keep: keep it even if it does not beat the text twin.
-        on_score: progress.
+    """Load a PEFT adapter into a domain's soft slot and measure it on dev. Keep it if it beats the text twin, or if
+    `keep` is true.
 
     Raises:
         ArtifactError: if the adapter is damaged, of another backbone, or of an unsupported method.
@@ -238,7 +219,9 @@ def import_graft(domain: Domain, folder: Path, *, keep: bool = False, on_score: 
     target = domain.build / "soft_prompt"
     if kept:
         scores = DevScores(dev_loss=loss, dev_loss_text_twin=twin_loss, dev_token_f1=f1, dev_token_f1_text_twin=twin_f1)
-        save_soft_prompt(target, soft_prompt, _manifest(domain, template, soft_prompt, adapter, scores), template.text)
+        history = {"attention": domain.file.attention, "scores": scores, **_training_history(adapter)}
+        manifest = make_manifest(soft_prompt, store.backbone, template, **history)
+        save_soft_prompt(target, soft_prompt, manifest, template.text)
         domain.forget("chain", "work")
     return ImportReport(
         domain=domain.file.name,
@@ -279,20 +262,10 @@ def _dev_loss(domain: Domain, dev: Prompted, slot: str, fill: SlotFill) -> float
     return mean_answer_loss(domain.store, examples, domain.file.train.batch_size)
 
 
-def _manifest(
-    domain: Domain, template: Template, soft_prompt: SoftPrompt, adapter: PeftFolder, scores: DevScores
-) -> Manifest:
-    """The manifest of an imported graft. How it was trained is known only if it was exported from here."""
-    original = adapter.provenance.manifest if adapter.provenance else None
+def _training_history(adapter: PeftFolder) -> dict[str, Any]:
+    """How an imported graft was trained, which is known only if it was exported from here."""
+    if adapter.provenance is not None and adapter.provenance.manifest is not None:
+        return adapter.provenance.manifest.model_dump(include={"objective", "seed", "data_hash", "train"})
     version = adapter.config.get("peft_version")
-    return make_manifest(
-        soft_prompt,
-        domain.store.backbone,
-        template,
-        attention=domain.file.attention,
-        objective=original.objective if original else f"unknown, imported from PEFT ({adapter.method})",
-        seed=original.seed if original else 0,
-        data_hash=original.data_hash if original else "",
-        train=original.train if original else {"peft_version": version if isinstance(version, str) else None},
-        scores=scores,
-    )
+    train = {"peft_version": version if isinstance(version, str) else None}
+    return {"objective": f"unknown, imported from PEFT ({adapter.method})", "seed": 0, "data_hash": "", "train": train}

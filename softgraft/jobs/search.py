@@ -6,8 +6,9 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from soft_prompt.training.distributed import is_distributed
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import TrainSettings
-from softgraft.training.grafting import Grafting, TrainingSet
-from softgraft.training.task import OnScore, OnStep
+from softgraft.training.grafting import TrainingSet
+from softgraft.training.task import OnScore, OnStep, TrainReport
 
 FILE = "search.json"
 
@@ -33,8 +34,6 @@ class Trial:
         fingerprint: identifies the settings and everything else that the scores depend on.
         settings: as under `train:` in domain.yaml.
         dev_f1, dev_f1_text_twin: token F1 on dev; None if the trial failed.
-        dev_loss: in nats per answer token.
-        seconds: duration of training and of answering dev.
         vectors_sha256: of the soft prompt, if the trial kept it.
         problem: why the trial failed: it diverged, or the backbone does not support the settings.
     """
@@ -68,9 +67,6 @@ class SearchReport:
     seconds: float
 
 
-OnTrial = Callable[[int, int, Trial], None]
-
-
 def candidates(base: TrainSettings) -> list[TrainSettings]:
     """The settings to try: the base, then changes of one setting, the most promising first."""
     length = base.length or TrainSettings.model_fields["length"].default
@@ -90,12 +86,7 @@ def candidates(base: TrainSettings) -> list[TrainSettings]:
         changes += [{"kind": "embedding", "layers": None, "learning_rate": 2 * base.learning_rate}]
     if base.kind == "embedding":
         changes += [{"kind": "kv", "learning_rate": base.learning_rate / 2}]
-    result: list[TrainSettings] = []
-    for change in changes:
-        settings = TrainSettings.model_validate({**base.model_dump(), **change})
-        if settings not in result:
-            result.append(settings)
-    return result
+    return list(dict.fromkeys(TrainSettings.model_validate({**base.model_dump(), **change}) for change in changes))
 
 
 def search(
@@ -105,7 +96,7 @@ def search(
     limit: int | None = None,
     dev_limit: int | None = None,
     settings: TrainSettings | None = None,
-    on_trial: OnTrial | None = None,
+    on_trial: Callable[[int, int, Trial], None] | None = None,
     on_step: OnStep | None = None,
     on_score: OnScore | None = None,
 ) -> SearchReport:
@@ -115,12 +106,10 @@ def search(
     prefixes, which are computed once.
 
     Args:
-        domain: what to train.
         minutes: a trial starts only if it should end within this time, judged by the median of the trials so far.
-        limit, dev_limit: maximum number of train and dev questions, spread over the file; None uses all.
+        limit, dev_limit: maximum number of train and dev questions, spread over the file.
         settings: to start from instead of those in domain.yaml.
         on_trial: called after each trial with its number, the number of candidates and the trial.
-        on_step, on_score: progress within a trial.
 
     Raises:
         TrainingError: if there is nothing to train on.
@@ -133,38 +122,40 @@ def search(
     grafting = domain.grafting(base)
     data = grafting.training_set(spread(domain.items("train"), limit), spread(domain.items("dev"), dev_limit))
     digest = _data_digest(domain, data)
-    by_fingerprint = {_fingerprint(digest, candidate): candidate for candidate in candidates(base)}
-    records = _Records(domain.build / FILE)
+    by_fingerprint = {_sha256(digest + one.model_dump_json()): one for one in candidates(base)}
+    all_trials = _read_trials(domain.build / FILE)
     trials: list[Trial] = []
-    left_out = 0
 
     def run(fingerprint: str, above: float) -> Trial:
         """Run and record one trial; its soft prompt is kept if it scores higher than `above`."""
         twin_f1 = next((t.dev_f1_text_twin for t in recorded() if t.dev_f1_text_twin is not None), None)
         one = replace(grafting, settings=by_fingerprint[fingerprint])
-        trial = _run_trial(domain, one, data, fingerprint, twin_f1, above, on_step, on_score)
-        records.add(trial)
+        train = partial(one.train, data, twin_f1=twin_f1, above=above, on_step=on_step, on_score=on_score)
+        trial = all_trials[fingerprint] = _run_trial(domain, Trial(fingerprint, one.settings.model_dump()), train)
+        records = {"trials": [asdict(one) for one in all_trials.values()]}
+        write_bytes(domain.build / FILE, json.dumps(records, indent=1).encode())
         return trial
 
     def recorded() -> list[Trial]:
-        return [records.trials[fingerprint] for fingerprint in by_fingerprint if fingerprint in records.trials]
+        return [all_trials[fingerprint] for fingerprint in by_fingerprint if fingerprint in all_trials]
 
     for number, fingerprint in enumerate(by_fingerprint, 1):
-        if fingerprint not in records.trials:
+        if fingerprint not in all_trials:
             durations = [trial.seconds for trial in recorded()]
             if durations and time.monotonic() - began + statistics.median(durations) > minutes * 60:
-                left_out += 1
                 continue
             run(fingerprint, max((t.dev_f1 for t in recorded() if t.dev_f1 is not None), default=-1.0))
-        trials.append(records.trials[fingerprint])
+        trials.append(all_trials[fingerprint])
         if on_trial is not None:
             on_trial(number, len(by_fingerprint), trials[-1])
-    best = _best(trials)
+    scored = [trial for trial in trials if trial.dev_f1 is not None]
+    best = max(scored, key=lambda trial: trial.dev_f1 or 0.0, default=None)
     kept = best is not None and (best.dev_f1 or 0) > (best.dev_f1_text_twin or 0)
     if best is not None and kept and (domain.manifest is None or domain.manifest.vectors_sha256 != best.vectors_sha256):
         # Another soft prompt was trained since. The same settings give the best one again.
         best = run(best.fingerprint, -1.0)
     domain.forget("chain")
+    left_out = len(by_fingerprint) - len(trials)
     return SearchReport(domain.file.name, tuple(trials), best, kept, left_out, time.monotonic() - began)
 
 
@@ -183,20 +174,11 @@ def _require_searchable(domain: Domain) -> None:
         )
 
 
-def _run_trial(
-    domain: Domain,
-    grafting: Grafting,
-    data: TrainingSet,
-    fingerprint: str,
-    twin_f1: float | None,
-    above: float,
-    on_step: OnStep | None,
-    on_score: OnScore | None,
-) -> Trial:
+def _run_trial(domain: Domain, trial: Trial, train: Callable[[], TrainReport]) -> Trial:
+    """The trial with its scores, or why it failed."""
     started = time.monotonic()
-    trial = Trial(fingerprint, grafting.settings.model_dump())
     try:
-        report = grafting.train(data, twin_f1=twin_f1, above=above, on_step=on_step, on_score=on_score)
+        report = train()
     except (DivergedError, BackboneError) as error:
         remove_checkpoint(domain.build / "checkpoint")
         return replace(trial, problem=error.found, seconds=time.monotonic() - started)
@@ -211,40 +193,23 @@ def _run_trial(
     )
 
 
-def _best(trials: Sequence[Trial]) -> Trial | None:
-    scored = [trial for trial in trials if trial.dev_f1 is not None]
-    return max(scored, key=lambda trial: trial.dev_f1 or 0.0, default=None)
-
-
-class _Records:
-    """The finished trials of all searches of a domain, by fingerprint, in a JSON file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            entries = json.loads(path.read_text(encoding="utf-8"))["trials"]
-            self.trials = {entry["fingerprint"]: Trial(**entry) for entry in entries}
-        except (OSError, ValueError, KeyError, TypeError):
-            # Without the records, every trial runs again.
-            self.trials = {}
-
-    def add(self, trial: Trial) -> None:
-        self.trials[trial.fingerprint] = trial
-        trials = [asdict(one) for one in self.trials.values()]
-        write_bytes(self._path, json.dumps({"trials": trials}, indent=1).encode())
+def _read_trials(path: Path) -> dict[str, Trial]:
+    """The finished trials of all searches of a domain, by fingerprint."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["trials"]
+        return {entry["fingerprint"]: Trial(**entry) for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError):
+        # Without the records, every trial runs again.
+        return {}
 
 
 def _data_digest(domain: Domain, data: TrainingSet) -> str:
     """Identifies the backbone, and every prompt and answer of the search."""
     backbone = domain.store.backbone
     context = (backbone.digest, str(backbone.dtype), domain.file.answer, domain.file.attention)
-    digest = hashlib.sha256(repr(context).encode())
-    digest.update(domain.template.current().content_hash.encode())
-    for prompt, item in (*data.train, *data.dev):
-        digest.update(repr((prompt.prompt, item.target, item.references)).encode())
-    digest.update(str(len(data.train)).encode())
-    return digest.hexdigest()
+    prompts = [repr((prompt.prompt, item.target, item.references)) for prompt, item in (*data.train, *data.dev)]
+    return _sha256("".join([repr(context), domain.template.current().content_hash, *prompts, str(len(data.train))]))
 
 
-def _fingerprint(data_digest: str, settings: TrainSettings) -> str:
-    return hashlib.sha256((data_digest + settings.model_dump_json()).encode()).hexdigest()
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

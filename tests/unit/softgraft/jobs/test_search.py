@@ -14,7 +14,7 @@ from torch import nn
 
 from soft_prompt import TrainingError, TrainStep
 from softgraft import Domain
-from softgraft.commands.search import search_domain, settings_to_show
+from softgraft.commands.train import search_domain, settings_to_show
 from softgraft.errors import UsageError
 from softgraft.jobs.search import FILE, SearchReport, Trial, candidates, search
 from softgraft.settings.domain_file import TrainSettings
