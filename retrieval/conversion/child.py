@@ -44,12 +44,7 @@ class Converter:
         self._stop()
 
     def convert(self, data: bytes, suffix: str, name: str) -> Converted:
-        """The text of a file.
-
-        Raises:
-            ConversionError: if the file cannot be converted, or exceeds a limit.
-            RetrievalError: if the child process does not start.
-        """
+        """Raises ConversionError if the file cannot be converted, RetrievalError if the child does not start."""
         if is_plain(suffix):
             return convert_here(data, suffix, name)
         process = self._start()

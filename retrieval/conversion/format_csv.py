@@ -28,15 +28,6 @@ _KNOWN = ("id", "title", "text", "group")
 _MAX_CELL_CHARACTERS = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class _CsvRow:
-    """The cells of a row, the line it starts in, and its number in a spreadsheet, from 1."""
-
-    cells: list[str]
-    line: int
-    number: int
-
-
 def read_rows(data: bytes, name: str) -> list[SourceRow]:
     """All non-empty rows under the header. The delimiter is detected from the first rows.
 
@@ -47,8 +38,8 @@ def read_rows(data: bytes, name: str) -> list[SourceRow]:
     first = next(rows, None)
     if first is None:
         return []
-    header = _Header.read(first.cells, name)
-    read = ((row.line, header.source_row(row)) for row in rows)
+    header = _Header.read(first[2], name)
+    read = ((line, header.source_row(cells, number)) for line, number, cells in rows)
     return valid_rows(read, name, "a header, and rows with the same number of cells")
 
 
@@ -75,9 +66,8 @@ class _Header:
             raise _header_error(f"{file} has no column with text, only {' and '.join(known)}")
         return cls(PurePosixPath(file), names, known, others)
 
-    def source_row(self, row: _CsvRow) -> SourceRow | str:
+    def source_row(self, cells: Sequence[str], number: int) -> SourceRow | str:
         """The document of a row, or what is wrong with it."""
-        cells = row.cells
         if len(cells) < len(self.names) or any(cells[len(self.names) :]):
             return f"{len(cells)} cells under a header of {len(self.names)}"
         others = "\n".join(f"{self.names[at]}: {cells[at].strip()}" for at in self.others if cells[at].strip())
@@ -86,7 +76,7 @@ class _Header:
         text = "\n\n".join(part for part in (self._cell(cells, "text"), others) if part)
         if not text:
             return "there is nothing but " + " and ".join(self.known)
-        id_ = self._cell(cells, "id") or f"{self.file.with_suffix('')}#{row.number}"
+        id_ = self._cell(cells, "id") or f"{self.file.with_suffix('')}#{number}"
         title = self._cell(cells, "title") or self.file.stem
         group = self._cell(cells, "group") or id_
         return SourceRow(id_, title, text, group, json.dumps([title, text, group]).encode())
@@ -95,8 +85,8 @@ class _Header:
         return cells[self.known[key]].strip() if key in self.known else ""
 
 
-def _csv_rows(text: str, name: str) -> Iterator[_CsvRow]:
-    """The rows that are not empty, header included."""
+def _csv_rows(text: str, name: str) -> Iterator[tuple[int, int, list[str]]]:
+    """The rows that are not empty, header included: first line, number in a spreadsheet (from 1) and cells."""
     # A spreadsheet may declare the delimiter in a line before the header.
     declared = re.match(r"sep=(.)\n", text)
     before = 1 if declared else 0
@@ -107,7 +97,7 @@ def _csv_rows(text: str, name: str) -> Iterator[_CsvRow]:
     try:
         for number, cells in enumerate(reader, start=1):
             if any(cell.strip() for cell in cells):
-                yield _CsvRow(cells, line, number)
+                yield line, number, cells
             line = reader.line_num + 1 + before
     except csv.Error as error:
         raise ConversionError(

@@ -7,18 +7,9 @@ import os
 import stat
 from collections import deque
 from pathlib import Path
-from typing import NamedTuple
 
 from retrieval.conversion.convert import SUFFIXES, source_name
 from retrieval.errors import ConversionError, NoDocumentsError
-
-
-class FolderFiles(NamedTuple):
-    """Files to read in order, names of skipped files with an unsupported suffix, and failed names with the reason."""
-
-    files: tuple[Path, ...]
-    skipped: tuple[str, ...]
-    failed: tuple[tuple[str, str], ...]
 
 
 def find_files(docs: Path) -> FolderFiles:
@@ -39,12 +30,14 @@ def find_files(docs: Path) -> FolderFiles:
 
 def walk_files(docs: Path) -> FolderFiles:
     """`find_files` for a folder that may be empty or missing."""
-    walk = _Walk(docs)
-    walk.run()
-    return FolderFiles(tuple(walk.files), tuple(walk.skipped), tuple(walk.failed))
+    files = FolderFiles(docs)
+    files.walk()
+    return files
 
 
-class _Walk:
+class FolderFiles:
+    """Files to read in order, names of skipped files with an unsupported suffix, and failed names with the reason."""
+
     def __init__(self, docs: Path) -> None:
         self.files: list[Path] = []
         self.skipped: list[str] = []
@@ -53,19 +46,19 @@ class _Walk:
         self._seen: set[tuple[int, int]] = set()
         self._links: deque[Path] = deque()
 
-    def run(self) -> None:
+    def walk(self) -> None:
         if not self._docs.is_dir():
             return
         # A link to a parent folder would lead back here, and to files that are not documents.
         self._seen.update(_identity(parent) for parent in self._docs.resolve().parents)
-        self._walk(self._docs)
+        self._walk_below(self._docs)
         # Links come last, so that a folder inside gets its own name and not that of a link.
         while self._links:
             link = self._links.popleft()
             if self._is_new(link):
-                self._walk(link)
+                self._walk_below(link)
 
-    def _walk(self, top: Path) -> None:
+    def _walk_below(self, top: Path) -> None:
         for folder, subfolders, names in os.walk(top, onerror=self._unreadable):
             here = Path(folder)
             self._seen.add(_identity(here))

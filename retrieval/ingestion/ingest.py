@@ -30,14 +30,9 @@ Stage = Literal["reading", "embedding", "indexing", "scoring"]
 class IngestProgress:
     """The progress of an ingest.
 
-    Attributes:
-        stage: what `done` and `total` count: files (reading), passages of this batch (embedding), indexes (indexing),
-            or questions that the evidence score is fitted on (scoring).
-        done: number completed.
-        total: number in all.
-        source: the file being read.
-        documents: number of documents that are up to date in the index.
-        seconds: since the start.
+    `done` and `total` count files (reading), passages of this batch (embedding), indexes (indexing), or questions that
+    the evidence score is fitted on (scoring). `source` is the file being read, and `documents` the number of documents
+    that are up to date in the index.
     """
 
     stage: Stage
@@ -50,13 +45,9 @@ class IngestProgress:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What an ingest did, or would do.
+    """What an ingest did, or would do: numbers of documents, of passages afterwards, and of those that were encoded.
 
     Attributes:
-        added: number of documents, as `changed`, `unchanged` and `removed`.
-        passages: number of passages in the index afterwards.
-        embedded: number of passages that were encoded.
-        seconds: duration.
         failed: files that could not be read, with the reason. Their documents stay in the index.
         skipped: files with an unsupported suffix.
     """
@@ -99,7 +90,7 @@ def ingest(
         docs: the folder.
         index_dir: the folder of the index.
         encoder: embeds the passages.
-        max_tokens: of a passage.
+        max_tokens: maximum number of tokens of a passage.
         index: the kind of FAISS index from now on; None keeps the previous choice, initially `auto`.
         limits: for one file.
         progress: called by one thread at a time, but not always by the caller's.
@@ -194,7 +185,7 @@ def _report(
         embedded=embedded,
         seconds=reporter.seconds,
         failed=tuple(reader.failed),
-        skipped=reader.files.skipped,
+        skipped=tuple(reader.files.skipped),
     )
 
 

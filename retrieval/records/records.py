@@ -23,8 +23,14 @@ from retrieval.store.meta_table import Binding
 from retrieval.store.metadata_filter import EVERYTHING, Condition, parse_filter
 from retrieval.store.store import DATABASE_NAME, PassageStore
 from retrieval.vectors.dense import DenseIndex
-from retrieval.vectors.faiss_file import FAISS_NAME, open_faiss, rebuild_faiss, refreshed, too_many_changes
-from retrieval.vectors.faiss_io import remove_leftovers
+from retrieval.vectors.faiss_file import (
+    FAISS_NAME,
+    open_faiss,
+    rebuild_faiss,
+    refreshed,
+    remove_leftovers,
+    too_many_changes,
+)
 
 # Others may write during a search; after this many attempts it reads everything in one transaction.
 _ATTEMPTS = 3

@@ -19,6 +19,9 @@ from retrieval.splitting.sentences import trimmed
 _MAX_HEADING_CHARACTERS = 200
 # Including markup, whose parsing can take quadratic time.
 _MAX_HEADING_SOURCE = 4000
+# Only headings need inline markup, which takes most of the parsing time.
+_PARSER = MarkdownIt("commonmark").enable("table").disable("inline")
+_INLINE_PARSER = MarkdownIt("commonmark")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
 
 
@@ -99,7 +102,7 @@ def _read(text: str) -> tuple[tuple[Heading, ...], tuple[Block, ...]]:
     headings: list[Heading] = []
     blocks: list[Block] = []
     covered = 0
-    for node in SyntaxTreeNode(_parser().parse(body)).children:
+    for node in SyntaxTreeNode(_PARSER.parse(body)).children:
         if node.map is None:
             continue
         first, last = node.map[0] + skipped, node.map[1] + skipped
@@ -118,22 +121,11 @@ def _read(text: str) -> tuple[tuple[Heading, ...], tuple[Block, ...]]:
     return tuple(headings), tuple(blocks)
 
 
-@lru_cache(maxsize=1)
-def _parser() -> MarkdownIt:
-    # Only headings need inline markup, which takes most of the parsing time.
-    return MarkdownIt("commonmark").enable("table").disable("inline")
-
-
-@lru_cache(maxsize=1)
-def _inline_parser() -> MarkdownIt:
-    return MarkdownIt("commonmark")
-
-
 def _heading_text(node: SyntaxTreeNode) -> str | None:
     source = node.children[0].content if node.type == "heading" else ""
     if len(source) > _MAX_HEADING_SOURCE or "\n" in source:
         return None
-    children = _inline_parser().parseInline(source)[0].children or []
+    children = _INLINE_PARSER.parseInline(source)[0].children or []
     text = " ".join("".join(_words(children)).split())
     return text if 0 < len(text) <= _MAX_HEADING_CHARACTERS else None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass
 from itertools import chain, groupby
 
 from retrieval.documents import Document, Passage, embedded_text, passage_id
@@ -33,13 +32,8 @@ def split_document(
     No passage crosses a heading. The text of a passage contains a heading only if nothing else is under it, or if the
     heading is too long to be repeated before the passages.
 
-    Args:
-        document: to split.
-        count_tokens: counts the encoder's tokens of a text, special tokens included.
-        max_tokens: maximum number of tokens of title, heading and text of a passage together.
-
-    Raises:
-        ValueError: if `max_tokens` is below 16, where no useful text would fit.
+    `count_tokens` counts the encoder's tokens of a text, special tokens included. `max_tokens` limits title, heading
+    and text of a passage together. Raises ValueError if it is below 16, where no useful text would fit.
     """
     if max_tokens < MIN_MAX_TOKENS:
         raise ValueError(f"max_tokens is {max_tokens}; expected at least {MIN_MAX_TOKENS}")
@@ -49,27 +43,16 @@ def split_document(
     paths = [_heading_path(section.path, document.title, title, count_tokens, max_tokens) for section in sections]
     repeated = {
         heading.start
-        for section, path in zip(sections, paths, strict=True)
-        for heading in path.whole
+        for section, (_, whole) in zip(sections, paths, strict=True)
+        for heading in whole
         if section.blocks or not section.has_children
     }
-    for section, path in zip(sections, paths, strict=True):
-        heading = path.text
+    for section, (heading, _) in zip(sections, paths, strict=True):
         splitter = _SectionSplitter(document.text, title, heading, count_tokens, max_tokens)
         for start, end in splitter.split_pages(_blocks(section, repeated), document.page_starts):
             text = document.text[start:end]
-            passages.append(
-                Passage(
-                    id=passage_id(document.id, start, end, text),
-                    doc_id=document.id,
-                    title=title,
-                    heading=heading,
-                    text=text,
-                    start=start,
-                    end=end,
-                    page=_page(document.page_starts, start),
-                )
-            )
+            id_, page = passage_id(document.id, start, end, text), _page(document.page_starts, start)
+            passages.append(Passage(id_, document.id, title, heading, text, start, end, page))
     return passages
 
 
@@ -82,20 +65,13 @@ def _blocks(section: Section, repeated: Set[int]) -> Sequence[Block]:
     return (Block(heading.start, heading.end), *section.blocks)
 
 
-@dataclass(frozen=True, slots=True)
-class _HeadingPath:
-    """The heading text of a passage, and the headings that it or the title contains in full."""
-
-    text: str
-    whole: tuple[Heading, ...]
-
-
 def _heading_path(
     path: Sequence[Heading], full_title: str, title: str, count_tokens: CountTokens, max_tokens: int
-) -> _HeadingPath:
-    """ "Fees > Abroad": without the title, and at most half of the token limit.
+) -> tuple[str, tuple[Heading, ...]]:
+    """A passage's heading ("Fees > Abroad"), and the headings that it or the title contains in full.
 
-    If it is too long, outer headings are dropped first: the innermost describes the text best.
+    It is without the title, and has at most half of the token limit. If it is too long, outer headings are dropped
+    first: the innermost describes the text best.
     """
 
     def fits(heading: str) -> bool:
@@ -107,8 +83,8 @@ def _heading_path(
     for first in range(len(below)):
         joined = " > ".join(heading.text for heading in below[first:])
         if fits(joined):
-            return _HeadingPath(joined, (*whole, *below[first:]))
-    return _HeadingPath(_shortened(below[-1].text, fits) if below else "", whole)
+            return joined, (*whole, *below[first:])
+    return (_shortened(below[-1].text, fits) if below else ""), whole
 
 
 def _shortened(text: str, fits: Callable[[str], bool]) -> str:

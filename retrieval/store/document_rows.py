@@ -67,17 +67,6 @@ def delete_rows(connection: sqlite3.Connection, doc_id: str) -> bool:
     return connection.execute("DELETE FROM documents WHERE id = ?", (doc_id,)).rowcount > 0
 
 
-def deleted_rows(connection: sqlite3.Connection, place: int) -> tuple[int, list[int]]:
-    """The last tombstone, and the passage numbers after the tombstone `place`. Raises DamagedRowError."""
-    rows = connection.execute("SELECT number FROM tombstones WHERE place > ? ORDER BY place", (place,)).fetchall()
-    # SQLite remembers the last tombstone even when the table is empty.
-    end = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tombstones'")
-    last, numbers = end.fetchone()[0], [row[0] for row in rows]
-    if not all(isinstance(number, int) for number in (last, *numbers)):
-        raise DamagedRowError("a tombstone has no number")
-    return last, numbers
-
-
 def document_of(row: Sequence[Any]) -> Document:
     """The document in a row of `DOCUMENT_COLUMNS`. Raises DamagedRowError if the checksum is wrong."""
     *columns, checksum = row

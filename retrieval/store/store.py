@@ -22,7 +22,6 @@ from retrieval.store.document_rows import (
     PASSAGE_COLUMNS,
     Entry,
     delete_rows,
-    deleted_rows,
     document_of,
     metadata_table,
     passage_of,
@@ -56,10 +55,8 @@ class PassageStore:
     def open(cls, path: Path, *, create: bool = False) -> Self:
         """Open the database file at `path`.
 
-        Raises:
-            NotIngestedError: if there is none, unless `create` is set.
-            IndexDamagedError: if the file is not an index.
-            IndexMismatchError: if a newer release wrote it.
+        Raises NotIngestedError if there is none, unless `create` is set, IndexDamagedError if the file is not an index,
+        and IndexMismatchError if a newer release wrote it.
         """
         return cls(open_database(path, create=create))
 
@@ -314,6 +311,11 @@ class PassageStore:
 
     def deleted_after(self, place: int) -> tuple[int, NDArray[np.int64]]:
         """The last tombstone, and the numbers `[n]` of the passages deleted after the tombstone `place`."""
-        with self.reading() as connection:
-            last, numbers = deleted_rows(connection, place)
-        return last, np.array(numbers, dtype=np.int64)
+        with self.reading():
+            rows = self._rows("SELECT number FROM tombstones WHERE place > ? ORDER BY place", (place,))
+            # SQLite remembers the last tombstone even when the table is empty.
+            end = self._rows("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tombstones'")
+        (last,), *numbers = *end, *rows
+        if not all(isinstance(number, int) for number in (last, *(number for (number,) in numbers))):
+            raise damaged_error(self.path, "a tombstone has no number")
+        return last, np.array(numbers, dtype=np.int64).reshape(-1)

@@ -21,29 +21,26 @@ _MIN_CANDIDATES = 64
 
 @dataclass(frozen=True, eq=False)
 class IdFilter:
-    """Passage numbers that a search may return: only `include`, or all except `exclude`. None sets no limit."""
+    """The passages that a search may return: those with these numbers, or all others. None sets no limit."""
 
-    include: Numbers | None = None
-    exclude: Numbers | None = None
+    numbers: Numbers | None = None
+    excludes: bool = False
 
     @cached_property
     def selector(self) -> Any | None:
         """The filter as a FAISS IDSelector."""
         import faiss
 
-        if self.include is not None:
-            return faiss.IDSelectorBatch(np.ascontiguousarray(self.include))
-        if self.exclude is not None:
-            return faiss.IDSelectorNot(faiss.IDSelectorBatch(np.ascontiguousarray(self.exclude)))
-        return None
+        if self.numbers is None:
+            return None
+        selector = faiss.IDSelectorBatch(np.ascontiguousarray(self.numbers))
+        return faiss.IDSelectorNot(selector) if self.excludes else selector
 
     def apply(self, numbers: Numbers) -> Numbers:
         """The same numbers, with -1 in place of each that the filter removes."""
-        if self.include is not None:
-            return np.where(_isin(numbers, self.include), numbers, -1)
-        if self.exclude is not None:
-            return np.where(_isin(numbers, self.exclude), -1, numbers)
-        return numbers
+        if self.numbers is None:
+            return numbers
+        return np.where(_isin(numbers, self.numbers) != self.excludes, numbers, -1)
 
 
 NO_FILTER = IdFilter()

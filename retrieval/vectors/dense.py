@@ -75,10 +75,10 @@ class DenseIndex:
             return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
         record = self.record
         if include is None:
-            id_filter = IdFilter(exclude=self.deleted if len(self.deleted) else None)
+            id_filter = IdFilter(self.deleted if len(self.deleted) else None, excludes=True)
             remaining, share = record.count - len(self.deleted), 1.0
         else:
-            id_filter = IdFilter(include=include)
+            id_filter = IdFilter(include)
             remaining, share = int((include <= record.last_number).sum()), len(include) / record.count
         if record.kind == "flat":
             return exact_search(self.index, vectors, limit, id_filter)

@@ -1,11 +1,16 @@
 """The FAISS file beside the database: derived data, rebuilt whenever it cannot be trusted.
 
-Between two builds the file is not touched: newer rows are an exactly searched tail, deleted rows are skipped.
+Between two builds the file is not touched: newer rows are an exactly searched tail, deleted rows are skipped. FAISS
+reads most damaged files without an error and crashes on others. So it only gets a file whose digest SQLite has.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
+import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,6 @@ from numpy.typing import NDArray
 from retrieval.errors import RetrievalError
 from retrieval.store.faiss_record import INDEX_CHOICES, INDEX_KINDS, FaissRecord, IndexChoice
 from retrieval.store.store import PassageStore
-from retrieval.vectors import faiss_io
 from retrieval.vectors.candidates import candidates, exact_scores
 from retrieval.vectors.dense import DenseIndex
 from retrieval.vectors.index_kind import FLAT_UP_TO, build, kind_for, tune
@@ -26,6 +30,7 @@ FAISS_NAME = "index.faiss"
 # A writer rebuilds the index when more changes than this have to be searched beside it.
 _MIN_CHANGES = 1_000
 _MAX_CHANGED_SHARE = 0.1
+_LEFTOVER_SECONDS = 3600.0
 
 _logger = logging.getLogger(__name__)
 
@@ -46,7 +51,7 @@ def open_faiss(store: PassageStore, path: Path | None = None) -> DenseIndex:
         record = None
     if record is None:
         return rebuild_faiss(store, path, must_write=False)
-    index = faiss_io.read_verified(path, record.digest) if path and record.count else None
+    index = _read_verified(path, record.digest) if path and record.count else None
     if record.count and (index is None or (index.d, index.ntotal) != (store.dimension, record.count)):
         return rebuild_faiss(store, path, must_write=False)
     return refreshed(_unchanged(store, record, index, -1), path)
@@ -93,7 +98,7 @@ def update_faiss(store: PassageStore, path: Path, choice: IndexChoice | None = N
     """
     if choice is not None:
         store.choose_index(choice)
-    faiss_io.remove_leftovers(path)
+    remove_leftovers(path)
     if store.faiss_record() is None or not path.is_file():
         return rebuild_faiss(store, path)
     dense = open_faiss(store, path)
@@ -127,7 +132,7 @@ def rebuild_faiss(store: PassageStore, path: Path | None, *, must_write: bool = 
     record = FaissRecord(revision, "", kind, len(numbers), last_number, last_tombstone, effort, round(recall, 4))
     if path is not None:
         try:
-            record = replace(record, digest=faiss_io.write(path, index))
+            record = replace(record, digest=_write(path, index))
             store.record_faiss(record)
         except RetrievalError:
             if must_write:
@@ -138,3 +143,62 @@ def rebuild_faiss(store: PassageStore, path: Path | None, *, must_write: bool = 
 def _unchanged(store: PassageStore, record: FaissRecord, index: Any | None, revision: int) -> DenseIndex:
     none, no_vectors = np.zeros(0, np.int64), np.zeros((0, store.dimension), np.float32)
     return DenseIndex(store, record, index, revision, none, no_vectors, none, record.last_tombstone)
+
+
+def _read_verified(path: Path, digest: str) -> Any | None:
+    """The FAISS index in a file, with memory-mapped vectors.
+
+    None if the file is missing, does not have this SHA-256 (hex), or cannot be read by this release of FAISS: the
+    caller then rebuilds it.
+    """
+    import faiss
+
+    try:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                return None
+            # A writer may have replaced the file since it was opened: FAISS opens by name.
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+            return index if os.path.samestat(os.fstat(file.fileno()), path.stat()) else None
+    except (OSError, RuntimeError):
+        return None
+
+
+def _write(path: Path, index: Any) -> str:
+    """Write an index atomically. Returns the SHA-256 (hex) of the file.
+
+    Raises RetrievalError if the file cannot be written; the old file is unchanged.
+    """
+    import faiss
+
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            # FAISS's own file writer hides an error of its last write.
+            data = faiss.serialize_index(index)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise RetrievalError(
+            found=f"{path.name} could not be written ({error.strerror or error})",
+            expected="a writable folder with enough free space",
+            next_step="free some disk space and run it again; no data was lost",
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return hashlib.sha256(data).hexdigest()
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete temporary files of writers that died. A recent file may belong to a writer that is still running."""
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        try:
+            if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
+                leftover.unlink()
+        except FileNotFoundError:
+            continue
