@@ -113,6 +113,12 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def take_turns(names: Sequence[T], repeat: int) -> list[T]:
+    """The order of the systems in a repeat. Each is first by turns, so that a slower machine slows all of them."""
+    first = repeat % max(1, len(names))
+    return [*names[first:], *names[:first]]
+
+
 def in_own_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function in a new process, which starts with clean memory and an unchanged model."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:

@@ -5,23 +5,18 @@
 
 All systems answer the same prompts with the same number of virtual tokens in the same dtype, and decode the same number
 of tokens. They take turns, and medians are reported. The last column is the share of the speed that the measured memory
-bandwidth allows.
+bandwidth allows for reading weights and cache.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-
-from rich.console import Console
-
 from benchmarks.script import make_parser, names_of, positive, positives
-from benchmarks.speed.generation.report import SYSTEMS, make_table
+from benchmarks.speed.generation.report import SYSTEMS, print_cells
 from benchmarks.speed.training_speed import add_backbone_options
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of the command line."""
+def main() -> None:
+    """Measure, print and write."""
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("--contexts", type=positives, default=[200, 1000, 2000], help="mean tokens of evidence (default: %(default)s)")
@@ -30,18 +25,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--tokens", type=positive, default=32, help="tokens per reply, at least 2 (default: %(default)s)")
     add("--repeats", type=positive, default=5, help="runs per system; the median is reported (default: %(default)s)")
     add_backbone_options(parser)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     if options.tokens < 2:
         parser.error("--tokens: at least 2, because the first token is timed separately")
-    return options
-
-
-def main() -> None:
-    """Measure, print and write."""
-    options = parse()
     from benchmarks.speed.generation.measure import run
 
-    Console(width=110).print(make_table(run(options)))
+    print_cells(run(options))
 
 
 if __name__ == "__main__":

@@ -17,11 +17,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from rich.console import Console
-
 from benchmarks.script import make_parser, names_of, positive, positives, results_path
 from benchmarks.speed.training.data import DATA, DataSettings
-from benchmarks.speed.training.report import SYSTEMS, Report, make_tables
+from benchmarks.speed.training.report import SYSTEMS, Report, print_tables
 
 
 def add_backbone_options(parser: argparse.ArgumentParser) -> None:
@@ -64,18 +62,16 @@ def main() -> None:
     options = parse()
     import torch
 
-    from benchmarks.speed.training.runs import Benchmark, load_backbone, memory_in_own_process, report_head
+    from benchmarks.speed.training.runs import Benchmark, load_backbone, report_head
 
     torch.set_num_threads(options.threads)
     backbone = load_backbone(options)
     head = report_head(backbone, options)
     report = Report(results_path(options.out, "training_speed", head["hardware"]), head, fresh=options.fresh)
-    Benchmark(backbone, options, report).run(lambda run: memory_in_own_process(options, run))
-    console = Console()
-    console.print(f"batch {options.batch}, {options.prompt} virtual tokens, {options.epochs} epochs")
-    for table in make_tables(report.rows()):
-        console.print(table)
-    console.print(f"written to {report.path}")
+    Benchmark(backbone, options, report).run()
+    print(f"batch {options.batch}, {options.prompt} virtual tokens, {options.epochs} epochs")
+    print_tables(report.rows())
+    print(f"written to {report.path}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks.machine import clock, describe_hardware, describe_versions
-from benchmarks.script import results_path, utc_now, write_results
+from benchmarks.script import results_path, take_turns, utc_now, write_results
 from benchmarks.speed.generation.report import BLOCK_INT8, PEFT, Cell
 from benchmarks.speed.generation.systems import make_system
 from benchmarks.speed.training.data import DataSettings, make_examples
@@ -76,9 +76,7 @@ def measure(backbone: Backbone, options: argparse.Namespace, context: int, batch
     for system in systems.values():
         system.run(2)  # warm-up
     for repeat in range(options.repeats):
-        first = repeat % len(systems)
-        names = list(systems)
-        for name in names[first:] + names[:first]:
+        for name in take_turns(list(systems), repeat):
             times = systems[name].run(options.tokens)
             cells[name].first.append(times[0])
             # The median over a run leaves out tokens that waited for a core of a shared machine.

@@ -59,13 +59,7 @@ class GenerationSystem(Protocol):
 class SoftgraftGeneration:
     """The engine with a `kv` soft prompt and a warm prefix store.
 
-    Args:
-        backbone: the frozen model.
-        examples: one per row.
-        length: positions of the soft prompt.
-        attention: "exact", or "block" if passages do not attend to one another.
-        from_disk: read entries from memory-mapped files that are not in the page cache, instead of from memory.
-        weights: the weights that decoding uses.
+    With `from_disk`, entries are read from memory-mapped files that are not in the page cache.
     """
 
     def __init__(
@@ -136,12 +130,8 @@ class _TokenClock(StoppingCriteria):  # type: ignore[misc]
 class TransformersGeneration:
     """`generate` of Transformers with a PEFT prompt, as PEFT's users write it.
 
-    Args:
-        backbone: the frozen model.
-        examples: one per row.
-        length: number of virtual tokens.
-        cached: PEFT's best case, which its users must write themselves: the same contexts are asked about again, and
-            the KV cache of virtual tokens and context was kept.
+    `cached` is PEFT's best case, which its users must write themselves: the same contexts are asked about again, and
+    the KV cache of virtual tokens and context was kept.
     """
 
     def __init__(self, backbone: Backbone, examples: Sequence[TokenExample], length: int, *, cached: bool) -> None:

@@ -24,12 +24,8 @@ IGNORED, LORA_RANK = -100, 16
 class PeftTraining:
     """A method of PEFT on a frozen backbone, with labels at the answer.
 
-    PEFT caches nothing between steps. `stop` removes the weights that LoRA adds to the backbone.
-
-    Args:
-        name: a member of `PEFT`.
-        backbone: the frozen model.
-        initial: initial values of the virtual tokens; None for LoRA, which has none.
+    PEFT caches nothing between steps. `stop` removes the weights that LoRA adds to the backbone. `initial` has the
+    initial virtual tokens; LoRA has none.
     """
 
     def __init__(self, name: str, backbone: Backbone, initial: SoftPrompt | None) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import torch
 
 from benchmarks.machine import describe_hardware, describe_versions
-from benchmarks.script import in_own_process
+from benchmarks.script import in_own_process, take_turns
 from benchmarks.speed.training.data import TEXT, DataSettings, make_batches, make_examples
 from benchmarks.speed.training.measure import make_system, measure_memory, open_cell, systems_for, time_run
 from benchmarks.speed.training.report import MIB, PEFT, Report
@@ -23,8 +24,7 @@ from soft_prompt import Backbone, PrefixStore
 NOT_CONFIG = ("contexts", "data", "systems", "repeats", "no_memory", "out", "fresh")
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """One measurement: the time of run number `repeat` of a system, or its memory if `repeat` is None."""
 
     data: str
@@ -35,7 +35,7 @@ class Run:
     @property
     def key(self) -> tuple[str, int, str]:
         """The row that the run belongs to."""
-        return self.data, self.context, self.system
+        return self[:3]
 
 
 class Benchmark:
@@ -45,11 +45,11 @@ class Benchmark:
         self.backbone, self.options, self.report = backbone, options, report
         self.settings = data_settings(options)
 
-    def run(self, memory: Callable[[Run], dict[str, int]]) -> None:
-        """Do the missing runs. `memory` measures the memory of a run in a separate process."""
-        for data in self.options.data:
-            for context in self.options.contexts:
-                for run in self._do(self._missing(data, context), memory):
+    def run(self) -> None:
+        """Do the missing runs."""
+        for data, context in product(self.options.data, self.options.contexts):
+            if runs := self._missing(data, context):
+                for run in self._do(runs):
                     print(self._summary(run), flush=True)
 
     def _summary(self, run: Run) -> str:
@@ -64,9 +64,7 @@ class Benchmark:
         names = systems_for(data, self.options.systems)
         runs = []
         for repeat in range(self.options.repeats):
-            # Systems take turns, so that a machine that slows down slows all of them.
-            first = repeat % max(1, len(names))
-            runs += [Run(data, context, name, repeat) for name in names[first:] + names[:first]]
+            runs += [Run(data, context, name, repeat) for name in take_turns(names, repeat)]
         if not self.options.no_memory:
             runs += [Run(data, context, name, None) for name in names]
         return [run for run in runs if not self._is_done(run)]
@@ -77,10 +75,8 @@ class Benchmark:
             return False
         return cell.memory is not None if run.repeat is None else len(cell.timings) > run.repeat
 
-    def _do(self, runs: Sequence[Run], memory: Callable[[Run], dict[str, int]]) -> Iterator[Run]:
+    def _do(self, runs: Sequence[Run]) -> Iterator[Run]:
         """Do the runs on one kind of data; the file contains each one when it is yielded."""
-        if not runs:
-            return
         examples = make_examples(self.backbone, self.settings, runs[0].data, runs[0].context)
         batches = make_batches(examples, self.settings)
         memory_bytes = self.options.timed_store_memory_mib * MIB
@@ -91,28 +87,21 @@ class Benchmark:
         for run in runs:
             system = systems[run.system]
             if run.repeat is None:
-                self.report.cells[run.key].memory = memory(run)
+                self.report.cells[run.key].memory = memory_in_own_process(self.options, run)
             else:
                 if run.system not in warm:
                     cell = open_cell(system, run.system, self.backbone, run.data, run.context, batches, length)
                     self.report.cells.setdefault(run.key, cell)
                     warm.add(run.system)
-                timing = time_run(system, batches, self._only_steps(run.system), self.backbone.device)
+                only_steps = self.options.peft_steps if run.system in PEFT else None
+                timing = time_run(system, batches, only_steps, self.backbone.device)
                 self.report.cells[run.key].timings.append(timing)
             self.report.write()
             yield run
 
-    def _only_steps(self, name: str) -> int | None:
-        steps: int | None = self.options.peft_steps
-        return steps if name in PEFT else None
-
 
 def memory_in_own_process(options: argparse.Namespace, run: Run) -> dict[str, int]:
-    """The memory of one system on one kind of data, in a new process: a shared peak would hide the smaller ones.
-
-    Raises:
-        SystemExit: if the process dies.
-    """
+    """The memory of one system on one kind of data, in a new process: a shared peak would hide the smaller ones."""
     try:
         return in_own_process(_memory, options, run)
     except BrokenProcessPool as error:

@@ -35,14 +35,7 @@ class TrainingSystem(Protocol):
 
 
 class SoftgraftTraining:
-    """The engine's own parts: prefix store, loss at answer positions, AdamW on fp32 vectors.
-
-    Args:
-        backbone: the frozen model.
-        initial: the initial soft prompt.
-        new_store: makes an empty store.
-        block: whether to use block attention.
-    """
+    """The engine's own parts: prefix store, loss at answer positions, AdamW on fp32 vectors."""
 
     def __init__(self, backbone: Backbone, initial: SoftPrompt, new_store: NewStore, *, block: bool = False) -> None:
         self.backbone, self.initial, self.new_store, self.block = backbone, initial, new_store, block
