@@ -85,8 +85,8 @@ def score_continuations(
     """Log-likelihoods of the same continuations behind each prompt.
 
     Args:
-        store: prefix keys and values, and the frozen backbone.
-        rows: encoded prompts.
+        store: prefix keys and values, and the backbone.
+        rows: the encoded prompts.
         continuations: token ids, distinct and not empty; with the end token if a continuation must end there.
         biases: `[alternatives, continuations]`, added to the scores before they are compared; None adds nothing.
         within: nats. Continuations that are further than this from the best one, under every alternative of the

@@ -25,13 +25,10 @@ def stream(
     *,
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[Delta]:
-    """Decode one row and yield its text as it becomes certain. Closing the iterator stops decoding.
+    """Decode one row, greedily by default, and yield its text as it becomes certain.
 
-    Args:
-        store: prefix keys and values, and the backbone.
-        row: the encoded prompt.
-        decoding: settings; greedy by default.
-        cancelled: checked before each token, also while text is held back; True ends the iterator without a reply.
+    Closing the iterator stops decoding. `cancelled` is checked before each token, also while text is held back; True
+    ends the iterator without a reply.
     """
     yield from decode_batch(store, [row], decoding or Decoding(), cancelled=cancelled)
 
@@ -44,17 +41,11 @@ def generate(
     batch_size: int = 16,
     on_reply: Callable[[int], None] | None = None,
 ) -> list[Reply]:
-    """Decode any number of rows.
+    """Decode any number of rows, greedily by default. Returns one reply per row, in the order of `rows`.
 
     Args:
-        store: prefix keys and values, and the backbone.
-        rows: the encoded prompts.
-        decoding: settings; greedy by default.
         batch_size: maximum number of rows per forward pass; rows of similar length are combined.
         on_reply: called after each reply with the number of finished replies.
-
-    Returns:
-        One reply per row, in the order of `rows`.
 
     Raises:
         ContextError: if a prompt and `max_tokens` do not fit into the backbone's context.
@@ -83,12 +74,7 @@ def decode_batch(
 ) -> Iterator[Delta]:
     """Decode rows together and yield every row's new text. A finished row leaves the batch.
 
-    Args:
-        store: prefix keys and values, and the backbone.
-        rows: the encoded prompts.
-        decoding: settings.
-        row_numbers: seed each row's random generator; by default the rows' indices in the batch.
-        cancelled: checked before each token; True ends the iterator.
+    `row_numbers` seed each row's random generator; by default they are the rows' indices in the batch.
     """
     backbone = store.backbone
     constraints = BatchConstraints(backbone, [row.constraint for row in rows])

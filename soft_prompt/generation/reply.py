@@ -50,15 +50,7 @@ class ReplyText:
     def add_token(
         self, token: int, decode: Callable[[Sequence[int]], str], *, is_end: bool, complete: bool, decoding: Decoding
     ) -> Delta:
-        """Append a token.
-
-        Args:
-            token: token id.
-            decode: text of token ids.
-            is_end: whether it is an end token.
-            complete: whether the reply's constraint allows no token after it.
-            decoding: stop texts and the maximum number of tokens.
-        """
+        """Append a token. `complete`: whether the reply's constraint allows no token after it."""
         if not is_end:
             self.ids.append(token)
         text = decode(self.ids)

@@ -61,16 +61,7 @@ def row_generators(decoding: Decoding, numbers: Sequence[int]) -> list[torch.Gen
 
 
 def next_tokens(logits: Tensor, decoding: Decoding, generators: Sequence[torch.Generator]) -> Tensor:
-    """Choose one token per row.
-
-    Args:
-        logits: `[rows, vocabulary]`.
-        decoding: temperature and top_p.
-        generators: one per row; not used in greedy decoding.
-
-    Returns:
-        `[rows]`, int64.
-    """
+    """Choose one token per row, `[rows]`, int64, from logits `[rows, vocabulary]` with one generator per row."""
     if decoding.temperature == 0:
         return logits.argmax(dim=-1)
     probabilities = torch.softmax(logits.float() / decoding.temperature, dim=-1)

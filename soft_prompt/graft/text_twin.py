@@ -27,11 +27,7 @@ def at_strength(backbone: Backbone, soft_prompt: SoftPrompt, strength: float, pr
     text twin, strength 1 the soft prompt itself. A `kv` soft prompt may have started behind another prefix, which makes
     no measurable difference (docs/research/performance.md).
 
-    Args:
-        backbone: computes the text twin's vectors.
-        soft_prompt: trained.
-        strength: from 0 to 1.
-        prefix: token ids of a typical prompt before the slot, for the text twin of a `kv` soft prompt.
+    The `prefix` holds the token ids of a typical prompt before the slot, for the text twin of a `kv` soft prompt.
 
     Raises:
         TrainingError: if the vectors have no text twin, which imported ones may lack.
@@ -51,17 +47,10 @@ def at_strength(backbone: Backbone, soft_prompt: SoftPrompt, strength: float, pr
 
 
 def from_text_twin(backbone: Backbone, slot: str, text_twin: str, length: int | None = None) -> SoftPrompt:
-    """An `embedding` soft prompt with the embeddings of its text twin.
+    """An `embedding` soft prompt with the embeddings of its text twin as vectors, `[length, hidden]`, fp32.
 
-    Args:
-        backbone: gives the embeddings.
-        slot: name of the soft slot.
-        text_twin: the text to start from.
-        length: number of positions; None for one per token of the text. A shorter length keeps the first tokens, a
-            longer one repeats the text. Either way the trained prompt is compared with the whole text.
-
-    Returns:
-        A soft prompt with vectors `[length, hidden]`, fp32.
+    The length is the number of positions; None is one per token of the text. A shorter length keeps the first tokens, a
+    longer one repeats the text. Either way the trained prompt is compared with the whole text.
 
     Raises:
         TrainingError: if the text is empty or the length is not positive.
@@ -73,14 +62,8 @@ def from_text_twin(backbone: Backbone, slot: str, text_twin: str, length: int | 
 def adapter_prompt(backbone: Backbone, slot: str, text_twin: str, adapter: Adapter) -> SoftPrompt:
     """A soft prompt of the kind `adapter`: the text twin stays in the slot, and the adapter acts from there on.
 
-    Args:
-        backbone: gives the embeddings of the text.
-        slot: name of the soft slot.
-        text_twin: the text in the slot; it may be empty.
-        adapter: for example from `initial_adapter` or `initial_scaling`, with which it answers like the text twin.
-
-    Returns:
-        A soft prompt with vectors `[tokens, hidden]`, fp32, which are never trained.
+    The text twin may be empty. Its embeddings are the vectors, `[tokens, hidden]`, fp32, which are never trained. With
+    an adapter from `initial_adapter` or `initial_scaling` the soft prompt answers like the text twin.
     """
     vectors = backbone.embed(backbone.encode_text(text_twin)).to(torch.float32).clone()
     return SoftPrompt(slot, vectors, text_twin, "adapter", adapter)
@@ -91,15 +74,8 @@ def kv_from_text_twin(
 ) -> SoftPrompt:
     """A `kv` soft prompt with the keys and values of its text twin behind a prefix.
 
-    Args:
-        backbone: the frozen model.
-        slot: name of the soft slot.
-        text_twin: the text to start from.
-        prefix: token ids of a typical prompt before the slot.
-        length: as in `from_text_twin`.
-
-    Returns:
-        A soft prompt with vectors `[layers, 2, kv_heads, length, head_dim]`, fp32, keys without position.
+    The `prefix` holds the token ids of a typical prompt before the slot. The length is as in `from_text_twin`. The
+    vectors are `[layers, 2, kv_heads, length, head_dim]`, fp32, keys without position.
 
     Raises:
         TrainingError: if the text is empty or the length is not positive.

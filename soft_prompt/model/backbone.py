@@ -156,7 +156,7 @@ class Backbone(ChatTokenizer):
     def end_id(self) -> int:
         """The token id that ends an answer in training: the one with which the chat template ends a message."""
         own = self.tokenizer.eos_token_id
-        if own is None and not self.end_ids:
+        if not self.end_ids:
             raise BackboneError(
                 found=f"the backbone {self.id!r} has no end-of-text token",
                 expected="a tokenizer or generation config with an eos token",

@@ -31,10 +31,7 @@ CONVERSION = 1
 
 
 def backbone_folder(name: str) -> Path:
-    """The folder with a backbone's files.
-
-    Args:
-        name: `embedded`, a local folder, or a Hugging Face model id.
+    """The folder with the files of a backbone: `embedded`, a local folder, or a Hugging Face model id.
 
     Raises:
         BackboneError: if the backbone does not exist or cannot be downloaded.
@@ -120,16 +117,14 @@ def prepared_folder() -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".preparing-", dir=target.parent))
-        try:
-            _convert_gguf(gguf, scratch)
-            digests = {file.name: sha256_file(file) for file in sorted(scratch.iterdir())}
-            (scratch / "digests.json").write_text(json.dumps(digests, indent=1))
+        with tempfile.TemporaryDirectory(prefix=".preparing-", dir=target.parent) as scratch:
+            folder = Path(scratch) / "folder"
+            _convert_gguf(gguf, folder)
+            digests = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
+            (folder / "digests.json").write_text(json.dumps(digests, indent=1))
             if target.exists():
                 shutil.rmtree(target)
-            scratch.rename(target)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            folder.rename(target)
     except OSError as error:
         # Another process may have finished the same copy a moment earlier.
         if _is_complete(target):

@@ -61,12 +61,14 @@ def rotary_module(backbone: Backbone) -> torch.nn.Module | None:
     return None
 
 
-def angles(backbone: Backbone, rotary: torch.nn.Module, first: int, tokens: int) -> Angles:
-    """Angles of `tokens` positions from `first` on.
+def angles(backbone: Backbone, first: int, tokens: int) -> Angles:
+    """Angles of `tokens` positions from `first` on, for a backbone with a rotary module.
 
     Some models use other frequencies in layers with sliding windows than in the others. Their rotary module takes the
     type of the layer as an argument.
     """
+    rotary = rotary_module(backbone)
+    assert rotary is not None
     positions = torch.arange(first, first + tokens, device=backbone.device)[None]
     like = torch.zeros((), dtype=torch.float32, device=backbone.device)
     types = getattr(backbone.model.config.get_text_config(), "layer_types", None)

@@ -69,8 +69,7 @@ def require_movable_positions(backbone: Backbone) -> None:
 def _run_probe(backbone: Backbone) -> PositionProbe:
     if backbone.encoder_decoder:
         return PositionProbe("is an encoder-decoder, whose encoder reads in both directions")
-    rotary = rotary_module(backbone)
-    if rotary is None:
+    if rotary_module(backbone) is None:
         return PositionProbe("has no rotary positions")
     tokens = min(TOKENS, backbone.context_length // 2)
     offset = min(OFFSET, backbone.context_length - tokens)
@@ -78,7 +77,7 @@ def _run_probe(backbone: Backbone) -> PositionProbe:
     if len({keys.shape for keys, _ in layers}) > 1:
         return PositionProbe("has layers of different width")
     keys, values = (torch.stack([layer[i].to(torch.float32) for layer in layers]) for i in (0, 1))
-    here, there = (angles(backbone, rotary, first, tokens) for first in (0, offset))
+    here, there = (angles(backbone, first, tokens) for first in (0, offset))
     return _compare(keys, values, here, there, TOLERANCE.get(backbone.dtype, 1e-3))
 
 

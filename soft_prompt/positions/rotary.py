@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.positions.angles import Angles, angles, rotary_module
+from soft_prompt.positions.angles import Angles, angles
 from soft_prompt.positions.probe import probe, require_movable_positions
 
 
@@ -38,15 +38,9 @@ def unrotate(backbone: Backbone, keys: Tensor, first: int) -> Tensor:
 
 
 def shift(backbone: Backbone, keys: Tensor, by: int) -> Tensor:
-    """Move rotated keys by a number of positions.
+    """Move rotated keys, `[layers, kv_heads, tokens, head_dim]`, by a number of positions, back if it is negative.
 
-    Args:
-        backbone: whose rotary embedding is used.
-        keys: `[layers, kv_heads, tokens, head_dim]`, any dtype, rotated to their positions.
-        by: number of positions; negative moves them back.
-
-    Returns:
-        Keys of the same shape and dtype. The rotation is computed in fp32.
+    The result has the same shape and dtype. The rotation is computed in fp32.
 
     Raises:
         BackboneError: if keys of this backbone cannot be moved.
@@ -58,8 +52,6 @@ def shift(backbone: Backbone, keys: Tensor, by: int) -> Tensor:
 
 def _angles(backbone: Backbone, tokens: int, first: int) -> Angles:
     require_movable_positions(backbone)
-    rotary = rotary_module(backbone)
-    assert rotary is not None
-    result = angles(backbone, rotary, first, tokens)
+    result = angles(backbone, first, tokens)
     rotated = probe(backbone).rotated_layers
     return result if all(rotated) else result.masked(torch.tensor(rotated, device=backbone.device))

@@ -77,12 +77,7 @@ def _split_layers(layers: Tensor) -> list[LayerKV]:
 
 
 def assemble(store: PrefixStore, rows: Sequence[Row], *, max_new_tokens: int = 0) -> Batch:
-    """Combine rows into a batch.
-
-    Args:
-        store: gives the keys and values of prefixes, and the backbone.
-        rows: the encoded prompts.
-        max_new_tokens: number of positions for the answer that must fit behind each row.
+    """Combine rows into a batch, each with space for an answer of `max_new_tokens` behind it.
 
     Raises:
         ContextError: if a row and its answer are longer than the backbone's context.

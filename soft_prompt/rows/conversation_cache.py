@@ -65,11 +65,7 @@ class ReusedPrefix:
 
 
 class ConversationCache:
-    """The most recently used prompts and replies.
-
-    Args:
-        limit_bytes: maximum size in bytes; 0 keeps nothing.
-    """
+    """The most recently used prompts and replies, of at most `limit_bytes`; 0 keeps nothing."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
@@ -102,12 +98,10 @@ class ConversationCache:
         return ReusedPrefix(length, [layer.prefix(length) for layer in best.layers], tuple(_parts_after(row, length)))
 
     def add(self, row: Row, reply: list[int], cache: Cache) -> None:
-        """Add a row that has run through the model, with its reply.
+        """Add a row that has run through the model, with the tokens of its reply so far.
 
-        Args:
-            row: the prompt.
-            reply: the tokens decoded so far. The caller appends further tokens to this list.
-            cache: of one row without padding. Only the decoding of this reply may write to it.
+        The caller appends further tokens to the list `reply`. The cache is of one row without padding. Only the
+        decoding of this reply may write to it.
         """
         layers = [layer for layer in cache.layers if isinstance(layer, PreallocatedLayer)]
         entry = _Entry(row, _contents(row), reply, layers)

@@ -25,11 +25,9 @@ RESERVE = 1024**3
 
 
 class DiskStore:
-    """A bounded folder of entries that drops the least recently used first, across processes by modification time.
+    """A folder of entries of at most `budget` bytes, created with the first entry.
 
-    Args:
-        folder: created with the first entry.
-        budget: maximum size of all entries in bytes.
+    The least recently used entries are dropped first, across processes by modification time.
     """
 
     def __init__(self, folder: Path, budget: int) -> None:

@@ -92,15 +92,10 @@ def _segments(parts: Sequence[tuple[int, ...]], passages: Collection[int]) -> tu
 
 
 def prompt_of(*system: str | PassageSegment | SoftSegment, user: str) -> RenderedPrompt:
-    """A prompt of a system message and a question.
+    """A prompt of a system message and a question, for `train` and `encode_prompt`, like a rendered template.
 
-    Args:
-        system: parts of the system message in order; `SoftSegment("domain")` is a soft slot. A text is data: braces
-            and control tokens in it stay text.
-        user: the question.
-
-    Returns:
-        A prompt for `train` and `encode_prompt`, like a rendered template.
+    The parts of the system message are in order; `SoftSegment("domain")` is a soft slot. A text is data: braces and
+    control tokens in it stay text.
     """
     parts: tuple[Segment, ...] = tuple(TextSegment(part) if isinstance(part, str) else part for part in system)
     return RenderedPrompt((Message("system", parts), Message("user", (TextSegment(user),))))

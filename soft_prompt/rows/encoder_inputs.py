@@ -20,12 +20,7 @@ def input_length(backbone: Backbone, row: Row) -> int:
 
 
 def encoder_inputs(backbone: Backbone, rows: Sequence[Row], answer_length: int) -> tuple[Tensor, Tensor]:
-    """The encoder's inputs for a batch, padded on the right.
-
-    Args:
-        backbone: an encoder-decoder.
-        rows: the encoded prompts.
-        answer_length: maximum number of tokens that the decoder will read.
+    """The encoder's inputs for a batch, padded on the right. The decoder will read at most `answer_length` tokens.
 
     Returns:
         Embeddings `[batch, tokens, hidden]` in the backbone's dtype, differentiable in the soft prompts' vectors, and

@@ -73,11 +73,7 @@ class PrefixStore:
         self._lock = threading.RLock()
 
     def get(self, ids: Sequence[int], before: Segments = ()) -> Tensor:
-        """Keys and values of a segment in `exact` attention.
-
-        Args:
-            ids: token ids of the segment.
-            before: the segments before it.
+        """Keys and values of a segment in `exact` attention, behind the segments `before`.
 
         Returns:
             `[layers, 2, kv_heads, tokens, head_dim]`, in the backbone's dtype. It is shared: do not write to it.
@@ -92,12 +88,9 @@ class PrefixStore:
             return entry
 
     def write(self, row: Row, into: Tensor, length: int) -> None:
-        """Write keys and values of the first positions of a row's prefix to a tensor.
+        """Write keys and values of the first `length` positions of a row's prefix to a tensor.
 
-        Args:
-            row: the encoded prompt.
-            into: `[layers, 2, kv_heads, length, head_dim]`.
-            length: number of positions. Only the segments that they reach are looked up or computed.
+        It is `[layers, 2, kv_heads, length, head_dim]`. Only the segments within `length` are looked up or computed.
         """
         for start, entry, base in self._segments(row, length):
             count = min(entry.shape[-2], length - start)
