@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from prompts import Template
 from soft_prompt.errors import ArtifactError
@@ -19,6 +19,8 @@ from soft_prompt.rows.row import Attention
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 RETRAIN_COMMAND = "softgraft train DOMAIN"
+
+Record = TypeVar("Record", bound=BaseModel)
 
 
 class DevScores(BaseModel):
@@ -79,24 +81,31 @@ def read_manifest(folder: Path) -> Manifest | None:
         ArtifactError: if it is damaged, or of a newer format.
     """
     restore_old_folder(folder)
-    if not folder.exists():
-        return None
-    path = folder / MANIFEST
+    retrain = f"delete the folder {folder} and run: {RETRAIN_COMMAND}"
+    return read_record(folder / MANIFEST, Manifest, FORMAT_VERSION, retrain) if folder.exists() else None
+
+
+def read_record(path: Path, record: type[Record], newest: int, next_step: str) -> Record:
+    """Read a JSON file whose `format_version` is at most `newest`.
+
+    Raises:
+        ArtifactError: if it is damaged, or of a newer format.
+    """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         version = raw["format_version"]
-        if not isinstance(version, int) or version > FORMAT_VERSION:
+        if not isinstance(version, int) or version > newest:
             raise ArtifactError(
                 found=f"{path} has the format {version}",
-                expected=f"at most format {FORMAT_VERSION}",
-                next_step="update Softgraft, or train again: " + RETRAIN_COMMAND,
+                expected=f"at most format {newest}",
+                next_step=f"update Softgraft, or {next_step}",
             )
-        return Manifest.model_validate(raw)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
+        return record.model_validate(raw)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(
             found=f"{path} cannot be read: {str(error).splitlines()[0]}",
-            expected="the manifest of a trained soft prompt",
-            next_step=f"delete the folder {folder} and run: {RETRAIN_COMMAND}",
+            expected=f"a file of this format that Softgraft wrote ({record.__name__})",
+            next_step=next_step,
         ) from error
 
 

@@ -6,7 +6,7 @@ an activated LoRA (aLoRA, Greenewald et al. 2025, arXiv:2504.12397), which acts 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,9 @@ from soft_prompt.artifact.manifest import Manifest
 from soft_prompt.errors import ArtifactError
 from soft_prompt.graft.adapter import Adapter
 from soft_prompt.graft.prompt import SoftPrompt
+from soft_prompt.interop import peft_folder
 from soft_prompt.interop.invocation import slot_ids
-from soft_prompt.interop.peft_folder import (
-    DOWN,
-    LAYER_PREFIX,
-    LORA,
-    PREFIX_TUNING,
-    PROMPT_EMBEDDINGS,
-    PROMPT_TUNING,
-    PROVENANCE_VERSION,
-    UP,
-    Provenance,
-    write_peft_folder,
-)
+from soft_prompt.interop.peft_folder import Provenance, lora_names, write_peft_folder
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.model.weights import EMBEDDED
 from soft_prompt.positions.rotary import rotate
@@ -106,7 +96,7 @@ def export_peft(
         **settings,
     }
     provenance = Provenance(
-        format_version=PROVENANCE_VERSION,
+        format_version=peft_folder.PROVENANCE_VERSION,
         slot=soft_prompt.slot,
         text_twin=soft_prompt.text_twin,
         length=soft_prompt.length,
@@ -134,7 +124,7 @@ def _prompt_tuning(soft_prompt: SoftPrompt, backbone: Backbone) -> Exported:
         "num_attention_heads": int(config.num_attention_heads),
         "num_transformer_submodules": 1,
     }
-    return PROMPT_TUNING, settings, {PROMPT_EMBEDDINGS: soft_prompt.vectors}
+    return peft_folder.PROMPT_TUNING, settings, {peft_folder.PROMPT_EMBEDDINGS: soft_prompt.vectors}
 
 
 def _prefix_tuning(soft_prompt: SoftPrompt, backbone: Backbone) -> Exported:
@@ -155,7 +145,8 @@ def _prefix_tuning(soft_prompt: SoftPrompt, backbone: Backbone) -> Exported:
         "encoder_hidden_size": kv_heads * head_dim,
     }
     # One row per position: for each layer the keys of all heads, then the values.
-    return PREFIX_TUNING, settings, {PROMPT_EMBEDDINGS: placed.permute(3, 0, 1, 2, 4).reshape(length, -1)}
+    rows = placed.permute(3, 0, 1, 2, 4).reshape(length, -1)
+    return peft_folder.PREFIX_TUNING, settings, {peft_folder.PROMPT_EMBEDDINGS: rows}
 
 
 def _lora(adapter: Adapter, backbone: Backbone, invocation_ids: Sequence[int]) -> Exported:
@@ -184,15 +175,18 @@ def _lora(adapter: Adapter, backbone: Backbone, invocation_ids: Sequence[int]) -
         "target_modules": _target_modules(backbone, adapter.down),
         "alora_invocation_tokens": [int(i) for i in invocation_ids],
     }
-    tensors = {f"{LAYER_PREFIX}{name}{DOWN}": down for name, down in adapter.down.items()}
-    return LORA, settings, tensors | {f"{LAYER_PREFIX}{name}{UP}": up for name, up in adapter.up.items()}
+    tensors: dict[str, Tensor] = {}
+    for name in adapter.down:
+        down, up = lora_names(name)
+        tensors |= {down: adapter.down[name], up: adapter.up[name]}
+    return peft_folder.LORA, settings, tensors
 
 
 def _require_token_dimension(backbone: Backbone, adapter: Adapter) -> None:
     """Refuse layers whose input has no token dimension, which PEFT needs to activate an adapter; OPT flattens it."""
     flattened: list[str] = []
 
-    def watch(name: str) -> Callable[[torch.nn.Module, tuple[Tensor, ...]], None]:
+    def watch(name: str) -> Any:
         return lambda _, inputs: flattened.append(name) if inputs[0].dim() != 3 else None
 
     hooks = [backbone.model.get_submodule(name).register_forward_pre_hook(watch(name)) for name in adapter.down]

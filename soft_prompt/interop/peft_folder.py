@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from soft_prompt.artifact.manifest import Manifest
+from soft_prompt.artifact.manifest import Manifest, read_record
 from soft_prompt.errors import ArtifactError
 from soft_prompt.files import new_folder, write_bytes
 
@@ -30,12 +30,14 @@ PROVENANCE_VERSION = 1
 
 PROMPT_TUNING, PREFIX_TUNING, LORA = "PROMPT_TUNING", "PREFIX_TUNING", "LORA"
 PROMPT_EMBEDDINGS = "prompt_embeddings"
-# PEFT's prefix of layer names, and its suffixes of the two LoRA matrices of a layer.
-LAYER_PREFIX = "base_model.model."
-DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 READABLE = (torch.float32, torch.float16, torch.bfloat16)
 
 IMPORT_ANOTHER = "softgraft import DOMAIN --from ANOTHER_FOLDER"
+
+
+def lora_names(layer: str) -> tuple[str, str]:
+    """PEFT's names of the `down` and `up` weights beside a layer."""
+    return f"base_model.model.{layer}.lora_A.weight", f"base_model.model.{layer}.lora_B.weight"
 
 
 class Provenance(BaseModel):
@@ -45,7 +47,6 @@ class Provenance(BaseModel):
         length: positions of the slot; for an adapter alone, tokens of its text twin.
         lower_layers: number of untrained lower layers of a `kv` soft prompt.
         placement: where PEFT puts it, in words.
-        manifest: as saved with the graft; None if it was never saved.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -103,8 +104,11 @@ def read_peft_folder(folder: Path) -> PeftFolder:
     Raises:
         ArtifactError: if there is none, its weights are pickled, or one of its files is damaged.
     """
-    config = _read_json(folder / CONFIG)
-    if not isinstance(config.get("peft_type"), str):
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _refusal(folder / CONFIG, f"cannot be read: {error}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("peft_type"), str):
         raise _refusal(folder / CONFIG, "names no `peft_type`")
     if not (folder / TENSORS).is_file() and (folder / PICKLED).is_file():
         raise ArtifactError(
@@ -116,46 +120,17 @@ def read_peft_folder(folder: Path) -> PeftFolder:
     try:
         tensors = load(path.read_bytes())
     except (OSError, SafetensorError, ValueError, KeyError, OverflowError) as error:
-        raise _refusal(path, f"cannot be read: {_first_line(error)}") from error
+        raise _refusal(path, f"cannot be read: {error}") from error
     for name, tensor in tensors.items():
         if tensor.dtype not in READABLE or not torch.isfinite(tensor).all():
             raise _refusal(path, f"holds {name!r} as {tensor.dtype}, perhaps not finite")
-    provenance = _read_provenance(folder / PROVENANCE) if (folder / PROVENANCE).exists() else None
+    path, provenance = folder / PROVENANCE, None
+    if path.exists():
+        delete = f"delete {path} to import the adapter as one that PEFT trained"
+        provenance = read_record(path, Provenance, PROVENANCE_VERSION, delete)
     return PeftFolder(folder, config, {name: t.to(torch.float32) for name, t in tensors.items()}, provenance)
 
 
-def _read_provenance(path: Path) -> Provenance:
-    raw = _read_json(path)
-    version = raw.get("format_version")
-    if not isinstance(version, int) or version > PROVENANCE_VERSION:
-        raise ArtifactError(
-            found=f"{path} has the format {version}",
-            expected=f"at most format {PROVENANCE_VERSION}",
-            next_step=f"update Softgraft, or delete {path} to import the adapter as one that PEFT trained",
-        )
-    try:
-        return Provenance.model_validate(raw)
-    except ValidationError as error:
-        raise _refusal(path, f"cannot be read: {_first_line(error)}") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _refusal(path, f"cannot be read: {_first_line(error)}") from error
-    if not isinstance(raw, dict):
-        raise _refusal(path, f"holds a {type(raw).__name__}")
-    return raw
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _refusal(path: Path, found: str) -> ArtifactError:
-    return ArtifactError(
-        found=f"{path} {found}",
-        expected="an adapter that PEFT saved, with finite weights in fp32, fp16 or bf16",
-        next_step=IMPORT_ANOTHER,
-    )
+    expected = "an adapter that PEFT saved, with finite weights in fp32, fp16 or bf16"
+    return ArtifactError(found=f"{path} {found}", expected=expected, next_step=IMPORT_ANOTHER)

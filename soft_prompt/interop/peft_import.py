@@ -17,20 +17,8 @@ from soft_prompt.errors import ArtifactError
 from soft_prompt.graft.adapter import Adapter, linear_layers
 from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.graft.text_twin import from_text_twin
-from soft_prompt.interop.peft_folder import (
-    CONFIG,
-    DOWN,
-    IMPORT_ANOTHER,
-    LAYER_PREFIX,
-    LORA,
-    PREFIX_TUNING,
-    PROMPT_EMBEDDINGS,
-    PROMPT_TUNING,
-    TENSORS,
-    UP,
-    PeftFolder,
-    read_peft_folder,
-)
+from soft_prompt.interop import peft_folder
+from soft_prompt.interop.peft_folder import IMPORT_ANOTHER, PeftFolder, lora_names, read_peft_folder
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.positions.probe import require_movable_positions
 from soft_prompt.positions.rotary import unrotate
@@ -99,29 +87,23 @@ def import_peft(folder: Path, backbone: Backbone, slot: str | None = None, text_
             next_step="name both: import_peft(folder, backbone, slot, text_twin); the command takes the template's",
         )
     method = peft.method
-    if method == PROMPT_TUNING:
+    if method == peft_folder.PROMPT_TUNING:
         return SoftPrompt(slot, _embeddings(peft, backbone.hidden_size), text_twin)
-    if method == PREFIX_TUNING:
+    if method == peft_folder.PREFIX_TUNING:
         below = peft.provenance.lower_layers if peft.provenance else 0
         vectors = _keys_and_values(peft, backbone)
         if not 0 <= below < len(vectors):
             raise _refusal(peft, f"says that {below} of {len(vectors)} layers were never trained", "fewer than all")
         return SoftPrompt(slot, vectors, text_twin, "kv").with_trained_layers(len(vectors) - below)
-    if method == LORA:
-        return replace(
-            _text_twin_prompt(peft, backbone, slot, text_twin), kind="adapter", adapter=_adapter(peft, backbone)
-        )
-    raise _refusal(
-        peft, f"is of the method {method!r}", f"{PROMPT_TUNING}, {PREFIX_TUNING}, or {LORA} on linear layers"
-    )
-
-
-def _text_twin_prompt(peft: PeftFolder, backbone: Backbone, slot: str, text_twin: str) -> SoftPrompt:
-    """The contents of an adapter's slot: its text twin at the exported length, or nothing."""
-    length = peft.provenance.length if peft.provenance else None
-    if not text_twin or length == 0:
-        return SoftPrompt(slot, torch.zeros(0, backbone.hidden_size), text_twin)
-    return from_text_twin(backbone, slot, text_twin, length)
+    if method == peft_folder.LORA:
+        # The slot has its text twin at the exported length, or nothing.
+        length = peft.provenance.length if peft.provenance else None
+        filled = SoftPrompt(slot, torch.zeros(0, backbone.hidden_size), text_twin)
+        if text_twin and length != 0:
+            filled = from_text_twin(backbone, slot, text_twin, length)
+        return replace(filled, kind="adapter", adapter=_adapter(peft, backbone))
+    expected = f"{peft_folder.PROMPT_TUNING}, {peft_folder.PREFIX_TUNING}, or {peft_folder.LORA} on linear layers"
+    raise _refusal(peft, f"is of the method {method!r}", expected)
 
 
 def _embeddings(peft: PeftFolder, width: int) -> Tensor:
@@ -131,11 +113,10 @@ def _embeddings(peft: PeftFolder, width: int) -> Tensor:
         raise _refusal(peft, "is made for an encoder-decoder", "one made for a causal language model")
     expected = (config.num_virtual_tokens, width)
     shapes = {name: tuple(tensor.shape) for name, tensor in peft.tensors.items()}
-    if shapes != {PROMPT_EMBEDDINGS: expected}:
-        raise _refusal(
-            peft, f"holds {_first_entries(shapes)}", f"{PROMPT_EMBEDDINGS} {expected} alone on this backbone", TENSORS
-        )
-    return peft.tensors[PROMPT_EMBEDDINGS]
+    if shapes != {peft_folder.PROMPT_EMBEDDINGS: expected}:
+        named = f"{peft_folder.PROMPT_EMBEDDINGS} {expected} alone on this backbone"
+        raise _refusal(peft, f"holds {_first_entries(shapes)}", named, peft_folder.TENSORS)
+    return peft.tensors[peft_folder.PROMPT_EMBEDDINGS]
 
 
 def _keys_and_values(peft: PeftFolder, backbone: Backbone) -> Tensor:
@@ -150,11 +131,8 @@ def _keys_and_values(peft: PeftFolder, backbone: Backbone) -> Tensor:
     theirs = (config.num_layers, config.num_attention_heads, config.token_dim)
     ours = (layers, heads, heads * head_dim)
     if theirs != ours:
-        raise _refusal(
-            peft,
-            f"says num_layers, num_attention_heads and token_dim are {theirs}",
-            f"{ours}, the layers, key-value heads and their total width of {backbone.id!r}",
-        )
+        expected = f"{ours}, the layers, key-value heads and their total width of {backbone.id!r}"
+        raise _refusal(peft, f"says num_layers, num_attention_heads and token_dim are {theirs}", expected)
     flat = _embeddings(peft, layers * 2 * heads * head_dim)
     placed = flat.reshape(len(flat), layers, 2, heads, head_dim).permute(1, 2, 3, 0, 4)
     placed = placed.to(backbone.device)
@@ -171,39 +149,27 @@ def _adapter(peft: PeftFolder, backbone: Backbone) -> Adapter:
     initialisation = raw.get("init_lora_weights")
     unsupported |= {} if initialisation in _SUPPORTED_INITIALISATIONS else {"init_lora_weights": initialisation}
     if unsupported:
-        raise _refusal(
-            peft,
-            f"sets {_first_entries(unsupported)}",
-            "plain LoRA of one rank on linear layers, without these settings",
-        )
+        expected = "plain LoRA of one rank on linear layers, without these settings"
+        raise _refusal(peft, f"sets {_first_entries(unsupported)}", expected)
     layers = linear_layers(backbone)
     scale = config.lora_alpha / (math.sqrt(config.r) if config.use_rslora else config.r)
-    shapes = {
-        f"{LAYER_PREFIX}{name}{part}": shape
-        for name, layer in layers.items()
-        for part, shape in ((DOWN, (config.r, layer.in_features)), (UP, (layer.out_features, config.r)))
-    }
-    unexpected = {
-        name: tuple(t.shape) for name, t in peft.tensors.items() if shapes.get(name) != tuple(t.shape)
-    } or _unpaired(peft.tensors)
-    if unexpected or not peft.tensors:
-        raise _refusal(
-            peft,
-            f"holds {_first_entries(unexpected) or 'nothing'}",
-            f"pairs of {DOWN[1:]} and {UP[1:]} of rank {config.r} beside linear layers of {backbone.id!r}",
-            TENSORS,
+    pairs = {name: lora_names(name) for name in layers}
+    shapes = {}
+    for name, (down, up) in pairs.items():
+        shapes |= {down: (config.r, layers[name].in_features), up: (layers[name].out_features, config.r)}
+    found = {name: tuple(tensor.shape) for name, tensor in peft.tensors.items()}
+    unpaired = {name for pair in pairs.values() for name in pair if not found.keys() >= set(pair)}
+    unexpected = {name: shape for name, shape in found.items() if shapes.get(name) != shape or name in unpaired}
+    if unexpected or not found:
+        expected = (
+            f"pairs of lora_A.weight and lora_B.weight of rank {config.r} beside linear layers of {backbone.id!r}"
         )
-    weights = {name: peft.tensors[name] if name in peft.tensors else torch.zeros(shapes[name]) for name in shapes}
+        raise _refusal(peft, f"holds {_first_entries(unexpected) or 'nothing'}", expected, peft_folder.TENSORS)
+    weights = {name: torch.zeros(shape) for name, shape in shapes.items()} | dict(peft.tensors)
     return Adapter(
-        down={name: weights[f"{LAYER_PREFIX}{name}{DOWN}"] for name in layers},
-        up={name: weights[f"{LAYER_PREFIX}{name}{UP}"] * scale for name in layers},
+        down={name: weights[down] for name, (down, _) in pairs.items()},
+        up={name: weights[up] * scale for name, (_, up) in pairs.items()},
     )
-
-
-def _unpaired(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Tensors without their counterpart."""
-    other = {name: name.replace(DOWN, UP) if name.endswith(DOWN) else name.replace(UP, DOWN) for name in tensors}
-    return {name: tuple(tensors[name].shape) for name, pair in other.items() if pair not in tensors}
 
 
 def _settings(peft: PeftFolder, model: type[Settings]) -> Settings:
@@ -220,5 +186,5 @@ def _first_entries(entries: Mapping[str, Any]) -> str:
     return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
 
 
-def _refusal(peft: PeftFolder, what: str, expected: str, file: str = CONFIG) -> ArtifactError:
+def _refusal(peft: PeftFolder, what: str, expected: str, file: str = peft_folder.CONFIG) -> ArtifactError:
     return ArtifactError(found=f"{peft.folder / file} {what}", expected=expected, next_step=IMPORT_ANOTHER)
