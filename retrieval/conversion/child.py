@@ -63,7 +63,6 @@ class Converter:
         return Converted(text, title, tuple(page_starts))
 
     def _start(self) -> subprocess.Popen[bytes]:
-        """The running child, or a new one."""
         if self.process is not None and self.process.poll() is None:
             return self.process
         self._stop()
@@ -115,16 +114,11 @@ class Converter:
         stderr, self._stderr = self._stderr, None
         exit_code, last_line = 0, ""
         if process is not None:
-            assert process.stdin is not None
-            assert process.stdout is not None
             with suppress(subprocess.TimeoutExpired):
                 process.wait(wait_seconds)
             process.kill()
-            exit_code = process.wait()
-            process.stdout.close()
-            # The buffer cannot be flushed any more.
-            with suppress(OSError):
-                process.stdin.close()
+            process.communicate()
+            exit_code = process.returncode
         if stderr is not None:
             stderr.seek(0)
             lines = stderr.read().decode("utf-8", "replace").strip().splitlines()

@@ -109,7 +109,6 @@ def convert_bytes(data: bytes, path: Path, root: Path, convert: Convert = conver
 
 
 def has_rows(path: Path) -> bool:
-    """Whether the file's format has one document per row."""
     return path.suffix.lower() in _ROW_FORMATS
 
 

@@ -16,25 +16,20 @@ class Encoder(Protocol):
     @property
     def id(self) -> str:
         """Identifies name and weights. An index is bound to it: vectors of two encoders are not comparable."""
-        ...
 
     @property
     def dimension(self) -> int:
         """Number of components of a vector."""
-        ...
 
     @property
     def window(self) -> int:
         """Maximum number of tokens of a text; the rest would be ignored."""
-        ...
 
     def count_tokens(self, text: str) -> int:
         """Number of tokens of a text, with special tokens, not truncated to the window."""
-        ...
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """`[len(texts), dimension]` float32, rows of length 1, in the order of `texts`.
 
         `progress` is called after each batch with the number of encoded texts.
         """
-        ...

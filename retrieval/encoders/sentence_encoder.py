@@ -109,7 +109,6 @@ def _weights_digest(model: SentenceTransformer) -> str:
 
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
-    """Hide the progress bar of Transformers while loading, then restore the setting."""
     from transformers.utils import logging
 
     enabled = logging.is_progress_bar_enabled()

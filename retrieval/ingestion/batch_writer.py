@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ class _Batch:
     encoding: Future[NDArray[np.float32]] | None
 
 
+@dataclass
 class BatchWriter:
     """Writes each document in its own transaction as soon as its vectors are encoded.
 
@@ -42,24 +43,21 @@ class BatchWriter:
     number of embedded passages of a batch, and their total.
     """
 
-    def __init__(
-        self, store: PassageStore, encoder: Encoder, splitter: str, on_embedded: Callable[[int, int], None]
-    ) -> None:
-        self.written = 0
-        self.embedded = 0
-        self._store = store
-        self._encoder = encoder
-        self._splitter = splitter
-        self._on_embedded = on_embedded
-        self._stopped = threading.Event()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
+    store: PassageStore
+    encoder: Encoder
+    splitter: str
+    on_embedded: Callable[[int, int], None]
+    written: int = 0
+    embedded: int = 0
+    _stopped: threading.Event = field(default_factory=threading.Event)
 
     def write(self, documents: Iterable[tuple[Document, list[Passage]]]) -> None:
         """Write all documents. An error discards what is not encoded yet."""
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
         try:
             previous = None
             for documents_of_batch in _batches(documents):
-                batch = self._start(documents_of_batch, previous)
+                batch = self._start(documents_of_batch, previous, thread)
                 if previous is not None:
                     self._write(previous)
                     batch.known.update((digest, previous.known[digest]) for digest in previous.missing)
@@ -68,28 +66,30 @@ class BatchWriter:
                 self._write(previous)
         finally:
             self._stopped.set()
-            self._thread.shutdown(cancel_futures=True)
+            thread.shutdown(cancel_futures=True)
 
-    def _start(self, documents: Sequence[tuple[Document, list[Passage]]], previous: _Batch | None) -> _Batch:
+    def _start(
+        self, documents: Sequence[tuple[Document, list[Passage]]], previous: _Batch | None, thread: ThreadPoolExecutor
+    ) -> _Batch:
         texts = {
             embedded_digest(passage): embedded_text(passage.title, passage.heading, passage.text)
             for _, passages in documents
             for passage in passages
         }
         # Reuse vectors of the same text in any document, and those that are being encoded for the previous batch.
-        known = self._store.vectors_by_digest(list(texts))
+        known = self.store.vectors_by_digest(list(texts))
         taken = {*known, *(previous.missing if previous is not None else ())}
         missing = [digest for digest in texts if digest not in taken]
-        encoding = self._thread.submit(self._encode, [texts[digest] for digest in missing]) if missing else None
+        encoding = thread.submit(self._encode, [texts[digest] for digest in missing]) if missing else None
         return _Batch(documents, known, missing, encoding)
 
     def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         def on_progress(done: int) -> None:
             if self._stopped.is_set():
                 raise _StoppedError
-            self._on_embedded(done, len(texts))
+            self.on_embedded(done, len(texts))
 
-        return _checked(self._encoder.encode(texts, on_progress), len(texts), self._encoder.dimension)
+        return _checked(self.encoder.encode(texts, on_progress), len(texts), self.encoder.dimension)
 
     def _write(self, batch: _Batch) -> None:
         if batch.encoding is not None:
@@ -97,8 +97,8 @@ class BatchWriter:
             self.embedded += len(batch.missing)
         for document, passages in batch.documents:
             vectors = [batch.known[embedded_digest(passage)] for passage in passages]
-            rows = np.array(vectors, dtype=np.float32).reshape(len(passages), self._encoder.dimension)
-            self._store.replace_document(document, self._splitter, passages, rows)
+            rows = np.array(vectors, dtype=np.float32).reshape(len(passages), self.encoder.dimension)
+            self.store.replace_document(document, self.splitter, passages, rows)
             self.written += 1
 
 

@@ -128,6 +128,5 @@ class FolderFiles:
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """Identifies a folder, whatever path leads to it."""
     status = folder.stat()
     return status.st_dev, status.st_ino

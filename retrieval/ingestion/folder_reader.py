@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from retrieval.conversion.convert import (
@@ -22,6 +23,7 @@ from retrieval.ingestion.docs_folder import FolderFiles
 from retrieval.store.store import StoredDocument
 
 
+@dataclass
 class FolderReader:
     """Reads files one by one and yields the documents that the index lacks or has in another version.
 
@@ -29,87 +31,78 @@ class FolderReader:
     called before each file with the number of files read, their total, and the file's name.
     """
 
-    def __init__(
-        self,
-        docs: Path,
-        files: FolderFiles,
-        stored: Iterable[StoredDocument],
-        splitter: str,
-        convert: Convert,
-        limits: Limits,
-        on_file: Callable[[int, int, str], None],
-    ) -> None:
-        self.files = files
-        self.failed: list[tuple[str, str]] = list(files.failed)
-        self.added = self.changed = self.unchanged = 0
-        self._docs = docs
-        self._stored = {document.id: document for document in stored}
-        self._splitter = splitter
-        self._convert = convert
-        self._limits = limits
-        self._on_file = on_file
-        self._source_of: dict[str, str] = {}
+    docs: Path
+    files: FolderFiles
+    stored: Mapping[str, StoredDocument]
+    splitter: str
+    convert: Convert
+    limits: Limits
+    on_file: Callable[[int, int, str], None]
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    _source_of: dict[str, str] = field(default_factory=dict)
 
     def documents(self) -> Iterator[Document]:
         """New and changed documents. Raises NoDocumentsError at the end if no file could be read."""
         total = len(self.files.files)
         for number, path in enumerate(self.files.files):
-            source = source_name(path, self._docs)
-            self._on_file(number, total, source)
+            source = source_name(path, self.docs)
+            self.on_file(number, total, source)
             try:
                 documents = self._read_file(path, source)
             except ConversionError as error:
-                self.failed.append((source, str(error)))
+                self.files.failed.append((source, str(error)))
                 continue
             for document in documents:
                 yield document
-                if document.id in self._stored:
+                if document.id in self.stored:
                     self.changed += 1
                 else:
                     self.added += 1
-        self._on_file(total, total, "")
+        self.on_file(total, total, "")
         if not self._source_of:
             raise NoDocumentsError(
-                found="; ".join(message for _, message in self.failed) or f"{self._docs} contains no rows",
-                expected=f"at least one readable document in {self._docs}",
+                found="; ".join(message for _, message in self.files.failed) or f"{self.docs} contains no rows",
+                expected=f"at least one readable document in {self.docs}",
                 next_step="correct that and ingest again; the index is unchanged",
             )
 
     def removed(self) -> list[str]:
         """Ids of documents whose file or row no longer exists. Unreadable files and folders keep their documents."""
-        unread = {name for name, _ in self.failed}
+        unread = {name for name, _ in self.files.failed}
         return [
             document.id
-            for document in self._stored.values()
+            for document in self.stored.values()
             if document.id not in self._source_of
             and unread.isdisjoint((document.source, *map(str, PurePosixPath(document.source).parents)))
         ]
 
     def _read_file(self, path: Path, source: str) -> list[Document]:
-        data = read_bytes(path, self._docs, self._limits)
+        data = read_bytes(path, self.docs, self.limits)
         if not has_rows(path):
             # An unchanged file need not be converted.
-            id_ = document_id(path, self._docs)
+            id_ = document_id(path, self.docs)
             self._check_id(id_, source)
             digest = hashlib.sha256(data).hexdigest()
-            if self._is_stored(StoredDocument(id_, source, digest, converter_of(path), self._splitter)):
+            if self._is_stored(StoredDocument(id_, source, digest, converter_of(path), self.splitter)):
                 self._source_of[id_] = source
                 self.unchanged += 1
                 return []
-        documents = convert_bytes(data, path, self._docs, self._convert)
+        documents = convert_bytes(data, path, self.docs, self.convert)
         for document in documents:
             self._check_id(document.id, source)
         self._source_of.update((document.id, source) for document in documents)
         changed = [
             one
             for one in documents
-            if not self._is_stored(StoredDocument(one.id, source, one.source_digest, one.converter, self._splitter))
+            if not self._is_stored(StoredDocument(one.id, source, one.source_digest, one.converter, self.splitter))
         ]
         self.unchanged += len(documents) - len(changed)
         return changed
 
     def _is_stored(self, wanted: StoredDocument) -> bool:
-        return self._stored.get(wanted.id) == wanted
+        return self.stored.get(wanted.id) == wanted
 
     def _check_id(self, doc_id: str, source: str) -> None:
         owner = self._source_of.get(doc_id)

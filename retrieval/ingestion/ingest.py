@@ -86,14 +86,8 @@ def ingest(
     Hidden files are skipped. A file that cannot be read or exceeds a limit is reported, and the others continue. Each
     document is one transaction, so an interrupted ingest continues where it stopped.
 
-    Args:
-        docs: the folder.
-        index_dir: the folder of the index.
-        encoder: embeds the passages.
-        max_tokens: maximum number of tokens of a passage.
-        index: the kind of FAISS index from now on; None keeps the previous choice, initially `auto`.
-        limits: for one file.
-        progress: called by one thread at a time, but not always by the caller's.
+    `max_tokens` limits a passage. `index` is the kind of FAISS index from now on; None keeps the previous choice,
+    initially `auto`. `progress` is called by one thread at a time, but not always by the caller's.
 
     Raises:
         NoDocumentsError: if the folder has no documents; the index is unchanged.
@@ -104,7 +98,7 @@ def ingest(
     _check_window(max_tokens, encoder)
     reporter = _ProgressReporter(progress)
     files = find_files(docs)
-    splitter = _splitter(max_tokens)
+    splitter = f"{SPLITTER};max_tokens={max_tokens}"
     with PassageStore.open(index_dir / DATABASE_NAME, create=True) as store, Converter(limits) as converter:
         store.bind_encoder(encoder.id, encoder.dimension)
         stored = store.stored_documents()
@@ -145,8 +139,8 @@ def plan_ingest(
         if store.counts()[0]:
             store.check_encoder(encoder.id, encoder.dimension)
         stored = store.stored_documents()
-        on_file = partial(reporter, "reading")
-        reader = FolderReader(docs, files, stored, _splitter(max_tokens), converter.convert, limits, on_file)
+        on_file, splitter = partial(reporter, "reading"), f"{SPLITTER};max_tokens={max_tokens}"
+        reader = FolderReader(docs, files, stored, splitter, converter.convert, limits, on_file)
         reporter.documents = lambda: reader.unchanged
         passages, digests, replaced = 0, set[str](), list[str]()
         for document in reader.documents():
@@ -169,10 +163,6 @@ def _check_window(max_tokens: int, encoder: Encoder) -> None:
         )
 
 
-def _splitter(max_tokens: int) -> str:
-    return f"{SPLITTER};max_tokens={max_tokens}"
-
-
 def _report(
     reader: FolderReader, reporter: _ProgressReporter, removed: int, passages: int, embedded: int
 ) -> IngestReport:
@@ -184,7 +174,7 @@ def _report(
         passages=passages,
         embedded=embedded,
         seconds=reporter.seconds,
-        failed=tuple(reader.failed),
+        failed=tuple(reader.files.failed),
         skipped=tuple(reader.files.skipped),
     )
 

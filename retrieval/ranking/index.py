@@ -16,7 +16,7 @@ from retrieval.encoders.cross_encoder import PairScorer, cross_encoder_order
 from retrieval.encoders.encoder import Encoder
 from retrieval.errors import NotIngestedError
 from retrieval.ranking import lexical
-from retrieval.ranking.neighbours import with_neighbours
+from retrieval.ranking.evidence_budget import with_neighbours
 from retrieval.ranking.rerank import POOL, SentenceReranker, Weights
 from retrieval.store.store import DATABASE_NAME, PassageStore
 from retrieval.store.terms import Term, Tokenizer
@@ -144,11 +144,6 @@ class Index:
     def expanded(self, ranked: Sequence[RankedPassage], count: int) -> list[RankedPassage]:
         """The ranking with up to `count` neighbours on either side of each passage (see `with_neighbours`)."""
         return with_neighbours(ranked, self._store.passages_by_document, self._store.document, count)
-
-    def get(self, ids: Sequence[str]) -> list[Passage]:
-        """The passages with these ids, in this order, without those that do not exist."""
-        by_id = self._store.passages_by_id(ids)
-        return [by_id[one] for one in ids if one in by_id]
 
     def document(self, doc_id: str) -> Document:
         """Raises RetrievalError if there is no document with this id."""

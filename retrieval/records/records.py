@@ -208,7 +208,6 @@ class RecordIndex:
         return dense
 
     def _check_binding(self, store: PassageStore, dimension: int | None = None) -> None:
-        """Raises IndexMismatchError unless the store is empty, or this encoder made it."""
         with store.reading():
             bound = store.binding
             wanted = Binding(self.encoder_id, dimension or bound.dimension, bound.content)
@@ -249,7 +248,6 @@ def _search(
 
 
 def _matches(store: PassageStore, numbers: NDArray[np.int64], scores: NDArray[np.float32]) -> list[_Match]:
-    """The numbered passages that still exist, as records."""
     with store.reading():
         passages = store.passages_by_number(numbers.tolist())
         records = _records(store, {passage.id: passage for passage in passages.values()})

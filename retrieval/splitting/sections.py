@@ -154,8 +154,6 @@ def _parts(node: SyntaxTreeNode, lines: _Lines, skipped: int, first: int, last: 
 
 
 class _Lines:
-    """Line numbers to offsets in code points."""
-
     def __init__(self, text: str) -> None:
         self._text = text
         self._starts = [0, *(match.end() for match in re.finditer("\n", text))]

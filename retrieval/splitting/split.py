@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
 from itertools import chain, groupby
 
 from retrieval.documents import Document, Passage, embedded_text, passage_id
@@ -98,16 +99,16 @@ def _page(page_starts: Sequence[int], start: int) -> int | None:
     return bisect_right(page_starts, start) if page_starts else None
 
 
+@dataclass
 class _SectionSplitter:
     """Splits the blocks of one section into spans that fit, and merges short neighbours up to the limit."""
 
-    def __init__(self, text: str, title: str, heading: str, count_tokens: CountTokens, max_tokens: int) -> None:
-        self._text = text
-        self._title = title
-        self._heading = heading
-        self._count_tokens = count_tokens
-        self._max_tokens = max_tokens
-        self._counted: dict[Span, int] = {}
+    text: str
+    title: str
+    heading: str
+    count_tokens: CountTokens
+    max_tokens: int
+    counted: dict[Span, int] = field(default_factory=dict)
 
     def split_pages(self, blocks: Sequence[Block], page_starts: Sequence[int]) -> Iterator[Span]:
         """Split page by page: a passage on two pages could not give the page of a quote."""
@@ -122,8 +123,8 @@ class _SectionSplitter:
             return self._cut(spans, split_sentences)
 
         def split_sentences(part: Span) -> Iterator[Span]:
-            spans = sentences(self._text, part)
-            return self._cut(spans, lambda sentence: pieces_that_fit(self._text, sentence, self._fits))
+            spans = sentences(self.text, part)
+            return self._cut(spans, lambda sentence: pieces_that_fit(self.text, sentence, self._fits))
 
         return self._cut(list(parts), split_block)
 
@@ -136,23 +137,23 @@ class _SectionSplitter:
                 yield from chain.from_iterable(map(split, group))
 
     def _fits(self, span: Span) -> bool:
-        return self._tokens(span) <= self._max_tokens
+        return self._tokens(span) <= self.max_tokens
 
     def _tokens(self, span: Span) -> int:
-        if span not in self._counted:
-            text = self._text[span[0] : span[1]]
-            tokens = self._count_tokens(embedded_text(self._title, self._heading, text))
+        if span not in self.counted:
+            text = self.text[span[0] : span[1]]
+            tokens = self.count_tokens(embedded_text(self.title, self.heading, text))
             # Some tokenizers turn a word of any length into one unknown token.
-            self._counted[span] = max(tokens, len(text) // _CHARACTERS_PER_TOKEN)
-        return self._counted[span]
+            self.counted[span] = max(tokens, len(text) // _CHARACTERS_PER_TOKEN)
+        return self.counted[span]
 
     def _evenly(self, run: Sequence[Span]) -> list[Span]:
         """As few merged spans as the limit allows, of similar size.
 
         Filling each to the limit would leave a short last span without context, which embeds badly.
         """
-        best = self._filled(run, self._max_tokens)
-        low, high = self._max_tokens // 2, self._max_tokens
+        best = self._filled(run, self.max_tokens)
+        low, high = self.max_tokens // 2, self.max_tokens
         while len(best) > 1 and high - low > 2:
             middle = (low + high) // 2
             tighter = self._filled(run, middle)

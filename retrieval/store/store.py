@@ -200,9 +200,9 @@ class PassageStore:
 
     # Reading
 
-    def stored_documents(self) -> list[StoredDocument]:
+    def stored_documents(self) -> dict[str, StoredDocument]:
         rows = self._rows("SELECT id, source, source_digest, converter, splitter FROM documents")
-        return [StoredDocument(*row) for row in rows]
+        return {row[0]: StoredDocument(*row) for row in rows}
 
     def document(self, doc_id: str) -> Document:
         """Raises RetrievalError if there is no document with this id."""

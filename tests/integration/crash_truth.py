@@ -122,7 +122,7 @@ def read_state(index_dir: Path) -> State:
     """Raises RetrievalError if the index cannot be read."""
     documents: dict[str, str] = {}
     with PassageStore.open(index_dir / DATABASE) as store, store.reading() as connection:
-        stored = {one.id: one for one in store.stored_documents()}
+        stored = store.stored_documents()
         numbers = store.passage_numbers()
         passages, vectors = store.passages_by_number(numbers), store.vectors_by_number(numbers)
         words = {
