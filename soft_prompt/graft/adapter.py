@@ -90,11 +90,7 @@ class Adapter:
 def initial_adapter(backbone: Backbone, rank: int, seed: int, layers: int | None = None) -> Adapter:
     """A low-rank adapter that changes nothing yet: `down` is random and `up` is zero.
 
-    Args:
-        backbone: whose linear layers it adapts.
-        rank: of the weights.
-        seed: for `down`.
-        layers: number of last blocks to adapt; None for all.
+    It adapts the linear layers of the last `layers` blocks, or of all blocks.
 
     Raises:
         BackboneError: if the backbone has no linear layers in its blocks, or is an encoder-decoder.
@@ -115,9 +111,7 @@ def initial_adapter(backbone: Backbone, rank: int, seed: int, layers: int | None
 def initial_scaling(backbone: Backbone, layers: int | None = None) -> Adapter:
     """An adapter of scales that changes nothing yet. Scales are stored as the difference from 1.
 
-    Args:
-        backbone: whose layers it scales.
-        layers: number of last blocks to scale; None for all.
+    It scales the last `layers` blocks, or all blocks.
 
     Raises:
         BackboneError: if the names of the key layer, the value layer or the MLP's last layer are not known, for example

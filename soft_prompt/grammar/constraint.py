@@ -162,12 +162,10 @@ def _to_json(schema: object) -> str:
 def tool_call_constraint(
     tools: Sequence[Mapping[str, Any]], *, tagged: bool = True, max_string_length: int = MAX_STRING
 ) -> Constraint:
-    """Exactly one call of one of the tools.
+    """Exactly one call of one of the tools, between `<tool_call>` and `</tool_call>` if it is tagged.
 
-    Args:
-        tools: function declarations with `name` and `parameters`, a JSON schema of an object.
-        tagged: whether the call is written between `<tool_call>` and `</tool_call>`.
-        max_string_length: maximum length of a string whose schema has no `maxLength`, in characters.
+    Tools are function declarations with `name` and `parameters`, a JSON schema of an object, which gets limits as in
+    `Constraint.json_schema`.
     """
     names = [f"call_{number}" for number in range(len(tools))]
     opening, closing = (_quoted("<tool_call>\n"), _quoted("\n</tool_call>")) if tagged else ("", "")
