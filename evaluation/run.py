@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chains import Evidence
-from chains.answering.answering import PreparedAnswer
 from evaluation.items import Item
 from evaluation.refusals import RefusalClassifier
 from evaluation.report import Report, compare, score_system
 from evaluation.retrieval_scores import GoldSpans, retrieval_scores
-from evaluation.systems import System, SystemAnswers, answer_all, gold_evidence, question_and_history, retrieve_all
+from evaluation.systems import System, SystemAnswers, answer_all, gold_evidence, prepare_all, retrieve_all
 
 # Ranking depth for recall@5 and nDCG@10.
 _DEPTH = 10
@@ -47,26 +46,16 @@ def evaluate(
         def on_reply(done: int, name: str = system.name) -> None:
             report_progress(name, done, len(items))
 
-        retrieval_seconds = 0.0
+        evidence, seconds = [answer.evidence for answer in retrieved.prepared], retrieved.seconds
         if system.source == "none":
-            prepared = _prepared(system, items, [Evidence((), None, True)] * len(items))
+            evidence, seconds = [Evidence((), None, True)] * len(items), 0.0
         elif system.source == "gold":
-            prepared = _prepared(system, items, gold_evidence(retrieving, items, gold))
-        elif system.answering.template is retrieving.template:
-            prepared, retrieval_seconds = retrieved.prepared, retrieved.seconds
-        else:
-            prepared = _prepared(system, items, [answer.evidence for answer in retrieved.prepared])
-            retrieval_seconds = retrieved.seconds
+            evidence, seconds = gold_evidence(retrieving, items, gold), 0.0
+        prepared = retrieved.prepared
+        if system.source != "retrieved" or system.answering.template is not retrieving.template:
+            prepared = prepare_all(system.answering, items, evidence)
         results.append(
-            answer_all(
-                system,
-                items,
-                prepared,
-                gold,
-                refusal_classifier,
-                retrieval_seconds=retrieval_seconds,
-                on_reply=on_reply,
-            )
+            answer_all(system, items, prepared, gold, refusal_classifier, retrieval_seconds=seconds, on_reply=on_reply)
         )
         report_progress(system.name, len(items), len(items))
     rankings = retrieving.index.search_many(retrieved.queries, _DEPTH, weights=retrieving.settings.weights)
@@ -74,10 +63,3 @@ def evaluate(
     soft = next((answers for answers in results if answers.system == "soft"), None)
     comparisons = [compare(soft, other) for other in results if soft is not None and other is not soft]
     return Report(tuple(map(score_system, results)), tuple(comparisons), scores, config), results
-
-
-def _prepared(system: System, items: Sequence[Item], evidence: Sequence[Evidence]) -> list[PreparedAnswer]:
-    return [
-        system.answering.prepare(*question_and_history(item), passages)
-        for item, passages in zip(items, evidence, strict=True)
-    ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from chains import Answering, Evidence
 from chains.answering.answering import PreparedAnswer
 from chains.answering.condense import standalone_queries
+from chains.answering.speaker import OnReply
 from evaluation.items import Item
 from evaluation.refusals import RefusalClassifier
 from evaluation.retrieval_scores import GoldSpans
@@ -80,13 +81,14 @@ class Retrieved:
 
 def retrieve_all(answering: Answering, items: Sequence[Item]) -> Retrieved:
     start = time.perf_counter()
-    questions = [question_and_history(item) for item in items]
-    queries = answering.queries(questions)
-    prepared = [
-        answering.prepare(*question, evidence)
-        for question, evidence in zip(questions, answering.evidence_many(queries), strict=True)
-    ]
+    queries = answering.queries([question_and_history(item) for item in items])
+    prepared = prepare_all(answering, items, answering.evidence_many(queries))
     return Retrieved(queries, prepared, time.perf_counter() - start)
+
+
+def prepare_all(answering: Answering, items: Sequence[Item], evidence: Sequence[Evidence]) -> list[PreparedAnswer]:
+    """The tokenised prompt of each question with its evidence."""
+    return [answering.prepare(*question_and_history(i), e) for i, e in zip(items, evidence, strict=True)]
 
 
 def gold_evidence(answering: Answering, items: Sequence[Item], gold: GoldSpans) -> list[Evidence]:
@@ -111,7 +113,7 @@ def answer_all(
     refusal_classifier: RefusalClassifier | None,
     *,
     retrieval_seconds: float = 0.0,
-    on_reply: Callable[[int], None] | None = None,
+    on_reply: OnReply | None = None,
 ) -> SystemAnswers:
     """Answer every question with one system, and score the answers; `retrieval_seconds` is added to the time."""
     answering = system.answering
@@ -122,10 +124,7 @@ def answer_all(
     for i, reply in zip(prompts, generated, strict=True):
         replies[i] = reply.strip()
     seconds = time.perf_counter() - start + retrieval_seconds
-    if refusal_classifier is not None:
-        refusals = refusal_classifier.refuses(replies)
-    else:
-        refusals = [not reply for reply in replies]
+    refusals = refusal_classifier.refuses(replies) if refusal_classifier else [not reply for reply in replies]
     answers = []
     for item, reply, answer, refuses in zip(items, replies, prepared, refusals, strict=True):
         refused = answer.prompt is None or refuses

@@ -16,9 +16,9 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints, create_model
 
 from evaluation.items import Item, read_json_lines, unique_items
 
@@ -38,32 +38,17 @@ class _TaskLine(BaseModel):
     group: str = ""
 
 
-class _ClassificationLine(_TaskLine):
-    text: _Text
-    label: _Text
-
-
-class _SummarisationLine(_TaskLine):
-    text: _Text
-    summary: _Text
-
-
-class _TranslationLine(_TaskLine):
-    source: _Text
-    target: _Text
-
-
-_LINES: Mapping[TextTask, type[_TaskLine]] = {
-    "classification": _ClassificationLine,
-    "summarisation": _SummarisationLine,
-    "translation": _TranslationLine,
-}
 # The fields of a line that hold the text and its target.
 FIELDS: Mapping[TextTask, tuple[str, str]] = {
     "classification": ("text", "label"),
     "summarisation": ("text", "summary"),
     "translation": ("source", "target"),
 }
+
+
+def _line_model(text: str, target: str) -> type[_TaskLine]:
+    fields: dict[str, Any] = {text: _Text, target: _Text}
+    return create_model("_Line", __base__=_TaskLine, **fields)
 
 
 def read_task_items(path: Path, task: TextTask) -> list[Item]:
@@ -79,7 +64,7 @@ def read_task_items(path: Path, task: TextTask) -> list[Item]:
         answers = (getattr(line, target),)
         return Item(id=line.id or f"line-{number}", question=getattr(line, text), answers=answers, group=line.group)
 
-    lines = read_json_lines(path, _LINES[task], expected=expected, create=f"write {path}")
+    lines = read_json_lines(path, _line_model(text, target), expected=expected, create=f"write {path}")
     return unique_items(((number, to_item(number, line)) for number, line in lines), path)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -99,18 +100,13 @@ def _mean(values: Sequence[float]) -> Estimate:
     return estimate
 
 
-class _CharacterTokenizer:
-    def tokenize(self, text: str) -> list[str]:
-        return normalise(text)
-
-
 @lru_cache(maxsize=2)
 def _scorer(by_character: bool) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
     # The default tokenizer drops everything but Latin letters and digits.
     if by_character:
-        return RougeScorer(list(ROUGE), tokenizer=_CharacterTokenizer())
+        return RougeScorer(list(ROUGE), tokenizer=SimpleNamespace(tokenize=normalise))
     return RougeScorer(list(ROUGE), use_stemmer=True)
 
 

@@ -15,14 +15,9 @@ from prompts.template import Template
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def template_folders(extra: Sequence[Path] = ()) -> list[Path]:
-    """Folders that are searched for templates: the given ones first, then the built-in one."""
-    return [*extra, TEMPLATES]
-
-
 def find_template(name: str, language: str = "en", folders: Sequence[Path] = ()) -> Path:
     """The file of a template: `<name>.<language>.yaml` in the first folder that has it."""
-    searched = template_folders(folders)
+    searched = [*folders, TEMPLATES]
     if NAME.fullmatch(name):
         for folder in searched:
             path = folder / f"{name}.{language}.yaml"
@@ -44,7 +39,12 @@ def load_template(path: Path) -> Template:
     """
     template, source = _read(path)
     if template is None or source.problems:
-        raise _template_error(path, source.problems)
+        listed = "".join(f"\n  {path.name}: {problem.with_line}" for problem in sorted(source.problems, key=_line))
+        raise TemplateError(
+            found=f"{len(source.problems)} problem{'s' if len(source.problems) > 1 else ''} in {path}:{listed}\n",
+            expected="a template as described in docs/prompts.md",
+            next_step=f"edit {path}",
+        )
     return template
 
 
@@ -57,7 +57,7 @@ def check_template(path: Path) -> list[Problem]:
             source.add_problem(
                 ("name",), f"the file is named {path.name}, so nobody can load it by name; expected {expected}"
             )
-    return sorted(source.problems, key=lambda problem: problem.line or 0)
+    return sorted(source.problems, key=_line)
 
 
 def check_folder(folder: Path) -> tuple[list[Path], list[Problem]]:
@@ -86,7 +86,7 @@ class TemplateEntry:
 def list_templates(folders: Sequence[Path] = ()) -> list[TemplateEntry]:
     """Every template that can be loaded by name, from the first folder that has it; sorted by name and language."""
     entries: dict[tuple[str, str], TemplateEntry] = {}
-    for folder in template_folders(folders):
+    for folder in [*folders, TEMPLATES]:
         for path in sorted(folder.glob("*.yaml")):
             name, _, language = path.name.removesuffix(".yaml").rpartition(".")
             if NAME.fullmatch(name) and (name, language) not in entries:
@@ -95,18 +95,12 @@ def list_templates(folders: Sequence[Path] = ()) -> list[TemplateEntry]:
     return [entries[key] for key in sorted(entries)]
 
 
+def _line(problem: Problem) -> int:
+    return problem.line or 0
+
+
 def _read(path: Path) -> tuple[Template | None, TemplateSource]:
     source = read_source(path)
     parsed = validate_source(source) if source.data is not None else None
     folders = [path.parent, *([TEMPLATES] if path.parent != TEMPLATES else [])]
     return build_template(parsed, source, folders) if parsed is not None else None, source
-
-
-def _template_error(path: Path, problems: Sequence[Problem]) -> TemplateError:
-    ordered = sorted(problems, key=lambda problem: problem.line or 0)
-    listed = "".join(f"\n  {path.name}: {problem.with_line}" for problem in ordered)
-    return TemplateError(
-        found=f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {path}:{listed}\n",
-        expected="a template as described in docs/prompts.md",
-        next_step=f"edit {path}",
-    )

@@ -62,13 +62,12 @@ def slot_names(source: str) -> list[str]:
     return [match.group(1) for match in _TOKEN.finditer(source) if match.group(1)]
 
 
-def escape_braces(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
-
-
 def to_source(pieces: Iterable[Piece]) -> str:
     """Template text of pieces; the inverse of `parse_pieces`."""
-    return "".join(escape_braces(piece) if isinstance(piece, str) else f"{{{piece.name}}}" for piece in pieces)
+    return "".join(
+        f"{{{piece.name}}}" if isinstance(piece, Slot) else piece.replace("{", "{{").replace("}", "}}")
+        for piece in pieces
+    )
 
 
 def merge_texts(parts: Iterable[Part]) -> tuple[Part, ...]:

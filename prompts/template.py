@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from prompts.errors import MissingInputError, TemplateError, UnknownInputError
 from prompts.pieces import Conditional, Part, Piece, to_plain
@@ -30,6 +30,8 @@ PASSAGE_FIELDS = ("heading", "text", "title")
 EXAMPLE_FIELDS = ("answer", "question")
 # Name of the slot, the message role and the input of worked examples.
 EXAMPLES = "examples"
+# The types of the entries of inputs that are sequences.
+_ENTRIES: dict[str, type] = {"passages": PassageInput, "history": Turn, EXAMPLES: Example}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ class Template:
             elif part.name in self.soft_slots:
                 segments.append(SoftSegment(part.name))
             elif part.name == EXAMPLES and self.examples is not None:
-                segments += [TextSegment(self._example_text(example)) for example in self._examples(values)]
+                segments += [TextSegment(_fill(self.examples.text, e)) for e in self._examples(values)]
             elif self.inputs[part.name] == "passages":
                 segments += self._passages(values[part.name])
             else:
@@ -169,17 +171,10 @@ class Template:
     def _passages(self, passages: Sequence[PassageInput]) -> list[Segment]:
         if not passages:
             return [TextSegment(self.no_passages)]
-        return [PassageSegment(self._passage_text(passage), passage.passage_id) for passage in passages]
-
-    def _passage_text(self, passage: PassageInput) -> str:
-        return _fill(self.passage, {"title": passage.title, "heading": passage.heading, "text": passage.text})
+        return [PassageSegment(_fill(self.passage, p), p.passage_id) for p in passages]
 
     def _examples(self, values: Mapping[str, Any]) -> tuple[Example, ...]:
         return (*(self.examples.fixed if self.examples else ()), *values[EXAMPLES])
-
-    def _example_text(self, example: Example) -> str:
-        pieces = self.examples.text if self.examples else ()
-        return _fill(pieces, {"question": example.question, "answer": example.answer})
 
     def _check(self, values: Mapping[str, Any]) -> None:
         kinds: dict[str, str] = {**self.inputs, **({EXAMPLES: EXAMPLES} if self.chooses_examples else {})}
@@ -197,30 +192,23 @@ class Template:
                 next_step="pass the missing value to the chain, or list it under `optional:` in the template file",
             )
         for name in values:
-            if not _has_kind(values[name], kinds[name]):
+            if not _has_kind(values[name], entry := _ENTRIES.get(kinds[name])):
                 raise UnknownInputError(
                     found=f"the input {name!r} of template {self.name!r} is a {type(values[name]).__name__}",
-                    expected={
-                        "text": "a string",
-                        "passages": "a sequence of PassageInput",
-                        "history": "a sequence of Turn",
-                        "examples": "a sequence of Example",
-                    }[kinds[name]],
+                    expected=f"a sequence of {entry.__name__}" if entry else "a string",
                     next_step="convert the value before rendering",
                 )
 
 
-def _fill(pieces: Sequence[Piece], fields: Mapping[str, str]) -> str:
-    return "".join(piece if isinstance(piece, str) else fields[piece.name] for piece in pieces)
+def _fill(pieces: Sequence[Piece], entry: PassageInput | Example) -> str:
+    return "".join(piece if isinstance(piece, str) else getattr(entry, piece.name) for piece in pieces)
 
 
-def _has_kind(value: object, kind: str) -> bool:
-    if kind == "text":
-        return isinstance(value, str)
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        return False
-    entries = cast("Sequence[object]", value)
-    if kind != "history":
-        return all(isinstance(entry, PassageInput if kind == "passages" else Example) for entry in entries)
+def _has_kind(value: object, entry_type: type | None) -> bool:
+    """Whether a value is a string or, with an entry type, a sequence of such entries."""
+    if entry_type is None or isinstance(value, str):
+        return isinstance(value, str) and entry_type is None
     # A system message in the history could override that of the template.
-    return all(isinstance(entry, Turn) and entry.role in ("user", "assistant") for entry in entries)
+    return isinstance(value, Sequence) and all(
+        isinstance(entry, entry_type) and getattr(entry, "role", "user") in ("user", "assistant") for entry in value
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from chains.answering.citations import CheckedCitations, cite, verify_citations
 from chains.answering.condense import CondenseMethod, joined_query, leans_on_history, standalone_queries, usable_rewrite
 from chains.answering.evidence import Evidence, passage_input
-from chains.answering.examples import ExampleSelector, no_examples, select_examples
+from chains.answering.examples import ExampleSelector, select_examples
 from chains.answering.history import HistoryBudget, Overflow, newest_turns, without_oldest_turn
 from chains.answering.speaker import PreparedPrompt, Speaker
 from prompts import RenderedPrompt, TemplateFile, Turn
@@ -88,7 +88,7 @@ class Answering:
     scale: EvidenceScale | None
     settings: AnswerSettings
     notices: Callable[[], list[str]] = list
-    examples: ExampleSelector = no_examples
+    examples: ExampleSelector = lambda question, count: ()
     summary_template: TemplateFile | None = None
 
     def query(self, question: str, history: Sequence[Turn]) -> str:

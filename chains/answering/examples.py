@@ -21,10 +21,6 @@ ExampleSelector = Callable[[str, int], Sequence[Example]]
 _NO_VECTORS = np.zeros((0, 0), dtype=np.float32)
 
 
-def no_examples(question: str, count: int) -> Sequence[Example]:
-    return ()
-
-
 def select_examples(
     select: ExampleSelector, few_shot: FewShot, question: str, count_tokens: Callable[[str], int]
 ) -> list[Example]:

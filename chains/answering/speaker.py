@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from prompts import RenderedPrompt
 from soft_prompt import TokenizedPrompt
 
+# Called with the number of replies so far.
+OnReply = Callable[[int], None]
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedPrompt:
@@ -33,7 +36,5 @@ class Speaker(Protocol):
     def astream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> AsyncGenerator[str]:
         """Closing it stops the model."""
 
-    def reply_many(
-        self, prompts: Sequence[PreparedPrompt], *, on_reply: Callable[[int], None] | None = None
-    ) -> list[str]:
-        """Replies in the order of the prompts; `on_reply` gets the number of replies so far."""
+    def reply_many(self, prompts: Sequence[PreparedPrompt], *, on_reply: OnReply | None = None) -> list[str]:
+        """Replies in the order of the prompts."""

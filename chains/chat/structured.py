@@ -51,11 +51,10 @@ def parse_output(llm: Runnable[Any, AIMessage], schema: Any, method: Method, inc
     is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
     parser: BaseOutputParser[Any]
     if method == "function_calling":
-        name = tool_name(schema)
         parser = (
             PydanticToolsParser(tools=[schema], first_tool_only=True)
             if is_class
-            else JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+            else JsonOutputKeyToolsParser(key_name=tool_name(schema), first_tool_only=True)
         )
     else:
         parser = PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()

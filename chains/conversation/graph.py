@@ -6,7 +6,7 @@ The state holds only plain data, so that a checkpoint can be stored without pick
 from __future__ import annotations
 
 import operator
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -30,7 +30,6 @@ from chains.conversation.history_node import (
     conversation,
     emit_notices,
     window_from_state,
-    window_to_state,
 )
 from soft_prompt import ContextError
 
@@ -88,7 +87,7 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
             **prepared.evidence.to_state(),
             "prompt": prepared.prompt,
             "template": answering.template.current().identity,
-            "history_window": window_to_state(window.shortened(prepared.history, answering.count_tokens)),
+            "history_window": asdict(window.shortened(prepared.history, answering.count_tokens)),
             "notices": [*state["notices"], *notices],
         }
 
@@ -97,23 +96,25 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
         pieces: Iterable[str] = [answering.settings.refusal]
         if (prompt := state["prompt"]) is not None:
             pieces = answering.speaker.stream(prompt, config)
-        shown = []
-        for piece in trimmed(_until_cancelled(pieces, config)):
-            write({"answer": piece})
-            shown.append(piece)
-        return {"answer": "".join(shown)}
+        shown, cancelled = TrimmedText(), config.get("configurable", {}).get(CANCELLED_KEY)
+        for piece in pieces:
+            if cancelled is not None and cancelled.is_set():
+                raise _CancelledError
+            if text := shown.add(piece):
+                write({"answer": text})
+        return {"answer": shown.text}
 
     async def aanswer(state: ChainState, config: RunnableConfig) -> dict[str, Any]:
         if (prompt := state["prompt"]) is None:
             return answer(state, config)
         write = get_stream_writer()
-        shown = []
+        shown = TrimmedText()
         # Close the stream at once: otherwise the model would generate until garbage collection.
         async with aclosing(answering.speaker.astream(prompt, config)) as pieces:
-            async for piece in atrimmed(pieces):
-                write({"answer": piece})
-                shown.append(piece)
-        return {"answer": "".join(shown)}
+            async for piece in pieces:
+                if text := shown.add(piece):
+                    write({"answer": text})
+        return {"answer": shown.text}
 
     def cite(state: ChainState) -> dict[str, Any]:
         evidence = Evidence.from_state(state)
@@ -165,14 +166,6 @@ def _search_query(answering: Answering, state: ChainState) -> str:
 class _CancelledError(Exception): ...
 
 
-def _until_cancelled(pieces: Iterable[str], config: RunnableConfig) -> Iterator[str]:
-    cancelled = config.get("configurable", {}).get(CANCELLED_KEY)
-    for piece in pieces:
-        if cancelled is not None and cancelled.is_set():
-            raise _CancelledError
-        yield piece
-
-
 class SyncAsyncNode(Runnable[Any, dict[str, Any]]):
     """A node with a sync and an async function, each of which may take `config` as its second argument.
 
@@ -190,33 +183,18 @@ class SyncAsyncNode(Runnable[Any, dict[str, Any]]):
         return await self._acall_with_config(self._arun, input, config, **kwargs)
 
 
-def trimmed(pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces without the white space around the whole text."""
-    held = _HeldWhitespace()
-    for piece in pieces:
-        if shown := held.add(piece):
-            yield shown
-
-
-async def atrimmed(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
-    held = _HeldWhitespace()
-    async for piece in pieces:
-        if shown := held.add(piece):
-            yield shown
-
-
-class _HeldWhitespace:
-    """Holds white space back until other text follows it."""
+class TrimmedText:
+    """Collects a text without the white space around it; `add` returns the part that can be shown now."""
 
     def __init__(self) -> None:
         self.text = ""
-        self.started = False
+        self._held = ""
 
     def add(self, piece: str) -> str:
-        self.text += piece
-        if not self.started:
-            self.text = self.text.lstrip()
-        shown = self.text.rstrip()
-        self.text = self.text[len(shown) :]
-        self.started = self.started or bool(shown)
+        self._held += piece
+        if not self.text:
+            self._held = self._held.lstrip()
+        shown = self._held.rstrip()
+        self._held = self._held[len(shown) :]
+        self.text += shown
         return shown

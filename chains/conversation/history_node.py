@@ -90,18 +90,13 @@ class HistoryNode:
                 f"they exceed `history_tokens: {settings.history_tokens}`"
             )
         emit_notices(notices)
-        update = {"history_window": window_to_state(window), "notices": notices}
+        update = {"history_window": asdict(window), "notices": notices}
         return update if summary is None else {**update, "summary": summary.to_state()}
 
 
 def emit_notices(notices: list[str]) -> None:
     if notices:
         get_stream_writer()({"notices": notices})
-
-
-def window_to_state(window: HistoryWindow) -> dict[str, Any]:
-    """The window as plain data."""
-    return asdict(window)
 
 
 def window_from_state(state: Mapping[str, Any]) -> HistoryWindow:

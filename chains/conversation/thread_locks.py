@@ -30,13 +30,11 @@ class ThreadLocks:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._guard = threading.Lock()
-        self._locks: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     @contextmanager
     def hold(self, thread_id: str) -> Iterator[None]:
-        # The reference keeps the entry of the weak dictionary alive while the lock is held.
-        entry = self._lock(thread_id)
-        with entry.lock:
+        with self._lock(thread_id):
             file = self._file(thread_id)
             self._acquire(file, wait=True)
             try:
@@ -46,9 +44,9 @@ class ThreadLocks:
 
     @asynccontextmanager
     async def ahold(self, thread_id: str) -> AsyncIterator[None]:
-        entry = self._lock(thread_id)
+        lock = self._lock(thread_id)
         # A thread that waits for the lock would keep it forever if the caller is cancelled meanwhile.
-        while not entry.lock.acquire(blocking=False):
+        while not lock.acquire(blocking=False):
             await asyncio.sleep(_POLL_SECONDS)
         try:
             file = self._file(thread_id)
@@ -59,11 +57,11 @@ class ThreadLocks:
             finally:
                 file.release()
         finally:
-            entry.lock.release()
+            lock.release()
 
-    def _lock(self, thread_id: str) -> _Lock:
+    def _lock(self, thread_id: str) -> threading.Lock:
         with self._guard:
-            return self._locks.setdefault(thread_id, _Lock())
+            return self._locks.setdefault(thread_id, threading.Lock())
 
     def _file(self, thread_id: str) -> FileLock:
         number = int.from_bytes(hashlib.sha256(thread_id.encode()).digest()[:4], "big") % _FILES
@@ -83,8 +81,3 @@ class ThreadLocks:
                 next_step=f"give this user the right to write to {self._folder.parent}",
             ) from error
         return True
-
-
-class _Lock:
-    def __init__(self) -> None:
-        self.lock = threading.Lock()

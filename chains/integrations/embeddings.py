@@ -88,29 +88,16 @@ class EmbeddingsEncoder:
         id: str | None = None,
     ) -> None:
         self.embeddings = embeddings
-        self._id = id
-        self._window = window
-        self._count_tokens = count_tokens
+        self.id = id or embeddings_id(embeddings)
+        self.window = window
+        self.count_tokens = count_tokens or _estimated_tokens
         self._dimension: int | None = None
-
-    @property
-    def id(self) -> str:
-        return self._id or embeddings_id(self.embeddings)
 
     @property
     def dimension(self) -> int:
         if self._dimension is None:
             self._dimension = len(self.embeddings.embed_documents(["dimension"])[0])
         return self._dimension
-
-    @property
-    def window(self) -> int:
-        return self._window
-
-    def count_tokens(self, text: str) -> int:
-        if self._count_tokens is not None:
-            return self._count_tokens(text)
-        return math.ceil(len(text.encode(errors="replace")) / _BYTES_PER_TOKEN)
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """Raises EncoderError if vectors differ in length, are zero, or are fewer than the texts."""
@@ -121,6 +108,10 @@ class EmbeddingsEncoder:
         if progress is not None:
             progress(len(texts))
         return rows
+
+
+def _estimated_tokens(text: str) -> int:
+    return math.ceil(len(text.encode(errors="replace")) / _BYTES_PER_TOKEN)
 
 
 def embeddings_id(embeddings: Embeddings) -> str:

@@ -147,7 +147,7 @@ class FaissStore(VectorStore):
     ) -> list[Document]:
         """The `k` documents most similar to a query that match `filter`, best first."""
         _reject_settings("similarity_search", kwargs)
-        return [_document(result.record) for result in self._index.search(self.embedding.embed_query(query), k, filter)]
+        return [document for document, _ in self.similarity_search_with_score(query, k, filter=filter)]
 
     async def asimilarity_search(
         self, query: str, k: int = 4, *, filter: dict[str, Any] | None = None, **kwargs: Any
@@ -191,20 +191,6 @@ class FaissStore(VectorStore):
         vector = self.embedding.embed_query(query)
         return self.max_marginal_relevance_search_by_vector(vector, k, fetch_k, lambda_mult, filter=filter)
 
-    async def amax_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        *,
-        filter: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> list[Document]:
-        _reject_settings("amax_marginal_relevance_search", kwargs)
-        vector = await self.embedding.aembed_query(query)
-        return await self.amax_marginal_relevance_search_by_vector(vector, k, fetch_k, lambda_mult, filter=filter)
-
     def max_marginal_relevance_search_by_vector(
         self,
         embedding: list[float],
@@ -242,27 +228,6 @@ class FaissStore(VectorStore):
         store = cls(embedding, folder=folder, embedding_id=embedding_id)
         try:
             store.add_texts(texts, metadatas, ids=ids)
-        except BaseException:
-            store.close()
-            raise
-        return store
-
-    @classmethod
-    async def afrom_texts(
-        cls,
-        texts: list[str],
-        embedding: Embeddings,
-        metadatas: list[dict[str, Any]] | None = None,
-        *,
-        ids: list[str] | None = None,
-        folder: Path | str | None = None,
-        embedding_id: str | None = None,
-        **kwargs: Any,
-    ) -> Self:
-        _reject_settings("afrom_texts", kwargs)
-        store = cls(embedding, folder=folder, embedding_id=embedding_id)
-        try:
-            await store.aadd_texts(texts, metadatas, ids=ids)
         except BaseException:
             store.close()
             raise

@@ -9,6 +9,8 @@ from pydantic import ConfigDict, Field
 
 from retrieval import Index, RankedPassage
 
+_METADATA = ("doc_id", "title", "heading", "page", "start", "end")
+
 
 class DomainRetriever(BaseRetriever):
     """Retrieves passages as LangChain documents; a call may pass its own `k`.
@@ -37,13 +39,5 @@ def passage_document(entry: RankedPassage) -> Document:
     return Document(
         id=passage.id,
         page_content=passage.text,
-        metadata={
-            "doc_id": passage.doc_id,
-            "title": passage.title,
-            "heading": passage.heading,
-            "page": passage.page,
-            "start": passage.start,
-            "end": passage.end,
-            "score": entry.score,
-        },
+        metadata={**{name: getattr(passage, name) for name in _METADATA}, "score": entry.score},
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from langchain_core.documents import Document
@@ -33,13 +32,8 @@ def evidence_tool(answering: Answering, *, name: str = "search_documents", descr
         [evidence] = answering.evidence_many([question])
         return _numbered_passages(evidence), [passage_document(entry) for entry in evidence.passages if evidence.enough]
 
-    async def asearch(
-        question: Annotated[str, "The question, in full, in the language of the documents."],
-    ) -> tuple[str, list[Document]]:
-        return await asyncio.to_thread(search, question)
-
     return StructuredTool.from_function(
-        search, asearch, name=name, description=description, response_format="content_and_artifact"
+        search, name=name, description=description, response_format="content_and_artifact"
     )
 
 

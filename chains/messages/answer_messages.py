@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
@@ -22,20 +22,6 @@ _BLOCK_INDEX = 0
 AnswerInput = str | Sequence[BaseMessage] | Mapping[str, Any]
 
 
-class StreamingChain(Protocol):
-    """A chain that streams dicts that add up to an answer: `DomainChain`."""
-
-    def stream(
-        self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
-    ) -> Iterator[dict[str, Any]]:
-        """Stream the answer."""
-
-    def astream(
-        self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Stream the answer."""
-
-
 class AnswerMessages(Runnable[AnswerInput, AIMessage]):
     """A domain's chain with the interface of a chat model.
 
@@ -45,7 +31,7 @@ class AnswerMessages(Runnable[AnswerInput, AIMessage]):
     has the annotations.
     """
 
-    def __init__(self, chain: StreamingChain) -> None:
+    def __init__(self, chain: Runnable[dict[str, Any], dict[str, Any]]) -> None:
         self._chain = chain
 
     def invoke(self, input: AnswerInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:

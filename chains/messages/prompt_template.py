@@ -18,7 +18,7 @@ from pydantic import PrivateAttr
 from chains.errors import InputError
 from chains.messages.content import plain_text, soft_block, to_messages
 from prompts import Example, PassageInput, Slot, Template, Turn
-from prompts.pieces import Conditional
+from prompts.pieces import Conditional, to_source
 from prompts.template import EXAMPLES, MessageTemplate
 
 _PROMPT_CLASSES = {
@@ -157,7 +157,7 @@ def _compile(template: Template, message: MessageTemplate) -> Any:
             blocks.append(soft_block(piece.name))
             text = ""
         else:
-            text += "{" + piece.name + "}" if isinstance(piece, Slot) else piece.replace("{", "{{").replace("}", "}}")
+            text += to_source([piece])
     if text:
         blocks.append({"type": "text", "text": text})
     return _PROMPT_CLASSES[message.role].from_template(blocks)

@@ -22,8 +22,8 @@ from chains.errors import RemoteModelError
 OPENAI_TIMEOUT = 60.0
 OPENAI_RETRIES = 2
 
-# Other providers' names of `max_tokens`.
-_MAX_TOKENS_NAMES = ("num_predict", "max_output_tokens", "max_new_tokens", "max_completion_tokens")
+# The providers' names of `max_tokens`.
+_MAX_TOKENS_NAMES = ("max_tokens", "num_predict", "max_output_tokens", "max_new_tokens", "max_completion_tokens")
 # Names of the settings in domain.yaml, for errors.
 _DOMAIN_SETTINGS = {
     "base_url": "base_url",
@@ -75,11 +75,7 @@ def remote_chat(
     chat = _create(name, provider, model, {**settings, **extra})
     supported = _supported_settings(chat)
     renamed = dict(settings)
-    length = (
-        "max_tokens"
-        if "max_tokens" in supported
-        else next((other for other in _MAX_TOKENS_NAMES if other in supported), None)
-    )
+    length = next((name for name in _MAX_TOKENS_NAMES if name in supported), None)
     if length and "max_tokens" in renamed:
         renamed[length] = renamed.pop("max_tokens")
     if "default_headers" in supported:

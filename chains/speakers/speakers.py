@@ -13,7 +13,7 @@ from typing import Any, cast
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 
-from chains.answering.speaker import PreparedPrompt
+from chains.answering.speaker import OnReply, PreparedPrompt
 from chains.chat.chat_model import SoftPromptChat
 from chains.messages.content import plain_text, to_messages, to_text_messages
 from chains.speakers.remote_failures import ReplyEndCheck, to_remote_error
@@ -43,9 +43,7 @@ class LocalSpeaker:
             async for chunk in chunks:
                 yield plain_text(chunk.content)
 
-    def reply_many(
-        self, prompts: Sequence[PreparedPrompt], *, on_reply: Callable[[int], None] | None = None
-    ) -> list[str]:
+    def reply_many(self, prompts: Sequence[PreparedPrompt], *, on_reply: OnReply | None = None) -> list[str]:
         inputs = [prompt.model_input for prompt in prompts]
         return [reply.text for reply in self.chat.reply_many(inputs, on_reply=on_reply)]
 
@@ -85,9 +83,7 @@ class RemoteSpeaker:
             raise to_remote_error(error) from error
         end.check()
 
-    def reply_many(
-        self, prompts: Sequence[PreparedPrompt], *, on_reply: Callable[[int], None] | None = None
-    ) -> list[str]:
+    def reply_many(self, prompts: Sequence[PreparedPrompt], *, on_reply: OnReply | None = None) -> list[str]:
         replies = []
         for number, prompt in enumerate(prompts, 1):
             replies.append("".join(self.stream(prompt)))

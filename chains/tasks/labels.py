@@ -5,7 +5,7 @@ A calibration removes the preference for some labels that the backbone has for a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chains.answering.speaker import PreparedPrompt
+from chains.answering.speaker import OnReply, PreparedPrompt
 from chains.chat.chat_model import SoftPromptChat
 from chains.tasks.verbalizer import Verbalizer
 from soft_prompt import encode_prompt, score_continuations
@@ -69,7 +69,7 @@ class LabelScorer:
         *,
         biases: Sequence[Sequence[float]] | None = None,
         within: float | None = WITHIN,
-        on_reply: Callable[[int], None] | None = None,
+        on_reply: OnReply | None = None,
     ) -> LabelScores:
         """Log-likelihoods `[prompts, labels]`, nats, without any bias.
 
@@ -83,39 +83,21 @@ class LabelScorer:
             BackboneError: if the backbone cannot score labels.
         """
         chat = self.chat
-        rows = [
-            encode_prompt(chat.store.backbone, prompt.model_input, chat.fills, chat.attention) for prompt in prompts
-        ]
-        scores = np.asarray(
-            score_continuations(
-                chat.store,
-                rows,
-                self.continuations,
-                biases=biases,
-                within=within if normalise == "sum" else None,
-                on_row=on_reply,
-            ).tolist(),
-            dtype=np.float64,
-        ).reshape(len(rows), len(self.continuations))
+        rows = [encode_prompt(chat.store.backbone, p.model_input, chat.fills, chat.attention) for p in prompts]
+        within = within if normalise == "sum" else None
+        sums = score_continuations(chat.store, rows, self.continuations, biases=biases, within=within, on_row=on_reply)
+        scores = np.asarray(sums.tolist(), dtype=np.float64).reshape(len(rows), len(self.continuations))
         return scores / np.array([len(ids) for ids in self.continuations]) if normalise == "mean" else scores
 
     def probabilities(
-        self,
-        prompts: Sequence[PreparedPrompt],
-        calibration: Calibration,
-        *,
-        on_reply: Callable[[int], None] | None = None,
+        self, prompts: Sequence[PreparedPrompt], calibration: Calibration, *, on_reply: OnReply | None = None
     ) -> LabelScores:
         """Probabilities of the labels, `[prompts, labels]`; each row sums to 1."""
         scores = self.scores(prompts, calibration.normalise, biases=[calibration.bias], on_reply=on_reply)
         return softmax(scores + np.array(calibration.bias))
 
     def best(
-        self,
-        prompts: Sequence[PreparedPrompt],
-        calibration: Calibration,
-        *,
-        on_reply: Callable[[int], None] | None = None,
+        self, prompts: Sequence[PreparedPrompt], calibration: Calibration, *, on_reply: OnReply | None = None
     ) -> list[int]:
         """The index of the most likely label of each prompt. Labels that cannot become it are not scored to the end."""
         scores = self.scores(prompts, calibration.normalise, biases=[calibration.bias], within=0.0, on_reply=on_reply)
@@ -134,7 +116,7 @@ def contextual_bias(scores: LabelScores) -> tuple[float, ...]:
     return tuple((-np.log(softmax(scores).mean(axis=0) + 1e-12)).tolist())
 
 
-def prior_bias(scores: LabelScores, frequencies: LabelScores, *, rounds: int = 100) -> tuple[float, ...]:
+def prior_bias(scores: LabelScores, frequencies: LabelScores) -> tuple[float, ...]:
     """The bias that makes the mean probabilities of the labels match their frequencies.
 
     Args:
@@ -142,6 +124,6 @@ def prior_bias(scores: LabelScores, frequencies: LabelScores, *, rounds: int = 1
         frequencies: `[labels]`, target frequencies; sums to 1.
     """
     bias = np.zeros(scores.shape[1])
-    for _ in range(rounds):
+    for _ in range(100):
         bias += np.log(frequencies + 1e-12) - np.log(softmax(scores + bias).mean(axis=0) + 1e-12)
     return tuple((bias - bias.mean()).tolist())

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from langchain_core.runnables import Runnable, RunnableConfig
 
-from chains.answering.speaker import PreparedPrompt, Speaker
+from chains.answering.speaker import OnReply, PreparedPrompt, Speaker
 from chains.errors import InputError
 from chains.tasks.labels import Calibration, LabelScorer
 from prompts import PassageInput, RenderedPrompt, TemplateFile
 
 Lookup = Callable[[Sequence[str]], Sequence[Sequence[PassageInput]]]
-OnReply = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,7 @@ class TaskPrompts:
 
     def prompts(self, texts: Sequence[str], lookup: Lookup | None = None) -> list[PreparedPrompt]:
         """The tokenised prompt of each text. `lookup` replaces the default one."""
-        empty = [number for number, text in enumerate(texts) if not text.strip()]
-        if empty:
+        if empty := [number for number, text in enumerate(texts) if not text.strip()]:
             raise InputError(
                 found=f"an empty text, number {empty[0] + 1} of {len(texts)}",
                 expected="texts that are not empty",
@@ -135,20 +133,10 @@ class TaskChain(Runnable[str | Mapping[str, str], dict[str, Any]]):
         **kwargs: Any,
     ) -> list[dict[str, Any]]:
         _reject_settings(kwargs)
-        return self._batch_with_config(
-            self._run_batch,
-            inputs,
-            config,
-            return_exceptions=return_exceptions,
-        )
+        return self._batch_with_config(self._run_batch, inputs, config, return_exceptions=return_exceptions)
 
     def _run_batch(self, inputs: list[str | Mapping[str, str]]) -> list[Exception | dict[str, Any]]:
         return [*self.model.run([_text(text) for text in inputs])]
-
-    def stream(
-        self, input: str | Mapping[str, str], config: RunnableConfig | None = None, **kwargs: Any
-    ) -> Iterator[dict[str, Any]]:
-        yield self.invoke(input, config, **kwargs)
 
 
 def _text(value: object) -> str:
