@@ -53,30 +53,28 @@ _READ_REQUEST = """\
 """
 
 
-def chat_template(
-    backbone: Backbone, vocabulary: ExtendedVocabulary, grafts: Mapping[str, HfGraft], boundary: str
-) -> str:
+def chat_template(vocabulary: ExtendedVocabulary, boundary: str) -> str:
     """The chat template of a checkpoint, for Jinja as Transformers runs it.
 
+    The backbone's own chat template renders the messages. The first graft answers if a request names no `domain`.
+
     Args:
-        backbone: its own chat template renders the messages.
         vocabulary: with the tokens of the grafts.
-        grafts: by domain name. The first one answers if the request names no `domain`.
         boundary: between segments; removed by the tokenizer. Empty if the tokenizer cannot do so.
 
     Raises:
         ArtifactError: if a template has other inputs than passages, history and one question at the end.
     """
-    splits = _control_splits(backbone, boundary, vocabulary.secret) if boundary else {}
+    splits = _control_splits(vocabulary.backbone, boundary, vocabulary.secret) if boundary else {}
     split = "text" + "".join(f".replace({_quoted(token)}, {_quoted(parts)})" for token, parts in splits.items())
     data = f"{_quoted(boundary)} ~ {split} ~ {_quoted(boundary)}" if boundary else "text"
     names = vocabulary.tokenizer.convert_ids_to_tokens
     softs = {name: "".join(names(list(tokens))) for name, tokens in vocabulary.tokens.items()}
     text = _READ_REQUEST.replace("__DATA__", data).replace("__SOFTS__", _quoted(softs))
-    text = text.replace("__DEFAULT__", _quoted(next(iter(grafts))))
-    for name, graft in grafts.items():
+    text = text.replace("__DEFAULT__", _quoted(next(iter(softs))))
+    for name, graft in vocabulary.grafts.items():
         text += f"{{%- if domain == {_quoted(name)} -%}}\n{_messages(name, graft, boundary, splits)}{{%- endif -%}}\n"
-    own: str | None = backbone.tokenizer.chat_template
+    own: str | None = vocabulary.backbone.tokenizer.chat_template
     # No line break at the end: the backbone's own template follows unchanged.
     return text + "{%- set messages = written.messages %}" + (_PLAIN if own is None else own)
 

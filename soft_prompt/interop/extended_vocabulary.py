@@ -23,7 +23,7 @@ from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.model.backbone import Backbone
 
 # Settings of families that scale embeddings before the first layer. Other engines may scale them elsewhere.
-_EMBEDDING_SCALES = ("embedding_multiplier", "scale_emb", "scale_embedding", "embed_scale")
+_SCALES = ("embedding_multiplier", "scale_emb", "scale_embedding", "embed_scale")
 _NEXT_STEP = "serve it with Softgraft, or train on another backbone: set `backbone:` in domain.yaml"
 
 
@@ -47,6 +47,8 @@ class ExtendedVocabulary:
     """What a checkpoint with the new tokens consists of.
 
     Attributes:
+        backbone: the original; not changed.
+        grafts: by domain name.
         config, generation_config: the backbone's, with the larger vocabulary and untied embeddings.
         state: all weights by name, in the backbone's dtype; input and output embedding are `[tokens, hidden]`.
         tokenizer: a copy with the new tokens. No text contains one by accident, since their names contain `secret`.
@@ -55,6 +57,8 @@ class ExtendedVocabulary:
         secret: random hexadecimal digits.
     """
 
+    backbone: Backbone
+    grafts: Mapping[str, HfGraft]
     config: Any
     generation_config: Any
     state: dict[str, Tensor]
@@ -80,19 +84,19 @@ def extend_vocabulary(backbone: Backbone, grafts: Mapping[str, HfGraft]) -> Exte
     unused = _unused_token(backbone, rows)
     secret = secrets.token_hex(16)
     names = [f"<|soft-{secret}-{number}|>" for number in range(len(vectors))]
-    lengths = [graft.soft_prompt.length for graft in grafts.values()]
+    ends = pairwise(accumulate((graft.soft_prompt.length for graft in grafts.values()), initial=rows))
     config = copy.deepcopy(model.config)
     config.vocab_size, config.tie_word_embeddings = rows + len(vectors), False
     generation = copy.deepcopy(model.generation_config)
     generation.suppress_tokens = [*(generation.suppress_tokens or ()), *range(rows, rows + len(vectors))]
     return ExtendedVocabulary(
+        backbone=backbone,
+        grafts=grafts,
         config=config,
         generation_config=generation,
         state=_extended_state(model, vectors, unused),
         tokenizer=_extended_tokenizer(backbone, rows, secret, names),
-        tokens={
-            name: range(*ends) for name, ends in zip(grafts, pairwise(accumulate(lengths, initial=rows)), strict=True)
-        },
+        tokens={name: range(*pair) for name, pair in zip(grafts, ends, strict=True)},
         unused_id=unused,
         secret=secret,
     )
@@ -121,8 +125,7 @@ def _require_plain_embeddings(backbone: Backbone) -> None:
         problem = "is an encoder-decoder"
     elif config is not backbone.model.config:
         problem = "reads more than text"
-    elif "gemma" in str(config.model_type) or any(getattr(config, name, None) not in (None, False, 1, 1.0)
-                                                 for name in _EMBEDDING_SCALES):  # fmt: skip
+    elif "gemma" in str(config.model_type) or any(getattr(config, name, 1) not in (None, 0, 1) for name in _SCALES):
         problem = "scales its embeddings, each engine in its own way"
     else:
         rows = backbone.model.get_input_embeddings().weight
@@ -147,8 +150,7 @@ def _unused_token(backbone: Backbone, rows: int) -> int:
         raise BackboneError(
             found=f"the backbone {backbone.id!r} has {len(tokenizer)} tokens, {rows} embeddings and {len(free)} unused "
             "special tokens",
-            expected="an embedding for every token, and an unused special token, whose output embedding the new tokens "
-            "share",
+            expected="an embedding for every token, and an unused special token, whose output embedding new ones share",
             next_step=_NEXT_STEP,
         )
     with torch.no_grad():

@@ -47,8 +47,7 @@ def export_gguf(file: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -
     _require_llama(backbone)
     vocabulary = extend_vocabulary(backbone, grafts)
     with new_file(file) as scratch:
-        chat = chat_template(backbone, vocabulary, grafts, "")
-        _write(scratch, vocabulary, chat, export_record(backbone, vocabulary, grafts))
+        _write(scratch, vocabulary)
     return vocabulary.tokens
 
 
@@ -86,7 +85,7 @@ def _pre_tokenizes_as_smollm(tokenizer: Any) -> bool:
     )
 
 
-def _write(file: Path, vocabulary: ExtendedVocabulary, chat: str, record: Mapping[str, Any]) -> None:
+def _write(file: Path, vocabulary: ExtendedVocabulary) -> None:
     from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
     from gguf.quants import quantize
 
@@ -95,7 +94,7 @@ def _write(file: Path, vocabulary: ExtendedVocabulary, chat: str, record: Mappin
     dtype = dtypes[vocabulary.state["lm_head.weight"].dtype]
     writer = GGUFWriter(file, "llama")
     try:
-        writer.add_name("Softgraft " + " ".join(record["domains"]))
+        writer.add_name("Softgraft " + " ".join(vocabulary.grafts))
         writer.add_block_count(config.num_hidden_layers)
         writer.add_context_length(config.max_position_embeddings)
         writer.add_embedding_length(config.hidden_size)
@@ -108,8 +107,8 @@ def _write(file: Path, vocabulary: ExtendedVocabulary, chat: str, record: Mappin
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
         writer.add_file_type(LlamaFileType["ALL_F32" if dtype == "F32" else f"MOSTLY_{dtype}"])
-        writer.add_string(PROVENANCE, json.dumps(record, ensure_ascii=False))
-        _add_tokenizer(writer, vocabulary, chat)
+        writer.add_string(PROVENANCE, json.dumps(export_record(vocabulary), ensure_ascii=False))
+        _add_tokenizer(writer, vocabulary)
         for name, array in _arrays(vocabulary):
             kind = GGMLQuantizationType[dtype if array.ndim > 1 else "F32"]
             writer.add_tensor(name, quantize(array, kind), raw_dtype=kind)
@@ -120,7 +119,7 @@ def _write(file: Path, vocabulary: ExtendedVocabulary, chat: str, record: Mappin
         writer.close()
 
 
-def _add_tokenizer(writer: Any, vocabulary: ExtendedVocabulary, chat: str) -> None:
+def _add_tokenizer(writer: Any, vocabulary: ExtendedVocabulary) -> None:
     from gguf import TokenType
 
     tokenizer = vocabulary.tokenizer
@@ -142,7 +141,7 @@ def _add_tokenizer(writer: Any, vocabulary: ExtendedVocabulary, chat: str) -> No
         number = getattr(tokenizer, f"{kind}_token_id")
         if number is not None:
             getattr(writer, f"add_{kind}_token_id")(number)
-    writer.add_chat_template(chat)
+    writer.add_chat_template(chat_template(vocabulary, ""))
 
 
 def _arrays(vocabulary: ExtendedVocabulary) -> Iterator[tuple[str, NDArray[np.float32]]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from prompts import PassageInput, PassageSegment, RenderedPrompt, Template, Turn
 from soft_prompt.files import new_folder
@@ -65,27 +66,22 @@ def export_hf(folder: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -
     vocabulary = extend_vocabulary(backbone, grafts)
     with new_folder(folder) as scratch:
         _write_model(scratch, vocabulary)
-        same_ids = _write_tokenizer(scratch, backbone, vocabulary, grafts)
-        llama_cpp_chat = chat_template(backbone, vocabulary, grafts, "")
-        (scratch / LLAMA_CPP_CHAT).write_text(llama_cpp_chat, encoding="utf-8")
-        record = export_record(backbone, vocabulary, grafts) | {"same_ids": same_ids}
+        same_ids = _write_tokenizer(scratch, vocabulary)
+        (scratch / LLAMA_CPP_CHAT).write_text(chat_template(vocabulary, ""), encoding="utf-8")
+        record = export_record(vocabulary) | {"same_ids": same_ids}
         (scratch / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return HfExport(folder, vocabulary.tokens, same_ids)
 
 
 def token_ids(row: Row, tokens: range) -> list[int]:
-    """Token ids of an encoded prompt, for an engine that serves the checkpoint.
-
-    Args:
-        row: encoded with the soft prompt that was exported.
-        tokens: of that soft prompt, as returned by `export_hf`.
-    """
+    """Token ids of a prompt that was encoded with the exported soft prompt, whose tokens are `tokens`."""
     parts = (tokens if isinstance(part, SoftPrompt) else part for part in row.suffix)
     return [*row.prefix, *(number for part in parts for number in part)]
 
 
-def export_record(backbone: Backbone, vocabulary: ExtendedVocabulary, grafts: Mapping[str, HfGraft]) -> dict[str, Any]:
+def export_record(vocabulary: ExtendedVocabulary) -> dict[str, Any]:
     """The contents of `softgraft.json`: what the export consists of."""
+    backbone = vocabulary.backbone
     return {
         "format": "softgraft export",
         "format_version": FORMAT_VERSION,
@@ -99,22 +95,20 @@ def export_record(backbone: Backbone, vocabulary: ExtendedVocabulary, grafts: Ma
             name: {
                 "first_token": vocabulary.tokens[name].start,
                 "length": graft.soft_prompt.length,
-                "vectors_sha256": _digest(graft.soft_prompt),
+                "vectors_sha256": _sha256(graft.soft_prompt.vectors),
                 "text_twin": graft.soft_prompt.text_twin,
                 "template": graft.template.name,
                 "template_hash": graft.template.content_hash,
                 "passage": passage_format(graft.template),
                 "manifest": None if graft.manifest is None else graft.manifest.model_dump(),
             }
-            for name, graft in grafts.items()
+            for name, graft in vocabulary.grafts.items()
         },
     }
 
 
-def _digest(soft_prompt: SoftPrompt) -> str:
-    """SHA-256 of the vectors as fp32."""
-    vectors = soft_prompt.vectors.detach().to("cpu", torch.float32).contiguous()
-    return hashlib.sha256(vectors.numpy().tobytes()).hexdigest()
+def _sha256(vectors: Tensor) -> str:
+    return hashlib.sha256(vectors.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()).hexdigest()
 
 
 def _write_model(folder: Path, vocabulary: ExtendedVocabulary) -> None:
@@ -136,43 +130,39 @@ def _write_model(folder: Path, vocabulary: ExtendedVocabulary) -> None:
         file.chmod((folder / "config.json").stat().st_mode)
 
 
-def _write_tokenizer(
-    folder: Path, backbone: Backbone, vocabulary: ExtendedVocabulary, grafts: Mapping[str, HfGraft]
-) -> bool:
-    """Write a tokenizer that splits between segments. If it does not give the same ids, write one that does not split.
+def _write_tokenizer(folder: Path, vocabulary: ExtendedVocabulary) -> bool:
+    """Write a tokenizer that splits between segments, or one that does not where the ids would not be the same.
 
-    Returns whether it gives the same ids.
+    Returns whether they are the same.
     """
     for boundary in (secrets.token_hex(16), ""):
         tokenizer = copy.deepcopy(vocabulary.tokenizer)
         if boundary:
             split_at(tokenizer, boundary)
-        tokenizer.chat_template = chat_template(backbone, vocabulary, grafts, boundary)
+        tokenizer.chat_template = chat_template(vocabulary, boundary)
         tokenizer.save_pretrained(folder)
         # Some tokenizer classes replace the pre-tokenizer of the file. This one does not, in every version.
         path = folder / "tokenizer_config.json"
         settings = json.loads(path.read_text(encoding="utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
         path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        if _gives_same_ids(folder, backbone, grafts, vocabulary.tokens):
+        if _gives_same_ids(folder, vocabulary):
             return True
     return False
 
 
-def _gives_same_ids(
-    folder: Path, backbone: Backbone, grafts: Mapping[str, HfGraft], tokens: Mapping[str, range]
-) -> bool:
+def _gives_same_ids(folder: Path, vocabulary: ExtendedVocabulary) -> bool:
     """Whether the saved tokenizer gives the token ids of `encode_prompt`."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    texts = difficult_texts(backbone)
-    for name, graft in grafts.items():
+    texts = difficult_texts(vocabulary.backbone)
+    for name, graft in vocabulary.grafts.items():
         for question in texts:
             prompt = _prompt(graft.template, texts, question)
-            row = encode_prompt(backbone, prompt, {graft.soft_prompt.slot: graft.soft_prompt})
+            row = encode_prompt(vocabulary.backbone, prompt, {graft.soft_prompt.slot: graft.soft_prompt})
             settings = {"domain": name, "tokenize": False, "add_generation_prompt": True}
             text = tokenizer.apply_chat_template(request(prompt), **settings)
-            if tokenizer.encode(text, add_special_tokens=False) != token_ids(row, tokens[name]):
+            if tokenizer.encode(text, add_special_tokens=False) != token_ids(row, vocabulary.tokens[name]):
                 return False
     return True
 

@@ -154,7 +154,7 @@ def _adapter(peft: PeftFolder, backbone: Backbone) -> Adapter:
     layers = linear_layers(backbone)
     scale = config.lora_alpha / (math.sqrt(config.r) if config.use_rslora else config.r)
     pairs = {name: lora_names(name) for name in layers}
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for name, (down, up) in pairs.items():
         shapes |= {down: (config.r, layers[name].in_features), up: (layers[name].out_features, config.r)}
     found = {name: tuple(tensor.shape) for name, tensor in peft.tensors.items()}
