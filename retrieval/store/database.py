@@ -32,7 +32,6 @@ class Database:
         self.path = path
         self._connection = connection
         self._lock = threading.RLock()
-        self._depth = 0
 
     def close(self) -> None:
         with self._lock:
@@ -42,7 +41,7 @@ class Database:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A read transaction: all reads inside see one state of the database. May be nested."""
         with self._lock, _errors_translated(self.path):
-            if self._depth:
+            if self._connection.in_transaction:
                 yield self._connection
                 return
             with self._transaction("BEGIN"):
@@ -57,7 +56,6 @@ class Database:
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[None]:
         self._connection.execute(begin)
-        self._depth += 1
         try:
             yield
             self._connection.execute("COMMIT")
@@ -66,8 +64,6 @@ class Database:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
-        finally:
-            self._depth -= 1
 
 
 def open_database(path: Path, *, create: bool) -> Database:
