@@ -13,18 +13,12 @@ from torch.nn.utils.rnn import pad_sequence
 from soft_prompt import Backbone
 
 
-def import_peft() -> Any:
-    """The PEFT library, which the extra `bench` installs."""
+def peft_model(backbone: Backbone, config_class: str, **settings: Any) -> Any:
+    """The backbone wrapped in a PEFT model, such as `peft_model(backbone, "LoraConfig", r=16)`."""
     try:
         import peft
     except ImportError as error:
         raise SystemExit('PEFT is not installed. Next: pip install -e ".[embedded,bench]"') from error
-    return peft
-
-
-def peft_model(backbone: Backbone, config_class: str, **settings: Any) -> Any:
-    """The backbone wrapped in a PEFT model, such as `peft_model(backbone, "LoraConfig", r=16)`."""
-    peft = import_peft()
     config = getattr(peft, config_class)(task_type=peft.TaskType.CAUSAL_LM, **settings)
     with warnings.catch_warnings():
         # PEFT reads an attribute of Transformers by its deprecated name.
@@ -44,11 +38,7 @@ def padded(
 ) -> tuple[Tensor, Tensor]:
     """Rows of token ids as one batch: ids and attention mask, int64 `[rows, tokens]` on the backbone's device.
 
-    Args:
-        backbone: its end token pads the rows, unless `fill` is given.
-        rows: token ids.
-        side: where rows are padded; generation needs "left".
-        fill: the id of padding.
+    Rows are padded at `side` (generation needs "left") with `fill` or the backbone's end token.
     """
     value = backbone.end_id if fill is None else fill
     ids = pad_sequence([torch.tensor(row) for row in rows], True, value, side)

@@ -26,13 +26,10 @@ T = TypeVar("T")
 def make_parser(
     docstring: str | None, *, data: str | None = None, work: str | None = None, resumes: bool = False
 ) -> argparse.ArgumentParser:
-    """A parser with the options that scripts share; the help shows the module's docstring with its examples.
+    """A parser with the options that scripts share; the help shows the script's docstring with its examples.
 
-    Args:
-        docstring: `__doc__` of the script.
-        data: what the data folder holds, if the script needs one.
-        work: folder under `build/` for indexes and caches, if the script has any.
-        resumes: whether the script continues an earlier results file.
+    `data` is what the data folder holds, and `work` the folder under `build/` for indexes and caches, if the script has
+    any. A script that `resumes` continues an earlier results file.
     """
     parser = argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter)
     if data:

@@ -14,22 +14,19 @@ from evaluation.bootstrap import mean_interval, paired_difference
 Estimate = Mapping[str, float]
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int = 150) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; the first column is aligned to the left, the others to the right."""
     table = Table(title=title or None, title_justify="left")
     for number, name in enumerate(columns):
         table.add_column(name, justify="right" if number else "left")
     for row in rows:
         table.add_row(*row)
-    Console(width=width).print(table)
+    # Wide enough for the widest table, so that no cell is wrapped.
+    Console(width=210).print(table)
 
 
 def estimate(values: Sequence[float]) -> dict[str, float]:
-    """The mean of the values with its 95% bootstrap interval.
-
-    Raises:
-        SystemExit: if there are no values.
-    """
+    """The mean of the values with its 95% bootstrap interval."""
     interval = mean_interval(values)
     if interval is None:
         raise SystemExit("no question to score. Next: choose a larger --limit")
@@ -39,7 +36,7 @@ def estimate(values: Sequence[float]) -> dict[str, float]:
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float] | None:
     """The mean paired difference with its interval; None if there are no values."""
     interval = paired_difference(ours, theirs)
-    return asdict(interval) if interval is not None else None
+    return asdict(interval) if interval else None
 
 
 def interval_text(interval: Estimate | None, sign: str = "") -> str:

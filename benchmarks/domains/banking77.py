@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import script
+from benchmarks.tables import interval_text, print_table
 
 ROWS = ("logistic", "nearest", "template", "text-twin", "soft-0", "soft-1", "soft-2")
 COLUMNS = ("row", "texts", "accuracy (95%)", "macro recall", "macro F1")
@@ -36,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     import torch
 
-    from benchmarks.domains.banking77_rows import data_hashes, measure
+    from benchmarks.domains.banking77_rows import measure
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -46,11 +47,10 @@ def main() -> None:
     for name in options.rows:
         if not options.fresh and any(row["row"] == name for row in _read(out)["rows"]):
             continue
-        row = measure(options.work, options.data, name, options.limit)
+        row, hashes = measure(options.work, options.data, name, options.limit)
         # Read the file again, because another process may have written a row in the meantime.
         others = [other for other in _read(out)["rows"] if other["row"] != name]
         rows = sorted([*others, row], key=lambda row: ROWS.index(row["row"]))
-        hashes = data_hashes(options.work, options.data, name)
         script.write_results(out, {"rows": rows, **head, "data_sha256": hashes})
         show(rows)
 
@@ -61,8 +61,6 @@ def _read(out: Path) -> dict[str, Any]:
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the rows."""
-    from benchmarks.tables import interval_text, print_table
-
     table = []
     for row in rows:
         scores = row["scores"]

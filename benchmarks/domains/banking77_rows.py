@@ -30,15 +30,8 @@ TRAIN: dict[str, Any] = {
 REGULARISATION = (1.0, 3.0, 10.0, 30.0, 100.0)
 
 
-def measure(work: Path, data: Path, row: str, limit: int | None) -> dict[str, Any]:
-    """The scores of one row on test, and how they were obtained.
-
-    Args:
-        work: folder of the domains.
-        data: folder with train.jsonl and test.jsonl.
-        row: its name.
-        limit: maximum number of test texts.
-    """
+def measure(work: Path, data: Path, row: str, limit: int | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """The scores of one row on at most `limit` test texts, and the SHA-256 of the items of each split."""
     with closing(_open(work, data, row)) as domain:
         test = spread(domain.items("test"), limit)
         start = time.perf_counter()
@@ -48,13 +41,8 @@ def measure(work: Path, data: Path, row: str, limit: int | None) -> dict[str, An
             training = train(domain, row) if row.startswith("soft") else {}
             scores = {**classify(domain, row, test), **training}
         seconds = round(time.perf_counter() - start, 1)
-    return {"row": row, "texts": len(test), **scores, "seconds": seconds, "finished": utc_now()}
-
-
-def data_hashes(work: Path, data: Path, row: str) -> dict[str, str]:
-    """SHA-256 of the items of each split."""
-    with closing(_open(work, data, row)) as domain:
-        return {split: items_hash(domain.items(split)) for split in ("train", "dev", "test")}
+        hashes = {split: items_hash(domain.items(split)) for split in ("train", "dev", "test")}
+    return {"row": row, "texts": len(test), **scores, "seconds": seconds, "finished": utc_now()}, hashes
 
 
 def _open(work: Path, data: Path, row: str) -> Domain:

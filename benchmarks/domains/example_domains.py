@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.script import RESULTS, ROOT, make_parser, names_of, read_results, write_results
+from benchmarks.tables import interval_text, mean_text, print_table
 
 DOMAINS = ("bank", "clinic")
 RATES = ("refusal_accuracy", "wrong_refusals", "citation_precision")
@@ -50,8 +51,6 @@ def main() -> None:
 
 def print_tables(domain: str, runs: Sequence[Mapping[str, Any]], comparisons: Sequence[Mapping[str, Any]]) -> None:
     """The means over the seeds, then the paired differences."""
-    from benchmarks.tables import interval_text, mean_text, print_table
-
     table = []
     for system in [row["system"] for row in runs[0]["eval"]["rows"]]:
         rows = [row for run in runs for row in run["eval"]["rows"] if row["system"] == system]
@@ -63,7 +62,7 @@ def print_tables(domain: str, runs: Sequence[Mapping[str, Any]], comparisons: Se
             " ".join(f"{value:.3f}" for value in f1),
             *(mean_text([row[name] for row in rows]) for name in RATES),
         ])  # fmt: skip
-    print_table(f"{domain}, {len(runs)} seeds", COLUMNS, table, width=120)
+    print_table(f"{domain}, {len(runs)} seeds", COLUMNS, table)
     rows = [
         [
             f"{pair['soft']} minus {pair['minus']}",
@@ -73,7 +72,7 @@ def print_tables(domain: str, runs: Sequence[Mapping[str, Any]], comparisons: Se
         ]
         for pair in comparisons
     ]
-    print_table("", ("soft, seed or mean", "token F1", "ratio of F1", "accuracy"), rows, width=120)
+    print_table("", ("soft, seed or mean", "token F1", "ratio of F1", "accuracy"), rows)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def print_tables(results: Mapping[str, Any]) -> None:
     for (data, evidence), systems in sorted(groups.items(), reverse=True):
         baselines = {name: per_question(systems[name]) for name in BASELINES if name in systems}
         ordered = sorted(systems.items(), key=lambda entry: -statistics.mean(per_question(entry[1])))
-        print_table(f"{data}, {evidence}", COLUMNS, [_row(*entry, baselines) for entry in ordered], width=210)
+        print_table(f"{data}, {evidence}", COLUMNS, [_row(*entry, baselines) for entry in ordered])
 
 
 def _row(name: str, cells: CellResults, baselines: Mapping[str, list[float]]) -> list[str]:

@@ -1,1 +1,1 @@
-"""Retrieval: quality, speed, evidence scores, follow-up questions and citations."""
+"""Retrieval: quality, speed, evidence scores and citations."""

@@ -18,10 +18,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.script import make_parser, results_head, results_path, write_results
+from benchmarks.script import ROOT, make_parser, results_head, results_path, write_results
 from benchmarks.tables import print_table
 
-ROOT = Path(__file__).resolve().parents[2]
 WORKLOAD = Path(__file__).with_name("checkouts_workload.py")
 
 
@@ -53,8 +52,8 @@ def main() -> None:
             f"{row['low']:.3f} to {row['high']:.3f}",
         ]
         for key, row in rows.items()
-    ]  # fmt: skip
-    print_table("", ("median", "before", "after", "after / before", "of the rounds"), table, width=110)
+    ]
+    print_table("", ("median", "before", "after", "after / before", "of the rounds"), table)
 
 
 def one_round(checkout: Path, domain: Path, threads: int) -> dict[str, float]:
@@ -83,10 +82,7 @@ def compare(before: list[float], after: list[float]) -> dict[str, Any]:
 
 def revision(checkout: Path) -> str:
     """The commit of a checkout."""
-    done = subprocess.run(
-        ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    return subprocess.check_output(["git", "-C", checkout, "rev-parse", "--short", "HEAD"], text=True).strip()
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def main() -> None:
             *(f"{side[time]:.0f} ms" for time in ("first_ms", "total_ms") for side in (without, with_cache)),
             f"{row['same_text']} of {row['replies']}",
         ])  # fmt: skip
-    print_table("", COLUMNS, table, width=120)
+    print_table("", COLUMNS, table)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -48,18 +48,11 @@ class TimedBackbone(Backbone):
         return super().decode(ids)
 
 
-class GenerationSystem(Protocol):
-    """A generation method. `run` returns the seconds at which each token of the whole batch was ready."""
-
-    def run(self, tokens: int) -> list[float]: ...
-
-    def close(self) -> None: ...
-
-
 class SoftgraftGeneration:
     """The engine with a `kv` soft prompt and a warm prefix store.
 
-    With `from_disk`, entries are read from memory-mapped files that are not in the page cache.
+    `run` returns the seconds at which each token of the whole batch was ready. With `from_disk`, entries are read from
+    memory-mapped files that are not in the page cache.
     """
 
     def __init__(
@@ -172,7 +165,9 @@ class TransformersGeneration:
             )  # fmt: skip
 
 
-def make_system(name: str, backbone: Backbone, examples: Sequence[TokenExample], length: int) -> GenerationSystem:
+def make_system(
+    name: str, backbone: Backbone, examples: Sequence[TokenExample], length: int
+) -> SoftgraftGeneration | TransformersGeneration:
     """A system of `SYSTEMS`, with a warm cache."""
     if name in (PEFT, PEFT_BEST):
         return TransformersGeneration(backbone, examples, length, cached=name == PEFT_BEST)

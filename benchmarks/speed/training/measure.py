@@ -14,14 +14,15 @@ import torch
 
 from benchmarks.machine import MemorySampler, clock, peak_resident_bytes, resident_bytes
 from benchmarks.speed.training.data import DataSettings, TokenExample, count_uses, make_batches, padded_tokens
-from benchmarks.speed.training.peft_systems import peft_system, same_tokens_loss
+from benchmarks.speed.training.peft_systems import PeftTraining, peft_system, same_tokens_loss
 from benchmarks.speed.training.report import BLOCK, PEFT, PROMPT_TUNING, SOFTGRAFT, Cell
-from benchmarks.speed.training.systems import NewStore, TrainingSystem, bytes_per_token, softgraft_system
+from benchmarks.speed.training.systems import NewStore, SoftgraftTraining, bytes_per_token, softgraft_system
 from soft_prompt import Backbone, PrefixStore
 
 # Block attention differs from exact attention only if contexts have passages; there the cache is what is measured.
 ON_PASSAGES = ("softgraft-kv", BLOCK, PROMPT_TUNING)
 
+TrainingSystem = SoftgraftTraining | PeftTraining
 Batches = Sequence[Sequence[TokenExample]]
 
 

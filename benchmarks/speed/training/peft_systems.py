@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.peft_models import import_peft, padded, peft_model, prompt_tuning_model
+from benchmarks.peft_models import padded, peft_model, prompt_tuning_model
 from benchmarks.speed.training.data import TokenExample
 from benchmarks.speed.training.report import ANSWER_LOGITS, CARTRIDGE, LORA, PREFIX_TUNING
 from benchmarks.speed.training.systems import LEARNING_RATE, TWIN, optimizer_step, slot_first_loss
@@ -83,7 +83,6 @@ class PeftTraining:
 
 def peft_system(name: str, backbone: Backbone, length: int) -> PeftTraining:
     """A system of `PEFT`."""
-    import_peft()
     return PeftTraining(name, backbone, _initial(name, backbone, length))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,21 +20,12 @@ LEARNING_RATE, CLIP, RANK = 1e-3, 1.0, 4
 NewStore = Callable[[], PrefixStore]
 
 
-class TrainingSystem(Protocol):
-    """A training method.
+class SoftgraftTraining:
+    """The engine's own parts: prefix store, loss at answer positions, AdamW on fp32 vectors.
 
     `start` resets the trained weights, `fill` computes what is computed once per run, `step` trains on a batch and
-    returns its loss, `stop` restores the backbone and frees memory.
+    returns its loss, `stop` frees memory.
     """
-
-    def start(self) -> None: ...
-    def fill(self, examples: Sequence[TokenExample]) -> None: ...
-    def step(self, examples: Sequence[TokenExample]) -> float: ...
-    def stop(self) -> None: ...
-
-
-class SoftgraftTraining:
-    """The engine's own parts: prefix store, loss at answer positions, AdamW on fp32 vectors."""
 
     def __init__(self, backbone: Backbone, initial: SoftPrompt, new_store: NewStore, *, block: bool = False) -> None:
         self.backbone, self.initial, self.new_store, self.block = backbone, initial, new_store, block

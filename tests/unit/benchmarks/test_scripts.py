@@ -79,7 +79,7 @@ def test_estimates_as_text() -> None:
 
 
 def test_a_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table("squad", ("system", "F1"), [("kv", "0.5")], width=60)
+    print_table("squad", ("system", "F1"), [("kv", "0.5")])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].strip() == "squad"
     assert any("kv" in line and "0.5" in line for line in lines)
