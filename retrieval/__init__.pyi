@@ -18,7 +18,7 @@ from .errors import (
 )
 from .ingestion.ingest import IngestProgress, IngestReport, ingest, plan_ingest
 from .ranking.evidence_score import EvidenceScale, fit_scale, load_scale, save_scale
-from .ranking.index import Index, IndexStats, open_index
+from .ranking.index import Index, open_index
 from .records.record import Record
 from .records.records import RecordIndex, ScoredRecord
 from .splitting.split import split_document
@@ -34,7 +34,6 @@ __all__ = [
     "Index",
     "IndexDamagedError",
     "IndexMismatchError",
-    "IndexStats",
     "IngestProgress",
     "IngestReport",
     "Limits",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -30,17 +29,6 @@ _ATTEMPTS = 3
 _RANK_CONSTANT = 60
 _PASSAGES_PER_BATCH = 256
 _CACHED_SEARCHES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class IndexStats:
-    """The contents of an index. `revision` is the number of changes made to it."""
-
-    documents: int
-    passages: int
-    encoder: str
-    dimension: int
-    revision: int
 
 
 def open_index(index_dir: Path, encoder: Encoder, reranker: PairScorer | None = None) -> Index:
@@ -165,11 +153,9 @@ class Index:
         """All passages of these documents, ordered by document and position."""
         return self._store.passages_by_document(doc_ids)
 
-    def stats(self) -> IndexStats:
-        with self._store.reading():
-            documents, passages = self._store.counts()
-            binding = self._store.binding
-            return IndexStats(documents, passages, binding.encoder_id, binding.dimension, self._store.revision)
+    def counts(self) -> tuple[int, int]:
+        """Number of documents and of passages."""
+        return self._store.counts()
 
     def _fused(self, query: str, vector: NDArray[np.float32], k: int, weights: Weights) -> list[RankedPassage]:
         limit = max(_CANDIDATES, k)

@@ -53,7 +53,7 @@ def warm_passages(
     With `block` attention, no passage has to be computed any more when a question arrives. With `exact` attention that
     holds for the first passage of a prompt, because the others attend to it.
     """
-    total, tokens_before, done = index.stats().passages, store.computed_tokens, 0
+    total, tokens_before, done = index.counts()[1], store.computed_tokens, 0
     empty = {name: {"text": "", "history": ()}.get(kind, ()) for name, kind in template.inputs.items()}
     slots = [name for name, kind in template.inputs.items() if kind == "passages"]
     layers, heads, head_dim = store.backbone.cache_layout

@@ -115,9 +115,9 @@ def _search_on(index_dir: Path, world: _World, reopen: bool, report: Report) -> 
     first = after = 0
     while after < last or read.searches < 20:
         query = QUERIES[read.searches % len(QUERIES)]
-        first = index.stats().revision
+        first = index._store.revision
         ranked = index.search(query, _TOP, weights=(1.0, 0.0))
-        after = index.stats().revision
+        after = index._store.revision
         read.searches += 1
         read.during += after not in world.ends
         read.problems += _problems(index, world, query, ranked, range(first, after + 1))
