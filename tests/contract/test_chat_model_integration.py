@@ -35,7 +35,7 @@ class TestSoftPromptChatIntegration(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"store": self.store, "max_tokens": 12, "call_tokens": 96}
+        return {"store": self.store, "max_tokens": 12, "call_tokens": 56}
 
     @property
     def supports_json_mode(self) -> bool:
