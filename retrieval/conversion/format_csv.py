@@ -11,7 +11,6 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
 
@@ -38,51 +37,40 @@ def read_rows(data: bytes, name: str) -> list[SourceRow]:
     first = next(rows, None)
     if first is None:
         return []
-    header = _Header.read(first[2], name)
-    read = ((line, header.source_row(cells, number)) for line, number, cells in rows)
-    return valid_rows(read, name, "a header, and rows with the same number of cells")
+    names = _column_names(first[2], name)
+    documents = ((line, _source_row(names, cells, number, PurePosixPath(name))) for line, number, cells in rows)
+    return valid_rows(documents, name, "a header, and rows with the same number of cells")
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """The column names, the positions of those with a meaning, and the positions of the others."""
+def _column_names(cells: Sequence[str], file: str) -> list[str]:
+    """The names of all columns; those with a meaning are in lower case."""
+    names = [one_line(cell) or f"column {number}" for number, cell in enumerate(cells, start=1)]
+    names = [name.casefold() if name.casefold() in _KNOWN else name for name in names]
+    known = [name for name in names if name in _KNOWN]
+    for position, name in enumerate(known):
+        if name in known[:position]:
+            raise _header_error(f"{file} has the column {name!r} twice")
+    if "text" not in known and len(known) == len(names):
+        raise _header_error(f"{file} has no column with text, only {' and '.join(known)}")
+    return names
 
-    file: PurePosixPath
-    names: tuple[str, ...]
-    known: dict[str, int]
-    others: tuple[int, ...]
 
-    @classmethod
-    def read(cls, cells: Sequence[str], file: str) -> _Header:
-        names = tuple(one_line(cell) or f"column {number}" for number, cell in enumerate(cells, start=1))
-        known: dict[str, int] = {}
-        for position, key in enumerate(map(str.casefold, names)):
-            if key in known:
-                raise _header_error(f"{file} has the column {key!r} twice")
-            if key in _KNOWN:
-                known[key] = position
-        others = tuple(position for position in range(len(names)) if position not in known.values())
-        if "text" not in known and not others:
-            raise _header_error(f"{file} has no column with text, only {' and '.join(known)}")
-        return cls(PurePosixPath(file), names, known, others)
-
-    def source_row(self, cells: Sequence[str], number: int) -> SourceRow | str:
-        """The document of a row, or what is wrong with it."""
-        if len(cells) < len(self.names) or any(cells[len(self.names) :]):
-            return f"{len(cells)} cells under a header of {len(self.names)}"
-        others = "\n".join(f"{self.names[at]}: {cells[at].strip()}" for at in self.others if cells[at].strip())
-        if "text" in self.known and not self._cell(cells, "text"):
-            return "'text' is empty"
-        text = "\n\n".join(part for part in (self._cell(cells, "text"), others) if part)
-        if not text:
-            return "there is nothing but " + " and ".join(self.known)
-        id_ = self._cell(cells, "id") or f"{self.file.with_suffix('')}#{number}"
-        title = self._cell(cells, "title") or self.file.stem
-        group = self._cell(cells, "group") or id_
-        return SourceRow(id_, title, text, group, json.dumps([title, text, group]).encode())
-
-    def _cell(self, cells: Sequence[str], key: str) -> str:
-        return cells[self.known[key]].strip() if key in self.known else ""
+def _source_row(names: Sequence[str], cells: Sequence[str], number: int, file: PurePosixPath) -> SourceRow | str:
+    """The document of a row, or what is wrong with it."""
+    if len(cells) < len(names) or any(cells[len(names) :]):
+        return f"{len(cells)} cells under a header of {len(names)}"
+    columns = [(name, cell.strip()) for name, cell in zip(names, cells, strict=False)]
+    known = {name: cell for name, cell in columns if name in _KNOWN}
+    if known.get("text") == "":
+        return "'text' is empty"
+    others = "\n".join(f"{name}: {cell}" for name, cell in columns if cell and name not in _KNOWN)
+    text = "\n\n".join(part for part in (known.get("text"), others) if part)
+    if not text:
+        return "there is nothing but " + " and ".join(known)
+    id_ = known.get("id") or f"{file.with_suffix('')}#{number}"
+    title = known.get("title") or file.stem
+    group = known.get("group") or id_
+    return SourceRow(id_, title, text, group, json.dumps([title, text, group]).encode())
 
 
 def _csv_rows(text: str, name: str) -> Iterator[tuple[int, int, list[str]]]:
