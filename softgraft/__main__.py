@@ -18,14 +18,14 @@ def main() -> None:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from softgraft.cli import app
     from softgraft.commands.console import print_error
-    from softgraft.errors import KNOWN, exit_code
+    from softgraft.errors import KNOWN, outcome_of
 
     try:
         # Without standalone mode, typer returns the exit code of the command.
         code = app(prog_name="softgraft", standalone_mode=False)
     except KNOWN as error:
         print_error(error, json="--json" in sys.argv)
-        code = exit_code(error)
+        code = outcome_of(error).exit_code
     except Exception as error:
         code = _command_line_error(error)
         if code is None:

@@ -1,6 +1,8 @@
-"""The errors of this package, and one table from the errors of all packages to exit codes."""
+"""The errors of this package, and one table from the errors of all packages to exit codes and HTTP statuses."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from chains.errors import (
     ChainError,
@@ -34,19 +36,41 @@ class UsageError(SoftgraftError):
     """A command or method was called in a way that cannot work."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The exit code of a command and the HTTP status of a server that end with an error."""
+
+    exit_code: int
+    http_status: int
+
+
 # Subclasses come before their base classes: the first match counts.
-EXIT_CODES: dict[int, tuple[type[Exception], ...]] = {
-    2: (UsageError, InputError),
-    3: (DomainError, UnknownThreadError, NotIngestedError),
-    5: (ArtifactError, IndexMismatchError, IndexDamagedError, MemoryDamagedError),
-    6: (BackboneError, EncoderError, MemoryUnavailableError, RemoteModelError),
-    7: (TrainingError,),
-    4: (EvaluationError, PromptError, RetrievalError, SoftPromptError),
-    1: (ChainError, SoftgraftError),
-}
+OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
+    (UsageError, Outcome(2, 400)),
+    (InputError, Outcome(2, 400)),
+    (DomainError, Outcome(3, 404)),
+    (UnknownThreadError, Outcome(3, 404)),
+    (NotIngestedError, Outcome(3, 409)),
+    (PromptError, Outcome(4, 422)),
+    (EvaluationError, Outcome(4, 422)),
+    (ArtifactError, Outcome(5, 409)),
+    (IndexMismatchError, Outcome(5, 409)),
+    (IndexDamagedError, Outcome(5, 500)),
+    (MemoryDamagedError, Outcome(5, 500)),
+    (EncoderError, Outcome(6, 503)),
+    (MemoryUnavailableError, Outcome(6, 503)),
+    (RetrievalError, Outcome(4, 422)),
+    (BackboneError, Outcome(6, 503)),
+    (RemoteModelError, Outcome(6, 502)),
+    (TrainingError, Outcome(7, 422)),
+    (SoftPromptError, Outcome(4, 422)),
+    (ChainError, Outcome(1, 500)),
+    (SoftgraftError, Outcome(1, 500)),
+)
+
 KNOWN = (ChainError, EvaluationError, PromptError, RetrievalError, SoftPromptError, SoftgraftError)
 
 
-def exit_code(error: Exception) -> int:
-    """The exit code of a command that ends with an error of this project."""
-    return next(code for code, classes in EXIT_CODES.items() if isinstance(error, classes))
+def outcome_of(error: Exception) -> Outcome:
+    """The outcome of an error of this project."""
+    return next(outcome for error_class, outcome in OUTCOMES if isinstance(error, error_class))

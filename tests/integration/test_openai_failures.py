@@ -17,7 +17,7 @@ from chains import RemoteModelError
 from retrieval import Encoder
 from softgraft import Domain
 from softgraft.__main__ import main
-from softgraft.errors import exit_code
+from softgraft.errors import outcome_of
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.allow_hosts(["127.0.0.1"])]
 
@@ -152,7 +152,7 @@ async def test_a_failure_raises_one_error_and_the_turn_is_not_remembered(
         await ask(domain, mode)
     error = caught.value
     assert isinstance(error, RemoteModelError)
-    assert exit_code(error) == 6
+    assert outcome_of(error).exit_code == 6
     assert re.search(failure.found, error.found), error.found
     assert failure.next_step in error.next_step
     assert error.expected

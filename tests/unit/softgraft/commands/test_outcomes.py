@@ -1,4 +1,4 @@
-"""Every error of every package has one exit code and a next step."""
+"""Every error of every package has one exit code, one HTTP status and a next step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import prompts.errors
 import retrieval.errors
 import soft_prompt.errors
 import softgraft.errors
-from softgraft.errors import EXIT_CODES, KNOWN, exit_code
+from softgraft.errors import KNOWN, OUTCOMES, outcome_of
 
 MODULES = (chains.errors, evaluation.errors, prompts.errors, retrieval.errors, soft_prompt.errors, softgraft.errors)
 
@@ -25,7 +25,7 @@ def walk(error_class: type[Exception]) -> Iterator[type[Exception]]:
 
 
 ERRORS = sorted({error for base in KNOWN for error in walk(base)}, key=lambda error_class: error_class.__qualname__)
-IN_THE_TABLE = [error_class for classes in EXIT_CODES.values() for error_class in classes]
+IN_THE_TABLE = [error_class for error_class, _ in OUTCOMES]
 
 
 def test_the_errors_of_all_packages_are_covered() -> None:
@@ -44,9 +44,11 @@ def test_the_first_match_is_the_most_specific_class(error_class: type[Exception]
     assert fitting
     assert all(issubclass(fitting[0], entry) for entry in fitting)
     error = error_class(found="a", expected="b", next_step="c")  # type: ignore[call-arg]
-    assert fitting[0] in EXIT_CODES[exit_code(error)]
+    outcome = outcome_of(error)
+    assert outcome == dict(OUTCOMES)[fitting[0]]
     # 0 is success, and 130 is Ctrl-C.
-    assert 1 <= exit_code(error) <= 125
+    assert 1 <= outcome.exit_code <= 125
+    assert 400 <= outcome.http_status < 600
     assert str(error) == "a. Expected: b. Next: c"
 
 
@@ -55,6 +57,6 @@ def test_each_class_is_in_the_table_once() -> None:
     assert set(KNOWN) <= set(IN_THE_TABLE)
 
 
-def test_other_errors_have_no_exit_code() -> None:
+def test_other_errors_have_no_outcome() -> None:
     with pytest.raises(StopIteration):
-        exit_code(ValueError("x"))
+        outcome_of(ValueError("x"))
