@@ -1,16 +1,10 @@
 """Errors of the chains."""
 
-from __future__ import annotations
+from prompts.errors import ExplainedError
 
 
-class ChainError(Exception):
-    """Base of all errors of `chains`; states what was found, what was expected and the next step."""
-
-    def __init__(self, *, found: str, expected: str, next_step: str) -> None:
-        self.found = found
-        self.expected = expected
-        self.next_step = next_step
-        super().__init__(f"{found}. Expected: {expected}. Next: {next_step}")
+class ChainError(ExplainedError):
+    """Base of all errors of `chains`."""
 
 
 class RemoteModelError(ChainError):

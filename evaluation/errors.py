@@ -1,16 +1,14 @@
-"""Errors of evaluation."""
+"""Errors of evaluation.
 
-from __future__ import annotations
+EvaluationError
+ └─ ItemsError  a data file is missing or malformed
+"""
+
+from prompts.errors import ExplainedError
 
 
-class EvaluationError(Exception):
-    """Base of all errors of `evaluation`; states what was found, what was expected and the next step."""
-
-    def __init__(self, *, found: str, expected: str, next_step: str) -> None:
-        self.found = found
-        self.expected = expected
-        self.next_step = next_step
-        super().__init__(f"{found}. Expected: {expected}. Next: {next_step}")
+class EvaluationError(ExplainedError):
+    """Base of all errors of `evaluation`."""
 
 
 class ItemsError(EvaluationError):

@@ -1,8 +1,4 @@
-"""Recognise replies that refuse: a linear classifier over sentence embeddings, fitted on the domain's own responses.
-
-The evidence score refuses before the model is called. This classifier finds refusals that a model words itself, so
-that systems without an evidence score are compared fairly, in any language.
-"""
+"""Recognise refusals in a model's own words, in any language: a linear classifier over sentence embeddings."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Reports: the scores of each system, and paired comparisons of the soft prompt with the others.
-
-`Report` is for question answering, `TaskReport` for text tasks. Their field names are the keys of the JSON file.
-"""
+"""Reports of question answering and of text tasks; their field names are the keys of the JSON file."""
 
 from __future__ import annotations
 

@@ -30,22 +30,18 @@ def find_block(name: str, language: str, folders: Sequence[Path]) -> Block:
     """Read `blocks/<name>.<language>.txt` from the first template folder that has it, without its final line break."""
     if not NAME.fullmatch(name):
         return Block(None, f"{name!r} is not a block name; expected lower-case letters, digits and -", ())
-    candidates: list[Path] = []
-    for folder in folders:
-        path = folder / BLOCKS / f"{name}.{language}.txt"
-        candidates.append(path)
-        if not path.is_file():
-            continue
-        if not path.resolve().is_relative_to(folder.resolve()):
-            return Block(None, f"{path} leads out of the template folder", tuple(candidates))
-        try:
-            text = path.read_text(encoding="utf-8-sig").removesuffix("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            return Block(None, f"{path} cannot be read: {error}", tuple(candidates))
-        if not text.strip():
-            return Block(None, f"{path} is empty", tuple(candidates))
-        return Block(text, "", tuple(candidates))
-    return Block(None, f"no block {name!r} in this language; expected the file {candidates[0]}", tuple(candidates))
+    candidates = tuple(folder / BLOCKS / f"{name}.{language}.txt" for folder in folders)
+    number = next((number for number, path in enumerate(candidates) if path.is_file()), None)
+    if number is None:
+        return Block(None, f"no block {name!r} in this language; expected the file {candidates[0]}", candidates)
+    path, tried = candidates[number], candidates[: number + 1]
+    if not path.resolve().is_relative_to(folders[number].resolve()):
+        return Block(None, f"{path} leads out of the template folder", tried)
+    try:
+        text = path.read_text(encoding="utf-8-sig").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        return Block(None, f"{path} cannot be read: {error}", tried)
+    return Block(text, "", tried) if text.strip() else Block(None, f"{path} is empty", tried)
 
 
 def inline_blocks(source: TemplateSource, blocks: Mapping[str, str]) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 
-class PromptError(Exception):
-    """Base of all errors of `prompts`; states what was found, what was expected and the next step."""
+class ExplainedError(Exception):
+    """States what was found, what was expected and the next step."""
 
     def __init__(self, *, found: str, expected: str, next_step: str) -> None:
         self.found = found
         self.expected = expected
         self.next_step = next_step
         super().__init__(f"{found}. Expected: {expected}. Next: {next_step}")
+
+
+class PromptError(ExplainedError):
+    """Base of all errors of `prompts`."""
 
 
 class TemplateError(PromptError):

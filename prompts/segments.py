@@ -1,7 +1,4 @@
-"""A rendered template: messages made of text, soft slots and passages.
-
-Segments are data. Their text is never parsed again, neither as a template nor as a slot.
-"""
+"""A rendered template: messages made of text, soft slots and passages. Their text is never parsed again."""
 
 from __future__ import annotations
 

@@ -72,12 +72,8 @@ class HistoryWindow:
     @property
     def counts(self) -> dict[str, int]:
         """The counts that are stored with a turn."""
-        return {
-            "exchanges": self.total,
-            "read": self.verbatim,
-            "summarised": self.summarised,
-            "tokens": self.tokens,
-        }
+        counts = {"exchanges": self.total, "read": self.verbatim, "summarised": self.summarised}
+        return {**counts, "tokens": self.tokens}
 
     def shortened(self, messages: list[Turn], count_tokens: CountTokens) -> HistoryWindow:
         """The window with only the newest `messages`, which fit into the model's context."""

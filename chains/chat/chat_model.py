@@ -200,18 +200,14 @@ class SoftPromptChat(BaseChatModel):
         bound: Runnable[LanguageModelInput, AIMessage]
         if method == "function_calling":
             bound = self.bind_tools([schema], **{**kwargs, "tool_choice": tool_name(schema), **tracing})
-        elif method == "json_schema":
-            response_format = {"type": method, method: {"name": "reply", "schema": json_schema_of(schema)}}
-            bound = self.bind(**{**kwargs, "response_format": response_format, **tracing})
-        elif method == "json_mode":
+        elif method in METHODS:
             response_format = {"type": "json_object", "schema": json_schema_of(schema)}
+            if method == "json_schema":
+                response_format = {"type": method, method: {"name": "reply", "schema": json_schema_of(schema)}}
             bound = self.bind(**{**kwargs, "response_format": response_format, **tracing})
         else:
-            raise InputError(
-                found=f"method={method!r}",
-                expected=f"one of {', '.join(METHODS)}",
-                next_step="leave it out",
-            )
+            expected = f"one of {', '.join(METHODS)}"
+            raise InputError(found=f"method={method!r}", expected=expected, next_step="leave it out")
         return parse_output(bound, schema, method, include_raw)  # type: ignore[arg-type]
 
     def reply_many(

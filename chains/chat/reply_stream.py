@@ -88,12 +88,8 @@ def to_result(pieces: Sequence[ReplyPiece]) -> ChatResult:
 
 
 def _metadata(end: ReplyEnd) -> dict[str, str]:
-    return {
-        "model_name": end.model,
-        "model_provider": "softgraft",
-        "graft": end.graft,
-        "finish_reason": end.reply.finish,
-    }
+    names = {"model_name": end.model, "model_provider": "softgraft", "graft": end.graft}
+    return {**names, "finish_reason": end.reply.finish}
 
 
 def _usage(reply: Reply) -> UsageMetadata:

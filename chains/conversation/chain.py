@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -156,12 +156,8 @@ def _graph_stream(
     graph: CompiledStateGraph[Any], state: dict[str, Any], config: RunnableConfig | None
 ) -> Iterator[Iterator[Any]]:
     cancelled = Event()
-    # One checkpoint per turn, when it is complete.
-    durability: Any = "exit" if graph.checkpointer else None
     config = merge_configs(config, {"configurable": {CANCELLED_KEY: cancelled}})
-    parts = cast(
-        "Generator[Any]", graph.stream(state, config, stream_mode=["custom", "updates"], durability=durability)
-    )
+    parts: Any = graph.stream(state, config, **_stream_options(graph))
     try:
         yield parts
     finally:
@@ -170,12 +166,13 @@ def _graph_stream(
         parts.close()
 
 
-def _graph_astream(
-    graph: CompiledStateGraph[Any], state: dict[str, Any], config: RunnableConfig | None
-) -> AsyncGenerator[Any]:
-    durability: Any = "exit" if graph.checkpointer else None
-    parts = graph.astream(state, config, stream_mode=["custom", "updates"], durability=durability)
-    return cast("AsyncGenerator[Any]", parts)
+def _graph_astream(graph: CompiledStateGraph[Any], state: dict[str, Any], config: RunnableConfig | None) -> Any:
+    return graph.astream(state, config, **_stream_options(graph))
+
+
+def _stream_options(graph: CompiledStateGraph[Any]) -> dict[str, Any]:
+    # One checkpoint per turn, when it is complete.
+    return {"stream_mode": ["custom", "updates"], "durability": "exit" if graph.checkpointer else None}
 
 
 def _initial_state(chain_input: object, settings: dict[str, Any]) -> dict[str, Any]:

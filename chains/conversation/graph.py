@@ -1,7 +1,4 @@
-"""The conversational graph: history, condense, retrieve, answer, cite.
-
-The state holds only plain data, so that a checkpoint can be stored without pickle.
-"""
+"""The conversational graph: history, condense, retrieve, answer, cite. Its state holds only plain data."""
 
 from __future__ import annotations
 
@@ -25,12 +22,7 @@ from chains.answering.evidence import Evidence
 from chains.answering.history import without_oldest_turn
 from chains.answering.speaker import PreparedPrompt
 from chains.conversation.conversations import TurnRecord
-from chains.conversation.history_node import (
-    HistoryNode,
-    conversation,
-    emit_notices,
-    window_from_state,
-)
+from chains.conversation.history_node import HistoryNode, conversation, emit_notices, window_from_state
 from soft_prompt import ContextError
 
 # Key of the config for an event that is set when the caller has stopped waiting. LangGraph neither traces nor stores

@@ -1,8 +1,4 @@
-"""The first node of the graph: select the history that the model reads, and summarise older turns if needed.
-
-With `history_overflow: summarise`, a history beyond its budget is summarised by the speaker before it answers. The
-summary is stored in the conversation's state.
-"""
+"""The first node of the graph: select the history that the model reads, and summarise older turns if needed."""
 
 from __future__ import annotations
 
@@ -14,13 +10,7 @@ from typing import Any
 from langgraph.config import get_stream_writer
 
 from chains.answering.answering import Answering
-from chains.answering.history import (
-    HistoryWindow,
-    Summary,
-    history_window,
-    messages_to_summarise,
-    without_oldest_turn,
-)
+from chains.answering.history import HistoryWindow, Summary, history_window, messages_to_summarise, without_oldest_turn
 from chains.answering.speaker import PreparedPrompt
 from prompts import TemplateFile, Turn, find_template
 

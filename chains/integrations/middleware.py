@@ -16,7 +16,7 @@ from chains.answering.answering import Answering
 from chains.answering.evidence import Evidence
 from chains.chat.chat_model import SoftPromptChat
 from chains.messages.content import plain_text, to_messages, to_text_messages
-from prompts import RenderedPrompt, TextTwins, Turn
+from prompts import TextTwins, Turn
 
 
 class GraftState(AgentState[Any]):
@@ -75,7 +75,10 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
         evidence = answering.prepare(question, history, retrieved).evidence
         # Without history, which is in the agent's messages already.
         prompt = answering.prompt(question, [], evidence)
-        rendered = _rendered(prompt, request, answering)
+        if isinstance(request.model, SoftPromptChat):
+            rendered = to_messages(prompt)
+        else:
+            rendered = to_text_messages(prompt.fill(TextTwins(answering.template).__getitem__))
         system = [message for message in rendered if message.type == "system"]
         *examples, last = [message for message in rendered if message.type != "system"]
         messages = [_without_soft_slots(message) for message in request.messages]
@@ -111,12 +114,6 @@ class _GraftedRequest:
     request: ModelRequest[Any]
     query: str
     evidence: Evidence
-
-
-def _rendered(prompt: RenderedPrompt, request: ModelRequest[Any], answering: Answering) -> list[BaseMessage]:
-    if isinstance(request.model, SoftPromptChat):
-        return to_messages(prompt)
-    return to_text_messages(prompt.fill(TextTwins(answering.template).__getitem__))
 
 
 def _system(own: SystemMessage | None, rendered: Sequence[BaseMessage]) -> SystemMessage | None:

@@ -1,8 +1,4 @@
-"""Convert the failures of a model behind an API to one error with a next step.
-
-LangChain's packages raise the exceptions of the provider, most of them also a class of `langchain_core.exceptions`;
-otherwise the HTTP status classifies them.
-"""
+"""Convert the failures of a model behind an API, by exception or HTTP status, to one error with a next step."""
 
 from __future__ import annotations
 

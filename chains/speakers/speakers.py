@@ -1,7 +1,4 @@
-"""The two speakers: a frozen backbone with soft prompts, and a remote model with text twins.
-
-They call a LangChain chat model, so that callbacks and traces record the call.
-"""
+"""The two speakers: a frozen backbone with soft prompts, and a remote model with text twins."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Classification with a backbone: the likelihood of each label's words as the answer.
-
-A calibration removes the preference for some labels that the backbone has for any text.
-"""
+"""Classification with a backbone: the likelihood of each label's words as the answer, calibrated."""
 
 from __future__ import annotations
 
