@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,17 +128,13 @@ def make_manifest(
     backbone: Backbone,
     template: Template,
     *,
-    attention: Attention,
-    objective: str,
-    seed: int,
-    data_hash: str,
-    train: Mapping[str, bool | float | int | str | None],
-    scores: DevScores,
     adapter_layers: int | None = None,
+    **training: Any,
 ) -> Manifest:
     """Describe a soft prompt. `save_soft_prompt` adds the digest of its vectors.
 
-    `adapter_layers` is for the kind `adapter`: the number of upper layers with an adapter; None for all.
+    `adapter_layers` is for the kind `adapter`: the number of upper layers with an adapter; None for all. `training` has
+    the fields of `Manifest` that the others do not determine, `attention` to `scores`.
     """
     adapter = soft_prompt.adapter
     # If all layers were trained, a `kv` soft prompt has no lower layers, and `layers` is None.
@@ -161,11 +156,6 @@ def make_manifest(
         backbone=backbone.id,
         backbone_digest=backbone.digest,
         tokenizer_hash=backbone.tokenizer_hash,
-        attention=attention,
-        objective=objective,
-        seed=seed,
-        data_hash=data_hash,
-        train=dict(train),
-        scores=scores,
         vectors_sha256="",
+        **training,
     )

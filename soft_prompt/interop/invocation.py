@@ -37,13 +37,10 @@ def slot_ids(backbone: Backbone, soft_prompt: SoftPrompt) -> tuple[int, ...] | N
 def invocation_ids(
     backbone: Backbone, prompts: Sequence[RenderedPrompt], slot: str, within: Sequence[int] = ()
 ) -> tuple[int, ...]:
-    """Token ids in a soft slot and right after it that all prompts of a template have in common.
+    """Token ids in the only soft slot of a template (`within`, from `slot_ids`) and right after it.
 
-    Args:
-        backbone: its tokenizer and chat template are used.
-        prompts: at least two renderings of the template, with different values for every input.
-        slot: the only soft slot of the template.
-        within: token ids in the slot (`slot_ids`).
+    `prompts` are at least two renderings of the template with different values for every input: what they have in
+    common after the slot is fixed text.
 
     Raises:
         ArtifactError: if the slot is empty and no fixed text follows it, or if the tokens occur again later.

@@ -94,7 +94,6 @@ def search(
     *,
     minutes: float = 30.0,
     limit: int | None = None,
-    dev_limit: int | None = None,
     settings: TrainSettings | None = None,
     on_trial: Callable[[int, int, Trial], None] | None = None,
     on_step: OnStep | None = None,
@@ -107,7 +106,7 @@ def search(
 
     Args:
         minutes: a trial starts only if it should end within this time, judged by the median of the trials so far.
-        limit, dev_limit: maximum number of train and dev questions, spread over the file.
+        limit: maximum number of train questions, spread over the file.
         settings: to start from instead of those in domain.yaml.
         on_trial: called after each trial with its number, the number of candidates and the trial.
 
@@ -120,7 +119,7 @@ def search(
     began = time.monotonic()
     base = settings or domain.file.train
     grafting = domain.grafting(base)
-    data = grafting.training_set(spread(domain.items("train"), limit), spread(domain.items("dev"), dev_limit))
+    data = grafting.training_set(spread(domain.items("train"), limit), domain.items("dev"))
     digest = _data_digest(domain, data)
     by_fingerprint = {_sha256(digest + one.model_dump_json()): one for one in candidates(base)}
     all_trials = _read_trials(domain.build / FILE)
