@@ -221,7 +221,7 @@ async def test_a_caller_who_leaves_ends_the_request(domain: Domain, server: Serv
                     return
 
     asking = asyncio.create_task(ask())
-    await started.wait()
+    await asyncio.wait_for(started.wait(), 30)
     if exit_by == "cancelled":
         asking.cancel()
     await asyncio.wait([asking])
