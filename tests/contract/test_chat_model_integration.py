@@ -17,6 +17,7 @@ from soft_prompt import Backbone, PrefixStore
 SKILL = {"test_agent_loop"}
 
 
+@pytest.mark.slow
 class TestSoftPromptChatIntegration(ChatModelIntegrationTests):
     """No feature is switched off: text in, and text, tool calls or JSON out."""
 

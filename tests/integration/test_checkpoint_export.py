@@ -27,6 +27,8 @@ ANSWER = """
 import json, sys, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 folder, tokens, batch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 model = AutoModelForCausalLM.from_pretrained(folder)
