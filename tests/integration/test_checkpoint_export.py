@@ -19,6 +19,7 @@ from soft_prompt import Backbone, Decoding, PrefixStore, encode_prompt, from_tex
 from soft_prompt.interop.extended_vocabulary import HfGraft
 from soft_prompt.interop.hf_export import HfExport, export_hf, request, token_ids
 
+pytestmark = pytest.mark.slow
 ROOT = Path(soft_prompt.__file__).parents[1]
 BANK = ROOT / "domains" / "bank"
 TOKENS = 8
@@ -26,8 +27,6 @@ BATCH = 10
 ANSWER = """
 import json, sys, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
-
-pytestmark = pytest.mark.slow
 
 torch.set_num_threads(1)
 folder, tokens, batch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
