@@ -345,6 +345,7 @@ def test_a_missing_key(place: Workplace) -> None:
     assert_refused(place.run("ask", "remote", QUESTION), 6, "OPENAI_API_KEY is not set", "export OPENAI_API_KEY=")
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_training(place: Workplace) -> None:
     folder = copy_of(place, "stopped")
     write_soft_prompt(folder / "build", "embedded", "1" * 64)
