@@ -36,6 +36,7 @@ def main() -> None:
     for number in range(options.rounds + 1):
         for name, checkout in (("before", options.before), ("after", ROOT)):
             measured = one_round(checkout.resolve(), options.domain.resolve(), options.threads)
+            print(name, number, json.dumps(measured), flush=True)
             # The first round fills caches on disk.
             if number:
                 rounds[name].append(measured)
