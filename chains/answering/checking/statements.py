@@ -1,0 +1,244 @@
+"""A sentence as clauses: their words, their negation, and the words that stand with each figure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from chains.answering.checking.figure_patterns import RANGE_LINK
+from chains.answering.checking.figures import Figure, find_figures
+from chains.answering.checking.stems import stem
+from chains.answering.checking.vocabulary import (
+    CANONICAL,
+    LEXICAL_NEGATORS,
+    NEGATION_CHINESE,
+    NEGATORS,
+    NO_NEGATION_CHINESE,
+    STOP,
+    STOP_CHINESE,
+)
+from retrieval.splitting.scripts import CJK, UNSPACED
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The part of a clause that belongs to one figure, or a whole clause without figures.
+
+    `inherited` are the words of earlier segments of the sentence, which may be left out of a later one: "EUR 52 for the
+    first visit and EUR 26 for the second".
+    """
+
+    words: frozenset[str]
+    inherited: frozenset[str]
+    figures: tuple[Figure, ...]
+
+    @property
+    def around(self) -> frozenset[str]:
+        """The words, and marks of the figures."""
+        return self.words.union(*(figure.marks for figure in self.figures))
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """The content words of a clause and its segments; `negative` after an odd number of negations.
+
+    `contrast` says that it begins with a word such as "but".
+    """
+
+    words: frozenset[str]
+    tokens: frozenset[str]
+    negative: bool
+    contrast: bool
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A sentence as the check reads it.
+
+    Attributes:
+        words: of its clauses.
+        tokens: its words in lower case and their stems, stop words included.
+        names: capitalised words inside the sentence and words in capitals, as written.
+        identifiers: commands, options, addresses and other text that has to be copied exactly.
+    """
+
+    text: str
+    clauses: tuple[Clause, ...]
+    figures: tuple[Figure, ...]
+    words: frozenset[str]
+    tokens: frozenset[str]
+    names: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
+
+
+_TOKEN = re.compile(rf"[{UNSPACED}]+|(?:(?![{UNSPACED}])[^\W_])+(?:['_](?:(?![{UNSPACED}])[^\W_])+)*")
+_IDENTIFIER = re.compile(
+    r"`([^`\n]+)`|((?<![\w-])--?[a-zA-Z][\w-]+|\b[a-zA-Z]\w*_\w+|\b\w+\(\)|\b[\w.+-]+@[\w.-]+\w|https?://[^\s)]+\w|"
+    r"\b(?:[a-zA-Z][\w-]*\.)+[a-z]{2,5}\b(?!\s*\())"
+)
+_CLAUSE_END = re.compile(
+    r"[;:!?。！？；]+|[.…]+(?=\s|$)|\s[–—]\s|[()]|(?<=[" + CJK + r"]),|,\s+(?=(?:and|so|or|which|who|nor)\b)|"
+    r"\s+(?=and (?:can|could|is|are|was|were|do|does|did|must|may|will|would|has|have|need|you|we|it|they|there)\b)|"
+    r"\s+(?=(?:but|although|though|while|whereas|because|since|unless|except|if|when|until|as long as|provided|"
+    r"otherwise)\b)|(?=(?:但是|但|不过|除非|如果|因为|除了))",
+    re.IGNORECASE,
+)
+# "For patients who cannot come, we ..."
+_INTRODUCTION = re.compile(
+    r"\s*(?:for|if|when|after|before|while|because|since|although|once|as|during|with|without|until|unless|in|on|at|from|by)\b"
+    r"[^,;]*,",
+    re.IGNORECASE,
+)
+_CONTRAST = re.compile(
+    r"\W*(?:but|whereas|while|although|though|however|except|unless|但|不过|除非|除了)", re.IGNORECASE
+)
+_BETWEEN_FIGURES = re.compile(r",|;|\band\b|\bor\b|\bplus\b|、|和|及|或", re.IGNORECASE)
+_COMPARISON = re.compile(
+    r"\b(?:no|not|never)(?: be)? (?:more|less|fewer|later|earlier|sooner|longer|larger|older|younger|higher|bigger|"
+    r"heavier|over|exceed\w*|only)\b|\bwhether or not\b|\bif not\b|\bnot yet\b|\bfree trials?\b|\bfeel free\b|\bno matter\b|\b\w+-free\b|\bnot even\b|(?<=neither)(.*)\bnor\b",
+    re.IGNORECASE,
+)
+# Stands for the characters of a figure, so that it is no word but no space either.
+_MASK = "\ufffc"
+_ARTICLES = frozenset(("a", "an", "the", "each", "any", "every"))
+_NOT = re.compile(r"n't\b|\bcan ?not\b", re.IGNORECASE)
+_NO_NEGATION = re.compile(NO_NEGATION_CHINESE)
+_NEGATION = re.compile(NEGATION_CHINESE)
+_STOP_PHRASES = re.compile(STOP_CHINESE)
+_HAN = re.compile(f"[{UNSPACED}]")
+
+
+def normalised(text: str) -> str:
+    """The text with plain digits, quotation marks, spaces and full-width punctuation."""
+    text = unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'")
+    return re.sub(r"[*`]{1,3}|^#+ ", "", text)
+
+
+def read_statement(text: str) -> Statement:
+    """Read one sentence, list entry or table row. It may be in any language."""
+    identifiers = tuple(dict.fromkeys(next(filter(None, match.groups())) for match in _IDENTIFIER.finditer(text)))
+    text = normalised(text)
+    figures = find_figures(text)
+    masked = text
+    for figure in figures:
+        masked = f"{masked[: figure.start]}{_MASK * (figure.end - figure.start)}{masked[figure.end :]}"
+    clauses: list[Clause] = []
+    inherited: frozenset[str] = frozenset()
+    for start, end in _clause_spans(masked):
+        part = masked[start:end]
+        contrast = bool(_CONTRAST.match(part))
+        if contrast:
+            inherited = frozenset()
+        within = [figure for figure in figures if start <= figure.start < end]
+        segments: list[Segment] = []
+        for left, right, own in _segment_spans(masked, start, end, within):
+            words = content_words(masked[left:right])
+            segments.append(Segment(words, inherited, tuple(own)))
+            inherited |= segments[-1].around
+        all_words = frozenset().union(*(segment.words for segment in segments))
+        if all_words or within:
+            clauses.append(Clause(all_words, _tokens(part), is_negative(part), contrast, tuple(segments)))
+        elif clauses and is_negative(part):
+            # "Not at all." and the like belong to the clause before.
+            last = clauses[-1]
+            clauses[-1] = replace(last, negative=not last.negative)
+    words = frozenset().union(*(clause.words for clause in clauses))
+    return Statement(text, tuple(clauses), tuple(figures), words, _tokens(text), tuple(_names(masked)), identifiers)
+
+
+def content_words(text: str) -> frozenset[str]:
+    """Stems of the words with a meaning of their own; single characters and pairs of characters in Chinese."""
+    found: set[str] = set()
+    for token in _TOKEN.findall(text):
+        if _HAN.match(token):
+            for run in _STOP_PHRASES.split(token):
+                found.update(run)
+                found.update(run[number : number + 2] for number in range(len(run) - 1))
+        elif token.lower() not in STOP and (len(token) > 1 or token.isdigit()):
+            for part in _without_not(token.lower()).split("_"):
+                if part and part not in STOP:
+                    found.add(canonical(part))
+    return frozenset(found)
+
+
+def _tokens(text: str) -> frozenset[str]:
+    written = {token.lower() for token in _TOKEN.findall(text)}
+    return frozenset(written | {stem(token) for token in written})
+
+
+def canonical(word: str) -> str:
+    """The stem of a lower-case word, or that of its group of synonyms."""
+    base = stem(word)
+    return CANONICAL.get(base, base)
+
+
+def is_negative(text: str) -> bool:
+    """Whether a clause has an odd number of negations. "Free" and "refused" count as one."""
+    text = _COMPARISON.sub(" ", text)
+    count = len(_NOT.findall(text))
+    text = _NOT.sub(" ", text)
+    for token in _TOKEN.findall(text):
+        if _HAN.match(token):
+            count += len(_NEGATION.findall(_NO_NEGATION.sub(" ", token)))
+        else:
+            count += token.lower() in NEGATORS
+    return (count + _lexical_negations(text)) % 2 == 1
+
+
+def _lexical_negations(text: str) -> int:
+    """Words such as "refused", but not before a noun, as in "a refused payment"."""
+    words = _TOKEN.findall(text.lower())
+    return sum(
+        stem(word) in LEXICAL_NEGATORS and words[max(0, number - 1)] not in _ARTICLES
+        for number, word in enumerate(words)
+    )
+
+
+def _without_not(token: str) -> str:
+    return token.removesuffix("n't") if token.endswith("n't") else token.removesuffix("'s")
+
+
+def _clause_spans(text: str) -> Iterator[tuple[int, int]]:
+    start = 0
+    if introduction := _INTRODUCTION.match(text):
+        yield 0, introduction.end()
+        start = introduction.end()
+    for match in _CLAUSE_END.finditer(text, start):
+        if text[start : match.start()].strip():
+            yield start, match.start()
+        start = match.end()
+    if text[start:].strip():
+        yield start, len(text)
+
+
+def _segment_spans(text: str, start: int, end: int, figures: list[Figure]) -> Iterator[tuple[int, int, list[Figure]]]:
+    """Cut a clause between its figures, at the first comma or conjunction after a figure but not in a range."""
+    own: list[Figure] = []
+    for number, figure in enumerate(figures):
+        own.append(figure)
+        if number + 1 == len(figures):
+            break
+        cut = _BETWEEN_FIGURES.search(text, figure.end, figures[number + 1].start)
+        if cut and not RANGE_LINK.fullmatch(text, figure.end, figures[number + 1].start):
+            yield start, cut.start(), own
+            start, own = cut.end(), []
+    yield start, end, own
+
+
+def _names(text: str) -> Iterator[str]:
+    tokens = [match for match in re.finditer(r"[^\W\d_][\w'-]*", text) if not _HAN.match(match.group())]
+    capitalised = [match.group()[0].isupper() for match in tokens]
+    if tokens and sum(capitalised) > 0.6 * len(tokens):
+        # A heading, or a sentence in capitals.
+        return
+    for number, match in enumerate(tokens):
+        word = match.group().removesuffix("'s")
+        if not capitalised[number] or word.lower() in STOP or len(word) < 2:
+            continue
+        following = number + 1 < len(tokens) and capitalised[number + 1]
+        first = number == 0 or bool(re.search(r"[.!?:]\s*[\"'(]?$", text[: match.start()]))
+        if not first or word.isupper() or (following and tokens[number + 1].group().lower() not in STOP):
+            yield word
