@@ -73,7 +73,8 @@ CLOCK = re.compile(
     re.I,
 )
 CLOCK_CHINESE = re.compile(
-    rf"(?P<half>凌晨|早上|早晨|上午|中午|下午|傍晚|晚上|晚)?(?P<h>{NUM})(?:点钟?|时|:)(?P<m>\d{{2}}分?|\d{{1,2}}分|半|整|[{NUMERALS_CHINESE}]+分)?"
+    rf"(?P<half>凌晨|早上|早晨|上午|中午|下午|傍晚|晚上|晚)?(?P<h>{NUM})(?:点钟?|时|:)"
+    rf"(?P<m>\d{{2}}分?|\d{{1,2}}分|半|整|[{NUMERALS_CHINESE}]+分)?"
 )
 PERCENT_CHINESE = re.compile(rf"百分之(?P<n>\d+(?:\.\d+)?|[{NUMERALS_CHINESE}点]+)")
 MONEY = re.compile(
@@ -84,9 +85,14 @@ NUMBER_CHINESE = re.compile(
     rf"(?:{UNIT_CHINESE}(?P<half>半)?|(?P<measure>[{''.join(MEASURES_CHINESE)}]))"
 )
 HALF = re.compile(
-    r"\b(?:half|a quarter|three[- ]quarters)\b(?:\s+(?:of\s+)?an?\s+(?P<unit>hour|year|day|minute|month))?", re.I
+    r"\b(?:half|a quarter|three[- ]quarters)\b(?!-| as\b)(?:\s+(?:of\s+)?an?\s+(?P<unit>hour|year|day|minute|month))?",
+    re.I,
 )
-FREQUENCY = re.compile(r"\b(?P<n>once|twice)\b(?=\s+(?:an?|per|each|every|only|more|daily|weekly|in|within))", re.I)
+FREQUENCY = re.compile(
+    r"\b(?P<n>once|twice)\b(?=\s+(?:(?:an?|per|each|every|in|within) (?:\w+ )?(?:days?|weeks?|months?|years?|hours?)|"
+    r"only|more|daily|weekly)\b)",
+    re.I,
+)
 NUMBER = re.compile(
     r"(?<![\w.])(?:(?P<n>\d+(?:[.,]\d+)*)(?P<ordinal>st|nd|rd|th)?(?![\d])"
     r"(?:\s?(?P<scale>(?:thousand|million|billion|bn|k)\b))?"

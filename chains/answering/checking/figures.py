@@ -54,17 +54,17 @@ class Figure:
 
     def equals(self, other: Figure) -> bool:
         """Whether both name the same value; a number without a unit may be one with a unit."""
-        if self.dimension and other.dimension and self.dimension != other.dimension:
+        if self.kind != other.kind or self.values.isdisjoint(other.values):
             return False
-        return self.rivals(other) and not self.values.isdisjoint(other.values)
-
-    def rivals(self, other: Figure) -> bool:
-        """Whether one could stand in the place of the other: both are durations, amounts, dates, or counts."""
-        if self.kind != other.kind:
-            return False
-        if FAMILIES.get(self.dimension, self.dimension) == FAMILIES.get(other.dimension, other.dimension):
+        if self.dimension == other.dimension:
             return True
         return (not self.dimension and not self.counted) or (not other.dimension and not other.counted)
+
+    def rivals(self, other: Figure) -> bool:
+        """Whether one could stand in the place of the other: both are durations, amounts, times, or plain numbers."""
+        if self.kind != other.kind or self.equals(other):
+            return False
+        return FAMILIES.get(self.dimension, self.dimension) == FAMILIES.get(other.dimension, other.dimension)
 
     @property
     def marks(self) -> frozenset[str]:

@@ -80,16 +80,31 @@ _IDENTIFIER = re.compile(
     r"\b(?:[a-zA-Z][\w-]*\.)+[a-z]{2,5}\b(?!\s*\())"
 )
 _CLAUSE_END = re.compile(
-    r"[;:!?。！？；]+|[.…]+(?=\s|$)|\s[–—]\s|[()]|(?<=[" + CJK + r"]),|,\s+(?=(?:and|so|or|which|who|nor)\b)|"
+    r"[;:!?。！？；]+|[.…]+(?=\s|$)|\s[–—]\s|[()]|(?<=["
+    + CJK
+    + r"]),|,\s+(?=(?:and|so|or|which|who|nor|with|after which)\b)|"
+    r"\s+(?=(?:and|or) (?:\w+ ){0,2}(?:no|not|never|cannot|without|\w+n't)\b)|"
     r"\s+(?=and (?:can|could|is|are|was|were|do|does|did|must|may|will|would|has|have|need|you|we|it|they|there)\b)|"
     r"\s+(?=(?:but|although|though|while|whereas|because|since|unless|except|if|when|until|as long as|provided|"
-    r"otherwise)\b)|(?=(?:但是|但|不过|除非|如果|因为|除了))",
+    r"otherwise|with no)\b)|(?=(?:但是|但|不过|除非|如果|因为|除了))",
     re.IGNORECASE,
 )
+# "Free", "no charge" and "costs nothing" are one word, of which "costs" is the opposite.
+_FREE = re.compile(
+    r"\bfree of charge\b|\b(?:at )?no (?:(?!or\b|and\b)\w+ ){0,2}?(?:costs?|charges?|fees?)\b|"
+    r"\bwithout (?:an? |any )?(?:extra |further )?(?:charges?|costs?|fees?|payment)\b|"
+    r"\b(?:costs?|pays?|charged?|charging) (?:you |them |us )?nothing\b|\bnothing to pay\b|"
+    r"\b(?:do(?:es)?n't|do(?:es)? not|never|won't|will not|is not|isn't|are not|aren't|not) (?:be )?(?:charged?|cost)\b"
+    r"(?: (?:you|them|us))?(?: anything| a thing)?|(?<![\w-])free\b(?! (?:trial|of)\b)|"
+    r"免费|不收费|不收取费用|不需要付费|无需付费",
+    re.IGNORECASE,
+)
+_FREE_OF = re.compile(r"\bfree of (interest|tax)\b", re.IGNORECASE)
+_FREE_TO = re.compile(r"\b((?:you're|you are|we're|we are|they're|feel) )free to", re.IGNORECASE)
 # "For patients who cannot come, we ..."
 _INTRODUCTION = re.compile(
-    r"\s*(?:for|if|when|after|before|while|because|since|although|once|as|during|with|without|until|unless|in|on|at|from|by)\b"
-    r"[^,;]*,",
+    r"\s*(?:for|if|when|after|before|while|because|since|although|once|as|during|with|without|until|unless|in|on|at|"
+    r"from|by)\b[^,;]*,",
     re.IGNORECASE,
 )
 _CONTRAST = re.compile(
@@ -98,13 +113,17 @@ _CONTRAST = re.compile(
 _BETWEEN_FIGURES = re.compile(r",|;|\band\b|\bor\b|\bplus\b|、|和|及|或", re.IGNORECASE)
 _COMPARISON = re.compile(
     r"\b(?:no|not|never)(?: be)? (?:more|less|fewer|later|earlier|sooner|longer|larger|older|younger|higher|bigger|"
-    r"heavier|over|exceed\w*|only)\b|\bwhether or not\b|\bif not\b|\bnot yet\b|\bfree trials?\b|\bfeel free\b|\bno matter\b|\b\w+-free\b|\bnot even\b|(?<=neither)(.*)\bnor\b",
+    r"heavier|over|exceed\w*|only)\b|\bwhether or not\b|\bif not\b|\bnot yet\b|"
+    r"\bno matter\b|\b\w+-free\b|\bnot even\b|\bnor\b",
     re.IGNORECASE,
 )
+_SO_TOO = re.compile(r"\W*(?:and )?so (?:is|are|was|were|do|does|did|can|will|has|have)\b", re.IGNORECASE)
 # Stands for the characters of a figure, so that it is no word but no space either.
 _MASK = "\ufffc"
 _ARTICLES = frozenset(("a", "an", "the", "each", "any", "every"))
-_NOT = re.compile(r"n't\b|\bcan ?not\b", re.IGNORECASE)
+_NOT = re.compile(
+    r"n't\b|\bcan ?not\b|\bstop(?:s|ped)? (?=\w+ing\b)|\b(?:leave|left) (?:\w+ ){0,4}?(?:off|out)\b", re.IGNORECASE
+)
 _NO_NEGATION = re.compile(NO_NEGATION_CHINESE)
 _NEGATION = re.compile(NEGATION_CHINESE)
 _STOP_PHRASES = re.compile(STOP_CHINESE)
@@ -114,7 +133,9 @@ _HAN = re.compile(f"[{UNSPACED}]")
 def normalised(text: str) -> str:
     """The text with plain digits, quotation marks, spaces and full-width punctuation."""
     text = unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'")
-    return re.sub(r"[*`]{1,3}|^#+ ", "", text)
+    text = re.sub(r"[*`]{1,3}|^#+ ", "", text)
+    text = _FREE_TO.sub(r"\1may", text)
+    return _FREE.sub("gratis", _FREE_OF.sub(r"\1-free", text))
 
 
 def read_statement(text: str) -> Statement:
@@ -140,7 +161,8 @@ def read_statement(text: str) -> Statement:
             inherited |= segments[-1].around
         all_words = frozenset().union(*(segment.words for segment in segments))
         if all_words or within:
-            clauses.append(Clause(all_words, _tokens(part), is_negative(part), contrast, tuple(segments)))
+            negative = clauses[-1].negative if clauses and _SO_TOO.match(part) else is_negative(part)
+            clauses.append(Clause(all_words, _tokens(part), negative, contrast, tuple(segments)))
         elif clauses and is_negative(part):
             # "Not at all." and the like belong to the clause before.
             last = clauses[-1]
@@ -203,7 +225,8 @@ def _without_not(token: str) -> str:
 
 def _clause_spans(text: str) -> Iterator[tuple[int, int]]:
     start = 0
-    if introduction := _INTRODUCTION.match(text):
+    introduction = _INTRODUCTION.match(text)
+    if introduction and is_negative(introduction.group()) != is_negative(text[introduction.end() :]):
         yield 0, introduction.end()
         start = introduction.end()
     for match in _CLAUSE_END.finditer(text, start):
@@ -241,4 +264,4 @@ def _names(text: str) -> Iterator[str]:
         following = number + 1 < len(tokens) and capitalised[number + 1]
         first = number == 0 or bool(re.search(r"[.!?:]\s*[\"'(]?$", text[: match.start()]))
         if not first or word.isupper() or (following and tokens[number + 1].group().lower() not in STOP):
-            yield word
+            yield from (part for part in re.split(r"[-']", word) if len(part) > 1 and part[0].isupper())

@@ -16,20 +16,21 @@ def words_of(text: str) -> list[str]:
 
 _IRREGULAR = dict(
     pair.split(":")
-    for pair in words_of(
-        """sent:send paid:pay took:take taken:take gave:give given:give made:make kept:keep lost:lose loss:lose
-        came:come sold:sell bought:buy brought:bring told:tell held:hold left:leave wrote:write written:write
-        went:go gone:go got:get gotten:get found:find began:begin begun:begin chose:choose chosen:choose said:say
-        spent:spend stole:steal stolen:steal theft:steal thief:steal met:meet ran:run saw:see seen:see spoke:speak
-        spoken:speak built:build felt:feel fell:fall fallen:fall drew:draw drawn:draw broke:break broken:break
-        worn:wear ate:eat eaten:eat drank:drink drunk:drink drove:drive driven:drive grew:grow grown:grow knew:know
-        known:know put:put read:read children:child feet:foot teeth:tooth men:man women:woman people:people
-        lives:life payment:payment payments:payment application:apply applications:apply decision:decide decisions:decide receipt:receipt
-        receipts:receipt choice:choose choices:choose permission:permit proof:prove extension:extend closure:close
-        death:die dead:die died:die born:birth longest:long longer:long higher:high highest:high lower:lower
-        lowest:lowest later:late latest:latest earlier:earlier earliest:earliest early:early sooner:soon
-        advice:advise used:use using:use getting:get"""
-    )
+    for pair in words_of("""sent:send paid:pay took:take taken:take gave:give given:give made:make kept:keep
+        lost:lose loss:lose
+        came:come sold:sell bought:buy brought:bring told:tell held:hold left:leave wrote:write
+        written:write went:go gone:go got:get gotten:get found:find began:begin begun:begin chose:choose
+        chosen:choose said:say spent:spend stole:steal stolen:steal theft:steal thief:steal met:meet ran:run
+        saw:see seen:see spoke:speak spoken:speak built:build felt:feel fell:fall fallen:fall drew:draw
+        drawn:draw broke:break broken:break worn:wear ate:eat eaten:eat drank:drink drunk:drink drove:drive
+        driven:drive grew:grow grown:grow knew:know known:know put:put read:read children:child feet:foot
+        teeth:tooth men:man women:woman people:people lives:life payment:payment
+        payments:payment
+        application:apply applications:apply decision:decide decisions:decide receipt:receipt
+        receipts:receipt choice:choose choices:choose permission:permit proof:prove extension:extend
+        closure:close death:die dead:die died:die born:birth longest:long longer:long higher:high
+        highest:high lower:lower lowest:lowest later:late latest:latest earlier:earlier earliest:earliest
+        early:early sooner:soon advice:advise used:use using:use getting:get""")
 )
 _DERIVATIONS = ("ations", "ation", "ments", "ment", "ances", "ance", "ences", "ence", "ions", "ion", "ers", "er", "al")
 _DERIVATIONS += ("able", "ible", "ness", "ly")
@@ -41,8 +42,9 @@ _SHORTEST = {"ment": 3, "ments": 3}
 def stem(word: str) -> str:
     """The stem of a lower-case word."""
     word = word.removesuffix("'s").removesuffix("'")
-    if word in _IRREGULAR:
-        word = _IRREGULAR[word]
+    if _IRREGULAR.get(word) == word:
+        return word
+    word = _IRREGULAR.get(word, word)
     if len(word) <= 3 or not word.isalpha():
         return word
     word = _without_final_vowel(_without_inflection(word))

@@ -8,37 +8,34 @@ from __future__ import annotations
 from chains.answering.checking.stems import stem, words_of
 
 STOP = frozenset(
-    words_of(
-        """a an the this that these those it its he him his she her they them their we us our ours you your yours i me
-        my who whom whose which what when where why how there here and or but nor so if then than as of in on at by
-        for with to from into onto out up down off over about between through during against under above around per
-        via is are was were be been being am do does did done have has had having can could may might must shall
-        should will would need needs ought let not no never neither none without unless except cannot yes also too
-        very just only even still already again both either each every all any some such same own other another one
-        ones more most much many few less least before after until till since while whereas although though because
-        whether like yet ever please however therefore thus well 's 're 've 'll 'd 'm n't don doesn didn isn aren
-        wasn weren won wouldn couldn shouldn hasn haven hadn mustn needn within upon along across last next once twice etc e.g
-        i.e eg ie der die das den dem des ein eine einen einem einer und oder aber ist sind war wird werden zu mit
-        von für auf im in le la les un une des du de et ou est sont dans pour avec par sur que qui el los las y o es
-        son en con por para lo il lo gli e di che è per os as um uma não se"""
-    )
+    words_of("""a an the this that these those it its he him his she her they them their we us our ours you your
+        yours i me my who whom whose which what when where why how there here and or but nor so if then than
+        as of in on at by for with to from into onto out up down off over about between through during
+        against under above around per via is are was were be been being am do does did done have has had
+        having can could may might must shall should will would need needs ought let not no never neither
+        none without unless except cannot yes also too very just only even still already again both either
+        each every all any some such same own other another one ones more most much many few less least
+        before after until till since while whereas although though because whether like yet ever please
+        however therefore thus well 's 're 've 'll 'd 'm n't don doesn didn isn aren wasn weren won wouldn
+        couldn shouldn hasn haven hadn mustn needn within upon along across last next once twice etc e.g i.e
+        eg ie der die das den dem des ein eine einen einem einer und oder aber ist sind war wird werden zu
+        mit von für auf im in le la les un une des du de et ou est sont dans pour avec par sur que qui el
+        los las y o es son en con por para lo il lo gli e di che è per os as um uma não se""")
 )
 
 # A sentence of these words alone claims nothing about the subject.
 META = frozenset(
     map(
         stem,
-        words_of(
-            """document documents passage passages evidence context answer answers information following according question
-        hello hi thanks thank welcome sorry help know say says said mention state find found details below above
-        glad happy assist tell asked today dear customer sure course certainly great provided show contain
-        unfortunately text source sources page excerpt"""
-        ),
+        words_of("""document documents passage passages evidence context answer answers information following according
+        question hello hi thanks thank welcome sorry help know say says said mention state find found
+        details below above glad happy assist tell asked today dear customer sure course certainly great
+        provided show contain unfortunately text source sources page excerpt"""),
     )
 )
 
 _SYNONYMS = (
-    "cost charge fee price pay free payable",
+    "cost charge fee price pay payable",
     "refund reimburse repay",
     "telephone phone call ring",
     "buy purchase",
@@ -88,28 +85,25 @@ CANONICAL = {stem(word): stem(group.split()[0]) for group in _SYNONYMS for word 
 LIGHT = frozenset(
     CANONICAL.get(stem(word), stem(word))
     for word in words_of(
-        """get make take give come go keep put tell say use want have let receive happen possible usually normally
-        typically generally currently directly simply able order way thing case time help know sure want find ask
-        provide offer apply ensure following available contact require necessary mean different important call
-        remain work"""
+        """get make take give come go keep put tell say use want have let receive happen possible
+        usually         normally typically generally currently directly simply able order way thing case time
+        help know sure
+        want find ask provide offer apply ensure following available contact require necessary mean
+        different important call remain work"""
     )
 )
 
-# "free" means "no charge", so that it negates a payment.
+# Words that turn a clause into its opposite.
 NEGATORS = frozenset(
-    words_of(
-        """not n't no never without unless nobody none neither nor cannot nothing nowhere except free nicht kein keine
-        keinen keiner keinem nie niemals ohne ne pas jamais sans aucun aucune nunca sin jamás senza mai não nunca
-        sem"""
-    )
+    words_of("""not n't no never unless nobody none neither nor cannot nothing nowhere except nicht
+        kein keine keinen keiner keinem nie niemals ohne ne pas jamais sans aucun aucune nunca sin jamás
+        senza mai não nunca sem""")
 )
 LEXICAL_NEGATORS = frozenset(
     map(
         stem,
-        words_of(
-            """refuse decline reject forbid forbidden prohibit ban deny unable impossible invalid unnecessary exclude
-        prevent unavailable exempt unwilling fail waive lack"""
-        ),
+        words_of("""refuse decline reject forbid forbidden prohibit ban deny unable impossible invalid unnecessary
+        exclude prevent unavailable exempt unwilling waive lack avoid skip omit"""),
     )
 )
 
@@ -135,6 +129,7 @@ _OPPOSITES = (
     ("hot warm", "cold cool"),
     ("wet", "dry"),
     ("left", "right"),
+    ("gratis", "cost charge fee price pay"),
     ("fixed", "variable"),
     ("sole single", "joint"),
     ("debit", "credit"),
@@ -143,7 +138,7 @@ _OPPOSITES = (
     ("new", "old existing"),
     ("younger", "older"),
     ("online", "offline"),
-    ("continue", "stop cease"),
+    ("continue usual", "stop cease"),
 )
 OPPOSITES = tuple((frozenset(map(stem, one.split())), frozenset(map(stem, other.split()))) for one, other in _OPPOSITES)
 OPPOSITES_CHINESE = (
@@ -155,6 +150,10 @@ OPPOSITES_CHINESE = (
     (("室内",), ("室外",)),
     (("最大", "最高", "最多"), ("最小", "最低", "最少")),
 )
+
+# Words for all or none, which a sentence must not add.
+ABSOLUTE = frozenset(("always", "never", "only", "exclusively", "guaranteed"))
+ABSOLUTE_CHINESE = ("总是", "永远", "所有", "只能", "一律")
 
 STOP_CHINESE = (
     "我们|你们|您们|他们|它们|这个|那个|这些|那些|可以|需要|必须|应该|应当|如果|因此|所以|因为|但是|或者|以及|并且|而且|"

@@ -20,7 +20,8 @@ _LIST_MARK = re.compile(r"\s*(?:[-*+•·]|\d{1,2}[.)]|[a-z]\))\s+")
 _RULE = re.compile(r"[\s|:+-]+")
 # The subject of such a sentence is in the one before it.
 _REFERS_BACK = re.compile(
-    r"\W*(?:(?:[\w']+ ){0,4}(?:it|they|them|this|these|those|he|she|ones?)\b|(?:after|before) that\b|[它其此这该])",
+    r"\W*(?:(?:[\w']+ ){0,4}(?:it|they|them|this|these|those|he|she|ones?)\b|"
+    r"(?:[\\w']+ ){0,4}(?:after|before|than) that\b|[它其此这该])",
     re.IGNORECASE,
 )
 _MAX_LIST = 16
@@ -32,23 +33,34 @@ class Window:
 
     Attributes:
         clauses: of its sentences, with their segments.
+        before: clauses of the sentence before, if the first one refers back to it ("It takes ...").
         parts: the words of each sentence and its context, with marks of its figures.
         context: the words of the context.
         own: words of the clauses.
-        tokens: in lower case and their stems, of both; `own_tokens` of the clauses.
-        figures: of both.
+        tokens: in lower case and their stems, of the clauses and the context; `own_tokens` of the
+            clauses, `passage_tokens` of the whole passage.
+        names: of the clauses.
+        figures: of the clauses and the context.
         sentences: how many sentences, entries or rows it has.
     """
 
     text: str
     clauses: tuple[Clause, ...]
+    before: tuple[Clause, ...]
     parts: tuple[frozenset[str], ...]
     context: frozenset[str]
     own: frozenset[str]
     tokens: frozenset[str]
     own_tokens: frozenset[str]
+    passage_tokens: frozenset[str]
+    names: tuple[str, ...]
     figures: tuple[Figure, ...]
     sentences: int
+
+    @property
+    def said_after(self) -> tuple[Clause, ...]:
+        """The clauses without those of `before`."""
+        return tuple(clause for clause in self.clauses if clause not in self.before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,7 @@ class _Line:
     block: int
     item: bool
     context: tuple[str, ...]
+    before: str = ""
 
 
 @lru_cache(maxsize=256)
@@ -64,14 +77,15 @@ def passage_windows(title: str, heading: str, text: str) -> tuple[Window, ...]:
     """The windows of one passage."""
     above = tuple(part for part in (title, heading) if part)
     lines = list(_lines(text))
-    windows = [_window([line], above) for line in lines]
+    tokens = frozenset().union(*(line.statement.tokens for line in lines))
+    windows = [_window([line], above, tokens) for line in lines]
     for one, other in pairwise(lines):
         if one.block == other.block and not (one.item and other.item):
-            windows.append(_window([one, other], above))
+            windows.append(_window([one, other], above, tokens))
     for block in sorted({line.block for line in lines if line.item}):
         items = [line for line in lines if line.block == block and line.item]
         if 2 <= len(items) <= _MAX_LIST:
-            windows.append(_window(items, above))
+            windows.append(_window(items, above, tokens))
     return tuple(windows)
 
 
@@ -80,9 +94,11 @@ def evidence_windows(passages: Sequence[Passage]) -> list[Window]:
     return [w for passage in passages for w in passage_windows(passage.title, passage.heading, passage.text)]
 
 
-def _window(lines: Sequence[_Line], above: tuple[str, ...]) -> Window:
+def _window(lines: Sequence[_Line], above: tuple[str, ...], passage: frozenset[str]) -> Window:
     statements = [line.statement for line in lines]
-    extra = [[_read_context(part) for part in dict.fromkeys((*above, *line.context))] for line in lines]
+    extra = [
+        [_read_context(part) for part in dict.fromkeys((*above, *line.context, line.before)) if part] for line in lines
+    ]
     parts = [_around([line.statement, *context]) for line, context in zip(lines, extra, strict=True)]
     # A list counts as one sentence, of which each entry may back a part.
     single = len(lines) == 1 or lines[0].item
@@ -91,11 +107,14 @@ def _window(lines: Sequence[_Line], above: tuple[str, ...]) -> Window:
     return Window(
         text=" ".join(statement.text for statement in statements),
         clauses=tuple(clause for statement in statements for clause in statement.clauses),
+        before=tuple(clause for line in lines if line.before for clause in _read_context(line.before).clauses),
         parts=(frozenset().union(*parts),) if single else tuple(parts),
         context=_around(contexts),
         own=_around(statements),
         tokens=tokens.union(*(statement.tokens for statement in contexts)),
         own_tokens=tokens,
+        passage_tokens=passage,
+        names=tuple(name for statement in statements for name in statement.names),
         figures=tuple(figure for statement in (*statements, *contexts) for figure in statement.figures),
         sentences=len(lines),
     )
@@ -158,7 +177,8 @@ def _lines(text: str) -> Iterator[_Line]:
             before = ""
             for start, stop in sentences(paragraph, (0, len(paragraph))):
                 lead = " ".join(paragraph[start:stop].split())
-                yield _Line(read_statement(lead), block, False, (before,) if _REFERS_BACK.match(lead) else ())
+                back = before if _REFERS_BACK.match(lead) else ""
+                yield _Line(read_statement(lead), block, False, (), back)
                 before = lead
             number = end
             continue
