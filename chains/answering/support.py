@@ -11,17 +11,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from chains.answering.checking.comparison import Comparer, Comparison, Limits
+from chains.answering.checking.comparison import Comparer, Comparison
+from chains.answering.checking.evidence_text import EvidenceText, read_evidence
 from chains.answering.checking.statements import Clause, Statement, content_words, normalised, read_statement
 from chains.answering.checking.vocabulary import META
-from chains.answering.checking.windows import Window, evidence_windows
+from chains.answering.checking.word_weights import Limits
 from retrieval import Passage
 from retrieval.splitting.sentences import sentences, sentences_by_line
 
 # Chosen on the dev half of benchmarks/quality/support_sentences.jsonl.
-LIMITS = Limits(share=0.6, clause=0.3, asked=0.5, mixed=1.5, elsewhere=0.15)
+LIMITS = Limits(share=0.65, clause=0.3, asked=0.5, mixed=2.0, denial=0.1, elsewhere=0.15)
 # A question uses its own words, so that less of it has to be in the evidence.
-QUESTION_LIMITS = Limits(share=0.5, clause=0.0, asked=1.0, mixed=1.0, elsewhere=0.3)
+QUESTION_LIMITS = Limits(share=0.5, clause=0.0, asked=1.0, mixed=1.0, denial=0.1, elsewhere=0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +66,15 @@ def check_support(
         question: its words may be repeated without support; its numbers and names may not.
         earlier: earlier turns of the conversation, whose words may be repeated likewise.
     """
-    windows = evidence_windows(passages)
+    evidence = read_evidence(passages)
     body, affirmed = _without_yes_or_no(sentence)
     if match := _SHORT_REPLY.match(body):
         body, affirmed = "", not match["no"]
     claim = read_statement(body)
     if not _claims_something(claim):
-        return _NOTHING if affirmed is None else _check_reply(affirmed, question, windows)
+        return _NOTHING if affirmed is None else _check_reply(affirmed, question, evidence)
     repeatable = content_words(normalised(" ".join((question, *earlier))))
-    comparer = Comparer(windows, read_statement(question), repeatable, LIMITS)
+    comparer = Comparer(evidence, read_statement(question), repeatable, LIMITS)
     found = comparer.compare_all(claim)
     if found.reasons and (parts := _parts(body)):
         # Each half of "A costs 14 and B costs 22" may stand in an entry of its own.
@@ -112,7 +113,7 @@ def _claims_something(claim: Statement) -> bool:
     return bool(claim.words - META)
 
 
-def _check_reply(affirmed: bool, question: str, windows: Sequence[Window]) -> Support:
+def _check_reply(affirmed: bool, question: str, evidence: EvidenceText) -> Support:
     """Check a bare yes or no as the statement that the question asks about."""
     spans = sentences(question, (0, len(question)))
     if not spans:
@@ -121,7 +122,7 @@ def _check_reply(affirmed: bool, question: str, windows: Sequence[Window]) -> Su
     claim = read_statement(question[start:end])
     if not affirmed:
         claim = replace(claim, clauses=tuple(_negated(clause) for clause in claim.clauses))
-    found = Comparer(windows, _NO_QUESTION, frozenset(), QUESTION_LIMITS).compare_all(claim)
+    found = Comparer(evidence, _NO_QUESTION, frozenset(), QUESTION_LIMITS).compare_all(claim)
     return Support(not found.reasons, round(found.share, 3), found.reasons)
 
 

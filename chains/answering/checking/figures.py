@@ -34,6 +34,7 @@ class Figure:
 
     Attributes:
         values: what the notation can mean, such as both values of "3:30"; in the base of the unit's dimension.
+        digits: its values without the unit.
         dimension: of its unit, such as "time" or "EUR"; empty without a unit.
         bound: whether it is a limit ("at least", "up to").
         order: "before" or "after" if that follows, as in "two hours before".
@@ -43,6 +44,7 @@ class Figure:
 
     kind: Kind
     values: frozenset[float | str]
+    digits: frozenset[float | str]
     dimension: str
     raw: str
     start: int
@@ -54,11 +56,13 @@ class Figure:
 
     def equals(self, other: Figure) -> bool:
         """Whether both name the same value; a number without a unit may be one with a unit."""
-        if self.kind != other.kind or self.values.isdisjoint(other.values):
+        if self.kind != other.kind:
             return False
         if self.dimension == other.dimension:
-            return True
-        return (not self.dimension and not self.counted) or (not other.dimension and not other.counted)
+            return not self.values.isdisjoint(other.values)
+        if (self.dimension or self.counted) and (other.dimension or other.counted):
+            return False
+        return not self.digits.isdisjoint(other.digits)
 
     def rivals(self, other: Figure) -> bool:
         """Whether one could stand in the place of the other: both are durations, amounts, times, or plain numbers."""
@@ -70,6 +74,10 @@ class Figure:
     def marks(self) -> frozenset[str]:
         """Stand for the figure among the words around another one."""
         return frozenset(f"#{self.kind}:{self.dimension}:{value}" for value in self.values)
+
+
+_PERCENT, _TIMES = UNITS["percent"], UNITS["times"]
+_SCALES = {"": 1.0, "thousand": 1e3, "million": 1e6, "billion": 1e9, "bn": 1e9, "k": 1e3, "m": 1e6}
 
 
 def find_figures(text: str) -> list[Figure]:
@@ -89,8 +97,10 @@ def find_figures(text: str) -> list[Figure]:
     return [_with_context(figure, text) for figure in _with_shared_units(found, text)]
 
 
-def _figure(kind: Kind, match: re.Match[str], values: set[float | str], dimension: str = "") -> Figure:
-    return Figure(kind, frozenset(values), dimension, match.group().strip(), *match.span())
+def _figure(kind: Kind, match: re.Match[str], digits: set[float | str], unit: Unit | None = None) -> Figure:
+    values = digits if unit is None else {round(v * unit.factor, 9) for v in digits if isinstance(v, float)}
+    dimension = unit.dimension if unit else ""
+    return Figure(kind, frozenset(values), frozenset(digits), dimension, match.group().strip(), *match.span())
 
 
 def _code(match: re.Match[str]) -> Figure:
@@ -111,7 +121,7 @@ def _date(match: re.Match[str]) -> Figure | None:
 def _weekdays(match: re.Match[str]) -> Figure:
     first, last = _weekday(match["one"]), _weekday(match["two"])
     days = [*range(first, last + 1)] if first <= last else [*range(first, 8), *range(1, last + 1)]
-    return _figure("weekday", match, set(days))
+    return _figure("weekday", match, {float(day) for day in days})
 
 
 def _weekday_alone(match: re.Match[str]) -> Figure:
@@ -129,8 +139,8 @@ def _weekday(name: str) -> int:
 def _clock(match: re.Match[str]) -> Figure | None:
     if match["name"]:
         return _figure("clock", match, {0, 1440} if match["name"].lower() == "midnight" else {720})
-    hour = int(match["h"] or match["h2"] or match["h3"])
-    minutes = int(match["m"] or match["m2"] or 0)
+    hour = float(match["h"] or match["h2"] or match["h3"])
+    minutes = float(match["m"] or match["m2"] or 0)
     half = (match["half"] or "").lower()
     if half:
         hour = hour % 12 + (12 if half.startswith("p") else 0)
@@ -138,9 +148,7 @@ def _clock(match: re.Match[str]) -> Figure | None:
         return None
     # Without am or pm, 3:30 may be either; 03:30 and 15:30 may not.
     ambiguous = not half and 1 <= hour <= 12 and not (match["h2"] or "").startswith("0")
-    return _figure(
-        "clock", match, {hour * 60 + minutes} | ({(hour * 60 + minutes + 720) % 1440} if ambiguous else set())
-    )
+    return _figure("clock", match, _times(60 * hour + minutes, ambiguous))
 
 
 def _clock_chinese(match: re.Match[str]) -> Figure | None:
@@ -152,8 +160,11 @@ def _clock_chinese(match: re.Match[str]) -> Figure | None:
     if half in {"下午", "傍晚", "晚上", "晚"} and hour < 12:
         hour += 12
     ambiguous = not half and 1 <= hour <= 12
-    value = hour * 60 + minutes
-    return _figure("clock", match, {value} | ({(value + 720) % 1440} if ambiguous else set()))
+    return _figure("clock", match, _times(60 * hour + minutes, ambiguous))
+
+
+def _times(minutes: float, ambiguous: bool) -> set[float | str]:
+    return {minutes, (minutes + 720) % 1440} if ambiguous else {minutes}
 
 
 def _percent_chinese(match: re.Match[str]) -> Figure | None:
@@ -162,12 +173,11 @@ def _percent_chinese(match: re.Match[str]) -> Figure | None:
     if value is None:
         return None
     digits = "".join(str(int(chinese_number(character) or 0)) for character in part)
-    return _figure("number", match, {value + (float(f"0.{digits}") if digits else 0.0)}, "percent")
+    return _figure("number", match, {value + (float(f"0.{digits}") if digits else 0.0)}, _PERCENT)
 
 
 def _money(match: re.Match[str]) -> Figure:
-    unit = SYMBOLS[match["symbol"]]
-    return _figure("number", match, _scaled(match["n"], match["scale"], unit), unit.dimension)
+    return _figure("number", match, _scaled(match["n"], match["scale"]), SYMBOLS[match["symbol"]])
 
 
 def _number_chinese(match: re.Match[str]) -> Figure | None:
@@ -178,26 +188,21 @@ def _number_chinese(match: re.Match[str]) -> Figure | None:
         return _figure("ordinal", match, values)
     if match["n"] == "一" and match["measure"]:
         return None
-    unit = UNITS_CHINESE.get(match["unit"] or "")
-    if unit is None:
-        return _figure("number", match, {v * scale for v in values if isinstance(v, float)})
     extra = 0.5 if match["half"] else 0.0
-    return _figure(
-        "number", match, {(v * scale + extra) * unit.factor for v in values if isinstance(v, float)}, unit.dimension
-    )
+    values = {v * scale + extra for v in values if isinstance(v, float)}
+    return _figure("number", match, values, UNITS_CHINESE.get(match["unit"] or ""))
 
 
 def _half(match: re.Match[str]) -> Figure:
     word = match.group().lower()
     share = 0.75 if word.startswith("three") else 0.5 if word.startswith("half") else 0.25
     if match["unit"]:
-        unit = UNITS[match["unit"].lower()]
-        return _figure("number", match, {share * unit.factor}, unit.dimension)
-    return _figure("number", match, {100 * share}, "percent")
+        return _figure("number", match, {share}, UNITS[match["unit"].lower()])
+    return _figure("number", match, {100 * share}, _PERCENT)
 
 
 def _frequency(match: re.Match[str]) -> Figure:
-    return _figure("number", match, {1.0 if match["n"].lower() == "once" else 2.0}, "times")
+    return _figure("number", match, {1.0 if match["n"].lower() == "once" else 2.0}, _TIMES)
 
 
 def _number(match: re.Match[str]) -> Figure | None:
@@ -209,10 +214,10 @@ def _number(match: re.Match[str]) -> Figure | None:
         if unit is None and match["word"].lower() == "one":
             return None
         value = english_number(match["word"])
-        values: set[float | str] = set() if value is None else {value * (unit.factor if unit else 1.0)}
+        values: set[float | str] = set() if value is None else {value}
     else:
-        values = _scaled(match["n"], match["scale"], unit)
-    return _figure("number", match, values, unit.dimension if unit else "") if values else None
+        values = _scaled(match["n"], match["scale"])
+    return _figure("number", match, values, unit) if values else None
 
 
 def _number_alone(match: re.Match[str]) -> Figure:
@@ -228,15 +233,12 @@ def _rate(match: re.Match[str]) -> Figure:
         unit = UNITS_CHINESE.get(match["chinese"]) or UNITS_CHINESE["个月"]
     else:
         unit = RATES[match["name"].lower()] if match["name"] else UNITS[match["unit"].lower()]
-    return replace(_figure("number", match, {unit.factor}, unit.dimension), rate=True)
+    return replace(_figure("number", match, {1.0}, unit), rate=True)
 
 
-def _scaled(digits: str, scale: str | None, unit: Unit | None) -> set[float | str]:
-    factor = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "bn": 1e9, "k": 1e3, "m": 1e6}.get(
-        (scale or "").lower(), 1.0
-    )
-    factor *= unit.factor if unit else 1.0
-    return {round(value * factor, 9) for value in _readings(digits) if isinstance(value, float)}
+def _scaled(digits: str, scale: str | None) -> set[float | str]:
+    factor = _SCALES[(scale or "").lower()]
+    return {value * factor for value in _readings(digits) if isinstance(value, float)}
 
 
 def _readings(digits: str) -> set[float | str]:

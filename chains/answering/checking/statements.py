@@ -180,7 +180,7 @@ def content_words(text: str) -> frozenset[str]:
                 found.update(run)
                 found.update(run[number : number + 2] for number in range(len(run) - 1))
         elif token.lower() not in STOP and (len(token) > 1 or token.isdigit()):
-            for part in _without_not(token.lower()).split("_"):
+            for part in _without_ending(token.lower()).split("_"):
                 if part and part not in STOP:
                     found.add(canonical(part))
     return frozenset(found)
@@ -219,8 +219,9 @@ def _lexical_negations(text: str) -> int:
     )
 
 
-def _without_not(token: str) -> str:
-    return token.removesuffix("n't") if token.endswith("n't") else token.removesuffix("'s")
+def _without_ending(token: str) -> str:
+    """The word of a contraction: "we" of "we'll", "is" of "isn't"."""
+    return token.removesuffix("n't") if token.endswith("n't") else token.split("'")[0]
 
 
 def _clause_spans(text: str) -> Iterator[tuple[int, int]]:
@@ -245,7 +246,9 @@ def _segment_spans(text: str, start: int, end: int, figures: list[Figure]) -> It
         if number + 1 == len(figures):
             break
         cut = _BETWEEN_FIGURES.search(text, figure.end, figures[number + 1].start)
-        if cut and not RANGE_LINK.fullmatch(text, figure.end, figures[number + 1].start):
+        following = figures[number + 1]
+        range_of_one = figure.kind == following.kind and RANGE_LINK.fullmatch(text, figure.end, following.start)
+        if cut and not range_of_one:
             yield start, cut.start(), own
             start, own = cut.end(), []
     yield start, end, own

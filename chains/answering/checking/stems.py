@@ -32,10 +32,9 @@ _IRREGULAR = dict(
         highest:high lower:lower lowest:lowest later:late latest:latest earlier:earlier earliest:earliest
         early:early sooner:soon advice:advise used:use using:use getting:get""")
 )
-_DERIVATIONS = ("ations", "ation", "ments", "ment", "ances", "ance", "ences", "ence", "ions", "ion", "ers", "er", "al")
-_DERIVATIONS += ("able", "ible", "ness", "ly")
+_DERIVATIONS = ("ation", "ment", "ance", "ence", "ion", "er", "al", "able", "ible", "ness", "ly")
 _VOWELS = frozenset("aeiouy")
-_SHORTEST = {"ment": 3, "ments": 3}
+_SHORTEST = {"ment": 3}
 
 
 @lru_cache(maxsize=20000)
@@ -47,12 +46,11 @@ def stem(word: str) -> str:
     word = _IRREGULAR.get(word, word)
     if len(word) <= 3 or not word.isalpha():
         return word
-    word = _without_final_vowel(_without_inflection(word))
-    for ending in _DERIVATIONS:
-        rest = word.removesuffix(ending)
-        if rest != word and len(rest) >= _SHORTEST.get(ending, 4) and _VOWELS & set(rest):
-            word = _without_final_vowel(rest)
-            break
+    word = _without_inflection(word)
+    shorter = _without_derivation(word)
+    if shorter == word:
+        shorter = _without_derivation(_without_final_vowel(word))
+    word = _without_final_vowel(shorter)
     if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeious":
         word = word[:-1]
     return word
@@ -68,6 +66,14 @@ def _without_inflection(word: str) -> str:
     for ending in ("ing", "ed"):
         rest = word.removesuffix(ending)
         if rest != word and len(rest) >= 3 and _VOWELS & set(rest) and not word.endswith("eed"):
+            return rest
+    return word
+
+
+def _without_derivation(word: str) -> str:
+    for ending in _DERIVATIONS:
+        rest = word.removesuffix(ending)
+        if rest != word and len(rest) >= _SHORTEST.get(ending, 4) and _VOWELS & set(rest):
             return rest
     return word
 

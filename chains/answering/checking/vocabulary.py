@@ -16,7 +16,7 @@ STOP = frozenset(
         none without unless except cannot yes also too very just only even still already again both either
         each every all any some such same own other another one ones more most much many few less least
         before after until till since while whereas although though because whether like yet ever please
-        however therefore thus well 's 're 've 'll 'd 'm n't don doesn didn isn aren wasn weren won wouldn
+        however therefore thus well 's 're 've 'll 'd 'm n't don doesn didn isn wo ca aren wasn weren won wouldn
         couldn shouldn hasn haven hadn mustn needn within upon along across last next once twice etc e.g i.e
         eg ie der die das den dem des ein eine einen einem einer und oder aber ist sind war wird werden zu
         mit von für auf im in le la les un une des du de et ou est sont dans pour avec par sur que qui el
@@ -138,6 +138,7 @@ _OPPOSITES = (
     ("new", "old existing"),
     ("younger", "older"),
     ("online", "offline"),
+    ("keep retain", "return refund"),
     ("continue usual", "stop cease"),
 )
 OPPOSITES = tuple((frozenset(map(stem, one.split())), frozenset(map(stem, other.split()))) for one, other in _OPPOSITES)
@@ -156,6 +157,7 @@ ABSOLUTE = frozenset(("always", "never", "only", "exclusively", "guaranteed"))
 ABSOLUTE_CHINESE = ("总是", "永远", "所有", "只能", "一律")
 
 STOP_CHINESE = (
+    "您好|你好|谢谢|抱歉|对不起|请问|"
     "我们|你们|您们|他们|它们|这个|那个|这些|那些|可以|需要|必须|应该|应当|如果|因此|所以|因为|但是|或者|以及|并且|而且|"
     "就是|一个|一些|请|您|你|我|他|她|它|的|了|吗|呢|吧|是|在|和|与|及|或|而|也|都|就|才|还|又|再|很|将|会|能|要|须|把|被|"
     "让|向|对|从|到|于|为|以|之|其|该|此|这|那|有|等|并|则|只|个|按|由|至|上|下|里|中|内|外|时|后|前|不|没|无|未"

@@ -13,7 +13,6 @@ from itertools import pairwise
 
 from chains.answering.checking.figures import Figure
 from chains.answering.checking.statements import Clause, Segment, Statement, canonical, content_words, read_statement
-from retrieval import Passage
 from retrieval.splitting.sentences import sentences
 
 _LIST_MARK = re.compile(r"\s*(?:[-*+•·]|\d{1,2}[.)]|[a-z]\))\s+")
@@ -35,7 +34,7 @@ class Window:
         clauses: of its sentences, with their segments.
         before: clauses of the sentence before, if the first one refers back to it ("It takes ...").
         parts: the words of each sentence and its context, with marks of its figures.
-        context: the words of the context.
+        topic: the words of the title and heading.
         own: words of the clauses.
         tokens: in lower case and their stems, of the clauses and the context; `own_tokens` of the
             clauses, `passage_tokens` of the whole passage.
@@ -48,7 +47,7 @@ class Window:
     clauses: tuple[Clause, ...]
     before: tuple[Clause, ...]
     parts: tuple[frozenset[str], ...]
-    context: frozenset[str]
+    topic: frozenset[str]
     own: frozenset[str]
     tokens: frozenset[str]
     own_tokens: frozenset[str]
@@ -89,11 +88,6 @@ def passage_windows(title: str, heading: str, text: str) -> tuple[Window, ...]:
     return tuple(windows)
 
 
-def evidence_windows(passages: Sequence[Passage]) -> list[Window]:
-    """The windows of all passages; each passage is read once and kept for the next sentence of the answer."""
-    return [w for passage in passages for w in passage_windows(passage.title, passage.heading, passage.text)]
-
-
 def _window(lines: Sequence[_Line], above: tuple[str, ...], passage: frozenset[str]) -> Window:
     statements = [line.statement for line in lines]
     extra = [
@@ -109,7 +103,7 @@ def _window(lines: Sequence[_Line], above: tuple[str, ...], passage: frozenset[s
         clauses=tuple(clause for statement in statements for clause in statement.clauses),
         before=tuple(clause for line in lines if line.before for clause in _read_context(line.before).clauses),
         parts=(frozenset().union(*parts),) if single else tuple(parts),
-        context=_around(contexts),
+        topic=_around([_read_context(part) for part in above]),
         own=_around(statements),
         tokens=tokens.union(*(statement.tokens for statement in contexts)),
         own_tokens=tokens,
