@@ -59,8 +59,9 @@ def check_support(
 ) -> Support:
     """Check one sentence of an answer against the evidence.
 
-    A sentence without a claim, such as "Here is what the documents say:", is supported. A bare "Yes." or "No." claims
-    what the question asks, and is checked as that statement; `claim_spans` joins it with the sentence after it.
+    A sentence without a claim, such as "Here is what the documents say:", is supported; a repetition of the question
+    is not. A bare "Yes." or "No." claims what the question asks, and is checked as that statement; `claim_spans` joins
+    it with the sentence after it.
 
     Args:
         question: its words may be repeated without support; its numbers and names may not.
@@ -71,6 +72,8 @@ def check_support(
     if match := _SHORT_REPLY.match(body):
         body, affirmed = "", not match["no"]
     claim = read_statement(body)
+    if _is_question(claim) and _repeats(claim, question):
+        return Support(False, 0.0, ("it repeats the question",))
     if not _claims_something(claim):
         return _NOTHING if affirmed is None else _check_reply(affirmed, question, evidence)
     repeatable = content_words(normalised(" ".join((question, *earlier))))
@@ -106,11 +109,16 @@ def _without_yes_or_no(sentence: str) -> tuple[str, bool | None]:
 
 
 def _claims_something(claim: Statement) -> bool:
-    if claim.figures or claim.identifiers:
-        return True
-    if claim.text.rstrip().endswith(("?", "？")):
-        return False
-    return bool(claim.words - META)
+    return bool(claim.figures or claim.identifiers or (claim.words - META and not _is_question(claim)))
+
+
+def _is_question(claim: Statement) -> bool:
+    return claim.text.rstrip().endswith(("?", "？"))
+
+
+def _repeats(claim: Statement, question: str) -> bool:
+    """Whether most words of a question that the answer asks are those of the question itself."""
+    return len(claim.words & content_words(normalised(question))) > len(claim.words) / 2
 
 
 def _check_reply(affirmed: bool, question: str, evidence: EvidenceText) -> Support:

@@ -18,7 +18,7 @@ from chains.answering.checking.word_weights import Limits, WordWeights
 class Comparison:
     """A window's share of the sentence's word weight, and the reasons against support by it.
 
-    `denied` says that the window states the opposite.
+    `denied` says that the window states the opposite, and nothing else speaks against it.
     """
 
     share: float
@@ -69,7 +69,7 @@ class Comparer:
     def _compare(self, claim: Statement, words: Set[str], share: float, window: Window) -> Comparison:
         denials = tuple(dict.fromkeys(contradictions(claim, window, self._weights)))
         others = tuple(dict.fromkeys(self._objections(claim, words, window)))
-        return Comparison(share, (*others, *denials), bool(denials))
+        return Comparison(share, (*others, *denials), bool(denials) and not others)
 
     def _objections(self, claim: Statement, words: Set[str], window: Window) -> Iterator[str]:
         yield from self._placement.objections(claim, words, window)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from chains.answering.checking.figures import Figure
 from chains.answering.checking.statements import Clause, Statement
@@ -43,8 +43,9 @@ def _reversed(claim: Statement, window: Window, weights: WordWeights) -> Iterato
             yield 'the evidence has the opposite of "with"'
         total = weights.of(clause.words)
         for near in window.clauses:
-            if near is other or weights.of(clause.words & near.words) > total / 2:
-                yield from _opposites(clause, near, window)
+            close = near is other or weights.of(clause.words & near.words) > total / 2
+            if close or window.sentences == 1:
+                yield from _opposites(clause, near, window, near.tokens if close else window.own_tokens)
 
 
 def _aligned(clause: Clause, others: Sequence[Clause], weights: WordWeights) -> Clause | None:
@@ -79,12 +80,13 @@ def _without(clause: Clause) -> bool:
     return not clause.tokens.isdisjoint(("without", "gratis"))
 
 
-def _opposites(clause: Clause, other: Clause, window: Window) -> Iterator[str]:
+def _opposites(clause: Clause, other: Clause, window: Window, also: Set[str]) -> Iterator[str]:
+    """Opposites of the clause's words in another clause, unless these words are `also` there."""
     figures = [figure for segment in clause.segments for figure in segment.figures]
     for pair in OPPOSITES:
         for ours, theirs in (pair, pair[::-1]):
             said = clause.tokens & ours
-            if not said or clause.tokens & theirs or not other.tokens & theirs or other.tokens & ours:
+            if not said or clause.tokens & theirs or not other.tokens & theirs or also & ours:
                 continue
             # Another clause with the same number may say it.
             if not any(place.tokens & ours and _shares_figure(figures, place) for place in window.clauses):

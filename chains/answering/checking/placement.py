@@ -36,16 +36,20 @@ class Placement:
 
     def objections(self, claim: Statement, words: Set[str], window: Window) -> Iterator[str]:
         """Numbers that the window does not have, or that stand with other words there."""
-        for figure in claim.figures:
-            if not any(map(figure.equals, window.figures)) and not self._repeats(figure, claim, window):
-                yield self._missing(figure)
+        missing = [
+            figure
+            for figure in claim.figures
+            if not any(map(figure.equals, window.figures)) and not self._repeats(figure, claim, window)
+        ]
+        yield from map(self._missing, missing)
         here = places_of(window)
         segments = {id(place.segment) for place in here}
         elsewhere = [place for place in self._evidence.places if id(place.segment) not in segments]
         for clause in claim.clauses:
             for part in clause.segments:
                 for figure in part.figures:
-                    if not figure.rate and not (figure.kind in {"date", "weekday"} and len(claim.figures) > 1):
+                    several_dates = figure.kind in {"date", "weekday"} and len(claim.figures) > 1
+                    if not figure.rate and not several_dates and figure not in missing:
                         yield from self._misplaced(figure, part, clause, words, claim, window, here, elsewhere)
 
     def _missing(self, figure: Figure) -> str:

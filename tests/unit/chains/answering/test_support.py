@@ -91,6 +91,12 @@ def test_a_bare_yes_or_no_is_checked_as_the_question(sentence: str, supported: b
     assert check_support(sentence, CARDS, question="Are orders by e-mail accepted?").supported is supported
 
 
+def test_a_repetition_of_the_question_is_not_supported() -> None:
+    question = "What does a replacement card cost?"
+    assert check_support(question, CARDS, question=question).reasons == ("it repeats the question",)
+    assert check_support("Which card do you mean?", CARDS, question="Is it free by e-mail?").supported
+
+
 def test_a_bare_yes_without_a_question_is_not_supported() -> None:
     assert check_support("Yes.", CARDS).reasons == ("a bare yes or no without a question",)
 
