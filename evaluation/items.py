@@ -1,18 +1,23 @@
-"""Questions with reference answers, one JSON object per line."""
+"""Questions with reference answers, in a JSONL or CSV file with one question per row."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import from_json
 
 from evaluation.errors import ItemsError
+from evaluation.rows import RowFormat, read_data_file
 
 _T = TypeVar("_T")
-_Model = TypeVar("_Model", bound=BaseModel)
+# Separates several answers or documents in one text.
+SEPARATOR = "|"
 
 
 class Item(BaseModel):
@@ -26,7 +31,7 @@ class Item(BaseModel):
         history: earlier [question, answer] turns of the conversation.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     id: str
     question: Annotated[str, Field(min_length=1)]
@@ -59,36 +64,71 @@ class Item(BaseModel):
         return frozenset(d for d in (self.doc_id, *self.doc_ids) if d)
 
 
-def read_items(path: Path) -> list[Item]:
-    expected = "one JSON object per line, with id, question and answers"
-    create = f"write {path}, or create the domain again: softgraft new NAME --from FOLDER"
-    return unique_items(read_json_lines(path, Item, expected=expected, create=create), path)
+def _texts(given: Any) -> Any:
+    """A list of texts; one text may be a JSON list, or several texts separated by `|`."""
+    if isinstance(given, str):
+        parsed = _from_json(given) if given.lstrip().startswith("[") else None
+        return parsed if isinstance(parsed, list) else [t for part in given.split(SEPARATOR) if (t := part.strip())]
+    return [given] if isinstance(given, (int, float)) and not isinstance(given, bool) else given
 
 
-def read_json_lines(path: Path, model: type[_Model], *, expected: str, create: str) -> Iterator[tuple[int, _Model]]:
-    """Line numbers and validated objects of a file with one JSON object per line; empty lines are skipped.
-
-    `expected` and `create` are parts of the errors: the format, and the next step if the file cannot be read.
-    """
+def _from_json(given: Any) -> Any:
+    """What a text holds as JSON; anything else as it is."""
     try:
-        # Not splitlines(): JSON strings may contain U+2028 and other characters that it treats as line breaks.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ItemsError(found=f"{path} cannot be read: {error}", expected=expected, next_step=create) from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            parsed = model.model_validate_json(line)
-        except ValidationError as error:
-            first = error.errors()[0]
-            location = ".".join(map(str, first["loc"]))
-            raise ItemsError(
-                found=f"line {number} of {path}: {location + ': ' if location else ''}{first['msg']}",
-                expected=expected,
-                next_step=f"correct line {number} of {path}",
-            ) from error
-        yield number, parsed
+        return from_json(given) if isinstance(given, str) else given
+    except ValueError:
+        return given
+
+
+class _ItemRow(Item):
+    """A question as it is written: lists may be texts, and the id may be missing."""
+
+    id: str = ""
+    answers: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
+    doc_ids: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
+    history: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_from_json)] = ()
+
+
+QUESTION_ROWS = RowFormat(
+    _ItemRow,
+    "one JSON object per line, or a CSV file with a header, with question and answers",
+    {"answer": "answers"},
+    frozenset(("source", "answerability", "question_type", "multi_turn")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFile:
+    """The questions of a file, or the examples of a task, and the names of its columns that nothing uses."""
+
+    path: Path
+    items: tuple[Item, ...]
+    ignored: tuple[str, ...] = ()
+
+
+def read_items(path: Path) -> list[Item]:
+    """The questions of a JSONL or CSV file; see `read_item_file`."""
+    return list(read_item_file(path).items)
+
+
+def read_item_file(path: Path) -> ItemFile:
+    """The questions of a JSONL or CSV file. A question without an id is named after a digest of its text.
+
+    Raises:
+        ItemsError: if the file cannot be read, a row is malformed, or two rows have the same id.
+    """
+    create = f"write {path}, or create the domain again: softgraft new NAME --from FOLDER"
+    file = read_data_file(path, QUESTION_ROWS, create=create)
+    seen: Counter[str] = Counter()
+    numbered = [(line, Item(**{**dict(row), "id": row.id or _digest_id(row, seen)})) for line, row in file.rows]
+    return ItemFile(path, tuple(unique_items(numbered, path)), file.ignored)
+
+
+def _digest_id(row: Item, seen: Counter[str]) -> str:
+    """An id that depends on the question and its history, so that it stays when rows are added or sorted."""
+    digest = "q-" + hashlib.sha256(repr((row.question, row.history)).encode()).hexdigest()[:10]
+    seen[digest] += 1
+    return digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
 
 
 def unique_items(numbered: Iterable[tuple[int, Item]], path: Path) -> list[Item]:

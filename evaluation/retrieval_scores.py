@@ -41,7 +41,8 @@ class GoldSpans:
         if not item.quote or not item.doc_id:
             return None
         if item.id not in self._spans:
-            start = self._index.document(item.doc_id).text.find(item.quote)
+            known = self._index.document_passages([item.doc_id])
+            start = self._index.document(item.doc_id).text.find(item.quote) if known else -1
             self._spans[item.id] = (start, start + len(item.quote)) if start >= 0 else None
         return self._spans[item.id]
 

@@ -10,7 +10,15 @@ from evaluation.items import Item
 from evaluation.refusals import RefusalClassifier
 from evaluation.report import Report, compare, score_system
 from evaluation.retrieval_scores import GoldSpans, retrieval_scores
-from evaluation.systems import System, SystemAnswers, answer_all, gold_evidence, prepare_all, retrieve_all
+from evaluation.systems import (
+    System,
+    SystemAnswers,
+    answer_all,
+    constant_answers,
+    gold_evidence,
+    prepare_all,
+    retrieve_all,
+)
 
 # Ranking depth for recall@5 and nDCG@10.
 _DEPTH = 10
@@ -24,6 +32,7 @@ def evaluate(
     refusal_classifier: RefusalClassifier | None,
     config: dict[str, Any],
     *,
+    majority: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> tuple[Report, list[SystemAnswers]]:
     """Evaluate systems over one index on held-out questions; returns the report and the answers of each system.
@@ -33,13 +42,16 @@ def evaluate(
 
     Args:
         config: recorded with the report.
+        majority: the most frequent answer of train, for a row that always gives it; None adds no such row.
         on_progress: gets the name of the system, the number of its answers so far, and the total.
     """
     report_progress = on_progress or (lambda *_: None)
+    results = [] if majority is None else [constant_answers("majority", majority, items)]
+    if not systems:
+        return Report(tuple(map(score_system, results)), (), None, config), results
     retrieving = next((s.answering for s in systems if s.source != "none"), systems[0].answering)
     gold = GoldSpans(retrieving.index)
     retrieved = retrieve_all(retrieving, items)
-    results: list[SystemAnswers] = []
     for system in systems:
         report_progress(system.name, 0, len(items))
 

@@ -129,19 +129,30 @@ def answer_all(
     for item, reply, answer, refuses in zip(items, replies, prepared, refusals, strict=True):
         refused = answer.prompt is None or refuses
         citations = [] if refused else answering.cite(item.question, reply, answer.evidence).citations
-        answers.append(
-            ScoredAnswer(
-                item=item,
-                reply=reply,
-                accuracy=contains_answer(reply, item.answers) if item.answerable else None,
-                exact=exact_match(reply, (*item.references, *item.answers)) if item.references else None,
-                f1=token_f1(reply, item.references) if item.references else None,
-                refused=refused,
-                right_citations=sum(gold.overlaps(item, c.doc_id, c.start, c.end) for c in citations),
-                citations=len(citations),
-            )
-        )
+        right = sum(gold.overlaps(item, c.doc_id, c.start, c.end) for c in citations)
+        answers.append(score_answer(item, reply, refused=refused, right_citations=right, citations=len(citations)))
     return SystemAnswers(system.name, tuple(answers), seconds / max(1, len(items)))
+
+
+def score_answer(
+    item: Item, reply: str, *, refused: bool = False, right_citations: int = 0, citations: int = 0
+) -> ScoredAnswer:
+    """A reply with its scores."""
+    return ScoredAnswer(
+        item=item,
+        reply=reply,
+        accuracy=contains_answer(reply, item.answers) if item.answerable else None,
+        exact=exact_match(reply, (*item.references, *item.answers)) if item.references else None,
+        f1=token_f1(reply, item.references) if item.references else None,
+        refused=refused,
+        right_citations=right_citations,
+        citations=citations,
+    )
+
+
+def constant_answers(name: str, reply: str, items: Sequence[Item]) -> SystemAnswers:
+    """A baseline that gives the same reply to every question, without evidence."""
+    return SystemAnswers(name, tuple(score_answer(item, reply) for item in items), 0.0)
 
 
 def _passages_of(answering: Answering, item: Item) -> list[RankedPassage]:

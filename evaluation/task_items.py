@@ -1,6 +1,6 @@
-"""Examples of the text tasks: a text and its target, one JSON object per line.
+"""Examples of the text tasks: a text and its target, in a JSONL or CSV file with one example per row.
 
-| task           | line                            |
+| task           | row                             |
 |----------------|---------------------------------|
 | classification | `{"text": ..., "label": ...}`   |
 | summarisation  | `{"text": ..., "summary": ...}` |
@@ -20,7 +20,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, create_model
 
-from evaluation.items import Item, read_json_lines, unique_items
+from evaluation.items import Item, ItemFile, unique_items
+from evaluation.rows import RowFormat, read_data_file
 
 TextTask = Literal["classification", "summarisation", "translation"]
 TEXT_TASKS: tuple[TextTask, ...] = get_args(TextTask)
@@ -33,7 +34,7 @@ _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class _TaskLine(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
     id: str | None = None
     group: str = ""
 
@@ -52,20 +53,25 @@ def _line_model(text: str, target: str) -> type[_TaskLine]:
 
 
 def read_task_items(path: Path, task: TextTask) -> list[Item]:
+    """The examples of a JSONL or CSV file; see `read_task_file`."""
+    return list(read_task_file(path, task).items)
+
+
+def read_task_file(path: Path, task: TextTask) -> ItemFile:
     """Items whose `question` is the text and whose only answer is the label, summary or translation.
 
     An example without an `id` is named after its line number.
     """
     text, target = FIELDS[task]
     shape = f'{{"{text}": ..., "{target}": ...}}'
-    expected = f"one JSON object per line, {shape}, without empty texts"
+    expected = f"one JSON object per line, {shape}, or a CSV file with these columns, without empty texts"
 
     def to_item(number: int, line: _TaskLine) -> Item:
         answers = (getattr(line, target),)
         return Item(id=line.id or f"line-{number}", question=getattr(line, text), answers=answers, group=line.group)
 
-    lines = read_json_lines(path, _line_model(text, target), expected=expected, create=f"write {path}")
-    return unique_items(((number, to_item(number, line)) for number, line in lines), path)
+    file = read_data_file(path, RowFormat(_line_model(text, target), expected), create=f"write {path}")
+    return ItemFile(path, tuple(unique_items(((n, to_item(n, line)) for n, line in file.rows), path)), file.ignored)
 
 
 def task_line(item: Item, task: TextTask) -> str:

@@ -21,7 +21,8 @@ The vectors start as the embeddings of a text, the text twin, and are trained on
 >>> backbone = Backbone.load()
 >>> store = PrefixStore(backbone)
 >>> start = from_text_twin(backbone, "bank", "State the fee and nothing else.")
->>> result = train(store, start, tasks, tasks, TrainConfig(epochs=6, batch_size=3, learning_rate=0.02, warmup_steps=2))
+>>> config = TrainConfig(epochs=6, min_steps=6, batch_size=3, learning_rate=0.02, warmup_steps=2)
+>>> result = train(store, start, tasks, tasks, config)
 >>> result.dev_loss < 0.5 * result.start_loss
 True
 

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 from chains import Conversations, DomainChain, DomainRetriever, LocalSpeaker
-from evaluation import Report, System, TaskReport, evaluate, fit_refusal_classifier, read_items
+from evaluation import Report, System, TaskReport, evaluate, fit_refusal_classifier
 from evaluation.items import Item, spread
+from evaluation.questions.closed_answers import closed_answers
+from evaluation.rows import split_file
 from retrieval import IngestProgress, IngestReport, ingest, plan_ingest
 from retrieval.ranking.evidence_score import EvidenceScale
 from retrieval.store.faiss_record import IndexChoice
 from softgraft.assembly.answers import Graft, answer_settings
-from softgraft.assembly.evaluation import held_out, system_names, write_report
+from softgraft.assembly.evaluation import MAJORITY, held_out, system_names, write_report
 from softgraft.assembly.parts import DomainParts
 from softgraft.assembly.passage_cache import WarmReport, warm_passages
 from softgraft.assembly.status import domain_status
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import MEMORY, TrainSettings, read_domain_file
+from softgraft.settings.question_files import SPLITS, QuestionReport, SplitItems, SplitName, has_split, read_questions
 from softgraft.tasks.evaluation import evaluate_task
 from softgraft.tasks.training import TaskTraining
 from softgraft.tasks.work import TaskWork
+from softgraft.training.advice import next_steps
 from softgraft.training.grafting import Grafting
 from softgraft.training.retrieval_fit import fit_evidence, fit_weights
 from softgraft.training.task import ChatTraining, OnScore, OnStep, TrainingTask, TrainReport
@@ -31,20 +35,32 @@ from softgraft.training.task import ChatTraining, OnScore, OnStep, TrainingTask,
 
 @dataclass(frozen=True)
 class Ingested:
-    """What an ingest did, and the evidence scale that was fitted afterwards, if the questions allow one."""
+    """What an ingest did, and the evidence scale that was fitted afterwards, if the questions allow one.
+
+    Attributes:
+        questions: what is to know about each question file.
+    """
 
     report: IngestReport
     scale: EvidenceScale | None
+    questions: tuple[QuestionReport, ...] = ()
 
 
 class Domain(DomainParts):
     """One domain on its backbone. `softgraft.open_domain` opens one; models load on first use."""
 
-    def items(self, split: Literal["train", "dev", "test"]) -> list[Item]:
+    def items(self, split: SplitName) -> list[Item]:
         """The questions of a split, or the examples of a task."""
-        if self.file.text_task is not None:
-            return self.work.items(split)
-        return read_items(self.folder / f"{split}.jsonl")
+        return self.work.items(split) if self.file.text_task is not None else self.questions(split).items
+
+    def questions(self, split: SplitName) -> SplitItems:
+        """The questions of a split, with columns that are not used, and documents and quotes that do not exist."""
+        return read_questions(self.folder, split, self.build)
+
+    def question_reports(self) -> tuple[QuestionReport, ...]:
+        """What is to know about each question file, or file of examples, of the domain."""
+        read = self.questions if self.file.text_task is None else self.work.split
+        return tuple(read(split).report for split in SPLITS if has_split(self.folder, split))
 
     # What it does
 
@@ -108,7 +124,7 @@ class Domain(DomainParts):
 
         fit_weights(self.file, self.build, self.index, [*train, *dev], on_fit)
         scale = fit_evidence(self.build, self.index, answer_settings(self.file, self.build), train, dev, on_fit)
-        return Ingested(report, scale)
+        return Ingested(report, scale, self.question_reports())
 
     def plan_ingest(self, *, on_progress: Callable[[IngestProgress], None] | None = None) -> IngestReport:
         """Report what `ingest` would do; nothing is embedded or written."""
@@ -145,7 +161,8 @@ class Domain(DomainParts):
         train, dev = spread(self.items("train"), limit), spread(self.items("dev"), dev_limit)
         report = grafting.run(train, dev, on_step=on_step, on_score=on_score)
         self.forget("chain", "work")
-        return report
+        advice = next_steps(report, grafting.settings, self.cli_name, answers_questions=self.file.text_task is None)
+        return replace(report, questions=self.question_reports(), next_steps=tuple(advice))
 
     def evaluate(
         self,
@@ -172,12 +189,16 @@ class Domain(DomainParts):
                 expected="a domain that answers questions",
                 next_step=f"softgraft eval {self.cli_name}; in Python, domain.evaluate_task()",
             )
-        items = held_out(self.items(split), limit, self.folder / f"{split}.jsonl")
-        names = system_names(systems, trained=self.graft == "soft", cli_name=self.cli_name)
-        compared = [self._system(name) for name in names]
-        judge = fit_refusal_classifier(self.encoder, self._items_if_any("train"))
+        items = held_out(self.items(split), limit, split_file(self.folder, split))
+        train = self._items_if_any("train")
+        closed = closed_answers(train)
+        trained = self.graft == "soft"
+        names = system_names(systems, trained=trained, cli_name=self.cli_name, closed=closed is not None)
+        compared = [self._system(name) for name in names if name != MAJORITY]
+        majority = closed.majority if closed is not None and MAJORITY in names else None
+        judge = fit_refusal_classifier(self.encoder, train)
         config = self.evaluation_config(split, items)
-        report, answers = evaluate(items, compared, judge, config, on_progress=on_progress)
+        report, answers = evaluate(items, compared, judge, config, majority=majority, on_progress=on_progress)
         replies = (
             {**asdict(answer), "item": answer.item.id, "system": system.system}
             for system in answers
@@ -220,8 +241,8 @@ class Domain(DomainParts):
         )
         return Grafting(self.file.name, task, self.template, chat, settings, self.file.attention, self.build)
 
-    def _items_if_any(self, split: Literal["train", "dev"]) -> list[Item]:
-        return self.items(split) if (self.folder / f"{split}.jsonl").is_file() else []
+    def _items_if_any(self, split: SplitName) -> list[Item]:
+        return self.items(split) if has_split(self.folder, split) else []
 
     def _read_documents(
         self, work: Callable[..., IngestReport], on_progress: Callable[[IngestProgress], None] | None

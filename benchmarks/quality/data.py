@@ -15,10 +15,10 @@ from benchmarks.quality.settings import Evidence, Split
 from benchmarks.search.data import index_documents
 from evaluation import Item, read_items
 from evaluation.items import spread
+from evaluation.questions.dev_split import cut_dev
 from evaluation.text_scores import contains_answer, normalise
 from prompts import PassageInput, RenderedPrompt, Template, Turn, find_template, load_template
 from retrieval import Index, Passage, load_encoder
-from softgraft.jobs.create import cut_dev
 
 # Number of retrieved passages.
 PASSAGES = 4

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from retrieval.conversion import format_csv, format_docx, format_html, format_jsonl, format_pdf
-from retrieval.conversion.converted import Converted, SourceRow, decode_utf8
+from retrieval.conversion.converted import Converted, SourceRows, decode_utf8
 from retrieval.conversion.limits import DEFAULT_LIMITS, Limits
 from retrieval.documents import Document
 from retrieval.errors import ConversionError
@@ -38,7 +38,7 @@ _FORMATS: dict[str, tuple[Callable[[bytes, str], Converted], str]] = {
     ".docx": (format_docx.convert, format_docx.VERSION),
     ".pdf": (format_pdf.convert, format_pdf.VERSION),
 }
-_ROW_FORMATS: dict[str, tuple[Callable[[bytes, str], list[SourceRow]], str]] = {
+_ROW_FORMATS: dict[str, tuple[Callable[[bytes, str], SourceRows], str]] = {
     ".jsonl": (format_jsonl.read_rows, format_jsonl.VERSION),
     ".csv": (format_csv.read_rows, format_csv.VERSION),
 }
@@ -92,11 +92,7 @@ def convert_bytes(data: bytes, path: Path, root: Path, convert: Convert = conver
     suffix = path.suffix.lower()
     version = converter_of(path)
     if has_rows(path):
-        read_rows, _ = _ROW_FORMATS[suffix]
-        return [
-            Document(row.id, row.title, row.text, row.group, source, _sha256(row.raw), version)
-            for row in read_rows(data, source)
-        ]
+        return convert_rows(data, path, root)[0]
     converted = convert(data, suffix, source)
     if not converted.text.strip():
         raise ConversionError(
@@ -106,6 +102,15 @@ def convert_bytes(data: bytes, path: Path, root: Path, convert: Convert = conver
         )
     id_, title = document_id(path, root), converted.title or path.stem
     return [Document(id_, title, converted.text, id_, source, _sha256(data), version, converted.page_starts)]
+
+
+def convert_rows(data: bytes, path: Path, root: Path) -> tuple[list[Document], tuple[str, ...]]:
+    """The documents of a file with one document per row, and notes for the user on its columns."""
+    source, (read_rows, version) = source_name(path, root), _ROW_FORMATS[path.suffix.lower()]
+    found = read_rows(data, source)
+    return [
+        Document(row.id, row.title, row.text, row.group, source, _sha256(row.raw), version) for row in found.rows
+    ], found.notes
 
 
 def has_rows(path: Path) -> bool:

@@ -31,6 +31,14 @@ class SourceRow:
     raw: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class SourceRows:
+    """The rows of a file, and notes for the user on its columns."""
+
+    rows: list[SourceRow]
+    notes: tuple[str, ...] = ()
+
+
 def decode_utf8(data: bytes, name: str) -> str:
     """UTF-8 to text, without a byte order mark and with "\\n" as the only line end.
 

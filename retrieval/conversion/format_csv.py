@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import PurePosixPath
 
-from retrieval.conversion.converted import SourceRow, decode_utf8, one_line, valid_rows
+from retrieval.conversion.columns import likely_meant
+from retrieval.conversion.converted import SourceRow, SourceRows, decode_utf8, one_line, valid_rows
 from retrieval.errors import ConversionError
 
 VERSION = "csv/1"
@@ -27,19 +28,24 @@ _KNOWN = ("id", "title", "text", "group")
 _MAX_CELL_CHARACTERS = 2**31 - 1
 
 
-def read_rows(data: bytes, name: str) -> list[SourceRow]:
+def read_rows(data: bytes, name: str) -> SourceRows:
     """All non-empty rows under the header. The delimiter is detected from the first rows.
 
     A row without an id is named after the file and the row number ("prices#2" is the first row under the header), a
     row without a title after the file. Raises ConversionError if the file, its header or a row is invalid.
     """
-    rows = _csv_rows(decode_utf8(data, name), name)
+    rows = csv_rows(data, name)
     first = next(rows, None)
     if first is None:
-        return []
+        return SourceRows([])
     names = _column_names(first[2], name)
     documents = ((line, _source_row(names, cells, number, PurePosixPath(name))) for line, number, cells in rows)
-    return valid_rows(documents, name, "a header, and rows with the same number of cells")
+    valid = valid_rows(documents, name, "a header, and rows with the same number of cells")
+    missing = [known for known in _KNOWN if known not in names]
+    notes = (
+        f"the column {one!r} became text; did you mean {m!r}?" for one in names if (m := likely_meant(one, missing))
+    )
+    return SourceRows(valid, tuple(notes))
 
 
 def _column_names(cells: Sequence[str], file: str) -> list[str]:
@@ -73,8 +79,12 @@ def _source_row(names: Sequence[str], cells: Sequence[str], number: int, file: P
     return SourceRow(id_, title, text, group, json.dumps([title, text, group]).encode())
 
 
-def _csv_rows(text: str, name: str) -> Iterator[tuple[int, int, list[str]]]:
-    """The rows that are not empty, header included: first line, number in a spreadsheet (from 1) and cells."""
+def csv_rows(data: bytes, name: str) -> Iterator[tuple[int, int, list[str]]]:
+    """The rows that are not empty, header included: first line, number in a spreadsheet (from 1) and cells.
+
+    The delimiter is detected. Raises ConversionError if the data is no UTF-8 text or a quotation mark does not close.
+    """
+    text = decode_utf8(data, name)
     # A spreadsheet may declare the delimiter in a line before the header.
     declared = re.match(r"sep=(.)\n", text)
     before = 1 if declared else 0

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from retrieval.conversion.convert import (
     Convert,
     convert_bytes,
+    convert_rows,
     converter_of,
     document_id,
     has_rows,
@@ -41,6 +42,7 @@ class FolderReader:
     added: int = 0
     changed: int = 0
     unchanged: int = 0
+    notes: list[tuple[str, str]] = field(default_factory=list)
     _source_of: dict[str, str] = field(default_factory=dict)
 
     def documents(self) -> Iterator[Document]:
@@ -89,7 +91,11 @@ class FolderReader:
                 self._source_of[id_] = source
                 self.unchanged += 1
                 return []
-        documents = convert_bytes(data, path, self.docs, self.convert)
+        if has_rows(path):
+            documents, notes = convert_rows(data, path, self.docs)
+            self.notes += [(source, note) for note in notes]
+        else:
+            documents = convert_bytes(data, path, self.docs, self.convert)
         for document in documents:
             self._check_id(document.id, source)
         self._source_of.update((document.id, source) for document in documents)

@@ -50,6 +50,7 @@ class IngestReport:
     Attributes:
         failed: files that could not be read, with the reason. Their documents stay in the index.
         skipped: files with an unsupported suffix.
+        notes: files that were read, with what the user should know, such as unused columns.
     """
 
     added: int
@@ -61,6 +62,7 @@ class IngestReport:
     seconds: float
     failed: tuple[tuple[str, str], ...] = ()
     skipped: tuple[str, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
     @property
     def documents_per_second(self) -> float:
@@ -176,6 +178,7 @@ def _report(
         seconds=reporter.seconds,
         failed=tuple(reader.files.failed),
         skipped=tuple(reader.files.skipped),
+        notes=tuple(reader.notes),
     )
 
 

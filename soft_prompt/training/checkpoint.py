@@ -24,7 +24,10 @@ FORMAT = "2"
 
 @dataclass(frozen=True)
 class EpochScore:
-    """Mean losses of one epoch, in nats per answer token. Epoch 0 is the start, which has no `train_loss`."""
+    """Mean losses, in nats per answer token, after an epoch. Epoch 0 is the start, which has no `train_loss`.
+
+    `train_loss` is the mean since the last score.
+    """
 
     epoch: int
     train_loss: float | None
@@ -37,7 +40,8 @@ class RunState:
     """Everything that a run needs to resume, besides its tensors.
 
     Attributes:
-        epoch: the current epoch, from 0; `batches_done`, `epoch_loss` and `epoch_tokens` are its batches and sums.
+        epoch: the current epoch, from 0, and `batches_done` its batches; `epoch_loss` and `epoch_tokens` are sums since
+            the last score.
         step: optimiser steps that are done.
         best_loss, best_epoch: the lowest dev loss so far, and the epochs finished then; 0 is the start.
         micro_batch: examples per forward pass, as chosen at the start or after memory ran out; 0 before that.
@@ -137,7 +141,8 @@ class TrainLog:
 def _before_checkpoint(line: bytes, state: RunState) -> bool:
     try:
         fields = json.loads(line)
-        return bool(fields["step"] <= state.step if "step" in fields else fields["epoch"] < len(state.scores))
+        scored = {score.epoch for score in state.scores}
+        return bool(fields["step"] <= state.step if "step" in fields else fields["epoch"] in scored)
     except (ValueError, KeyError, TypeError):
         # The last line of a killed run may be incomplete.
         return False

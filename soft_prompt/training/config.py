@@ -42,6 +42,12 @@ class TrainingOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: int = Field(default=2, ge=1, description="Maximum number of epochs.")
+    min_steps: int = Field(
+        default=60,
+        ge=1,
+        description="Minimum number of steps: with few examples, training makes as many epochs as that takes, and "
+        "`epochs` and `patience` end it no earlier.",
+    )
     batch_size: int = Field(default=8, ge=1, description="Examples per step.")
     learning_rate: LearningRate = Field(
         default=1e-2, description="Peak learning rate of the vectors; AdamW without weight decay."

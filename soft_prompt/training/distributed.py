@@ -45,6 +45,17 @@ class DistributedContext:
         # Gloo and NCCL sum tensors. fp64 keeps the sum of losses exact.
         return float(_all_reduce(torch.tensor(value, dtype=torch.float64, device=self.device)))
 
+    def gather(self, own: Sequence[float], total: int) -> list[float]:
+        """The numbers of all `total` items in order, from those of each process's shard."""
+        if self.world_size == 1:
+            return list(own)
+        import torch
+
+        values = torch.zeros(total, dtype=torch.float64)
+        values[self.rank :: self.world_size] = torch.tensor(own, dtype=torch.float64)
+        gathered: list[float] = _all_reduce(values.to(self.device)).tolist()
+        return gathered
+
     def sum_gradients(self, tensors: Iterable[Tensor]) -> None:
         """Replace gradients by their sum over all processes. A process with an empty shard adds zeros."""
         if self.world_size == 1:

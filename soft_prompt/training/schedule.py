@@ -5,9 +5,34 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 # Examples are sorted by length within windows of this many batches.
 _WINDOW_BATCHES = 8
+# If `min_steps` adds epochs, dev is scored about this often: with few examples an epoch is shorter than that.
+_SCORES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EpochPlan:
+    """The epochs of a run and its steps; dev is scored after every `every` epochs and after the last."""
+
+    epochs: int
+    steps: int
+    every: int
+
+    def scored(self, epoch: int) -> bool:
+        """Whether dev is scored after this many epochs."""
+        return epoch % self.every == 0 or epoch == self.epochs
+
+
+def plan_epochs(examples: int, batch_size: int, epochs: int, min_steps: int) -> EpochPlan:
+    """`epochs` epochs, or as many as `min_steps` steps take."""
+    per_epoch = math.ceil(examples / batch_size)
+    needed = math.ceil(min_steps / per_epoch)
+    if needed <= epochs:
+        return EpochPlan(epochs, epochs * per_epoch, 1)
+    return EpochPlan(needed, needed * per_epoch, math.ceil(needed / _SCORES))
 
 
 def learning_rate(step: int, *, peak: float, warmup: int, total: int) -> float:

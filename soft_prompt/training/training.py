@@ -37,7 +37,7 @@ from soft_prompt.training.example import TrainingExample, encode_example
 from soft_prompt.training.layer_split import frozen_lower_layers
 from soft_prompt.training.micro_batch import free_memory, largest_micro_batch
 from soft_prompt.training.result import TrainResult, TrainStep
-from soft_prompt.training.schedule import epoch_batches
+from soft_prompt.training.schedule import epoch_batches, plan_epochs
 from soft_prompt.training.trained_tensors import TrainedTensors
 
 # A run has diverged if its mean loss over this many steps exceeds the loss of the start by this factor.
@@ -118,7 +118,7 @@ class _TrainingRun:
             for pairs in splits
         )
         self.best, self.state = self.trained.snapshot(), RunState()
-        self.steps = config.epochs * math.ceil(len(self.examples) / config.batch_size)
+        self.plan = plan_epochs(len(self.examples), config.batch_size, config.epochs, config.min_steps)
         self.fingerprint = self._fingerprint()
 
     def run(self) -> TrainResult:
@@ -131,7 +131,9 @@ class _TrainingRun:
         state.micro_batch = state.micro_batch or self._initial_micro_batch()
         if not state.scores:
             self._finish_epoch(None)
-        while state.epoch < config.epochs and state.epochs_without_gain < config.patience:
+        while state.epoch < self.plan.epochs and (
+            state.step < config.min_steps or state.epochs_without_gain < config.patience
+        ):
             self._run_epoch()
         # The main process may delete the checkpoint only after all others have read it.
         self.distributed.barrier()
@@ -186,18 +188,20 @@ class _TrainingRun:
             speed = examples_done / max(1e-9, time.monotonic() - started)
             line = {"step": state.step, "epoch": state.epoch + 1, "loss": loss, **optimiser_fields}
             self.log.write(line | {"examples_per_second": round(speed, 3)}, self._seconds())
-            self.on_step(TrainStep("train", state.step, self.steps, state.epoch + 1, loss, speed))
+            self.on_step(TrainStep("train", state.step, self.plan.steps, state.epoch + 1, loss, speed))
             if state.step % self.config.checkpoint_steps == 0:
                 self._save_checkpoint()
-        train_loss = state.epoch_loss / max(1, state.epoch_tokens)
-        state.epoch, state.batches_done, state.epoch_loss, state.epoch_tokens = state.epoch + 1, 0, 0.0, 0
-        self._finish_epoch(train_loss)
+        state.epoch, state.batches_done = state.epoch + 1, 0
+        if self.plan.scored(state.epoch):
+            train_loss = state.epoch_loss / max(1, state.epoch_tokens)
+            state.epoch_loss, state.epoch_tokens = 0.0, 0
+            self._finish_epoch(train_loss)
         self._save_checkpoint()
 
     def _step(self, examples: Sequence[TrainingExample]) -> tuple[float, dict[str, float]]:
         """One optimiser step. Returns its loss per answer token, and more fields for the log."""
         state, trained = self.state, self.trained
-        rate = trained.set_learning_rates(state.step, self.steps)
+        rate = trained.set_learning_rates(state.step, self.plan.steps)
         tokens = sum(len(example.answer) for example in examples)
         total = self._summed_loss(examples, tokens)
         self.distributed.sum_gradients(trained.by_name.values())

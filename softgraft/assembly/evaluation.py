@@ -10,21 +10,30 @@ from typing import Any
 from evaluation.items import Item, spread
 from softgraft.errors import UsageError
 
-SYSTEMS = ("base", "template", "text-twin", "soft", "soft-gold")
+# The most frequent answer of train; only for answers from a small closed set.
+MAJORITY = "majority"
+SYSTEMS = (MAJORITY, "base", "template", "text-twin", "soft", "soft-gold")
 
 
 def system_names(
-    wanted: Sequence[str] | None, *, trained: bool, cli_name: str, among: Sequence[str] = SYSTEMS
+    wanted: Sequence[str] | None,
+    *,
+    trained: bool,
+    cli_name: str,
+    among: Sequence[str] = SYSTEMS,
+    closed: bool = False,
 ) -> list[str]:
     """The wanted systems in their usual order; None wants all that the domain has.
+
+    `closed`: whether the answers are from a small closed set, which the row `majority` needs.
 
     Raises:
         UsageError: if a name is unknown, or needs a soft prompt and there is none.
     """
-    available = [name for name in among if trained or not name.startswith("soft")]
+    available = [name for name in among if (trained or not name.startswith("soft")) and (closed or name != MAJORITY)]
     unknown = sorted(set(wanted or ()) - set(available))
     if unknown or wanted == []:
-        only_training_is_missing = bool(unknown) and set(unknown) <= set(among)
+        only_training_is_missing = bool(unknown) and set(unknown) <= set(among) - {MAJORITY}
         raise UsageError(
             found=f"no system {', '.join(unknown) or 'at all'} to compare",
             expected=f"some of {', '.join(available)}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from evaluation.rows import split_file
 from prompts import Template
 from soft_prompt import Attention, Manifest
 
@@ -32,7 +33,7 @@ def training_notices(manifest: Manifest, template: Template, attention: Attentio
 
 def example_notices(template: Template, folder: Path) -> list[str]:
     """A notice if the template shows examples from train.jsonl and the domain's folder does not contain it."""
-    if not template.chooses_examples or (folder / "train.jsonl").is_file():
+    if not template.chooses_examples or split_file(folder, "train").is_file():
         return []
     return [
         f"the template {template.name!r} chooses examples from {folder / 'train.jsonl'}, which does not exist, so it "

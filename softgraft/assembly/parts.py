@@ -9,9 +9,10 @@ from typing import Any
 
 from chains import Answering, LocalSpeaker, SoftPromptChat, Speaker
 from chains.answering.examples import NearestExamples, SolvedQuestion
-from evaluation import items_hash, read_items
+from evaluation import items_hash
 from evaluation.hardware import describe_machine
-from evaluation.items import Item
+from evaluation.items import Item, read_item_file
+from evaluation.questions.dev_split import cut_dev
 from prompts import TemplateFile, find_template
 from retrieval import Encoder, Index, load_encoder, load_reranker, open_index
 from soft_prompt import Manifest, PrefixStore, read_manifest
@@ -21,6 +22,7 @@ from softgraft.assembly.passage_cache import open_store
 from softgraft.errors import UsageError
 from softgraft.settings import location
 from softgraft.settings.domain_file import DomainFile
+from softgraft.settings.question_files import has_split, read_split
 from softgraft.training.retrieval_fit import evidence_scale
 
 # In build/: vectors of the questions of train.jsonl.
@@ -101,9 +103,7 @@ class DomainParts:
     @cached_property
     def examples(self) -> NearestExamples:
         """Selects examples from train.jsonl for templates that show the nearest ones."""
-        return NearestExamples(
-            lambda: answered_questions(self.folder / "train.jsonl"), lambda: self.encoder, self.build / EXAMPLES
-        )
+        return NearestExamples(lambda: answered_questions(self.folder), lambda: self.encoder, self.build / EXAMPLES)
 
     def answering(
         self,
@@ -197,9 +197,9 @@ class DomainParts:
             self.__dict__.pop(name, None)
 
 
-def answered_questions(path: Path) -> list[SolvedQuestion]:
-    """The answered questions of a file, without follow-ups, which make no sense alone; none if there is no file."""
-    items = read_items(path) if path.is_file() else []
+def answered_questions(folder: Path) -> list[SolvedQuestion]:
+    """The answered train questions of a domain, without follow-ups, which make no sense alone; none without a file."""
+    items = read_split(folder, "train", read_item_file, cut_dev).items if has_split(folder, "train") else []
     return [
         SolvedQuestion(item.question, item.target, item.group or item.doc_id)
         for item in items

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation import read_items
+from evaluation.rows import split_file
 from evaluation.task_items import read_task_items
 from retrieval import PassageStore
 from retrieval.store.store import DATABASE_NAME
@@ -19,7 +20,7 @@ def domain_status(
     folder: Path, build: Path, file: DomainFile, cli_name: str, notices: Callable[[], list[str]]
 ) -> dict[str, Any]:
     """Plain data: documents, questions, index, soft prompt, last evaluation, and the next command to run."""
-    paths = {split: folder / f"{split}.jsonl" for split in ("train", "dev", "test")}
+    paths = {split: split_file(folder, split) for split in ("train", "dev", "test")}
     questions = {
         split: len(read_items(path) if file.text_task is None else read_task_items(path, file.text_task))
         for split, path in paths.items()

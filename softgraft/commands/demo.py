@@ -81,7 +81,7 @@ def demo(
         trained = opened.train(
             limit=TRAIN_QUESTIONS,
             dev_limit=DEV_QUESTIONS,
-            settings=opened.file.train.model_copy(update={"epochs": EPOCHS}),
+            settings=opened.file.train.model_copy(update={"epochs": EPOCHS, "min_steps": 1}),
             on_step=on_train(progress),
             on_score=on_score(progress),
         )

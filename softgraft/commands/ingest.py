@@ -20,8 +20,10 @@ from softgraft.commands.console import (
     out,
     print_error,
     print_json,
+    print_notes,
     progress_bars,
 )
+from softgraft.commands.data_notes import data_notes
 from softgraft.commands.watch import Change, snapshot, wait_for_changes
 from softgraft.errors import UsageError
 
@@ -111,6 +113,7 @@ def _ingest(opened: Domain, json: bool, warm: bool, index: IndexChoice | None) -
         return ingested.report
     out.print(_summary(ingested.report))
     _print_unread(ingested.report)
+    print_notes(data_notes(ingested.questions))
     out.print(_scale(ingested.scale))
     if warmed is not None:
         out.print(
@@ -151,13 +154,18 @@ def _ingest_changes(opened: Domain, changes: Sequence[Change], json: bool) -> No
         else:
             out.print(_summary(ingested.report))
             _print_unread(ingested.report)
+            print_notes(data_notes(ingested.questions))
     if not changes:
         err.print(f"watching {escape(str(opened.docs))}; press Ctrl-C to stop")
 
 
 def _as_json(ingested: Ingested) -> dict[str, Any]:
     scale = ingested.scale
-    return {"ingest": asdict(ingested.report), "evidence_score": asdict(scale) if scale else None}
+    return {
+        "ingest": asdict(ingested.report),
+        "questions": [asdict(report) for report in ingested.questions],
+        "evidence_score": asdict(scale) if scale else None,
+    }
 
 
 def _summary(report: IngestReport) -> str:
@@ -174,6 +182,7 @@ def _print_unread(report: IngestReport) -> None:
         err.print(f"[yellow]left out:[/] {escape(name)}: {escape(message)}")
     for name in report.skipped:
         err.print(f"[yellow]skipped:[/] {escape(name)} (not a supported document format)")
+    print_notes([f"{name}: {note}" for name, note in report.notes])
 
 
 def _scale(scale: EvidenceScale | None) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
+from rich.markup import escape
 from rich.table import Table
 
 from soft_prompt.training.config import GraftOptions, TrainingOptions
@@ -23,15 +24,19 @@ from softgraft.commands.console import (
     open_domain,
     out,
     print_json,
+    print_notes,
     progress_bars,
     simple_table,
 )
+from softgraft.commands.data_notes import data_notes
+from softgraft.commands.evaluate import interval
 from softgraft.errors import UsageError
 
 if TYPE_CHECKING:
     from softgraft.domain import Domain
     from softgraft.jobs.search import SearchReport
     from softgraft.settings.domain_file import TrainSettings
+    from softgraft.training.task import TrainReport
 
 # What a search varies. Other settings are shown only if they differ from their defaults.
 _VARIED = ("kind", "length", "adapter", "adapter_rank", "epochs", "learning_rate", "adapter_learning_rate")
@@ -115,23 +120,45 @@ def train_command(
         print_json(asdict(report))
         return
     unit = "questions" if opened.file.text_task is None else "texts"
+    print_notes(data_notes(report.questions))
+    for line in report_lines(report, unit):
+        out.print(escape(line))
+
+
+def report_lines(report: TrainReport, unit: str) -> Iterator[str]:
+    """A finished run in words: what was trained, the decision and its reasons, and what to try next."""
     adapters = {"lora": f" and a LoRA adapter of rank {report.adapter_rank}", "ia3": " and an IA3 adapter"}
     adapter_text = adapters.get(report.adapter or "", "")
     layers_text = f" in the last {report.layers} layers" if report.layers else ""
-    out.print(
+    yield (
         f"{report.kind} soft prompt of {report.length} positions{layers_text}{adapter_text}, trained on "
-        f"{report.examples} {unit} in {report.seconds:.0f} s; best of {report.epochs} epochs: {report.best_epoch}"
+        f"{report.examples} {unit} in {report.seconds:.0f} s ({report.steps} steps); best of {report.epochs} epochs: "
+        f"{report.best_epoch}"
     )
-    out.print(
+    for split, withheld in (("train", report.train_withheld), ("dev", report.dev_withheld)):
+        if withheld:
+            reasons = "; ".join(f"{count} {reason}" for reason, count in withheld.items())
+            yield f"{split} {unit} that do not reach the model: {reasons}"
+    yield (
         f"{report.metric} on {report.dev_questions} dev {unit}: {report.dev_score:.3f}, "
         f"text twin {report.dev_score_text_twin:.3f}"
     )
-    if report.kept:
-        out.print(f"kept in {report.folder}\nnext: softgraft eval {domain}")
-    else:
-        name = "adapter_learning_rate" if settings.kind == "adapter" else "learning_rate"
-        lower = _as_typed(name, f"{getattr(settings, name) / 2:g}")
-        out.print(f"{_NOT_KEPT}\nnext: more {unit} in train.jsonl, or softgraft train {domain}{lower}")
+    if report.comparison is not None:
+        found = report.comparison
+        chance = "; this may be chance" if found.by_chance else ""
+        yield (
+            f"difference {interval(found.difference)} (95%): better on {found.better} of {found.questions} {unit}, "
+            f"equal on {found.equal}, worse on {found.worse}{chance}"
+        )
+    if report.majority is not None:
+        m = report.majority
+        yield (
+            f"accuracy on {m.questions} answerable dev {unit}: {m.accuracy:.3f}; always answering {m.answer!r}: "
+            f"{m.majority_accuracy:.3f}" + ("" if m.beaten else "; the soft prompt does not beat it")
+        )
+    yield f"kept in {report.folder}" if report.kept else _NOT_KEPT
+    for number, step in enumerate(report.next_steps):
+        yield ("next: " if number == 0 else "      ") + step
 
 
 def search_domain(opened: Domain, settings: TrainSettings, minutes: float, limit: int | None, *, json: bool) -> None:

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from evaluation.items import Item, read_items
-from evaluation.task_items import (
-    DEV_MOST,
-    DEV_SHARE,
-    FIELDS,
-    SEED,
-    TEXT_TASKS,
-    TextTask,
-    read_task_items,
-    stratified_split,
-    task_line,
-)
+from evaluation.items import ItemFile, read_item_file
+from evaluation.questions.dev_split import cut_dev
+from evaluation.rows import SUFFIXES as ROW_SUFFIXES
+from evaluation.rows import split_file
+from evaluation.task_items import FIELDS, TEXT_TASKS, TextTask, read_task_file, stratified_split, task_line
 from retrieval.conversion.convert import SUFFIXES
 from softgraft.errors import DomainError, UsageError
 from softgraft.settings.domain_file import DomainFile, Task, TrainSettings, write_domain_file
@@ -52,13 +43,15 @@ def create_domain(
     Args:
         name: name or path of the new folder, which must not exist.
         source: a folder of documents, or a data folder with `docs.jsonl` and optionally `train.jsonl`, `dev.jsonl` and
-            `test.jsonl`. A missing dev set is split from train, by group or by label, with a fixed seed.
+            `test.jsonl`, or the same as CSV. A missing dev set is split from train, by group or by label, with a fixed
+            seed.
         title, language, backbone: as in domain.yaml.
         task: task of the domain. None is `extractive-qa` if no question has a `response`, else `chat`. The other tasks
             need examples (`evaluation.task_items`) and no documents.
 
     Returns:
-        Folder, number of document files, number of questions per split, template, task, number of labels.
+        Folder, number of document files, number of questions per split, template, task, number of labels, and the
+        columns of each question file that nothing uses.
 
     Raises:
         UsageError: if the source has no documents, or no examples of the task, or the name or language is invalid.
@@ -73,10 +66,13 @@ def create_domain(
             expected="a new name",
             next_step=f"choose another name, or use the domain: softgraft status {name}",
         )
-    splits = _read_splits(source, text_task)
+    files = _read_splits(source, text_task)
+    splits = {split: list(file.items) for split, file in files.items()}
     if splits.get("train") and "dev" not in splits:
-        cut = stratified_split if text_task == "classification" else cut_dev
-        splits["train"], splits["dev"] = cut(splits["train"])
+        train, dev = (stratified_split if text_task == "classification" else cut_dev)(splits["train"])
+        # Of very few questions none is cut; a file without questions would keep a later run from cutting some.
+        if dev:
+            splits |= {"train": train, "dev": dev}
     if task is None:
         has_responses = any(item.response for items in splits.values() for item in items)
         task = "extractive-qa" if splits and not has_responses else "chat"
@@ -110,26 +106,10 @@ def create_domain(
         "template": file.template,
         "task": file.task,
         "labels": len(labels),
+        "ignored_columns": {
+            files[split].path.name: list(files[split].ignored) for split in files if files[split].ignored
+        },
     }
-
-
-def cut_dev(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Split questions into train and dev with a fixed seed; no group is in both, and most questions stay in train."""
-    group_of = {item.id: item.group or item.doc_id or item.id for item in items}
-    sizes = Counter(group_of[item.id] for item in items)
-    groups = sorted(sizes)
-    random.Random(SEED).shuffle(groups)
-    target = min(DEV_MOST, round(DEV_SHARE * len(items)))
-    dev_groups: set[str] = set()
-    taken = 0
-    for group in groups:
-        if taken >= target:
-            break
-        if 2 * (taken + sizes[group]) <= len(items):
-            dev_groups.add(group)
-            taken += sizes[group]
-    train = [item for item in items if group_of[item.id] not in dev_groups]
-    return train, [item for item in items if group_of[item.id] in dev_groups]
 
 
 def _settings(
@@ -161,7 +141,7 @@ def _documents(source: Path, *, required: bool) -> list[tuple[Path, Path]]:
     if (source / "docs.jsonl").is_file():
         return [(source / "docs.jsonl", Path("docs.jsonl"))]
     folder = source if required else source / "docs"
-    question_files = {source / f"{split}.jsonl" for split in _SPLITS}
+    question_files = {source / f"{split}{suffix}" for split in _SPLITS for suffix in ROW_SUFFIXES}
     documents = [
         (path, path.relative_to(folder))
         for path in sorted(folder.rglob("*"))
@@ -179,18 +159,18 @@ def _documents(source: Path, *, required: bool) -> list[tuple[Path, Path]]:
     return documents
 
 
-def _read_splits(source: Path, task: TextTask | None) -> dict[str, list[Item]]:
+def _read_splits(source: Path, task: TextTask | None) -> dict[str, ItemFile]:
     """Questions, or examples of a task, by split."""
-    splits = {
-        split: read_items(path) if task is None else read_task_items(path, task)
+    files = {
+        split: read_item_file(path) if task is None else read_task_file(path, task)
         for split in _SPLITS
-        if (path := source / f"{split}.jsonl").is_file()
+        if (path := split_file(source, split)).is_file()
     }
-    if task is not None and not splits.get("train"):
+    if task is not None and not ("train" in files and files["train"].items):
         text, target = FIELDS[task]
         raise UsageError(
             found=f"no examples of the task {task} in {source / 'train.jsonl'}",
             expected=f'lines such as {{"{text}": ..., "{target}": ...}}',
             next_step=f"write them, or leave out --task {task}",
         )
-    return splits
+    return files

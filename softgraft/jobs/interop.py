@@ -212,8 +212,9 @@ def import_graft(domain: Domain, folder: Path, *, keep: bool = False, on_score: 
             next_step="write some to dev.jsonl",
         )
     report, distributed = on_score or (lambda *_: None), init_distributed(store.backbone.device)
-    score, f1 = grafting.scores(dev, soft_prompt, "imported", report, distributed)
-    twin_score, twin_f1 = grafting.scores(dev, twin, "text-twin", report, distributed)
+    imported = grafting.scores(dev, soft_prompt, "imported", report, distributed)
+    of_twin = grafting.scores(dev, twin, "text-twin", report, distributed)
+    score, f1, twin_score, twin_f1 = imported.score, imported.f1, of_twin.score, of_twin.f1
     loss, twin_loss = (_dev_loss(domain, dev, slot, fill) for fill in (soft_prompt, twin))
     kept = keep or score > twin_score
     target = domain.build / "soft_prompt"

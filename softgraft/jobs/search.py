@@ -79,7 +79,8 @@ def candidates(base: TrainSettings) -> list[TrainSettings]:
         changes += [higher_rank, lower_rank, {"adapter": "ia3"}, {"kind": "kv"}]
     else:
         # Vectors without an adapter learn more slowly.
-        changes += [{"adapter": "none", "epochs": 2 * base.epochs} if base.adapter_method else {"adapter": "lora"}]
+        longer = {"epochs": 2 * base.epochs, "min_steps": 2 * base.min_steps}
+        changes += [{"adapter": "none", **longer} if base.adapter_method else {"adapter": "lora"}]
         changes += [higher_rank, {"length": 2 * length}, {"length": max(1, length // 2)}]
         changes += [{"kind": "adapter"} if base.adapter_method else {"kind": "adapter", "adapter": "lora"}]
     if base.kind == "kv":

@@ -1,1 +1,1 @@
-"""The files that users edit, domain.yaml and labels.yaml, and the location of a domain."""
+"""The files that users edit: domain.yaml, labels.yaml and questions; and the location of a domain."""

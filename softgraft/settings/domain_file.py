@@ -63,10 +63,14 @@ class TrainSettings(TrainingOptions, GraftOptions):
     def with_options(self, options: dict[str, Any]) -> TrainSettings:
         """These settings, with the options of a command that are not None.
 
+        A given number of epochs is meant as it is, so it also lifts the minimum number of steps.
+
         Raises:
             UsageError: if they cannot be trained together.
         """
         given = {name: value for name, value in options.items() if value is not None}
+        if "epochs" in given:
+            given.setdefault("min_steps", 1)
         try:
             settings = TrainSettings.model_validate({**self.model_dump(), **given})
         except ValidationError as error:

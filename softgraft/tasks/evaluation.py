@@ -8,6 +8,7 @@ from typing import Literal
 
 from evaluation.bootstrap import paired_difference
 from evaluation.report import TaskComparison, TaskReport, TaskSystemScores
+from evaluation.rows import split_file
 from evaluation.task_scores import SELECTION_SCORES, reply_score, task_scores
 from softgraft.assembly.answers import Graft
 from softgraft.assembly.evaluation import held_out, system_names, write_report
@@ -28,7 +29,7 @@ def evaluate_task(
 ) -> TaskReport:
     """Compare the systems on held-out examples; see `softgraft.domain.Domain.evaluate_task`."""
     domain, task = work.domain, work.task
-    items = held_out(work.items(split), limit, domain.folder / f"{split}.jsonl")
+    items = held_out(work.items(split), limit, split_file(domain.folder, split))
     trained = domain.graft == "soft"
     names = system_names(systems, trained=trained, cli_name=domain.cli_name, among=tuple(_GRAFTS))
     texts, references = [item.question for item in items], [item.target for item in items]

@@ -12,7 +12,7 @@ from evaluation.task_scores import SELECTION_SCORES, reply_score
 from softgraft.assembly.answers import Graft
 from softgraft.tasks.label_fit import LabelFit
 from softgraft.tasks.work import TaskWork
-from softgraft.training.task import Prompted, TrainingTask, TrainReport
+from softgraft.training.task import Prompted, TrainingTask, TrainReport, Withheld
 
 _TARGETS: dict[TextTask, str] = {
     "classification": "label's words",
@@ -31,12 +31,12 @@ class TaskTraining(TrainingTask):
         # Calibrations of the labels that the run has fitted.
         self._fits: dict[Graft, LabelFit] = {}
 
-    def prompted(self, items: Sequence[Item], *, teach: bool) -> Prompted:
+    def prompted(self, items: Sequence[Item], *, teach: bool) -> tuple[Prompted, Withheld]:
         prompts = self.work.prompts(self.work.domain.speaker("text-twin").prepare).prompts(
             [item.question for item in items], self.work.lookup(teach=True) if teach else None
         )
         targets = [item.model_copy(update={"answers": (self.work.answer_words(item),)}) for item in items]
-        return list(zip(prompts, targets, strict=True))
+        return list(zip(prompts, targets, strict=True)), {}
 
     def replies(self, chat: SoftPromptChat, examples: Prompted, report: Callable[[int, int], None]) -> list[str]:
         """For classification the words of each label, with the calibration that suits."""

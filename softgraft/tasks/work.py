@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from chains import LocalSpeaker, SoftPromptChat
 from chains.answering.evidence import passage_input
@@ -16,7 +16,8 @@ from chains.tasks.labels import Calibration, LabelScorer
 from chains.tasks.task_chain import Classifier, Lookup, TaskChain, TaskModel, TaskPrompts, Writer
 from evaluation.errors import ItemsError
 from evaluation.items import Item, items_hash
-from evaluation.task_items import TextTask, read_task_items
+from evaluation.questions.dev_split import cut_dev
+from evaluation.task_items import TextTask, read_task_file, stratified_split
 from prompts import PassageInput, RenderedPrompt
 from retrieval.encoders.kept_vectors import kept_vectors
 from retrieval.ranking.evidence_budget import within_budget
@@ -24,6 +25,7 @@ from softgraft.assembly.answers import Graft, answer_settings
 from softgraft.assembly.parts import EXAMPLES, DomainParts
 from softgraft.errors import UsageError
 from softgraft.settings.label_file import read_labels
+from softgraft.settings.question_files import SPLITS, SplitItems, SplitName, has_split, read_split
 from softgraft.settings.sections import ClassificationSettings
 from softgraft.tasks.label_fit import LabelFit, OnFit, fit_labels, keep_fit, read_fit
 
@@ -80,23 +82,33 @@ class TaskWork:
         """How labels are compared."""
         return self.domain.file.classification or ClassificationSettings()
 
-    def items(self, split: Literal["train", "dev", "test"]) -> list[Item]:
-        """The examples of a split.
+    def items(self, split: SplitName) -> list[Item]:
+        """The examples of a split; see `split`."""
+        return self.split(split).items
+
+    def split(self, split: SplitName) -> SplitItems:
+        """The examples of a split. A missing dev set is cut from train.
 
         Raises:
             ItemsError: if the file is malformed, or has a label that is not in labels.yaml.
         """
-        path = self.domain.folder / f"{split}.jsonl"
-        items = read_task_items(path, self.task)
-        if self.task == "classification":
-            unknown = sorted({item.target for item in items} - set(self.verbalizer.words))
+        classify = self.task == "classification"
+        found = read_split(
+            self.domain.folder,
+            split,
+            partial(read_task_file, task=self.task),
+            stratified_split if classify else cut_dev,
+        )
+        if classify:
+            unknown = sorted({item.target for item in found.items} - set(self.verbalizer.words))
             if unknown:
+                path = self.domain.folder / found.report.file
                 raise ItemsError(
                     found=f"{path}: {len(unknown)} labels that labels.yaml does not have: {', '.join(unknown[:5])}",
                     expected=f"one of its {len(self.verbalizer.words)} labels in every line",
                     next_step="add them to labels.yaml and examples of them to train.jsonl, or correct the lines",
                 )
-        return items
+        return found
 
     def answer_words(self, item: Item) -> str:
         """The reply to learn: the words of the label, the summary or the translation."""
@@ -124,7 +136,7 @@ class TaskWork:
 
     def label_fit(self, chat: SoftPromptChat, on_fit: OnFit | None = None) -> LabelFit:
         """The calibration of the labels for one fill of the slots, from build/labels/ or fitted and stored there."""
-        train, dev = (self.items(s) if (self.domain.folder / f"{s}.jsonl").is_file() else [] for s in ("train", "dev"))
+        train, dev = (self.items(s) if has_split(self.domain.folder, s) else [] for s in SPLITS[:2])
         path, fingerprint = self._fit_path(chat.graft), self._fingerprint(chat, train, dev)
         if (known := read_fit(path, fingerprint)) is not None:
             return known

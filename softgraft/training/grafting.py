@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chains import SoftPromptChat
 from evaluation.items import Item, items_hash
-from evaluation.text_scores import token_f1
+from evaluation.questions.closed_answers import closed_answers
+from evaluation.text_scores import contains_answer, token_f1
 from prompts import TemplateFile
 from soft_prompt import (
     Adapter,
@@ -34,18 +36,43 @@ from soft_prompt.artifact.manifest import make_manifest
 from soft_prompt.training.checkpoint import remove_checkpoint
 from soft_prompt.training.distributed import DistributedContext, init_distributed
 from softgraft.settings.domain_file import TrainSettings
-from softgraft.training.task import OnScore, OnStep, Prompted, TrainingTask, TrainReport, with_target
+from softgraft.training.decision import compare_on_dev, compare_with_majority
+from softgraft.training.task import OnScore, OnStep, Prompted, TrainingTask, TrainReport, Withheld, with_target
 
 TRAIN_LOG = "train_log.jsonl"
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a run trains on and measures with; questions whose evidence is too weak are in `items` alone."""
+    """What a run trains on and measures with; questions whose evidence is too weak are in `items` alone.
+
+    `train_withheld` and `dev_withheld` count them by reason.
+    """
 
     items: Sequence[Item]
     train: Prompted
     dev: Prompted
+    train_withheld: Withheld
+    dev_withheld: Withheld
+
+
+@dataclass(frozen=True, slots=True)
+class DevScoresByQuestion:
+    """The scores of the replies to all dev questions, in their order: the one that decides, token F1, and accuracy."""
+
+    deciding: list[float]
+    token_f1: list[float]
+    accuracy: list[float]
+
+    @property
+    def score(self) -> float:
+        """Mean of the score that decides."""
+        return math.fsum(self.deciding) / len(self.deciding)
+
+    @property
+    def f1(self) -> float:
+        """Mean token F1."""
+        return math.fsum(self.token_f1) / len(self.token_f1)
 
 
 @dataclass(frozen=True)
@@ -83,7 +110,10 @@ class Grafting:
 
     def training_set(self, items: Sequence[Item], dev: Sequence[Item]) -> TrainingSet:
         """Train and dev items as the prompts that a run trains on and measures with."""
-        return TrainingSet(items, self.task.prompted(items, teach=True), self.task.prompted(dev, teach=False))
+        (train, train_withheld), (dev_prompts, dev_withheld) = (
+            self.task.prompted(part, teach=teach) for part, teach in ((items, True), (dev, False))
+        )
+        return TrainingSet(items, train, dev_prompts, train_withheld, dev_withheld)
 
     def train(
         self,
@@ -120,9 +150,12 @@ class Grafting:
             on_step=on_step,
         )
         report = on_score or (lambda *_: None)
-        soft, soft_f1 = self.scores(data.dev, result.soft_prompt, "soft", report, devices)
+        of_soft = self.scores(data.dev, result.soft_prompt, "soft", report, devices)
+        soft, soft_f1, comparison = of_soft.score, of_soft.f1, None
         if twin_f1 is None:
-            twin, twin_f1 = self.scores(data.dev, start.text_twin, "text-twin", report, devices)
+            of_twin = self.scores(data.dev, start.text_twin, "text-twin", report, devices)
+            twin, twin_f1 = of_twin.score, of_twin.f1
+            comparison = compare_on_dev(of_soft.deciding, of_twin.deciding)
         else:
             twin = twin_f1
         kept = soft > max(twin, above)
@@ -158,7 +191,8 @@ class Grafting:
             dev_loss=result.dev_loss,
             dev_loss_text_twin=result.start_loss,
             best_epoch=result.best_epoch,
-            epochs=len(result.scores) - 1,
+            epochs=result.scores[-1].epoch,
+            steps=len(result.losses),
             seconds=result.seconds,
             resumed=result.resumed,
             micro_batch=result.micro_batch,
@@ -167,6 +201,13 @@ class Grafting:
             metric=self.task.metric,
             dev_score=soft,
             dev_score_text_twin=twin,
+            train_withheld=data.train_withheld,
+            dev_withheld=data.dev_withheld,
+            without_document=sum(item.answerable and not item.documents for item in with_target(data.items)),
+            comparison=comparison,
+            majority=compare_with_majority(
+                closed_answers(data.items), [item for _, item in data.dev], of_soft.accuracy
+            ),
         )
 
     def _start(self, examples: Prompted) -> SoftPrompt:
@@ -197,15 +238,19 @@ class Grafting:
 
     def scores(
         self, examples: Prompted, fill: SlotFill, name: str, report: OnScore, devices: DistributedContext
-    ) -> tuple[float, float]:
-        """Mean deciding score and mean token F1 of the replies with `fill` in the soft slot."""
+    ) -> DevScoresByQuestion:
+        """The scores of the replies with `fill` in the soft slot."""
         slot = next(iter(self.template.current().soft_slots))
         chat: SoftPromptChat = self.chat.model_copy(update={"fills": {slot: fill}, "graft": name})
         own = list(devices.shard(examples))
         replies = self.task.replies(chat, own, lambda done, total: report(name, done, total))
-        f1 = [token_f1(reply, item.references) for reply, (_, item) in zip(replies, own, strict=True)]
-        deciding = [self.task.score(reply, item) for reply, (_, item) in zip(replies, own, strict=True)]
-        return devices.sum(sum(deciding)) / len(examples), devices.sum(sum(f1)) / len(examples)
+        pairs = [(reply, item) for reply, (_, item) in zip(replies, own, strict=True)]
+        columns = (
+            [self.task.score(reply, item) for reply, item in pairs],
+            [token_f1(reply, item.references) for reply, item in pairs],
+            [contains_answer(reply, item.answers) for reply, item in pairs],
+        )
+        return DevScoresByQuestion(*(devices.gather(column, len(examples)) for column in columns))
 
     def _manifest(self, result: TrainResult, config: TrainConfig, items: Sequence[Item], scores: DevScores) -> Manifest:
         return make_manifest(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
 
 from chains import Answering, Evidence, LocalSpeaker, SoftPromptChat
 from chains.answering.speaker import PreparedPrompt
@@ -13,8 +14,20 @@ from evaluation.retrieval_scores import GoldSpans
 from evaluation.systems import gold_evidence, question_and_history
 from evaluation.text_scores import token_f1
 from soft_prompt import TrainStep
+from softgraft.settings.question_files import QuestionReport
+from softgraft.training.decision import DevComparison, MajorityComparison
 
 OBJECTIVE = "cross entropy of the response, evidence as retrieved"
+
+
+# Why a question does not reach the model. The first is as it should be.
+Reason = Literal[
+    "unanswerable, refused",
+    "score below the threshold, passage with the answer found",
+    "score below the threshold, passage with the answer not found",
+    "score below the threshold, no doc_id to tell whether the passage was found",
+    "no answer and no response to learn",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +39,19 @@ class TrainReport:
         length: positions of the soft prompt.
         layers: number of last layers that were trained; None for all.
         withheld: number of questions that never reach the model, because the evidence score refuses them.
+        train_withheld, dev_withheld: the same by reason, for train and dev.
+        without_document: number of answerable train questions that name no document of the index.
         dev_questions: number of dev questions that reach the model.
         dev_f1, dev_f1_text_twin: mean token F1 on dev, 0 to 1.
         dev_loss, dev_loss_text_twin: nats per answer token on dev.
         best_epoch: the epoch whose vectors were kept.
+        steps: number of optimiser steps.
         micro_batch: number of examples that ran at once in each of the `processes`.
         metric: name of the score that decides on dev, of which `dev_score` and `dev_score_text_twin` are the means.
+        comparison: soft prompt against text twin on dev; None if this run did not make the replies of the text twin.
+        majority: the soft prompt beside the most frequent answer; None unless the answers are from a closed set.
+        questions: what is to know about the question files.
+        next_steps: what to try next, the most promising first.
     """
 
     domain: str
@@ -58,12 +78,22 @@ class TrainReport:
     metric: str
     dev_score: float
     dev_score_text_twin: float
+    steps: int = 0
+    train_withheld: Mapping[Reason, int] = field(default_factory=dict)
+    dev_withheld: Mapping[Reason, int] = field(default_factory=dict)
+    without_document: int = 0
+    comparison: DevComparison | None = None
+    majority: MajorityComparison | None = None
+    questions: tuple[QuestionReport, ...] = ()
+    next_steps: tuple[str, ...] = ()
 
 
 OnStep = Callable[[TrainStep], None]
 OnScore = Callable[[str, int, int], None]
 # Questions or texts as the model reads them, each with the item that it comes from.
 Prompted = list[tuple[PreparedPrompt, Item]]
+# Number of items that the model does not read, by reason.
+Withheld = Mapping[Reason, int]
 
 
 class TrainingTask(Protocol):
@@ -72,8 +102,11 @@ class TrainingTask(Protocol):
     objective: str
     metric: str
 
-    def prompted(self, items: Sequence[Item], *, teach: bool) -> Prompted:
-        """Items as the model reads them. `teach` is for training: the evidence then contains the answer."""
+    def prompted(self, items: Sequence[Item], *, teach: bool) -> tuple[Prompted, Withheld]:
+        """Items as the model reads them, and the number of those that it does not read.
+
+        `teach` is for training: the evidence then contains the answer.
+        """
 
     def replies(self, chat: SoftPromptChat, examples: Prompted, report: Callable[[int, int], None]) -> list[str]:
         """The replies with the chat model's slots filled as they are."""
@@ -98,7 +131,7 @@ class ChatTraining(TrainingTask):
     def __init__(self, answering: Answering) -> None:
         self.answering = answering
 
-    def prompted(self, items: Sequence[Item], *, teach: bool) -> Prompted:
+    def prompted(self, items: Sequence[Item], *, teach: bool) -> tuple[Prompted, Withheld]:
         """Where retrieval missed the answer, teaching adds the passage that holds it.
 
         A prompt that is taught to answer without its answer learns to invent.
@@ -107,13 +140,22 @@ class ChatTraining(TrainingTask):
         asked = [question_and_history(item) for item in chosen]
         evidence = answering.evidence_many(answering.queries(asked))
         keep: list[str | None] = [None] * len(chosen)
+        gold = GoldSpans(answering.index)
         if teach:
-            gold = GoldSpans(answering.index)
             known = gold_evidence(answering, chosen, gold)
             for n, item in enumerate(chosen):
                 evidence[n], keep[n] = _with_gold(evidence[n], known[n], item, gold, answering.settings.passages)
         prepared = [answering.prepare(*asked[n], evidence[n], keep=keep[n]) for n in range(len(chosen))]
-        return [(one.prompt, item) for one, item in zip(prepared, chosen, strict=True) if one.prompt is not None]
+        withheld: Counter[Reason] = Counter()
+        if untaught := len(items) - len(chosen):
+            withheld["no answer and no response to learn"] = untaught
+        examples: Prompted = []
+        for one, item in zip(prepared, chosen, strict=True):
+            if one.prompt is None:
+                withheld[_reason(item, one.evidence, gold)] += 1
+            else:
+                examples.append((one.prompt, item))
+        return examples, dict(withheld)
 
     def score(self, reply: str, item: Item) -> float:
         return token_f1(reply, item.references)
@@ -122,6 +164,17 @@ class ChatTraining(TrainingTask):
 def with_target(items: Sequence[Item]) -> list[Item]:
     """The items that have a reply to learn."""
     return [item for item in items if item.target]
+
+
+def _reason(item: Item, evidence: Evidence, gold: GoldSpans) -> Reason:
+    """Why the evidence score refuses a question."""
+    if not item.answerable:
+        return "unanswerable, refused"
+    if not item.documents:
+        return "score below the threshold, no doc_id to tell whether the passage was found"
+    if any(gold.passage_overlaps(item, entry.passage) for entry in evidence.passages):
+        return "score below the threshold, passage with the answer found"
+    return "score below the threshold, passage with the answer not found"
 
 
 def _with_gold(

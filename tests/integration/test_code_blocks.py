@@ -48,7 +48,14 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         items = [item if split == "test" else {**item, **TAUGHT} for item in items]
         (bank / f"{split}.jsonl").write_text("".join(f"{json.dumps(item)}\n" for item in items), encoding="utf-8")
     settings = yaml.safe_load((ROOT / "domains" / "bank" / "domain.yaml").read_text(encoding="utf-8"))
-    settings["train"] = {**settings.get("train", {}), "epochs": 3, "length": 8, "batch_size": 1, "warmup_steps": 0}
+    settings["train"] = {
+        **settings.get("train", {}),
+        "epochs": 3,
+        "min_steps": 1,
+        "length": 8,
+        "batch_size": 1,
+        "warmup_steps": 0,
+    }
     settings["answer"] = {**settings.get("answer", {}), "max_tokens": 16}
     (bank / "domain.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     shop = folder / "shop-documents"

@@ -1,8 +1,10 @@
-"""Question files: read line by line, and every fault named with its line."""
+"""Question files, JSONL and CSV: read row by row, and every fault named with its line."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation import Item, ItemsError, items_hash, read_items
-from evaluation.items import spread
+from evaluation.items import read_item_file, spread
+from evaluation.rows import split_file
 
 GOOD = {"id": "1", "question": "What?", "answers": ["this"]}
 
@@ -43,11 +46,12 @@ def test_items_are_read_with_all_their_fields(path: Path) -> None:
     [
         ("{not json", "Invalid JSON"),
         ('{"id": "2", "question": "cut off', "Invalid JSON"),
-        ([1], "object|dictionary"),
+        ([1], "JSON object"),
         ({"id": "2"}, "question: Field required"),
         ({**GOOD, "question": ""}, "question: String should have at least 1"),
-        ({**GOOD, "colour": "red"}, "colour: Extra inputs"),
-        ({**GOOD, "answers": "this"}, "answers"),
+        ({**GOOD, "answers": {"a": 1}}, "answers"),
+        ({**GOOD, "answers": True}, "answers"),
+        ({**GOOD, "Question": "Twice?"}, "the column question twice"),
         ({**GOOD, "history": [["only a question"]]}, "history.0"),
     ],
 )
@@ -57,6 +61,97 @@ def test_a_malformed_line_is_named(path: Path, line: object, words: str) -> None
         read_items(path)
     assert caught.value.found.startswith(f"line 3 of {path}: ")
     assert caught.value.next_step == f"correct line 3 of {path}"
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ({"id": "2", "qustion": "What?"}, "question"),
+        ({"question": "What?", "anwsers": ["x"]}, "answers"),
+        ({**GOOD, "repsonse": "It is this."}, "response"),
+        ({**GOOD, "docid": "fees"}, "doc_id"),
+    ],
+)
+def test_a_misspelt_column_is_named(path: Path, line: dict[str, object], meant: str) -> None:
+    write(path, GOOD, line)
+    with pytest.raises(ItemsError, match=f"line 2 of .* did you mean '{meant}'") as caught:
+        read_items(path)
+    assert caught.value.next_step.startswith(f"rename it to {meant}, or to _")
+
+
+def test_unknown_columns_are_ignored_and_named_once(path: Path) -> None:
+    rows = [{**GOOD, "url": "x", "Answers ": 1} | {"answers": None}, {"question": "And?", "url": "y", "_group": 3}]
+    file = read_item_file(write(path, *rows))
+    assert file.ignored == ("url", "_group")
+    assert [item.answers for item in file.items] == [("1",), ()]
+
+
+def test_ids_answers_and_documents_may_be_numbers(path: Path) -> None:
+    [item] = read_items(write(path, {"id": 7, "question": "What?", "answers": [6, "six"], "doc_id": 3, "group": 2}))
+    assert (item.id, item.answers, item.doc_id, item.group) == ("7", ("6", "six"), "3", "2")
+
+
+def test_a_missing_id_is_made_of_the_question(path: Path, tmp_path: Path) -> None:
+    lines = [{"question": "One?"}, {"question": "Two?"}, {"question": "One?"}, {"id": "mine", "question": "Three?"}]
+    ids = {item.question: item.id for item in read_items(write(path, *lines[:2]))}
+    more = read_items(write(tmp_path / "more.jsonl", *lines[::-1]))
+    assert [item.id for item in more] == ["mine", ids["One?"], ids["Two?"], f"{ids['One?']}-2"]
+    assert read_items(tmp_path / "more.jsonl") == more
+
+
+def test_questions_in_csv(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text(
+        "\ufeffID;Question;Answers;response;doc id;quote;answerable;history;page\n"
+        '1;"What does it cost; really?";6 pounds | £6;It is £6.;fees;"The fee ""A""";;"[[""Hello?"", ""Hello.""]]";4\n'
+        '\n;How long?;"[""a | b"", ""c""]";;;;no;;\n',
+        encoding="utf-8",
+    )
+    file = read_item_file(path)
+    first, second = file.items
+    assert (first.id, first.question, first.answers) == ("1", "What does it cost; really?", ("6 pounds", "£6"))
+    assert (first.response, first.doc_id, first.quote) == ("It is £6.", "fees", 'The fee "A"')
+    assert (first.answerable, first.history) == (True, (("Hello?", "Hello."),))
+    assert (second.answers, second.answerable, second.doc_id) == (("a | b", "c"), False, "")
+    assert second.id.startswith("q-")
+    assert file.ignored == ("page",)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("question,answers\nWhat?\n", "line 2 of .*: 1 cells under a header of 2"),
+        ("question,question\nWhat?,b\n", "the column question twice"),
+        ("qustion,answers\nWhat?,b\n", "did you mean 'question'"),
+        ("answers,page\nx,2\n", "question: Field required"),
+        ('question,answers\n"What,b\n', "quotation mark does not close"),
+        ("question,answerable\nWhat?,perhaps\n", "answerable: "),
+    ],
+)
+def test_malformed_csv_is_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text(text)
+    with pytest.raises(ItemsError, match=words):
+        read_items(path)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_questions_or_an_error_of_ours(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("train.jsonl", "train.csv"):
+            path = Path(folder) / name
+            path.write_bytes(data)
+            with contextlib.suppress(ItemsError):
+                read_items(path)
+
+
+def test_two_files_of_one_split_are_refused(tmp_path: Path) -> None:
+    assert split_file(tmp_path, "dev") == tmp_path / "dev.jsonl"
+    (tmp_path / "dev.csv").write_text("question\nWhat?\n")
+    assert split_file(tmp_path, "dev") == tmp_path / "dev.csv"
+    (tmp_path / "dev.jsonl").write_text("")
+    with pytest.raises(ItemsError, match=r"dev\.jsonl and .*dev\.csv"):
+        split_file(tmp_path, "dev")
 
 
 def test_a_duplicate_id_is_reported(path: Path) -> None:

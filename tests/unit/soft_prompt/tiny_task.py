@@ -12,7 +12,9 @@ from prompts import Message, PassageSegment, RenderedPrompt, SoftSegment, TextSe
 from soft_prompt import Backbone, PrefixStore, SoftPrompt, TrainConfig, TrainResult, TrainStep, train
 
 Task = tuple[RenderedPrompt, str]
-CONFIG = TrainConfig(epochs=3, batch_size=2, learning_rate=2e-2, warmup_steps=2, checkpoint_steps=2, patience=9)
+CONFIG = TrainConfig(
+    epochs=3, min_steps=1, batch_size=2, learning_rate=2e-2, warmup_steps=2, checkpoint_steps=2, patience=9
+)
 
 
 def configured(**changes: Any) -> TrainConfig:

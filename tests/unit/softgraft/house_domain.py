@@ -19,8 +19,8 @@ ANSWER = "12"
 # Enough for a backbone of a few thousand weights to learn one answer by heart.
 LENGTH = 24
 TRAIN = {
-    "kind": "embedding", "length": LENGTH, "epochs": 45, "batch_size": 4, "learning_rate": 0.3, "warmup_steps": 5,
-    "patience": 45,
+    "kind": "embedding", "length": LENGTH, "epochs": 45, "min_steps": 1, "batch_size": 4, "learning_rate": 0.3,
+    "warmup_steps": 5, "patience": 45,
 }  # fmt: skip
 
 

@@ -19,8 +19,8 @@ from tests.support.hashing_encoder import HashingEncoder
 WORDS = {"card_lost": "ab", "card_fee": "ac", "top_up": "b"}
 TEXTS = {"card_lost": "my card is lost", "card_fee": "the card costs what", "top_up": "put money in"}
 TRAIN = {
-    "kind": "embedding", "length": 8, "adapter": "none", "epochs": 30, "batch_size": 8, "learning_rate": 0.3,
-    "warmup_steps": 5, "patience": 30,
+    "kind": "embedding", "length": 8, "adapter": "none", "epochs": 30, "min_steps": 1, "batch_size": 8,
+    "learning_rate": 0.3, "warmup_steps": 5, "patience": 30,
 }  # fmt: skip
 
 

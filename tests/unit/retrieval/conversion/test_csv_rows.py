@@ -83,6 +83,13 @@ def test_problems_are_reported_with_their_line(tmp_path: Path, data: str | bytes
     assert message in caught.value.found
 
 
+def test_a_column_that_is_probably_misspelt_is_noted() -> None:
+    found = read_rows(b"text,titel,city\nOne.,T,Bern\n", "t.csv")
+    assert found.rows[0].text == "One.\n\ntitel: T\ncity: Bern"
+    assert found.notes == ("the column 'titel' became text; did you mean 'title'?",)
+    assert read_rows(b"text,title,titles\nOne.,T,U\n", "t.csv").notes == ()
+
+
 def test_a_header_alone_has_no_rows(tmp_path: Path) -> None:
     assert converted(tmp_path, "a,b\n") == converted(tmp_path, "") == []
 
@@ -100,7 +107,7 @@ def test_every_cell_is_in_its_document(rows: Sequence[tuple[str, str]], delimite
         return '"' + cell.replace('"', '""') + '"'
 
     lines = [delimiter.join(map(quoted, row)) for row in [("first", "second"), *rows]]
-    results = read_rows("\n".join(lines).encode(), "t.csv")
+    results = read_rows("\n".join(lines).encode(), "t.csv").rows
     assert [row.text for row in results] == [f"first: {a.strip()}\nsecond: {b.strip()}" for a, b in rows]
     assert len({row.id for row in results}) == len(rows)
 

@@ -142,7 +142,7 @@ def test_the_batch_size_does_not_change_a_sample(encoder_backbone: Backbone) -> 
 def test_a_small_task_is_learned(encoder_backbone: Backbone) -> None:
     start = from_text_twin(encoder_backbone, "domain", "Be brief.", length=16)
     tasks = [task("Fees: 12.", question, "12.") for question in ("How much?", "The fee?", "What is it?")]
-    config = TrainConfig(epochs=60, batch_size=3, learning_rate=0.3, warmup_steps=5, patience=60)
+    config = TrainConfig(epochs=60, min_steps=1, batch_size=3, learning_rate=0.3, warmup_steps=5, patience=60)
     before = weights_checksum(encoder_backbone)
     result = run(encoder_backbone, start, config, examples=tasks, dev=tasks)
     assert weights_checksum(encoder_backbone) == before

@@ -42,7 +42,7 @@ def test_a_small_task_is_learned(learned_backbone: Backbone) -> None:
     start = from_text_twin(learned_backbone, "domain", "Be brief.", length=16)
     tasks = [task("Fees: 12.", question, "12.") for question in ("How much?", "The fee?", "What is it?")]
     before = weights_checksum(learned_backbone)
-    config = TrainConfig(epochs=40, batch_size=3, learning_rate=0.3, warmup_steps=5, patience=40)
+    config = TrainConfig(epochs=40, min_steps=1, batch_size=3, learning_rate=0.3, warmup_steps=5, patience=40)
     result = run(learned_backbone, start, config, examples=tasks, dev=tasks)
     assert weights_checksum(learned_backbone) == before
     assert result.dev_loss < 0.6 * result.start_loss

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soft_prompt.training.schedule import epoch_batches, learning_rate
+from soft_prompt.training.schedule import epoch_batches, learning_rate, plan_epochs
 
 LENGTHS = st.lists(st.integers(1, 500), max_size=200)
 
@@ -52,3 +52,32 @@ def test_the_rate_warms_up_to_its_peak_and_falls_to_zero() -> None:
 def test_the_rate_is_never_negative_and_never_above_its_peak(step: int, warmup: int, total: int) -> None:
     # A run may be shorter than its warm-up.
     assert 0 <= learning_rate(step, peak=0.02, warmup=warmup, total=total) <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("examples", "epochs", "min_steps", "planned", "every"),
+    [
+        (240, 2, 60, 2, 1),
+        (240, 2, 61, 3, 1),
+        (24, 2, 60, 20, 3),
+        (4, 45, 1, 45, 1),
+        (1, 2, 60, 60, 8),
+        (30, 20, 60, 20, 1),
+    ],
+)
+def test_few_examples_make_more_epochs(examples: int, epochs: int, min_steps: int, planned: int, every: int) -> None:
+    plan = plan_epochs(examples, 8, epochs, min_steps)
+    assert (plan.epochs, plan.every) == (planned, every)
+    assert plan.steps == planned * math.ceil(examples / 8)
+
+
+@given(st.integers(1, 500), st.integers(1, 20), st.integers(1, 50), st.integers(1, 300))
+def test_a_run_has_its_minimum_of_steps_and_scores_its_end(
+    examples: int, batch_size: int, epochs: int, min_steps: int
+) -> None:
+    plan = plan_epochs(examples, batch_size, epochs, min_steps)
+    assert plan.steps >= min_steps
+    assert plan.epochs >= epochs
+    scored = [epoch for epoch in range(1, plan.epochs + 1) if plan.scored(epoch)]
+    assert scored[-1] == plan.epochs
+    assert plan.epochs == epochs or len(scored) <= 9

@@ -31,7 +31,7 @@ from soft_prompt import (
 def test_a_small_task_is_learned(tiny_backbone: Backbone) -> None:
     start = from_text_twin(tiny_backbone, "domain", "Be brief.", length=16)
     tasks = [task("Fees: 12.", question, "12.") for question in ("How much?", "The fee?", "What is it?")]
-    config = TrainConfig(epochs=40, batch_size=3, learning_rate=0.3, warmup_steps=5, patience=40)
+    config = TrainConfig(epochs=40, min_steps=1, batch_size=3, learning_rate=0.3, warmup_steps=5, patience=40)
     result = run(tiny_backbone, start, config, examples=tasks, dev=tasks)
     assert result.start_loss > 2
     assert result.dev_loss < 0.25 * result.start_loss

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 from house_domain import item, write_items
-from hypothesis import given
-from hypothesis import strategies as st
 
-from evaluation import Item, ItemsError, read_items
+from evaluation import ItemsError, read_items
 from softgraft.errors import DomainError, UsageError
-from softgraft.jobs.create import DEV_MOST, DEV_SHARE, create_domain, cut_dev
+from softgraft.jobs.create import create_domain
 from softgraft.settings.domain_file import read_domain_file
 
 
@@ -58,6 +56,7 @@ def test_a_folder_of_documents_becomes_a_domain(leaflets: Path) -> None:
         "template": "rag-chat",
         "task": "chat",
         "labels": 0,
+        "ignored_columns": {},
     }
     folder = Path("domains/shop")
     assert files(folder) == ["docs/cards/lost.TXT", "docs/fees.md", "docs/page.html", "domain.yaml"]
@@ -71,7 +70,7 @@ def test_a_folder_of_documents_becomes_a_domain(leaflets: Path) -> None:
 
 def test_a_data_folder_becomes_a_domain_with_questions(data: Path) -> None:
     made = create_domain("covid", data)
-    assert made["questions"] == {"train": 34, "test": 5, "dev": 6}
+    assert made["questions"] == {"train": 30, "test": 5, "dev": 10}
     # Short answers and no responses: the task is to quote.
     assert made["template"] == "extractive-qa"
     folder = Path("domains/covid")
@@ -171,39 +170,12 @@ def test_a_failed_creation_leaves_nothing(leaflets: Path) -> None:
     assert files(Path("domains")) == ["shop.txt"]
 
 
-GROUPED = st.lists(st.integers(0, 12), max_size=80).map(
-    lambda groups: [Item(id=str(number), question="?", group=f"g{group}") for number, group in enumerate(groups)]
-)
-
-
-@given(GROUPED)
-def test_the_dev_split_shares_no_group_and_loses_no_question(items: list[Item]) -> None:
-    train, dev = cut_dev(items)
-    assert not {entry.group for entry in train} & {entry.group for entry in dev}
-    assert sorted([*train, *dev], key=lambda entry: int(entry.id)) == items
-    assert [entry.id for entry in dev] == sorted((entry.id for entry in dev), key=int)
-    assert cut_dev(items) == (train, dev)
-    # At most half of the questions go to dev.
-    assert len(dev) <= len(items) / 2
-    sizes = {group: sum(entry.group == group for entry in items) for group in {entry.group for entry in items}}
-    assert len(dev) <= min(DEV_MOST, round(DEV_SHARE * len(items))) + max(sizes.values(), default=0)
-
-
-@given(GROUPED)
-def test_the_dev_split_does_not_depend_on_the_order(items: list[Item]) -> None:
-    _, dev = cut_dev(items)
-    _, again = cut_dev(items[::-1])
-    assert {entry.id for entry in dev} == {entry.id for entry in again}
-
-
-def test_questions_without_groups_make_a_dev_set_of_the_intended_size() -> None:
-    items = [Item(id=str(number), question="?") for number in range(2000)]
-    assert len(cut_dev(items)[1]) == DEV_MOST
-    assert len(cut_dev(items[:200])[1]) == 30
-
-
-def test_a_group_with_nearly_all_questions_stays_in_train() -> None:
-    items = [Item(id=str(n), question="?", group="big" if n < 90 else f"small {n}") for n in range(100)]
-    train, dev = cut_dev(items)
-    assert sum(entry.group == "big" for entry in train) == 90
-    assert len(dev) == 10
+def test_questions_may_be_csv_and_unknown_columns_are_named(leaflets: Path) -> None:
+    rows = ["Question,answers,doc_id,author", "What does it cost?,6 pounds|£6,fees.md,Ann", "And abroad?,,,Ben"]
+    (leaflets / "train.csv").write_text("\n".join(rows))
+    (leaflets / "test.jsonl").write_text('{"question": "What?", "answers": "9", "page": 3}\n')
+    made = create_domain("shop", leaflets)
+    assert (made["documents"], made["questions"]) == (3, {"train": 2, "test": 1})
+    assert made["ignored_columns"] == {"train.csv": ["author"], "test.jsonl": ["page"]}
+    [first, _] = read_items(Path("domains/shop/train.jsonl"))
+    assert (first.question, first.answers, first.doc_id) == ("What does it cost?", ("6 pounds", "£6"), "fees.md")

@@ -33,8 +33,8 @@ def test_the_given_settings_come_first_and_each_change_is_tried_once() -> None:
     assert len(result) == len({one.model_dump_json() for one in result}) == 9
     changed = [{k for k, v in one.model_dump().items() if v != base.model_dump()[k]} for one in result[1:]]
     assert changed == [
-        {"learning_rate"}, {"learning_rate"}, {"adapter", "epochs"}, {"adapter_rank"}, {"length"}, {"length"},
-        {"kind"}, {"kind", "learning_rate"},
+        {"learning_rate"}, {"learning_rate"}, {"adapter", "epochs", "min_steps"}, {"adapter_rank"}, {"length"},
+        {"length"}, {"kind"}, {"kind", "learning_rate"},
     ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import torch
 from house_domain import ANSWER, LENGTH, TRAIN, TWIN, opened, questions, write_items
 from training_checks import edit_template, stored
 
-from evaluation import items_hash
+from evaluation import Estimate, items_hash
 from prompts import load_template
 from soft_prompt import ArtifactError, TrainingError, TrainStep, read_manifest, weights_checksum
 from softgraft import Domain
@@ -41,6 +41,12 @@ def test_a_soft_prompt_that_beats_its_text_twin_is_kept(
         "embedding", LENGTH, 4, 0, 4,
     )  # fmt: skip
     assert 0 < report.best_epoch <= report.epochs <= 45
+    assert report.steps == report.epochs
+    assert report.comparison is not None
+    assert (report.comparison.questions, report.comparison.better, report.comparison.by_chance) == (4, 4, False)
+    assert report.comparison.difference == Estimate(1.0, 1.0, 1.0)
+    assert (report.majority, report.train_withheld, report.dev_withheld, report.without_document) == (None, {}, {}, 0)
+    assert report.next_steps[0] == f"compare the systems on test: softgraft eval {folder}"
     assert not report.resumed
     assert (folder / "build" / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
 
@@ -222,7 +228,7 @@ def test_where_retrieval_missed_the_answer_teaching_puts_it_in(make_domain: Make
     write_items(domain.folder / "train.jsonl", [missed, *questions("train")[1:]])
     domain.ingest()
     task, items = ChatTraining(domain.answering("text-twin")), domain.items("train")
-    taught, asked = (task.prompted(items, teach=teach)[0][0].prompt.messages[0].text for teach in (True, False))
+    taught, asked = (task.prompted(items, teach=teach)[0][0][0].prompt.messages[0].text for teach in (True, False))
     assert quote in taught
     assert quote not in asked
     # GoldSpans takes the place of the weakest passage, which stands first; the other is what answering would see.
@@ -243,6 +249,45 @@ def test_nothing_to_train_on(make_domain: MakeDomain, write: Callable[[Path], An
     with pytest.raises(Exception, match=words) as caught:
         domain.train()
     assert "jsonl" in caught.value.next_step  # type: ignore[attr-defined]
+
+
+def test_a_missing_dev_set_is_cut_from_train(make_domain: MakeDomain) -> None:
+    domain = make_domain(train=LITTLE)
+    (domain.folder / "dev.jsonl").unlink()
+    ingested = domain.ingest()
+    train, dev = domain.items("train"), domain.items("dev")
+    assert (len(train), len(dev)) == (3, 1)
+    assert not {item.group for item in train} & {item.group for item in dev}
+    assert [(report.split, report.questions, report.cut) for report in ingested.questions] == [
+        ("train", 3, 4), ("dev", 1, 4), ("test", 4, None),
+    ]  # fmt: skip
+    report = domain.train()
+    assert (report.examples, report.dev_questions) == (3, 1)
+    assert "write more to dev.jsonl: with 1 the decision is mostly chance" in report.next_steps
+
+
+def test_lost_documents_and_quotes_are_reported(make_domain: MakeDomain) -> None:
+    domain = make_domain(train=LITTLE)
+    first, second, third, fourth = questions("train")
+    rows = [
+        {**first, "doc_id": "docs/cards.md"},
+        {**second, "doc_id": "card"},
+        {**third, "quote": "A replacement card costs 99 francs."},
+        {**fourth, "colour": "red"},
+    ]
+    write_items(domain.folder / "train.jsonl", rows)
+    assert domain.items("train")[0].doc_id == "docs/cards.md"
+    train, *_ = domain.ingest().questions
+    assert (train.file, train.questions, train.ignored_columns) == ("train.jsonl", 4, ("colour",))
+    assert [(lost.item, lost.column, lost.value) for lost in train.lost] == [
+        ("q1", "doc_id", "card"), ("q2", "quote", "A replacement card costs 99 francs."),
+    ]  # fmt: skip
+    assert train.lost[0].closest == "cards"
+    assert train.lost[1].closest is not None
+    assert [item.doc_id for item in domain.items("train")] == ["cards", "", "cards", "cards"]
+    report = domain.train()
+    assert report.questions[0] == train
+    assert report.without_document == 1
 
 
 def test_a_template_without_a_soft_slot(make_domain: MakeDomain) -> None:
