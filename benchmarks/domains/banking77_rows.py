@@ -61,7 +61,7 @@ def _open(work: Path, data: Path, row: str) -> Domain:
 def classify_vectors(domain: Domain, row: str, test: Sequence[Item]) -> dict[str, Any]:
     """Classification from the encoder's vectors alone."""
     splits = (domain.items("train"), domain.items("dev"), test)
-    train_vectors, dev_vectors, vectors = (domain.encoder.encode([item.question for item in s]) for s in splits)
+    train_vectors, dev_vectors, vectors = (domain.encoder.encode_queries([i.question for i in s]) for s in splits)
     train_labels, dev_labels, labels = ([item.target for item in items] for items in splits)
     if row == "nearest":
         predicted = [train_labels[int(i)] for i in (vectors @ train_vectors.T).argmax(axis=1)]

@@ -20,7 +20,6 @@ from evaluation import Item, read_items
 from evaluation.items import spread
 from evaluation.systems import joined_queries
 from retrieval import Document, Encoder, Index, convert_file, ingest, open_index
-from retrieval.encoders.load import EMBEDDED
 from retrieval.ranking.index import DEFAULT_WEIGHTS
 from softgraft.training.retrieval_fit import usual_weights
 
@@ -38,11 +37,23 @@ class CachingEncoder:
         self.encoder, self.count_tokens = encoder, encoder.count_tokens
         self.id, self.dimension, self.window = encoder.id, encoder.dimension, encoder.window
         self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._queries: dict[str, NDArray[np.float32]] = {}
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
-        if missing := [text for text in dict.fromkeys(texts) if text not in self._vectors]:
-            self._vectors.update(zip(missing, self.encoder.encode(missing, progress), strict=True))
-        return np.array([self._vectors[text] for text in texts], np.float32).reshape(len(texts), self.dimension)
+        return self._cached(self._vectors, texts, lambda missing: self.encoder.encode(missing, progress))
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self._cached(self._queries, texts, self.encoder.encode_queries)
+
+    def _cached(
+        self,
+        cache: dict[str, NDArray[np.float32]],
+        texts: Sequence[str],
+        encode: Callable[[Sequence[str]], NDArray[np.float32]],
+    ) -> NDArray[np.float32]:
+        if missing := [text for text in dict.fromkeys(texts) if text not in cache]:
+            cache.update(zip(missing, encode(missing), strict=True))
+        return np.array([cache[text] for text in texts], np.float32).reshape(len(texts), self.dimension)
 
 
 def index_documents(source: Path, work: Path, encoder: Encoder) -> Index:
@@ -70,7 +81,7 @@ class DataSet:
     @property
     def weights(self) -> tuple[float, float]:
         """Dense and BM25 weights that a domain in this language starts with."""
-        return usual_weights("zh" if self.name == "xquad_zh" else "en", EMBEDDED)
+        return usual_weights("zh" if self.name == "xquad_zh" else "en", self._encoder.id)
 
     def items(self, split: Split, suffix: str = "") -> list[Item]:
         """Questions of a split; the suffix "_unanswerable" selects those that the documents do not answer."""

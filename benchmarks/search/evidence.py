@@ -22,7 +22,6 @@ from evaluation import Item, read_items
 from evaluation.bootstrap import RESAMPLES
 from evaluation.items import spread
 from retrieval import Encoder, Index, ingest, open_index
-from retrieval.encoders.load import EMBEDDED
 from retrieval.ranking.evidence_score import BINS, LabelledRanking, calibration_error
 from softgraft.training.retrieval_fit import calibrate, labelled_rankings, usual_weights
 
@@ -101,7 +100,7 @@ def _open(
         folder, index_folder = ROOT / "domains" / name, work / name / "index"
         ingest(folder / "docs", index_folder, encoder, max_tokens=PASSAGE_TOKENS)
         train, dev, test = (read_items(folder / f"{split}.jsonl") for split in ("train", "dev", "test"))
-        return open_index(index_folder, encoder), usual_weights("en", EMBEDDED), train, dev, spread(test, limit)
+        return open_index(index_folder, encoder), usual_weights("en", encoder.id), train, dev, spread(test, limit)
     source = DataSet(name.removesuffix("-rewritten"), data, work, encoder)
     suffixes = ("", "_unanswerable") if source.name == "mtrag" else ("",)
     train, dev, test = (

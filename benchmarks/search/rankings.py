@@ -86,7 +86,7 @@ def _whole_dense(documents: Sequence[Document], encoder: Encoder) -> Ranker:
     index.add(encoder.encode([_whole_text(document) for document in documents]))
 
     def rank(queries: Sequence[str]) -> list[list[str]]:
-        _, rankings = index.search(encoder.encode(list(queries)), min(DOCUMENTS, len(documents)))
+        _, rankings = index.search(encoder.encode_queries(list(queries)), min(DOCUMENTS, len(documents)))
         return [[documents[row].id for row in rows] for rows in rankings]
 
     return rank

@@ -28,7 +28,7 @@ from benchmarks.search.corpus import (
 from benchmarks.search.data import CachingEncoder
 from retrieval import Encoder, PassageStore, convert_file, ingest, open_index, split_document
 from retrieval.documents import embedded_text
-from retrieval.encoders.load import embedded_folder
+from retrieval.encoders.load import MINILM, PACKAGED
 from retrieval.vectors.faiss_file import open_faiss, update_faiss
 from retrieval.vectors.index_kind import recall_of
 
@@ -46,7 +46,7 @@ def measure_ingest(options: argparse.Namespace, encoder: Encoder) -> dict[str, A
     """Documents per second of an ingest and of the bare encoder on the same passages; the two take turns."""
     folder, index = _make_documents(options, options.documents), options.work / "index-ingest"
     texts = _embedded_texts(folder, encoder)
-    bare = SentenceTransformer(str(embedded_folder()))
+    bare = SentenceTransformer(str(PACKAGED[MINILM].checked_file().parent))
     encode = partial(bare.encode, texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
     seconds: dict[str, list[float]] = {"ingest": [], "bare": []}
     for _ in range(3):
@@ -93,7 +93,7 @@ def measure_query(options: argparse.Namespace, encoder: Encoder) -> dict[str, An
         rows: dict[str, Any] = {"kind": record.kind, "stored_recall": record.recall}
         for name, weights in (("hybrid", (1.0, 0.5)), ("dense", (1.0, 0.0)), ("bm25", (0.0, 1.0))):
             rows[name] = _latency(folder, encoder, weights, questions)
-        results[str(size)] = rows | _dense_figures(folder, encoder.encode(questions))
+        results[str(size)] = rows | _dense_figures(folder, encoder.encode_queries(questions))
     return results
 
 

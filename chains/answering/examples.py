@@ -77,7 +77,7 @@ class NearestExamples:
             if not solved:
                 return []
             if self._last_scores is None or self._last_scores[0] != question:
-                self._last_scores = question, vectors @ self._encoder().encode([question])[0]
+                self._last_scores = question, vectors @ self._encoder().encode_queries([question])[0]
             scores = self._last_scores[1]
         own = same_text(question)
         groups = {example.group for example in solved if example.group and same_text(example.question) == own}
@@ -122,7 +122,7 @@ class NearestExampleRetriever:
         """
         if not texts or not self.examples:
             return [[] for _ in texts]
-        similarities = self.encoder.encode(list(texts)) @ self.vectors.T
+        similarities = self.encoder.encode_queries(list(texts)) @ self.vectors.T
         results = []
         for text, row in zip(texts, similarities, strict=True):
             kept: list[PassageInput] = []

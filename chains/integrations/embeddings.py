@@ -7,6 +7,7 @@ import math
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
@@ -33,29 +34,31 @@ class EncoderEmbeddings(Embeddings):
         self.encoder = encoder
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return self._embed(texts, None)
+        return self._embed(texts, self.encoder.encode)
 
     def embed_query(self, text: str) -> list[float]:
-        return self._embed([text], None)[0]
+        return self._embed([text], self.encoder.encode_queries)[0]
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         cancelled = threading.Event()
+
+        def stop_if_cancelled(_: int) -> None:
+            if cancelled.is_set():
+                raise asyncio.CancelledError
+
         try:
-            return await run_in_executor(None, self._embed, texts, cancelled)
+            encode = partial(self.encoder.encode, progress=stop_if_cancelled)
+            return await run_in_executor(None, self._embed, texts, encode)
         except asyncio.CancelledError:
             cancelled.set()
             raise
 
     async def aembed_query(self, text: str) -> list[float]:
-        return (await self.aembed_documents([text]))[0]
+        return await run_in_executor(None, self.embed_query, text)
 
-    def _embed(self, texts: Sequence[str], cancelled: threading.Event | None) -> list[list[float]]:
-        def stop_if_cancelled(_: int) -> None:
-            if cancelled is not None and cancelled.is_set():
-                raise asyncio.CancelledError
-
+    def _embed(self, texts: Sequence[str], encode: Callable[[Sequence[str]], NDArray[np.float32]]) -> list[list[float]]:
         self._warn_if_truncated(texts)
-        vectors: list[list[float]] = self.encoder.encode(texts, stop_if_cancelled).tolist()
+        vectors: list[list[float]] = encode(texts).tolist()
         return vectors
 
     def _warn_if_truncated(self, texts: Sequence[str]) -> None:
@@ -74,9 +77,9 @@ class EncoderEmbeddings(Embeddings):
 class EmbeddingsEncoder:
     """LangChain embeddings as an encoder: for `ingest`, or to open a vector store's folder with `open_index`.
 
-    Questions are embedded like documents, since an encoder does not distinguish them; `FaissStore` does. LangChain does
-    not report the context length of embeddings: pass it as `window`, and `count_tokens` if possible. By default a token
-    is estimated as 3 bytes of UTF-8, which overestimates most texts. `dimension` embeds a text on first use.
+    LangChain does not report the context length of embeddings: pass it as `window`, and `count_tokens` if possible. By
+    default a token is estimated as 3 bytes of UTF-8, which overestimates most texts. `dimension` embeds a text on first
+    use.
     """
 
     def __init__(
@@ -101,13 +104,23 @@ class EmbeddingsEncoder:
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """Raises EncoderError if vectors differ in length, are zero, or are fewer than the texts."""
-        if not texts:
-            return np.zeros((0, self.dimension), dtype=np.float32)
-        rows = unit_rows(self.embeddings.embed_documents(list(texts)), len(texts))
-        self._dimension = rows.shape[1]
-        if progress is not None:
+        rows = self._unit_rows(self.embeddings.embed_documents(list(texts)), len(texts)) if texts else self._no_rows()
+        if progress is not None and texts:
             progress(len(texts))
         return rows
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Raises EncoderError as `encode`. LangChain embeds one query per call."""
+        rows = [self.embeddings.embed_query(text) for text in texts]
+        return self._unit_rows(rows, len(texts)) if texts else self._no_rows()
+
+    def _unit_rows(self, rows: Sequence[Sequence[float]], count: int) -> NDArray[np.float32]:
+        vectors = unit_rows(rows, count)
+        self._dimension = vectors.shape[1]
+        return vectors
+
+    def _no_rows(self) -> NDArray[np.float32]:
+        return np.zeros((0, self.dimension), dtype=np.float32)
 
 
 def _estimated_tokens(text: str) -> int:

@@ -1,4 +1,4 @@
-"""A file cache for the vectors of a list of texts. It may be deleted at any time."""
+"""A file cache for the vectors of a list of questions. It may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SUFFIX = ".vectors"
 
 
 def kept_vectors(texts: Sequence[str], encoder: Encoder, folder: Path) -> NDArray[np.float32]:
-    """Unit vectors `[texts, dimension]`, fp32, from the cache in `folder`, or encoded and cached there.
+    """Unit vectors `[texts, dimension]`, fp32, from the cache in `folder`, or encoded as queries and cached there.
 
     The file name depends on the encoder and the texts. A damaged file is replaced. A folder caches one list of texts.
     """
@@ -28,7 +28,7 @@ def kept_vectors(texts: Sequence[str], encoder: Encoder, folder: Path) -> NDArra
     body = data[_DIGEST:]
     if len(body) == 4 * shape[0] * shape[1] and hashlib.sha256(body).digest() == data[:_DIGEST]:
         return np.frombuffer(body, dtype="<f4").reshape(shape).astype(np.float32)
-    vectors = encoder.encode(list(texts))
+    vectors = encoder.encode_queries(list(texts))
     body = vectors.astype("<f4").tobytes()
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob(f"*{_SUFFIX}"):

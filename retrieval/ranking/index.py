@@ -119,7 +119,7 @@ class Index:
     def _search(self, queries: Sequence[str], depth: int, weights: Weights, rerank: bool) -> list[list[RankedPassage]]:
         if not queries:
             return []
-        vectors = self.encoder.encode(queries)
+        vectors = self.encoder.encode_queries(queries)
         # The reranker considers the best of both rankings equally, and applies the weights itself.
         fusing = (float(weights[0] > 0), float(weights[1] > 0)) if rerank else weights
         rankings = [self._fused(query, vector, depth, fusing) for query, vector in zip(queries, vectors, strict=True)]

@@ -8,9 +8,10 @@ share of the query's words in it. Only the sentences of the best passages are en
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +27,29 @@ POOL = 24
 # Number of these whose sentences are encoded, which takes most of a search's time: 12 are at most 0.002 better
 # (docs/retrieval.md).
 DEPTH = 6
-# Chosen on the training and dev questions of the example domains (docs/research/methods.md). On other data, other
-# weights are hardly better (docs/retrieval.md).
-_SENTENCE, _COVERAGE, _BM25 = 0.5, 0.8, 0.1
 _CACHED_PASSAGES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class FitWeights:
+    """How much each fit counts: the passage's cosine, that of its best sentence, the covered words, log BM25."""
+
+    passage: float
+    sentence: float
+    coverage: float
+    bm25: float
+
+
+# Chosen on training and dev questions (docs/retrieval.md). On other data, other weights are hardly better.
+_MINILM = FitWeights(passage=1.0, sentence=0.5, coverage=0.8, bm25=0.1)
+# E5's cosines are nearly all between 0.7 and 0.9 (its loss has a temperature of 0.01), so a difference counts more.
+_E5 = FitWeights(passage=3.0, sentence=1.5, coverage=0.8, bm25=0.1)
+
+
+def fit_weights_of(encoder_id: str) -> FitWeights:
+    """The weights for the cosines of an encoder; those of MiniLM unless it is of the family E5."""
+    name = encoder_id.partition("@")[0].rstrip("/").rpartition("/")[2]
+    return _E5 if re.match(r"(multilingual-)?e5-", name) else _MINILM
 
 
 class SentenceReranker:
@@ -37,6 +57,7 @@ class SentenceReranker:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
+        self._fits = fit_weights_of(encoder.id)
         self._cache: dict[str, NDArray[np.float32]] = {}
         self._lock = threading.Lock()
 
@@ -49,13 +70,14 @@ class SentenceReranker:
         words. If the first is 0, no sentence is encoded.
         """
         ordered = [
-            _reordered(ranked, POOL, vector, {}, weights) for vector, ranked in zip(vectors, rankings, strict=True)
+            self._reordered(ranked, POOL, vector, {}, weights) for vector, ranked in zip(vectors, rankings, strict=True)
         ]
         if not weights[0] > 0:
             return ordered
         encoded = self._sentence_vectors([entry.passage for ranked in ordered for entry in ranked[:DEPTH]])
         return [
-            _reordered(ranked, DEPTH, vector, encoded, weights) for vector, ranked in zip(vectors, ordered, strict=True)
+            self._reordered(ranked, DEPTH, vector, encoded, weights)
+            for vector, ranked in zip(vectors, ordered, strict=True)
         ]
 
     def _sentence_vectors(self, passages: Sequence[Passage]) -> dict[str, NDArray[np.float32]]:
@@ -76,40 +98,42 @@ class SentenceReranker:
                 del self._cache[oldest]
         return vectors
 
+    def _reordered(
+        self,
+        ranked: Sequence[RankedPassage],
+        depth: int,
+        vector: NDArray[np.float32],
+        encoded: Mapping[str, NDArray[np.float32]],
+        weights: Weights,
+    ) -> list[RankedPassage]:
+        """The first `depth` passages by score, then the rest in its order, none scored above its predecessor.
+
+        So the first passages do not depend on the number of results.
+        """
+        scored = [self._scored(entry, vector, encoded, weights) for entry in ranked[:depth]]
+        ordered = sorted(scored, key=lambda entry: -entry.score)
+        for entry in ranked[depth:]:
+            ordered.append(replace(entry, score=min(ordered[-1].score, self._score(entry, 0.0, weights))))
+        return ordered
+
+    def _scored(
+        self,
+        entry: RankedPassage,
+        vector: NDArray[np.float32],
+        encoded: Mapping[str, NDArray[np.float32]],
+        weights: Weights,
+    ) -> RankedPassage:
+        own = encoded.get(entry.passage.id)
+        sentence = 0.0 if own is None else min(1.0, max(-1.0, float((own @ vector).max())))
+        return replace(entry, sentence=sentence, score=self._score(entry, sentence, weights))
+
+    def _score(self, entry: RankedPassage, sentence: float, weights: Weights) -> float:
+        by_vectors = self._fits.passage * entry.dense + self._fits.sentence * sentence
+        # A passage may leave its subject to the passage before it.
+        covered = (entry.coverage + entry.around) / 2
+        by_words = self._fits.coverage * covered + self._fits.bm25 * math.log1p(entry.bm25)
+        return weights[0] * by_vectors + weights[1] * by_words
+
 
 def _sentences(text: str) -> list[str]:
     return [text[start:end] for start, end in sentences_by_line(text)] or [text]
-
-
-def _reordered(
-    ranked: Sequence[RankedPassage],
-    depth: int,
-    vector: NDArray[np.float32],
-    encoded: Mapping[str, NDArray[np.float32]],
-    weights: Weights,
-) -> list[RankedPassage]:
-    """The first `depth` passages by score, then the rest in its order, none with a higher score than its predecessor.
-
-    So the first passages do not depend on the number of results.
-    """
-    scored = [_scored(entry, vector, encoded, weights) for entry in ranked[:depth]]
-    ordered = sorted(scored, key=lambda entry: -entry.score)
-    for entry in ranked[depth:]:
-        ordered.append(replace(entry, score=min(ordered[-1].score, _score(entry, 0.0, weights))))
-    return ordered
-
-
-def _scored(
-    entry: RankedPassage, vector: NDArray[np.float32], encoded: Mapping[str, NDArray[np.float32]], weights: Weights
-) -> RankedPassage:
-    own = encoded.get(entry.passage.id)
-    sentence = 0.0 if own is None else min(1.0, max(-1.0, float((own @ vector).max())))
-    return replace(entry, sentence=sentence, score=_score(entry, sentence, weights))
-
-
-def _score(entry: RankedPassage, sentence: float, weights: Weights) -> float:
-    by_vectors = entry.dense + _SENTENCE * sentence
-    # A passage may leave its subject to the passage before it.
-    covered = (entry.coverage + entry.around) / 2
-    by_words = _COVERAGE * covered + _BM25 * math.log1p(entry.bm25)
-    return weights[0] * by_vectors + weights[1] * by_words

@@ -45,6 +45,18 @@ class StoredDocument:
     splitter: str
 
 
+def recorded_encoder(index_dir: Path) -> str:
+    """The id of the encoder that made the index in a folder; "" if there is no index, or an empty one.
+
+    Raises IndexDamagedError and IndexMismatchError as `PassageStore.open`.
+    """
+    path = index_dir / DATABASE_NAME
+    if not path.is_file():
+        return ""
+    with PassageStore.open(path) as store:
+        return store.binding.encoder_id if store.counts()[0] else ""
+
+
 class PassageStore:
     """Documents with their passages and vectors. Thread-safe."""
 

@@ -15,6 +15,8 @@ from evaluation.items import Item, read_item_file
 from evaluation.questions.dev_split import cut_dev
 from prompts import TemplateFile, find_template
 from retrieval import Encoder, Index, load_encoder, load_reranker, open_index
+from retrieval.encoders.load import resolved_name
+from retrieval.store.store import recorded_encoder
 from soft_prompt import Manifest, PrefixStore, read_manifest
 from softgraft.assembly.answers import Graft, answer_settings, make_speaker
 from softgraft.assembly.notices import example_notices, training_notices
@@ -58,7 +60,7 @@ class DomainParts:
     @cached_property
     def encoder(self) -> Encoder:
         """The sentence encoder of the index."""
-        return load_encoder(self.file.encoder)
+        return load_encoder(resolved_name(self.file.encoder, recorded_encoder(self.build / "index")))
 
     @cached_property
     def index(self) -> Index:

@@ -22,9 +22,10 @@ from evaluation.items import Item, spread
 from evaluation.retrieval_scores import GoldSpans
 from evaluation.systems import joined_queries
 from retrieval import EvidenceScale, Index, RankedPassage, RetrievalError, fit_scale, load_scale, save_scale
-from retrieval.encoders.load import EMBEDDED
+from retrieval.encoders.load import MINILM, PACKAGED
 from retrieval.ranking.evidence_score import LabelledRanking
 from retrieval.ranking.index import DEFAULT_WEIGHTS
+from retrieval.store.store import recorded_encoder
 from soft_prompt.files import write_bytes
 from softgraft.settings.domain_file import DomainFile
 
@@ -33,7 +34,7 @@ OnFit = Callable[[int, int], None]
 Weights = tuple[float, float]
 
 BM25_ONLY: Weights = (0.0, 1.0)
-# Languages whose characters the embedded encoder mostly does not know.
+# Languages whose characters MiniLM mostly does not know.
 _UNSUPPORTED_LANGUAGES = frozenset({"ja", "ko", "zh"})
 _CANDIDATES: tuple[Weights, ...] = (DEFAULT_WEIGHTS, (1.0, 1.0), (1.0, 2.0), (1.0, 0.0), BM25_ONLY)
 # With fewer questions the choice is noise; with more it only takes longer.
@@ -64,9 +65,9 @@ class ChosenWeights:
 _CHOICE = TypeAdapter(ChosenWeights)
 
 
-def usual_weights(language: str, encoder: str) -> Weights:
-    """The default weights for a language and an encoder, as domain.yaml names them."""
-    return BM25_ONLY if encoder == EMBEDDED and language in _UNSUPPORTED_LANGUAGES else DEFAULT_WEIGHTS
+def usual_weights(language: str, encoder_id: str) -> Weights:
+    """The default weights for a language and an encoder."""
+    return BM25_ONLY if encoder_id == PACKAGED[MINILM].id and language in _UNSUPPORTED_LANGUAGES else DEFAULT_WEIGHTS
 
 
 def choose_weights(
@@ -124,7 +125,7 @@ def fit_weights(file: DomainFile, build: Path, index: Index, items: Sequence[Ite
     path = build / WEIGHTS
     path.unlink(missing_ok=True)
     if file.retrieval.dense_weight == file.retrieval.bm25_weight == "auto":
-        usual = usual_weights(file.language, file.encoder)
+        usual = usual_weights(file.language, index.encoder.id)
         write_bytes(path, _CHOICE.dump_json(choose_weights(index, usual, items, on_progress), indent=1))
 
 
@@ -140,7 +141,7 @@ def search_weights(file: DomainFile, build: Path) -> Weights:
     if dense != "auto" and bm25 != "auto":
         return dense, bm25
     chosen = load_weights(build / WEIGHTS) if dense == bm25 else None
-    auto = chosen.weights if chosen else usual_weights(file.language, file.encoder)
+    auto = chosen.weights if chosen else usual_weights(file.language, recorded_encoder(build / "index"))
     return auto[0] if dense == "auto" else dense, auto[1] if bm25 == "auto" else bm25
 
 

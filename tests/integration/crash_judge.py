@@ -190,7 +190,7 @@ def _problems(index: Index, truth: Truth) -> tuple[list[str], list[str]]:
     for weights in ((1.0, 0.0), (1.0, 0.5), (0.0, 1.0)):
         for query, ranked in zip(QUERIES, index.search_many(QUERIES, 12, weights=weights), strict=True):
             returned += [one.passage for one in ranked]
-            (query_vector,) = index.encoder.encode([query])
+            (query_vector,) = index.encoder.encode_queries([query])
             scores += [
                 (one.passage.id, one.dense, float(query_vector @ truth.vectors[one.passage.id])) for one in ranked
             ]

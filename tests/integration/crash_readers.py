@@ -137,7 +137,7 @@ def _problems(
 
     A search during a write ranks what existed at its start, and returns what exists at its end.
     """
-    (query_vector,) = index.encoder.encode([query])
+    (query_vector,) = index.encoder.encode_queries([query])
     for now in revisions:
         present = world.at(now)
         if any(one.passage.id not in present or present[one.passage.id][0] != one.passage for one in ranked):

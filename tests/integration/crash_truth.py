@@ -170,7 +170,7 @@ def search_problems(
     """Differences between dense search and a comparison of the query with every vector."""
     problems = []
     for query, ranked in zip(queries, index.search_many(queries, _TOP, weights=(1.0, 0.0)), strict=True):
-        (query_vector,) = index.encoder.encode([query])
+        (query_vector,) = index.encoder.encode_queries([query])
         exact = {name: float(query_vector @ vector) for name, vector in vectors.items()}
         best = sorted(exact.values(), reverse=True)[:_TOP]
         scores = sorted((one.dense for one in ranked), reverse=True)

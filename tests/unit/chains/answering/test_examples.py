@@ -39,6 +39,9 @@ class CountingEncoder:
         self.texts += len(texts)
         return self.inner.encode(texts)
 
+    def encode_queries(self, texts: Sequence[str]) -> Any:
+        return self.encode(texts)
+
 
 @pytest.fixture
 def encoder() -> CountingEncoder:

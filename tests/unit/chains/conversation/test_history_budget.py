@@ -171,8 +171,8 @@ def test_the_evidence_of_a_follow_up_is_not_searched_for_again(
     chain = make_chain(chat)
     ask(chain, 1)
     encoded: list[list[str]] = []
-    encode = index.encoder.encode
-    monkeypatch.setattr(index.encoder, "encode", lambda texts: encoded.append(list(texts)) or encode(texts))
+    encode = index.encoder.encode_queries
+    monkeypatch.setattr(index.encoder, "encode_queries", lambda texts: encoded.append(list(texts)) or encode(texts))
     found = chain.invoke({"question": "Would that be so?"}, THREAD)
     assert found["query"] == "What is card fee number 1 in euros? Would that be so?"
     assert [texts for texts in encoded if "Would that be so?" in texts] == [["Would that be so?", found["query"]]]

@@ -76,7 +76,8 @@ def test_a_repeated_query_sees_later_writes(docs: Path, index_dir: Path, encoder
 
 def test_another_encoder_encodes_the_query_again(index: Index, encoder: Encoder) -> None:
     before = index.search("replacement card", 1)
-    index.encoder = type("Blind", (), {"encode": lambda _, texts: encoder.encode(["the receipt"] * len(texts))})()
+    blind = {"encode_queries": lambda _, texts: encoder.encode_queries(["the receipt"] * len(texts))}
+    index.encoder = type("Blind", (), blind)()
     assert index.search("replacement card", 1, weights=(1.0, 0.5)) != before
 
 

@@ -14,6 +14,7 @@ from house_domain import opened, write_items
 
 from evaluation import Item
 from retrieval import Index, RetrievalError, ingest, open_index
+from retrieval.encoders.load import PACKAGED
 from retrieval.ranking.index import DEFAULT_WEIGHTS
 from softgraft import Domain
 from softgraft.errors import DomainError
@@ -77,9 +78,10 @@ def test_too_few_questions_decide_nothing(index: Index) -> None:
     assert choose_weights(index, DEFAULT_WEIGHTS, unanswerable) == ChosenWeights(DEFAULT_WEIGHTS)
 
 
-def test_languages_that_the_embedded_encoder_does_not_read_are_searched_by_words() -> None:
-    assert {usual_weights(language, "embedded") for language in ("zh", "ja", "ko")} == {BM25_ONLY}
-    assert usual_weights("de", "embedded") == usual_weights("zh", "BAAI/bge-m3") == DEFAULT_WEIGHTS
+def test_languages_that_minilm_does_not_read_are_searched_by_words() -> None:
+    minilm, e5 = PACKAGED["minilm"].id, PACKAGED["e5"].id
+    assert {usual_weights(language, minilm) for language in ("zh", "ja", "ko")} == {BM25_ONLY}
+    assert usual_weights("de", minilm) == usual_weights("zh", e5) == usual_weights("zh", "other@x") == DEFAULT_WEIGHTS
 
 
 def test_the_choice_is_kept_and_damage_is_not_read_as_none(tmp_path: Path) -> None:
