@@ -148,7 +148,7 @@ def measure_sentences(index: Index, encoder: Encoder, items: Sequence[Item], wei
     ]
     texts = [" ".join(entry.passage.text for entry in passages) for passages in evidence]
     vectors = encoder.encode_queries([item.question for item in asked])
-    rows: dict[str, list[bool]] = {
+    rows: dict[str, list[float]] = {
         "evidence": [contains_answer(text, item.answers) for text, item in zip(texts, asked, strict=True)]
     }
     for heading, label in ((True, "with_heading"), (False, "alone")):

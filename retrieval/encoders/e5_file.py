@@ -81,7 +81,8 @@ class _Reader:
         self._at = 0
 
     def read(self) -> E5File:
-        magic, version = self._numbers("4sI")
+        magic = self._bytes(len(_MAGIC))
+        (version,) = self._numbers("I")
         if magic != _MAGIC or version != _VERSION:
             raise ValueError(f"it starts with {magic!r}, version {version}")
         hidden, layers, heads, inner, _, positions, _, epsilon, block = self._numbers("7ifi")

@@ -11,6 +11,8 @@ from retrieval.encoders.encoder import Encoder
 from retrieval.errors import EncoderError
 
 EMBEDDED, MINILM, E5 = "embedded", "minilm", "e5"
+# What "embedded" is without an index.
+DEFAULT = MINILM
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,10 @@ def embedded_name(recorded_id: str = "") -> str:
     """The encoder that "embedded" stands for.
 
     An index keeps the encoder that made it, whose id is `recorded_id`. Without an index of a packaged encoder it is
-    "e5", or "minilm" where the package of "e5" is not installed.
+    `DEFAULT`, or "minilm" where the package of the default is not installed.
     """
     recorded = [name for name, packaged in PACKAGED.items() if packaged.id == recorded_id]
-    return recorded[0] if recorded else E5 if PACKAGED[E5].find() is not None else MINILM
+    return recorded[0] if recorded else DEFAULT if PACKAGED[DEFAULT].find() is not None else MINILM
 
 
 def resolved_name(name: str, recorded_id: str = "") -> str:
