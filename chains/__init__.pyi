@@ -8,6 +8,7 @@ from .conversation.conversations import Conversations
 from .conversation.memory import ConversationMemory
 from .errors import (
     ChainError,
+    ClosedError,
     CutReplyError,
     InputError,
     MemoryDamagedError,
@@ -32,6 +33,7 @@ __all__ = [
     "ChainError",
     "ChatGraft",
     "Citation",
+    "ClosedError",
     "ConversationMemory",
     "Conversations",
     "CutReplyError",

@@ -19,6 +19,10 @@ class InputError(ChainError):
     """An input or setting is not supported."""
 
 
+class ClosedError(ChainError):
+    """A chain was used after it was closed."""
+
+
 class UnknownThreadError(ChainError):
     """No conversation has that id."""
 

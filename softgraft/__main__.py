@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-import os
+import json
 import sys
+
+from softgraft.shadowing import EXIT_CODE, ShadowedPackageError, require_own_packages
 
 # The exit code of a process that Ctrl-C ended, as in shells.
 INTERRUPTED = 130
 
 
 def main() -> None:
-    # The tokenizer of the encoder warns about forks, and there are none.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not (sys.stdout.isatty() and sys.stderr.isatty()):
-        # Libraries draw their progress bars even into files and pipes.
-        os.environ.setdefault("TQDM_DISABLE", "1")
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        require_own_packages()
+    except ShadowedPackageError as error:
+        # The console needs the packages that are shadowed.
+        _print_plain(error)
+        sys.exit(EXIT_CODE)
+    from softgraft.commands.console import print_progress_note
+    from softgraft.quiet import quiet_libraries
+
+    with quiet_libraries(print_progress_note):
+        code = _run()
+    if code == INTERRUPTED:
+        sys.stderr.write("\nStopped. Everything that was saved before is kept.\n")
+    if code:
+        sys.exit(code)
+
+
+def _run() -> int | None:
     from softgraft.cli import app
     from softgraft.commands.console import print_error
     from softgraft.errors import KNOWN, outcome_of
 
     try:
         # Without standalone mode, typer returns the exit code of the command.
-        code = app(prog_name="softgraft", standalone_mode=False)
+        code: int | None = app(prog_name="softgraft", standalone_mode=False)
     except KNOWN as error:
         print_error(error, json="--json" in sys.argv)
         code = outcome_of(error).exit_code
@@ -32,10 +46,7 @@ def main() -> None:
             raise
     except KeyboardInterrupt:
         code = INTERRUPTED
-    if code == INTERRUPTED:
-        sys.stderr.write("\nStopped. Everything that was saved before is kept.\n")
-    if code:
-        sys.exit(code)
+    return code
 
 
 def _command_line_error(error: Exception) -> int | None:
@@ -47,6 +58,15 @@ def _command_line_error(error: Exception) -> int | None:
     if type(error).__name__ in ("Abort", "Exit"):
         return int(getattr(error, "exit_code", INTERRUPTED))
     return None
+
+
+def _print_plain(error: ShadowedPackageError) -> None:
+    """As `print_error`, with the standard library alone."""
+    fields = {name: getattr(error, name) for name in ("found", "expected", "next_step")}
+    if "--json" in sys.argv:
+        sys.stdout.write(json.dumps({"error": {"type": type(error).__name__, **fields}}, ensure_ascii=False) + "\n")
+        return
+    sys.stderr.write(f"error: {error.found}\n  expected: {error.expected}\n  next:     {error.next_step}\n")
 
 
 if __name__ == "__main__":

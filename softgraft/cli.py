@@ -14,7 +14,7 @@ from softgraft.commands.ingest import ingest_command
 from softgraft.commands.interop import export_command, import_command
 from softgraft.commands.new import new
 from softgraft.commands.prompts import prompts_app
-from softgraft.commands.status import status
+from softgraft.commands.status import doctor, status
 from softgraft.commands.threads import threads
 from softgraft.commands.train import train_command
 
@@ -53,4 +53,5 @@ app.command("import")(import_command)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(threads, name="threads")
 app.command("status")(status)
+app.command("doctor")(doctor)
 app.command("demo")(demo)

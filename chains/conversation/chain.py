@@ -20,7 +20,7 @@ from chains.answering.answering import Answering
 from chains.conversation.conversations import Conversations, ThreadSummary, TurnRecord
 from chains.conversation.graph import CANCELLED_KEY, build_graph
 from chains.conversation.memory import ConversationMemory
-from chains.errors import InputError
+from chains.errors import ClosedError, InputError
 from chains.messages.answer_messages import AnswerMessages, thread_messages
 from chains.messages.content import plain_text
 from chains.messages.prompt_template import history_turns
@@ -43,6 +43,7 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
     def __init__(self, answering: Answering, memory_path: Path) -> None:
         self.answering = answering
         self.conversations = Conversations(memory_path)
+        self._closed = False
         self._graph_lock = Lock()
         # Python's own once-per-location filter is reset whenever a library changes the warning filters.
         self._warned: set[str] = set()
@@ -52,13 +53,16 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
     @property
     def memory(self) -> ConversationMemory:
         """The LangGraph checkpointer of the domain's conversations."""
+        self._require_open()
         return self.conversations.memory
 
     def threads(self) -> list[ThreadSummary]:
+        self._require_open()
         return self.conversations.threads()
 
     def history(self, thread_id: str) -> list[TurnRecord]:
         """The turns of one conversation; empty if the id is unknown."""
+        self._require_open()
         return self.conversations.history(str(thread_id))
 
     def messages(self, thread_id: str) -> list[BaseMessage]:
@@ -71,15 +75,27 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
 
     def delete(self, thread_id: str) -> None:
         """Raises UnknownThreadError if the id is unknown."""
+        self._require_open()
         self.conversations.delete(str(thread_id))
 
     def close(self) -> None:
+        """Close the database of the conversations. A closed chain raises ClosedError when it is used."""
+        self._closed = True
         self.conversations.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ClosedError(
+                found=f"a chain that was closed ({self.conversations.path.parent})",
+                expected="a chain, or the domain that it comes from, that is still open",
+                next_step='open it again: softgraft.open_domain("...").chain; call close() after the last question',
+            )
 
     def invoke(self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Answer one question.
 
         Raises:
+            ClosedError: if the chain was closed.
             InputError: if the input is not as described above.
             RemoteModelError: if a model behind an API did not answer.
         """
@@ -98,6 +114,7 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
         The turn is stored before the last part, the citations, is yielded. Closing the iterator before that leaves the
         conversation unchanged.
         """
+        self._require_open()
         state, thread_id = _initial_state(input, kwargs), _thread_id(config)
         yield AddableDict(question=state["question"], notices=self._notices())
         last: list[dict[str, Any]] = []
@@ -117,6 +134,7 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
         self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[dict[str, Any]]:
         """As `stream`; cancelling the task stops generation."""
+        self._require_open()
         state, thread_id = _initial_state(input, kwargs), _thread_id(config)
         yield AddableDict(question=state["question"], notices=self._notices())
         last: list[dict[str, Any]] = []

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from soft_prompt.errors import BackboneError
+from soft_prompt.model.device import require_device
 from soft_prompt.model.tokenizer import context_length
 from soft_prompt.model.weights import EMBEDDED, GGUF_SHA256, backbone_folder, no_progress_bars, weights_digest
 from soft_prompt.tokens.chat_tokenizer import ChatTokenizer
@@ -57,11 +58,13 @@ class Backbone(ChatTokenizer):
         Args:
             name: `embedded`, a local folder, or a Hugging Face model id.
             dtype: dtype of the weights in memory; by default the fastest one of the device.
-            device: a PyTorch device.
+            device: a PyTorch device, such as `cpu`, `cuda:1` or `mps`.
 
         Raises:
-            BackboneError: if the backbone does not exist, is damaged, or is not a supported language model.
+            BackboneError: if the backbone does not exist, is damaged, or is not a supported language model, or if this
+                machine has no such device.
         """
+        require_device(device)
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
         folder = backbone_folder(name)

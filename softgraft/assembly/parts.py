@@ -21,6 +21,7 @@ from soft_prompt import Manifest, PrefixStore, read_manifest
 from softgraft.assembly.answers import Graft, answer_settings, make_speaker
 from softgraft.assembly.notices import example_notices, training_notices
 from softgraft.assembly.passage_cache import open_store
+from softgraft.assembly.shared_models import shared
 from softgraft.errors import UsageError
 from softgraft.settings import location
 from softgraft.settings.domain_file import DomainFile
@@ -60,7 +61,7 @@ class DomainParts:
     @cached_property
     def encoder(self) -> Encoder:
         """The sentence encoder of the index."""
-        return load_encoder(resolved_name(self.file.encoder, recorded_encoder(self.build / "index")))
+        return shared(load_encoder, resolved_name(self.file.encoder, recorded_encoder(self.build / "index")))
 
     @cached_property
     def index(self) -> Index:

@@ -6,21 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from prompts import PassageInput, Template
 from retrieval import Index
-from soft_prompt import Attention, Backbone, PrefixStore, encode_prompt
-from soft_prompt.training.distributed import local_device
+from soft_prompt import Attention, PrefixStore, encode_prompt
+from softgraft.assembly.shared_models import shared_backbone
 from softgraft.settings.domain_file import DomainFile
 
 FOLDER = "passages"
 
 
 def open_store(file: DomainFile, build: Path) -> PrefixStore:
-    """The backbone of a domain with its cache of keys and values in build/passages."""
-    dtype = {"auto": None, "bfloat16": torch.bfloat16, "float32": torch.float32}[file.dtype]
-    backbone = Backbone.load(file.backbone, dtype=dtype, device=local_device(file.device))
+    """The backbone, which domains share, with this domain's cache of keys and values in build/passages."""
+    backbone = shared_backbone(file)
     disk_bytes = int(file.cache.disk_gib * 1024**3)
     return PrefixStore(
         backbone,

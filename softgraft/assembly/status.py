@@ -13,13 +13,15 @@ from evaluation.task_items import read_task_items
 from retrieval import PassageStore
 from retrieval.store.store import DATABASE_NAME
 from soft_prompt.artifact.manifest import Manifest, read_manifest
+from softgraft.assembly.reading import reading_notes, sampled_texts
 from softgraft.settings.domain_file import DomainFile
+from softgraft.training.retrieval_fit import search_weights
 
 
 def domain_status(
     folder: Path, build: Path, file: DomainFile, cli_name: str, notices: Callable[[], list[str]]
 ) -> dict[str, Any]:
-    """Plain data: documents, questions, index, soft prompt, last evaluation, and the next command to run."""
+    """Plain data: documents, questions, index, soft prompt, last evaluation, notes, and the next command to run."""
     paths = {split: split_file(folder, split) for split in ("train", "dev", "test")}
     questions = {
         split: len(read_items(path) if file.text_task is None else read_task_items(path, file.text_task))
@@ -52,6 +54,7 @@ def domain_status(
         "soft_prompt": _soft_prompt(manifest) if manifest else None,
         "unfinished_training": (build / "checkpoint" / "checkpoint.safetensors").is_file(),
         "notices": notices() if manifest else [],
+        "reading": _reading(build, file),
         "evaluation": _main_scores(report),
         "next": next_command,
     }
@@ -64,6 +67,16 @@ def _index(build: Path) -> dict[str, int] | None:
     with PassageStore.open(path) as store:
         documents, passages = store.counts()
     return {"documents": documents, "passages": passages}
+
+
+def _reading(build: Path, file: DomainFile) -> list[str]:
+    """What the models cannot read of the documents."""
+    path = build / "index" / DATABASE_NAME
+    if not (texts := sampled_texts(path)):
+        return []
+    with PassageStore.open(path) as store:
+        encoder = store.binding.encoder_id
+    return reading_notes(file, texts, encoder=encoder, dense=search_weights(file, build)[0] > 0)
 
 
 def _soft_prompt(manifest: Manifest) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def chat(
 
     Example: `softgraft chat bank --thread anna`
 
-    With --json, read one question per line from standard input and print one JSON object per answer.
+    With --json, read one question per line from standard input and print one line of JSON per answer.
     """
     opened = open_domain(domain)
     if not json:
@@ -73,7 +73,7 @@ def chat(
         if not question:
             break
         if json:
-            print_json(invoke(opened, question, thread))
+            print_json(invoke(opened, question, thread), indent=None)
         else:
             stream_answer(opened, question, thread)
 

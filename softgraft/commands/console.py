@@ -68,6 +68,11 @@ def print_notes(notes: Sequence[str], console: Console = err) -> None:
         console.print(f"[yellow]note:[/] {escape(note)}")
 
 
+def print_progress_note(message: str) -> None:
+    """Print what our packages log about work that takes long, such as unpacking the backbone at its first use."""
+    err.print(f"[dim]{escape(message)}[/]")
+
+
 def on_terminal() -> bool:
     """Whether both outputs go to a terminal, not to a file or a pipe."""
     return sys.stdout.isatty() and sys.stderr.isatty()
@@ -139,7 +144,8 @@ def on_score(progress: UpdateProgress) -> Callable[[str, int, int], None]:
 
 def simple_table(columns: Sequence[str], left: Collection[str]) -> Table:
     """A table without a frame; the columns in `left` are left-aligned, the others right-aligned."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    # Two spaces between columns: tables should fit 80 columns.
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
         table.add_column(name, justify="left" if name in left else "right")
     return table

@@ -46,7 +46,7 @@ def evaluate_command(
     if json:
         print_json(report.as_json())
         return
-    out.print(_task_table(report) if is_task else report_table(report))
+    out.print(task_table(report) if is_task else report_table(report))
     for line in _task_lines(report) if is_task else report_lines(report):
         out.print(line)
     next_command = f'softgraft ask {domain} "..."' if is_task else f"softgraft chat {domain}"
@@ -54,14 +54,15 @@ def evaluate_command(
 
 
 def report_table(report: Report) -> Table:
-    """The table of an evaluation."""
-    columns = ["system", "accuracy", "exact", "token F1 (95%)", "refused", "wrongly", "citations", "seconds"]
+    """The table of an evaluation. It fits 80 columns."""
+    columns = ["system", "accuracy", "exact", "token F1 (95%)", "refused", "wrongly", "cited", "time"]
     table = simple_table(columns, left=["system"])
     for row in report.rows:
         means = [estimate.mean if estimate else None for estimate in (row.accuracy, row.exact_match)]
         shares = [row.refusal_accuracy, row.wrong_refusals, row.citation_precision]
         accuracy, exact, *others = ["-" if score is None else f"{score:.3f}" for score in (*means, *shares)]
-        table.add_row(row.system, accuracy, exact, interval(row.token_f1), *others, f"{row.seconds_per_answer:.2f}")
+        f1 = short_interval(row.token_f1)
+        table.add_row(row.system, accuracy, exact, f1, *others, f"{row.seconds_per_answer:.2f}")
     return table
 
 
@@ -69,7 +70,7 @@ def report_lines(report: Report) -> list[str]:
     """What the table does not show: its columns' meaning, the retrieval scores, and the paired differences."""
     lines = [
         "refused: share of the questions without an answer that were refused; wrongly: the same for questions with an "
-        "answer; citations: share that contain the answer; seconds: per answer"
+        "answer; cited: share of citations that contain the answer; time: seconds per answer"
     ]
     if (scores := report.retrieval) is not None:
         lines.append(
@@ -88,11 +89,17 @@ def interval(estimate: Estimate | None) -> str:
     return "-" if estimate is None else f"{estimate.mean:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
-def _task_table(report: TaskReport) -> Table:
+def short_interval(estimate: Estimate | None) -> str:
+    """The same in fewer characters, for a table."""
+    return "-" if estimate is None else f"{estimate.mean:.3f} ({estimate.low:.2f}-{estimate.high:.2f})"
+
+
+def task_table(report: TaskReport) -> Table:
+    """The table of an evaluation of a task. It fits 80 columns."""
     scores = list(report.rows[0].scores)
-    table = simple_table(["system", *(f"{name} (95%)" for name in scores), "seconds"], left=["system"])
+    table = simple_table(["system", *(f"{name} (95%)" for name in scores), "time"], left=["system"])
     for row in report.rows:
-        table.add_row(row.system, *(interval(row.scores[name]) for name in scores), f"{row.seconds:.2f}")
+        table.add_row(row.system, *(short_interval(row.scores[name]) for name in scores), f"{row.seconds:.2f}")
     return table
 
 

@@ -122,7 +122,9 @@ def _ingest(opened: Domain, json: bool, warm: bool, index: IndexChoice | None) -
         )
         if warmed.passages < warmed.of:
             err.print("[yellow]the cache is full:[/] raise `cache: disk_gib` in domain.yaml, or free disk space")
-    out.print(f"next: {opened.status()['next']}")
+    state = opened.status()
+    print_notes(state["reading"])
+    out.print(f"next: {state['next']}")
     return ingested.report
 
 

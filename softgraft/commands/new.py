@@ -44,8 +44,10 @@ def new(
     counts = ", ".join(f"{count} {split}" for split, count in created["questions"].items())
     if created["task"] in ("chat", "extractive-qa"):
         out.print(f"created {created['folder']}: {created['documents']} document files, questions: {counts or 'none'}")
+        print_notes(created["reading"])
         out.print(f"next: softgraft ingest {name}")
     else:
         labels = f", {created['labels']} labels (labels.yaml)" if created["labels"] else ""
         out.print(f"created {created['folder']} for {created['task']}, examples: {counts}{labels}")
+        print_notes(created["reading"])
         out.print(f"next: softgraft train {name}")

@@ -1,10 +1,20 @@
-"""`softgraft status`."""
+"""`softgraft status` and `doctor`: the state of a domain, and of the machine."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
 from rich.markup import escape
 
 from softgraft.commands.console import DomainArgument, JsonOption, open_domain, out, print_json, print_notes
+from softgraft.jobs.findings import Finding
+from softgraft.settings.location import domain_folder
+
+# The exit code of `doctor` if something is broken.
+BROKEN = 1
 
 
 def status(domain: DomainArgument, json: JsonOption = False) -> None:
@@ -41,5 +51,45 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
     out.print(f"[bold]{escape(state['title'])}[/] ({state['folder']})")
     for name, value in rows:
         out.print(f"  {name:<12} {escape(value)}")
-    print_notes(state["notices"], out)
+    print_notes([*state["notices"], *state["reading"]], out)
     out.print(f"next: {state['next']}")
+
+
+def doctor(
+    domain: Annotated[
+        str | None, typer.Argument(metavar="[DOMAIN]", help="A name under domains/, or a path; examined as well.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Examine the machine, the installation and a domain; name a fix for what is wrong.
+
+    It reports Python, PyTorch, device and number format, memory, disk, cache, packages, and the weights with their
+    digests. No model is loaded. The exit code is 1 if something is broken.
+
+    Example: `softgraft doctor bank`
+    """
+    folder = domain_folder(domain) if domain is not None else None
+    findings = _examine(folder)
+    broken = [finding for finding in findings if finding.state == "broken"]
+    if json:
+        print_json({"broken": len(broken), "findings": [asdict(finding) for finding in findings]})
+    else:
+        marks = {"ok": "[green]ok[/]  ", "note": "[yellow]note[/]", "broken": "[bold red]bad[/] "}
+        width = max(len(finding.name) for finding in findings)
+        for finding in findings:
+            out.print(f"{marks[finding.state]}  {finding.name:<{width}}  {escape(finding.value)}")
+            if finding.fix is not None:
+                out.print(f"      {'':<{width}}  fix: {escape(finding.fix)}")
+        out.print(f"{len(broken)} broken" if broken else "nothing is broken")
+    if broken:
+        raise typer.Exit(BROKEN)
+
+
+def _examine(folder: Path | None) -> list[Finding]:
+    try:
+        # Imports PyTorch, which takes seconds; `--help` must not wait for it.
+        from softgraft.jobs.doctor import examine
+    except (ImportError, OSError) as error:
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        return [Finding("installation", f"does not import: {line}", "broken", "pip install --force-reinstall softgraft")]
+    return examine(folder)

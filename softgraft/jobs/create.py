@@ -16,8 +16,9 @@ from evaluation.rows import SUFFIXES as ROW_SUFFIXES
 from evaluation.rows import split_file
 from evaluation.task_items import FIELDS, TEXT_TASKS, TextTask, read_task_file, stratified_split, task_line
 from retrieval.conversion.convert import SUFFIXES
+from softgraft.assembly.reading import file_texts, reading_notes
 from softgraft.errors import DomainError, UsageError
-from softgraft.settings.domain_file import DomainFile, Task, TrainSettings, write_domain_file
+from softgraft.settings.domain_file import DomainFile, Task, TrainSettings, template_languages, write_domain_file
 from softgraft.settings.label_file import labels_of, write_labels
 from softgraft.settings.location import DOMAINS
 from softgraft.settings.sections import AnswerFileSettings, ClassificationSettings
@@ -50,8 +51,8 @@ def create_domain(
             need examples (`evaluation.task_items`) and no documents.
 
     Returns:
-        Folder, number of document files, number of questions per split, template, task, number of labels, and the
-        columns of each question file that nothing uses.
+        Folder, number of document files, number of questions per split, template, task, number of labels, the columns
+        of each question file that nothing uses, and notes on the language of the documents (`reading`).
 
     Raises:
         UsageError: if the source has no documents, or no examples of the task, or the name or language is invalid.
@@ -109,12 +110,20 @@ def create_domain(
         "ignored_columns": {
             files[split].path.name: list(files[split].ignored) for split in files if files[split].ignored
         },
+        "reading": reading_notes(file, file_texts(path for path, _ in documents)),
     }
 
 
 def _settings(
     name: str, title: str | None, language: str, backbone: str, task: Task, text_task: TextTask | None
 ) -> DomainFile:
+    if language not in (languages := template_languages()):
+        raise UsageError(
+            found=f"no templates in the language {language!r}",
+            expected=f"one of {', '.join(languages)}",
+            next_step="leave out --language, since `en` works for documents in other languages too; or write "
+            f"templates/rag-chat.{language}.yaml into the new domain and change `language:` in its domain.yaml",
+        )
     settings: dict[str, Any] = {"task": task}
     if text_task is not None:
         settings["context"] = "none"
@@ -131,8 +140,8 @@ def _settings(
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['input']!r}" for e in error.errors())
         raise UsageError(
             found=f"invalid {problems}",
-            expected="a name of letters, digits, - and _, and a language of two letters",
-            next_step="choose others: softgraft new NAME --from FOLDER --language en",
+            expected="a name of letters, digits, - and _",
+            next_step="choose others: softgraft new NAME --from FOLDER",
         ) from error
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from evaluation.task_items import TEXT_TASKS, TextTask
+from prompts.load import TEMPLATES
 from soft_prompt.training.config import GraftOptions, TrainingOptions
 from softgraft.errors import DomainError, UsageError
+from softgraft.settings.problems import in_line, problem_message, problems_of
 from softgraft.settings.sections import (
     AnswerFileSettings,
     CacheSettings,
@@ -75,7 +78,7 @@ class TrainSettings(TrainingOptions, GraftOptions):
             settings = TrainSettings.model_validate({**self.model_dump(), **given})
         except ValidationError as error:
             raise UsageError(
-                found="; ".join(_message(problem["msg"]) for problem in error.errors()),
+                found="; ".join(problem_message(problem["msg"]) for problem in error.errors()),
                 expected="settings that can be trained together",
                 next_step="softgraft train DOMAIN --kind adapter --adapter lora --adapter-rank 4",
             ) from error
@@ -95,7 +98,7 @@ class DomainFile(Settings):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="Name of the domain: letters, digits, `-` and `_`."
     )
     title: str = Field(min_length=1, description="Title shown in messages and pages.")
-    language: str = Field(default="en", pattern=r"^[a-z]{2}$", description="Language of the templates: `en` or `zh`.")
+    language: str = Field(default="en", description="Language of the templates: `en` or `zh`.")
     backbone: str = Field(
         default="embedded",
         description="The frozen language model: `embedded` (SmolLM2-135M-Instruct, installed by pip), a Hugging Face "
@@ -163,6 +166,13 @@ class DomainFile(Settings):
             return {**given, "template": "rag-chat" if task == "chat" else task}
         return given
 
+    @field_validator("language")
+    @classmethod
+    def _check_language(cls, language: str) -> str:
+        if not re.fullmatch(r"[a-z]{2}", language):
+            raise ValueError(f"{language!r} is no language of two letters; {supported_languages(template_languages())}")
+        return language
+
     @model_validator(mode="after")
     def _check_task_sections(self) -> Self:
         if self.context is not None and self.text_task is None:
@@ -198,7 +208,8 @@ def read_domain_file(folder: Path) -> DomainFile:
     """
     path = folder / FILE
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data = yaml.safe_load(text)
     except FileNotFoundError as error:
         raise DomainError(
             found=f"no {FILE} in {folder}",
@@ -208,10 +219,28 @@ def read_domain_file(folder: Path) -> DomainFile:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise _problem(path, [str(error).replace("\n", " ")]) from error
     try:
-        return DomainFile.model_validate(data)
+        file = DomainFile.model_validate(data)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {_message(e['msg'])}" for e in error.errors()]
-        raise _problem(path, problems) from error
+        raise _problem(path, problems_of(error, DomainFile, text)) from error
+    if file.language not in (languages := template_languages(folder)):
+        line = in_line(text, ("language",))
+        raise _problem(path, [f"language: no templates in {file.language!r}{line}; {supported_languages(languages)}"])
+    return file
+
+
+def template_languages(folder: Path | None = None) -> list[str]:
+    """The languages of the templates that are included, and of a domain's own ones in `templates/`."""
+    folders = [TEMPLATES, *([folder / "templates"] if folder is not None else [])]
+    files = [file for place in folders for file in place.glob("*.*.yaml")]
+    return sorted({file.name.split(".")[-2] for file in files})
+
+
+def supported_languages(languages: Sequence[str]) -> str:
+    """The part of an error that lists the languages of templates."""
+    return (
+        f"expected one of {', '.join(languages)}, the languages of the templates. `en` works for documents in other "
+        "languages too, and templates of your own add a language: templates/rag-chat.LANGUAGE.yaml"
+    )
 
 
 def write_domain_file(folder: Path, file: DomainFile, note: str) -> None:
@@ -232,11 +261,6 @@ def write_domain_file(folder: Path, file: DomainFile, note: str) -> None:
     comment = "".join(f"# {line}\n" for line in note.splitlines())
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
     (folder / FILE).write_text(comment + text, encoding="utf-8")
-
-
-def _message(message: str) -> str:
-    """A problem's message, without the prefix that pydantic adds to our own messages."""
-    return message.removeprefix("Value error, ")
 
 
 def _problem(path: Path, problems: list[str]) -> DomainError:

@@ -21,13 +21,15 @@ def domain_folder(name: str) -> Path:
         if (folder / FILE).is_file():
             return folder
     known = sorted(file.parent.name for file in DOMAINS.glob(f"*/{FILE}"))
-    similar = difflib.get_close_matches(name, known, n=1)
+    by_lower = {folder.lower(): folder for folder in known}
+    similar = [by_lower[match] for match in difflib.get_close_matches(name.lower(), list(by_lower), n=1)]
     raise DomainError(
         found=f"no domain {name!r}" + (f"; did you mean {similar[0]!r}?" if similar else ""),
         expected=f"a folder with {FILE}, or one of {', '.join(known)} under domains/"
         if known
         else f"a folder with {FILE}; the current folder contains no domains/",
-        next_step=f"create it: softgraft new {Path(name).name} --from FOLDER",
+        next_step=(f"use {similar[0]!r}, or " if similar else "")
+        + f"create it: softgraft new {Path(name).name} --from FOLDER",
     )
 
 

@@ -26,7 +26,7 @@ from prompts import find_template
 from softgraft.__main__ import main
 
 ROOT = Path(softgraft.__file__).parents[1]
-COMMANDS = ("new", "ingest", "train", "eval", "ask", "chat", "export", "import", "threads", "status", "demo")
+COMMANDS = ("new", "ingest", "train", "eval", "ask", "chat", "export", "import", "threads", "status", "doctor", "demo")
 
 DOCUMENTS = {
     "cards.md": (

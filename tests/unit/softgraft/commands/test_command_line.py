@@ -15,7 +15,7 @@ import pytest
 import softgraft
 from softgraft.__main__ import INTERRUPTED
 
-COMMANDS = ("new", "ingest", "train", "eval", "ask", "chat", "export", "import", "threads", "status", "demo")
+COMMANDS = ("new", "ingest", "train", "eval", "ask", "chat", "export", "import", "threads", "status", "doctor", "demo")
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -41,7 +41,7 @@ def test_an_unknown_name_lists_the_known_ones(working_folder: Path) -> None:
     with pytest.raises(DomainError, match="no domain 'banc'; did you mean 'bank'\\?") as caught:
         domain_folder("banc")
     assert "one of bank, clinic under domains/" in caught.value.expected
-    assert caught.value.next_step == "create it: softgraft new banc --from FOLDER"
+    assert caught.value.next_step == "use 'bank', or create it: softgraft new banc --from FOLDER"
 
 
 def test_the_error_without_any_domain(working_folder: Path) -> None:
