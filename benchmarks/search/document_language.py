@@ -30,9 +30,9 @@ def main() -> None:
     parser = script.make_parser(__doc__)
     parser.add_argument("--translations", type=Path, nargs="+", required=True, help="folders of translations")
     options = parser.parse_args()
+    from soft_prompt.model.weights import prepared_folder
     from softgraft.assembly.language_words import NAMES
     from softgraft.assembly.reading import UNREAD_TOKENS_PER_BYTE, tokens_per_byte
-    from soft_prompt.model.weights import prepared_folder
 
     texts = {code: text for code, text in read_translations(options.translations).items() if code in NAMES}
     documents = {size: {code: cut(text, size) for code, text in texts.items()} for size in SIZES}
@@ -42,7 +42,9 @@ def main() -> None:
         for size in SIZES:
             rows.append({"detector": name, "characters": size, **score(detect, documents[size], kept)})
             row = rows[-1]
-            print(f"{name:<10} {size:>5}: {row['accuracy']:.3f}, English or not {row['english_or_not']:.3f}", flush=True)
+            print(
+                f"{name:<10} {size:>5}: {row['accuracy']:.3f}, English or not {row['english_or_not']:.3f}", flush=True
+            )
     tokenizer = prepared_folder() / "tokenizer.json"
     rates = {code: round(tokens_per_byte(tokenizer, [texts[code]]), 3) for code in kept}
     print("tokens per byte:", dict(sorted(rates.items(), key=lambda entry: entry[1])))

@@ -49,6 +49,11 @@ def test_settings_of_the_user_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_warnings_that_were_asked_for_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "warnoptions", ["always"])
-    with pytest.warns(FutureWarning, match="wanted"), quiet_libraries(print):
+    with pytest.warns(FutureWarning, match="wanted"):
+        warn_quietly("wanted")
+
+
+def warn_quietly(message: str) -> None:
+    with quiet_libraries(print):
         warnings.simplefilter("always")
-        warnings.warn("wanted", FutureWarning, stacklevel=1)
+        warnings.warn(message, FutureWarning, stacklevel=1)

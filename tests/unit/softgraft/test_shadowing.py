@@ -98,9 +98,5 @@ def test_other_names_disturb_nobody(tmp_path: Path) -> None:
 
 
 def test_the_check_imports_nothing() -> None:
-    code = (
-        "import sys, softgraft\n"
-        f"loaded = set({PACKAGES}) & set(sys.modules)\n"
-        "sys.exit(str(loaded) if loaded else 0)"
-    )
+    code = f"import sys, softgraft\nloaded = set({PACKAGES}) & set(sys.modules)\nsys.exit(str(loaded) if loaded else 0)"
     assert run(ROOT, "-c", code).returncode == 0

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from evaluation import Estimate, Report
 from evaluation.report import SystemScores, TaskReport, TaskSystemScores
-from softgraft.commands.evaluate import task_table, interval, report_table, short_interval
+from softgraft.commands.evaluate import interval, report_table, short_interval, task_table
 
 ESTIMATE = Estimate(0.4104, 0.3731, 0.4436)
 SYSTEMS = ("base", "template", "text-twin", "soft", "soft-gold", "majority", "quote")
