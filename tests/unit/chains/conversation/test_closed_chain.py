@@ -22,7 +22,7 @@ USES: dict[str, Callable[[DomainChain], object]] = {
     "messages": lambda chain: chain.messages("1"),
     "delete": lambda chain: chain.delete("1"),
     "memory": lambda chain: chain.memory,
-    "as messages": lambda chain: chain.as_messages().invoke([("human", QUESTION["question"])]),
+    "as messages": lambda chain: chain.as_messages().invoke(QUESTION["question"]),
 }
 
 

@@ -278,7 +278,7 @@ def test_a_damaged_database_is_reported_and_not_changed(make_chain: MakeChain, p
     if damage != "another schema":
         assert path.read_bytes() == before
     # Without a thread nothing is read or written.
-    assert chain.invoke({"question": ASKED})["answer"]
+    assert make_chain(chat).invoke({"question": ASKED})["answer"]
 
 
 def test_a_locked_database_is_reported_and_loses_nothing(

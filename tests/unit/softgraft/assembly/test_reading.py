@@ -17,9 +17,9 @@ MINILM = "all-MiniLM-L6-v2@sha256:53aa"
 E5 = "multilingual-e5-small@sha256:1234"
 
 
-def notes(language: str, encoder: str = MINILM, *, dense: bool = True, **settings: str) -> list[str]:
+def notes(text: str, encoder: str = MINILM, *, dense: bool = True, **settings: str) -> list[str]:
     file = DomainFile(name="shop", title="x", **settings)  # type: ignore[arg-type]
-    return reading_notes(file, [TEXTS[language]] * 3, encoder=encoder, dense=dense)
+    return reading_notes(file, [TEXTS[text]] * 3, encoder=encoder, dense=dense)
 
 
 def test_english_documents_need_no_note() -> None:
@@ -87,5 +87,8 @@ def test_status_reports_the_language_of_the_index(make_domain: Callable[..., Dom
     for file in domain.docs.rglob("*.md"):
         file.write_text(f"# Carte\n\n{TEXTS['fr']}\n", encoding="utf-8")
     domain.ingest()
-    assert [note for note in domain.status()["reading"] if "in French" in note]
-    assert make_domain("english", ingest=True).status()["reading"] == []
+    # The tests' tokenizer has few merges for any language; their encoder is not in the table.
+    [french] = domain.status()["reading"]
+    assert french.startswith("the documents are in French (100% of a sample)")
+    [english] = make_domain("english", ingest=True).status()["reading"]
+    assert english.startswith("the documents are in English (100% of a sample)")

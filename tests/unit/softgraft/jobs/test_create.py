@@ -57,6 +57,7 @@ def test_a_folder_of_documents_becomes_a_domain(leaflets: Path) -> None:
         "task": "chat",
         "labels": 0,
         "ignored_columns": {},
+        "reading": [],
     }
     folder = Path("domains/shop")
     assert files(folder) == ["docs/cards/lost.TXT", "docs/fees.md", "docs/page.html", "domain.yaml"]
