@@ -91,5 +91,7 @@ def _examine(folder: Path | None) -> list[Finding]:
         from softgraft.jobs.doctor import examine
     except (ImportError, OSError) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
-        return [Finding("installation", f"does not import: {line}", "broken", "pip install --force-reinstall softgraft")]
+        return [
+            Finding("installation", f"does not import: {line}", "broken", "pip install --force-reinstall softgraft")
+        ]
     return examine(folder)
