@@ -14,6 +14,7 @@ from softgraft.commands.ingest import ingest_command
 from softgraft.commands.interop import export_command, import_command
 from softgraft.commands.new import new
 from softgraft.commands.prompts import prompts_app
+from softgraft.commands.questions import questions
 from softgraft.commands.status import doctor, status
 from softgraft.commands.threads import threads
 from softgraft.commands.train import train_command
@@ -44,6 +45,7 @@ def softgraft_command(
 
 app.command("new")(new)
 app.command("ingest")(ingest_command)
+app.command("questions")(questions)
 app.command("train")(train_command)
 app.command("eval")(evaluate_command)
 app.command("ask")(ask)

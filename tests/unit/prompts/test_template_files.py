@@ -281,7 +281,7 @@ def test_a_custom_folder_is_searched_first(tmp_path: Path) -> None:
 def test_an_unknown_name_lists_the_known_ones(name: str) -> None:
     with pytest.raises(UnknownTemplateError) as caught:
         find_template(name)
-    assert "closed-book, condense-question, extractive-qa, rag-chat" in str(caught.value)
+    assert "closed-book, condense-question, draft-question, extractive-qa, rag-chat" in str(caught.value)
 
 
 def test_an_unknown_language_is_refused() -> None:

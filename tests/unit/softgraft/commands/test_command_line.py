@@ -15,7 +15,21 @@ import pytest
 import softgraft
 from softgraft.__main__ import INTERRUPTED
 
-COMMANDS = ("new", "ingest", "train", "eval", "ask", "chat", "export", "import", "threads", "status", "doctor", "demo")
+COMMANDS = (
+    "new",
+    "ingest",
+    "questions",
+    "train",
+    "eval",
+    "ask",
+    "chat",
+    "export",
+    "import",
+    "threads",
+    "status",
+    "doctor",
+    "demo",
+)
 Run = Callable[..., tuple[int, str, str]]
 
 

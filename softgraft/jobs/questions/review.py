@@ -1,0 +1,101 @@
+"""Decide about drafts one by one. Only accepted ones enter train.jsonl, and every decision is saved at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.items import read_items
+from evaluation.rows import split_file
+from evaluation.text_scores import contains_answer
+from soft_prompt.files import write_bytes
+from softgraft.domain import Domain
+from softgraft.errors import UsageError
+from softgraft.jobs.questions.draft_file import Draft, DraftFile, counts
+from softgraft.jobs.questions.drafting import require_questions
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """New texts of a draft; None keeps the old one."""
+
+    question: str | None = None
+    answer: str | None = None
+    reply: str | None = None
+
+
+class Review:
+    """The drafts of a domain, and what is decided about them.
+
+    Raises:
+        UsageError: if the domain's task does not answer questions, or the training questions are in a CSV file.
+        ItemsError: if drafts.jsonl or train.jsonl has a malformed line.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        require_questions(domain)
+        self._train = split_file(domain.folder, "train")
+        if self._train.suffix != ".jsonl":
+            raise UsageError(
+                found=f"the training questions in {self._train}",
+                expected="train.jsonl, to which a review adds questions",
+                next_step=f"write the questions of {self._train.name} to train.jsonl, and move {self._train.name} away",
+            )
+        self._file = DraftFile(domain.folder, domain.build)
+        self._drafts = {draft.id: draft for draft in self._file.read()}
+        self._ids = {item.id for item in read_items(self._train)} if self._train.is_file() else set()
+        for draft in self.left():
+            if draft.id in self._ids:
+                # A process was killed after it had written the question and before the decision.
+                self._save(draft.model_copy(update={"decision": "accepted"}))
+
+    def left(self) -> list[Draft]:
+        """The drafts without a decision, in the order of the file."""
+        return [draft for draft in self._drafts.values() if not draft.decision]
+
+    def counts(self) -> dict[str, int]:
+        """Number of drafts by decision."""
+        return counts(list(self._drafts.values()))
+
+    def accept(self, draft: Draft) -> None:
+        """Append a draft to train.jsonl."""
+        item_id, number = draft.id, 2
+        while item_id in self._ids:
+            item_id, number = f"{draft.id}-{number}", number + 1
+        line = draft.item(item_id).model_dump_json(exclude_defaults=True)
+        _append_question(self._train, line)
+        self._ids.add(item_id)
+        self._save(draft.model_copy(update={"decision": "accepted"}))
+
+    def reject(self, draft: Draft) -> None:
+        """Never show a draft again."""
+        self._save(draft.model_copy(update={"decision": "rejected"}))
+
+    def edit(self, draft: Draft, edit: Edit) -> Draft:
+        """Change the question, the answer or the reply of a draft; it still has to be accepted.
+
+        A reply that does not contain a new answer is replaced by it, unless a new reply is given.
+        """
+        changed: dict[str, object] = {}
+        if edit.question:
+            changed["question"] = edit.question
+        if edit.answer and draft.answerable:
+            changed["answers"] = (edit.answer,)
+            if draft.response and not contains_answer(draft.response, [edit.answer]):
+                changed["response"] = edit.answer
+        if edit.reply:
+            changed["response"] = edit.reply
+        edited = draft.model_copy(update=changed)
+        self._save(edited)
+        return edited
+
+    def _save(self, draft: Draft) -> None:
+        self._file.replace(draft)
+        self._drafts[draft.id] = draft
+
+
+def _append_question(path: Path, line: str) -> None:
+    """Add a line in one step: a file with a half line would stop every command."""
+    content = path.read_bytes() if path.is_file() else b""
+    separator = b"\n" if content and not content.endswith(b"\n") else b""
+    write_bytes(path, content + separator + line.encode() + b"\n")

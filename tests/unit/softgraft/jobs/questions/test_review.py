@@ -1,0 +1,100 @@
+"""Reviewing drafts: what enters train.jsonl, and what a kill or an edit leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evaluation import read_items
+from evaluation.errors import ItemsError
+from softgraft import Domain
+from softgraft.errors import UsageError
+from softgraft.jobs.questions.draft_file import Draft, DraftFile
+from softgraft.jobs.questions.review import Edit, Review
+
+
+def draft(number: int, **fields: object) -> Draft:
+    given = {
+        "id": f"draft-{number}", "question": f"What does card {number} cost?", "answers": ("£3",), "doc_id": "cards",
+        "response": "Card costs £3.", "quote": "It costs £3.", "group": "cards", **fields,
+    }  # fmt: skip
+    return Draft.model_validate(given)
+
+
+@pytest.fixture
+def domain(make_domain: Callable[..., Domain]) -> Domain:
+    made = make_domain("house")
+    (made.folder / "train.jsonl").unlink()
+    file = DraftFile(made.folder, made.build)
+    for number in range(3):
+        file.append(draft(number))
+    file.append(draft(3, answerable=False, answers=(), response="No."))
+    return made
+
+
+def train(domain: Domain) -> Path:
+    return domain.folder / "train.jsonl"
+
+
+def test_only_accepted_drafts_enter_train(domain: Domain) -> None:
+    review = Review(domain)
+    first, second, _, last = review.left()
+    review.accept(first)
+    review.reject(second)
+    review.accept(last)
+    assert [(item.id, item.doc_id, item.answerable) for item in read_items(train(domain))] == [
+        ("draft-0", "cards", True), ("draft-3", "", False),
+    ]  # fmt: skip
+    again = Review(domain)
+    assert [one.id for one in again.left()] == ["draft-2"]
+    assert again.counts() == {"drafted": 4, "accepted": 2, "rejected": 1, "left": 1, "unanswerable": 1}
+
+
+def test_lines_of_train_stay_as_they_are(domain: Domain) -> None:
+    own = '{"id": "mine", "question": "Why?", "answers": ["so"]}'
+    train(domain).write_text(own, encoding="utf-8")
+    Review(domain).accept(draft(0))
+    lines = train(domain).read_text(encoding="utf-8").splitlines()
+    assert lines[0] == own
+    assert [item.id for item in read_items(train(domain))] == ["mine", "draft-0"]
+
+
+def test_a_kill_between_the_two_files_accepts_once(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    review = Review(domain)
+    monkeypatch.setattr(DraftFile, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        review.accept(review.left()[0])
+    monkeypatch.undo()
+    again = Review(domain)
+    assert again.counts()["accepted"] == 1
+    assert [one.id for one in again.left()] == ["draft-1", "draft-2", "draft-3"]
+    assert len(read_items(train(domain))) == 1
+
+
+def test_edits_are_kept(domain: Domain) -> None:
+    review = Review(domain)
+    first = review.left()[0]
+    edited = review.edit(first, Edit(answer="£4"))
+    assert (edited.answers, edited.response) == (("£4",), "£4")
+    edited = review.edit(edited, Edit(question="How much?", reply="It is £4."))
+    assert Review(domain).left()[0] == edited
+    assert (edited.question, edited.answers, edited.response) == ("How much?", ("£4",), "It is £4.")
+    assert review.edit(edited, Edit()) == edited
+    # An answer that the reply holds keeps the reply, and a question without an answer gets none.
+    assert review.edit(edited, Edit(answer="is £4")).response == "It is £4."
+    last = review.left()[-1]
+    assert review.edit(last, Edit(answer="£9", reply="Never.")).answers == ()
+
+
+def test_malformed_files_and_other_tasks_are_refused(domain: Domain, make_domain: Callable[..., Domain]) -> None:
+    train(domain).write_text("{}\n", encoding="utf-8")
+    with pytest.raises(ItemsError, match=r"line 1 of .*train.jsonl"):
+        Review(domain)
+    train(domain).rename(domain.folder / "train.csv")
+    with pytest.raises(UsageError, match=r"train.csv"):
+        Review(domain)
+    other = make_domain("labels", task="classification", template="classification")
+    with pytest.raises(UsageError, match="classification"):
+        Review(other)
