@@ -144,8 +144,11 @@ def complete_lines(path: Path) -> list[str]:
         ) from error
 
 
-def append_line(path: Path, line: str) -> None:
-    """Add a line to a JSONL file. What a killed process left of a line before it is removed."""
+def append_line(path: Path, line: str, *, sync: bool = True) -> None:
+    """Add a line to a JSONL file. What a killed process left of a line before it is removed.
+
+    With `sync`, the line is on the disk afterwards, which takes time on a busy one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         file.seek(0)
@@ -157,7 +160,8 @@ def append_line(path: Path, line: str) -> None:
             file.truncate(len(content) - len(last))
         file.write(f"{line}\n".encode())
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
 
 
 def counts(drafts: Sequence[Draft]) -> dict[str, int]:

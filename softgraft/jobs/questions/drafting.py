@@ -272,4 +272,4 @@ class _Drafting:
 
     def _remember(self, key: str, writer: str) -> None:
         self.tried.add((key, writer))
-        append_line(self.tried_path, json.dumps([key, writer], ensure_ascii=False))
+        append_line(self.tried_path, json.dumps([key, writer], ensure_ascii=False), sync=False)

@@ -45,6 +45,8 @@ _NO_SUBJECT = re.compile(
     r"\S\s+(?:you|we|i)$|\b(?:you|we|i)\s+\S",
     re.IGNORECASE,
 )
+# A heading without a full stop runs into the sentence.
+_TWO_SENTENCES = re.compile(r"\w\s+(?:The|A|An|This|In)\s")
 _ADVERB = re.compile(r"\s+(?:also|usually|normally|generally|always|then|still|now|only|often|currently)$")
 _LEAD = re.compile(
     r"^(?P<lead>(?:If|When|Once|After|Before|For|In|With|Under|From|On|At|During|Unless|By|As|While|Outside|Within|"
@@ -160,7 +162,7 @@ def _split(before: str) -> _Clause | None:
         if not auxiliary and (_VERB.match(rest) or not _agrees(subject, verb)):
             # A noun that looks like a verb: "an eligibility *check* takes".
             continue
-        if len(subject.split()) > _LONGEST_SUBJECT or _NO_SUBJECT.search(subject):
+        if len(subject.split()) > _LONGEST_SUBJECT or _NO_SUBJECT.search(subject) or _TWO_SENTENCES.search(subject):
             return None
         if subject.lower().split()[-1] == "to" or (auxiliary and re.match(r"not\b", rest)):
             return None

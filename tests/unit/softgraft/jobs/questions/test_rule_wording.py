@@ -130,6 +130,7 @@ def test_the_form_of_a_sentence_gives_a_question(sentence: str, question: str, a
     "sentence",
     [
         "If this happens, call us at once today.",
+        "If you miss a third, the account is closed.",
         "To begin with, pay 40 pounds at once.",
         "This is the reason for the change.",
         "To apply for a loan, every holder must agree.",
