@@ -14,7 +14,7 @@ from softgraft.jobs.questions.sources import Source
 
 TEMPLATE = "draft-question"
 # A question is one line; the backbone's samples differ at this temperature and mostly stay on the subject.
-_MOST_TOKENS, _TEMPERATURE, _TOP_P, _SAMPLES = 40, 0.8, 0.9, 3
+_MOST_TOKENS, _TEMPERATURE, _TOP_P, _SAMPLES = 40, 0.8, 0.9, 2
 _MARKUP = re.compile(r"^(?:question|q|问题|问)\s*[:：]\s*|^[\"“'`*#\s-]+|[\"”'`*\s]+$", re.IGNORECASE)
 
 
