@@ -36,7 +36,7 @@ from soft_prompt.artifact.manifest import make_manifest
 from soft_prompt.training.checkpoint import remove_checkpoint
 from soft_prompt.training.distributed import DistributedContext, init_distributed
 from softgraft.settings.domain_file import TrainSettings
-from softgraft.training.decision import compare_on_dev, compare_with_majority
+from softgraft.training.decision import MajorityComparison, compare_on_dev, compare_with_majority
 from softgraft.training.task import OnScore, OnStep, Prompted, TrainingTask, TrainReport, Withheld, with_target
 
 TRAIN_LOG = "train_log.jsonl"
@@ -203,12 +203,19 @@ class Grafting:
             dev_score_text_twin=twin,
             train_withheld=data.train_withheld,
             dev_withheld=data.dev_withheld,
-            without_document=sum(item.answerable and not item.documents for item in with_target(data.items)),
+            without_document=self._without_document(data.items),
             comparison=comparison,
-            majority=compare_with_majority(
-                closed_answers(data.items), [item for _, item in data.dev], of_soft.accuracy
-            ),
+            majority=self._majority(data, of_soft),
         )
+
+    def _without_document(self, items: Sequence[Item]) -> int:
+        """Number of answerable questions that name no document."""
+        asked = with_target(items) if self.task.answers_questions else []
+        return sum(item.answerable and not item.documents for item in asked)
+
+    def _majority(self, data: TrainingSet, soft: DevScoresByQuestion) -> MajorityComparison | None:
+        closed = closed_answers(data.items) if self.task.answers_questions else None
+        return compare_with_majority(closed, [item for _, item in data.dev], soft.accuracy)
 
     def _start(self, examples: Prompted) -> SoftPrompt:
         template = self.template.current()

@@ -97,10 +97,14 @@ Withheld = Mapping[Reason, int]
 
 
 class TrainingTask(Protocol):
-    """What a run needs to know of a domain's task: `objective` says what is trained, `metric` which score decides."""
+    """What a run needs to know of a domain's task: `objective` says what is trained, `metric` which score decides.
+
+    `answers_questions` is false for tasks that work on texts.
+    """
 
     objective: str
     metric: str
+    answers_questions: bool = False
 
     def prompted(self, items: Sequence[Item], *, teach: bool) -> tuple[Prompted, Withheld]:
         """Items as the model reads them, and the number of those that it does not read.
@@ -127,6 +131,7 @@ class ChatTraining(TrainingTask):
 
     objective = OBJECTIVE
     metric = "token F1"
+    answers_questions = True
 
     def __init__(self, answering: Answering) -> None:
         self.answering = answering

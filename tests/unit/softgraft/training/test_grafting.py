@@ -290,6 +290,25 @@ def test_lost_documents_and_quotes_are_reported(make_domain: MakeDomain) -> None
     assert report.without_document == 1
 
 
+def test_answers_from_a_closed_set_are_compared_with_their_majority(make_domain: MakeDomain) -> None:
+    domain = make_domain(ingest=True, train=LITTLE)
+    rows = [
+        {**row, "id": f"{row['id']}-{n}", "answers": ["no" if n == 2 else "yes"], "response": ""}
+        for n in range(3)
+        for row in questions("train")
+    ]
+    write_items(domain.folder / "train.jsonl", rows)
+    write_items(domain.folder / "dev.jsonl", rows[2:6])
+    report = domain.train()
+    assert report.majority is not None
+    assert (report.majority.answer, report.majority.questions, report.majority.majority_accuracy) == ("yes", 4, 1.0)
+    assert report.next_steps[0].startswith("it does not beat the constant answer 'yes'")
+    [row] = domain.evaluate(split="dev", systems=["majority"]).rows
+    assert row.accuracy is not None
+    assert (row.system, row.accuracy.mean) == ("majority", 1.0)
+    assert next(row.system for row in domain.evaluate(split="dev", limit=1).rows) == "majority"
+
+
 def test_a_template_without_a_soft_slot(make_domain: MakeDomain) -> None:
     domain = make_domain(ingest=True, train=LITTLE)
     edit_template(domain, "{domain}", "")
