@@ -189,7 +189,7 @@ def _print_unread(report: IngestReport) -> None:
 
 def _scale(scale: EvidenceScale | None) -> str:
     if scale is None:
-        return "evidence score: none, so no question is refused; it needs train.jsonl and dev.jsonl"
+        return "evidence score: none, so no question is refused; it needs questions in train.jsonl"
     unanswerable = "" if scale.right_refusals is None else f" and {scale.right_refusals:.0%} of the unanswerable ones"
     calibration = ""
     if scale.calibration_error is not None:

@@ -176,8 +176,9 @@ def search_domain(opened: Domain, settings: TrainSettings, minutes: float, limit
             on_score=on_score(progress),
         )
     if json:
-        print_json(asdict(report))
+        print_json({**asdict(report), "questions": [asdict(one) for one in opened.question_reports()]})
         return
+    print_notes(data_notes(opened.question_reports()))
     out.print(_table(report))
     if report.left_out:
         note = f"{report.left_out} candidates did not fit into {minutes:g} minutes; run the same command to continue"

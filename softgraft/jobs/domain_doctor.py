@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from evaluation import read_items
+from evaluation.rows import split_file
 from evaluation.task_items import read_task_items
 from retrieval import PassageStore
 from retrieval.store.store import DATABASE_NAME
@@ -73,7 +74,7 @@ def _backbone(file: DomainFile) -> Finding:
 
 
 def _questions(folder: Path, file: DomainFile) -> Finding:
-    paths = [path for split in ("train", "dev", "test") if (path := folder / f"{split}.jsonl").is_file()]
+    paths = [path for split in ("train", "dev", "test") if (path := split_file(folder, split)).is_file()]
     counts = {
         path.stem: len(read_items(path) if file.text_task is None else read_task_items(path, file.text_task))
         for path in paths
