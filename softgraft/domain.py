@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from chains import Conversations, DomainChain, DomainRetriever, LocalSpeaker
+from chains import Conversations, DomainChain, DomainRetriever, LocalSpeaker, RemoteSpeaker
+from chains.speakers.speakers import ChatModel
 from evaluation import Report, System, TaskReport, evaluate, fit_refusal_classifier
 from evaluation.items import Item, spread
 from evaluation.questions.closed_answers import closed_answers
@@ -68,6 +69,15 @@ class Domain(DomainParts):
     def chain(self) -> DomainChain:
         """The chain: `chain.invoke({"question": "..."}, config={"configurable": {"thread_id": "42"}})`."""
         return DomainChain(self.answering(self.graft), self.build / MEMORY)
+
+    @property
+    def chat_model(self) -> ChatModel:
+        """The LangChain chat model of the chain, with the domain's graft; see docs/citations.md for its use in agents.
+
+        A local backbone is a `SoftPromptChat` that fills the domain's soft slots. A model behind an API takes no
+        vectors: `GraftMiddleware` and the chain give it the text twin.
+        """
+        return cast(LocalSpeaker | RemoteSpeaker, self.chain.answering.speaker).chat
 
     @cached_property
     def conversations(self) -> Conversations:

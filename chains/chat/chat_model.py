@@ -30,6 +30,7 @@ from soft_prompt import (
     Decoding,
     PrefixStore,
     Reply,
+    Row,
     SlotFill,
     SoftPrompt,
     TokenizedPrompt,
@@ -59,7 +60,8 @@ class SoftPromptChat(BaseChatModel):
 
     Attributes:
         store: the backbone, and its cached prefix keys and values.
-        fills: soft slot name to its soft prompt, its text twin, or None; other slots stay empty.
+        fills: soft slot name to its soft prompt, its text twin, or None, which leaves the slot empty. A prompt with any
+            other slot is an error.
         grafts: further grafts of the same backbone by name: their fills, or a `ChatGraft`.
         graft: name of `fills`, or of the default among `grafts`; reported with every reply.
         attention: whether passages attend to one another; must be the attention with which the soft prompt was trained.
@@ -215,12 +217,12 @@ class SoftPromptChat(BaseChatModel):
     ) -> list[Reply]:
         """Replies to many prompts, tokenised or not, in batches; `on_reply` gets the number of replies so far."""
         fills, attention = self._graft_fills(self.graft)
-        rows = [encode_prompt(self.store.backbone, prompt, fills, attention) for prompt in prompts]
+        rows = [self._encode(prompt, fills, attention) for prompt in prompts]
         return generate(self.store, rows, self._decoding(None, {}, None), on_reply=on_reply)
 
     def fits(self, prompt: RenderedPrompt | TokenizedPrompt) -> bool:
         """Whether a prompt and a reply of `max_tokens` fit into the backbone's context."""
-        row = encode_prompt(self.store.backbone, prompt, *self._graft_fills(self.graft))
+        row = self._encode(prompt, *self._graft_fills(self.graft))
         return row.length + self.max_tokens <= self.store.backbone.context_length
 
     def _generate(
@@ -297,7 +299,7 @@ class SoftPromptChat(BaseChatModel):
         decoding = self._decoding(stop, settings, self.call_tokens if reply_format.may_be_long else None)
         prompt, constraint = self._read_prompt(messages, settings.get("tokens"), reply_format, decoding.max_tokens)
         return GenerationRequest(
-            row=replace(encode_prompt(backbone, prompt, fills, attention), constraint=constraint),
+            row=replace(self._encode(prompt, fills, attention), constraint=constraint),
             decoding=decoding,
             graft=name,
             tools=tuple(function["name"] for function in reply_format.tools.functions),
@@ -321,6 +323,21 @@ class SoftPromptChat(BaseChatModel):
                 next_step="leave out `tokens`; the messages are then tokenised",
             )
         return tokens, reply_format.constraint
+
+    def _encode(
+        self, prompt: RenderedPrompt | TokenizedPrompt, fills: Mapping[str, SlotFill], attention: Attention
+    ) -> Row:
+        if isinstance(prompt, TokenizedPrompt):
+            slots = {span.text for span in prompt.spans if span.kind == "slot"}
+        else:
+            slots = {*prompt.slots()}
+        if missing := sorted(slot for slot in slots if slot not in fills):
+            raise InputError(
+                found=f"the soft slot {', '.join(missing)} in the prompt, and nothing to fill it with",
+                expected="a soft prompt, a text twin, or None for each slot",
+                next_step="use the chat model of the domain, domain.chat_model, or pass fills={'domain': ...}",
+            )
+        return encode_prompt(self.store.backbone, prompt, fills, attention)
 
     def _graft_fills(self, name: str) -> tuple[Mapping[str, SlotFill], Attention]:
         if name in self.grafts:

@@ -25,6 +25,7 @@ class GraftState(AgentState[Any]):
     query: NotRequired[Annotated[str, OmitFromInput]]
     evidence: NotRequired[Annotated[list[dict[str, Any]], OmitFromInput]]
     evidence_score: NotRequired[Annotated[float | None, OmitFromInput]]
+    refused: NotRequired[Annotated[bool, OmitFromInput]]
     citations: NotRequired[Annotated[list[dict[str, Any]], OmitFromInput]]
 
 
@@ -33,16 +34,25 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
 
     The rendered template of the domain follows the agent's own system prompt, for this call only: the agent's stored
     messages do not change. A `SoftPromptChat` gets the soft slot as a block and fills it with vectors; any other model
-    gets the text twin. Evidence that is too weak is left out of the prompt. The agent's result has `query`, `evidence`
-    (including weak evidence), `evidence_score` and `citations`. `answering` is that of a domain:
-    `domain.chain.answering`.
+    gets the text twin. The agent's result has `query`, `evidence` (including weak evidence), `evidence_score`,
+    `refused` and `citations`.
+
+    If the evidence is too weak, the reply is the domain's refusal, as in the chain, and the model is not called. An
+    agent with tools may know more than the documents: its model is called without the evidence and may call tools. Once
+    it has, it answers from their results; if it answers without any, its reply is replaced by the refusal.
+
+    Args:
+        answering: that of a domain, `domain.chain.answering`. An agent on the domain's own backbone uses
+            `domain.chat_model`.
+        refuse: False lets the model answer without evidence.
     """
 
     state_schema = GraftState
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: Answering, *, refuse: bool = True) -> None:
         super().__init__()
         self.answering = answering
+        self.refuse = refuse
         self.tools = []
 
     def wrap_model_call(
@@ -51,7 +61,8 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
         grafted = self._graft(request)
         if grafted is None:
             return handler(request)
-        return self._with_citations(grafted, handler(grafted.request))
+        response = self._refusal() if grafted.is_refused else handler(grafted.request)
+        return self._with_citations(grafted, response)
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -59,7 +70,7 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
         grafted = await asyncio.to_thread(self._graft, request)
         if grafted is None:
             return await handler(request)
-        response = await handler(grafted.request)
+        response = self._refusal() if grafted.is_refused else await handler(grafted.request)
         return await asyncio.to_thread(self._with_citations, grafted, response)
 
     def _graft(self, request: ModelRequest[Any]) -> _GraftedRequest | None:
@@ -93,17 +104,26 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
             ),
             query,
             evidence,
+            needs_documents=self.refuse and not any(message.type == "tool" for message in after),
         )
+
+    def _refusal(self) -> ModelResponse[Any]:
+        return ModelResponse(result=[AIMessage(self.answering.settings.refusal)])
 
     def _with_citations(self, grafted: _GraftedRequest, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
         answers = [message for message in response.result if isinstance(message, AIMessage)]
-        reply = plain_text(answers[-1]) if answers and not answers[-1].tool_calls else ""
+        calls_tools = bool(answers) and bool(answers[-1].tool_calls)
+        refused = grafted.needs_documents and not grafted.evidence.enough and not calls_tools
+        if refused:
+            response = self._refusal()
+        reply = plain_text(answers[-1]) if answers and not calls_tools and not refused else ""
         checked = self.answering.cite(grafted.query, reply, grafted.evidence)
         evidence = grafted.evidence.to_state()
         update = {
             "query": grafted.query,
             "evidence": evidence["evidence"],
             "evidence_score": evidence["evidence_score"],
+            "refused": refused,
             "citations": [asdict(citation) for citation in checked.citations],
         }
         return ExtendedModelResponse(response, Command(update=update))
@@ -114,6 +134,12 @@ class _GraftedRequest:
     request: ModelRequest[Any]
     query: str
     evidence: Evidence
+    needs_documents: bool
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether nothing can answer: the evidence is too weak, and there is no tool to call."""
+        return self.needs_documents and not self.evidence.enough and not self.request.tools
 
 
 def _system(own: SystemMessage | None, rendered: Sequence[BaseMessage]) -> SystemMessage | None:

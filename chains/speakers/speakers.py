@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
@@ -16,6 +16,9 @@ from chains.messages.content import plain_text, to_messages, to_text_messages
 from chains.speakers.remote_failures import ReplyEndCheck, to_remote_error
 from prompts import RenderedPrompt
 from soft_prompt import tokenize_prompt
+
+# The type of the chat model of either speaker, for code that does not import LangChain.
+ChatModel: TypeAlias = BaseChatModel
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def make_speaker(
         )
         return RemoteSpeaker(chat, (lambda _: "") if graft == "empty" else twins.__getitem__)
     # A slot without a soft prompt, for example one that was renamed after training, holds its text twin.
-    fills: Mapping[str, SlotFill] = {} if graft == "empty" else twins
+    fills: Mapping[str, SlotFill] = dict.fromkeys(template.current().soft_slots) if graft == "empty" else twins
     attention = file.attention
     if graft == "soft":
         # A soft prompt answers with the attention it was trained with: it works badly with the other one.

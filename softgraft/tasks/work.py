@@ -21,6 +21,7 @@ from evaluation.task_items import TextTask, read_task_file, stratified_split
 from prompts import PassageInput, RenderedPrompt
 from retrieval.encoders.kept_vectors import kept_vectors
 from retrieval.ranking.evidence_budget import within_budget
+from soft_prompt import SoftPrompt
 from softgraft.assembly.answers import Graft, answer_settings
 from softgraft.assembly.parts import EXAMPLES, DomainParts
 from softgraft.errors import UsageError
@@ -214,7 +215,7 @@ class TaskWork:
         """A digest of everything that a calibration depends on."""
         backbone, file, manifest = chat.store.backbone, self.domain.file, self.domain.manifest
         vectors = f"{manifest.vectors_sha256} {file.answer.strength}" if manifest is not None else ""
-        fills = {slot: fill if isinstance(fill, str) else vectors for slot, fill in chat.fills.items()}
+        fills = {slot: vectors if isinstance(fill, SoftPrompt) else fill for slot, fill in chat.fills.items()}
         parts = (
             backbone.digest, str(backbone.dtype), self.domain.template.current().content_hash, fills, chat.attention,
             dict(self.verbalizer.words), self.classification.model_dump(), file.context, file.retrieval.passages,

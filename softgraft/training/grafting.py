@@ -247,8 +247,10 @@ class Grafting:
         self, examples: Prompted, fill: SlotFill, name: str, report: OnScore, devices: DistributedContext
     ) -> DevScoresByQuestion:
         """The scores of the replies with `fill` in the soft slot."""
-        slot = next(iter(self.template.current().soft_slots))
-        chat: SoftPromptChat = self.chat.model_copy(update={"fills": {slot: fill}, "graft": name})
+        slots = list(self.template.current().soft_slots)
+        # Any other slot stays empty, as in training.
+        fills = {**dict.fromkeys(slots), slots[0]: fill}
+        chat: SoftPromptChat = self.chat.model_copy(update={"fills": fills, "graft": name})
         own = list(devices.shard(examples))
         replies = self.task.replies(chat, own, lambda done, total: report(name, done, total))
         pairs = [(reply, item) for reply, (_, item) in zip(replies, own, strict=True)]

@@ -12,8 +12,8 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from chains import ChatGraft, InputError, SoftPromptChat
-from chains.messages.content import soft_block
-from soft_prompt import PrefixStore, SlotFill, from_text_twin
+from chains.messages.content import from_messages, soft_block
+from soft_prompt import PrefixStore, SlotFill, from_text_twin, tokenize_prompt
 
 MESSAGES: list[BaseMessage] = [
     SystemMessage(["You help. ", soft_block("domain")]),  # type: ignore[list-item]
@@ -27,7 +27,7 @@ def grafts(store: PrefixStore) -> dict[str, ChatGraft | Mapping[str, SlotFill]]:
     return {
         "bank": {"domain": from_text_twin(store.backbone, "domain", BANK)},
         "clinic": ChatGraft({"domain": CLINIC}),
-        "empty": {},
+        "empty": {"domain": None},
     }
 
 
@@ -38,7 +38,7 @@ def chat(store: PrefixStore, grafts: Any) -> SoftPromptChat:
 
 def test_each_graft_answers_as_a_model_of_its_own(store: PrefixStore, chat: SoftPromptChat, grafts: Any) -> None:
     replies = {}
-    for name, fills in {"bank": {"domain": BANK}, "clinic": {"domain": CLINIC}, "empty": {}}.items():
+    for name, fills in {"bank": {"domain": BANK}, "clinic": {"domain": CLINIC}, "empty": {"domain": None}}.items():
         own = SoftPromptChat(store=store, fills=fills, graft=name, max_tokens=12).invoke(MESSAGES)
         found = chat.invoke(MESSAGES, graft=name)
         assert found.content == own.content
@@ -59,6 +59,24 @@ def test_a_batch_of_different_grafts_stays_right(chat: SoftPromptChat) -> None:
 
     many = RunnableParallel({f"{number}": bound[name] for number, name in enumerate(names)}).invoke(MESSAGES)
     assert [many[f"{number}"].content for number in range(len(names))] == [alone[name] for name in names]
+
+
+def test_a_slot_without_a_fill_is_an_error_and_not_silently_empty(store: PrefixStore) -> None:
+    for chat in (
+        SoftPromptChat(store=store, max_tokens=4),
+        SoftPromptChat(store=store, fills={"other": BANK}, max_tokens=4),
+        SoftPromptChat(store=store, grafts={"bank": {}}, graft="bank", max_tokens=4),
+    ):
+        prompt = from_messages(MESSAGES)
+        for call in (chat.invoke, chat.bind(seed=1).invoke, lambda m: list(chat.stream(m))):  # noqa: B023
+            with pytest.raises(InputError, match="the soft slot domain in the prompt"):
+                call(MESSAGES)
+        for ready in (prompt, tokenize_prompt(store.backbone, prompt)):
+            with pytest.raises(InputError, match="the soft slot domain in the prompt"):
+                chat.reply_many([ready])
+            with pytest.raises(InputError, match="the soft slot domain in the prompt"):
+                chat.fits(ready)
+        assert chat.invoke("No slot here.").text
 
 
 def test_a_graft_sets_its_attention(store: PrefixStore) -> None:

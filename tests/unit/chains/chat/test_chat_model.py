@@ -146,7 +146,7 @@ def test_the_fills_decide_what_the_slot_holds(store: PrefixStore) -> None:
     def ask(fills: dict[str, Any]) -> AIMessage:
         return SoftPromptChat(store=store, fills=fills, max_tokens=12).invoke(MESSAGES)
 
-    empty, twin, soft = ask({}), ask({"domain": TWIN}), ask({"domain": whole})
+    empty, twin, soft = ask({"domain": None}), ask({"domain": TWIN}), ask({"domain": whole})
     # An untrained soft prompt is its text twin.
     assert (soft.content, soft.usage_metadata) == (twin.content, twin.usage_metadata)
     assert empty.content != twin.content

@@ -445,7 +445,7 @@ def test_a_question_that_does_not_fit_beside_one_passage_is_refused(
     make_chain: MakeChain, make_tiny_backbone: Callable[..., Backbone]
 ) -> None:
     store = PrefixStore(make_tiny_backbone("llama", max_position_embeddings=128))
-    chain = make_chain(LocalSpeaker(SoftPromptChat(store=store, max_tokens=16)))
+    chain = make_chain(LocalSpeaker(SoftPromptChat(store=store, fills={"domain": None}, max_tokens=16)))
     with pytest.raises(ContextError, match="at most 128 tokens"):
         chain.invoke({"question": ASKED})
 

@@ -121,7 +121,7 @@ def test_a_chain_reads_them_as_text(
         return stream(self, messages, *args, **kwargs)
 
     monkeypatch.setattr(SoftPromptChat, "_stream", remember)
-    speaker = LocalSpeaker(SoftPromptChat(store=store, max_tokens=1))
+    speaker = LocalSpeaker(SoftPromptChat(store=store, fills={"domain": None}, max_tokens=1))
     chain = DomainChain(make_answering(index, speaker), tmp_path / "memory.sqlite")
     asked = [text for text in STRINGS[:: len(STRINGS) // 16] if text.strip()]
     for text in asked:

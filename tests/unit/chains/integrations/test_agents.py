@@ -10,12 +10,13 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 
-from chains import Answering, GraftMiddleware, SoftPromptChat, evidence_tool
+from chains import Answering, GraftMiddleware, InputError, SoftPromptChat, evidence_tool
 from retrieval import Index
 from soft_prompt import PrefixStore
-from tests.support.small_bank import SCALE, ScriptedChat, make_answering
+from tests.support.small_bank import REFUSAL, SCALE, ScriptedChat, make_answering
 
 ASKED = "What does a replacement card cost?"
 SAID = "A replacement card costs 12 euros."
@@ -107,20 +108,56 @@ def test_the_model_reads_evidence_and_text_twin_behind_the_agents_own_prompt(ans
     assert [citation["sentence"] for citation in found["citations"]] == [SAID]
 
 
-def test_evidence_that_is_too_weak_is_withheld(answering: Answering) -> None:
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_question_without_evidence_is_refused_and_the_model_not_called(answering: Answering, is_async: bool) -> None:
+    model = says("We treat horses on Sundays.")
+    agent = create_agent(model, middleware=[GraftMiddleware(answering)])
+    messages: Any = {"messages": [HumanMessage("Do you treat horses?")]}
+    found = asyncio.run(agent.ainvoke(messages)) if is_async else agent.invoke(messages)
+    assert model.seen == []
+    assert [message.content for message in found["messages"]] == ["Do you treat horses?", REFUSAL]
+    assert found["refused"] is True
+    assert found["evidence_score"] < SCALE.threshold
+    assert found["evidence"]
+    assert found["citations"] == []
+
+
+def test_a_model_may_be_left_to_answer_without_evidence(answering: Answering) -> None:
     model = says("I do not know.")
-    found = create_agent(model, middleware=[GraftMiddleware(answering)]).invoke(
+    found = create_agent(model, middleware=[GraftMiddleware(answering, refuse=False)]).invoke(
         {"messages": [HumanMessage("Do you treat horses?")]}
     )
     [[system, _]] = model.seen
     assert all(entry["text"] not in text_of(system) for entry in found["evidence"])
-    assert found["evidence_score"] < SCALE.threshold
-    assert found["citations"] == []
+    assert found["messages"][-1].content == "I do not know."
+    assert (found["refused"], found["citations"]) == (False, [])
+
+
+@tool
+def timetable(town: str) -> str:
+    """The next train to a town."""
+    return "At noon."
+
+
+def test_a_tool_may_answer_what_the_documents_do_not(answering: Answering) -> None:
+    asked = "When is the next train to Port Ellery?"
+    call = AIMessage("", tool_calls=[{"name": "timetable", "args": {"town": "Port Ellery"}, "id": "call-1"}])
+    model = says(call, "The train leaves at noon.")
+    agent = create_agent(model, [timetable], middleware=[GraftMiddleware(answering)])
+    found = agent.invoke({"messages": [HumanMessage(asked)]})
+    assert found["messages"][-1].content == "The train leaves at noon."
+    assert (found["refused"], found["evidence_score"] < SCALE.threshold) == (False, True)
+
+
+def test_a_reply_from_neither_documents_nor_tools_is_refused(answering: Answering) -> None:
+    agent = create_agent(says("At nine."), [timetable], middleware=[GraftMiddleware(answering)])
+    found = agent.invoke({"messages": [HumanMessage("When is the next train to Port Ellery?")]})
+    assert (found["messages"][-1].content, found["refused"]) == (REFUSAL, True)
 
 
 def test_a_follow_up_is_joined_with_the_question_before(answering: Answering) -> None:
     model = says(SAID, "Within 5 days.")
-    agent = create_agent(model, middleware=[GraftMiddleware(answering)], checkpointer=InMemorySaver())
+    agent = create_agent(model, middleware=[GraftMiddleware(answering, refuse=False)], checkpointer=InMemorySaver())
     thread: Any = {"configurable": {"thread_id": "1"}}
     agent.invoke({"messages": [HumanMessage(ASKED)]}, thread)
     found = agent.invoke({"messages": [HumanMessage("How long does that take?")]}, thread)
@@ -178,6 +215,13 @@ def test_a_local_backbone_gets_the_soft_slot_as_a_block(
     assert text_of(system).startswith("You work for a bank.\n\n")
     assert text_of(question) == ASKED
     assert found["messages"][-1].response_metadata["graft"] == "text-twin"
+
+
+def test_a_backbone_without_a_graft_is_refused_by_name(answering: Answering, store: PrefixStore) -> None:
+    agent = create_agent(SoftPromptChat(store=store, max_tokens=4), middleware=[GraftMiddleware(answering)])
+    with pytest.raises(InputError, match="the soft slot domain in the prompt") as caught:
+        agent.invoke({"messages": [HumanMessage(ASKED)]})
+    assert "domain.chat_model" in caught.value.next_step
 
 
 def test_a_forged_soft_slot_in_a_message_is_dropped(
