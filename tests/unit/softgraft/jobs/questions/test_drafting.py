@@ -15,6 +15,7 @@ from softgraft.errors import UsageError
 from softgraft.jobs.questions import drafting, writer
 from softgraft.jobs.questions.draft_file import DraftFile
 from softgraft.jobs.questions.drafting import draft_questions
+from softgraft.jobs.questions.round_trip import RoundTrip
 from tests.support.small_bank import ScriptedChat
 
 LEAFLET = """# Loans
@@ -67,6 +68,7 @@ def test_drafts_are_spans_of_the_documents(domain: Domain) -> None:
     assert not (domain.folder / "train.jsonl").exists()
 
 
+@pytest.mark.heavy
 def test_a_second_run_continues_as_one_run_would(domain: Domain, tmp_path: Path) -> None:
     draft_questions(domain, count=6, wording="rules")
     file = DraftFile(domain.folder, domain.build)
@@ -79,6 +81,7 @@ def test_a_second_run_continues_as_one_run_would(domain: Domain, tmp_path: Path)
     assert draft_questions(domain, count=6, wording="rules").generated == 0
 
 
+@pytest.mark.heavy
 def test_a_stopped_run_loses_no_draft(domain: Domain) -> None:
     def stop(done: int, total: int) -> None:
         if done == 3:
@@ -92,6 +95,7 @@ def test_a_stopped_run_loses_no_draft(domain: Domain) -> None:
     assert len({draft.question for draft in file.read()}) == 6
 
 
+@pytest.mark.heavy
 def test_the_documents_may_give_fewer(domain: Domain) -> None:
     report = draft_questions(domain, count=500, wording="rules")
     assert not report.complete
@@ -99,6 +103,7 @@ def test_the_documents_may_give_fewer(domain: Domain) -> None:
     assert draft_questions(domain, count=500, wording="rules").new == 0
 
 
+@pytest.mark.heavy
 def test_questions_of_train_do_not_come_again(domain: Domain) -> None:
     draft_questions(domain, count=4, wording="rules")
     file = DraftFile(domain.folder, domain.build)
@@ -111,6 +116,7 @@ def test_questions_of_train_do_not_come_again(domain: Domain) -> None:
     assert report.dropped["too close to another question"] >= 1
 
 
+@pytest.mark.heavy
 def test_the_answer_must_gain_from_its_question(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("softgraft.jobs.questions.round_trip.LEAST_GAIN", float("inf"))
     report = draft_questions(domain, count=4, wording="rules")
@@ -118,6 +124,7 @@ def test_the_answer_must_gain_from_its_question(domain: Domain, monkeypatch: pyt
     assert report.dropped["its answer is not the likely one"] >= 4
 
 
+@pytest.mark.heavy
 def test_the_backbone_words_what_the_rules_do_not(domain: Domain) -> None:
     made = drafting.spread_sources(domain.index.document_ids(), domain.index.document, 0)
     name = next(source for source in made if source.kind == "name")
@@ -138,10 +145,30 @@ def test_a_chat_model_words_all(domain: Domain, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(writer, "remote_chat", lambda name, **_: chat)
     report = draft_questions(domain, count=1, model="openai:gpt-4o-mini")
     assert "Answer: " in asked[0]
-    assert report.writers in ({"openai:gpt-4o-mini": 1}, {})
+    assert report.writers == {"openai:gpt-4o-mini": 1}
+    [draft] = DraftFile(domain.folder, domain.build).read()
+    assert (draft.question, draft.answers) == ("When does the loan desk of the counter open?", ("9am",))
+    assert draft.response == draft.quote == "The loan desk opens at 9am."
     assert writer.cleaned('Question: "Why?"\nMore.') == "Why?"
     with pytest.raises(UsageError, match="--with gpt"):
         draft_questions(domain, count=9, model="gpt")
+
+
+def test_each_check_has_its_reason(domain: Domain) -> None:
+    made = drafting.spread_sources(domain.index.document_ids(), domain.index.document, 0)
+    source = next(source for source in made if source.answers == ("9am",))
+    round_trip = RoundTrip(domain)
+    questions = [
+        "What time does the loan desk open?",
+        "What does a transfer overseas with the receipt cost?",
+        "Does the loan desk open at 9am?",
+    ]
+    reasons = [verdict.problem for verdict in round_trip.check(source, questions)]
+    assert reasons == [None, "about something else", "contains its answer"]
+    far = "What does the young saver pay at the age of the transfer?"
+    assert round_trip.check(source, [far])[0].problem == "its sentence is not retrieved"
+    round_trip.add_known([questions[0]], [("loans", source.start)])
+    assert round_trip.check(source, questions[:1])[0].problem == "too close to another question"
 
 
 def test_no_index_is_an_error_with_the_next_command(make_domain: Callable[..., Domain]) -> None:
@@ -150,6 +177,7 @@ def test_no_index_is_an_error_with_the_next_command(make_domain: Callable[..., D
     assert caught.value.next_step.startswith("run: softgraft ingest ")
 
 
+@pytest.mark.heavy
 def test_extractive_domains_get_no_reply(make_domain: Callable[..., Domain]) -> None:
     made = make_domain("short", ingest=True, task="extractive-qa", template="rag-chat")
     draft_questions(made, count=2, wording="rules")
