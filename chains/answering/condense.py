@@ -32,7 +32,7 @@ _FEW_WORDS = 4
 
 # A query is rated by the best cosine among this many passages.
 _RATED_PASSAGES = 3
-# Minimum gain of the joined query over the question.
+# Minimum gain of the joined query over the question, on the scale of MiniLM's cosines.
 _MIN_GAIN = 0.05
 # Ranking depth: the joined query's best passage has to be in this ranking of the question.
 _DEPTH = 10
@@ -53,15 +53,17 @@ def standalone_queries(
     if joined:
         rankings = index.search_many([*(queries[n] for n in joined), *joined.values()], _DEPTH, weights=weights)
         for n, (number, query) in enumerate(joined.items()):
-            if _joining_helps(queries[number], rankings[n], rankings[n + len(joined)]):
+            if _joining_helps(queries[number], rankings[n], rankings[n + len(joined)], index.cosine_scale):
                 queries[number] = query
     return queries
 
 
-def _joining_helps(question: str, alone: Sequence[RankedPassage], joined: Sequence[RankedPassage]) -> bool:
+def _joining_helps(
+    question: str, alone: Sequence[RankedPassage], joined: Sequence[RankedPassage], cosine_scale: float
+) -> bool:
     if not alone or not joined:
         return bool(joined)
-    if _rating(joined) - _rating(alone) <= _MIN_GAIN:
+    if (_rating(joined) - _rating(alone)) * cosine_scale <= _MIN_GAIN:
         return False
     return leans_on_history(question) or joined[0].passage.id in {entry.passage.id for entry in alone}
 

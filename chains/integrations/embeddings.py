@@ -21,7 +21,7 @@ _BYTES_PER_TOKEN = 3
 
 
 class EncoderEmbeddings(Embeddings):
-    """An encoder, such as the built-in MiniLM, as LangChain embeddings.
+    """An encoder, such as the embedded one, as LangChain embeddings.
 
         from retrieval import load_encoder
         embeddings = EncoderEmbeddings(load_encoder())

@@ -12,7 +12,7 @@ from retrieval.errors import EncoderError
 
 EMBEDDED, MINILM, E5 = "embedded", "minilm", "e5"
 # What "embedded" is without an index.
-DEFAULT = MINILM
+DEFAULT = E5
 
 
 @dataclass(frozen=True, slots=True)

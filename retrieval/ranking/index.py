@@ -16,7 +16,7 @@ from retrieval.encoders.encoder import Encoder
 from retrieval.errors import NotIngestedError
 from retrieval.ranking import lexical
 from retrieval.ranking.evidence_budget import with_neighbours
-from retrieval.ranking.rerank import POOL, SentenceReranker, Weights
+from retrieval.ranking.rerank import POOL, SentenceReranker, Weights, fit_weights_of
 from retrieval.store.store import DATABASE_NAME, PassageStore
 from retrieval.store.terms import Term, Tokenizer
 from retrieval.vectors.dense import DenseIndex
@@ -71,6 +71,11 @@ class Index:
         self._refreshing = threading.Lock()
         self._cache: dict[Hashable, list[RankedPassage]] = {}
         self._caching = threading.Lock()
+
+    @property
+    def cosine_scale(self) -> float:
+        """How much a difference between cosines of this encoder means, compared with one between MiniLM's."""
+        return fit_weights_of(self.encoder.id).passage
 
     def close(self) -> None:
         self._tokenizer.close()

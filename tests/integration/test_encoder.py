@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 
 from retrieval import Encoder, EncoderError, load_encoder
-from retrieval.encoders.load import EMBEDDED_SHA256, embedded_folder
+from retrieval.encoders.load import PACKAGED
+
+MINILM = PACKAGED["minilm"]
 
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return load_encoder()
+    return load_encoder("minilm")
 
 
 def test_the_weights_are_the_ones_named(encoder: Encoder) -> None:
-    weights = (embedded_folder() / "model.safetensors").read_bytes()
-    assert hashlib.sha256(weights).hexdigest() == EMBEDDED_SHA256
-    assert EMBEDDED_SHA256 in encoder.id
+    assert hashlib.sha256(MINILM.checked_file().read_bytes()).hexdigest() == MINILM.sha256
+    assert encoder.id == f"all-MiniLM-L6-v2@sha256:{MINILM.sha256}"
     assert isinstance(encoder, Encoder)
 
 
@@ -55,8 +56,9 @@ def test_a_paraphrase_is_nearer_than_a_foreign_sentence(encoder: Encoder) -> Non
 
 
 def test_a_local_folder_is_bound_by_its_weights(encoder: Encoder) -> None:
-    local = load_encoder(str(embedded_folder()))
-    assert local.id.startswith(f"{embedded_folder()}@sha256:")
+    folder = str(MINILM.checked_file().parent)
+    local = load_encoder(folder)
+    assert local.id.startswith(f"{folder}@sha256:")
     np.testing.assert_allclose(local.encode(["text"]), encoder.encode(["text"]), atol=1e-6)
 
 

@@ -55,7 +55,6 @@ def test_embedded_is_the_encoder_of_the_index_and_else_the_default(
     packaged: PackagedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PACKAGED, "e5", packaged)
-    monkeypatch.setattr("retrieval.encoders.load.DEFAULT", "e5")
     assert embedded_name() == embedded_name("a model from the hub@sha256:1") == "e5"
     assert embedded_name(PACKAGED["minilm"].id) == "minilm"
     assert embedded_name(packaged.id) == "e5"
