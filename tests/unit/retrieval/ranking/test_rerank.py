@@ -82,6 +82,20 @@ def test_scores_are_the_weighted_sums(index: Index, encoder: Encoder) -> None:
     assert SentenceReranker(encoder).rerank(np.zeros((0, encoder.dimension), np.float32), [], (1.0, 0.5)) == []
 
 
+@pytest.mark.parametrize("name", ["multilingual-e5-small", "intfloat/multilingual-e5-base", "/models/e5-large-v2"])
+def test_a_difference_between_cosines_of_e5_counts_more(index: Index, encoder: Encoder, name: str) -> None:
+    # All its cosines are close together, so the same words would outweigh any meaning.
+    entries = [ranked("told", "x", dense=0.86, coverage=0.2), ranked("worded", "x", dense=0.80, coverage=0.8)]
+    query = encoder.encode(["y"])
+    [plain] = SentenceReranker(encoder).rerank(query, [entries], (1.0, 0.5))
+    assert index.cosine_scale == 1.0
+    encoder.id = f"{name}@sha256:1"  # type: ignore[misc]
+    [scaled] = SentenceReranker(encoder).rerank(query, [entries], (1.0, 0.5))
+    assert [entry.passage.id for entry in plain] == ["worded", "told"]
+    assert [entry.passage.id for entry in scaled] == ["told", "worded"]
+    assert index.cosine_scale > 1.0
+
+
 def test_the_first_passages_do_not_depend_on_k(tmp_path: Path, encoder: Encoder) -> None:
     words = ["parcel", "fee", "nine", "euros", "yard", "winter", "night"]
     texts = [f"The {words[n % 7]} of {words[n * 3 % 7]} is {n}. A {words[n // 7]} lies around." for n in range(49)]
