@@ -37,8 +37,8 @@ class RetrievalSettings(Settings):
     dense_weight: Auto | Annotated[float, Field(ge=0)] = Field(
         default="auto",
         description="Weight of the dense ranking (FAISS). `auto` is 1.0, or 0 for Chinese, Japanese and Korean with "
-        "`encoder: minilm`, which does not read them; `softgraft ingest` chooses other weights if they are significantly "
-        "better on the questions of train and dev.",
+        "`encoder: minilm`, which does not read them; `softgraft ingest` chooses other weights if they are "
+        "significantly better on the questions of train and dev.",
     )
     bm25_weight: Auto | Annotated[float, Field(ge=0)] = Field(
         default="auto",
