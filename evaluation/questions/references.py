@@ -26,9 +26,13 @@ _PLAIN = str.maketrans({**dict.fromkeys("“”„‟«»″", '"'), **dict.from
 
 @dataclass(frozen=True, slots=True)
 class LostReference:
-    """A value of a question that is in no document: `closest` is the most similar id or text, if there is any."""
+    """A value of a question that is in no document: `closest` is the most similar id or text, if there is any.
+
+    `item` is the id of the question.
+    """
 
     item: str
+    question: str
     column: Literal["doc_id", "doc_ids", "quote"]
     value: str
     closest: str | None
@@ -101,29 +105,36 @@ def resolve(items: Sequence[Item], names: DocumentNames) -> tuple[list[Item], li
     lost: list[LostReference] = []
     for item in items:
         changes: dict[str, object] = {}
-        if item.doc_id:
-            changes["doc_id"] = names.find(item.doc_id) or ""
-            if not changes["doc_id"]:
-                search = item.quote and len(lost) < _SEARCHED_QUOTES
-                closest = (names.containing(item.quote) if search else None) or names.closest(item.doc_id)
-                lost.append(LostReference(item.id, "doc_id", item.doc_id, closest))
-        if item.doc_ids:
-            found = {name: names.find(name) for name in item.doc_ids if name}
-            changes["doc_ids"] = tuple(doc_id for doc_id in found.values() if doc_id)
-            lost += [
-                LostReference(item.id, "doc_ids", name, names.closest(name))
-                for name, doc_id in found.items()
-                if not doc_id
-            ]
+        if item.doc_id or item.doc_ids:
+            changes, missing = _documents_of(item, names, search=len(lost) < _SEARCHED_QUOTES)
+            lost += missing
         if item.quote and (doc_id := changes.get("doc_id")):
             text = names.text(str(doc_id))
-            if item.quote not in text:
-                changes["quote"] = find_quote(text, item.quote) or ""
-                if not changes["quote"]:
-                    lost.append(LostReference(item.id, "quote", item.quote, closest_text(text, item.quote)))
+            changes["quote"] = find_quote(text, item.quote) or ""
+            if not changes["quote"]:
+                closest = closest_text(text, item.quote)
+                lost.append(LostReference(item.id, item.question, "quote", item.quote, closest))
         changed = {name: value for name, value in changes.items() if value != getattr(item, name)}
         resolved.append(item.model_copy(update=changed) if changed else item)
     return resolved, lost
+
+
+def _documents_of(item: Item, names: DocumentNames, *, search: bool) -> tuple[dict[str, object], list[LostReference]]:
+    """The fields `doc_id` and `doc_ids` with ids alone, and the names that are lost.
+
+    `search`: look for the quote in other documents, which takes longer.
+    """
+    lost: list[LostReference] = []
+    doc_id = names.find(item.doc_id) or ""
+    if item.doc_id and not doc_id:
+        closest = (names.containing(item.quote) if item.quote and search else None) or names.closest(item.doc_id)
+        lost.append(LostReference(item.id, item.question, "doc_id", item.doc_id, closest))
+    found = {name: names.find(name) for name in item.doc_ids if name}
+    unknown = [name for name, known in found.items() if not known]
+    lost += [LostReference(item.id, item.question, "doc_ids", name, names.closest(name)) for name in unknown]
+    if not item.doc_ids:
+        return {"doc_id": doc_id}, lost
+    return {"doc_id": doc_id, "doc_ids": tuple(known for known in found.values() if known)}, lost
 
 
 def find_quote(text: str, quote: str) -> str | None:

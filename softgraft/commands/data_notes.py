@@ -45,7 +45,8 @@ def _listed(lost: Sequence[LostReference]) -> str:
 
 def _named(lost: LostReference) -> str:
     closest = f" (closest: {_short(lost.closest)})" if lost.closest else ""
-    return f"{lost.item} {_short(lost.value)}{closest}"
+    # The id may be a digest; people know their questions by their words.
+    return f"{_short(lost.value)}{closest} of {_short(lost.question)}"
 
 
 def _short(text: str) -> str:

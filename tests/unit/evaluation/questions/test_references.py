@@ -84,12 +84,12 @@ def test_what_does_not_exist_is_named_and_removed(names: DocumentNames) -> None:
         names,
     )
     assert lost == [
-        LostReference("1", "doc_id", "feees", "fees"),
+        LostReference("1", "?", "doc_id", "feees", "fees"),
         # The document that has the quote, not one with a similar name.
-        LostReference("2", "doc_id", "prices", "loans/terms"),
-        LostReference("3", "quote", "A second card costs nothing, it is free", "A second card is free."),
-        LostReference("4", "quote", "Horses are welcome.", None),
-        LostReference("5", "doc_ids", "row-2", "row-1"),
+        LostReference("2", "?", "doc_id", "prices", "loans/terms"),
+        LostReference("3", "?", "quote", "A second card costs nothing, it is free", "A second card is free."),
+        LostReference("4", "?", "quote", "Horses are welcome.", None),
+        LostReference("5", "?", "doc_ids", "row-2", "row-1"),
     ]
     assert [item.documents for item in items] == [set(), set(), {"fees"}, {"fees"}, {"fees"}]
     assert [item.quote for item in items[2:4]] == ["", ""]

@@ -20,13 +20,13 @@ def test_a_cut_file_is_noted_once() -> None:
 
 
 def test_lost_values_come_with_their_closest_match_and_a_count() -> None:
-    ids = tuple(LostReference(f"q{n}", "doc_id", "feees", "fees" if n == 0 else None) for n in range(5))
-    quote = LostReference("q9", "quote", "A very long quote. " * 20, "A quote.")
+    ids = tuple(LostReference(f"q{n}", f"Fee {n}?", "doc_id", "feees", "fees" if n == 0 else None) for n in range(5))
+    quote = LostReference("q9", "Long?", "quote", "A very long quote. " * 20, "A quote.")
     first, second = data_notes([QuestionReport("test", "test.jsonl", 40, None, (), (*ids, quote))])
     assert first == (
-        "test.jsonl: 5 doc_id without a document: q0 'feees' (closest: 'fees'); q1 'feees'; q2 'feees'; and 2 more "
-        "(all in --json)"
+        "test.jsonl: 5 doc_id without a document: 'feees' (closest: 'fees') of 'Fee 0?'; 'feees' of 'Fee 1?'; "
+        "'feees' of 'Fee 2?'; and 2 more (all in --json)"
     )
-    assert second.startswith("test.jsonl: 1 quotes that their document does not have: q9 'A very long quote.")
-    assert second.endswith("…' (closest: 'A quote.')")
+    assert second.startswith("test.jsonl: 1 quotes that their document does not have: 'A very long quote.")
+    assert second.endswith("…' (closest: 'A quote.') of 'Long?'")
     assert len(second) < 200
