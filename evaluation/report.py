@@ -16,7 +16,8 @@ class SystemScores:
     """Scores of one system on questions; None if there was nothing to score.
 
     `refusal_accuracy` and `wrong_refusals` are the shares of unanswerable and answerable questions that were refused;
-    `citation_precision` is the share of citations that overlap the gold span.
+    `citation_precision` is the share of citations that overlap the gold span; `unsupported` is the share of answers
+    with a sentence that the evidence does not support; `words` is the mean length of an answer.
     """
 
     system: str
@@ -27,6 +28,8 @@ class SystemScores:
     refusal_accuracy: float | None
     wrong_refusals: float | None
     citation_precision: float | None
+    unsupported: float | None
+    words: float
     seconds_per_answer: float
 
 
@@ -96,6 +99,8 @@ def score_system(system: SystemAnswers) -> SystemScores:
         refusal_accuracy=_share([a.refused for a in unanswerable]),
         wrong_refusals=_share([a.refused for a in answerable]),
         citation_precision=sum(a.right_citations for a in cited) / sum(a.citations for a in cited) if cited else None,
+        unsupported=_share([not a.supported for a in system.answers if a.supported is not None]),
+        words=sum(a.words for a in system.answers) / max(1, len(system.answers)),
         seconds_per_answer=system.seconds,
     )
 

@@ -11,13 +11,15 @@ from evaluation.refusals import RefusalClassifier
 from evaluation.report import Report, compare, score_system
 from evaluation.retrieval_scores import GoldSpans, retrieval_scores
 from evaluation.systems import (
+    Replies,
     System,
     SystemAnswers,
-    answer_all,
     constant_answers,
+    generate_replies,
     gold_evidence,
     prepare_all,
     retrieve_all,
+    score_answers,
 )
 
 # Ranking depth for recall@5 and nDCG@10.
@@ -37,8 +39,8 @@ def evaluate(
 ) -> tuple[Report, list[SystemAnswers]]:
     """Evaluate systems over one index on held-out questions; returns the report and the answers of each system.
 
-    `soft` is compared with each of the others. Without a `refusal_classifier`, only refusals by the evidence score
-    count.
+    `auto` is compared with each of the others; without it, `soft` is. Without a `refusal_classifier`, only refusals
+    by the evidence score count.
 
     Args:
         config: recorded with the report.
@@ -52,6 +54,7 @@ def evaluate(
     retrieving = next((s.answering for s in systems if s.source != "none"), systems[0].answering)
     gold = GoldSpans(retrieving.index)
     retrieved = retrieve_all(retrieving, items)
+    replies: dict[tuple[str, str, str], Replies] = {}
     for system in systems:
         report_progress(system.name, 0, len(items))
 
@@ -64,14 +67,23 @@ def evaluate(
         elif system.source == "gold":
             evidence, seconds = gold_evidence(retrieving, items, gold), 0.0
         prepared = retrieved.prepared
-        if system.source != "retrieved" or system.answering.template is not retrieving.template:
+        if (
+            system.source != "retrieved"
+            or system.answering.template is not retrieving.template
+            or system.answering.settings.form != retrieving.settings.form
+        ):
             prepared = prepare_all(system.answering, items, evidence)
+        form = system.answering.settings.form
+        key = (system.model or system.name, system.source, "generate" if form == "both" else form)
+        if key not in replies:
+            replies[key] = generate_replies(system, prepared, on_reply=on_reply)
         results.append(
-            answer_all(system, items, prepared, gold, refusal_classifier, retrieval_seconds=seconds, on_reply=on_reply)
+            score_answers(system, items, prepared, replies[key], gold, refusal_classifier, retrieval_seconds=seconds)
         )
         report_progress(system.name, len(items), len(items))
     rankings = retrieving.index.search_many(retrieved.queries, _DEPTH, weights=retrieving.settings.weights)
     scores = retrieval_scores(items, [[entry.passage for entry in ranking] for ranking in rankings], gold)
-    soft = next((answers for answers in results if answers.system == "soft"), None)
-    comparisons = [compare(soft, other) for other in results if soft is not None and other is not soft]
+    by_name = {answers.system: answers for answers in results}
+    ours = by_name.get("auto", by_name.get("soft"))
+    comparisons = [compare(ours, other) for other in results if ours is not None and other is not ours]
     return Report(tuple(map(score_system, results)), tuple(comparisons), scores, config), results

@@ -14,7 +14,7 @@ from chains.answering.speaker import OnReply
 from evaluation.items import Item
 from evaluation.refusals import RefusalClassifier
 from evaluation.retrieval_scores import GoldSpans
-from evaluation.text_scores import contains_answer, exact_match, token_f1
+from evaluation.text_scores import contains_answer, exact_match, normalise, token_f1
 from prompts import Turn
 from retrieval import Index, RankedPassage
 
@@ -23,11 +23,16 @@ Source = Literal["none", "retrieved", "gold"]
 
 @dataclass(frozen=True)
 class System:
-    """One system: an `Answering`, and the source of its evidence (none, retrieved, or the gold passages)."""
+    """One system: an `Answering`, and the source of its evidence (none, retrieved, or the gold passages).
+
+    `model` names what writes its replies: two systems with the same model, evidence and kind of decoding get the same
+    replies, which are then generated once. Empty if there is no such other system.
+    """
 
     name: str
     answering: Answering
     source: Source
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class ScoredAnswer:
         accuracy: 1 if the reply contains a short answer; None for an unanswerable question.
         exact, f1: against the references; None if there are none.
         refused: by the evidence score, or in words according to the refusal classifier.
+        supported: whether the evidence supports all of the reply; None if it was refused, or there is no evidence.
+        words: number of words of the reply; each Chinese or Japanese character is one.
         right_citations, citations: number of citations that overlap the gold span, and of all citations.
     """
 
@@ -47,6 +54,8 @@ class ScoredAnswer:
     exact: float | None
     f1: float | None
     refused: bool
+    supported: bool | None
+    words: int
     right_citations: int
     citations: int
 
@@ -105,37 +114,72 @@ def gold_evidence(answering: Answering, items: Sequence[Item], gold: GoldSpans) 
     return evidence
 
 
-def answer_all(
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """The model's reply to each question, empty where no model was asked, and the seconds for all."""
+
+    texts: list[str]
+    seconds: float
+
+
+def generate_replies(
+    system: System, prepared: Sequence[PreparedAnswer], *, on_reply: OnReply | None = None
+) -> Replies:
+    """The replies of a system's model, as they were decoded."""
+    start = time.perf_counter()
+    prompts = {i: answer.prompt for i, answer in enumerate(prepared) if answer.prompt is not None}
+    texts = [""] * len(prepared)
+    generated = system.answering.speaker.reply_many(list(prompts.values()), on_reply=on_reply) if prompts else []
+    for i, text in zip(prompts, generated, strict=True):
+        texts[i] = text
+    return Replies(texts, time.perf_counter() - start)
+
+
+def score_answers(
     system: System,
     items: Sequence[Item],
     prepared: Sequence[PreparedAnswer],
+    replies: Replies,
     gold: GoldSpans,
     refusal_classifier: RefusalClassifier | None,
     *,
     retrieval_seconds: float = 0.0,
-    on_reply: OnReply | None = None,
 ) -> SystemAnswers:
-    """Answer every question with one system, and score the answers; `retrieval_seconds` is added to the time."""
+    """Finish the answer to every question as the chain does, and score it; `retrieval_seconds` is added to the time."""
     answering = system.answering
     start = time.perf_counter()
-    prompts = {i: answer.prompt for i, answer in enumerate(prepared) if answer.prompt is not None}
-    replies = [answering.settings.refusal] * len(items)
-    generated = answering.speaker.reply_many(list(prompts.values()), on_reply=on_reply)
-    for i, reply in zip(prompts, generated, strict=True):
-        replies[i] = reply.strip()
-    seconds = time.perf_counter() - start + retrieval_seconds
-    refusals = refusal_classifier.refuses(replies) if refusal_classifier else [not reply for reply in replies]
+    finished = [
+        answering.finish(item.question, answer.history, answer.evidence, reply)
+        for item, answer, reply in zip(items, prepared, replies.texts, strict=True)
+    ]
+    seconds = time.perf_counter() - start + replies.seconds + retrieval_seconds
+    texts = [answer.text for answer in finished]
+    refusals = refusal_classifier.refuses(texts) if refusal_classifier else [not text for text in texts]
     answers = []
-    for item, reply, answer, refuses in zip(items, replies, prepared, refusals, strict=True):
-        refused = answer.prompt is None or refuses
-        citations = [] if refused else answering.cite(item.question, reply, answer.evidence).citations
-        right = sum(gold.overlaps(item, c.doc_id, c.start, c.end) for c in citations)
-        answers.append(score_answer(item, reply, refused=refused, right_citations=right, citations=len(citations)))
+    for item, one, answer, refuses in zip(items, finished, prepared, refusals, strict=True):
+        refused = one.refused or (refuses and not one.citations)
+        citations = [] if refused else answering.cite(item.question, one.text, answer.evidence, one.citations).citations
+        answers.append(
+            score_answer(
+                item,
+                one.text,
+                refused=refused,
+                supported=one.supported if answer.evidence.passages and not refused else None,
+                right_citations=sum(gold.overlaps(item, c.doc_id, c.start, c.end) for c in citations),
+                citations=len(citations),
+            )
+        )
     return SystemAnswers(system.name, tuple(answers), seconds / max(1, len(items)))
 
 
 def score_answer(
-    item: Item, reply: str, *, refused: bool = False, right_citations: int = 0, citations: int = 0
+    item: Item,
+    reply: str,
+    *,
+    refused: bool = False,
+    supported: bool | None = None,
+    right_citations: int = 0,
+    citations: int = 0,
 ) -> ScoredAnswer:
     """A reply with its scores."""
     return ScoredAnswer(
@@ -145,6 +189,8 @@ def score_answer(
         exact=exact_match(reply, (*item.references, *item.answers)) if item.references else None,
         f1=token_f1(reply, item.references) if item.references else None,
         refused=refused,
+        supported=supported,
+        words=len(normalise(reply)),
         right_citations=right_citations,
         citations=citations,
     )

@@ -17,6 +17,7 @@ from evaluation.rows import split_file
 from retrieval import IngestProgress, IngestReport, ingest, plan_ingest
 from retrieval.ranking.evidence_score import EvidenceScale
 from retrieval.store.faiss_record import IndexChoice
+from softgraft.assembly.answer_form import CANDIDATES, FORM, choose_form, save_form
 from softgraft.assembly.answers import Graft, answer_settings
 from softgraft.assembly.evaluation import MAJORITY, held_out, system_names, write_report
 from softgraft.assembly.parts import DomainParts
@@ -30,8 +31,12 @@ from softgraft.tasks.training import TaskTraining
 from softgraft.tasks.work import TaskWork
 from softgraft.training.advice import next_steps
 from softgraft.training.grafting import Grafting
+from softgraft.training.refusal_fit import fit_refusals
 from softgraft.training.retrieval_fit import fit_evidence, fit_weights
 from softgraft.training.task import ChatTraining, OnScore, OnStep, TrainingTask, TrainReport
+
+# More dev questions hardly change which form of answers is chosen.
+MAX_FORM_QUESTIONS = 100
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,7 @@ class Domain(DomainParts):
 
         fit_weights(self.file, self.build, self.index, [*train, *dev], on_fit)
         scale = fit_evidence(self.build, self.index, answer_settings(self.file, self.build), train, dev, on_fit)
+        fit_refusals(self.build, self.encoder, train)
         return Ingested(report, scale, self.question_reports())
 
     def plan_ingest(self, *, on_progress: Callable[[IngestProgress], None] | None = None) -> IngestReport:
@@ -155,7 +161,7 @@ class Domain(DomainParts):
         on_step: OnStep | None = None,
         on_score: OnScore | None = None,
     ) -> TrainReport:
-        """Train the soft prompt; it is kept if it beats its text twin on dev.
+        """Train the soft prompt; it is kept if it beats its text twin on dev. Then choose the form of the answers.
 
         Args:
             limit: maximum number of train questions, spread over the file; None uses all.
@@ -171,8 +177,27 @@ class Domain(DomainParts):
         train, dev = spread(self.items("train"), limit), spread(self.items("dev"), dev_limit)
         report = grafting.run(train, dev, on_step=on_step, on_score=on_score)
         self.forget("chain", "work")
+        if report.kept and self.file.text_task is None and self.file.answer.form == "auto":
+            self._choose_form(dev, on_score)
         advice = next_steps(report, grafting.settings, self.cli_name, answers_questions=self.file.text_task is None)
         return replace(report, questions=self.question_reports(), next_steps=tuple(advice))
+
+    def _choose_form(self, dev: Sequence[Item], on_score: OnScore | None) -> None:
+        """Answer the dev questions in each form, and store the best one."""
+        report, manifest = on_score or (lambda *_: None), self.manifest
+        assert manifest is not None
+        asked = spread([item for item in dev if item.answerable], MAX_FORM_QUESTIONS)
+        if not asked:
+            return
+        settings = answer_settings(self.file, self.build)
+        soft = self.answering("soft", form="generate")
+        systems = [
+            System(form, replace(soft, settings=replace(settings, form=form)), "retrieved", "soft")
+            for form in CANDIDATES
+        ]
+        _, answers = evaluate(asked, systems, None, {}, on_progress=lambda name, *done: report(f"as {name}", *done))
+        by_form = {system.name: one for system, one in zip(systems, answers, strict=True)}
+        save_form(choose_form(cast(Any, by_form), manifest.vectors_sha256), self.build / FORM)
 
     def evaluate(
         self,
@@ -245,7 +270,7 @@ class Domain(DomainParts):
         """A training run, with these settings or those in domain.yaml."""
         chat, settings = self.chat("text-twin"), settings or self.file.train
         task: TrainingTask = (
-            ChatTraining(self.answering("text-twin", speaker=LocalSpeaker(chat)))
+            ChatTraining(self.answering("text-twin", form="generate", speaker=LocalSpeaker(chat)))
             if self.file.text_task is None
             else TaskTraining(self.work)
         )
@@ -264,9 +289,14 @@ class Domain(DomainParts):
     def _system(self, name: str) -> System:
         if name == "base":
             closed = self.template_file(self.file.closed_book_template)
-            return System(name, self.answering("empty", closed), "none")
+            return System(name, self.answering("empty", closed, form="generate"), "none")
+        if name == "quote":
+            return System(name, self.answering("text-twin", form="quote"), "retrieved")
+        if name == "auto":
+            return System(name, self.answering(self.graft), "retrieved", self.graft)
         graft: Graft = "empty" if name == "template" else "text-twin" if name == "text-twin" else "soft"
-        return System(name, self.answering(graft), "gold" if name == "soft-gold" else "retrieved")
+        answering = self.answering(graft, form="generate")
+        return System(name, answering, "gold" if name == "soft-gold" else "retrieved", graft)
 
 
 def open_domain(path: str | Path, *, build: Path | None = None) -> Domain:

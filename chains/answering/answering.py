@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from chains.answering.citations import CheckedCitations, cite, verify_citations
+from chains.answering.answer_writer import AnswerForm, AnswerRules, AnswerWriter, Unsupported
+from chains.answering.citations import CheckedCitations, Citation, cite, verify_citations
 from chains.answering.condense import CondenseMethod, joined_query, leans_on_history, standalone_queries, usable_rewrite
 from chains.answering.evidence import Evidence, passage_input
 from chains.answering.examples import ExampleSelector, select_examples
 from chains.answering.history import HistoryBudget, Overflow, newest_turns, without_oldest_turn
 from chains.answering.speaker import PreparedPrompt, Speaker
+from chains.answering.support import check_support
 from prompts import RenderedPrompt, TemplateFile, Turn
 from retrieval import Index, RankedPassage
 from retrieval.ranking.evidence_budget import EvidenceBudget, within_budget
 from retrieval.ranking.evidence_score import EvidenceScale
+from retrieval.ranking.sentence_selection import EvidenceSentence, SentenceSelector
+from retrieval.splitting.sentences import sentence_spans
+from soft_prompt import Constraint
 
 # The evidence score uses this many passages, even if the model reads fewer.
 SCORED_PASSAGES = 4
@@ -32,6 +38,9 @@ class AnswerSettings:
         weights: of the dense and the BM25 ranking.
         neighbours: number of adjacent passages on each side that are merged into a passage.
         refusal: the answer if nothing in the documents fits.
+        form: what an answer consists of.
+        quotes: maximum number of sentences of a quote.
+        unsupported: what happens to a generated sentence that the evidence does not support.
     """
 
     passages: int = 4
@@ -44,6 +53,9 @@ class AnswerSettings:
     weights: tuple[float, float] = (1.0, 0.5)
     neighbours: int = 0
     refusal: str = "I do not have information about that."
+    form: AnswerForm = "generate"
+    quotes: int = 1
+    unsupported: Unsupported = "keep"
 
     @property
     def evidence_budget(self) -> EvidenceBudget:
@@ -58,7 +70,7 @@ class AnswerSettings:
 class PreparedAnswer:
     """One question, ready for the speaker, with the evidence and the history that the model reads.
 
-    `prompt` is None if the evidence is too weak, so that the question is refused.
+    `prompt` is None if no model is needed: the evidence is too weak, or the answer is a quote.
     """
 
     evidence: Evidence
@@ -77,6 +89,8 @@ class Answering:
         notices: returns warnings about the domain, such as a template that was edited after training.
         examples: selects the worked examples nearest to a question, if the template has a place for them.
         summary_template: summarises the history; None uses the built-in English one.
+        selector: finds the sentences to quote; None makes one from the index's encoder.
+        refuses: whether a sentence of the model refuses, in words that may differ from the domain's refusal.
     """
 
     index: Index
@@ -90,6 +104,8 @@ class Answering:
     notices: Callable[[], list[str]] = list
     examples: ExampleSelector = lambda question, count: ()
     summary_template: TemplateFile | None = None
+    selector: SentenceSelector | None = None
+    refuses: Callable[[str], bool] | None = None
 
     def query(self, question: str, history: Sequence[Turn]) -> str:
         """The search query: the question, or its standalone form if that retrieves better evidence."""
@@ -147,7 +163,7 @@ class Answering:
         always stays: the model raises an error if the question does not fit beside it.
         """
         history = self.recent(history)
-        if not evidence.enough:
+        if not evidence.enough or self.settings.form == "quote":
             return PreparedAnswer(evidence, history, None)
         while True:
             prompt = self.speaker.prepare(self.prompt(question, history, evidence))
@@ -155,17 +171,80 @@ class Answering:
                 history = without_oldest_turn(history)
             elif not prompt.fits and len(evidence.passages) > 1:
                 evidence = _without_weakest(evidence, keep)
+            elif self.settings.form == "extract":
+                return PreparedAnswer(evidence, history, replace(prompt, constraint=_excerpt_of(evidence)))
             else:
                 return PreparedAnswer(evidence, history, prompt)
 
-    def cite(self, question: str, answer: str, evidence: Evidence) -> CheckedCitations:
-        """The answer's citations, each checked against the stored text of its document."""
+    def finish(self, question: str, history: Sequence[Turn], evidence: Evidence, reply: str) -> AnswerWriter:
+        """The answer that is shown for a whole reply of the model; the refusal if the evidence is too weak."""
+        writer = self.writer(question, history, evidence)
+        writer.add(reply)
+        writer.finish()
+        return writer
+
+    def writer(self, question: str, history: Sequence[Turn], evidence: Evidence) -> AnswerWriter:
+        """What turns the model's reply to a question into the answer that is shown."""
+        if not evidence.enough:
+            return RefusalWriter(self.settings.refusal)
         passages = [entry.passage for entry in evidence.passages]
-        return verify_citations(cite(answer, passages, question=question), self.index.document)
+        earlier = [turn.text for turn in history]
+        settings = self.settings
+
+        def supports(sentence: str) -> bool:
+            return check_support(sentence, passages, question=question, earlier=earlier).supported
+
+        def quotes() -> list[EvidenceSentence]:
+            # A follow-up alone often has no subject; its search query has.
+            return self.quotes(self.query(question, history), evidence)
+
+        return AnswerWriter(AnswerRules(settings.form, settings.unsupported, supports, self._refuses, quotes))
+
+    def quotes(self, query: str, evidence: Evidence) -> list[EvidenceSentence]:
+        """The evidence sentences that answer a query best."""
+        selected = self._sentence_selector.select(query, evidence.passages)
+        return [entry.sentence for entry in selected[: self.settings.quotes]]
+
+    @cached_property
+    def _sentence_selector(self) -> SentenceSelector:
+        return self.selector or SentenceSelector(self.index.encoder)
+
+    def _refuses(self, sentence: str) -> bool:
+        if self.refuses is not None:
+            return self.refuses(sentence)
+        return sentence.strip() == self.settings.refusal.strip()
+
+    def cite(
+        self, question: str, answer: str, evidence: Evidence, quoted: Sequence[Citation] = ()
+    ) -> CheckedCitations:
+        """The answer's citations, each checked against the stored text of its document.
+
+        `quoted` has the citations of the quotes that the answer contains.
+        """
+        passages = [entry.passage for entry in evidence.passages]
+        own_words = [
+            citation
+            for citation in cite(answer, passages, question=question)
+            if not any(c.answer_start < citation.answer_end and citation.answer_start < c.answer_end for c in quoted)
+        ]
+        citations = sorted([*own_words, *quoted], key=lambda citation: citation.answer_start)
+        return verify_citations(citations, self.index.document)
 
     def recent(self, history: Sequence[Turn]) -> list[Turn]:
         """The newest turns within the history budget."""
         return newest_turns(history, self.settings.history, self.count_tokens)
+
+
+def _excerpt_of(evidence: Evidence) -> Constraint:
+    """Consecutive sentences of one passage."""
+    texts = []
+    for entry in evidence.passages:
+        text, chunks, position = entry.passage.text, [], 0
+        for start, end in sentence_spans(text):
+            chunks += [text[position:start], text[start:end]]
+            position = end
+        texts.append([chunk for chunk in chunks if chunk])
+    return Constraint.excerpt([chunks for chunks in texts if chunks])
 
 
 def _without_weakest(evidence: Evidence, keep: str | None) -> Evidence:

@@ -10,13 +10,13 @@ import math
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from retrieval import Document, Passage, RetrievalError
 from retrieval.splitting.scripts import UNSPACED
-from retrieval.splitting.sentences import sentences_by_line
+from retrieval.splitting.sentences import sentence_spans
 
 # Chinese and Japanese have no spaces, so each character is a word, also next to a digit.
 _LETTER = rf"(?![{UNSPACED}])[^\W_]"
@@ -129,17 +129,6 @@ def verify_citations(citations: Sequence[Citation], document_of: Callable[[str],
         # The passage's title may be shortened, and its page is the one on which the passage starts.
         checked.append(replace(citation, title=document.title, page=page or citation.page))
     return CheckedCitations(checked, list(dict.fromkeys(notices)))
-
-
-def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each sentence or line, without surrounding white space and list markers."""
-    for start, end in sentences_by_line(text):
-        while start < end and (text[start].isspace() or text[start] in "-*#|"):
-            start += 1
-        while end > start and (text[end - 1].isspace() or text[end - 1] == "|"):
-            end -= 1
-        if _WORD.search(text, start, end):
-            yield start, end
 
 
 def _words(text: str) -> frozenset[str]:

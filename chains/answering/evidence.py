@@ -28,16 +28,16 @@ class Evidence:
     enough: bool
 
     def to_state(self) -> dict[str, Any]:
-        """Plain data, under the keys of the chain's result."""
+        """Plain data, under the keys of the graph's state."""
         records = [
             {**asdict(entry.passage), **{name: getattr(entry, name) for name in _RANK_FIELDS}}
             for entry in self.passages
         ]
-        return {"evidence": records, "evidence_score": self.score, "refused": not self.enough}
+        return {"evidence": records, "evidence_score": self.score, "enough": self.enough}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Evidence:
-        return cls(tuple(map(_ranked_passage, state["evidence"])), state["evidence_score"], not state["refused"])
+        return cls(tuple(map(_ranked_passage, state["evidence"])), state["evidence_score"], state["enough"])
 
 
 def passage_input(passage: Passage) -> PassageInput:

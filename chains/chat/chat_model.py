@@ -213,11 +213,21 @@ class SoftPromptChat(BaseChatModel):
         return parse_output(bound, schema, method, include_raw)  # type: ignore[arg-type]
 
     def reply_many(
-        self, prompts: Sequence[RenderedPrompt | TokenizedPrompt], *, on_reply: Callable[[int], None] | None = None
+        self,
+        prompts: Sequence[RenderedPrompt | TokenizedPrompt],
+        constraints: Sequence[Constraint | None] | None = None,
+        *,
+        on_reply: Callable[[int], None] | None = None,
     ) -> list[Reply]:
-        """Replies to many prompts, tokenised or not, in batches; `on_reply` gets the number of replies so far."""
+        """Replies to many prompts, tokenised or not, in batches; `on_reply` gets the number of replies so far.
+
+        `constraints` has what each reply must match, or None.
+        """
         fills, attention = self._graft_fills(self.graft)
-        rows = [self._encode(prompt, fills, attention) for prompt in prompts]
+        rows = [
+            replace(self._encode(prompt, fills, attention), constraint=constraint)
+            for prompt, constraint in zip(prompts, constraints or [None] * len(prompts), strict=True)
+        ]
         return generate(self.store, rows, self._decoding(None, {}, None), on_reply=on_reply)
 
     def fits(self, prompt: RenderedPrompt | TokenizedPrompt) -> bool:

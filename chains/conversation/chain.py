@@ -25,7 +25,7 @@ from chains.messages.answer_messages import AnswerMessages, thread_messages
 from chains.messages.content import plain_text
 from chains.messages.prompt_template import history_turns
 
-_RESULT_KEYS = ("query", "evidence", "evidence_score", "refused", "template", "citations")
+_RESULT_KEYS = ("query", "evidence", "evidence_score", "template", "form", "refused", "supported", "citations")
 
 
 class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
@@ -36,8 +36,9 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
     domain's database; without a thread id nothing is stored.
 
     Output: a dict of `question`, `query` (the search query), `evidence` (ranked passages), `evidence_score`,
-    `refused`, `template` (name, version and hash), `answer`, `citations` and `notices`. A stream consists of dicts
-    that add up to the same dict.
+    `template` (name, version and hash), `answer`, `form` (what the answer consists of), `refused`, `supported` (whether
+    the evidence supports all of the answer; None if it is refused), `citations` and `notices`. A stream consists of
+    dicts that add up to the same dict.
     """
 
     def __init__(self, answering: Answering, memory_path: Path) -> None:

@@ -21,14 +21,15 @@ class TurnRecord(TypedDict):
     """One stored turn: a question and its answer, complete at the time `at` in UTC.
 
     `history` describes what the model read: the number of earlier turns (`exchanges`), of those that it `read`
-    verbatim, of those covered by a summary (`summarised`), and of `tokens`. Older conversations lack `refused`,
-    `notices`, `template`, `history` and `at`.
+    verbatim, of those covered by a summary (`summarised`), and of `tokens`. `supported` is None if the question was
+    refused. Older conversations lack `refused`, `supported`, `notices`, `template`, `history` and `at`.
     """
 
     question: str
     answer: str
     citations: list[dict[str, Any]]
     refused: bool
+    supported: bool | None
     notices: list[str]
     template: dict[str, str | int]
     history: dict[str, int]

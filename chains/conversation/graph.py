@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,8 +17,9 @@ from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from chains.answering.answer_writer import AnswerWriter
 from chains.answering.answering import Answering
-from chains.answering.citations import CheckedCitations
+from chains.answering.citations import CheckedCitations, Citation
 from chains.answering.evidence import Evidence
 from chains.answering.history import without_oldest_turn
 from chains.answering.speaker import PreparedPrompt
@@ -36,7 +38,12 @@ class ChainState(TypedDict, total=False):
     Attributes:
         history: messages that the caller passes for this question; None uses the stored `turns`.
         history_window: the history that the model reads.
-        prompt: None if the question is refused. Not part of checkpoints.
+        enough: False if the evidence is too weak.
+        prompt: None if no model is needed. Not part of checkpoints.
+        form: what the answer consists of.
+        refused: because the evidence is too weak, or by the model in its own words.
+        supported: whether the evidence supports all of the answer; None if the question is refused.
+        quoted: citations of the quotes in the answer.
         complete: False from the question until its answer is in `turns`.
     """
 
@@ -47,10 +54,14 @@ class ChainState(TypedDict, total=False):
     query: str
     evidence: list[dict[str, Any]]
     evidence_score: float | None
-    refused: bool
+    enough: bool
     prompt: Annotated[PreparedPrompt | None, UntrackedValue]
     template: dict[str, str | int]
     answer: str
+    form: str
+    refused: bool
+    supported: bool | None
+    quoted: list[dict[str, Any]]
     citations: list[dict[str, Any]]
     notices: list[str]
     complete: bool
@@ -83,36 +94,47 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
             "notices": [*state["notices"], *notices],
         }
 
+    def writer_of(state: ChainState) -> AnswerWriter:
+        return answering.writer(state["question"], window_from_state(state).messages, Evidence.from_state(state))
+
     def answer(state: ChainState, config: RunnableConfig) -> dict[str, Any]:
-        write = get_stream_writer()
-        pieces: Iterable[str] = [answering.settings.refusal]
-        if (prompt := state["prompt"]) is not None:
-            pieces = answering.speaker.stream(prompt, config)
-        shown, cancelled = TrimmedText(), config.get("configurable", {}).get(CANCELLED_KEY)
-        for piece in pieces:
+        show, writer = get_stream_writer(), writer_of(state)
+        prompt, cancelled = state["prompt"], config.get("configurable", {}).get(CANCELLED_KEY)
+        for piece in answering.speaker.stream(prompt, config) if prompt is not None else ():
             if cancelled is not None and cancelled.is_set():
                 raise _CancelledError
-            if text := shown.add(piece):
-                write({"answer": text})
-        return {"answer": shown.text}
+            if text := writer.add(piece):
+                show({"answer": text})
+        return _finished(writer, show)
 
     async def aanswer(state: ChainState, config: RunnableConfig) -> dict[str, Any]:
         if (prompt := state["prompt"]) is None:
-            return answer(state, config)
-        write = get_stream_writer()
-        shown = TrimmedText()
+            return await asyncio.to_thread(answer, state, config)
+        show, writer = get_stream_writer(), await asyncio.to_thread(writer_of, state)
         # Close the stream at once: otherwise the model would generate until garbage collection.
         async with aclosing(answering.speaker.astream(prompt, config)) as pieces:
             async for piece in pieces:
-                if text := shown.add(piece):
-                    write({"answer": text})
-        return {"answer": shown.text}
+                if text := writer.add(piece):
+                    show({"answer": text})
+        return await asyncio.to_thread(_finished, writer, show)
+
+    def _finished(writer: AnswerWriter, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        if text := writer.finish():
+            show({"answer": text})
+        return {
+            "answer": writer.text,
+            "refused": writer.refused,
+            "supported": None if writer.refused else writer.supported,
+            "form": answering.settings.form,
+            "quoted": [asdict(citation) for citation in writer.citations],
+        }
 
     def cite(state: ChainState) -> dict[str, Any]:
         evidence = Evidence.from_state(state)
         checked = CheckedCitations([], [])
         if not state["refused"]:
-            checked = answering.cite(state["question"], state["answer"], evidence)
+            quoted = [Citation(**citation) for citation in state["quoted"]]
+            checked = answering.cite(state["question"], state["answer"], evidence, quoted)
         emit_notices(checked.notices)
         citations = [asdict(citation) for citation in checked.citations]
         turn = TurnRecord(
@@ -120,6 +142,7 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
             answer=state["answer"],
             citations=citations,
             refused=state["refused"],
+            supported=state["supported"],
             notices=[*state["notices"], *checked.notices],
             template=state["template"],
             history=window_from_state(state).counts,
@@ -173,20 +196,3 @@ class SyncAsyncNode(Runnable[Any, dict[str, Any]]):
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         return await self._acall_with_config(self._arun, input, config, **kwargs)
-
-
-class TrimmedText:
-    """Collects a text without the white space around it; `add` returns the part that can be shown now."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self._held = ""
-
-    def add(self, piece: str) -> str:
-        self._held += piece
-        if not self.text:
-            self._held = self._held.lstrip()
-        shown = self._held.rstrip()
-        self._held = self._held[len(shown) :]
-        self.text += shown
-        return shown

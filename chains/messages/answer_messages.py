@@ -15,7 +15,7 @@ from chains.messages.content import plain_text
 
 # Fields of a citation that are not part of LangChain's `Citation`.
 _EXTRA_FIELDS = ("doc_id", "start", "end", "heading", "page", "passage_id", "support")
-_METADATA_KEYS = ("query", "evidence_score", "refused", "notices")
+_METADATA_KEYS = ("query", "evidence_score", "form", "refused", "supported", "notices")
 # Index of the only text block: LangChain merges the blocks of chunks with equal index.
 _BLOCK_INDEX = 0
 
@@ -27,7 +27,7 @@ class AnswerMessages(Runnable[AnswerInput, AIMessage]):
 
     Input: a question, a list of messages that ends with a human message, or the chain's own dict. Output: an
     `AIMessage` whose text block has a `Citation` annotation per supported sentence; `response_metadata` has the chain's
-    `query`, `evidence_score`, `refused` and `notices`. The chunks of a stream add up to the same message; the last one
+    `query`, `evidence_score`, `form`, `refused`, `supported` and `notices`. The chunks of a stream add up to the same message; the last one
     has the annotations.
     """
 

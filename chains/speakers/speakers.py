@@ -33,19 +33,22 @@ class LocalSpeaker:
 
     def stream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> Iterator[str]:
         messages = to_messages(prompt.prompt)
-        for chunk in self.chat.stream(messages, cast(RunnableConfig, config), tokens=prompt.tokens):
+        settings = {"tokens": prompt.tokens, "constraint": prompt.constraint}
+        for chunk in self.chat.stream(messages, cast(RunnableConfig, config), **settings):
             yield plain_text(chunk.content)
 
     async def astream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> AsyncGenerator[str]:
         messages = to_messages(prompt.prompt)
-        stream = self.chat.astream(messages, cast(RunnableConfig, config), tokens=prompt.tokens)
+        settings = {"tokens": prompt.tokens, "constraint": prompt.constraint}
+        stream = self.chat.astream(messages, cast(RunnableConfig, config), **settings)
         async with aclosing(cast(Any, stream)) as chunks:
             async for chunk in chunks:
                 yield plain_text(chunk.content)
 
     def reply_many(self, prompts: Sequence[PreparedPrompt], *, on_reply: OnReply | None = None) -> list[str]:
         inputs = [prompt.model_input for prompt in prompts]
-        return [reply.text for reply in self.chat.reply_many(inputs, on_reply=on_reply)]
+        constraints = [prompt.constraint for prompt in prompts]
+        return [reply.text for reply in self.chat.reply_many(inputs, constraints, on_reply=on_reply)]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from retrieval.splitting.scripts import CJK_SENTENCE_ENDS
 
@@ -43,6 +44,17 @@ def sentences_by_line(text: str) -> list[Span]:
         spans += sentences(text, (start, start + len(line)))
         start += len(line)
     return spans
+
+
+def sentence_spans(text: str) -> Iterator[Span]:
+    """The sentences of each line without list markers and table borders; those without letters or digits are left out."""
+    for start, end in sentences_by_line(text):
+        while start < end and (text[start].isspace() or text[start] in "-*#|"):
+            start += 1
+        while end > start and (text[end - 1].isspace() or text[end - 1] == "|"):
+            end -= 1
+        if any(character.isalnum() for character in text[start:end]):
+            yield start, end
 
 
 def trimmed(text: str, span: Span) -> list[Span]:

@@ -19,6 +19,8 @@ from soft_prompt.errors import ConstraintError
 from soft_prompt.grammar.bounded_schema import MAX_STRING, bounded
 from soft_prompt.model.backbone import Backbone
 
+# First and last character of an excerpt.
+_FIRST, _LAST = r"[^\s*|#-]", r"[^\s|]"
 # No free white space, which a small model could repeat without end, and the spacing of most JSON in its training data.
 _JSON: Any = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
 
@@ -66,6 +68,28 @@ class Constraint:
                 next_step="correct the constraint",
             )
         return cls("lark", "start: " + " | ".join(map(_quoted, options)))
+
+    @classmethod
+    def excerpt(cls, texts: Sequence[Sequence[str]]) -> Constraint:
+        """One or more consecutive chunks of one of several texts, verbatim; each text is a list of its chunks.
+
+        An excerpt neither begins nor ends with white space, a list marker or a table border.
+
+        Raises:
+            ConstraintError: if there is no text, or one is empty.
+        """
+        if not texts or not all("".join(chunks) for chunks in texts):
+            raise ConstraintError(
+                found="a text without content to take an excerpt of" if texts else "no text to take an excerpt of",
+                expected="texts of at least one character",
+                next_step="leave the empty text out",
+            )
+        rules = ["start: " + " | ".join(f"EXCERPT{number}" for number in range(len(texts)))]
+        for number, chunks in enumerate(texts):
+            # Without this, an excerpt could be empty.
+            rules.append(f"EXCERPT{number}: TEXT{number} & /{_FIRST}((?s:.*){_LAST})?/")
+            rules.append(f"TEXT{number}: %regex {_to_json({'substring_chunks': list(chunks)})}")
+        return cls("lark", "\n".join(rules))
 
     @classmethod
     def lark(cls, grammar: str) -> Constraint:

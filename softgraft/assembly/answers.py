@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from chains import AnswerSettings, LocalSpeaker, RemoteSpeaker, SoftPromptChat, Speaker, remote_chat
+from chains.answering.answer_writer import AnswerForm
 from prompts import PassageInput, RenderedPrompt, Template, TemplateFile, TextTwins, Turn
 from soft_prompt import Manifest, PrefixStore, SlotFill, SoftPrompt, at_strength, encode_prompt, load_soft_prompt
+from softgraft.assembly.answer_form import answer_form
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import DomainFile
 from softgraft.training.retrieval_fit import search_weights
@@ -17,8 +19,12 @@ from softgraft.training.retrieval_fit import search_weights
 Graft = Literal["soft", "text-twin", "empty"]
 
 
-def answer_settings(file: DomainFile, build: Path) -> AnswerSettings:
-    """How questions become prompts, with the search weights that were chosen on the domain's questions."""
+def answer_settings(file: DomainFile, build: Path, form: AnswerForm | None = None) -> AnswerSettings:
+    """How questions become prompts, with the search weights that were chosen on the domain's questions.
+
+    `form` replaces the form in domain.yaml, and then keeps sentences without support, as an evaluation of the model's
+    own replies requires.
+    """
     retrieval, answer = file.retrieval, file.answer
     return AnswerSettings(
         passages=retrieval.passages,
@@ -32,6 +38,9 @@ def answer_settings(file: DomainFile, build: Path) -> AnswerSettings:
         weights=search_weights(file, build),
         neighbours=retrieval.neighbours,
         refusal=file.refusal,
+        form=form or answer_form(file, build),
+        quotes=answer.quotes,
+        unsupported="keep" if form else answer.unsupported,
     )
 
 

@@ -12,7 +12,7 @@ from softgraft.errors import UsageError
 
 # The most frequent answer of train; only for answers from a small closed set.
 MAJORITY = "majority"
-SYSTEMS = (MAJORITY, "base", "template", "text-twin", "soft", "soft-gold")
+SYSTEMS = (MAJORITY, "base", "template", "text-twin", "soft", "soft-gold", "quote", "auto")
 
 
 def system_names(

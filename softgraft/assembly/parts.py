@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from chains import Answering, LocalSpeaker, SoftPromptChat, Speaker
+from chains.answering.answer_writer import AnswerForm
 from chains.answering.examples import NearestExamples, SolvedQuestion
+from chains.answering.speaker import DeferredSpeaker
 from evaluation import items_hash
 from evaluation.hardware import describe_machine
 from evaluation.items import Item, read_item_file
@@ -26,6 +28,7 @@ from softgraft.errors import UsageError
 from softgraft.settings import location
 from softgraft.settings.domain_file import DomainFile
 from softgraft.settings.question_files import has_split, read_split
+from softgraft.training.refusal_fit import refusal_check
 from softgraft.training.retrieval_fit import evidence_scale
 
 # In build/: vectors of the questions of train.jsonl.
@@ -113,6 +116,7 @@ class DomainParts:
         graft: Graft,
         template: TemplateFile | None = None,
         *,
+        form: AnswerForm | None = None,
         speaker: Speaker | None = None,
         count_tokens: Callable[[str], int] | None = None,
     ) -> Answering:
@@ -121,6 +125,7 @@ class DomainParts:
         Args:
             graft: what fills the soft slot.
             template: in place of the domain's own.
+            form: in place of the domain's own; sentences without support are then kept.
             speaker, count_tokens: in place of those of the backbone, which then is not loaded.
 
         Raises:
@@ -134,6 +139,11 @@ class DomainParts:
                 next_step=f'softgraft ask {self.cli_name} "..."; in Python, domain.work.chain',
             )
         template = template or self.template
+        settings = answer_settings(self.file, self.build, form)
+        if settings.form == "quote":
+            # A quote needs no model, so none is loaded unless a follow-up has to be rewritten or summarised.
+            speaker = speaker or DeferredSpeaker(partial(self.speaker, graft, template))
+            count_tokens = count_tokens or self.encoder.count_tokens
         speaker = speaker or self.speaker(graft, template)
         return Answering(
             index=self.index,
@@ -147,7 +157,8 @@ class DomainParts:
             rewriter=speaker,
             count_tokens=count_tokens or self.count_tokens,
             scale=evidence_scale(self.file, self.build),
-            settings=answer_settings(self.file, self.build),
+            settings=settings,
+            refuses=refusal_check(self.file.refusal, self.encoder, self.build),
             notices=self.notices,
             examples=self.examples.nearest,
         )

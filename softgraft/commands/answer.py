@@ -89,7 +89,7 @@ def invoke(domain: Domain, question: str, thread: str | None) -> dict[str, Any]:
 
 def stream_answer(domain: Domain, question: str, thread: str | None) -> None:
     """Print an answer as it is generated, then its quotes and notices."""
-    citations: list[dict[str, Any]] = []
+    result: dict[str, Any] = {"answer": "", "citations": []}
     # They come in several parts.
     notices: list[str] = []
     with warnings.catch_warnings():
@@ -97,18 +97,28 @@ def stream_answer(domain: Domain, question: str, thread: str | None) -> None:
         for part in domain.chain.stream({"question": question}, config=_config(thread)):
             if "answer" in part:
                 out.print(escape(part["answer"]), end="")
+                result["answer"] += part["answer"]
             if part.get("query") and part["query"] != question:
                 err.print(f"[dim]searched for: {escape(part['query'])}[/]")
-            citations = part.get("citations", citations)
+            result |= {key: part[key] for key in ("citations", "supported") if key in part}
             notices += part.get("notices", [])
     out.print()
-    print_citations(citations)
+    if result.get("supported") is False:
+        out.print("[yellow](not all of this is supported by the documents)[/]")
+    print_citations(result["citations"], result["answer"])
     print_notes(notices)
 
 
-def print_citations(citations: list[dict[str, Any]]) -> None:
+def print_citations(citations: list[dict[str, Any]], answer: str) -> None:
+    """Print each quote once with its location; of a quote that the answer contains, only the location."""
+    seen: set[tuple[str, int, int]] = set()
     for citation in citations:
-        out.print(f'  "{escape(citation["quote"])}"')
+        span = citation["doc_id"], citation["start"], citation["end"]
+        if span in seen:
+            continue
+        seen.add(span)
+        if citation["quote"] not in answer:
+            out.print(f'  "{escape(citation["quote"])}"')
         out.print(f"[dim]    {escape(citation_location(citation))}[/]")
 
 

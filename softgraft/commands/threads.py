@@ -68,7 +68,7 @@ def show_command(domain: DomainArgument, thread: ThreadArgument, json: JsonOptio
     for turn in transcript["turns"]:
         out.print(f"[bold]> {escape(turn['question'])}[/]")
         out.print(escape(turn["answer"]))
-        print_citations(turn["citations"])
+        print_citations(turn["citations"], turn["answer"])
         print_notes(turn.get("notices", []), out)
 
 

@@ -190,6 +190,11 @@ class DomainFile(Settings):
     @model_validator(mode="after")
     def _check_remote_settings(self) -> Self:
         if self.behind_api:
+            if self.answer.form == "extract":
+                raise ValueError(
+                    f"answer.form: extract with the model behind an API {self.backbone!r}, whose decoding cannot be "
+                    "constrained; expected auto, generate, both or quote"
+                )
             return self
         api = [name for name in ("base_url", "remote") if name in self.model_fields_set and getattr(self, name)]
         unlimited = [f"answer.{n}: null" for n in ("max_tokens", "temperature") if getattr(self.answer, n) is None]

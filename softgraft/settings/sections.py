@@ -142,6 +142,20 @@ class AnswerFileSettings(Settings):
         "CPU and takes half as much memory again. `auto` is `int8` where that applies and `temperature` is 0, else "
         "`own`.",
     )
+    form: Literal["auto", "generate", "extract", "quote", "both"] = Field(
+        default="auto",
+        description="What an answer consists of. `quote`: the best sentence of the evidence, verbatim, without a "
+        "language model. `generate`: the backbone's own words. `both`: the backbone's words, then the quote. `extract`: "
+        "the backbone selects sentences of the evidence; only with a local backbone. `auto`: what was best on dev when "
+        "the soft prompt was trained; without one, `quote`, and `generate` for a model behind an API. See "
+        "docs/answers.md.",
+    )
+    quotes: int = Field(default=1, ge=1, le=4, description="Maximum number of sentences in a quote.")
+    unsupported: Literal["quote", "mark", "keep"] = Field(
+        default="quote",
+        description="What happens to a generated sentence that the evidence does not support: `quote` replaces it by a "
+        "quote, `mark` keeps it and marks the answer, `keep` keeps it; the result always says `supported: false`.",
+    )
     strength: float = Field(
         default=1.0,
         ge=0,

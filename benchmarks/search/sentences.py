@@ -1,0 +1,65 @@
+"""Which sentence of the evidence answers a question: the weights of `SentenceSelector`, and its simple rivals.
+
+    python -m benchmarks.search.sentences --data DIR
+    python -m benchmarks.search.sentences --data DIR --split test
+
+The share of answerable questions without history whose best sentence (and best two) contains a short answer, given the
+passages that a domain retrieves. Weights are fitted on the training questions of all sets but the one that is measured,
+and then on all of them, which are the ones to put into `retrieval/ranking/sentence_selection.py`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from benchmarks import script
+
+SETS = ("bank", "clinic", "squad", "covidqa", "xquad_zh")
+PACKAGES = ("torch", "sentence-transformers", "faiss-cpu", "scikit-learn")
+
+
+def main() -> None:
+    """Fit, measure, print and write."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    parser = script.make_parser(__doc__, data="squad/, covidqa/ and xquad_zh/", work="retrieval")
+    parser.add_argument("--sets", type=script.names_of(SETS), default=SETS, help=f"{', '.join(SETS)} (default: all)")
+    parser.add_argument("--limit", type=script.positive, default=300, help="questions per set and split")
+    parser.add_argument("--split", choices=("dev", "test"), default="dev", help="measured on (default: %(default)s)")
+    options = parser.parse_args()
+    from benchmarks.search.sentence_fit import fit, load_questions, shares
+    from benchmarks.tables import print_table
+    from retrieval import load_encoder
+    from retrieval.ranking.sentence_selection import FEATURES, WEIGHTS
+
+    encoder = load_encoder()
+    train, measured = (
+        {name: load_questions(name, options.data, options.work, encoder, split, options.limit) for name in options.sets}
+        for split in ("train", options.split)
+    )
+    results: dict[str, dict[str, dict[str, float]]] = {}
+    for name in options.sets:
+        others = [question for other in options.sets if other != name for question in train[other]]
+        only = [0.0] * len(FEATURES)
+        methods = {
+            "cosine": [1.0, *only[1:]],
+            "words": [0.0, 1.0, *only[2:]],
+            "fitted on the others": fit(others) if others else list(WEIGHTS),
+            "shipped": list(WEIGHTS),
+        }
+        results[name] = {method: shares(measured[name], weights) for method, weights in methods.items()}
+        results[name]["all of the evidence"] = shares(measured[name], None)
+    final = fit([question for questions in train.values() for question in questions])
+    config = {"limit": options.limit, "split": options.split, "encoder": encoder.id, "features": list(FEATURES)}
+    head = script.results_head(config, PACKAGES)
+    path = script.results_path(options.out, f"sentences-{options.split}", head["hardware"])
+    script.write_results(path, {**head, "fitted": final, "shares": results})
+    for count in ("best", "best_two"):
+        rows = [
+            [name, *(f"{results[name][method][count]:.3f}" for method in results[name])] for name in options.sets
+        ]
+        print_table(count.replace("_", " "), ("set", *results[options.sets[0]]), rows)
+    print("fitted on all:", "(" + ", ".join(f"{weight:.3f}" for weight in final) + ")")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The sentence that answers: in its context, of the kind that is asked for, and exactly where it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from retrieval import Passage, RankedPassage
+from retrieval.ranking.answer_type import AnswerType, asked_type, has_type
+from retrieval.ranking.sentence_selection import FEATURES, WEIGHTS, SentenceSelector, evidence_sentences
+from tests.support.hashing_encoder import HashingEncoder
+
+TEXT = (
+    "Disputes need evidence.\nSend us one of these within a fortnight:\n- a receipt for 30 euros\n- a letter\n"
+    "The branch opens at nine. How much does a card cost?\nIt costs 12 euros."
+)
+PASSAGE = Passage("p1", "cards", "Cards", "Fees", TEXT, 0, len(TEXT))
+
+
+def ranked(*texts: str) -> list[RankedPassage]:
+    return [
+        RankedPassage(Passage(f"p{n}", f"d{n}", "Title", "", text, 0, len(text)), 1.0 - n / 10, 0.5, 1.0, 0.5)
+        for n, text in enumerate(texts)
+    ]
+
+
+def test_sentences_have_exact_spans_and_their_lead_in() -> None:
+    sentences = evidence_sentences(PASSAGE)
+    assert [sentence.text for sentence in sentences] == [
+        "Disputes need evidence.",
+        "Send us one of these within a fortnight:",
+        "a receipt for 30 euros",
+        "a letter",
+        "The branch opens at nine.",
+        "How much does a card cost?",
+        "It costs 12 euros.",
+    ]
+    lead_ins = [TEXT[slice(*sentence.lead_in)] if sentence.lead_in else "" for sentence in sentences]
+    lead = "Send us one of these within a fortnight:"
+    assert lead_ins == ["", "", lead, lead, "", "", "How much does a card cost?"]
+    assert sentences[2].in_context == f"Cards. Fees. {lead} a receipt for 30 euros"
+
+
+def test_the_header_of_a_table_introduces_its_rows() -> None:
+    text = "Fees:\n\n| Card | Fee |\n|---|---|\n| Debit | free |\n| Credit | 30 euros |\nAsk us."
+    sentences = evidence_sentences(Passage("p1", "d", "T", "", text, 0, len(text)))
+    lead_ins = [(one.text, text[slice(*one.lead_in)] if one.lead_in else "") for one in sentences]
+    header = "Card | Fee"
+    assert lead_ins == [("Fees:", ""), (header, ""), ("Debit | free", header), ("Credit | 30 euros", header), ("Ask us.", "")]
+
+
+def test_the_sentence_that_shares_the_questions_words_is_first() -> None:
+    selector = SentenceSelector(HashingEncoder(dimension=256))
+    passages = ranked("The branch closes at five. A transfer is free.", "A replacement card costs 12 euros. Keep it.")
+    best, *others = selector.select("What does a replacement card cost?", passages)
+    assert best.sentence.text == "A replacement card costs 12 euros."
+    assert len(others) == 3
+    assert [one.score for one in others] == sorted((one.score for one in others), reverse=True)
+
+
+def test_a_sentence_is_found_by_its_heading() -> None:
+    text = "Within 14 days."
+    disputes = Passage("p1", "a", "Disputes", "Deadline for evidence", text, 0, len(text))
+    fees = Passage("p2", "b", "Fees", "Cards abroad", text, 0, len(text))
+    entries = [RankedPassage(p, 1.0, 0.5, 1.0, 0.5) for p in (fees, disputes)]
+    selector = SentenceSelector(HashingEncoder(dimension=256))
+    [first, _] = selector.select("What is the deadline for evidence in disputes?", entries)
+    assert first.sentence.passage.id == "p1"
+
+
+def test_sentences_are_encoded_once() -> None:
+    encoder = HashingEncoder()
+    selector, passages = SentenceSelector(encoder), ranked("One sentence. Another one.")
+    for question in ("First?", "Second?"):
+        selector.select(question, passages)
+    assert sum("One sentence." in text for text in encoder.encoded) == 1
+
+
+def test_no_passage_gives_no_sentence() -> None:
+    selector = SentenceSelector(HashingEncoder())
+    assert selector.select("What?", []) == []
+    assert selector.select("What?", ranked("---")) == []
+
+
+def test_there_is_one_weight_per_feature() -> None:
+    assert len(WEIGHTS) == len(FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("question", "kind", "right", "wrong"),
+    [
+        ("How many days do I have?", "number", "You have 120 days.", "You have some days left."),
+        ("How long is it valid?", "number", "It is valid for two years.", "It is valid for long."),
+        ("When does it open?", "time", "It opens on Monday.", "It opens for everybody."),
+        ("Who signs the form?", "name", "The form is signed by Ada Lind.", "The form is signed by us."),
+        ("Which command starts it?", "command", "Run `make demo` for it.", "Start it by hand."),
+        ("贷款利率是多少？", "number", "利率为百分之四。", "利率很低。"),
+        ("图书馆什么时候开门？", "time", "早上9点开门。", "大家都可以来。"),
+    ],
+)
+def test_the_kind_of_answer(question: str, kind: AnswerType, right: str, wrong: str) -> None:
+    assert asked_type(question) == kind
+    assert has_type(right, kind)
+    assert not has_type(wrong, kind)
+
+
+def test_a_question_without_such_words_asks_for_no_kind() -> None:
+    assert asked_type("Can I change my mind?") is None
