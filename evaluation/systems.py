@@ -122,9 +122,7 @@ class Replies:
     seconds: float
 
 
-def generate_replies(
-    system: System, prepared: Sequence[PreparedAnswer], *, on_reply: OnReply | None = None
-) -> Replies:
+def generate_replies(system: System, prepared: Sequence[PreparedAnswer], *, on_reply: OnReply | None = None) -> Replies:
     """The replies of a system's model, as they were decoded."""
     start = time.perf_counter()
     prompts = {i: answer.prompt for i, answer in enumerate(prepared) if answer.prompt is not None}

@@ -27,9 +27,7 @@ DOMAINS = ("bank", "clinic")
 CHAT = ("mtrag",)
 
 
-def measure_form_cell(
-    name: str, data: Path, work: Path, seed: int | None, config: Mapping[str, int]
-) -> dict[str, Any]:
+def measure_form_cell(name: str, data: Path, work: Path, seed: int | None, config: Mapping[str, int]) -> dict[str, Any]:
     """Every form on one set, with the text twin or with a soft prompt trained with this seed."""
     folder = _folder(name, data, work)
     build = work / name / ("untrained" if seed is None else f"seed-{seed}")

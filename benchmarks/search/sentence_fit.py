@@ -34,15 +34,11 @@ class Question:
     right: NDArray[np.bool_]
 
 
-def load_questions(
-    name: str, data: Path, work: Path, encoder: Encoder, split: Split, limit: int
-) -> list[Question]:
+def load_questions(name: str, data: Path, work: Path, encoder: Encoder, split: Split, limit: int) -> list[Question]:
     """Answerable questions with short answers and without history, with the evidence that a domain retrieves."""
     index, weights, items = _open(name, data, work, encoder, split)
     asked = spread([i for i in items if i.answerable and i.answers and not i.history], limit)
-    settings = AnswerSettings(
-        passages=MAX_PASSAGES, margin=MARGIN, evidence_tokens=EVIDENCE_TOKENS, weights=weights
-    )
+    settings = AnswerSettings(passages=MAX_PASSAGES, margin=MARGIN, evidence_tokens=EVIDENCE_TOKENS, weights=weights)
     selector = SentenceSelector(encoder)
     questions: list[Question] = []
     with index:

@@ -54,9 +54,7 @@ def main() -> None:
     path = script.results_path(options.out, f"sentences-{options.split}", head["hardware"])
     script.write_results(path, {**head, "fitted": final, "shares": results})
     for count in ("best", "best_two"):
-        rows = [
-            [name, *(f"{results[name][method][count]:.3f}" for method in results[name])] for name in options.sets
-        ]
+        rows = [[name, *(f"{results[name][method][count]:.3f}" for method in results[name])] for name in options.sets]
         print_table(count.replace("_", " "), ("set", *results[options.sets[0]]), rows)
     print("fitted on all:", "(" + ", ".join(f"{weight:.3f}" for weight in final) + ")")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from chains.answering.answer_writer import AnswerForm, AnswerRules, AnswerWriter, Unsupported
+from chains.answering.answer_writer import AnswerForm, AnswerRules, AnswerWriter, RefusalWriter, Unsupported
 from chains.answering.citations import CheckedCitations, Citation, cite, verify_citations
 from chains.answering.condense import CondenseMethod, joined_query, leans_on_history, standalone_queries, usable_rewrite
 from chains.answering.evidence import Evidence, passage_input
@@ -214,9 +214,7 @@ class Answering:
             return self.refuses(sentence)
         return sentence.strip() == self.settings.refusal.strip()
 
-    def cite(
-        self, question: str, answer: str, evidence: Evidence, quoted: Sequence[Citation] = ()
-    ) -> CheckedCitations:
+    def cite(self, question: str, answer: str, evidence: Evidence, quoted: Sequence[Citation] = ()) -> CheckedCitations:
         """The answer's citations, each checked against the stored text of its document.
 
         `quoted` has the citations of the quotes that the answer contains.

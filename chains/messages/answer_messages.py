@@ -27,8 +27,8 @@ class AnswerMessages(Runnable[AnswerInput, AIMessage]):
 
     Input: a question, a list of messages that ends with a human message, or the chain's own dict. Output: an
     `AIMessage` whose text block has a `Citation` annotation per supported sentence; `response_metadata` has the chain's
-    `query`, `evidence_score`, `form`, `refused`, `supported` and `notices`. The chunks of a stream add up to the same message; the last one
-    has the annotations.
+    `query`, `evidence_score`, `form`, `refused`, `supported` and `notices`. The chunks of a stream add up to the same
+    message; the last one has the annotations.
     """
 
     def __init__(self, chain: Runnable[dict[str, Any], dict[str, Any]]) -> None:

@@ -47,7 +47,9 @@ _HAS: dict[AnswerType, re.Pattern[str]] = {
     ),
     # A capital after the first word: in English, mostly a name.
     "name": re.compile(r"(?<=\S )[A-Z][\w’'-]+|·"),
-    "command": re.compile(r"`[^`]+`|(?<!\S)--?[a-z][\w-]+|\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\w+\(\)|(?<!\S)[\w.-]*/[\w./-]+"),
+    "command": re.compile(
+        r"`[^`]+`|(?<!\S)--?[a-z][\w-]+|\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\w+\(\)|(?<!\S)[\w.-]*/[\w./-]+"
+    ),
 }
 
 

@@ -47,7 +47,7 @@ def sentences_by_line(text: str) -> list[Span]:
 
 
 def sentence_spans(text: str) -> Iterator[Span]:
-    """The sentences of each line without list markers and table borders; those without letters or digits are left out."""
+    """The sentences of each line, without list markers and table borders; each has a letter or a digit."""
     for start, end in sentences_by_line(text):
         while start < end and (text[start].isspace() or text[start] in "-*#|"):
             start += 1

@@ -145,8 +145,8 @@ class AnswerFileSettings(Settings):
     form: Literal["auto", "generate", "extract", "quote", "both"] = Field(
         default="auto",
         description="What an answer consists of. `quote`: the best sentence of the evidence, verbatim, without a "
-        "language model. `generate`: the backbone's own words. `both`: the backbone's words, then the quote. `extract`: "
-        "the backbone selects sentences of the evidence; only with a local backbone. `auto`: what was best on dev when "
+        "language model. `generate`: the backbone's own words. `both`: the backbone's words, then the quote. "
+        "`extract`: the backbone selects sentences of the evidence; only with a local backbone. `auto`: what was best on dev when "
         "the soft prompt was trained; without one, `quote`, and `generate` for a model behind an API. See "
         "docs/answers.md.",
     )

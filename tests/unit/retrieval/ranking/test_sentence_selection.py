@@ -45,7 +45,13 @@ def test_the_header_of_a_table_introduces_its_rows() -> None:
     sentences = evidence_sentences(Passage("p1", "d", "T", "", text, 0, len(text)))
     lead_ins = [(one.text, text[slice(*one.lead_in)] if one.lead_in else "") for one in sentences]
     header = "Card | Fee"
-    assert lead_ins == [("Fees:", ""), (header, ""), ("Debit | free", header), ("Credit | 30 euros", header), ("Ask us.", "")]
+    assert lead_ins == [
+        ("Fees:", ""),
+        (header, ""),
+        ("Debit | free", header),
+        ("Credit | 30 euros", header),
+        ("Ask us.", ""),
+    ]
 
 
 def test_the_sentence_that_shares_the_questions_words_is_first() -> None:

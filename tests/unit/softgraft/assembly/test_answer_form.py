@@ -16,8 +16,7 @@ from softgraft.settings.domain_file import DomainFile
 def answers(name: str, accuracy: list[float], f1: list[float], short: bool = True) -> SystemAnswers:
     items = [Item(id=str(n), question="?", answers=("yes",) if short else (), response="r") for n in range(len(f1))]
     scored = [
-        ScoredAnswer(item, "", a, None, f, False, True, 3, 0, 0)
-        for item, a, f in zip(items, accuracy, f1, strict=True)
+        ScoredAnswer(item, "", a, None, f, False, True, 3, 0, 0) for item, a, f in zip(items, accuracy, f1, strict=True)
     ]
     return SystemAnswers(name, tuple(scored), 0.1)
 
@@ -62,9 +61,7 @@ def test_without_short_answers_f1_decides() -> None:
     [("embedded", "auto", "quote"), ("openai:gpt-4o-mini", "auto", "generate"), ("embedded", "both", "both")],
 )
 def test_the_form_without_a_soft_prompt(tmp_path: Path, backbone: str, form: str, expected: str) -> None:
-    file = DomainFile.model_validate(
-        {"name": "shop", "title": "Shop", "backbone": backbone, "answer": {"form": form}}
-    )
+    file = DomainFile.model_validate({"name": "shop", "title": "Shop", "backbone": backbone, "answer": {"form": form}})
     assert answer_form(file, tmp_path) == expected
 
 
