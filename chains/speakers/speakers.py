@@ -33,13 +33,13 @@ class LocalSpeaker:
 
     def stream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> Iterator[str]:
         messages = to_messages(prompt.prompt)
-        settings = {"tokens": prompt.tokens, "constraint": prompt.constraint}
+        settings: dict[str, Any] = {"tokens": prompt.tokens, "constraint": prompt.constraint}
         for chunk in self.chat.stream(messages, cast(RunnableConfig, config), **settings):
             yield plain_text(chunk.content)
 
     async def astream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> AsyncGenerator[str]:
         messages = to_messages(prompt.prompt)
-        settings = {"tokens": prompt.tokens, "constraint": prompt.constraint}
+        settings: dict[str, Any] = {"tokens": prompt.tokens, "constraint": prompt.constraint}
         stream = self.chat.astream(messages, cast(RunnableConfig, config), **settings)
         async with aclosing(cast(Any, stream)) as chunks:
             async for chunk in chunks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -70,7 +70,7 @@ def choose_form(answers: Mapping[AnswerForm, SystemAnswers], soft_prompt: str) -
     best = max(deciding.values())
     close = [form for form, score in deciding.items() if score >= best - 1 / max(1, questions) - 1e-9]
     form = max(close, key=lambda name: scores[name].token_f1)
-    return ChosenForm(form=cast(AnswerForm, form), soft_prompt=soft_prompt, questions=questions, scores=dict(scores))
+    return ChosenForm(form=form, soft_prompt=soft_prompt, questions=questions, scores={**scores})
 
 
 def _scores(answers: SystemAnswers) -> FormScores:

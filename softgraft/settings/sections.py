@@ -146,9 +146,9 @@ class AnswerFileSettings(Settings):
         default="auto",
         description="What an answer consists of. `quote`: the best sentence of the evidence, verbatim, without a "
         "language model. `generate`: the backbone's own words. `both`: the backbone's words, then the quote. "
-        "`extract`: the backbone selects sentences of the evidence; only with a local backbone. `auto`: what was best on dev when "
-        "the soft prompt was trained; without one, `quote`, and `generate` for a model behind an API. See "
-        "docs/answers.md.",
+        "`extract`: sentences of the evidence that the backbone selects; only with a local backbone. `auto`: what was "
+        "best on dev when the soft prompt was trained; without one, `quote`, and `generate` for a model behind an API. "
+        "See docs/answers.md.",
     )
     quotes: int = Field(default=1, ge=1, le=4, description="Maximum number of sentences in a quote.")
     unsupported: Literal["quote", "mark", "keep"] = Field(
