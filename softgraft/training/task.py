@@ -134,7 +134,8 @@ class ChatTraining(TrainingTask):
     answers_questions = True
 
     def __init__(self, answering: Answering) -> None:
-        self.answering = answering
+        # Whatever the form of the answers, what is trained are the model's own words.
+        self.answering = replace(answering, settings=replace(answering.settings, form="generate"))
 
     def prompted(self, items: Sequence[Item], *, teach: bool) -> tuple[Prompted, Withheld]:
         """Where retrieval missed the answer, teaching adds the passage that holds it.

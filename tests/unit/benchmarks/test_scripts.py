@@ -12,6 +12,9 @@ import pytest
 from benchmarks import script
 from benchmarks.tables import difference, estimate, interval_text, mean_text, print_table
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 SCRIPTS = [
     path
     for path in sorted((script.ROOT / "benchmarks").rglob("*.py"))

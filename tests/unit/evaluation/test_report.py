@@ -22,7 +22,7 @@ def answer(
     refused: bool = False,
     citations: tuple[int, int] = (0, 0),
 ) -> ScoredAnswer:
-    return ScoredAnswer(item, "reply", accuracy, f1, f1, refused, *citations)
+    return ScoredAnswer(item, "reply", accuracy, f1, f1, refused, None if refused else True, 1, *citations)
 
 
 def test_a_row_counts_each_kind_of_question_for_itself() -> None:

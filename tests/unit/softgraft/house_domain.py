@@ -56,7 +56,8 @@ def write_domain(folder: Path, backbone: str, **settings: Any) -> Path:
         "backbone": backbone,
         "dtype": "float32",
         "retrieval": {"passages": 2, "evidence_tokens": 120, "passage_tokens": 32},
-        "answer": {"max_tokens": 6},
+        # The model's own words, whatever they are worth.
+        "answer": {"max_tokens": 6, "form": "generate", "unsupported": "keep"},
         "train": TRAIN,
         **settings,
     }

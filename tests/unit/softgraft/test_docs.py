@@ -7,6 +7,9 @@ import pytest
 from softgraft.docs import FOLDER, pages
 from softgraft.settings.domain_file import DomainFile
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 
 @pytest.mark.parametrize("name", ["settings.md", "commands.md"])
 def test_the_page_is_up_to_date(name: str) -> None:

@@ -15,6 +15,9 @@ from chains import InputError, SoftPromptChat
 from soft_prompt import Backbone, Constraint, PrefixStore
 from soft_prompt.model.optimized import optimized
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 QUESTION = [HumanMessage("How much is it?")]
 ENDLESS = Constraint.regex("[a-z]{2000}")
 TOKEN_SECONDS = 0.01

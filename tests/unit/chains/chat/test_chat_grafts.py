@@ -15,6 +15,9 @@ from chains import ChatGraft, InputError, SoftPromptChat
 from chains.messages.content import from_messages, soft_block
 from soft_prompt import PrefixStore, SlotFill, from_text_twin, tokenize_prompt
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 MESSAGES: list[BaseMessage] = [
     SystemMessage(["You help. ", soft_block("domain")]),  # type: ignore[list-item]
     HumanMessage("How much is it abroad?"),

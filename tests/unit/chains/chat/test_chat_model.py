@@ -14,6 +14,9 @@ from chains.messages.content import from_messages, to_messages
 from prompts import PassageInput, RenderedPrompt, Turn, find_template, load_template
 from soft_prompt import Decoding, PrefixStore, Row, SoftPromptError, encode_prompt, from_text_twin, generate
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 TEMPLATE = load_template(find_template("rag-chat"))
 TWIN = TEMPLATE.text_twin("domain")
 PROMPT = TEMPLATE.render(

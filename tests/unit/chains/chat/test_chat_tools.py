@@ -15,6 +15,9 @@ from chains.chat.call_settings import read_tools
 from prompts import RenderedPrompt
 from soft_prompt import Constraint, PrefixStore
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 
 @tool
 def fee(card: Literal["credit", "debit"], amount: int) -> str:

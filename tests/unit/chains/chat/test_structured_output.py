@@ -11,6 +11,9 @@ from pydantic import BaseModel, Field
 from chains import CutReplyError, InputError, SoftPromptChat
 from soft_prompt import PrefixStore
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 
 class Fee(BaseModel):
     """The fee of a card."""

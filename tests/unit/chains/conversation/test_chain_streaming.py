@@ -14,6 +14,9 @@ from chains import DomainChain, LocalSpeaker, SoftPromptChat
 from soft_prompt import Backbone, PrefixStore
 from soft_prompt.model.optimized import optimized
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 MakeChain = Callable[..., DomainChain]
 ASKED = "What does a replacement card cost?"
 TOKENS = 48

@@ -30,7 +30,10 @@ from soft_prompt.rows import encode
 from tests.support.small_bank import REFUSAL, SCALE, ScriptedChat, make_answering
 
 MakeChain = Callable[..., DomainChain]
-KEYS = {"question", "query", "evidence", "evidence_score", "refused", "answer", "citations", "notices", "template"}
+KEYS = {
+    "question", "query", "evidence", "evidence_score", "template", "answer", "form", "refused", "supported",
+    "citations", "notices",
+}  # fmt: skip
 ASKED = "What does a replacement card cost?"
 SAID = "A replacement card costs 12 euros. It comes within 5 days."
 
@@ -196,7 +199,7 @@ def test_a_conversation_is_remembered_under_its_id(make_chain: MakeChain, chat: 
     assert read(chat)[1] == [ASKED, f"You asked: {ASKED}", "And how long does it take?"]
     turns = chain.history("42")
     assert [turn["question"] for turn in turns] == [ASKED, "And how long does it take?"]
-    kept = {"question", "answer", "citations", "refused", "notices", "template", "history", "at"}
+    kept = {"question", "answer", "citations", "refused", "supported", "notices", "template", "history", "at"}
     assert all(set(turn) == kept for turn in turns)
     # An id may be a number; it is the same one.
     assert chain.invoke({"question": "And overseas?"}, thread(42))["query"].startswith("And how long")

@@ -27,6 +27,9 @@ from retrieval import Index
 from soft_prompt import Backbone, PrefixStore
 from tests.support.small_bank import SCALE, ScriptedChat, make_answering
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 MakeChain = Callable[..., DomainChain]
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
 

@@ -34,6 +34,9 @@ from soft_prompt.tokens.spans import tokenize_prompt
 from tests.support.hashing_encoder import HashingEncoder
 from tests.support.small_bank import ScriptedChat, make_answering
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 STRINGS = hostile()
 # One and the same question again and again, to see what else changes.
 PLAIN = "How much?"

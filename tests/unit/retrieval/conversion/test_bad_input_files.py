@@ -33,6 +33,9 @@ from retrieval import (
 from retrieval.conversion.convert import convert_here, read_bytes
 from retrieval.ingestion.docs_folder import find_files
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 MIB = 2**20
 
 

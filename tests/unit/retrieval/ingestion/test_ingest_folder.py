@@ -20,6 +20,9 @@ from retrieval import (
     open_index,
 )
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 
 def test_everything_is_indexed(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     seen: list[IngestProgress] = []

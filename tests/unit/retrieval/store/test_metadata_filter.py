@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from retrieval import FilterError
 from retrieval.store.metadata_filter import parse_filter
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 KEYS = ["lang", "year", "tag", 'a"b', "a'b", "a.b", "$odd"[1:], "", "é\\"]
 TEXTS = st.sampled_from(["", "en", "EN", "é", "1", "true", "a'; DROP TABLE passages; --", "x" * 50, "𝕏", "\u2028"])
 NUMBERS = st.one_of(

@@ -21,6 +21,9 @@ from retrieval.vectors.dense import DenseIndex
 from retrieval.vectors.faiss_file import open_faiss, rebuild_faiss, refreshed, update_faiss
 from retrieval.vectors.index_kind import FLAT_UP_TO, kind_for, recall_of, tune
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 DIMENSION = 16
 Floats = NDArray[np.float32]
 

@@ -11,6 +11,9 @@ from oracle import full_loss, some_ids, some_soft_prompt
 from soft_prompt import Backbone, BackboneError, PrefixStore, Row, initial_adapter, score_continuations
 from soft_prompt.graft.prompt import SoftPrompt
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 # Some share a beginning, one is the beginning of another, and one shares nothing.
 SHARED = some_ids(3, 7)
 LABELS = [

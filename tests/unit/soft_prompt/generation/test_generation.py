@@ -12,6 +12,9 @@ from row_checks import HALF, TOKENS, check_greedy
 from soft_prompt import Backbone, ContextError, Decoding, PrefixStore, Row, generate, stream, weights_checksum
 from soft_prompt.generation.generation import decode_batch
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 SAMPLED = Decoding(max_tokens=TOKENS, temperature=1.0, top_p=0.95, seed=11)
 
 

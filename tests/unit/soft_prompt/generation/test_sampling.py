@@ -11,6 +11,9 @@ import torch
 from soft_prompt import Decoding, SoftPromptError
 from soft_prompt.generation.sampling import next_tokens, row_generators
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 PROBABILITIES = torch.tensor([0.15, 0.5, 0.05, 0.3])
 DRAWS = 4000
 

@@ -14,6 +14,9 @@ from transformers import LlamaForCausalLM
 from soft_prompt import Backbone, Decoding, Delta, PrefixStore, Reply, Row, generate, stream
 from soft_prompt.generation.generation import decode_batch
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 HALF = "\N{REPLACEMENT CHARACTER}"
 ROW = Row((), (some_ids(3, 1),))
 

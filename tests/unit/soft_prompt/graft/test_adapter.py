@@ -38,6 +38,9 @@ from soft_prompt.rows.batch import assemble
 from soft_prompt.training.answer_loss import answer_loss
 from soft_prompt.training.example import TrainingExample
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 
 def test_from_the_slot_on_the_row_runs_as_with_merged_weights(family_backbone: Backbone) -> None:
     check_adapter_acts_from_the_slot_on(family_backbone)

@@ -35,6 +35,9 @@ from soft_prompt.model.kv_cache import dynamic_cache, prefill
 from soft_prompt.training.answer_loss import answer_loss
 from soft_prompt.training.example import TrainingExample
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 LAYERS = 3
 
 

@@ -25,6 +25,9 @@ from soft_prompt import (
 )
 from soft_prompt.grammar.bounded_schema import MAX_ITEMS, MAX_NUMBER, MAX_STRING, bounded
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 FEE = {
     "type": "object",
     "properties": {"fee": {"type": "integer", "minimum": 0, "maximum": 99}, "card": {"enum": ["debit", "credit"]}},

@@ -27,6 +27,9 @@ from soft_prompt import (
 from soft_prompt.interop.extended_vocabulary import HfGraft, extend_vocabulary
 from soft_prompt.interop.hf_export import HfExport, export_hf, request, token_ids
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 Make = Callable[..., Backbone]
 RAG = load_template(find_template("rag-chat"))
 CLOSED = load_template(find_template("closed-book"))

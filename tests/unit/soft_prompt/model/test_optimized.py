@@ -30,6 +30,9 @@ from soft_prompt.model.kv_cache import preallocated_cache
 from soft_prompt.model.linear import MAX_INT8_ROWS, Int8Linear
 from soft_prompt.model.optimized import optimized
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 Make = Callable[..., Backbone]
 
 

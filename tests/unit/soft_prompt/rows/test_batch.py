@@ -12,6 +12,9 @@ from row_checks import check_equal_to_each_row_alone
 from soft_prompt import Backbone, BackboneError, ContextError, PrefixStore, Row
 from soft_prompt.rows.batch import assemble
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 
 def test_padding_stands_at_the_far_left_only(tiny_backbone: Backbone, store: PrefixStore) -> None:
     rows = some_rows(tiny_backbone)

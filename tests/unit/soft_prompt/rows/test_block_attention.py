@@ -28,6 +28,9 @@ from soft_prompt.model.kv_cache import prefill
 from soft_prompt.positions.rotary import unrotate
 from soft_prompt.rows.batch import assemble
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 HEAD, ONE, TWO, THREE = some_ids(7, 1), some_ids(11, 2), some_ids(5, 3), some_ids(9, 4)
 QUESTION = some_ids(6, 5)
 

@@ -19,6 +19,9 @@ from soft_prompt.training.answer_loss import answer_loss, cache_lower_layers
 from soft_prompt.training.example import TrainingExample
 from soft_prompt.training.layer_split import can_split, frozen_lower_layers
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 MakeBackbone = Callable[..., Backbone]
 LAYERS = 3
 KINDS = ("kv", "adapter", "kv+adapter")

@@ -11,7 +11,7 @@ from softgraft.errors import UsageError
 def test_available_systems_in_their_usual_order() -> None:
     assert system_names(None, trained=True, cli_name="bank", closed=True) == list(SYSTEMS)
     assert system_names(None, trained=True, cli_name="bank") == [name for name in SYSTEMS if name != "majority"]
-    assert system_names(None, trained=False, cli_name="bank") == ["base", "template", "text-twin"]
+    assert system_names(None, trained=False, cli_name="bank") == ["base", "template", "text-twin", "quote", "auto"]
     assert system_names(["soft", "base"], trained=True, cli_name="bank") == ["base", "soft"]
 
 
@@ -19,9 +19,9 @@ def test_available_systems_in_their_usual_order() -> None:
     ("wanted", "trained", "found", "next_step"),
     [
         (["soft"], False, "no system soft", "run: softgraft train bank"),
-        (["majority"], True, "no system majority", "run: softgraft eval bank --systems soft-gold"),
-        (["lora"], True, "no system lora", "run: softgraft eval bank --systems soft-gold"),
-        ([], True, "no system at all", "run: softgraft eval bank --systems soft-gold"),
+        (["majority"], True, "no system majority", "run: softgraft eval bank --systems auto"),
+        (["lora"], True, "no system lora", "run: softgraft eval bank --systems auto"),
+        ([], True, "no system at all", "run: softgraft eval bank --systems auto"),
     ],
 )
 def test_unknown_and_untrained_systems_are_refused(

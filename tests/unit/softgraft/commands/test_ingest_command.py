@@ -13,6 +13,9 @@ from softgraft.commands.ingest import FILES_FAILED
 from softgraft.commands.watch import Change, changes, snapshot, wait_for_changes
 from tests.support.hashing_encoder import HashingEncoder
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 Run = Callable[..., tuple[int, str, str]]
 
 

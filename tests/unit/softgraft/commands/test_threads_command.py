@@ -14,6 +14,9 @@ from softgraft import Domain
 from softgraft.commands.threads import as_markdown
 from softgraft.settings.sections import AnswerFileSettings
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 Run = Callable[..., tuple[int, str, str]]
 QUESTION = "What does a replacement card cost?"
 

@@ -14,6 +14,9 @@ from retrieval import RetrievalError
 from softgraft import Domain
 from softgraft.training.retrieval_fit import calibrate, labelled_rankings
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 MakeDomain = Callable[..., Domain]
 KNOWN = {
     "What does a replacement card cost?": ("cards", "A replacement card costs 12 euros and arrives within 5 days."),

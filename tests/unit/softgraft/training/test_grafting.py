@@ -117,7 +117,7 @@ def test_one_that_does_not_beat_it_is_not_kept(make_domain: MakeDomain) -> None:
     assert weights_checksum(domain.store.backbone) == before
     # The text twin goes on answering, and the rows of the soft prompt are left out.
     assert domain.chain.invoke({"question": "What is the fee of a card?"})["notices"] == []
-    assert [row.system for row in domain.evaluate(limit=1).rows] == ["base", "template", "text-twin"]
+    assert [row.system for row in domain.evaluate(limit=1).rows] == ["base", "template", "text-twin", "quote", "auto"]
     with pytest.raises(UsageError, match="no trained soft prompt") as caught:
         domain.answering("soft")
     assert caught.value.next_step == f"run: softgraft train {domain.folder}"
@@ -332,7 +332,7 @@ def test_evaluation_needs_no_training_questions(make_domain: MakeDomain) -> None
     domain = make_domain(ingest=True)
     for split in ("train", "dev"):
         (domain.folder / f"{split}.jsonl").unlink()
-    assert [row.questions for row in domain.evaluate(limit=2).rows] == [2, 2, 2]
+    assert [row.questions for row in domain.evaluate(limit=2).rows] == [2] * 5
     write_items(domain.folder / "test.jsonl", [])
     with pytest.raises(UsageError, match="no questions in"):
         domain.evaluate()

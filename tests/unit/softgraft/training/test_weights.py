@@ -27,6 +27,9 @@ from softgraft.training.retrieval_fit import (
 )
 from tests.support.hashing_encoder import HashingEncoder
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 MakeDomain = Callable[..., Domain]
 THINGS = [f"thing{n}" for n in range(32)]
 RETRIEVAL = {"passages": 2, "evidence_tokens": 120, "passage_tokens": 32}
