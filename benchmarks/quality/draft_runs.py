@@ -19,7 +19,7 @@ from chains import LocalSpeaker
 from evaluation import fit_refusal_classifier, read_items
 from evaluation.items import Item, spread
 from evaluation.retrieval_scores import GoldSpans
-from evaluation.systems import System, answer_all, question_and_history, retrieve_all
+from evaluation.systems import System, generate_replies, question_and_history, retrieve_all, score_answers
 from evaluation.text_scores import contains_answer, token_f1
 from retrieval.splitting.sentences import sentences_by_line
 from softgraft import Domain, open_domain
@@ -115,13 +115,14 @@ def _copy(folder: Path, work: Path, train: Sequence[Item] | None) -> Iterator[Do
 
 def _answers(domain: Domain, graft: Any, items: Sequence[Item], folder: Path) -> dict[str, Any]:
     """Answer with one graft. Refusals in words are judged as everywhere, by all hand-written questions of train."""
-    answering = domain.answering(graft, speaker=LocalSpeaker(domain.chat(graft)))
+    answering = domain.answering(graft, form="generate", speaker=LocalSpeaker(domain.chat(graft)))
     judge = fit_refusal_classifier(domain.encoder, read_items(folder / "train.jsonl"))
     retrieved = retrieve_all(answering, items)
-    answers = answer_all(
-        System(graft, answering, "retrieved"), items, retrieved.prepared, GoldSpans(domain.index), judge,
-        retrieval_seconds=retrieved.seconds,
-    )  # fmt: skip
+    system = System(graft, answering, "retrieved")
+    replies = generate_replies(system, retrieved.prepared)
+    answers = score_answers(
+        system, items, retrieved.prepared, replies, GoldSpans(domain.index), judge, retrieval_seconds=retrieved.seconds
+    )
     scores = _scores(items, [one.reply for one in answers.answers], [one.refused for one in answers.answers])
     return {**scores, "seconds": answers.seconds}
 

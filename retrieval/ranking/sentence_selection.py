@@ -2,7 +2,7 @@
 
 Each sentence is compared with the question together with its title, heading and lead-in (the line before it that ends
 with a colon or a question mark), because "Within 14 days." says nothing alone. The score is a weighted sum of a few
-features. Their weights were fitted on the training questions of several domains: benchmarks/search/sentences.py.
+features. Their weights were fitted on the training questions of several domains: benchmarks/answers/sentences.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from retrieval.splitting.scripts import UNSPACED
 from retrieval.splitting.sentences import sentence_spans
 
 FEATURES = ("cosine", "coverage", "rank", "lead", "type", "question", "new", "short")
-# Fitted by benchmarks/search/sentences.py.
+# Fitted by benchmarks/answers/sentences.py.
 WEIGHTS = (1.0, 0.3, 0.05, 0.2, 0.05, -0.3, 0.1, -0.05)
 _LEAD_IN_ENDS = (":", "：", "?", "？")
 _WORD = re.compile(rf"[{UNSPACED}]|[^\W_]+")

@@ -70,7 +70,9 @@ def choose_form(answers: Mapping[AnswerForm, SystemAnswers], soft_prompt: str) -
     best = max(deciding.values())
     close = [form for form, score in deciding.items() if score >= best - 1 / max(1, questions) - 1e-9]
     form = max(close, key=lambda name: scores[name].token_f1)
-    return ChosenForm(form=form, soft_prompt=soft_prompt, questions=questions, scores={**scores})
+    return ChosenForm(
+        form=form, soft_prompt=soft_prompt, questions=questions, scores={str(name): own for name, own in scores.items()}
+    )
 
 
 def _scores(answers: SystemAnswers) -> FormScores:

@@ -55,22 +55,23 @@ def evaluate_command(
 
 def report_table(report: Report) -> Table:
     """The table of an evaluation. It fits 80 columns."""
-    columns = ["system", "accuracy", "exact", "token F1 (95%)", "refused", "wrongly", "cited", "time"]
+    columns = ["system", "accuracy", "token F1 (95%)", "unsup.", "refused", "wrongly", "cited", "time"]
     table = simple_table(columns, left=["system"])
     for row in report.rows:
-        means = [estimate.mean if estimate else None for estimate in (row.accuracy, row.exact_match)]
-        shares = [row.refusal_accuracy, row.wrong_refusals, row.citation_precision]
-        accuracy, exact, *others = ["-" if score is None else f"{score:.3f}" for score in (*means, *shares)]
-        f1 = short_interval(row.token_f1)
-        table.add_row(row.system, accuracy, exact, f1, *others, f"{row.seconds_per_answer:.2f}")
+        accuracy = row.accuracy.mean if row.accuracy else None
+        shares = [accuracy, row.unsupported, row.refusal_accuracy, row.wrong_refusals, row.citation_precision]
+        correct, unsupported, *others = ["-" if share is None else f"{share:.3f}" for share in shares]
+        f1, seconds = short_interval(row.token_f1), f"{row.seconds_per_answer:.2f}"
+        table.add_row(row.system, correct, f1, unsupported, *others, seconds)
     return table
 
 
 def report_lines(report: Report) -> list[str]:
     """What the table does not show: its columns' meaning, the retrieval scores, and the paired differences."""
     lines = [
-        "refused: share of the questions without an answer that were refused; wrongly: the same for questions with an "
-        "answer; cited: share of citations that contain the answer; time: seconds per answer"
+        "accuracy: share of replies that contain the answer; unsup.: share of answers that the evidence does not "
+        "support; refused: share of the questions without an answer that were refused; wrongly: the same for questions "
+        "with an answer; cited: share of citations that contain the answer; time: seconds per answer"
     ]
     if (scores := report.retrieval) is not None:
         lines.append(
@@ -79,8 +80,9 @@ def report_lines(report: Report) -> list[str]:
         )
     for comparison in report.comparisons:
         ratio = f", {comparison.token_f1_ratio:.2f} times" if comparison.token_f1_ratio else ""
+        accuracy = f"accuracy {interval(comparison.accuracy)}, " if comparison.accuracy else ""
         difference = interval(comparison.token_f1)
-        lines.append(f"{comparison.ours} minus {comparison.theirs}: token F1 {difference}{ratio}")
+        lines.append(f"{comparison.ours} minus {comparison.theirs}: {accuracy}token F1 {difference}{ratio}")
     return lines
 
 

@@ -54,7 +54,8 @@ def test_a_trained_domain(grafted: Domain) -> None:
     assert status["next"] == f"softgraft eval {grafted.folder}"
     grafted.evaluate(limit=2)
     status = grafted.status()
-    assert [row["system"] for row in status["evaluation"]] == ["base", "template", "text-twin", "soft", "soft-gold"]
+    systems = ["base", "template", "text-twin", "soft", "soft-gold", "quote", "auto"]
+    assert [row["system"] for row in status["evaluation"]] == systems
     assert status["next"] == f"softgraft chat {grafted.folder}"
     # A damaged report counts as none.
     (grafted.build / "reports" / "eval-test.json").write_text("{damaged")

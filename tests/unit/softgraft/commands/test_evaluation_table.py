@@ -26,6 +26,8 @@ def scores(system: str) -> SystemScores:
         refusal_accuracy=0.9,
         wrong_refusals=0.05,
         citation_precision=None,
+        unsupported=0.02,
+        words=21.4,
         seconds_per_answer=12.345,
     )
 
@@ -41,9 +43,11 @@ def test_every_row_of_an_evaluation_is_one_line_of_80_columns() -> None:
     assert len(lines) == 2 + len(SYSTEMS)
     assert max(map(len, lines)) <= 80
     assert lines[0].split() == [
-        "system", "accuracy", "exact", "token", "F1", "(95%)", "refused", "wrongly", "cited", "time",
+        "system", "accuracy", "token", "F1", "(95%)", "unsup.", "refused", "wrongly", "cited", "time",
     ]  # fmt: skip
-    assert lines[3].split() == ["template", "0.410", "0.410", "0.410", "(0.37-0.44)", "0.900", "0.050", "-", "12.35"]
+    assert lines[3].split() == [
+        "template", "0.410", "0.410", "(0.37-0.44)", "0.020", "0.900", "0.050", "-", "12.35",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("names", [("accuracy", "macro F1"), ("ROUGE-1", "ROUGE-2", "ROUGE-L"), ("BLEU", "chrF")])

@@ -91,7 +91,8 @@ def test_the_kept_prompt_answers(grafted: Domain) -> None:
     f1 = {row.system: row.token_f1.mean for row in report.rows if row.token_f1 is not None}
     assert f1["soft"] == 1
     assert f1["text-twin"] == f1["template"] == f1["base"] == 0
-    assert {pair.theirs for pair in report.comparisons} == {"base", "template", "text-twin", "soft-gold"}
+    others = {"base", "template", "text-twin", "soft", "soft-gold", "quote"}
+    assert {(pair.ours, pair.theirs) for pair in report.comparisons} == {("auto", other) for other in others}
 
 
 def test_the_reports_are_written(grafted: Domain) -> None:

@@ -1,7 +1,7 @@
 """What answers best: a quote, the model's own words, both, or an excerpt chosen by the model.
 
-    python -m benchmarks.quality.answer_forms --data DIR
-    python -m benchmarks.quality.answer_forms --data DIR --sets bank,squad --seeds 0,1,2
+    python -m benchmarks.answers.answer_forms --data DIR
+    python -m benchmarks.answers.answer_forms --data DIR --sets bank,squad --seeds 0,1,2
 
 Each set is a domain as `softgraft new` makes it. Every form answers the same test questions, with the text twin and,
 for each seed, with a soft prompt that was trained with the default settings. `auto` is the form that was chosen on dev.
@@ -37,7 +37,7 @@ def main() -> None:
     if out.is_file() and not options.fresh:
         results = script.read_results(out)
         script.require_same(out, results["config"], config)
-    from benchmarks.quality.form_cells import measure_form_cell, print_forms
+    from benchmarks.answers.form_cells import measure_form_cell, print_forms
 
     cells = [UNTRAINED, *(f"seed {seed}" for seed in options.seeds.split(",") if seed)]
     for name in options.sets:

@@ -1,7 +1,7 @@
 """Which sentence of the evidence answers a question: the weights of `SentenceSelector`, and its simple rivals.
 
-    python -m benchmarks.search.sentences --data DIR
-    python -m benchmarks.search.sentences --data DIR --split test
+    python -m benchmarks.answers.sentences --data DIR
+    python -m benchmarks.answers.sentences --data DIR --split test
 
 The share of answerable questions without history whose best sentence (and best two) contains a short answer, given the
 passages that a domain retrieves. Weights are fitted on the training questions of all sets but the one that is measured,
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--limit", type=script.positive, default=300, help="questions per set and split")
     parser.add_argument("--split", choices=("dev", "test"), default="dev", help="measured on (default: %(default)s)")
     options = parser.parse_args()
-    from benchmarks.search.sentence_fit import fit, load_questions, shares
+    from benchmarks.answers.sentence_fit import fit, load_questions, shares
     from benchmarks.tables import print_table
     from retrieval import load_encoder
     from retrieval.ranking.sentence_selection import FEATURES, WEIGHTS
