@@ -41,7 +41,8 @@ class GraftPromptTemplate(ChatPromptTemplate):
     def compile(cls, template: Template) -> GraftPromptTemplate:
         prompts = [_compile(template, p) for p in template.messages]
         compiled = cast(GraftPromptTemplate, cls.from_messages(prompts))
-        optional = {*template.optional, *compiled.optional_variables}
+        # LangChain takes the place of the examples for an input, even if the template has all of them itself.
+        optional = {*template.optional, *compiled.optional_variables} - {EXAMPLES}
         compiled.optional_variables = sorted({*optional, *([EXAMPLES] if template.chooses_examples else [])})
         compiled.input_variables = sorted(set(template.inputs) - optional)
         compiled._template = template

@@ -103,8 +103,8 @@ def test_the_systems_over_a_frozen_backbone(index: Index, items: list[Item], sto
         return System(name, make_answering(index, speaker, template=file, evidence_tokens=40), source)
 
     systems = [
-        system("base", {}, "none", CLOSED),
-        system("template", {}, "retrieved"),
+        system("base", {"domain": None}, "none", CLOSED),
+        system("template", {"domain": None}, "retrieved"),
         system("text-twin", {"domain": twin}, "retrieved"),
         system("soft", {"domain": soft}, "retrieved"),
         system("soft-gold", {"domain": soft}, "gold"),
