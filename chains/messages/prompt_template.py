@@ -44,6 +44,8 @@ class GraftPromptTemplate(ChatPromptTemplate):
         # LangChain takes the place of the examples for an input, even if the template has all of them itself.
         optional = {*template.optional, *compiled.optional_variables} - {EXAMPLES}
         compiled.optional_variables = sorted({*optional, *([EXAMPLES] if template.chooses_examples else [])})
+        if not template.chooses_examples:
+            compiled.partial_variables = {n: v for n, v in compiled.partial_variables.items() if n != EXAMPLES}
         compiled.input_variables = sorted(set(template.inputs) - optional)
         compiled._template = template
         return compiled
