@@ -42,8 +42,9 @@ class FitWeights:
 
 # Chosen on training and dev questions (docs/retrieval.md). On other data, other weights are hardly better.
 _MINILM = FitWeights(passage=1.0, sentence=0.5, coverage=0.8, bm25=0.1)
-# E5's cosines are nearly all between 0.7 and 0.9 (its loss has a temperature of 0.01), so a difference counts more.
-_E5 = FitWeights(passage=3.0, sentence=1.5, coverage=0.8, bm25=0.1)
+# E5's cosines are nearly all between 0.75 and 0.95 (its loss has a temperature of 0.01): those of a query's candidates
+# have a fifth of MiniLM's standard deviation. So scores spread as with MiniLM, and a margin means the same.
+_E5 = FitWeights(passage=5.0, sentence=2.5, coverage=0.8, bm25=0.1)
 
 
 def fit_weights_of(encoder_id: str) -> FitWeights:
