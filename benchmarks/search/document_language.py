@@ -22,6 +22,8 @@ PACKAGES = ("py3langid", "lingua-language-detector", "tokenizers", "softgraft")
 SIZES = (200, 1000)
 # At least this many documents of the smaller size, or a language is left out.
 FEWEST = 5
+# At most this many documents of a language and size.
+MOST = 40
 Detector = Callable[[str], str]
 
 
@@ -35,7 +37,7 @@ def main() -> None:
     from softgraft.assembly.reading import UNREAD_TOKENS_PER_BYTE, tokens_per_byte
 
     texts = {code: text for code, text in read_translations(options.translations).items() if code in NAMES}
-    documents = {size: {code: cut(text, size) for code, text in texts.items()} for size in SIZES}
+    documents = {size: {code: cut(text, size)[:MOST] for code, text in texts.items()} for size in SIZES}
     kept = sorted(code for code, found in documents[SIZES[0]].items() if len(found) >= FEWEST)
     rows: list[dict[str, Any]] = []
     for name, detect in detectors().items():

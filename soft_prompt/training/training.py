@@ -20,6 +20,7 @@ import torch
 from prompts import RenderedPrompt
 from soft_prompt.errors import DivergedError, TrainingError
 from soft_prompt.graft.prompt import SoftPrompt
+from soft_prompt.model.memory import free_memory
 from soft_prompt.rows.prefix_store import PrefixStore
 from soft_prompt.tokens.spans import TokenizedPrompt
 from soft_prompt.training.answer_loss import answer_loss, cache_lower_layers
@@ -35,7 +36,7 @@ from soft_prompt.training.config import TrainConfig
 from soft_prompt.training.distributed import init_distributed
 from soft_prompt.training.example import TrainingExample, encode_example
 from soft_prompt.training.layer_split import frozen_lower_layers
-from soft_prompt.training.micro_batch import free_memory, largest_micro_batch
+from soft_prompt.training.micro_batch import largest_micro_batch
 from soft_prompt.training.result import TrainResult, TrainStep
 from soft_prompt.training.schedule import epoch_batches, plan_epochs
 from soft_prompt.training.trained_tensors import TrainedTensors

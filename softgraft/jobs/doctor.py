@@ -21,9 +21,8 @@ from retrieval.encoders.load import PACKAGED, PackagedEncoder, embedded_name
 from soft_prompt.model.backbone import fast_dtype
 from soft_prompt.model.device import available_devices
 from soft_prompt.model.file_digests import cache_folder, cached_sha256
+from soft_prompt.model.memory import free_memory
 from soft_prompt.model.weights import GGUF_SHA256, find_gguf, is_complete, prepared_path
-from soft_prompt.training.micro_batch import free_memory
-from softgraft.jobs.domain_doctor import examine_domain
 from softgraft.jobs.findings import Finding, State, examined, folder_bytes, gibibytes
 
 # Imported by name as well, since a broken build of one of them fails only then.
@@ -42,7 +41,12 @@ _LOW_DISK, _NEEDED_DISK = 2 * 2**30, 2**29
 def examine(domain: Path | None = None) -> list[Finding]:
     """What was found on this machine and, if its folder is given, in a domain."""
     findings = [*_machine(), *_packages(), *_weights()]
-    return findings + (examine_domain(domain) if domain is not None else [])
+    if domain is None:
+        return findings
+    # Imports Transformers, which takes longer than all the rest.
+    from softgraft.jobs.domain_doctor import examine_domain
+
+    return findings + examine_domain(domain)
 
 
 def _machine() -> Iterator[Finding]:

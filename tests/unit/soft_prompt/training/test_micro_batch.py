@@ -26,9 +26,10 @@ from soft_prompt import (
     encode_prompt,
     prompt_of,
 )
+from soft_prompt.model.memory import free_memory
 from soft_prompt.training.answer_loss import answer_loss
 from soft_prompt.training.example import TrainingExample
-from soft_prompt.training.micro_batch import example_bytes, free_memory, largest_micro_batch
+from soft_prompt.training.micro_batch import example_bytes, largest_micro_batch
 
 pytestmark = pytest.mark.heavy
 
