@@ -6,8 +6,8 @@
 Drafts questions from the documents of an example domain, with nothing else at hand, and trains on them with the default
 settings; then trains on as many hand-written questions, spread over its train.jsonl. Both are compared on its test
 questions with the text twin and with the simplest baseline, the evidence sentence nearest to the question. dev is the
-hand-written one in both cases, and decides on the epoch alone. Results are written after each run; if you repeat the
-command, it measures only what is missing.
+hand-written one in both cases; it chooses the epoch and whether the soft prompt is kept. Results are written after each
+run; if you repeat the command, it measures only what is missing.
 """
 
 from __future__ import annotations
