@@ -86,6 +86,34 @@ def test_a_text_is_encoded_once() -> None:
     assert caching.encode([]).shape == (0, encoder.dimension)
 
 
+def test_the_nearest_sentence_of_the_evidence_is_scored(tmp_path: Path) -> None:
+    pytest.importorskip("bm25s")
+    from benchmarks.search.encoder_rows import measure_sentences
+    from retrieval import ingest, open_index
+
+    encoder = HashingEncoder(dimension=512)
+    (tmp_path / "docs").mkdir()
+    text = "# Cards\n\nA replacement card costs 12 euros. The yard is closed at night.\n"
+    (tmp_path / "docs" / "card.md").write_text(text)
+    ingest(tmp_path / "docs", tmp_path / "index", encoder)
+    items = [
+        Item(id="1", question="What does a replacement card cost?", answers=["12 euros"]),
+        Item(id="2", question="Is the yard closed or is a replacement card closed?", answers=["12 euros"]),
+    ]
+    with open_index(tmp_path / "index", encoder) as index:
+        scores = measure_sentences(index, encoder, items, (1.0, 0.5))
+        assert measure_sentences(index, encoder, [Item(id="3", question="?")], (1.0, 0.5)) is None
+    assert scores is not None
+    assert scores["questions"] == 2
+    assert {name: value["mean"] for name, value in scores.items() if name != "questions"} == {
+        "evidence": 1.0,
+        "best_with_heading": 0.5,
+        "best_two_with_heading": 1.0,
+        "best_alone": 0.5,
+        "best_two_alone": 1.0,
+    }
+
+
 def test_the_served_ranking_is_compared_with_the_best_single_ranking() -> None:
     pytest.importorskip("bm25s")
     from benchmarks.search.ranking_quality import compare_served
