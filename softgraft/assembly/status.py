@@ -13,6 +13,7 @@ from evaluation.task_items import read_task_items
 from retrieval import PassageStore
 from retrieval.store.store import DATABASE_NAME
 from soft_prompt.artifact.manifest import Manifest, read_manifest
+from softgraft.assembly.answer_form import answer_form
 from softgraft.assembly.reading import reading_notes, sampled_texts
 from softgraft.settings.domain_file import DomainFile
 from softgraft.training.retrieval_fit import search_weights
@@ -52,6 +53,7 @@ def domain_status(
         "index": index,
         "evidence_score": (build / "evidence.json").is_file(),
         "soft_prompt": _soft_prompt(manifest) if manifest else None,
+        "answer_form": answer_form(file, build) if file.text_task is None else None,
         "unfinished_training": (build / "checkpoint" / "checkpoint.safetensors").is_file(),
         "notices": notices() if manifest else [],
         "reading": _reading(build, file),

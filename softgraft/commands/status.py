@@ -13,6 +13,12 @@ from softgraft.commands.console import DomainArgument, JsonOption, open_domain, 
 from softgraft.jobs.findings import Finding
 from softgraft.settings.location import domain_folder
 
+_FORMS = {
+    "quote": "the best sentence of the documents, verbatim",
+    "generate": "the model's own words, each sentence checked against the documents",
+    "both": "the model's own words, then the best sentence of the documents",
+    "extract": "sentences of the documents that the model selects",
+}
 # The exit code of `doctor` if something is broken.
 BROKEN = 1
 
@@ -41,6 +47,7 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
         ("questions", ", ".join(f"{count} {split}" for split, count in state["questions"].items()) or "none"),
         ("index", f"{index['documents']} documents, {index['passages']} passages" if index else "none"),
         ("soft prompt", soft_prompt),
+        *([("answers", _FORMS[state["answer_form"]])] if state["answer_form"] else []),
     ]
     if state["unfinished_training"]:
         rows.append(("training", "unfinished; `softgraft train` continues it"))
