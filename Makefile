@@ -66,6 +66,8 @@ $(RUN): pyproject.toml | $(BIN)/python
 
 $(DEV): $(RUN)
 	$(BIN)/pip install -q -e '.[embedded,dev]'
+	@# The first run of mypy analyses the libraries too, which takes most of a minute.
+	@$(BIN)/mypy --strict > /dev/null || true
 	@touch $@
 
 $(BENCH): $(RUN)
