@@ -72,7 +72,7 @@ def check_support(
     if match := _SHORT_REPLY.match(body):
         body, affirmed = "", not match["no"]
     claim = read_statement(body)
-    if _is_question(claim) and _repeats(claim, question):
+    if claim.words and any(_repeats(claim, part) for part in _sentences(question)):
         return Support(False, 0.0, ("it repeats the question",))
     if not _claims_something(claim):
         return _NOTHING if affirmed is None else _check_reply(affirmed, question, evidence)
@@ -116,18 +116,24 @@ def _is_question(claim: Statement) -> bool:
     return claim.text.rstrip().endswith(("?", "？"))
 
 
-def _repeats(claim: Statement, question: str) -> bool:
-    """Whether most words of a question that the answer asks are those of the question itself."""
-    return len(claim.words & content_words(normalised(question))) > len(claim.words) / 2
+def _repeats(claim: Statement, asked: str) -> bool:
+    """Whether a sentence repeats one of the user's: it asks most of what that asks, or says all that that says."""
+    words = content_words(normalised(asked))
+    if asked.endswith(("?", "？")):
+        return _is_question(claim) and len(claim.words & words) > len(claim.words) / 2
+    return len(claim.words) > 1 and claim.words <= words
+
+
+def _sentences(text: str) -> list[str]:
+    return [text[start:end] for start, end in sentences(text, (0, len(text)))]
 
 
 def _check_reply(affirmed: bool, question: str, evidence: EvidenceText) -> Support:
     """Check a bare yes or no as the statement that the question asks about."""
-    spans = sentences(question, (0, len(question)))
-    if not spans:
+    asked = _sentences(question)
+    if not asked:
         return Support(False, 0.0, ("a bare yes or no without a question",))
-    start, end = spans[-1]
-    claim = read_statement(question[start:end])
+    claim = read_statement(asked[-1])
     if not affirmed:
         claim = replace(claim, clauses=tuple(_negated(clause) for clause in claim.clauses))
     found = Comparer(evidence, _NO_QUESTION, frozenset(), QUESTION_LIMITS).compare_all(claim)

@@ -85,6 +85,9 @@ class Placement:
         if len(near) < 2:
             near, margin = near | words - LIGHT, 2 * margin
         rivals = [place for place in here if place.rivals(figure)]
+        if rate := self._left_out_rate(claim, ours, rivals):
+            yield f"the evidence says {figure.raw} {rate.raw}"
+            return
         # Of two numbers that the sentence has both, only its words nearest to each can tell.
         both = [place for place in rivals if any(map(place.holds, claim.figures))]
         others = [place for place in rivals if place not in both]
@@ -95,6 +98,15 @@ class Placement:
             rivals = [place for place in elsewhere if place.rivals(figure)]
             if self._fits_better(near, ours, rivals, margin=margin):
                 yield f"{figure.raw} belongs to another place of the evidence"
+
+    def _left_out_rate(self, claim: Statement, ours: Sequence[Place], rivals: Sequence[Place]) -> Figure | None:
+        """The rate of a number ("a day") that the sentence leaves out although another number has none or another."""
+        said = [other for other in (*claim.figures, *self._asked.figures) if other.rate]
+        rates = [[figure for figure in place.segment.figures if figure.rate] for place in ours]
+        if not rivals or said or not all(rates):
+            return None
+        rate = rates[0][0]
+        return None if all(any(map(rate.equals, place.segment.figures)) for place in rivals) else rate
 
     def _fits_better(
         self,
