@@ -45,11 +45,16 @@ class Comparer:
         """The best of the windows: the one with the fewest reasons against it, then with the largest share."""
         words = self._weights.demanded(claim.words)
         limit = self._limits.share
-        if len(words) < 2 and claim.figures:
+        if len(own := words) < 2 and claim.figures:
             # A short answer such as "120 days." has its subject in the question.
             words |= self._asked.words.union(*(figure.marks for figure in self._asked.figures)) & self._evidence.known
             limit /= 2
-            shares = [max(self._weights.share(words, part, claim.figures) for part in w.parts) for w in self._windows]
+            shares = [
+                self._weights.share(words, window.parts[0], claim.figures)
+                if window.sentences == 1 and own <= window.parts[0]
+                else 0.0
+                for window in self._windows
+            ]
         else:
             shares = [self._weights.share_by_sentence(claim, window) for window in self._windows]
         likely = [(share, window) for share, window in zip(shares, self._windows, strict=True) if share >= limit]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence, Set
 
 from chains.answering.checking.figures import Figure
-from chains.answering.checking.statements import Clause, Statement
-from chains.answering.checking.vocabulary import LIGHT, OPPOSITES, OPPOSITES_CHINESE
+from chains.answering.checking.statements import Clause, Statement, canonical
+from chains.answering.checking.vocabulary import EXCLUSIVE, LIGHT, OPPOSITES, OPPOSITES_CHINESE
 from chains.answering.checking.windows import Window
 from chains.answering.checking.word_weights import WordWeights
 
 # Share of a clause's word weight.
 _MIN_ALIGNED = 0.15
 _MARGIN = 1e-6
+_PER = re.compile(r"\b(?:per|for each|for every) (\w+)")
 
 
 def contradictions(claim: Statement, window: Window, weights: WordWeights) -> Iterator[str]:
     """The ways in which the window says the opposite."""
     yield from _reversed(claim, window, weights)
     yield from _opposite_chinese(claim, window)
+    yield from _exclusive(claim, window)
 
 
 def _reversed(claim: Statement, window: Window, weights: WordWeights) -> Iterator[str]:
@@ -51,9 +54,10 @@ def _reversed(claim: Statement, window: Window, weights: WordWeights) -> Iterato
 def _aligned(clause: Clause, others: Sequence[Clause], weights: WordWeights) -> Clause | None:
     """The clause with most of the words; None if none has enough of them. Of equal ones, one that agrees."""
     best: Clause | None = None
-    most = _MIN_ALIGNED * weights.of(clause.words)
+    around = clause.around
+    most = _MIN_ALIGNED * weights.of(around)
     for other in others:
-        shared = weights.of(clause.words & other.words)
+        shared = weights.of(around & other.around)
         if shared > most + _MARGIN or (best and shared >= most - _MARGIN and other.negative == clause.negative):
             best, most = other, shared
     return best
@@ -74,6 +78,18 @@ def _limits_differ(figure: Figure, others: Sequence[Figure]) -> bool:
         or (figure.order and other.order and figure.order != other.order)
         for other in same
     )
+
+
+def _exclusive(claim: Statement, window: Window) -> Iterator[str]:
+    """Colours and the like of which the window has another one, and units of a price ("per child")."""
+    for group in EXCLUSIVE:
+        said = claim.tokens & group
+        if said and not said & window.tokens and window.own_tokens & group:
+            yield f'the evidence does not say "{min(said)}"'
+    units = {canonical(word) for word in _PER.findall(claim.text.lower())}
+    others = {canonical(word) for word in _PER.findall(window.text.lower())}
+    if units and others and not units & others:
+        yield f'the evidence does not say "per {min(units)}"'
 
 
 def _without(clause: Clause) -> bool:

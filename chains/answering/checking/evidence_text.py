@@ -77,6 +77,10 @@ class EvidenceText:
         words = [word for window in self.single for word in window.text.split()[1:] if word[0].isalpha()]
         return sum(word[0].isupper() for word in words) <= 0.25 * len(words)
 
+    def has_text(self, text: str) -> bool:
+        """Whether a text is in one of the sentences, with the same capitals."""
+        return any(text in window.text for window in self.single)
+
     def has_name(self, name: str) -> bool:
         return self._sentences_with(name) > 0
 

@@ -96,7 +96,7 @@ FREQUENCY = re.compile(
 NUMBER = re.compile(
     r"(?<![\w.])(?:(?P<n>\d+(?:[.,]\d+)*)(?P<ordinal>st|nd|rd|th)?(?![\d])"
     r"(?:\s?(?P<scale>(?:thousand|million|billion|bn|k)\b))?"
-    rf"|(?P<word>{WORD_NUMBER})\b(?!-))(?:[\s-]*{UNIT}(?![A-Za-z]))?",
+    rf"|(?P<word>{WORD_NUMBER})\b(?!-(?:off|way|to|on|and)\b))(?:[\s-]*{UNIT}(?![A-Za-z]))?",
     re.I,
 )
 DIGITS = re.compile(r"(?<![A-Za-z0-9_.])(?P<n>\d+(?:[.,]\d+)*)")
@@ -111,15 +111,17 @@ RATE = re.compile(
 AT_MOST = re.compile(
     r"(?:\bup to|\bat (?:the )?most|\b(?:no|not|never)(?: be)? (?:more|later|longer|larger|older|higher|bigger|"
     r"heavier|over)(?: than)?|\bmaximum(?: \w+)?(?: of| is)?|\bwithin|\bunder|\bbelow|\bless than|\bfewer than|"
+    r"\b(?:smaller|shorter|lighter|lower) than|"
     r"\buntil|\btill|\bbefore|\bnot exceed(?:ing|s)?|\byounger than|"
-    r"不超过|不得超过|不能超过|最多|至多|最高|不多于|不晚于|不高于|不大于|不满|未满|低于|少于)"
+    r"(?<!不)(?<!不得)(?<!不能)(?:低于|少于)|不超过|不得超过|不能超过|最多|至多|最高|不多于|不晚于|不高于|不大于|不满|未满|(?!))"
     r"(?:\s+(?:the|a|an|age of|about|next|first|last))*\s*[£€$]?$",
     re.I,
 )
 AT_LEAST = re.compile(
     r"(?:\bat (?:the )?least|\b(?:no|not|never) (?:less|fewer|earlier|sooner|younger)(?: than)?|"
-    r"\bminimum(?: \w+)?(?: of| is)?|\bmore than|\bover|\babove|\bafter|\bsince|\bexceeds?|\blonger than|"
-    r"\bolder than|\baged|\bfrom|不少于|不低于|不早于|至少|"
+    r"\bminimum(?: \w+)?(?: of| is)?|\bmore than|\bover|\babove|\bafter|\bsince|\bexceeds?|"
+    r"\b(?:longer|larger|bigger|greater|heavier|higher|taller) than|"
+    r"\bolder than|\baged|\bfrom|不少于|不低于|不得低于|不能低于|不得少于|不早于|至少|"
     r"最少|起码|超过|多于|高于|大于)(?:\s+(?:the|a|an|age of|about|next|first|last))*\s*[£€$]?$",
     re.I,
 )
@@ -132,6 +134,7 @@ POST_AT_MOST = re.compile(
 )
 POST_ORDER = re.compile(r"\s*(?:\w+ )?(?P<order>before|after|beforehand|afterwards|in advance|earlier|later)\b", re.I)
 THEREAFTER = re.compile(r",? (?:after|from) (?:which|then|that)\b", re.I)
+LABEL = re.compile(r"\b(?:desk|room|floor|gate|step|page|line|form|level|type|number|no\.?|office|hall|key)\s$", re.I)
 NEXT_WORD = re.compile(r"[\s-]*(?P<word>[a-zA-Z]{3,})")
 RANGE_LINK = re.compile(r"\s*(?:to|-|–|and|or|until|至|到|~|—)\s*(?:[£€$]|EUR|GBP|USD)?\s*", re.I)
 NOT_COUNTED = frozenset(

@@ -24,7 +24,7 @@ from chains.answering.checking.units import (
     english_number,
 )
 
-Kind = Literal["number", "ordinal", "clock", "date", "weekday", "code"]
+Kind = Literal["number", "rate", "ordinal", "clock", "date", "weekday", "code"]
 Bound = Literal["at least", "at most"]
 
 
@@ -57,7 +57,10 @@ class Figure:
     def equals(self, other: Figure) -> bool:
         """Whether both name the same value; a number without a unit may be one with a unit."""
         if self.kind != other.kind:
-            return False
+            # "A day" may be a rate or a duration, "daily" is a rate.
+            if not (self.rate and other.rate and self.dimension == other.dimension):
+                return False
+            return not self.values.isdisjoint(other.values)
         if self.dimension == other.dimension:
             return not self.values.isdisjoint(other.values)
         if (self.dimension or self.counted) and (other.dimension or other.counted):
@@ -73,7 +76,8 @@ class Figure:
     @property
     def marks(self) -> frozenset[str]:
         """Stand for the figure among the words around another one."""
-        return frozenset(f"#{self.kind}:{self.dimension}:{value}" for value in self.values)
+        kind = "rate" if self.rate else self.kind
+        return frozenset(f"#{kind}:{self.dimension}:{value}" for value in self.values)
 
 
 _PERCENT, _TIMES = UNITS["percent"], UNITS["times"]
@@ -146,8 +150,8 @@ def _clock(match: re.Match[str]) -> Figure | None:
         hour = hour % 12 + (12 if half.startswith("p") else 0)
     if hour > 24:
         return None
-    # Without am or pm, 3:30 may be either; 03:30 and 15:30 may not.
-    ambiguous = not half and 1 <= hour <= 12 and not (match["h2"] or "").startswith("0")
+    # Without am or pm, 3:30 may be either; 03:30, 11:30 and 15:30 may not.
+    ambiguous = not half and 1 <= hour < 8 and not (match["h2"] or "").startswith("0")
     return _figure("clock", match, _times(60 * hour + minutes, ambiguous))
 
 
@@ -233,7 +237,8 @@ def _rate(match: re.Match[str]) -> Figure:
         unit = UNITS_CHINESE.get(match["chinese"]) or UNITS_CHINESE["个月"]
     else:
         unit = RATES[match["name"].lower()] if match["name"] else UNITS[match["unit"].lower()]
-    return replace(_figure("number", match, {1.0}, unit), rate=True)
+    article = match.group().lower().startswith(("a ", "an "))
+    return replace(_figure("number" if article else "rate", match, {1.0}, unit), rate=True)
 
 
 def _scaled(digits: str, scale: str | None) -> set[float | str]:
@@ -322,4 +327,7 @@ def _with_context(figure: Figure, text: str) -> Figure:
         order = "before" if match["order"].lower() in {"before", "beforehand", "in advance", "earlier"} else "after"
     word = patterns.NEXT_WORD.match(text, figure.end)
     counted = not figure.dimension and word is not None and word["word"].lower() not in patterns.NOT_COUNTED
+    # "desk 4" is no amount either.
+    label = patterns.LABEL.search(before)
+    counted = counted or (not figure.dimension and label is not None)
     return replace(figure, bound=bound, order=order, counted=counted)

@@ -35,6 +35,10 @@ def additions(claim: Statement, window: Window, evidence: EvidenceText, asked: S
     others = any(name.lower() not in claim.tokens and not evidence.is_frequent(name) for name in window.names)
     for name in claim.names:
         forms = name_forms(name)
+        if name.isupper() and len(name) > 2 and not evidence.has_text(name) and name not in asked.text:
+            # A word in capitals, such as a command, is no other word.
+            yield f"{name} is not in the evidence"
+            continue
         if forms & window.tokens or evidence.is_frequent(name) or name in initials(window.text):
             continue
         # A name of the question or the passage may be repeated where the sentence does not name another one.
@@ -53,6 +57,10 @@ def misnamed(claim: Statement, window: Window, weights: WordWeights) -> Iterator
             if name_forms(name).isdisjoint(clause.tokens):
                 continue
             ours = [weights.of(near & c.words) for c in window.clauses if name_forms(name) & c.tokens]
-            rivals = [weights.of(near & c.words) for c in window.clauses if others & c.tokens and not said & c.tokens]
+            rivals = [
+                weights.of(near & c.words)
+                for c in window.clauses
+                if others & c.tokens and not name_forms(name) & c.tokens
+            ]
             if ours and rivals and max(rivals) > max(ours) + _MARGIN:
                 yield f"{name} belongs to something else in the evidence"

@@ -77,7 +77,11 @@ class Placement:
     ) -> Iterator[str]:
         """A number is misplaced if another one shares more words with the sentence."""
         # A number in a heading or lead-in stands with none of the words.
-        ours = [place for place in here if place.holds(figure)] or [Place(_NOTHING, window.topic)]
+        held = [place for place in here if place.holds(figure)]
+        if held and figure.kind != "weekday" and not (held := _on_same_day(claim, held)):
+            yield f"{figure.raw} belongs to another day in the evidence"
+            return
+        ours = held or [Place(_NOTHING, window.topic)]
         own = part.around - figure.marks - LIGHT
         near, margin = own, self._elsewhere
         if len(near) < 2:
@@ -92,10 +96,12 @@ class Placement:
         both = [place for place in rivals if any(map(place.holds, claim.figures))]
         others = [place for place in rivals if place not in both]
         # The words of title and heading hold for all numbers below them.
-        if self._fits_better(near - window.topic, ours, others, tie=True) or self._fits_better(own, ours, both):
+        if self._fits_better(near - window.topic, ours, others, tie=True) or (
+            held and self._fits_better(own, ours, both)
+        ):
             yield f"{figure.raw} belongs to something else in the evidence"
         elif figure.kind != "ordinal":
-            rivals = [place for place in elsewhere if place.rivals(figure)]
+            rivals = [p for p in elsewhere if p.rivals(figure) and not any(map(p.holds, claim.figures))]
             if self._fits_better(near, ours, rivals, margin=margin):
                 yield f"{figure.raw} belongs to another place of the evidence"
 
@@ -138,6 +144,16 @@ class Placement:
         if topic:
             full += self._weights.of(words & (place.topic - place.around - place.inherited)) / 2
         return full, own
+
+
+def _on_same_day(claim: Statement, places: Sequence[Place]) -> list[Place]:
+    """The places without weekdays, or with those of the sentence."""
+    days = [figure for figure in claim.figures if figure.kind == "weekday"]
+    return [
+        place
+        for place in places
+        if not days or all(other.kind != "weekday" or any(map(other.equals, days)) for other in place.segment.figures)
+    ]
 
 
 _NOTHING = Segment(frozenset(), frozenset(), ())

@@ -53,6 +53,11 @@ class Clause:
     contrast: bool
     segments: tuple[Segment, ...]
 
+    @property
+    def around(self) -> frozenset[str]:
+        """The words, and marks of the figures."""
+        return self.words.union(*(segment.around for segment in self.segments))
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -82,8 +87,8 @@ _IDENTIFIER = re.compile(
 _CLAUSE_END = re.compile(
     r"[;:!?。！？；]+|[.…]+(?=\s|$)|\s[–—]\s|[()]|(?<=["
     + CJK
-    + r"]),|,\s+(?=(?:and|so|or|which|who|nor|with|after which)\b)|"
-    r"\s+(?=(?:and|or) (?:\w+ ){0,2}(?:no|not|never|cannot|without|\w+n't)\b)|"
+    + r"]),|,\s+(?=(?:and|so|or|which|who|nor|with|after which|avoiding|excluding|without)\b)|"
+    r"\s+(?=and (?:\w+ )?(?:no|not|never|cannot|without)\b|and \w+n't\b)|"
     r"\s+(?=and (?:can|could|is|are|was|were|do|does|did|must|may|will|would|has|have|need|you|we|it|they|there)\b)|"
     r"\s+(?=(?:but|although|though|while|whereas|because|since|unless|except|if|when|until|as long as|provided|"
     r"otherwise|with no)\b)|(?=(?:但是|但|不过|除非|如果|因为|除了))",
@@ -103,10 +108,11 @@ _FREE_OF = re.compile(r"\bfree of (interest|tax)\b", re.IGNORECASE)
 _FREE_TO = re.compile(r"\b((?:you're|you are|we're|we are|they're|feel) )free to", re.IGNORECASE)
 # "For patients who cannot come, we ..."
 _INTRODUCTION = re.compile(
-    r"\s*(?:for|if|when|after|before|while|because|since|although|once|as|during|with|without|until|unless|in|on|at|"
-    r"from|by)\b[^,;]*,",
+    r"\s*(?:(?:for|if|when|after|before|while|because|since|although|once|as|without|until|unless)\b[^,;]*,|"
+    r"(?:in|on|at|from|by|with|during)\b[^,;]*,(?=\s+(?:you|we|it|they|the|an?|your|our|this|there|he|she|please)\b))",
     re.IGNORECASE,
 )
+_CONDITION = re.compile(r"\W*(?:if|when|unless|as long as|provided|until)\b|如果", re.IGNORECASE)
 _CONTRAST = re.compile(
     r"\W*(?:but|whereas|while|although|though|however|except|unless|但|不过|除非|除了)", re.IGNORECASE
 )
@@ -122,7 +128,9 @@ _SO_TOO = re.compile(r"\W*(?:and )?so (?:is|are|was|were|do|does|did|can|will|ha
 _MASK = "\ufffc"
 _ARTICLES = frozenset(("a", "an", "the", "each", "any", "every"))
 _NOT = re.compile(
-    r"n't\b|\bcan ?not\b|\bstop(?:s|ped)? (?=\w+ing\b)|\b(?:leave|left) (?:\w+ ){0,4}?(?:off|out)\b", re.IGNORECASE
+    r"n't\b|\bcan ?not\b|\bstop(?:s|ped)? (?=\w+ing\b)|\b(?:leave|left) (?:\w+ ){0,4}?(?:off|out)\b|"
+    r"\b(?:turn|turns|turned) (?:\w+ )?down\b",
+    re.IGNORECASE,
 )
 _NO_NEGATION = re.compile(NO_NEGATION_CHINESE)
 _NEGATION = re.compile(NEGATION_CHINESE)
@@ -159,6 +167,12 @@ def read_statement(text: str) -> Statement:
             words = content_words(masked[left:right])
             segments.append(Segment(words, inherited, tuple(own)))
             inherited |= segments[-1].around
+        if clauses and _CONDITION.match(part):
+            # What holds only under a condition belongs to the number before it.
+            last = clauses[-1]
+            condition = frozenset().union(*(segment.words for segment in segments))
+            final = replace(last.segments[-1], words=last.segments[-1].words | condition)
+            clauses[-1] = replace(last, segments=(*last.segments[:-1], final))
         all_words = frozenset().union(*(segment.words for segment in segments))
         if all_words or within:
             negative = clauses[-1].negative if clauses and _SO_TOO.match(part) else is_negative(part)
@@ -257,7 +271,7 @@ def _segment_spans(text: str, start: int, end: int, figures: list[Figure]) -> It
 def _names(text: str) -> Iterator[str]:
     tokens = [match for match in re.finditer(r"[^\W\d_][\w'-]*", text) if not _HAN.match(match.group())]
     capitalised = [match.group()[0].isupper() for match in tokens]
-    if tokens and sum(capitalised) > 0.6 * len(tokens):
+    if tokens and sum(capitalised) > 0.75 * len(tokens):
         # A heading, or a sentence in capitals.
         return
     for number, match in enumerate(tokens):

@@ -39,7 +39,7 @@ _SYNONYMS = (
     "refund reimburse repay",
     "telephone phone call ring",
     "buy purchase",
-    "send post mail dispatch",
+    "send dispatch",
     "receive get obtain",
     "start begin commence",
     "end finish expire",
@@ -138,10 +138,19 @@ _OPPOSITES = (
     ("new", "old existing"),
     ("younger", "older"),
     ("online", "offline"),
+    ("east", "west"),
+    ("north", "south"),
     ("keep retain", "return refund"),
     ("continue usual", "stop cease"),
 )
 OPPOSITES = tuple((frozenset(map(stem, one.split())), frozenset(map(stem, other.split()))) for one, other in _OPPOSITES)
+# A place with one of these does not support another one.
+_EXCLUSIVE = (
+    "red blue green yellow black white orange purple pink brown grey",
+    "spring summer autumn winter",
+    "app branch e-mail email post courier fax",
+)
+EXCLUSIVE = tuple(frozenset(map(stem, group.split())) for group in _EXCLUSIVE)
 OPPOSITES_CHINESE = (
     (("买家",), ("卖家",)),
     (("之前", "以前", "提前"), ("之后", "以后")),
@@ -162,9 +171,9 @@ STOP_CHINESE = (
     "就是|一个|一些|请|您|你|我|他|她|它|的|了|吗|呢|吧|是|在|和|与|及|或|而|也|都|就|才|还|又|再|很|将|会|能|要|须|把|被|"
     "让|向|对|从|到|于|为|以|之|其|该|此|这|那|有|等|并|则|只|个|按|由|至|上|下|里|中|内|外|时|后|前|不|没|无|未"
 )
-NEGATION_CHINESE = "不|没|无|未|非|勿|禁止|拒绝|免"
+NEGATION_CHINESE = "闭馆|关门|停诊|不|没|无|未|非|勿|禁止|拒绝|免"
 # Words with these characters that negate nothing.
 NO_NEGATION_CHINESE = (
-    "不同|不仅|不但|不断|不过|不管|不论|不久|不少于|不低于|不早于|不超过|不得超过|不能超过|不多于|不晚于|不高于|不大于|不满|"
+    "不同|不仅|不但|不断|不过|不管|不论|不久|不少于|不低于|不得低于|不能低于|不得少于|不早于|不超过|不得超过|不能超过|不多于|不晚于|不高于|不大于|不满|"
     "不足|未满|未来|无论|非常|是不是|能不能|可不可以|要不要|会不会|有没有|除非|不只|不然|差不多|免疫|没收"
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from chains.answering.checking.vocabulary import LIGHT
 from chains.answering.checking.windows import Window
 
 _LIGHT_WEIGHT = 0.25
+_ENUMERATION = re.compile(r",|\band\b|\bor\b|[、和或及]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,9 @@ class WordWeights:
         """The share of a sentence. Two sentences of the evidence back only a sentence of two clauses or more, since
         a clause takes no words from both.
         """
+        if len(window.parts) == 1 and window.sentences > 1 and not _ENUMERATION.search(claim.text):
+            # A list backs only a sentence that lists some of its entries.
+            return 0.0
         if len(window.parts) == 1:
             return self.share(self.demanded(claim.words), window.parts[0], claim.figures)
         clauses = [words for clause in claim.clauses if len(words := self.demanded(clause.words)) > 1]
