@@ -4,7 +4,8 @@
 
 The texts are translations of one program's messages, joined to documents: a folder with LANGUAGE/LC_MESSAGES/*.po, such
 as django/conf/locale and django/contrib/admin/locale of Django's source. py3langid and lingua are measured if they are
-installed. The same texts show how many tokens the embedded backbone's tokenizer needs per byte of each language.
+installed. The same texts show how many tokens per byte a tokenizer needs in each language: the embedded backbone's,
+trained on English, and that of multilingual-e5-small, trained on a hundred languages.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SIZES = (200, 1000)
 # At least this many documents of the smaller size, or a language is left out.
 FEWEST = 5
 # At most this many documents of a language and size.
-MOST = 40
+MOST = 20
 Detector = Callable[[str], str]
 
 
@@ -32,6 +33,8 @@ def main() -> None:
     parser = script.make_parser(__doc__)
     parser.add_argument("--translations", type=Path, nargs="+", required=True, help="folders of translations")
     options = parser.parse_args()
+    from tokenizers import Tokenizer
+
     from soft_prompt.model.weights import prepared_folder
     from softgraft.assembly.language_words import NAMES
     from softgraft.assembly.reading import UNREAD_TOKENS_PER_BYTE, tokens_per_byte
@@ -39,21 +42,26 @@ def main() -> None:
     texts = {code: text for code, text in read_translations(options.translations).items() if code in NAMES}
     documents = {size: {code: cut(text, size)[:MOST] for code, text in texts.items()} for size in SIZES}
     kept = sorted(code for code, found in documents[SIZES[0]].items() if len(found) >= FEWEST)
+    tokenizers = {
+        "SmolLM2-135M-Instruct": Tokenizer.from_file(str(prepared_folder() / "tokenizer.json")),
+        "multilingual-e5-small": multilingual_tokenizer(),
+    }
+    rates = {
+        name: {code: round(tokens_per_byte(tokenizer, [texts[code]]), 3) for code in kept}
+        for name, tokenizer in tokenizers.items()
+    }
+    for name, by_language in rates.items():
+        print(f"tokens per byte, {name}:", dict(sorted(by_language.items(), key=lambda entry: entry[1])), flush=True)
+    head = script.results_head({"sizes": SIZES, "most": MOST, "threshold": UNREAD_TOKENS_PER_BYTE}, PACKAGES)
+    path = options.out or script.RESULTS / "document_language.json"
     rows: list[dict[str, Any]] = []
     for name, detect in detectors().items():
         for size in SIZES:
-            rows.append({"detector": name, "characters": size, **score(detect, documents[size], kept)})
-            row = rows[-1]
-            print(
-                f"{name:<10} {size:>5}: {row['accuracy']:.3f}, English or not {row['english_or_not']:.3f}", flush=True
-            )
-    tokenizer = prepared_folder() / "tokenizer.json"
-    rates = {code: round(tokens_per_byte(tokenizer, [texts[code]]), 3) for code in kept}
-    print("tokens per byte:", dict(sorted(rates.items(), key=lambda entry: entry[1])))
-    head = script.results_head({"sizes": SIZES, "threshold": UNREAD_TOKENS_PER_BYTE}, PACKAGES)
-    results = {"benchmark": "document_language", "finished": script.utc_now(), **head, "languages": kept}
-    path = options.out or script.RESULTS / "document_language.json"
-    script.write_results(path, {**results, "rows": rows, "tokens_per_byte": rates})
+            row = {"detector": name, "characters": size, **score(detect, documents[size], kept)}
+            print(f"{name:<10} {size:>5}: {row['accuracy']:.3f}, or English {row['english_or_not']:.3f}", flush=True)
+            rows.append(row)
+            finished = {"benchmark": "document_language", "finished": script.utc_now(), **head, "languages": kept}
+            script.write_results(path, {**finished, "rows": rows, "tokens_per_byte": rates})
 
 
 def detectors() -> dict[str, Detector]:
@@ -74,6 +82,19 @@ def detectors() -> dict[str, Detector]:
 
         found["lingua"] = detect
     return found
+
+
+def multilingual_tokenizer() -> Any:
+    """The pieces of multilingual-e5-small, a tokenizer that was trained on a hundred languages."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    from retrieval.encoders.e5_file import read_e5_file
+    from retrieval.encoders.load import E5, PACKAGED
+
+    file = read_e5_file(PACKAGED[E5].checked_file())
+    tokenizer = Tokenizer(models.Unigram(list(file.pieces), unk_id=file.unknown_id))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    return tokenizer
 
 
 def score(detect: Detector, documents: Mapping[str, Sequence[str]], kept: Sequence[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from test_language import TEXTS
+from tokenizers import Tokenizer
 
 from soft_prompt import Backbone
 from softgraft import Domain
@@ -62,9 +63,9 @@ def test_another_backbone_is_judged_by_its_tokenizer(backbone_folders: tuple[Pat
 
 
 def test_tokens_per_byte_counts_bytes(backbone_folders: tuple[Path, Path], tiny_backbone: Backbone) -> None:
-    file = backbone_folders[0] / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(backbone_folders[0] / "tokenizer.json"))
     text = "支付"
-    assert tokens_per_byte(file, [text]) == len(tiny_backbone.encode_text(text)) / 6
+    assert tokens_per_byte(tokenizer, [text]) == len(tiny_backbone.encode_text(text)) / 6
 
 
 def test_unreadable_text_gives_no_note() -> None:
