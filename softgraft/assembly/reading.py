@@ -29,7 +29,7 @@ ENCODERS: Mapping[str, frozenset[str] | None] = {
 # SmolLM2 (Allal et al. 2025, arXiv:2502.02737).
 EMBEDDED_BACKBONE = frozenset({"en"})
 # Tokens per UTF-8 byte above which a tokenizer was hardly trained on a language. One that was trained on a hundred
-# languages needs 0.16 to 0.37, one trained on English 0.30 in English and 0.38 to 0.99 in others; see docs/models.md.
+# languages needs 0.13 to 0.35, one trained on English 0.28 in English and 0.37 to 0.99 in others; see docs/models.md.
 UNREAD_TOKENS_PER_BYTE = 0.4
 _SAMPLE = 60
 _READ_BYTES = 16_384
