@@ -39,7 +39,7 @@ def load_questions(name: str, data: Path, work: Path, encoder: Encoder, split: S
     index, weights, items = _open(name, data, work, encoder, split)
     asked = spread([i for i in items if i.answerable and i.answers and not i.history], limit)
     settings = AnswerSettings(passages=MAX_PASSAGES, margin=MARGIN, evidence_tokens=EVIDENCE_TOKENS, weights=weights)
-    selector = SentenceSelector(encoder)
+    selector = SentenceSelector(encoder, cosine_scale=index.cosine_scale)
     questions: list[Question] = []
     with index:
         rankings = index.search_many([item.question for item in asked], MAX_PASSAGES, weights=weights)
@@ -59,7 +59,7 @@ def _open(
     if name in DOMAINS:
         folder = ROOT / "domains" / name
         ingest(folder / "docs", work / name / "index", encoder, max_tokens=PASSAGE_TOKENS)
-        return open_index(work / name / "index", encoder), usual_weights("en", "embedded"), _items(folder, split)
+        return open_index(work / name / "index", encoder), usual_weights("en", encoder.id), _items(folder, split)
     data_set = DataSet(name, data, work, encoder)
     return data_set.index(), data_set.weights, data_set.items(split)
 

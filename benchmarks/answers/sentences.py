@@ -5,7 +5,7 @@
 
 The share of answerable questions without history whose best sentence (and best two) contains a short answer, given the
 passages that a domain retrieves. Weights are fitted on the training questions of all sets but the one that is measured,
-and then on all of them, which are the ones to put into `retrieval/ranking/sentence_selection.py`.
+and then on all of them; `shipped` are those in `retrieval/ranking/sentence_selection.py`.
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ class Answering:
 
     @cached_property
     def _sentence_selector(self) -> SentenceSelector:
-        return self.selector or SentenceSelector(self.index.encoder)
+        return self.selector or SentenceSelector(self.index.encoder, cosine_scale=self.index.cosine_scale)
 
     def _refuses(self, sentence: str) -> bool:
         if self.refuses is not None:
