@@ -22,7 +22,7 @@ pytestmark = pytest.mark.heavy
 PAGE = Path(softgraft.__file__).parents[1] / "docs" / "http.md"
 QUESTION = "What does a replacement card cost?"
 # Long enough that a client can leave while the tiny model is still writing.
-MANY_TOKENS = 1000
+MANY_TOKENS = 200
 
 
 @pytest.fixture
@@ -86,11 +86,9 @@ async def test_a_client_that_leaves_stops_the_generation(
         await asyncio.wait_for(asyncio.gather(*requests), timeout=20)
         assert names["chain"].history("42") == []
         # The conversation is free for the next question.
-        chain = names["chain"]
-        chain.answering.speaker.chat.max_tokens = 2
         again = await client.post("/", json={"question": QUESTION, "thread": "42"})
     assert events_of(again.text)[-1] == ("end", {})
-    assert len(chain.history("42")) == 1
+    assert len(names["chain"].history("42")) == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"question": ""}', b'{"question": 3}', b"x" * 70_000])
