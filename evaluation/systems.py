@@ -91,7 +91,7 @@ class Retrieved:
 def retrieve_all(answering: Answering, items: Sequence[Item]) -> Retrieved:
     start = time.perf_counter()
     queries = answering.queries([question_and_history(item) for item in items])
-    prepared = prepare_all(answering, items, answering.evidence_many(queries))
+    prepared = prepare_all(answering, items, answering.evidence_many(queries, [item.question for item in items]))
     return Retrieved(queries, prepared, time.perf_counter() - start)
 
 

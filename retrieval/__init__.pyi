@@ -17,8 +17,9 @@ from .errors import (
     RetrievalError,
 )
 from .ingestion.ingest import IngestProgress, IngestReport, ingest, plan_ingest
-from .ranking.evidence_score import EvidenceScale, fit_scale, load_scale, save_scale
+from .ranking.evidence_score import EvidenceScale, fit_scale
 from .ranking.index import Index, open_index
+from .ranking.scale_files import load_scale, save_scale
 from .records.record import Record
 from .records.records import RecordIndex, ScoredRecord
 from .splitting.split import split_document

@@ -41,14 +41,14 @@ MAX_FORM_QUESTIONS = 100
 
 @dataclass(frozen=True)
 class Ingested:
-    """What an ingest did, and the evidence scale that was fitted afterwards, if the questions allow one.
+    """What an ingest did, and the evidence scale: fitted afterwards if the questions allow it, else the default one.
 
     Attributes:
         questions: what is to know about each question file.
     """
 
     report: IngestReport
-    scale: EvidenceScale | None
+    scale: EvidenceScale
     questions: tuple[QuestionReport, ...] = ()
 
 

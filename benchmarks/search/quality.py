@@ -31,8 +31,8 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="print the results file and measure nothing")
     options = parser.parse_args()
     from benchmarks.search import data
-    from benchmarks.search.evidence import measure_evidence
     from benchmarks.search.ranking_quality import measure_rankings
+    from benchmarks.search.refusals.evidence import measure_evidence
     from benchmarks.search.report import print_tables
     from retrieval import load_encoder
     from retrieval.ranking.index import DEFAULT_WEIGHTS

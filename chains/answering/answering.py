@@ -9,7 +9,14 @@ from functools import cached_property
 
 from chains.answering.answer_writer import AnswerForm, AnswerRules, AnswerWriter, RefusalWriter, Unsupported
 from chains.answering.citations import CheckedCitations, Citation, cite, verify_citations
-from chains.answering.condense import CondenseMethod, joined_query, leans_on_history, standalone_queries, usable_rewrite
+from chains.answering.condense import (
+    CondenseMethod,
+    asked_alone,
+    joined_query,
+    leans_on_history,
+    standalone_queries,
+    usable_rewrite,
+)
 from chains.answering.evidence import Evidence, passage_input
 from chains.answering.examples import ExampleSelector, select_examples
 from chains.answering.history import HistoryBudget, Overflow, newest_turns, without_oldest_turn
@@ -18,13 +25,12 @@ from chains.answering.support import check_support
 from prompts import RenderedPrompt, TemplateFile, Turn
 from retrieval import Index, RankedPassage
 from retrieval.ranking.evidence_budget import EvidenceBudget, within_budget
+from retrieval.ranking.evidence_features import JudgedRanking
 from retrieval.ranking.evidence_score import EvidenceScale
+from retrieval.ranking.rerank import POOL
 from retrieval.ranking.sentence_selection import EvidenceSentence, SentenceSelector
 from retrieval.splitting.sentences import sentence_spans
 from soft_prompt import Constraint
-
-# The evidence score uses this many passages, even if the model reads fewer.
-SCORED_PASSAGES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +133,25 @@ class Answering:
         prompt = self.condense_template.current().render({"history": self.recent(history), "question": question})
         return usable_rewrite(self.rewriter.reply_many([self.rewriter.prepare(prompt)])[0])
 
-    def evidence_many(self, queries: Sequence[str]) -> list[Evidence]:
-        """Ranked passages for each query, within the evidence budget, with their score."""
-        settings = self.settings
-        depth = max(settings.passages, SCORED_PASSAGES)
-        rankings = self.index.search_many(list(queries), depth, weights=settings.weights)
-        return [self._evidence(ranking) for ranking in rankings]
+    def evidence_many(self, queries: Sequence[str], questions: Sequence[str] | None = None) -> list[Evidence]:
+        """Ranked passages for each query, within the evidence budget, with their score.
 
-    def _evidence(self, ranked: Sequence[RankedPassage]) -> Evidence:
+        `questions` are what was asked, if the queries may be `joined_query` of it: a follow-up is judged by itself too.
+        """
+        settings = self.settings
+        rankings = self.index.search_many(list(queries), max(settings.passages, POOL), weights=settings.weights)
+        if self.scale is None:
+            return [self._evidence(ranking, None) for ranking in rankings]
+        own = [asked_alone(query, question) for query, question in zip(queries, questions or queries, strict=True)]
+        judged = self.index.judged(queries, rankings, own, vectors=self.scale.reads_vectors)
+        return [self._evidence(one.ranked, one) for one in judged]
+
+    def _evidence(self, ranked: Sequence[RankedPassage], judged: JudgedRanking | None) -> Evidence:
         budget = self.settings.evidence_budget
         passages = within_budget(ranked, budget, expanded=self.index.expanded, count_tokens=self.count_tokens)
-        if self.scale is None:
+        if self.scale is None or judged is None:
             return Evidence(passages, None, bool(ranked))
-        head = ranked[:SCORED_PASSAGES]
-        return Evidence(passages, round(self.scale.score(head), 4), self.scale.enough(head))
+        return Evidence(passages, round(self.scale.score(judged), 4), self.scale.enough(judged))
 
     def prompt(self, question: str, history: Sequence[Turn], evidence: Evidence) -> RenderedPrompt:
         """Render the prompt. Evidence that is too weak is left out, so that the model cannot answer from it."""

@@ -87,6 +87,14 @@ def joined_query(question: str, history: Sequence[Turn]) -> str:
     return f"{earlier[-1]} {question}" if earlier else question
 
 
+def asked_alone(query: str, question: str) -> str:
+    """What evidence for `query` is also judged by: the question, if another was put before it, else the query itself.
+
+    A model's rewrite holds what the question refers to, so the question alone has less.
+    """
+    return question if query != question and query.endswith(f" {question}") else query
+
+
 def usable_rewrite(text: str) -> str | None:
     """The first line of a model's rewrite; None if it is empty or too long for a question."""
     line = text.strip().splitlines()[0].strip() if text.strip() else ""

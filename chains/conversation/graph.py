@@ -76,7 +76,7 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
         return {"query": _search_query(answering, state)}
 
     def retrieve(state: ChainState) -> dict[str, Any]:
-        [retrieved] = answering.evidence_many([state["query"]])
+        [retrieved] = answering.evidence_many([state["query"]], [state["question"]])
         window = window_from_state(state)
         prepared = answering.prepare(state["question"], window.messages, retrieved)
         notices = []

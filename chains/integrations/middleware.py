@@ -82,7 +82,7 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
             return None
         answering, history = self.answering, _history(request.messages[:last_human])
         query = answering.query(question, history)
-        [retrieved] = answering.evidence_many([query])
+        [retrieved] = answering.evidence_many([query], [question])
         evidence = answering.prepare(question, history, retrieved).evidence
         # Without history, which is in the agent's messages already.
         prompt = answering.prompt(question, [], evidence)

@@ -1,121 +1,153 @@
 """The evidence score: the probability that ranked passages answer their query.
 
-Cosine and BM25 mean different things in different domains. So a logistic regression is fitted on questions of the
-domain. The score is a probability: of questions like these that score 0.7, about seven in ten are answered by their
-passages. So the classes are not balanced, and a question whose passages miss an existing answer counts as not answered.
+Cosine and BM25 mean different things in different domains. So a logistic regression over the features of a ranking is
+fitted on questions of the domain; a domain without enough of them has a default scale, fitted on other domains
+(`default_scale`). The score is a probability: of questions like those of the fit that score 0.7, about seven in ten are
+answered by their passages. A question whose passages miss an existing answer counts as not answered.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from retrieval.documents import RankedPassage
-from retrieval.errors import RetrievalError
+from retrieval.ranking.evidence_features import VECTOR_FEATURES, WORD_FEATURES, JudgedRanking
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FEATURES = ("best_cosine", "mean_cosine", "best_sentence", "best_coverage", "log_bm25", "lead")
 # Maximum share of answered questions that may score below the threshold.
 WRONG_REFUSALS = 0.05
 BINS = 10
-# A larger lead of the best passage adds no information, and would outweigh all other features.
-_MAX_LEAD = 0.2
 _FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
+class LogisticModel:
+    """A logistic regression over named features, and the threshold below which evidence does not suffice."""
+
+    features: tuple[str, ...]
+    weights: tuple[float, ...]
+    bias: float
+    threshold: float
+
+    def score(self, judged: JudgedRanking) -> float:
+        """Probability, 0 to 1, that the passages answer; 0 without passages."""
+        if not judged.ranked:
+            return 0.0
+        values = (judged.features[name] for name in self.features)
+        total = self.bias + sum(w * x for w, x in zip(self.weights, values, strict=True))
+        return 1 / (1 + math.exp(-max(-60.0, min(60.0, total))))
+
+
+@dataclass(frozen=True, slots=True)
 class EvidenceScale:
-    """The fitted logistic regression, and the threshold below which evidence does not suffice.
+    """How rankings are scored, and which scores suffice.
 
     Attributes:
-        threshold: minimum score of sufficient evidence.
-        questions: number of questions that the scale was fitted on. The following figures refer to them.
+        model: scores the ranking of a query.
+        follow_up: scores what a follow-up adds to the question before it; a follow-up must pass both. None if
+            follow-ups are judged by their query alone.
+        origin: whether it was fitted on the domain's own questions, or is a default scale.
+        questions: number of the domain's questions that it was fitted on. The following figures refer to them; they
+            are None where there are none.
         wrong_refusals: share of answered questions below the threshold.
-        right_refusals: share of unanswerable questions below the threshold; None if there are none.
+        right_refusals: share of unanswerable questions below the threshold.
         answered_share: share of questions that their passages answer.
         brier: Brier score in five-fold cross-validation; None if there are too few questions.
         calibration_error: expected calibration error in the same cross-validation.
     """
 
-    weights: tuple[float, ...]
-    bias: float
-    threshold: float
-    questions: int
-    wrong_refusals: float
-    right_refusals: float | None
+    model: LogisticModel
+    follow_up: LogisticModel | None = None
+    origin: Literal["domain", "default"] = "domain"
+    questions: int = 0
+    wrong_refusals: float | None = None
+    right_refusals: float | None = None
     answered_share: float | None = None
     brier: float | None = None
     calibration_error: float | None = None
 
-    def score(self, ranked: Sequence[RankedPassage]) -> float:
-        """Probability, 0 to 1, that the passages answer their query; 0 without passages."""
-        if not ranked:
-            return 0.0
-        total = self.bias + sum(w * x for w, x in zip(self.weights, evidence_features(ranked), strict=True))
-        return 1 / (1 + math.exp(-max(-60.0, min(60.0, total))))
+    @property
+    def threshold(self) -> float:
+        """Minimum score of sufficient evidence."""
+        return self.model.threshold
 
-    def enough(self, ranked: Sequence[RankedPassage]) -> bool:
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether a feature comes from the encoder's vectors; else words alone decide."""
+        return not {*self.model.features}.isdisjoint(VECTOR_FEATURES)
+
+    def with_threshold(self, threshold: float) -> EvidenceScale:
+        return replace(self, model=replace(self.model, threshold=threshold))
+
+    def score(self, judged: JudgedRanking) -> float:
+        """Probability, 0 to 1, that the passages answer their query, and the question itself if it is a follow-up."""
+        score = self.model.score(judged)
+        if judged.is_follow_up and self.follow_up is not None:
+            score = min(score, self.follow_up.score(judged))
+        return score
+
+    def enough(self, judged: JudgedRanking) -> bool:
         """Whether the passages are sufficient evidence."""
-        return bool(ranked) and self.score(ranked) >= self.threshold
-
-
-def evidence_features(ranked: Sequence[RankedPassage]) -> tuple[float, ...]:
-    """The features of one ranking, in the order of `FEATURES`."""
-    cosines = [entry.dense for entry in ranked[:3]]
-    return (
-        max(entry.dense for entry in ranked),
-        sum(cosines) / len(cosines),
-        max(entry.sentence for entry in ranked),
-        max(entry.coverage for entry in ranked),
-        math.log1p(max(entry.bm25 for entry in ranked)),
-        min(_MAX_LEAD, ranked[0].score - ranked[1].score) if len(ranked) > 1 else 0.0,
-    )
+        if not judged.ranked or self.model.score(judged) < self.threshold:
+            return False
+        if not judged.is_follow_up or self.follow_up is None:
+            return True
+        # A threshold of 0 in domain.yaml refuses nothing.
+        return self.follow_up.score(judged) >= min(self.threshold, self.follow_up.threshold)
 
 
 class LabelledRanking(NamedTuple):
     """A ranking, whether its passages answer its query, and whether any document does."""
 
-    ranked: Sequence[RankedPassage]
+    judged: JudgedRanking
     answered: bool
     answerable: bool
 
 
-def fit_scale(labelled: Sequence[LabelledRanking]) -> EvidenceScale:
+def fit_scale(
+    labelled: Sequence[LabelledRanking], *, vectors: bool = True, follow_up: LogisticModel | None = None
+) -> EvidenceScale:
     """Fit the scale on rankings of a domain's questions, as people ask them, and choose its threshold.
 
     The threshold refuses at most `WRONG_REFUSALS` of the answered questions, and otherwise as many unanswerable ones
     as possible. The scale has few parameters, so its figures on the questions that it was fitted on are hardly
     optimistic. Raises ValueError unless there are both answered and other questions.
-    """
-    import numpy as np
 
-    answered = np.array([one.answered for one in labelled], dtype=bool)
-    if len(set(answered.tolist())) < 2:
+    Args:
+        vectors: whether features may depend on the encoder's vectors.
+        follow_up: judges follow-ups; a domain seldom has enough of them.
+    """
+    answered = [one.answered for one in labelled]
+    if len(set(answered)) < 2:
         raise ValueError("both answered and other questions are needed to fit the evidence score")
-    no_features = (0.0,) * len(FEATURES)
-    features = np.array([evidence_features(one.ranked) if one.ranked else no_features for one in labelled])
-    weights, bias = _fit(features, answered)
-    scale = EvidenceScale(weights, bias, 0.0, 0, 0.0, None)
-    answered_scores = sorted(scale.score(one.ranked) for one in labelled if one.answered)
-    unanswerable_scores = [scale.score(one.ranked) for one in labelled if not one.answerable]
-    threshold = _threshold(answered_scores, unanswerable_scores)
+    names = (*WORD_FEATURES, *VECTOR_FEATURES) if vectors else WORD_FEATURES
+    features = feature_rows([one.judged for one in labelled], names)
+    model = fit_model(names, features, answered)
+    scale = EvidenceScale(model, follow_up, questions=len(labelled), answered_share=sum(answered) / len(answered))
     held_out = _cross_validated(features, answered)
+    if held_out is not None:
+        squares = [(score - label) ** 2 for score, label in zip(held_out, answered, strict=True)]
+        scale = replace(
+            scale, brier=sum(squares) / len(squares), calibration_error=calibration_error(held_out, answered)
+        )
+    return _with_figures(scale, labelled)
+
+
+def _with_figures(scale: EvidenceScale, labelled: Sequence[LabelledRanking]) -> EvidenceScale:
+    """The scale with its threshold chosen on these rankings, and its refusals among them. Needs an answered one."""
+    answered = sorted(scale.model.score(one.judged) for one in labelled if one.answered)
+    unanswerable = [scale.model.score(one.judged) for one in labelled if not one.answerable]
+    threshold = _threshold(answered, unanswerable)
     return replace(
-        scale,
-        threshold=threshold,
+        scale.with_threshold(threshold),
         questions=len(labelled),
-        wrong_refusals=_share_below(answered_scores, threshold),
-        right_refusals=_share_below(unanswerable_scores, threshold) if unanswerable_scores else None,
-        answered_share=float(answered.mean()),
-        brier=None if held_out is None else float(np.mean((held_out - answered) ** 2)),
-        calibration_error=None if held_out is None else calibration_error(held_out.tolist(), answered.tolist()),
+        wrong_refusals=_share_below(answered, threshold),
+        right_refusals=_share_below(unanswerable, threshold) if unanswerable else None,
     )
 
 
@@ -132,28 +164,49 @@ def calibration_error(scores: Sequence[float], answered: Sequence[bool]) -> floa
     return sum(map(abs, gaps)) / len(scores)
 
 
-def _fit(features: NDArray[np.float64], answered: NDArray[np.bool_]) -> tuple[tuple[float, ...], float]:
-    """Weights and bias of a logistic regression. Features are standardised, so that the penalty treats them alike."""
+def feature_rows(judged: Sequence[JudgedRanking], names: Sequence[str]) -> NDArray[np.float64]:
+    """`[rankings, features]`; zeros where nothing was found."""
+    import numpy as np
+
+    rows = [[one.features.get(name, 0.0) if one.ranked else 0.0 for name in names] for one in judged]
+    return np.array(rows, dtype=np.float64).reshape(len(judged), len(names))
+
+
+def fit_model(
+    names: Sequence[str],
+    features: NDArray[np.float64],
+    answered: Sequence[bool],
+    weights: Sequence[float] | None = None,
+) -> LogisticModel:
+    """Fit a logistic regression to feature rows `[rankings, features]`, with a threshold of 0.5.
+
+    Features are standardised, so that the penalty treats them alike. `weights` are those of the rankings.
+    """
     from sklearn.linear_model import LogisticRegression
 
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-9
-    model: Any = LogisticRegression(C=1.0, max_iter=2000).fit((features - mean) / deviation, answered)
-    weights = model.coef_[0] / deviation
-    return tuple(weights.tolist()), float(model.intercept_[0] - weights @ mean)
+    model: Any = LogisticRegression(C=1.0, max_iter=2000)
+    model.fit((features - mean) / deviation, list(answered), sample_weight=weights)
+    fitted = model.coef_[0] / deviation
+    return LogisticModel(tuple(names), tuple(fitted.tolist()), float(model.intercept_[0] - fitted @ mean), 0.5)
 
 
-def _cross_validated(features: NDArray[np.float64], answered: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+def _cross_validated(features: NDArray[np.float64], answered: Sequence[bool]) -> list[float] | None:
     """`[questions]`, scores by scales fitted on the other folds; None if a class has fewer questions than folds."""
     import numpy as np
     from sklearn.model_selection import StratifiedKFold
 
-    if min(int(answered.sum()), int((~answered).sum())) < _FOLDS:
+    labels = np.array(answered, dtype=bool)
+    if min(int(labels.sum()), int((~labels).sum())) < _FOLDS:
         return None
-    scores = np.zeros(len(answered))
-    for train, held_out in StratifiedKFold(_FOLDS, shuffle=True, random_state=0).split(features, answered):
-        weights, bias = _fit(features[train], answered[train])
-        scores[held_out] = 1 / (1 + np.exp(-np.clip(features[held_out] @ np.array(weights) + bias, -60, 60)))
-    return scores
+    scores = np.zeros(len(labels))
+    for train, held_out in StratifiedKFold(_FOLDS, shuffle=True, random_state=0).split(features, labels):
+        model = fit_model([""] * features.shape[1], features[train], labels[train].tolist())
+        scores[held_out] = 1 / (
+            1 + np.exp(-np.clip(features[held_out] @ np.array(model.weights) + model.bias, -60, 60))
+        )
+    found: list[float] = scores.tolist()
+    return found
 
 
 def _threshold(answered: Sequence[float], unanswerable: Sequence[float]) -> float:
@@ -168,28 +221,3 @@ def _threshold(answered: Sequence[float], unanswerable: Sequence[float]) -> floa
 
 def _share_below(scores: Sequence[float], threshold: float) -> float:
     return sum(score < threshold for score in scores) / len(scores)
-
-
-def save_scale(scale: EvidenceScale, path: Path) -> None:
-    """Write the scale as JSON, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps({"features": FEATURES, **asdict(scale)}, indent=1), encoding="utf-8")
-    temporary.replace(path)
-
-
-def load_scale(path: Path) -> EvidenceScale | None:
-    """The saved scale; None if there is none. Raises RetrievalError if the file is not one of this release."""
-    if not path.is_file():
-        return None
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if tuple(raw.pop("features")) != FEATURES:
-            raise ValueError("other features")
-        return EvidenceScale(**{**raw, "weights": tuple(raw["weights"])})
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        raise RetrievalError(
-            found=f"{path} is not a valid evidence scale: {error}",
-            expected="the file that `softgraft ingest` wrote",
-            next_step=f"delete {path} and run: softgraft ingest DOMAIN",
-        ) from error

@@ -16,6 +16,7 @@ from retrieval.encoders.encoder import Encoder
 from retrieval.errors import NotIngestedError
 from retrieval.ranking import lexical
 from retrieval.ranking.evidence_budget import with_neighbours
+from retrieval.ranking.evidence_features import EvidenceMeter, JudgedRanking
 from retrieval.ranking.rerank import POOL, SentenceReranker, Weights, fit_weights_of
 from retrieval.store.store import DATABASE_NAME, PassageStore
 from retrieval.store.terms import Term, Tokenizer
@@ -68,6 +69,7 @@ class Index:
         self._dense = dense
         self._tokenizer = Tokenizer()
         self._sentences = SentenceReranker(encoder)
+        self._meter = EvidenceMeter(store, self._tokenizer, encoder, self._sentences)
         self._refreshing = threading.Lock()
         self._cache: dict[Hashable, list[RankedPassage]] = {}
         self._caching = threading.Lock()
@@ -133,6 +135,17 @@ class Index:
             if self.reranker is not None:
                 rankings = cross_encoder_order(self.reranker, queries, rankings)
         return rankings
+
+    def judged(
+        self,
+        queries: Sequence[str],
+        rankings: Sequence[Sequence[RankedPassage]],
+        questions: Sequence[str] | None = None,
+        *,
+        vectors: bool = True,
+    ) -> list[JudgedRanking]:
+        """The rankings with the features that an evidence score reads; see `EvidenceMeter.judged`."""
+        return self._meter.judged(queries, rankings, questions, vectors=vectors)
 
     def expanded(self, ranked: Sequence[RankedPassage], count: int) -> list[RankedPassage]:
         """The ranking with up to `count` neighbours on either side of each passage (see `with_neighbours`)."""

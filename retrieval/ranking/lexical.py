@@ -84,16 +84,18 @@ def neighbours(store: PassageStore, numbers: Sequence[int]) -> dict[int, tuple[i
     return {number: tuple(one for one in both if one is not None) for number, *both in rows}
 
 
+def idf(frequency: int, passages: int) -> float:
+    """The weight of a term that occurs in `frequency` of the passages; highest if in none."""
+    return math.log1p((max(passages - frequency, 0) + 0.5) / (frequency + 0.5))
+
+
 def coverage(matching: Collection[Term], frequencies: Mapping[Term, int], passages: int) -> float:
     """The share of the query's idf weight that the matching terms have, in [0, 1].
 
     A term that no passage contains has the highest weight: a query about something unknown is covered badly by
     any passage.
     """
-    weights = {
-        term: math.log1p((max(passages - frequency, 0) + 0.5) / (frequency + 0.5))
-        for term, frequency in frequencies.items()
-    }
+    weights = {term: idf(frequency, passages) for term, frequency in frequencies.items()}
     total = math.fsum(weights.values())
     if total <= 0.0:
         return 0.0

@@ -75,13 +75,13 @@ class SentenceReranker:
         ]
         if not weights[0] > 0:
             return ordered
-        encoded = self._sentence_vectors([entry.passage for ranked in ordered for entry in ranked[:DEPTH]])
+        encoded = self.sentence_vectors([entry.passage for ranked in ordered for entry in ranked[:DEPTH]])
         return [
             self._reordered(ranked, DEPTH, vector, encoded, weights)
             for vector, ranked in zip(vectors, ordered, strict=True)
         ]
 
-    def _sentence_vectors(self, passages: Sequence[Passage]) -> dict[str, NDArray[np.float32]]:
+    def sentence_vectors(self, passages: Sequence[Passage]) -> dict[str, NDArray[np.float32]]:
         """Passage id -> vectors of its sentences `[sentences, dimension]`."""
         by_id = {passage.id: passage for passage in passages}
         with self._lock:

@@ -10,6 +10,7 @@ import re
 import sqlite3
 import threading
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from retrieval.splitting.scripts import CJK
@@ -40,6 +41,10 @@ class Term:
     key: str
     expression: str
     is_prefix: bool = False
+
+    def matches(self, keys: Collection[str]) -> bool:
+        """Whether the term is among the keys of a text (`Tokenizer.keys`)."""
+        return any(key.startswith(self.key) for key in keys) if self.is_prefix else self.key in keys
 
 
 def searchable(text: str) -> tuple[str, str]:
@@ -77,6 +82,12 @@ class Tokenizer:
             for bigram in _pairs(run)[: len(run) - 1]:
                 terms.setdefault(bigram, Term(bigram, f'bigrams : "{bigram}"'))
         return tuple(terms.values())
+
+    def keys(self, text: str) -> frozenset[str]:
+        """The distinct keys of a text, as the FTS table has them."""
+        words, bigrams = searchable(text)
+        with self._lock:
+            return frozenset((*self._tokens("stemmed", words), *bigrams.split()))
 
     def _tokens(self, table: str, text: str) -> list[str]:
         # A rollback is faster than deleting the row.

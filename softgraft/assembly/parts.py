@@ -156,7 +156,7 @@ class DomainParts:
             speaker=speaker,
             rewriter=speaker,
             count_tokens=count_tokens or self.count_tokens,
-            scale=evidence_scale(self.file, self.build),
+            scale=evidence_scale(self.file, self.build, self.index.encoder.id),
             settings=settings,
             refuses=refusal_check(self.file.refusal, self.encoder, self.build),
             notices=self.notices,

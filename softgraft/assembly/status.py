@@ -10,12 +10,12 @@ from typing import Any
 from evaluation import read_items
 from evaluation.rows import split_file
 from evaluation.task_items import read_task_items
-from retrieval import PassageStore
+from retrieval import PassageStore, load_scale
 from retrieval.store.store import DATABASE_NAME
 from soft_prompt.artifact.manifest import Manifest, read_manifest
 from softgraft.assembly.answer_form import answer_form
 from softgraft.assembly.reading import reading_notes, sampled_texts
-from softgraft.settings.domain_file import DomainFile
+from softgraft.settings.domain_file import EVIDENCE, DomainFile
 from softgraft.training.retrieval_fit import search_weights
 
 
@@ -51,7 +51,7 @@ def domain_status(
         "attention": file.attention,
         "questions": questions,
         "index": index,
-        "evidence_score": (build / "evidence.json").is_file(),
+        "evidence_score": _evidence_scale(build),
         "soft_prompt": _soft_prompt(manifest) if manifest else None,
         "answer_form": answer_form(file, build) if file.text_task is None else None,
         "unfinished_training": (build / "checkpoint" / "checkpoint.safetensors").is_file(),
@@ -79,6 +79,12 @@ def _reading(build: Path, file: DomainFile) -> list[str]:
     with PassageStore.open(path) as store:
         encoder = store.binding.encoder_id
     return reading_notes(file, texts, encoder=encoder, dense=search_weights(file, build)[0] > 0)
+
+
+def _evidence_scale(build: Path) -> dict[str, Any]:
+    """Which evidence scale is in use, and the number of the domain's questions that it was fitted on."""
+    scale = load_scale(build / EVIDENCE)
+    return {"scale": "default", "questions": 0} if scale is None else {"scale": "own", "questions": scale.questions}
 
 
 def _soft_prompt(manifest: Manifest) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from softgraft.commands.console import (
 from softgraft.commands.data_notes import data_notes
 from softgraft.commands.watch import Change, snapshot, wait_for_changes
 from softgraft.errors import UsageError
+from softgraft.settings.sections import MIN_OWN_SCALE
 
 if TYPE_CHECKING:
     from retrieval import EvidenceScale, IngestReport
@@ -166,7 +167,7 @@ def _as_json(ingested: Ingested) -> dict[str, Any]:
     return {
         "ingest": asdict(ingested.report),
         "questions": [asdict(report) for report in ingested.questions],
-        "evidence_score": asdict(scale) if scale else None,
+        "evidence_score": asdict(scale),
     }
 
 
@@ -187,9 +188,12 @@ def _print_unread(report: IngestReport) -> None:
     print_notes([f"{name}: {note}" for name, note in report.notes])
 
 
-def _scale(scale: EvidenceScale | None) -> str:
-    if scale is None:
-        return "evidence score: none, so no question is refused; it needs questions in train.jsonl"
+def _scale(scale: EvidenceScale) -> str:
+    if scale.origin == "default":
+        return (
+            "evidence score: the default scale, fitted on other domains; with at least "
+            f"{MIN_OWN_SCALE} questions in train.jsonl and dev.jsonl, this domain gets its own"
+        )
     unanswerable = "" if scale.right_refusals is None else f" and {scale.right_refusals:.0%} of the unanswerable ones"
     calibration = ""
     if scale.calibration_error is not None:

@@ -33,6 +33,8 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
         print_json(state)
         return
     index, prompt = state["index"], state["soft_prompt"]
+    scale = state["evidence_score"]
+    evidence = "default scale" if scale["scale"] == "default" else f"own scale, from {scale['questions']} questions"
     soft_prompt = "none; the text twin is used"
     if prompt:
         adapters = {"lora": f", LoRA adapter of rank {prompt['adapter_rank']}", "ia3": ", IA3 adapter"}
@@ -46,6 +48,7 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
         *((name, state[name]) for name in ("backbone", "task", "template", "attention")),
         ("questions", ", ".join(f"{count} {split}" for split, count in state["questions"].items()) or "none"),
         ("index", f"{index['documents']} documents, {index['passages']} passages" if index else "none"),
+        ("evidence", evidence),
         ("soft prompt", soft_prompt),
         *([("answers", _FORMS[state["answer_form"]])] if state["answer_form"] else []),
     ]

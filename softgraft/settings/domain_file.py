@@ -30,7 +30,7 @@ FILE = "domain.yaml"
 _BEHIND_API = re.compile(r"[a-z][a-z0-9_-]+:.+")
 Task = Literal["chat", "extractive-qa", "classification", "summarisation", "translation"]
 # The database of the conversations, in build/.
-MEMORY = "memory.sqlite"
+MEMORY, EVIDENCE = "memory.sqlite", "evidence.json"
 
 
 class TrainSettings(TrainingOptions, GraftOptions):

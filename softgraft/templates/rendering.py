@@ -63,7 +63,7 @@ def render_prompt(domain: Domain, template: TemplateFile, given: RenderInput, *,
     if search and given.passages is None and given.question is not None and "context" in current.inputs:
         answering = _answering(domain, template, tokenizer)
         query = answering.query(given.question, given.turns)
-        [evidence] = answering.evidence_many([query])
+        [evidence] = answering.evidence_many([query], [given.question])
         prepared = answering.prepare(given.question, given.turns, evidence)
         refused = not evidence.enough
         prompt = answering.prompt(given.question, prepared.history, prepared.evidence)

@@ -8,7 +8,7 @@ significant.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,20 +16,24 @@ from pydantic import ConfigDict, NonNegativeFloat, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from chains import AnswerSettings
-from chains.answering.answering import SCORED_PASSAGES
+from chains.answering.condense import asked_alone
 from evaluation import paired_difference
 from evaluation.items import Item, spread
 from evaluation.retrieval_scores import GoldSpans
 from evaluation.systems import joined_queries
 from retrieval import EvidenceScale, Index, RankedPassage, RetrievalError, fit_scale, load_scale, save_scale
 from retrieval.encoders.load import MINILM, PACKAGED
+from retrieval.ranking.evidence_features import SCORED_PASSAGES, JudgedRanking
 from retrieval.ranking.evidence_score import LabelledRanking
 from retrieval.ranking.index import DEFAULT_WEIGHTS
+from retrieval.ranking.rerank import POOL
+from retrieval.ranking.scale_files import default_scale
 from retrieval.store.store import recorded_encoder
 from soft_prompt.files import write_bytes
-from softgraft.settings.domain_file import DomainFile
+from softgraft.settings.domain_file import EVIDENCE, DomainFile
+from softgraft.settings.sections import MIN_OWN_SCALE
 
-EVIDENCE, WEIGHTS = "evidence.json", "weights.json"
+WEIGHTS = "weights.json"
 OnFit = Callable[[int, int], None]
 Weights = tuple[float, float]
 
@@ -41,8 +45,8 @@ _CANDIDATES: tuple[Weights, ...] = (DEFAULT_WEIGHTS, (1.0, 1.0), (1.0, 2.0), (1.
 _MIN_QUESTIONS, _MAX_QUESTIONS = 30, 200
 # With fewer unanswerable questions than this, rankings without their gold document are used instead.
 _MIN_UNANSWERABLE = 10
-# Passages per ranking, so that some are left when the gold document is removed.
-_DEPTH = 12
+# Passages per ranking, so that enough are left when the gold document is removed.
+_DEPTH = POOL + 12
 # Questions per search, between two steps of the progress bar.
 _BATCH = 64
 
@@ -147,24 +151,33 @@ def search_weights(file: DomainFile, build: Path) -> Weights:
 
 def fit_evidence(
     build: Path, index: Index, settings: AnswerSettings, train: Sequence[Item], dev: Sequence[Item], on_progress: OnFit
-) -> EvidenceScale | None:
-    """Fit the evidence scale and store it; if the questions do not allow one, delete the earlier one."""
-    scale = calibrate(index, settings, [*train, *dev], on_progress) if train and dev else None
+) -> EvidenceScale:
+    """The domain's evidence scale: fitted and stored if there are enough questions, else the default one."""
+    scale = calibrate(index, settings, [*train, *dev], on_progress)
     if scale is not None:
         save_scale(scale, build / EVIDENCE)
-    else:
-        (build / EVIDENCE).unlink(missing_ok=True)
-    return scale
+        return scale
+    (build / EVIDENCE).unlink(missing_ok=True)
+    return usual_scale(index.encoder.id, settings.weights)
 
 
-def evidence_scale(file: DomainFile, build: Path) -> EvidenceScale | None:
-    """The evidence scale, with the threshold of domain.yaml if it sets one; None if none was fitted.
+def usual_scale(encoder_id: str, weights: Weights) -> EvidenceScale:
+    """The default scale for an encoder and the weights of the two rankings."""
+    return default_scale(encoder_id, vectors=weights[0] > 0)
+
+
+def evidence_scale(file: DomainFile, build: Path, encoder_id: str) -> EvidenceScale:
+    """The evidence scale, with the threshold of domain.yaml if it sets one; a default one if none was fitted.
 
     Raises:
         RetrievalError: if the file cannot be read.
     """
-    scale, threshold = load_scale(build / EVIDENCE), file.retrieval.evidence_threshold
-    return scale if scale is None or threshold == "auto" else replace(scale, threshold=threshold)
+    usual = usual_scale(encoder_id, search_weights(file, build))
+    scale = load_scale(build / EVIDENCE) or usual
+    if scale.follow_up is None:  # of the first release
+        scale = replace(scale, follow_up=usual.follow_up)
+    threshold = file.retrieval.evidence_threshold
+    return scale if threshold == "auto" else scale.with_threshold(threshold)
 
 
 def calibrate(
@@ -173,12 +186,17 @@ def calibrate(
     items: Sequence[Item],
     on_progress: OnFit | None = None,
 ) -> EvidenceScale | None:
-    """Fit the evidence scale on the questions of train and dev; None if they do not allow it.
+    """Fit the evidence scale on the questions of train and dev; None if there are too few, or all of one kind.
 
     Both splits are used: a threshold that refuses 5% of the answerable questions needs more of them than dev holds.
     """
-    rankings = labelled_rankings(index, settings, items, on_progress)
-    return fit_scale(rankings) if len({ranking.answered for ranking in rankings}) == 2 else None
+    if len(items) < MIN_OWN_SCALE:
+        return None
+    usual = usual_scale(index.encoder.id, settings.weights)
+    rankings = labelled_rankings(index, settings, items, on_progress, vectors=usual.reads_vectors)
+    if len({ranking.answered for ranking in rankings}) < 2:
+        return None
+    return fit_scale(rankings, vectors=usual.reads_vectors, follow_up=usual.follow_up)
 
 
 def labelled_rankings(
@@ -186,23 +204,58 @@ def labelled_rankings(
     settings: AnswerSettings,
     items: Sequence[Item],
     on_progress: OnFit | None = None,
+    *,
+    vectors: bool = True,
 ) -> list[LabelledRanking]:
     """The ranking of each question, labelled with whether it holds the answer.
 
     If too few questions are unanswerable, rankings without the answering documents are added in their place.
     """
     gold = GoldSpans(index)
+    few = sum(not item.answerable for item in items) < _MIN_UNANSWERABLE
     labelled: list[LabelledRanking] = []
     foreign: list[LabelledRanking] = []
-    for item, ranked in zip(items, _searched(index, settings, items, on_progress), strict=True):
-        top = ranked[:SCORED_PASSAGES]
-        holds = not item.documents or any(gold.passage_overlaps(item, entry.passage) for entry in top)
-        labelled.append(LabelledRanking(top, item.answerable and holds, item.answerable))
-        others = [entry for entry in ranked if entry.passage.doc_id not in item.documents]
-        if item.answerable and item.documents and others:
-            foreign.append(LabelledRanking(others[:SCORED_PASSAGES], False, False))
-    few = sum(not one.answerable for one in labelled) < _MIN_UNANSWERABLE
-    return [*labelled, *foreign] if few else labelled
+    for batch, queries, rankings in _searched(index, settings, items, on_progress):
+        questions = [asked_alone(query, item.question) for item, query in zip(batch, queries, strict=True)]
+        own = index.judged(queries, [ranked[:POOL] for ranked in rankings], questions, vectors=vectors)
+        for item, judged in zip(batch, own, strict=True):
+            labelled.append(LabelledRanking(judged, holds_answer(gold, item, judged.ranked), item.answerable))
+        if few:
+            others = without_gold(batch, rankings)
+            for judged in _judged_some(index, queries, questions, others, vectors):
+                if judged.ranked:
+                    foreign.append(LabelledRanking(judged, False, False))
+    return [*labelled, *foreign]
+
+
+def holds_answer(gold: GoldSpans, item: Item, ranked: Sequence[RankedPassage]) -> bool:
+    """Whether the scored passages hold the answer; True for an answerable question that names no document."""
+    if not item.answerable:
+        return False
+    return not item.documents or any(gold.passage_overlaps(item, entry.passage) for entry in ranked[:SCORED_PASSAGES])
+
+
+def without_gold(
+    items: Sequence[Item], rankings: Sequence[Sequence[RankedPassage]]
+) -> dict[int, Sequence[RankedPassage]]:
+    """The rankings of the answerable questions that name their documents, without these documents, by position."""
+    return {
+        n: [entry for entry in ranked if entry.passage.doc_id not in item.documents][:POOL]
+        for n, (item, ranked) in enumerate(zip(items, rankings, strict=True))
+        if item.answerable and item.documents
+    }
+
+
+def _judged_some(
+    index: Index,
+    queries: Sequence[str],
+    questions: Sequence[str],
+    rankings: Mapping[int, Sequence[RankedPassage]],
+    vectors: bool,
+) -> list[JudgedRanking]:
+    return index.judged(
+        [queries[n] for n in rankings], list(rankings.values()), [questions[n] for n in rankings], vectors=vectors
+    )
 
 
 def _searched(
@@ -210,10 +263,12 @@ def _searched(
     settings: AnswerSettings,
     items: Sequence[Item],
     on_progress: OnFit | None,
-) -> Iterator[list[RankedPassage]]:
+) -> Iterator[tuple[Sequence[Item], Sequence[str], list[list[RankedPassage]]]]:
+    """The items in batches, with their queries and rankings."""
     # Joining needs no model, so the scale is the same whatever rewrites follow-ups later.
     queries = joined_queries(index, items, settings.weights)
     for first in range(0, len(queries), _BATCH):
-        yield from index.search_many(queries[first : first + _BATCH], _DEPTH, weights=settings.weights)
+        batch = queries[first : first + _BATCH]
+        yield items[first : first + _BATCH], batch, index.search_many(batch, _DEPTH, weights=settings.weights)
         if on_progress is not None:
             on_progress(min(first + _BATCH, len(queries)), len(queries))

@@ -144,7 +144,7 @@ class ChatTraining(TrainingTask):
         """
         answering, chosen = self.answering, with_target(items)
         asked = [question_and_history(item) for item in chosen]
-        evidence = answering.evidence_many(answering.queries(asked))
+        evidence = answering.evidence_many(answering.queries(asked), [question for question, _ in asked])
         keep: list[str | None] = [None] * len(chosen)
         gold = GoldSpans(answering.index)
         if teach:

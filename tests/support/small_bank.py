@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pydantic import Field
 from chains import Answering, AnswerSettings, RemoteSpeaker, Speaker
 from prompts import TemplateFile, TextTwins, find_template
 from retrieval import EvidenceScale, Index, ingest, open_index
+from retrieval.ranking.evidence_score import LogisticModel
 from tests.support.hashing_encoder import HashingEncoder
 
 DOCUMENTS = {
@@ -34,7 +36,9 @@ DOCUMENTS = {
 }
 
 # Evidence suffices if one passage holds half of the question's word weight.
-SCALE = EvidenceScale((0.0, 0.0, 0.0, 10.0, 0.0, 0.0), -5.0, 0.5, 10, 0.0, 1.0)
+SCALE = EvidenceScale(LogisticModel(("coverage",), (10.0,), -5.0, 0.5))
+# A follow-up's own words count as well.
+FOLLOW_UP_SCALE = replace(SCALE, follow_up=LogisticModel(("own_coverage",), (10.0,), -5.0, 0.5))
 REFUSAL = "None of our leaflets says so."
 
 

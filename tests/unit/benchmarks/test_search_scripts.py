@@ -130,7 +130,7 @@ def test_the_served_ranking_is_compared_with_the_best_single_ranking() -> None:
 
 def test_the_calibration_error_separates_good_scales_from_bad_ones() -> None:
     pytest.importorskip("bm25s")
-    from benchmarks.search.evidence import error_interval, evaluate_scores
+    from benchmarks.search.refusals.evidence import error_interval, evaluate_scores
     from retrieval.ranking.evidence_score import LabelledRanking
 
     rng = np.random.default_rng(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -11,7 +12,7 @@ from chains import DomainRetriever, Evidence
 from chains.answering.speaker import PreparedPrompt
 from prompts import RenderedPrompt, Turn
 from retrieval import Index
-from tests.support.small_bank import SCALE, ScriptedChat, make_answering
+from tests.support.small_bank import FOLLOW_UP_SCALE, SCALE, ScriptedChat, make_answering
 
 
 def test_evidence_keeps_within_the_budget(index: Index, chat: ScriptedChat) -> None:
@@ -92,6 +93,17 @@ def test_the_oldest_turns_go_first_then_the_weakest_passages(index: Index, chat:
     assert [entry.passage.id for entry in short.evidence.passages] == [last]
     assert short.prompt is not None
     assert not short.prompt.fits
+
+
+def test_a_follow_up_does_not_inherit_the_evidence_of_the_question_before(index: Index, chat: ScriptedChat) -> None:
+    answering = make_answering(index, chat, scale=FOLLOW_UP_SCALE)
+    before, horses, arrival = "What does a replacement card cost?", "Do you treat horses?", "Does it arrive within 5 days?"
+    queries, questions = [f"{before} {horses}", f"{before} {arrival}", before], [horses, arrival, before]
+    inherited, right, alone = answering.evidence_many(queries, questions)
+    assert (inherited.enough, right.enough, alone.enough) == (False, True, True)
+    assert inherited.score == pytest.approx(1 / (1 + math.exp(5)), abs=1e-4)
+    # A model's rewrite is judged as it stands.
+    assert answering.evidence_many([before], [arrival])[0].enough
 
 
 def test_a_question_is_prepared_once_where_it_fits(index: Index, chat: ScriptedChat) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chains.answering.condense import joined_query, leans_on_history, standalone_queries, usable_rewrite
+from chains.answering.condense import asked_alone, joined_query, leans_on_history, standalone_queries, usable_rewrite
 from prompts import Turn
 from retrieval import Index, ingest, open_index
 from tests.support.hashing_encoder import HashingEncoder
@@ -133,3 +133,12 @@ def test_many_questions_are_taken_as_each_alone(index: Index) -> None:
 )
 def test_a_rewriting_that_rambles_is_not_used(text: str, rewrite: str | None) -> None:
     assert usable_rewrite(text) == rewrite
+
+
+def test_a_joined_query_is_also_judged_by_the_question_alone() -> None:
+    history = [Turn("user", "What does a card cost?"), Turn("assistant", "12 euros.")]
+    joined = joined_query("And abroad?", history)
+    assert asked_alone(joined, "And abroad?") == "And abroad?"
+    assert asked_alone("And abroad?", "And abroad?") == "And abroad?"
+    # A model's rewrite holds what the question refers to.
+    assert asked_alone("What does a card cost abroad?", "And abroad?") == "What does a card cost abroad?"

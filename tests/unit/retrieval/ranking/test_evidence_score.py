@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from retrieval import EvidenceScale, Passage, RankedPassage, RetrievalError, load_scale, save_scale
-from retrieval.ranking.evidence_score import FEATURES, LabelledRanking, calibration_error, evidence_features, fit_scale
+from retrieval import EvidenceScale, Passage, RankedPassage
+from retrieval.ranking.evidence_features import VECTOR_FEATURES, WORD_FEATURES, JudgedRanking
+from retrieval.ranking.evidence_score import LabelledRanking, LogisticModel, calibration_error, fit_scale
 
-PASSAGE = Passage("p", "d", "", "", "text", 0, 4)
+RANKED = [RankedPassage(Passage("p", "d", "", "", "text", 0, 4), 0.0, 0.0, 0.0, 0.0)]
 
 
-def ranking(strength: float, lead: float = 0.0) -> list[RankedPassage]:
-    best = RankedPassage(PASSAGE, strength + lead, strength, 4 * strength, strength, strength)
-    return [best, RankedPassage(PASSAGE, strength, strength / 2, 1.0, strength / 2, 0.1)]
+def judged(strength: float, *, own: float | None = None) -> JudgedRanking:
+    """A ranking whose features are all equal, and those of the question alone if it is a follow-up."""
+    features = dict.fromkeys((*WORD_FEATURES, *VECTOR_FEATURES), strength)
+    return JudgedRanking(RANKED, features if own is None else {**features, "own_coverage": own}, own is not None)
 
 
 def questions(count: int, *, answered_share: float, seed: int = 0) -> list[LabelledRanking]:
@@ -25,7 +26,7 @@ def questions(count: int, *, answered_share: float, seed: int = 0) -> list[Label
     made = []
     for n in range(count):
         answered = n < answered_share * count
-        made.append(LabelledRanking(ranking(rng.gauss(0.7 if answered else 0.4, 0.15)), answered, answered))
+        made.append(LabelledRanking(judged(rng.gauss(0.7 if answered else 0.4, 0.15)), answered, answered))
     return made
 
 
@@ -33,7 +34,7 @@ def questions(count: int, *, answered_share: float, seed: int = 0) -> list[Label
 def test_a_score_is_the_share_of_questions_that_are_answered(share: float) -> None:
     scale = fit_scale(questions(400, answered_share=share))
     fresh = questions(4000, answered_share=share, seed=1)
-    scores = [scale.score(one.ranked) for one in fresh]
+    scores = [scale.score(one.judged) for one in fresh]
     assert sum(scores) / len(scores) == pytest.approx(share, abs=0.04)
     assert calibration_error(scores, [one.answered for one in fresh]) < 0.05
     sure = [one.answered for one, score in zip(fresh, scores, strict=True) if 0.6 < score < 0.8]
@@ -57,7 +58,7 @@ def test_few_answered_questions_are_refused_and_most_unanswerable_ones_are() -> 
     assert scale.wrong_refusals <= 0.05
     assert scale.right_refusals is not None
     assert scale.right_refusals > 0.4
-    refused = [not scale.enough(one.ranked) for one in asked if not one.answerable]
+    refused = [not scale.enough(one.judged) for one in asked if not one.answerable]
     assert sum(refused) / len(refused) == scale.right_refusals
 
 
@@ -83,28 +84,34 @@ def test_calibration_error_is_the_gap_per_bin() -> None:
             calibration_error(scores, labels)
 
 
-def test_a_lead_counts_up_to_a_maximum() -> None:
-    place = FEATURES.index("lead")
-    assert [evidence_features(ranking(0.5, lead))[place] for lead in (0.0, 0.1, 0.2, 3.0)] == pytest.approx(
-        [0.0, 0.1, 0.2, 0.2]
-    )
-    assert evidence_features(ranking(0.5)[:1])[place] == 0.0
+def test_words_alone_need_no_vectors() -> None:
+    asked = questions(200, answered_share=0.6)
+    scale = fit_scale(asked, vectors=False)
+    assert scale.model.features == WORD_FEATURES
+    assert not scale.reads_vectors
+    assert fit_scale(asked).reads_vectors
+    assert scale.score(judged(0.8)) > 0.5 > scale.score(judged(0.3))
 
 
-def test_a_scale_round_trips_and_other_features_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "evidence.json"
-    assert load_scale(path) is None
-    scale = fit_scale(questions(100, answered_share=0.6))
-    save_scale(scale, path)
-    assert load_scale(path) == scale
-    path.write_text(path.read_text(encoding="utf-8").replace('"lead"', '"luck"'), encoding="utf-8")
-    with pytest.raises(RetrievalError, match="softgraft ingest"):
-        load_scale(path)
+def test_a_follow_up_has_to_pass_by_itself_too() -> None:
+    follow_up = LogisticModel(("own_coverage",), (10.0,), -5.0, 0.5)
+    scale = fit_scale(questions(200, answered_share=0.6), follow_up=follow_up)
+    assert scale.enough(judged(0.9))
+    assert scale.enough(judged(0.9, own=0.8))
+    assert not scale.enough(judged(0.9, own=0.2))
+    assert scale.score(judged(0.9, own=0.2)) == follow_up.score(judged(0.9, own=0.2)) < 0.5
+    # The evidence of the joined query has to suffice as well.
+    assert not scale.enough(judged(0.1, own=0.8))
+    assert replace(scale, follow_up=None).enough(judged(0.9, own=0.2))
+    # A threshold of 0 refuses nothing, and of 1 everything.
+    assert scale.with_threshold(0.0).enough(judged(0.1, own=0.2))
+    assert not scale.with_threshold(1.0).enough(judged(0.9, own=0.8))
 
 
 def test_no_passages_are_no_evidence() -> None:
-    scale = EvidenceScale((0.0,) * len(FEATURES), 60.0, 0.0, 1, 0.0, None)
-    assert scale.score(ranking(0.1)) > 0.99
-    assert scale.score([]) == 0.0
-    assert not scale.enough([])
-    assert not replace(scale, threshold=1.1).enough(ranking(0.9))
+    scale = EvidenceScale(LogisticModel(("coverage",), (0.0,), 60.0, 0.0))
+    assert scale.score(judged(0.1)) > 0.99
+    nothing = JudgedRanking([], {})
+    assert scale.score(nothing) == 0.0
+    assert not scale.enough(nothing)
+    assert not scale.with_threshold(1.1).enough(judged(0.9))

@@ -21,7 +21,9 @@ def test_a_new_domain_has_nothing_yet(make_domain: MakeDomain) -> None:
     assert json.loads(json.dumps(status)) == status
     assert status["questions"] == {"train": 4, "dev": 4, "test": 4}
     assert (status["index"], status["soft_prompt"], status["evaluation"]) == (None, None, None)
-    assert (status["evidence_score"], status["unfinished_training"], status["notices"]) == (False, False, [])
+    assert (status["evidence_score"], status["unfinished_training"], status["notices"]) == (
+        {"scale": "default", "questions": 0}, False, [],
+    )  # fmt: skip
     assert status["next"] == f"softgraft ingest {domain.folder}"
     # Reading the status writes nothing.
     assert not domain.build.exists()

@@ -39,7 +39,7 @@ def measure_evidence(name: str, data: Path, work: Path, encoder: Encoder, limit:
         if scale is None:
             raise SystemExit(f"{name}: the questions allow no evidence score. Next: choose a larger --limit")
         on_dev, on_test = (labelled_rankings(index, settings, items) for items in (dev, test))
-    dev_scores, test_scores = ([scale.score(one.ranked) for one in some] for some in (on_dev, on_test))
+    dev_scores, test_scores = ([scale.score(one.judged) for one in some] for some in (on_dev, on_test))
     return {
         "questions": len(on_test),
         "stand_ins": len(on_test) > len(test),
