@@ -97,7 +97,11 @@ def test_the_oldest_turns_go_first_then_the_weakest_passages(index: Index, chat:
 
 def test_a_follow_up_does_not_inherit_the_evidence_of_the_question_before(index: Index, chat: ScriptedChat) -> None:
     answering = make_answering(index, chat, scale=FOLLOW_UP_SCALE)
-    before, horses, arrival = "What does a replacement card cost?", "Do you treat horses?", "Does it arrive within 5 days?"
+    before, horses, arrival = (
+        "What does a replacement card cost?",
+        "Do you treat horses?",
+        "Does it arrive within 5 days?",
+    )
     queries, questions = [f"{before} {horses}", f"{before} {arrival}", before], [horses, arrival, before]
     inherited, right, alone = answering.evidence_many(queries, questions)
     assert (inherited.enough, right.enough, alone.enough) == (False, True, True)

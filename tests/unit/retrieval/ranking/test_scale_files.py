@@ -84,15 +84,13 @@ def test_the_embedded_encoder_has_a_default_scale_of_its_own() -> None:
     scale = default_scale(load_encoder().id)
     assert scale.reads_vectors
     assert scale.origin == "default"
-    assert scale.follow_up is not None
     assert 0 < scale.threshold < 1
 
 
 def test_unknown_encoders_and_word_searches_are_judged_by_words() -> None:
     for scale in (default_scale("unknown@sha256:1"), default_scale(load_encoder().id, vectors=False)):
         assert not scale.reads_vectors
-        assert scale.follow_up is not None
-        assert not {*scale.follow_up.features} & {*VECTOR_FEATURES, "own_cosine", "own_sentence"}
+            assert not {*scale.follow_up.features} & {*VECTOR_FEATURES, "own_cosine", "own_sentence"}
 
 
 def test_default_scales_round_trip(tmp_path: Path) -> None:
