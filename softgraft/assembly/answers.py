@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from chains import AnswerSettings, LocalSpeaker, RemoteSpeaker, SoftPromptChat, Speaker, remote_chat
-from chains.answering.answer_writer import AnswerForm
+from chains.answering.answer_writer import AnswerForm, Unsupported
 from prompts import PassageInput, RenderedPrompt, Template, TemplateFile, TextTwins, Turn
 from soft_prompt import Manifest, PrefixStore, SlotFill, SoftPrompt, at_strength, encode_prompt, load_soft_prompt
 from softgraft.assembly.answer_form import answer_form
@@ -40,8 +40,15 @@ def answer_settings(file: DomainFile, build: Path, form: AnswerForm | None = Non
         refusal=file.refusal,
         form=form or answer_form(file, build),
         quotes=answer.quotes,
-        unsupported="keep" if form else answer.unsupported,
+        unsupported="keep" if form else _unsupported(file),
     )
+
+
+def _unsupported(file: DomainFile) -> Unsupported:
+    # A large model's own words are more often right than the check is.
+    if file.answer.unsupported == "auto":
+        return "mark" if file.behind_api else "quote"
+    return file.answer.unsupported
 
 
 def make_speaker(

@@ -154,10 +154,11 @@ class AnswerFileSettings(Settings):
         "See docs/answers.md.",
     )
     quotes: int = Field(default=1, ge=1, le=4, description="Maximum number of sentences in a quote.")
-    unsupported: Literal["quote", "mark", "keep"] = Field(
-        default="quote",
+    unsupported: Literal["auto", "quote", "mark", "keep"] = Field(
+        default="auto",
         description="What happens to a generated sentence that the evidence does not support: `quote` replaces it by a "
-        "quote, `mark` keeps it and marks the answer, `keep` keeps it; the result always says `supported: false`.",
+        "quote, `mark` keeps it and marks the answer, `keep` keeps it; the result always says `supported: false`. "
+        "`auto` is `quote` for a local backbone and `mark` for a model behind an API.",
     )
     strength: float = Field(
         default=1.0,

@@ -207,7 +207,7 @@ def test_training_then_evaluation(place: Workplace) -> None:
     assert found["dev_loss"] <= found["dev_loss_text_twin"]
     assert (folder / "build" / "soft_prompt").exists() == found["kept"]
     report = place.result("eval", "trained", "--limit", "2")
-    names = ["base", "template", "text-twin", *(["soft", "soft-gold"] if found["kept"] else [])]
+    names = ["base", "template", "text-twin", *(["soft", "soft-gold"] if found["kept"] else []), "quote", "auto"]
     assert [row["system"] for row in report["rows"]] == names
     assert all(row["questions"] == 2 and row["seconds_per_answer"] > 0 for row in report["rows"])
     assert report["retrieval"]["recall_at_5"] == 1
@@ -220,7 +220,8 @@ def test_training_then_evaluation(place: Workplace) -> None:
 def test_an_answer_comes_with_quotes_and_places(place: Workplace) -> None:
     found = place.result("ask", "shop", QUESTION)
     assert set(found) == {
-        "question", "query", "evidence", "evidence_score", "refused", "answer", "citations", "notices", "template",
+        "question", "query", "evidence", "evidence_score", "template", "answer", "form", "refused", "supported",
+        "citations", "notices",
     }  # fmt: skip
     assert found["query"] == QUESTION
     assert found["answer"]

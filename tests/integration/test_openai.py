@@ -118,8 +118,8 @@ def test_a_missing_key(domain: Domain, server: Server, monkeypatch: pytest.Monke
 
 def test_evaluation_skips_systems_that_need_vectors(domain: Domain, server: Server) -> None:
     report = domain.evaluate()
-    assert [row.system for row in report.rows] == ["base", "template", "text-twin"]
-    assert [row.accuracy.mean for row in report.rows if row.accuracy is not None] == [1, 1, 1]
+    assert [row.system for row in report.rows] == ["base", "template", "text-twin", "quote", "auto"]
+    assert [row.accuracy.mean for row in report.rows if row.accuracy is not None] == [1] * 5
     systems = [request["messages"][0]["content"] for request in server.requests]
     assert [TWIN in text for text in systems] == [False, False, True]
     assert domain.status()["notices"] == []
