@@ -11,7 +11,6 @@ import pytest
 
 from retrieval import EvidenceScale, RetrievalError, load_scale, save_scale
 from retrieval.encoders.load import load_encoder
-from retrieval.ranking.evidence_features import VECTOR_FEATURES
 from retrieval.ranking.evidence_score import LogisticModel
 from retrieval.ranking.scale_files import DefaultScales, default_scale, read_default_scales, save_default_scales
 
@@ -90,7 +89,6 @@ def test_the_embedded_encoder_has_a_default_scale_of_its_own() -> None:
 def test_unknown_encoders_and_word_searches_are_judged_by_words() -> None:
     for scale in (default_scale("unknown@sha256:1"), default_scale(load_encoder().id, vectors=False)):
         assert not scale.reads_vectors
-            assert not {*scale.follow_up.features} & {*VECTOR_FEATURES, "own_cosine", "own_sentence"}
 
 
 def test_default_scales_round_trip(tmp_path: Path) -> None:
