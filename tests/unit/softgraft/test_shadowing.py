@@ -13,6 +13,9 @@ import pytest
 import softgraft
 from softgraft.shadowing import EXIT_CODE, PACKAGES, require_own_packages
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(softgraft.__file__).parents[1]
 
 

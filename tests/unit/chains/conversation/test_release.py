@@ -6,9 +6,14 @@ import gc
 import weakref
 from pathlib import Path
 
+import pytest
+
 from chains import DomainChain
 from retrieval import Index
 from tests.support.small_bank import ScriptedChat, make_answering
+
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
 
 THREAD = {"configurable": {"thread_id": "1"}}
 

@@ -27,6 +27,9 @@ from chains.conversation.memory import ConversationMemory
 from retrieval import Index
 from tests.support.small_bank import SCALE, ScriptedChat, make_answering
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 MakeChain = Callable[..., DomainChain]
 ASKED = "What does a replacement card cost?"
 SAID = "A replacement card costs 12 euros."

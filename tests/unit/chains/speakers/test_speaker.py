@@ -14,6 +14,9 @@ from prompts import Message, RenderedPrompt, SoftSegment, TextSegment
 from retrieval import Index
 from tests.support.small_bank import REFUSAL, SCALE, ScriptedChat, make_answering, make_index
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 if TYPE_CHECKING:
     from soft_prompt import Backbone
 

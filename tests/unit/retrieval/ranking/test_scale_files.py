@@ -79,6 +79,7 @@ def test_damaged_files_are_refused(tmp_path: Path, text: str) -> None:
         load_scale(path)
 
 
+@pytest.mark.heavy
 def test_the_embedded_encoder_has_a_default_scale_of_its_own() -> None:
     scale = default_scale(load_encoder().id)
     assert scale.reads_vectors
@@ -86,6 +87,7 @@ def test_the_embedded_encoder_has_a_default_scale_of_its_own() -> None:
     assert 0 < scale.threshold < 1
 
 
+@pytest.mark.heavy
 def test_unknown_encoders_and_word_searches_are_judged_by_words() -> None:
     for scale in (default_scale("unknown@sha256:1"), default_scale(load_encoder().id, vectors=False)):
         assert not scale.reads_vectors

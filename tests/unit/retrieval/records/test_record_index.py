@@ -29,6 +29,9 @@ from retrieval import (
 )
 from retrieval.records.records import most_diverse
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 DIMENSION = 4
 ADD = st.tuples(st.just("add"), st.lists(st.tuples(st.integers(0, 5), st.integers(0, 10**6)), min_size=1, max_size=3))
 DELETE = st.tuples(st.just("delete"), st.lists(st.integers(0, 7), max_size=3))

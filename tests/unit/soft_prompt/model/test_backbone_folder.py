@@ -17,6 +17,9 @@ from soft_prompt.generation import sampling
 from soft_prompt.model.backbone import fast_dtype
 from soft_prompt.rows import encode
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(soft_prompt.__file__).parents[1]
 
 

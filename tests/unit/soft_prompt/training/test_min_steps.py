@@ -10,6 +10,9 @@ from tiny_task import DEV, EXAMPLES, configured, run, same_bits
 
 from soft_prompt import Backbone, PrefixStore, SoftPrompt, TrainStep, train
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 
 def test_a_run_makes_its_minimum_of_steps(tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt) -> None:
     # Five examples in batches of two are three steps per epoch. No patience, and a rate that makes dev worse.

@@ -27,6 +27,9 @@ from soft_prompt import (
     weights_checksum,
 )
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 
 def test_a_small_task_is_learned(tiny_backbone: Backbone) -> None:
     start = from_text_twin(tiny_backbone, "domain", "Be brief.", length=16)

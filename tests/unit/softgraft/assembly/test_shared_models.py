@@ -17,6 +17,9 @@ from softgraft import Domain, open_domain
 from softgraft.assembly.shared_models import shared
 from tests.support.hashing_encoder import HashingEncoder
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 MakeDomain = Callable[..., Domain]
 QUESTION = {"question": "What does a replacement card cost?"}
 

@@ -12,6 +12,9 @@ from house_domain import LENGTH
 from softgraft import Domain, open_domain
 from softgraft.settings.location import domain_folder
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 MakeDomain = Callable[..., Domain]
 
 

@@ -41,6 +41,7 @@ def leaflets(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.heavy
 def test_the_version_and_the_help_load_nothing_heavy() -> None:
     for arguments in (["--version"], ["-h"], ["train", "-h"]):
         code = (

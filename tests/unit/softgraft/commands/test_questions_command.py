@@ -14,6 +14,9 @@ from softgraft import Domain
 from softgraft.commands import questions
 from softgraft.jobs.questions.draft_file import Draft, DraftFile
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -18,6 +18,9 @@ from softgraft.jobs.questions.drafting import draft_questions
 from softgraft.jobs.questions.round_trip import RoundTrip
 from tests.support.small_bank import ScriptedChat
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 LEAFLET = """# Loans
 
 A personal loan takes 3 working days to arrive. If you repay early, we charge £30.
