@@ -37,7 +37,7 @@ check test test-all: $(DEV)
 	@$(MAKE) --no-print-directory -j 2 lint $@-pytest
 
 check-pytest: $(DEV)
-	$(PYTEST) tests/unit -m "not slow and not bench and not heavy"
+	$(PYTEST) tests/unit --ignore=tests/unit/benchmarks -m "not slow and not bench and not heavy"
 
 test-pytest: $(DEV)
 	$(PYTEST) -m "not slow and not bench" --durations=25

@@ -29,6 +29,9 @@ from soft_prompt import Backbone, ContextError, PrefixStore
 from soft_prompt.rows import encode
 from tests.support.small_bank import REFUSAL, SCALE, ScriptedChat, make_answering
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 MakeChain = Callable[..., DomainChain]
 KEYS = {
     "question", "query", "evidence", "evidence_score", "template", "answer", "form", "refused", "supported",
@@ -296,7 +299,6 @@ def check_all_kept(chain: DomainChain, chat: ScriptedChat) -> None:
     assert told == [turn["question"] for turn in turns[:-1]]
 
 
-@pytest.mark.heavy
 def test_threads_on_one_id_lose_no_turn(make_chain: MakeChain) -> None:
     chat = ScriptedChat(pause=0.002)
     chain = make_chain(chat)
@@ -313,7 +315,6 @@ def test_threads_on_one_id_lose_no_turn(make_chain: MakeChain) -> None:
     check_all_kept(chain, chat)
 
 
-@pytest.mark.heavy
 async def test_tasks_on_one_id_lose_no_turn(make_chain: MakeChain) -> None:
     chat = ScriptedChat(pause=0.002)
     chain = make_chain(chat)
@@ -322,7 +323,6 @@ async def test_tasks_on_one_id_lose_no_turn(make_chain: MakeChain) -> None:
     check_all_kept(chain, chat)
 
 
-@pytest.mark.heavy
 async def test_threads_and_tasks_on_one_id_lose_no_turn(make_chain: MakeChain) -> None:
     chat = ScriptedChat(pause=0.002)
     chain = make_chain(chat)
@@ -421,7 +421,6 @@ async def test_notices_are_in_every_result_and_warned_about_once(make_chain: Mak
         assert [str(entry.message) for entry in heard if entry.category is UserWarning] == ["train again"]
 
 
-@pytest.mark.heavy
 def test_the_lock_of_a_conversation_is_removed_with_it(chain: DomainChain) -> None:
     for number in range(30):
         chain.invoke({"question": ASKED}, thread(number))
