@@ -127,7 +127,7 @@ class AnswerWriter:
             self._quotes = list(self._rules.quotes())
         before = len(self.text)
         for sentence in self._quotes:
-            if sentence.text in self.text:
+            if _one_line(sentence.text) in _one_line(self.text):
                 continue
             self.text += "\n" if self.text else ""
             start = len(self.text)
@@ -171,6 +171,10 @@ def quote_citation(sentence: EvidenceSentence, answer_sentence: str, answer_star
 
 
 def _with_lead_in(sentence: EvidenceSentence) -> str:
-    """The sentence, after the line that introduces it if it is an entry of that line's list."""
+    """The sentence in one line, after the line that introduces it if it is an entry of that line's list."""
     lead_in = sentence.passage.text[slice(*sentence.lead_in)] if sentence.lead_in else ""
-    return f"{lead_in} {sentence.text}" if lead_in.endswith(_CONTINUES) else sentence.text
+    return _one_line(f"{lead_in} {sentence.text}" if lead_in.endswith(_CONTINUES) else sentence.text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -16,6 +16,10 @@ _CLOSING = "\"'“”’»)\\]」』）】"
 _SENTENCE_END = re.compile(
     rf"[.!?…]+[{_CLOSING}]*(?=\s+[{_OPENING}]*[^\s{_OPENING}a-z])|[{CJK_SENTENCE_ENDS}]+[{_CLOSING}]*"
 )
+# A shorter line was not wrapped.
+_WRAPPED = 50
+# The start of a line that may continue a wrapped one: no blank line, list marker, heading, table row, code or quote.
+_CONTINUATION = re.compile(r"[ \t]*(?![-*+#|>`~]|\d+[.)]\s|\s)\S")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|no|nos|vs|fig|figs|eq|sec|art|cf|al|approx|e\.g|i\.e|inc|ltd|co|"
     r"jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec|[a-z])\.$",
@@ -47,14 +51,33 @@ def sentences_by_line(text: str) -> list[Span]:
 
 
 def sentence_spans(text: str) -> Iterator[Span]:
-    """The sentences of each line, without list markers and table borders; each has a letter or a digit."""
-    for start, end in sentences_by_line(text):
-        while start < end and (text[start].isspace() or text[start] in "-*#|"):
-            start += 1
-        while end > start and (text[end - 1].isspace() or text[end - 1] == "|"):
-            end -= 1
-        if any(character.isalnum() for character in text[start:end]):
+    """The sentences of a text, list entries and table rows, without list markers and table borders.
+
+    Lines that were wrapped are joined first, so a sentence may contain line breaks. Each has a letter or a digit.
+    """
+    for block in _blocks(text):
+        for start, end in sentences(text, block):
+            while start < end and (text[start].isspace() or text[start] in "-*#|"):
+                start += 1
+            while end > start and (text[end - 1].isspace() or text[end - 1] == "|"):
+                end -= 1
+            if any(character.isalnum() for character in text[start:end]):
+                yield start, end
+
+
+def _blocks(text: str) -> Iterator[Span]:
+    """Lines, where a line that continues the one before it belongs to it."""
+    start = end = 0
+    for line in text.splitlines(keepends=True):
+        before = text[start:end].rstrip()
+        last = before.rpartition("\n")[2]
+        wrapped = len(last) >= _WRAPPED and not last.endswith((":", "：", "|")) and not last.lstrip().startswith("#")
+        if start < end and not (wrapped and text[start:end].strip() and _CONTINUATION.match(line)):
             yield start, end
+            start = end
+        end += len(line)
+    if start < end:
+        yield start, end
 
 
 def trimmed(text: str, span: Span) -> list[Span]:

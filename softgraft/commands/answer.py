@@ -117,8 +117,9 @@ def print_citations(citations: list[dict[str, Any]], answer: str) -> None:
         if span in seen:
             continue
         seen.add(span)
-        if citation["quote"] not in answer:
-            out.print(f'  "{escape(citation["quote"])}"')
+        quote = " ".join(citation["quote"].split())
+        if quote not in answer:
+            out.print(f'  "{escape(quote)}"')
         out.print(f"[dim]    {escape(citation_location(citation))}[/]")
 
 
