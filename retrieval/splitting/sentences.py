@@ -18,7 +18,7 @@ _SENTENCE_END = re.compile(
 )
 # A shorter line was not wrapped.
 _WRAPPED = 50
-# The start of a line that may continue a wrapped one: no blank line, list marker, heading, table row, code, command or quote.
+# The start of a line that may continue a wrapped one: not of a list entry, heading, table row, code, command or quote.
 _CONTINUATION = re.compile(r"[ \t]*(?![-*+#|>`~$]|\d+[.)]\s|\s)\S")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|no|nos|vs|fig|figs|eq|sec|art|cf|al|approx|e\.g|i\.e|inc|ltd|co|"
