@@ -26,7 +26,7 @@ def domain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("first") / "domains" / "shop"
     (folder / "docs").mkdir(parents=True)
     (folder / "docs" / "hours.md").write_text("# Hours\n\nThe shop opens at 9.30am. It is closed on Sundays.\n")
-    (folder / "domain.yaml").write_text("name: shop\ntitle: The shop\nanswer:\n  max_tokens: 8\n")
+    (folder / "domain.yaml").write_text("name: shop\ntitle: The shop\nanswer:\n  form: both\n  max_tokens: 8\n")
     opened = open_domain(folder)
     opened.ingest()
     opened.close()

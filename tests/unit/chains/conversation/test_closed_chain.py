@@ -10,6 +10,9 @@ from chains import DomainChain
 from chains.errors import ClosedError
 from tests.support.small_bank import ScriptedChat
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 THREAD = {"configurable": {"thread_id": "1"}}
 QUESTION = {"question": "What does a card cost?"}
 USES: dict[str, Callable[[DomainChain], object]] = {

@@ -10,6 +10,9 @@ import pytest
 
 from retrieval import Encoder, IngestProgress, NoDocumentsError, ingest, open_index, plan_ingest
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 TOGETHER = 16
 MANY = 3 * TOGETHER
 

@@ -15,6 +15,9 @@ from retrieval.ranking import index as search
 from retrieval.ranking.index import fuse
 from retrieval.store.terms import Tokenizer, searchable
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def index(docs: Path, index_dir: Path, encoder: Encoder) -> Iterator[Index]:

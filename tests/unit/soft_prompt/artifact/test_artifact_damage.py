@@ -29,6 +29,9 @@ from soft_prompt import (
 from soft_prompt.artifact.artifact import VECTORS
 from soft_prompt.artifact.manifest import MANIFEST
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

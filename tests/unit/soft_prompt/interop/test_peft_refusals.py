@@ -22,6 +22,9 @@ from soft_prompt.files import new_folder
 from soft_prompt.interop.peft_export import export_peft
 from soft_prompt.interop.peft_import import import_peft
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 MakeBackbone = Callable[..., Backbone]
 CONFIG, TENSORS, OWN = "adapter_config.json", "adapter_model.safetensors", "softgraft.json"
 NEXT = "softgraft import DOMAIN --from ANOTHER_FOLDER"

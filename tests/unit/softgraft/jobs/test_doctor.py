@@ -17,6 +17,9 @@ from softgraft.jobs import doctor
 from softgraft.jobs.domain_doctor import examine_domain
 from softgraft.jobs.findings import Finding, folder_bytes, gibibytes
 
+# Left out of `make check`.
+pytestmark = pytest.mark.heavy
+
 Run = Callable[..., tuple[int, str, str]]
 GIB = 2**30
 
