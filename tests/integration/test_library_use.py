@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import soft_prompt
 
 ROOT = Path(soft_prompt.__file__).parents[1]
@@ -18,6 +20,7 @@ print(result.failed, result.attempted, sorted({m.split(".")[0] for m in sys.modu
 """
 
 
+@pytest.mark.slow
 def test_the_program_in_the_docstring_runs_without_langchain_or_an_index() -> None:
     # In a process of its own, since other tests have loaded LangChain into this one.
     done = subprocess.run([sys.executable, "-c", RUN], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -134,6 +134,7 @@ def peft_answers(task: dict[str, Any], folder: Path) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow
 def test_peft_gives_the_same_greedy_answers(backbone: Backbone, tmp_path: Path, full: bool) -> None:
     pytest.importorskip("peft")
     asked = prompts(backbone, 50 if full else 10)

@@ -49,6 +49,7 @@ def summary(folder: Path, rank: int) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.enable_socket
 def test_two_processes_give_the_result_of_one_and_resume_a_killed_run(tmp_path: Path, tiny_backbone: Backbone) -> None:
     with socket.socket() as free:
