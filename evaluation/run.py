@@ -78,7 +78,16 @@ def evaluate(
         if key not in replies:
             replies[key] = generate_replies(system, prepared, on_reply=on_reply)
         results.append(
-            score_answers(system, items, prepared, replies[key], gold, refusal_classifier, retrieval_seconds=seconds)
+            score_answers(
+                system,
+                items,
+                prepared,
+                replies[key],
+                retrieved.queries,
+                gold,
+                refusal_classifier,
+                retrieval_seconds=seconds,
+            )
         )
         report_progress(system.name, len(items), len(items))
     rankings = retrieving.index.search_many(retrieved.queries, _DEPTH, weights=retrieving.settings.weights)

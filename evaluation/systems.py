@@ -138,6 +138,7 @@ def score_answers(
     items: Sequence[Item],
     prepared: Sequence[PreparedAnswer],
     replies: Replies,
+    queries: Sequence[str],
     gold: GoldSpans,
     refusal_classifier: RefusalClassifier | None,
     *,
@@ -147,8 +148,8 @@ def score_answers(
     answering = system.answering
     start = time.perf_counter()
     finished = [
-        answering.finish(item.question, answer.history, answer.evidence, reply)
-        for item, answer, reply in zip(items, prepared, replies.texts, strict=True)
+        answering.finish(item.question, answer.history, answer.evidence, reply, query)
+        for item, answer, reply, query in zip(items, prepared, replies.texts, queries, strict=True)
     ]
     seconds = time.perf_counter() - start + replies.seconds + retrieval_seconds
     texts = [answer.text for answer in finished]

@@ -82,7 +82,9 @@ class Domain(DomainParts):
         A local backbone is a `SoftPromptChat` that fills the domain's soft slots. A model behind an API takes no
         vectors: `GraftMiddleware` and the chain give it the text twin.
         """
-        return cast(LocalSpeaker | RemoteSpeaker, self.chain.answering.speaker).chat
+        speaker = self.chain.answering.speaker
+        # A domain that quotes makes its speaker on first use.
+        return cast(LocalSpeaker | RemoteSpeaker, getattr(speaker, "speaker", speaker)).chat
 
     @cached_property
     def conversations(self) -> Conversations:

@@ -121,7 +121,14 @@ def _answers(domain: Domain, graft: Any, items: Sequence[Item], folder: Path) ->
     system = System(graft, answering, "retrieved")
     replies = generate_replies(system, retrieved.prepared)
     answers = score_answers(
-        system, items, retrieved.prepared, replies, GoldSpans(domain.index), judge, retrieval_seconds=retrieved.seconds
+        system,
+        items,
+        retrieved.prepared,
+        replies,
+        retrieved.queries,
+        GoldSpans(domain.index),
+        judge,
+        retrieval_seconds=retrieved.seconds,
     )
     scores = _scores(items, [one.reply for one in answers.answers], [one.refused for one in answers.answers])
     return {**scores, "seconds": answers.seconds}

@@ -136,7 +136,8 @@ class Answering:
     def evidence_many(self, queries: Sequence[str], questions: Sequence[str] | None = None) -> list[Evidence]:
         """Ranked passages for each query, within the evidence budget, with their score.
 
-        `questions` are what was asked, if the queries may be `joined_query` of it: a follow-up is judged by itself too.
+        `questions` are what was asked, if the queries may be `joined_query` of it; a scale with a model
+        for follow-ups judges them too.
         """
         settings = self.settings
         rankings = self.index.search_many(list(queries), max(settings.passages, POOL), weights=settings.weights)
@@ -187,15 +188,20 @@ class Answering:
             else:
                 return PreparedAnswer(evidence, history, prompt)
 
-    def finish(self, question: str, history: Sequence[Turn], evidence: Evidence, reply: str) -> AnswerWriter:
+    def finish(
+        self, question: str, history: Sequence[Turn], evidence: Evidence, reply: str, query: str = ""
+    ) -> AnswerWriter:
         """The answer that is shown for a whole reply of the model; the refusal if the evidence is too weak."""
-        writer = self.writer(question, history, evidence)
+        writer = self.writer(question, history, evidence, query)
         writer.add(reply)
         writer.finish()
         return writer
 
-    def writer(self, question: str, history: Sequence[Turn], evidence: Evidence) -> AnswerWriter:
-        """What turns the model's reply to a question into the answer that is shown."""
+    def writer(self, question: str, history: Sequence[Turn], evidence: Evidence, query: str = "") -> AnswerWriter:
+        """What turns the model's reply to a question into the answer that is shown.
+
+        `query` is the search query of the evidence; quotes are selected by it. Empty if it is the question.
+        """
         if not evidence.enough:
             return RefusalWriter(self.settings.refusal)
         passages = [entry.passage for entry in evidence.passages]
@@ -207,7 +213,7 @@ class Answering:
 
         def quotes() -> list[EvidenceSentence]:
             # A follow-up alone often has no subject; its search query has.
-            return self.quotes(self.query(question, history), evidence)
+            return self.quotes(query or question, evidence)
 
         return AnswerWriter(AnswerRules(settings.form, settings.unsupported, supports, self._refuses, quotes))
 

@@ -95,7 +95,8 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
         }
 
     def writer_of(state: ChainState) -> AnswerWriter:
-        return answering.writer(state["question"], window_from_state(state).messages, Evidence.from_state(state))
+        history, evidence = window_from_state(state).messages, Evidence.from_state(state)
+        return answering.writer(state["question"], history, evidence, state["query"])
 
     def answer(state: ChainState, config: RunnableConfig) -> dict[str, Any]:
         show, writer = get_stream_writer(), writer_of(state)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 # Examples are sorted by length within windows of this many batches.
 _WINDOW_BATCHES = 8
-# If `min_steps` adds epochs, dev is scored about this often: with few examples an epoch is shorter than that.
+# Number of dev evaluations if `min_steps` adds epochs. With few examples an epoch is too short for one each.
 _SCORES = 8
 
 

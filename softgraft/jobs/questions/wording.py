@@ -54,7 +54,7 @@ _LEAD = re.compile(
     re.DOTALL,
 )
 _PREPOSITION = re.compile(r"\b(within|for|after|before|by|to|from|until|till|at|on|in|with|every|since)\s*$", re.I)
-# What stands before a span that is a part of a larger phrase.
+# Words before a span that show that it is only part of a phrase.
 _PART_OF_PHRASE = re.compile(
     r"\b(?:first|last|next|the|a|an|another|these|those|each|any|than|between|plus|as|of|per|under|into|or|and|over|"
     r"more|less|fewer|their|your|our|its)$",

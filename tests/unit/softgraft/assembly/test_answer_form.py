@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from evaluation.items import Item
 from evaluation.systems import ScoredAnswer, SystemAnswers
+from softgraft import Domain
 from softgraft.assembly.answer_form import FORM, answer_form, choose_form, load_form, save_form
 from softgraft.errors import DomainError
 from softgraft.settings.domain_file import DomainFile
@@ -74,3 +76,12 @@ def test_a_choice_is_stored_and_damage_is_reported(tmp_path: Path) -> None:
     path.write_text("{", encoding="utf-8")
     with pytest.raises(DomainError, match=r"holds no form of answers.*delete"):
         load_form(path)
+
+
+def test_a_domain_that_quotes_has_a_chat_model_too(make_domain: Callable[..., Domain]) -> None:
+    domain = make_domain(ingest=True, answer={"max_tokens": 6})
+    result = domain.chain.invoke({"question": "What does a replacement card cost?"})
+    assert (result["form"], result["supported"]) == ("quote", True)
+    # Quoting needs no backbone.
+    assert "store" not in domain.__dict__
+    assert domain.chat_model.invoke("What does a card cost?").text
