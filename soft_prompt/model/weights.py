@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from soft_prompt.errors import BackboneError
 from soft_prompt.model.file_digests import cache_folder, cached_sha256, sha256_file
 
@@ -122,7 +124,13 @@ def prepared_folder() -> Path:
     _log.info("unpacking the backbone (once, about 20 s)")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".preparing-", dir=target.parent) as scratch:
+        # One process unpacks and the others wait: a copy must not be replaced while another process reads it.
+        with (
+            FileLock(target.with_suffix(".lock")),
+            tempfile.TemporaryDirectory(prefix=".preparing-", dir=target.parent) as scratch,
+        ):
+            if is_complete(target):
+                return target
             folder = Path(scratch) / "folder"
             _convert_gguf(gguf, folder)
             digests = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
@@ -131,9 +139,6 @@ def prepared_folder() -> Path:
                 shutil.rmtree(target)
             folder.rename(target)
     except OSError as error:
-        # Another process may have finished the same copy a moment earlier.
-        if is_complete(target):
-            return target
         raise BackboneError(
             found=f"the cache folder {target.parent} cannot be written: {error}",
             expected="about 300 MB of free space in a folder you may write",
