@@ -301,11 +301,11 @@ class Domain(DomainParts):
         return System(name, answering, "gold" if name == "soft-gold" else "retrieved", graft)
 
 
-def open_domain(path: str | Path, *, build: Path | None = None) -> Domain:
+def open_domain(path: str | Path, *, build: str | Path | None = None) -> Domain:
     """Open a domain by the path of its folder; everything generated goes to `build`, by default a folder in it.
 
     Raises:
         DomainError: if there is no such domain, or its domain.yaml has problems.
     """
     folder = Path(path)
-    return Domain(folder, read_domain_file(folder), build or folder / "build")
+    return Domain(folder, read_domain_file(folder), Path(build) if build else folder / "build")

@@ -29,7 +29,7 @@ CHAT = ("mtrag",)
 
 def measure_form_cell(name: str, data: Path, work: Path, seed: int | None, config: Mapping[str, int]) -> dict[str, Any]:
     """Every form on one set, with the text twin or with a soft prompt trained with this seed."""
-    folder = _folder(name, data, work)
+    folder = domain_folder(name, data, work)
     build = work / name / ("untrained" if seed is None else f"seed-{seed}")
     with closing(open_domain(folder, build=build)) as domain:
         domain.ingest()
@@ -85,7 +85,7 @@ def _accuracy(answer: ScoredAnswer) -> float:
     return answer.accuracy or 0.0
 
 
-def _folder(name: str, data: Path, work: Path) -> Path:
+def domain_folder(name: str, data: Path, work: Path) -> Path:
     """The domain's folder: an example domain, or one made from a set of the data folder."""
     if name in DOMAINS:
         return ROOT / "domains" / name

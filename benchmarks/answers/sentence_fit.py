@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from benchmarks.script import ROOT
-from benchmarks.search.data import EVIDENCE_TOKENS, MAX_PASSAGES, PASSAGE_TOKENS, DataSet, Split
-from chains import AnswerSettings
-from evaluation import contains_answer, read_items
-from evaluation.items import Item, spread
-from retrieval import Encoder, Index, ingest, open_index
-from retrieval.ranking.evidence_budget import within_budget
-from retrieval.ranking.sentence_selection import SentenceSelector
-from softgraft.training.retrieval_fit import usual_weights
+from benchmarks.answers.form_cells import domain_folder
+from evaluation import contains_answer
+from evaluation.items import spread
+from evaluation.systems import question_and_history
+from retrieval.ranking.sentence_selection import CLOSE, SentenceSelector
+from softgraft import open_domain
 
-DOMAINS = ("bank", "clinic")
-MARGIN = 0.15
+Split = Literal["train", "dev", "test"]
+
 # Strength of the penalty on the weights of standardised features.
 _PENALTY = 1e-3
 
@@ -34,38 +33,23 @@ class Question:
     right: NDArray[np.bool_]
 
 
-def load_questions(name: str, data: Path, work: Path, encoder: Encoder, split: Split, limit: int) -> list[Question]:
-    """Answerable questions with short answers and without history, with the evidence that a domain retrieves."""
-    index, weights, items = _open(name, data, work, encoder, split)
-    asked = spread([i for i in items if i.answerable and i.answers and not i.history], limit)
-    settings = AnswerSettings(passages=MAX_PASSAGES, margin=MARGIN, evidence_tokens=EVIDENCE_TOKENS, weights=weights)
-    selector = SentenceSelector(encoder, cosine_scale=index.cosine_scale)
-    questions: list[Question] = []
-    with index:
-        rankings = index.search_many([item.question for item in asked], MAX_PASSAGES, weights=weights)
-        for item, ranked in zip(asked, rankings, strict=True):
-            kept = within_budget(
-                ranked, settings.evidence_budget, expanded=index.expanded, count_tokens=encoder.count_tokens
-            )
-            sentences, features = selector.features(item.question, kept)
+def load_questions(name: str, data: Path, work: Path, split: Split, limit: int) -> list[Question]:
+    """Answerable questions with short answers, follow-ups too, whose evidence the domain considers strong enough."""
+    with closing(open_domain(domain_folder(name, data, work), build=work / name / "untrained")) as domain:
+        domain.ingest()
+        asked = spread([item for item in domain.items(split) if item.answerable and item.answers], limit)
+        answering = domain.answering(domain.graft, form="quote")
+        queries = answering.queries([question_and_history(item) for item in asked])
+        evidence = answering.evidence_many(queries, [item.question for item in asked])
+        selector = SentenceSelector(domain.encoder, cosine_scale=answering.index.cosine_scale)
+        questions: list[Question] = []
+        for item, query, found in zip(asked, queries, evidence, strict=True):
+            if not found.enough:
+                continue
+            sentences, features = selector.features(item.question, found.passages, search_query=query)
             right = [contains_answer(sentence.text, item.answers) > 0 for sentence in sentences]
             questions.append(Question(features, np.array(right, dtype=bool)))
-    return questions
-
-
-def _open(
-    name: str, data: Path, work: Path, encoder: Encoder, split: Split
-) -> tuple[Index, tuple[float, float], list[Item]]:
-    if name in DOMAINS:
-        folder = ROOT / "domains" / name
-        ingest(folder / "docs", work / name / "index", encoder, max_tokens=PASSAGE_TOKENS)
-        return open_index(work / name / "index", encoder), usual_weights("en", encoder.id), _items(folder, split)
-    data_set = DataSet(name, data, work, encoder)
-    return data_set.index(), data_set.weights, data_set.items(split)
-
-
-def _items(folder: Path, split: Split) -> list[Item]:
-    return read_items(folder / f"{split}.jsonl")
+        return questions
 
 
 def fit(questions: Sequence[Question]) -> list[float]:
@@ -95,15 +79,20 @@ def fit(questions: Sequence[Question]) -> list[float]:
 
 
 def shares(questions: Sequence[Question], weights: Sequence[float] | None) -> dict[str, float]:
-    """Share of questions whose best sentence, and whose best two, contain an answer; without weights, any sentence."""
-    best, best_two = [], []
+    """Share of questions with an answer in the best sentence, the best two, and what is quoted; and its sentences.
+
+    Without weights, all sentences are quoted.
+    """
+    rows: list[tuple[float, ...]] = []
     for question in questions:
+        right = question.right
         if weights is None:
-            order = np.arange(len(question.right))
-            best.append(bool(question.right.any()))
-            best_two.append(bool(question.right.any()))
+            rows.append((*[float(right.any())] * 3, float(len(right))))
             continue
-        order = np.argsort(-(question.features @ np.array(weights)), kind="stable")
-        best.append(bool(question.right[order[:1]].any()))
-        best_two.append(bool(question.right[order[:2]].any()))
-    return {"best": float(np.mean(best)), "best_two": float(np.mean(best_two))}
+        scores = question.features @ np.array(weights)
+        order = np.argsort(-scores, kind="stable")[:2]
+        quoted = order[scores[order] > scores[order[0]] - CLOSE]
+        shown = (order[:1], order, quoted)
+        rows.append((*(float(right[some].any()) for some in shown), float(len(quoted))))
+    means = np.mean(rows, axis=0).tolist()
+    return dict(zip(("best", "best_two", "quoted", "sentences"), means, strict=True))

@@ -3,9 +3,10 @@
     python -m benchmarks.answers.sentences --data DIR
     python -m benchmarks.answers.sentences --data DIR --split test
 
-The share of answerable questions without history whose best sentence (and best two) contains a short answer, given the
-passages that a domain retrieves. Weights are fitted on the training questions of all sets but the one that is measured,
-and then on all of them; `shipped` are those in `retrieval/ranking/sentence_selection.py`.
+The share of answerable questions, follow-ups included, with a short answer in the best sentence, in the best two, and
+in what is quoted, given the passages that an untrained domain retrieves and does not refuse. Weights are fitted on the
+training questions of all sets but the one that is measured, and then on all of them; `shipped` are those in
+`retrieval/ranking/sentence_selection.py`.
 """
 
 from __future__ import annotations
@@ -21,19 +22,17 @@ PACKAGES = ("torch", "sentence-transformers", "faiss-cpu", "scikit-learn")
 def main() -> None:
     """Fit, measure, print and write."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    parser = script.make_parser(__doc__, data="squad/, covidqa/ and xquad_zh/", work="retrieval")
+    parser = script.make_parser(__doc__, data="squad/, covidqa/ and xquad_zh/", work="forms")
     parser.add_argument("--sets", type=script.names_of(SETS), default=SETS, help=f"{', '.join(SETS)} (default: all)")
     parser.add_argument("--limit", type=script.positive, default=300, help="questions per set and split")
     parser.add_argument("--split", choices=("dev", "test"), default="dev", help="measured on (default: %(default)s)")
     options = parser.parse_args()
     from benchmarks.answers.sentence_fit import fit, load_questions, shares
     from benchmarks.tables import print_table
-    from retrieval import load_encoder
     from retrieval.ranking.sentence_selection import FEATURES, WEIGHTS
 
-    encoder = load_encoder()
     train, measured = (
-        {name: load_questions(name, options.data, options.work, encoder, split, options.limit) for name in options.sets}
+        {name: load_questions(name, options.data, options.work, split, options.limit) for name in options.sets}
         for split in ("train", options.split)
     )
     results: dict[str, dict[str, dict[str, float]]] = {}
@@ -42,18 +41,18 @@ def main() -> None:
         only = [0.0] * len(FEATURES)
         methods = {
             "cosine": [1.0, *only[1:]],
-            "words": [0.0, 1.0, *only[2:]],
+            "words": [float(feature == "coverage") for feature in FEATURES],
             "fitted on the others": fit(others) if others else list(WEIGHTS),
             "shipped": list(WEIGHTS),
         }
         results[name] = {method: shares(measured[name], weights) for method, weights in methods.items()}
         results[name]["all of the evidence"] = shares(measured[name], None)
     final = fit([question for questions in train.values() for question in questions])
-    config = {"limit": options.limit, "split": options.split, "encoder": encoder.id, "features": list(FEATURES)}
+    config = {"limit": options.limit, "split": options.split, "features": list(FEATURES)}
     head = script.results_head(config, PACKAGES)
     path = script.results_path(options.out, f"sentences-{options.split}", head["hardware"])
     script.write_results(path, {**head, "fitted": final, "shares": results})
-    for count in ("best", "best_two"):
+    for count in ("best", "best_two", "quoted", "sentences"):
         rows = [[name, *(f"{results[name][method][count]:.3f}" for method in results[name])] for name in options.sets]
         print_table(count.replace("_", " "), ("set", *results[options.sets[0]]), rows)
     print("fitted on all:", "(" + ", ".join(f"{weight:.3f}" for weight in final) + ")")

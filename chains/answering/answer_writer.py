@@ -6,6 +6,7 @@ and a quote of the evidence replaces what the evidence does not support.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,7 @@ Unsupported = Literal["quote", "mark", "keep"]
 OPENING_MARK, CLOSING_MARK = "“", "”"
 # Punctuation at the end of a lead-in after which its list entry continues the sentence.
 _CONTINUES = (":", "：")
+_FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,4 +179,5 @@ def _with_lead_in(sentence: EvidenceSentence) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """The text in one line, without the fences of code blocks."""
+    return " ".join(_FENCE.sub("", text).split())

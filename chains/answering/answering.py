@@ -28,7 +28,12 @@ from retrieval.ranking.evidence_budget import EvidenceBudget, within_budget
 from retrieval.ranking.evidence_features import JudgedRanking
 from retrieval.ranking.evidence_score import EvidenceScale
 from retrieval.ranking.rerank import POOL
-from retrieval.ranking.sentence_selection import EvidenceSentence, SentenceSelector
+from retrieval.ranking.sentence_selection import (
+    CLOSE,
+    EvidenceSentence,
+    SentenceSelector,
+    with_introduced,
+)
 from retrieval.splitting.sentences import sentence_spans
 from soft_prompt import Constraint
 
@@ -45,7 +50,7 @@ class AnswerSettings:
         neighbours: number of adjacent passages on each side that are merged into a passage.
         refusal: the answer if nothing in the documents fits.
         form: what an answer consists of.
-        quotes: maximum number of sentences of a quote.
+        quotes: maximum number of sentences to quote; those after the best one have to score almost as high.
         unsupported: what happens to a generated sentence that the evidence does not support.
     """
 
@@ -60,7 +65,7 @@ class AnswerSettings:
     neighbours: int = 0
     refusal: str = "I do not have information about that."
     form: AnswerForm = "generate"
-    quotes: int = 1
+    quotes: int = 2
     unsupported: Unsupported = "keep"
 
     @property
@@ -212,15 +217,18 @@ class Answering:
             return check_support(sentence, passages, question=question, earlier=earlier).supported
 
         def quotes() -> list[EvidenceSentence]:
-            # A follow-up alone often has no subject; its search query has.
-            return self.quotes(query or question, evidence)
+            return self.quotes(question, evidence, query)
 
         return AnswerWriter(AnswerRules(settings.form, settings.unsupported, supports, self._refuses, quotes))
 
-    def quotes(self, query: str, evidence: Evidence) -> list[EvidenceSentence]:
-        """The evidence sentences that answer a query best."""
-        selected = self._sentence_selector.select(query, evidence.passages)
-        return [entry.sentence for entry in selected[: self.settings.quotes]]
+    def quotes(self, question: str, evidence: Evidence, query: str = "") -> list[EvidenceSentence]:
+        """The evidence sentence that answers a question best, and others that score almost as high.
+
+        `query` is the search query of the evidence.
+        """
+        selected = self._sentence_selector.select(question, evidence.passages, search_query=query)
+        close = [one for one in selected[: self.settings.quotes] if one.score > selected[0].score - CLOSE]
+        return [with_introduced(one.sentence) for one in close]
 
     @cached_property
     def _sentence_selector(self) -> SentenceSelector:

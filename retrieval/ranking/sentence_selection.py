@@ -3,6 +3,7 @@
 Each sentence is compared with the question together with its title, heading and lead-in (the line before it that ends
 with a colon or a question mark), because "Within 14 days." says nothing alone. The score is a weighted sum of a few
 features. Their weights were fitted on the training questions of several domains: benchmarks/answers/sentences.py.
+The likelihood of the question given the sentence, under a 135M model, adds nothing to them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,17 @@ from retrieval.ranking.answer_type import asked_type, has_type
 from retrieval.splitting.scripts import UNSPACED
 from retrieval.splitting.sentences import sentence_spans
 
-FEATURES = ("cosine", "coverage", "lead", "type", "question", "short")
-# Chosen on train and dev of bank, clinic and xquad_zh: benchmarks/answers/sentences.py.
-WEIGHTS = (1.0, 0.25, 1.0, 0.1, -1.5, -0.15)
-_LEAD_IN_ENDS = (":", "：", "?", "？")
+FEATURES = ("cosine", "question cosine", "section", "coverage", "type", "is question", "short")
+# Fitted on the training questions of several sets, the last two by hand: benchmarks/answers/sentences.py.
+WEIGHTS = (1.0, 1.0, 1.7, 0.4, 0.13, -3.0, -0.3)
+# A second sentence whose score is this close to the best one's is as likely to be the answer.
+CLOSE = 0.12
+_COLONS = (":", "：")
+_LEAD_IN_ENDS = (*_COLONS, "?", "？")
+_FENCE = "```"
+# Limits of what `with_introduced` adds.
+_MAX_INTRODUCED = 4
+_MAX_INTRODUCED_CHARACTERS = 300
 _WORD = re.compile(rf"[{UNSPACED}]|[^\W_]+")
 _NUMBERED = re.compile(r"\d+[.)]\s")
 _ENDING = re.compile(r"(?:ing|ies|es|ed|s|e)$")
@@ -79,6 +87,8 @@ def evidence_sentences(passage: Passage) -> list[EvidenceSentence]:
     lead_in: tuple[int, int] | None = None
     first_after_lead_in = in_table = False
     for start, end in sentence_spans(text):
+        if text.startswith(_FENCE, start):
+            continue
         marker = text[text.rfind("\n", 0, start) + 1 : start].strip()
         is_row = marker.startswith("|")
         is_entry = bool(marker) or _NUMBERED.match(text, start) is not None
@@ -92,6 +102,17 @@ def evidence_sentences(passage: Passage) -> list[EvidenceSentence]:
     return sentences
 
 
+def with_introduced(sentence: EvidenceSentence) -> EvidenceSentence:
+    """The sentence with the list entries or the line of code after it, if it ends with a colon and they are short."""
+    passage = sentence.passage
+    if not sentence.text.endswith(_COLONS):
+        return sentence
+    own = (sentence.start, sentence.end)
+    introduced = [one.end for one in evidence_sentences(passage) if one.lead_in == own]
+    ends = [end for end in introduced[:_MAX_INTRODUCED] if end - sentence.end <= _MAX_INTRODUCED_CHARACTERS]
+    return replace(sentence, end=ends[-1]) if ends else sentence
+
+
 class SentenceSelector:
     """Scores the sentences of ranked passages for a question, and caches the vectors of sentences. Thread-safe."""
 
@@ -103,9 +124,9 @@ class SentenceSelector:
         self._cache: dict[str, NDArray[np.float32]] = {}
         self._lock = threading.Lock()
 
-    def select(self, question: str, ranked: Sequence[RankedPassage]) -> list[ScoredSentence]:
-        """All sentences of the passages, best first."""
-        sentences, features = self.features(question, ranked)
+    def select(self, question: str, ranked: Sequence[RankedPassage], *, search_query: str = "") -> list[ScoredSentence]:
+        """All sentences of the passages, best first; see `features`."""
+        sentences, features = self.features(question, ranked, search_query=search_query)
         if not sentences:
             return []
         scores = features @ self._weights
@@ -113,36 +134,35 @@ class SentenceSelector:
         return [ScoredSentence(sentences[n], float(scores[n])) for n in order]
 
     def features(
-        self, question: str, ranked: Sequence[RankedPassage]
+        self, question: str, ranked: Sequence[RankedPassage], *, search_query: str = ""
     ) -> tuple[list[EvidenceSentence], NDArray[np.float64]]:
-        """The sentences of the passages and their features `[sentences, features]`, float64."""
+        """The sentences of the passages and their features `[sentences, features]`, float64.
+
+        `search_query` is the standalone form of a follow-up, empty for any other question. It names the subject, and
+        only the question itself says what is asked about it.
+        """
         by_passage = [evidence_sentences(entry.passage) for entry in ranked]
         sentences = [sentence for group in by_passage for sentence in group]
         if not sentences:
             return [], np.zeros((0, len(FEATURES)))
-        [query] = self._encoder.encode_queries([question])
-        vectors = self._vectors(by_passage)
-        words = [_stems(sentence.in_context) for sentence in sentences]
-        own_words = [_stems(sentence.text) for sentence in sentences]
-        asked, kind = _stems(question), asked_type(question)
-        weight = _rarity(words)
-        total = sum(map(weight, asked)) or 1.0
+        asked_in = [question, search_query] if search_query not in ("", question) else [question]
+        cosines = self._vectors(by_passage) @ self._encoder.encode_queries(asked_in).T
+        coverage = _coverage(_stems(question), [_stems(sentence.in_context) for sentence in sentences])
+        kind, sections = asked_type(question), _section_scores(ranked)
         rows: list[tuple[float, ...]] = []
-        best = ranked[0].score
-        number = 0
-        for entry, group in zip(ranked, by_passage, strict=True):
-            for sentence in group:
-                rows.append(
-                    (
-                        self._cosine_scale * float(vectors[number] @ query),
-                        sum(map(weight, asked & words[number])) / total,
-                        entry.score - best,
-                        float(kind is not None and has_type(sentence.text, kind)),
-                        float(sentence.text.endswith(("?", "？"))),
-                        float(len(own_words[number]) < _SHORT),
-                    )
+        for number, sentence in enumerate(sentences):
+            text = sentence.text
+            rows.append(
+                (
+                    self._cosine_scale * float(cosines[number, -1]),
+                    self._cosine_scale * float(cosines[number, 0]),
+                    sections[_section(sentence.passage)] - max(sections.values()),
+                    coverage[number],
+                    float(kind is not None and has_type(text, kind)),
+                    float(text.endswith(("?", "？"))),
+                    float(len(_stems(text)) < _SHORT),
                 )
-                number += 1
+            )
         return sentences, np.array(rows, dtype=np.float64)
 
     def _vectors(self, groups: Sequence[Sequence[EvidenceSentence]]) -> NDArray[np.float32]:
@@ -163,6 +183,26 @@ class SentenceSelector:
             for oldest in list(self._cache)[:-_CACHED_PASSAGES]:
                 del self._cache[oldest]
         return np.concatenate([known[group[0].passage.id] for group in groups if group])
+
+
+def _section(passage: Passage) -> tuple[str, str]:
+    return passage.doc_id, passage.heading
+
+
+def _section_scores(ranked: Sequence[RankedPassage]) -> dict[tuple[str, str], float]:
+    """The best passage score of each section, because a section may be split into several passages."""
+    scores: dict[tuple[str, str], float] = {}
+    for entry in ranked:
+        section = _section(entry.passage)
+        scores[section] = max(scores.get(section, entry.score), entry.score)
+    return scores
+
+
+def _coverage(asked: frozenset[str], sentences: Sequence[frozenset[str]]) -> list[float]:
+    """Share of the question's words in each sentence, 0 to 1; rare words count more."""
+    weight = _rarity(sentences)
+    total = sum(map(weight, asked)) or 1.0
+    return [sum(map(weight, asked & words)) / total for words in sentences]
 
 
 def _stems(text: str) -> frozenset[str]:

@@ -153,7 +153,13 @@ class AnswerFileSettings(Settings):
         "best on dev when the soft prompt was trained; without one, `quote`, and `generate` for a model behind an API. "
         "See docs/answers.md.",
     )
-    quotes: int = Field(default=1, ge=1, le=4, description="Maximum number of sentences in a quote.")
+    quotes: int = Field(
+        default=2,
+        ge=1,
+        le=4,
+        description="Maximum number of sentences to quote. Those after the best one are quoted if they score almost "
+        "as high.",
+    )
     unsupported: Literal["auto", "quote", "mark", "keep"] = Field(
         default="auto",
         description="What happens to a generated sentence that the evidence does not support: `quote` replaces it by a "

@@ -6,7 +6,13 @@ import pytest
 
 from retrieval import Passage, RankedPassage
 from retrieval.ranking.answer_type import AnswerType, asked_type, has_type
-from retrieval.ranking.sentence_selection import FEATURES, WEIGHTS, SentenceSelector, evidence_sentences
+from retrieval.ranking.sentence_selection import (
+    FEATURES,
+    WEIGHTS,
+    SentenceSelector,
+    evidence_sentences,
+    with_introduced,
+)
 from tests.support.hashing_encoder import HashingEncoder
 
 TEXT = (
@@ -71,6 +77,52 @@ def test_a_sentence_is_found_by_its_heading() -> None:
     selector = SentenceSelector(HashingEncoder(dimension=256))
     [first, _] = selector.select("What is the deadline for evidence in disputes?", entries)
     assert first.sentence.passage.id == "p1"
+
+
+def test_a_follow_up_is_answered_by_what_it_asks_itself() -> None:
+    passages = ranked("A photo card costs 7 euros. A refused picture is refunded within 3 days.")
+    selector = SentenceSelector(HashingEncoder(dimension=256))
+    question = "Is a refused picture refunded?"
+    best, _ = selector.select(
+        question, passages, search_query=f"How much is a photo card? What does it cost? {question}"
+    )
+    assert best.sentence.text == "A refused picture is refunded within 3 days."
+
+
+def test_the_parts_of_a_section_have_its_best_score() -> None:
+    parts = [Passage(f"p{n}", "d", "Fees", "Cards", text, 0, len(text)) for n, text in enumerate(("One.", "Two."))]
+    other = Passage("p3", "d", "Fees", "Transfers", "Three.", 0, 6)
+    entries = [
+        RankedPassage(p, score, 0.5, 1.0, 0.5) for p, score in zip((*parts, other), (1.0, 0.7, 0.6), strict=True)
+    ]
+    _, features = SentenceSelector(HashingEncoder()).features("What?", entries)
+    assert features[:, FEATURES.index("section")].tolist() == pytest.approx([0.0, 0.0, -0.4])
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        (
+            "Zola is in Brew:\n\n```sh\nbrew install zola\n```\nIt is quick.",
+            "Zola is in Brew:\n\n```sh\nbrew install zola",
+        ),
+        (
+            "Send us one of these:\n- a receipt\n- a letter\n\nWe answer soon.",
+            "Send us one of these:\n- a receipt\n- a letter",
+        ),
+        ("Cards are free. They come by post.", "Cards are free."),
+        ("The list is empty:", "The list is empty:"),
+    ],
+)
+def test_a_sentence_that_ends_with_a_colon_is_quoted_with_what_it_introduces(text: str, quoted: str) -> None:
+    sentence = evidence_sentences(Passage("p1", "d", "T", "", text, 0, len(text)))[0]
+    assert with_introduced(sentence).text == quoted
+
+
+def test_a_long_list_is_not_quoted_whole() -> None:
+    text = "We need:\n" + "\n".join(f"- item number {n}" for n in range(10))
+    sentence = evidence_sentences(Passage("p1", "d", "T", "", text, 0, len(text)))[0]
+    assert with_introduced(sentence).text.endswith("item number 3")
 
 
 def test_sentences_are_encoded_once() -> None:
