@@ -31,6 +31,9 @@ def measure_form_cell(name: str, data: Path, work: Path, seed: int | None, confi
     """Every form on one set, with the text twin or with a soft prompt trained with this seed."""
     folder = domain_folder(name, data, work)
     build = work / name / ("untrained" if seed is None else f"seed-{seed}")
+    if seed is not None and not build.exists() and (work / name / "untrained").is_dir():
+        # Every cell has the same index.
+        shutil.copytree(work / name / "untrained", build)
     with closing(open_domain(folder, build=build)) as domain:
         domain.ingest()
         trained: dict[str, Any] | None = None
