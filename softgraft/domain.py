@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from chains import Conversations, DomainChain, DomainRetriever, LocalSpeaker, RemoteSpeaker
 from chains.speakers.speakers import ChatModel
-from evaluation import Report, System, TaskReport, evaluate, fit_refusal_classifier
+from evaluation import Report, System, TaskReport, evaluate
 from evaluation.items import Item, spread
 from evaluation.questions.closed_answers import closed_answers
 from evaluation.rows import split_file
@@ -233,7 +233,7 @@ class Domain(DomainParts):
         names = system_names(systems, trained=trained, cli_name=self.cli_name, closed=closed is not None)
         compared = [self._system(name) for name in names if name != MAJORITY]
         majority = closed.majority if closed is not None and MAJORITY in names else None
-        judge = fit_refusal_classifier(self.encoder, train)
+        judge = fit_refusals(self.build, self.encoder, train)
         config = self.evaluation_config(split, items)
         report, answers = evaluate(items, compared, judge, config, majority=majority, on_progress=on_progress)
         replies = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, NotRequired, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ExtendedModelResponse, ModelRequest, ModelResponse
@@ -81,6 +81,9 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
         if last_human is None or not (question := plain_text(request.messages[last_human]).strip()):
             return None
         answering, history = self.answering, _history(request.messages[:last_human])
+        if isinstance(request.model, SoftPromptChat):
+            # The agent's model generates whatever the domain's form is, so the evidence must fit its context.
+            answering = replace(answering, settings=replace(answering.settings, form="generate"))
         query = answering.query(question, history)
         [retrieved] = answering.evidence_many([query], [question])
         evidence = answering.prepare(question, history, retrieved).evidence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,15 +21,31 @@ REFUSALS = "refusals.json"
 _SAME_WORDS = 0.8
 
 
-def fit_refusals(build: Path, encoder: Encoder, items: Sequence[Item]) -> bool:
-    """Fit and store the classifier; if there are too few responses of a kind, delete an earlier one. Returns which."""
+def fit_refusals(build: Path, encoder: Encoder, items: Sequence[Item]) -> RefusalClassifier | None:
+    """Fit and store the classifier, unless the stored one has these questions and this encoder.
+
+    Returns None, and deletes an earlier one, if there are too few responses of a kind.
+    """
+    digest = _digest(items)
+    if (fitted := _load(encoder, build / REFUSALS, digest)) is not None:
+        return fitted
     classifier = fit_refusal_classifier(encoder, items)
     if classifier is None:
         (build / REFUSALS).unlink(missing_ok=True)
-        return False
-    content = {"encoder": encoder.id, "weights": classifier.weights.tolist(), "bias": classifier.bias}
+        return None
+    content = {
+        "encoder": encoder.id,
+        "questions": digest,
+        "weights": classifier.weights.tolist(),
+        "bias": classifier.bias,
+    }
     write_bytes(build / REFUSALS, json.dumps(content).encode())
-    return True
+    return classifier
+
+
+def _digest(items: Sequence[Item]) -> str:
+    """SHA-256 of what the classifier is fitted on."""
+    return hashlib.sha256(json.dumps([[item.target, item.answerable] for item in items]).encode()).hexdigest()
 
 
 def refusal_check(refusal: str, encoder: Encoder, build: Path) -> Callable[[str], bool]:
@@ -44,8 +61,8 @@ def refusal_check(refusal: str, encoder: Encoder, build: Path) -> Callable[[str]
     return refuses
 
 
-def _load(encoder: Encoder, path: Path) -> RefusalClassifier | None:
-    """The stored classifier; None if there is none, or it was fitted with another encoder.
+def _load(encoder: Encoder, path: Path, questions: str | None = None) -> RefusalClassifier | None:
+    """The stored classifier; None if there is none, or it was fitted with another encoder or other questions.
 
     Raises:
         DomainError: if it cannot be read.
@@ -55,7 +72,7 @@ def _load(encoder: Encoder, path: Path) -> RefusalClassifier | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         weights = np.array(content["weights"], dtype=np.float32)
-        if content["encoder"] != encoder.id:
+        if content["encoder"] != encoder.id or (questions is not None and content.get("questions") != questions):
             return None
         if weights.shape != (encoder.dimension,):
             raise ValueError(f"{weights.shape} weights")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import Field
 
 from chains import Answering, AnswerSettings, RemoteSpeaker, Speaker
-from prompts import TemplateFile, TextTwins, find_template
+from chains.answering.speaker import PreparedPrompt
+from prompts import RenderedPrompt, TemplateFile, TextTwins, find_template
 from retrieval import EvidenceScale, Index, ingest, open_index
 from retrieval.ranking.evidence_score import LogisticModel
 from tests.support.hashing_encoder import HashingEncoder
@@ -98,6 +99,19 @@ class ScriptedChat(BaseChatModel):
         finally:
             with self.guard:
                 self.at_once -= 1
+
+
+@dataclass(frozen=True)
+class ShortContext:
+    """A speaker whose context holds a number of words; it only prepares prompts."""
+
+    words: int
+    seen: list[str] = field(default_factory=list)
+
+    def prepare(self, prompt: RenderedPrompt) -> PreparedPrompt:
+        text = " ".join(message.text for message in prompt.messages)
+        self.seen.append(text)
+        return PreparedPrompt(prompt, None, len(text.split()) <= self.words)
 
 
 def make_answering(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
 from chains import DomainRetriever, Evidence
-from chains.answering.speaker import PreparedPrompt
-from prompts import RenderedPrompt, Turn
+from prompts import Turn
 from retrieval import Index
-from tests.support.small_bank import FOLLOW_UP_SCALE, SCALE, ScriptedChat, make_answering
+from tests.support.small_bank import FOLLOW_UP_SCALE, SCALE, ScriptedChat, ShortContext, make_answering
 
 
 def test_evidence_keeps_within_the_budget(index: Index, chat: ScriptedChat) -> None:
@@ -59,19 +58,6 @@ def test_weak_evidence_is_withheld_from_the_model(index: Index, chat: ScriptedCh
     assert weak.passages
     assert weak.passages[0].passage.text not in answering.prompt("?", [], weak).messages[0].text
     assert strong.passages[0].passage.text in answering.prompt("?", [], strong).messages[0].text
-
-
-@dataclass(frozen=True)
-class ShortContext:
-    """A speaker whose context holds a number of words; it only prepares prompts."""
-
-    words: int
-    seen: list[str] = field(default_factory=list)
-
-    def prepare(self, prompt: RenderedPrompt) -> PreparedPrompt:
-        text = " ".join(message.text for message in prompt.messages)
-        self.seen.append(text)
-        return PreparedPrompt(prompt, None, len(text.split()) <= self.words)
 
 
 def test_the_oldest_turns_go_first_then_the_weakest_passages(index: Index, chat: ScriptedChat) -> None:

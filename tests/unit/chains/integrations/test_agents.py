@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from chains import Answering, GraftMiddleware, InputError, SoftPromptChat, evidence_tool
 from retrieval import Index
 from soft_prompt import PrefixStore
-from tests.support.small_bank import REFUSAL, SCALE, ScriptedChat, make_answering
+from tests.support.small_bank import REFUSAL, SCALE, ScriptedChat, ShortContext, make_answering
 
 ASKED = "What does a replacement card cost?"
 SAID = "A replacement card costs 12 euros."
@@ -215,6 +216,17 @@ def test_a_local_backbone_gets_the_soft_slot_as_a_block(
     assert text_of(system).startswith("You work for a bank.\n\n")
     assert text_of(question) == ASKED
     assert found["messages"][-1].response_metadata["graft"] == "text-twin"
+
+
+def test_evidence_fits_a_local_backbone_in_a_domain_that_quotes(
+    index: Index, local: tuple[SoftPromptChat, list[list[BaseMessage]]]
+) -> None:
+    answering = make_answering(index, ScriptedChat(), form="quote", passages=3, evidence_tokens=1000)
+    answering = replace(answering, speaker=ShortContext(1))  # type: ignore[arg-type]
+    chat, _ = local
+    found = create_agent(chat, middleware=[GraftMiddleware(answering)]).invoke({"messages": [HumanMessage(ASKED)]})
+    assert len(answering.evidence_many([ASKED])[0].passages) == 3
+    assert len(found["evidence"]) == 1
 
 
 def test_a_backbone_without_a_graft_is_refused_by_name(answering: Answering, store: PrefixStore) -> None:

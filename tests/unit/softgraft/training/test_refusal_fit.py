@@ -48,6 +48,19 @@ def test_too_few_refusals_fit_nothing_and_remove_what_was_fitted(tmp_path: Path)
     assert not (tmp_path / REFUSALS).exists()
 
 
+def test_the_same_questions_are_encoded_once(tmp_path: Path) -> None:
+    encoder = HashingEncoder(dimension=256)
+    first = fit_refusals(tmp_path, encoder, items(12))
+    encoded = len(encoder.encoded)
+    again = fit_refusals(tmp_path, encoder, items(12))
+    assert first is not None
+    assert again is not None
+    assert again.weights == pytest.approx(first.weights)
+    assert len(encoder.encoded) == encoded
+    fit_refusals(tmp_path, encoder, items(13))
+    assert len(encoder.encoded) > encoded
+
+
 def test_damage_is_reported(tmp_path: Path) -> None:
     (tmp_path / REFUSALS).write_text("{}", encoding="utf-8")
     with pytest.raises(DomainError, match="not a valid classifier"):
