@@ -15,7 +15,9 @@ from benchmarks.script import utc_now
 from benchmarks.tables import difference
 from softgraft import open_domain
 
-BASELINES = ("base", "template", "text-twin")
+BASELINES = ("base", "template", "text-twin", "quote")
+# The systems that depend on the seed.
+TRAINED = ("soft", "auto")
 METRICS = ("f1", "accuracy")
 
 
@@ -47,21 +49,26 @@ def scores_per_question(replies: Path) -> dict[str, dict[str, list[float]]]:
 
 
 def compare_seeds(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Paired differences of `soft` to each baseline: for each seed, and with each question averaged over the seeds."""
+    """Paired differences to each baseline: for each seed, and with each question averaged over the seeds."""
     baselines = runs[0]["values"]
-    seeds = {f"seed {run['seed']}": run["values"]["soft"] for run in runs if "soft" in run["values"]}
-    mean = {
-        name: [statistics.mean(q) for q in zip(*(own[name] for own in seeds.values()), strict=True)] for name in METRICS
-    }
     comparisons = []
-    for label, own in {**seeds, "mean of seeds": mean}.items():
-        for baseline in BASELINES:
-            theirs = baselines[baseline]
-            comparisons.append({
-                "soft": label,
-                "minus": baseline,
-                "token_f1": difference(own["f1"], theirs["f1"]),
-                "accuracy": difference(own["accuracy"], theirs["accuracy"]),
-                "token_f1_ratio": statistics.mean(own["f1"]) / statistics.mean(theirs["f1"]),
-            })  # fmt: skip
+    for system in TRAINED:
+        seeds = {f"seed {run['seed']}": run["values"][system] for run in runs if system in run["values"]}
+        if not seeds:
+            continue
+        mean = {
+            name: [statistics.mean(q) for q in zip(*(own[name] for own in seeds.values()), strict=True)]
+            for name in METRICS
+        }
+        for label, own in {**seeds, "mean of seeds": mean}.items():
+            for baseline in BASELINES:
+                theirs = baselines[baseline]
+                comparisons.append({
+                    "system": system,
+                    "seed": label,
+                    "minus": baseline,
+                    "token_f1": difference(own["f1"], theirs["f1"]),
+                    "accuracy": difference(own["accuracy"], theirs["accuracy"]),
+                    "token_f1_ratio": statistics.mean(own["f1"]) / statistics.mean(theirs["f1"]),
+                })  # fmt: skip
     return comparisons
