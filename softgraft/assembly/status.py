@@ -59,7 +59,12 @@ def domain_status(
         "reading": _reading(build, file),
         "evaluation": _main_scores(report),
         "next": next_command,
+        "better": _better(cli_name) if index and file.text_task is None and not questions.get("train") else None,
     }
+
+
+def _better(cli_name: str) -> str:
+    return f"for better answers, write training questions: softgraft questions {cli_name} draft"
 
 
 def _index(build: Path) -> dict[str, int] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -66,6 +66,13 @@ def print_notes(notes: Sequence[str], console: Console = err) -> None:
     """Print notices, by default to standard error."""
     for note in notes:
         console.print(f"[yellow]note:[/] {escape(note)}")
+
+
+def print_next(state: Mapping[str, Any]) -> None:
+    """The next command of a domain's status, and how its answers could become better."""
+    out.print(f"next: {escape(state['next'])}")
+    if state["better"]:
+        out.print(f"[dim]{escape(state['better'])}[/]", highlight=False)
 
 
 def print_progress_note(message: str) -> None:

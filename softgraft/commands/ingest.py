@@ -20,6 +20,7 @@ from softgraft.commands.console import (
     out,
     print_error,
     print_json,
+    print_next,
     print_notes,
     progress_bars,
 )
@@ -125,7 +126,7 @@ def _ingest(opened: Domain, json: bool, warm: bool, index: IndexChoice | None) -
             err.print("[yellow]the cache is full:[/] raise `cache: disk_gib` in domain.yaml, or free disk space")
     state = opened.status()
     print_notes(state["reading"])
-    out.print(f"next: {state['next']}")
+    print_next(state)
     return ingested.report
 
 

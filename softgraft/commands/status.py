@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from softgraft.commands.console import DomainArgument, JsonOption, open_domain, out, print_json, print_notes
+from softgraft.commands.console import DomainArgument, JsonOption, open_domain, out, print_json, print_next, print_notes
 from softgraft.jobs.findings import Finding
 from softgraft.settings.location import domain_folder
 
@@ -62,7 +62,7 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
     for name, value in rows:
         out.print(f"  {name:<12} {escape(value)}")
     print_notes([*state["notices"], *state["reading"]], out)
-    out.print(f"next: {state['next']}")
+    print_next(state)
 
 
 def doctor(

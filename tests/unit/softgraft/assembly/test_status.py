@@ -39,8 +39,11 @@ def test_status_follows_ingest_and_questions(make_domain: MakeDomain) -> None:
     assert status["index"]["documents"] == 5
     assert status["index"]["passages"] >= 5
     assert status["next"] == f"softgraft train {domain.folder}"
+    assert status["better"] is None
     (domain.folder / "train.jsonl").unlink()
-    assert domain.status()["next"] == f"softgraft chat {domain.folder}"
+    status = domain.status()
+    assert status["next"] == f"softgraft chat {domain.folder}"
+    assert status["better"].endswith(f": softgraft questions {domain.folder} draft")
 
 
 def test_a_trained_domain(grafted: Domain) -> None:
