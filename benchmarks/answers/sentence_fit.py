@@ -46,7 +46,7 @@ def load_questions(name: str, data: Path, work: Path, split: Split, limit: int) 
         for item, query, found in zip(asked, queries, evidence, strict=True):
             if not found.enough:
                 continue
-            sentences, features = selector.features(item.question, found.passages, search_query=query)
+            sentences, features = selector.features(item.question, answering.quotable(found), search_query=query)
             right = [contains_answer(sentence.text, item.answers) > 0 for sentence in sentences]
             questions.append(Question(features, np.array(right, dtype=bool)))
         return questions

@@ -6,14 +6,14 @@ and a quote of the evidence replaces what the evidence does not support.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from chains.answering.citations import Citation
 from chains.answering.support import claim_spans
-from retrieval.ranking.sentence_selection import EvidenceSentence
+from retrieval.ranking.evidence_sentences import EvidenceSentence
+from retrieval.splitting.markup import plain
 
 # `both` is a generated answer followed by a quote.
 AnswerForm = Literal["generate", "extract", "quote", "both"]
@@ -22,7 +22,6 @@ Unsupported = Literal["quote", "mark", "keep"]
 OPENING_MARK, CLOSING_MARK = "“", "”"
 # Punctuation at the end of a lead-in after which its list entry continues the sentence.
 _CONTINUES = (":", "：")
-_FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ class AnswerWriter:
             self._quotes = list(self._rules.quotes())
         before = len(self.text)
         for sentence in self._quotes:
-            if _one_line(sentence.text) in _one_line(self.text):
+            if plain(sentence.text) in plain(self.text):
                 continue
             self.text += "\n" if self.text else ""
             start = len(self.text)
@@ -173,11 +172,6 @@ def quote_citation(sentence: EvidenceSentence, answer_sentence: str, answer_star
 
 
 def _with_lead_in(sentence: EvidenceSentence) -> str:
-    """The sentence in one line, after the line that introduces it if it is an entry of that line's list."""
+    """The sentence in one line, without markup, after the line that introduces it if it is an entry of its list."""
     lead_in = sentence.passage.text[slice(*sentence.lead_in)] if sentence.lead_in else ""
-    return _one_line(f"{lead_in} {sentence.text}" if lead_in.endswith(_CONTINUES) else sentence.text)
-
-
-def _one_line(text: str) -> str:
-    """The text in one line, without the fences of code blocks."""
-    return " ".join(_FENCE.sub("", text).split())
+    return plain(f"{lead_in} {sentence.text}" if lead_in.endswith(_CONTINUES) else sentence.text)

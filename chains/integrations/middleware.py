@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, NotRequired, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ExtendedModelResponse, ModelRequest, ModelResponse
@@ -81,12 +81,11 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
         if last_human is None or not (question := plain_text(request.messages[last_human]).strip()):
             return None
         answering, history = self.answering, _history(request.messages[:last_human])
-        if isinstance(request.model, SoftPromptChat):
-            # The agent's model generates whatever the domain's form is, so the evidence must fit its context.
-            answering = replace(answering, settings=replace(answering.settings, form="generate"))
         query = answering.query(question, history)
-        [retrieved] = answering.evidence_many([query], [question])
-        evidence = answering.prepare(question, history, retrieved).evidence
+        [evidence] = answering.for_a_model.evidence_many([query], [question])
+        if answering.settings.form != "quote" or isinstance(request.model, SoftPromptChat):
+            # Evidence must fit the model's context. Any other model needs no backbone to count its tokens.
+            evidence = answering.for_a_model.prepare(question, history, evidence).evidence
         # Without history, which is in the agent's messages already.
         prompt = answering.prompt(question, [], evidence)
         if isinstance(request.model, SoftPromptChat):

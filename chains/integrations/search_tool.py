@@ -29,7 +29,7 @@ def evidence_tool(answering: Answering, *, name: str = "search_documents", descr
     def search(
         question: Annotated[str, "The question, in full, in the language of the documents."],
     ) -> tuple[str, list[Document]]:
-        [evidence] = answering.evidence_many([question])
+        [evidence] = answering.for_a_model.evidence_many([question])
         return _numbered_passages(evidence), [passage_document(entry) for entry in evidence.passages if evidence.enough]
 
     return StructuredTool.from_function(

@@ -1,9 +1,8 @@
 """Selection of the evidence sentences that answer a question best.
 
-Each sentence is compared with the question together with its title, heading and lead-in (the line before it that ends
-with a colon or a question mark), because "Within 14 days." says nothing alone. The score is a weighted sum of a few
-features. Their weights were fitted on the training questions of several domains: benchmarks/answers/sentences.py.
-The likelihood of the question given the sentence, under a 135M model, adds nothing to them.
+Each sentence is compared with the question in its context. The score is a weighted sum of a few features, whose weights
+were fitted on the training questions of several domains: benchmarks/answers/sentences.py. The likelihood of the
+question given the sentence, under a 135M model, adds nothing to them.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,51 +20,20 @@ from numpy.typing import NDArray
 from retrieval.documents import Passage, RankedPassage
 from retrieval.encoders.encoder import Encoder
 from retrieval.ranking.answer_type import asked_type, has_type
+from retrieval.ranking.evidence_sentences import COLONS, EvidenceSentence, evidence_sentences
 from retrieval.splitting.scripts import UNSPACED
-from retrieval.splitting.sentences import sentence_spans
 
-FEATURES = ("cosine", "question cosine", "section", "coverage", "type", "is question", "short")
+FEATURES = ("cosine", "question cosine", "section", "coverage", "type", "figures", "lead-in", "is question", "short")
 # Fitted on the training questions of several sets, the last two by hand: benchmarks/answers/sentences.py.
-WEIGHTS = (1.0, 1.0, 1.7, 0.4, 0.13, -3.0, -0.3)
+WEIGHTS = (1.0, 1.0, 1.3, 0.4, 0.15, 0.2, -0.25, -3.0, -0.2)
 # A second sentence whose score is this close to the best one's is as likely to be the answer.
 CLOSE = 0.12
-_COLONS = (":", "：")
-_LEAD_IN_ENDS = (*_COLONS, "?", "？")
-_FENCE = "```"
-# Limits of what `with_introduced` adds.
-_MAX_INTRODUCED = 4
-_MAX_INTRODUCED_CHARACTERS = 300
 _WORD = re.compile(rf"[{UNSPACED}]|[^\W_]+")
-_NUMBERED = re.compile(r"\d+[.)]\s")
+_FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 _ENDING = re.compile(r"(?:ing|ies|es|ed|s|e)$")
 # A sentence with fewer words is rarely an answer by itself.
 _SHORT = 4
 _CACHED_PASSAGES = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceSentence:
-    """A sentence of a passage, `passage.text[start:end]`, verbatim.
-
-    Attributes:
-        lead_in: span in `passage.text` of the line that introduces it; None if there is none.
-    """
-
-    passage: Passage
-    start: int
-    end: int
-    lead_in: tuple[int, int] | None
-
-    @property
-    def text(self) -> str:
-        return self.passage.text[self.start : self.end]
-
-    @property
-    def in_context(self) -> str:
-        """The sentence after its title, heading and lead-in."""
-        lead_in = self.passage.text[slice(*self.lead_in)] if self.lead_in else ""
-        sentence = f"{lead_in} {self.text}".strip()
-        return ". ".join(part for part in (self.passage.title, self.passage.heading, sentence) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,43 +42,6 @@ class ScoredSentence:
 
     sentence: EvidenceSentence
     score: float
-
-
-def evidence_sentences(passage: Passage) -> list[EvidenceSentence]:
-    """The sentences, list entries and table rows of a passage, each with the line that introduces it.
-
-    A line that ends with a colon introduces the list after it, a question the sentence after it, and the first row of a
-    table the other rows.
-    """
-    text = passage.text
-    sentences: list[EvidenceSentence] = []
-    lead_in: tuple[int, int] | None = None
-    first_after_lead_in = in_table = False
-    for start, end in sentence_spans(text):
-        if text.startswith(_FENCE, start):
-            continue
-        marker = text[text.rfind("\n", 0, start) + 1 : start].strip()
-        is_row = marker.startswith("|")
-        is_entry = bool(marker) or _NUMBERED.match(text, start) is not None
-        if is_row != in_table or not (is_entry or first_after_lead_in):
-            lead_in = None
-        sentences.append(EvidenceSentence(passage, start, end, lead_in))
-        first_after_lead_in = text[start:end].endswith(_LEAD_IN_ENDS)
-        if first_after_lead_in or (is_row and not in_table):
-            lead_in = start, end
-        in_table = is_row
-    return sentences
-
-
-def with_introduced(sentence: EvidenceSentence) -> EvidenceSentence:
-    """The sentence with the list entries or the line of code after it, if it ends with a colon and they are short."""
-    passage = sentence.passage
-    if not sentence.text.endswith(_COLONS):
-        return sentence
-    own = (sentence.start, sentence.end)
-    introduced = [one.end for one in evidence_sentences(passage) if one.lead_in == own]
-    ends = [end for end in introduced[:_MAX_INTRODUCED] if end - sentence.end <= _MAX_INTRODUCED_CHARACTERS]
-    return replace(sentence, end=ends[-1]) if ends else sentence
 
 
 class SentenceSelector:
@@ -138,17 +69,20 @@ class SentenceSelector:
     ) -> tuple[list[EvidenceSentence], NDArray[np.float64]]:
         """The sentences of the passages and their features `[sentences, features]`, float64.
 
+        A sentence that is in several passages counts once, in the best of them.
         `search_query` is the standalone form of a follow-up, empty for any other question. It names the subject, and
         only the question itself says what is asked about it.
         """
         by_passage = [evidence_sentences(entry.passage) for entry in ranked]
-        sentences = [sentence for group in by_passage for sentence in group]
-        if not sentences:
+        every = [sentence for group in by_passage for sentence in group]
+        if not every:
             return [], np.zeros((0, len(FEATURES)))
+        rows_of = _first_of_each(every)
+        sentences = [every[row] for row in rows_of]
         asked_in = [question, search_query] if search_query not in ("", question) else [question]
-        cosines = self._vectors(by_passage) @ self._encoder.encode_queries(asked_in).T
+        cosines = self._vectors(by_passage)[rows_of] @ self._encoder.encode_queries(asked_in).T
         coverage = _coverage(_stems(question), [_stems(sentence.in_context) for sentence in sentences])
-        kind, sections = asked_type(question), _section_scores(ranked)
+        kind, figures, sections = asked_type(question), _figures(question), _section_scores(ranked)
         rows: list[tuple[float, ...]] = []
         for number, sentence in enumerate(sentences):
             text = sentence.text
@@ -159,6 +93,8 @@ class SentenceSelector:
                     sections[_section(sentence.passage)] - max(sections.values()),
                     coverage[number],
                     float(kind is not None and has_type(text, kind)),
+                    len(figures & _figures(text)) / max(1, len(figures)),
+                    float(text.endswith(COLONS)),
                     float(text.endswith(("?", "？"))),
                     float(len(_stems(text)) < _SHORT),
                 )
@@ -185,6 +121,14 @@ class SentenceSelector:
         return np.concatenate([known[group[0].passage.id] for group in groups if group])
 
 
+def _first_of_each(sentences: Sequence[EvidenceSentence]) -> list[int]:
+    """The numbers of the sentences without those that occurred before, by their place in the document."""
+    first: dict[tuple[str, int], int] = {}
+    for number, one in enumerate(sentences):
+        first.setdefault((one.passage.doc_id, one.passage.start + one.start), number)
+    return list(first.values())
+
+
 def _section(passage: Passage) -> tuple[str, str]:
     return passage.doc_id, passage.heading
 
@@ -209,6 +153,11 @@ def _stems(text: str) -> frozenset[str]:
     """Words in lower case without common English endings; each Chinese or Japanese character is a word."""
     words = (word.lower() for word in _WORD.findall(text))
     return frozenset(_ENDING.sub("", word) if len(word) > _SHORT else word for word in words)
+
+
+def _figures(text: str) -> frozenset[str]:
+    """Numbers, such as that of an error or a version."""
+    return frozenset(_FIGURE.findall(text))
 
 
 def _rarity(sentences: Sequence[frozenset[str]]) -> Callable[[str], float]:

@@ -61,7 +61,7 @@ def render_prompt(domain: Domain, template: TemplateFile, given: RenderInput, *,
     current = template.current()
     query, refused = None, False
     if search and given.passages is None and given.question is not None and "context" in current.inputs:
-        answering = _answering(domain, template, tokenizer)
+        answering = _answering(domain, template, tokenizer).for_a_model
         query = answering.query(given.question, given.turns)
         [evidence] = answering.evidence_many([query], [given.question])
         prepared = answering.prepare(given.question, given.turns, evidence)

@@ -225,8 +225,10 @@ def test_evidence_fits_a_local_backbone_in_a_domain_that_quotes(
     answering = replace(answering, speaker=ShortContext(1))  # type: ignore[arg-type]
     chat, _ = local
     found = create_agent(chat, middleware=[GraftMiddleware(answering)]).invoke({"messages": [HumanMessage(ASKED)]})
-    assert len(answering.evidence_many([ASKED])[0].passages) == 3
     assert len(found["evidence"]) == 1
+    # A quote is selected from twice as many passages as a model reads.
+    assert len(answering.evidence_many([ASKED])[0].passages) == 6
+    assert len(answering.for_a_model.evidence_many([ASKED])[0].passages) == 3
 
 
 def test_a_backbone_without_a_graft_is_refused_by_name(answering: Answering, store: PrefixStore) -> None:

@@ -6,57 +6,14 @@ import pytest
 
 from retrieval import Passage, RankedPassage
 from retrieval.ranking.answer_type import AnswerType, asked_type, has_type
-from retrieval.ranking.sentence_selection import (
-    FEATURES,
-    WEIGHTS,
-    SentenceSelector,
-    evidence_sentences,
-    with_introduced,
-)
+from retrieval.ranking.sentence_selection import FEATURES, WEIGHTS, SentenceSelector
 from tests.support.hashing_encoder import HashingEncoder
-
-TEXT = (
-    "Disputes need evidence.\nSend us one of these within a fortnight:\n- a receipt for 30 euros\n- a letter\n"
-    "The branch opens at nine. How much does a card cost?\nIt costs 12 euros."
-)
-PASSAGE = Passage("p1", "cards", "Cards", "Fees", TEXT, 0, len(TEXT))
 
 
 def ranked(*texts: str) -> list[RankedPassage]:
     return [
         RankedPassage(Passage(f"p{n}", f"d{n}", "Title", "", text, 0, len(text)), 1.0 - n / 10, 0.5, 1.0, 0.5)
         for n, text in enumerate(texts)
-    ]
-
-
-def test_sentences_have_exact_spans_and_their_lead_in() -> None:
-    sentences = evidence_sentences(PASSAGE)
-    assert [sentence.text for sentence in sentences] == [
-        "Disputes need evidence.",
-        "Send us one of these within a fortnight:",
-        "a receipt for 30 euros",
-        "a letter",
-        "The branch opens at nine.",
-        "How much does a card cost?",
-        "It costs 12 euros.",
-    ]
-    lead_ins = [TEXT[slice(*sentence.lead_in)] if sentence.lead_in else "" for sentence in sentences]
-    lead = "Send us one of these within a fortnight:"
-    assert lead_ins == ["", "", lead, lead, "", "", "How much does a card cost?"]
-    assert sentences[2].in_context == f"Cards. Fees. {lead} a receipt for 30 euros"
-
-
-def test_the_header_of_a_table_introduces_its_rows() -> None:
-    text = "Fees:\n\n| Card | Fee |\n|---|---|\n| Debit | free |\n| Credit | 30 euros |\nAsk us."
-    sentences = evidence_sentences(Passage("p1", "d", "T", "", text, 0, len(text)))
-    lead_ins = [(one.text, text[slice(*one.lead_in)] if one.lead_in else "") for one in sentences]
-    header = "Card | Fee"
-    assert lead_ins == [
-        ("Fees:", ""),
-        (header, ""),
-        ("Debit | free", header),
-        ("Credit | 30 euros", header),
-        ("Ask us.", ""),
     ]
 
 
@@ -90,8 +47,8 @@ def test_a_follow_up_is_answered_by_what_it_asks_itself() -> None:
 
 
 def test_the_parts_of_a_section_have_its_best_score() -> None:
-    parts = [Passage(f"p{n}", "d", "Fees", "Cards", text, 0, len(text)) for n, text in enumerate(("One.", "Two."))]
-    other = Passage("p3", "d", "Fees", "Transfers", "Three.", 0, 6)
+    parts = [Passage(f"p{n}", "d", "Fees", "Cards", text, 9 * n, 9) for n, text in enumerate(("One.", "Two."))]
+    other = Passage("p3", "d", "Fees", "Transfers", "Three.", 20, 26)
     entries = [
         RankedPassage(p, score, 0.5, 1.0, 0.5) for p, score in zip((*parts, other), (1.0, 0.7, 0.6), strict=True)
     ]
@@ -99,30 +56,12 @@ def test_the_parts_of_a_section_have_its_best_score() -> None:
     assert features[:, FEATURES.index("section")].tolist() == pytest.approx([0.0, 0.0, -0.4])
 
 
-@pytest.mark.parametrize(
-    ("text", "quoted"),
-    [
-        (
-            "Zola is in Brew:\n\n```sh\nbrew install zola\n```\nIt is quick.",
-            "Zola is in Brew:\n\n```sh\nbrew install zola",
-        ),
-        (
-            "Send us one of these:\n- a receipt\n- a letter\n\nWe answer soon.",
-            "Send us one of these:\n- a receipt\n- a letter",
-        ),
-        ("Cards are free. They come by post.", "Cards are free."),
-        ("The list is empty:", "The list is empty:"),
-    ],
-)
-def test_a_sentence_that_ends_with_a_colon_is_quoted_with_what_it_introduces(text: str, quoted: str) -> None:
-    sentence = evidence_sentences(Passage("p1", "d", "T", "", text, 0, len(text)))[0]
-    assert with_introduced(sentence).text == quoted
-
-
-def test_a_long_list_is_not_quoted_whole() -> None:
-    text = "We need:\n" + "\n".join(f"- item number {n}" for n in range(10))
-    sentence = evidence_sentences(Passage("p1", "d", "T", "", text, 0, len(text)))[0]
-    assert with_introduced(sentence).text.endswith("item number 3")
+def test_a_sentence_of_two_passages_counts_once() -> None:
+    text = "One sentence. Another one. A third one."
+    first, second = Passage("p1", "d", "T", "", text[:26], 0, 26), Passage("p2", "d", "T", "", text[14:], 14, len(text))
+    entries = [RankedPassage(p, 1.0, 0.5, 1.0, 0.5) for p in (first, second)]
+    selected = SentenceSelector(HashingEncoder()).select("What?", entries)
+    assert sorted(one.sentence.text for one in selected) == ["A third one.", "Another one.", "One sentence."]
 
 
 def test_sentences_are_encoded_once() -> None:
