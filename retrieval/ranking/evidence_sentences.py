@@ -19,6 +19,8 @@ from retrieval.splitting.sentences import Span, sentence_spans
 COLONS = (":", "：")
 _LEAD_IN_ENDS = (*COLONS, "?", "？")
 _FENCE = "```"
+# What `sentence_spans` leaves out before a list entry, heading or table row.
+_MARKER = re.compile(r"\s*[-*+#|>][-*+#|>\s]*")
 _NUMBERED = re.compile(r"\d+[.)]\s")
 # Characters of a list entry or table row that is kept whole.
 _MAX_ENTRY = 300
@@ -99,8 +101,8 @@ def _same_entry(text: str, unit: Span, span: Span) -> bool:
 
 
 def _is_entry(text: str, start: int) -> bool:
-    marker = text[text.rfind("\n", 0, start) + 1 : start].strip()
-    return bool(marker) or _NUMBERED.match(text, start) is not None or _is_row(text, start)
+    marker = text[text.rfind("\n", 0, start) + 1 : start]
+    return _MARKER.fullmatch(marker) is not None or _NUMBERED.match(text, start) is not None or _is_row(text, start)
 
 
 def _is_row(text: str, start: int) -> bool:
