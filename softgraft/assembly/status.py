@@ -15,7 +15,7 @@ from retrieval.store.store import DATABASE_NAME
 from soft_prompt.artifact.manifest import Manifest, read_manifest
 from softgraft.assembly.answer_form import answer_form
 from softgraft.assembly.reading import reading_notes, sampled_texts
-from softgraft.settings.domain_file import EVIDENCE, DomainFile
+from softgraft.settings.domain_file import EVIDENCE, TRAIN_LOG, DomainFile
 from softgraft.training.retrieval_fit import search_weights
 
 
@@ -54,6 +54,7 @@ def domain_status(
         "evidence_score": _evidence_scale(build),
         "soft_prompt": _soft_prompt(manifest) if manifest else None,
         "answer_form": answer_form(file, build) if file.text_task is None else None,
+        "discarded_training": manifest is None and (build / TRAIN_LOG).is_file(),
         "unfinished_training": (build / "checkpoint" / "checkpoint.safetensors").is_file(),
         "notices": notices() if manifest else [],
         "reading": _reading(build, file),

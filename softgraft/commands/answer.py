@@ -41,6 +41,12 @@ def ask(
 
     Classify, summarise or translate a text: `softgraft ask intents "I lost my card"`
     """
+    if not question.strip():
+        raise UsageError(
+            found="an empty question",
+            expected="a question in words, in quotes",
+            next_step=f'softgraft ask {domain} "..."',
+        )
     opened = open_domain(domain)
     if opened.file.text_task is not None:
         _run_task(opened, question, thread, json=json)

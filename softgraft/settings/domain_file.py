@@ -29,8 +29,8 @@ FILE = "domain.yaml"
 # PROVIDER:MODEL. A Hugging Face id contains no colon, and a Windows drive is a single letter.
 _BEHIND_API = re.compile(r"[a-z][a-z0-9_-]+:.+")
 Task = Literal["chat", "extractive-qa", "classification", "summarisation", "translation"]
-# The database of the conversations, in build/.
-MEMORY, EVIDENCE = "memory.sqlite", "evidence.json"
+# In build/: the conversations, the evidence scale, and a line per step and epoch of the last training run.
+MEMORY, EVIDENCE, TRAIN_LOG = "memory.sqlite", "evidence.json", "train_log.jsonl"
 
 
 class TrainSettings(TrainingOptions, GraftOptions):

@@ -35,11 +35,9 @@ from soft_prompt import (
 from soft_prompt.artifact.manifest import make_manifest
 from soft_prompt.training.checkpoint import remove_checkpoint
 from soft_prompt.training.distributed import DistributedContext, init_distributed
-from softgraft.settings.domain_file import TrainSettings
+from softgraft.settings.domain_file import TRAIN_LOG, TrainSettings
 from softgraft.training.decision import MajorityComparison, compare_on_dev, compare_with_majority
 from softgraft.training.task import OnScore, OnStep, Prompted, TrainingTask, TrainReport, Withheld, with_target
-
-TRAIN_LOG = "train_log.jsonl"
 
 
 @dataclass(frozen=True)

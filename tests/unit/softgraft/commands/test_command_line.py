@@ -89,6 +89,7 @@ def test_all_commands_are_listed(run: Run) -> None:
         (("train", "bank", "--minutes", "5"), "--minutes 5 without --search"),
         (("train", "bank", "--micro-batch", "0"), "--micro-batch"),
         (("ask", "bank"), "Missing argument 'QUESTION'"),
+        (("ask", "bank", " "), 'softgraft ask bank "..."'),
         (("new", "shop"), "--from"),
         (("sing",), "No such command 'sing'"),
         (("trian", "bank"), "Did you mean 'train'"),
