@@ -37,7 +37,7 @@ def ask(
 ) -> None:
     """Ask one question; the answer comes with exact quotes.
 
-    Example: `softgraft ask bank "How long do I have to dispute a card payment?"`
+    Example: `softgraft ask bank "How many days do I have to dispute a card payment?"`
 
     Classify, summarise or translate a text: `softgraft ask intents "I lost my card"`
     """

@@ -35,7 +35,7 @@ TEST_QUESTIONS = 24
 THREAD = "demo"
 QUESTIONS = {
     "bank": (
-        "How long do I have to dispute a card payment?",
+        "How many days do I have to dispute a card payment?",
         "And what evidence do you need for it?",
         "Do you sell pet insurance?",
     ),
