@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -23,7 +24,7 @@ from chains.answering.history import HistoryBudget, Overflow, newest_turns, with
 from chains.answering.speaker import PreparedPrompt, Speaker
 from chains.answering.support import check_support
 from prompts import RenderedPrompt, TemplateFile, Turn
-from retrieval import Index, RankedPassage
+from retrieval import Index, RankedPassage, RetrievalError
 from retrieval.ranking.evidence_budget import EvidenceBudget, within_budget
 from retrieval.ranking.evidence_features import JudgedRanking
 from retrieval.ranking.evidence_score import EvidenceScale
@@ -243,10 +244,14 @@ class Answering:
 
     def quotable(self, evidence: Evidence) -> list[RankedPassage]:
         """The passages of the evidence, each with whole sentences."""
-        texts = {name: self.index.document(name).text for name in {one.passage.doc_id for one in evidence.passages}}
+        texts: dict[str, str] = {}
+        for name in {entry.passage.doc_id for entry in evidence.passages}:
+            # A document may have left the index since it was searched; `cite` then reports it.
+            with suppress(RetrievalError):
+                texts[name] = self.index.document(name).text
         return [
-            replace(one, passage=with_whole_sentences(one.passage, texts[one.passage.doc_id]))
-            for one in evidence.passages
+            replace(entry, passage=with_whole_sentences(entry.passage, texts.get(entry.passage.doc_id, "")))
+            for entry in evidence.passages
         ]
 
     @cached_property

@@ -33,7 +33,7 @@ _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 _ENDING = re.compile(r"(?:ing|ies|es|ed|s|e)$")
 # A sentence with fewer words is rarely an answer by itself.
 _SHORT = 4
-_CACHED_PASSAGES = 1024
+_CACHED_SENTENCES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ScoredSentence:
 
 
 class SentenceSelector:
-    """Scores the sentences of ranked passages for a question, and caches the vectors of sentences. Thread-safe."""
+    """Scores the sentences of ranked passages for a question, and caches their vectors. Thread-safe."""
 
     def __init__(self, encoder: Encoder, weights: Sequence[float] = WEIGHTS, *, cosine_scale: float = 1.0) -> None:
         """`cosine_scale` multiplies the cosines of an encoder whose cosines differ less than MiniLM's."""
@@ -73,14 +73,14 @@ class SentenceSelector:
         `search_query` is the standalone form of a follow-up, empty for any other question. It names the subject, and
         only the question itself says what is asked about it.
         """
-        by_passage = [evidence_sentences(entry.passage) for entry in ranked]
-        every = [sentence for group in by_passage for sentence in group]
-        if not every:
+        every = [sentence for entry in ranked for sentence in evidence_sentences(entry.passage)]
+        sentences = _first_of_each(every)
+        if not sentences:
             return [], np.zeros((0, len(FEATURES)))
-        rows_of = _first_of_each(every)
-        sentences = [every[row] for row in rows_of]
         asked_in = [question, search_query] if search_query not in ("", question) else [question]
-        cosines = self._vectors(by_passage)[rows_of] @ self._encoder.encode_queries(asked_in).T
+        cosines = (
+            self._vectors([sentence.in_context for sentence in sentences]) @ self._encoder.encode_queries(asked_in).T
+        )
         coverage = _coverage(_stems(question), [_stems(sentence.in_context) for sentence in sentences])
         kind, figures, sections = asked_type(question), _figures(question), _section_scores(ranked)
         rows: list[tuple[float, ...]] = []
@@ -101,31 +101,28 @@ class SentenceSelector:
             )
         return sentences, np.array(rows, dtype=np.float64)
 
-    def _vectors(self, groups: Sequence[Sequence[EvidenceSentence]]) -> NDArray[np.float32]:
-        """`[sentences, dimension]`, fp32, of the sentences in context."""
-        texts = {group[0].passage.id: [sentence.in_context for sentence in group] for group in groups if group}
+    def _vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """`[texts, dimension]`, fp32."""
         with self._lock:
-            known = {id_: self._cache[id_] for id_ in texts if id_ in self._cache}
-        missing = [id_ for id_ in texts if id_ not in known]
+            known = {text: self._cache[text] for text in texts if text in self._cache}
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
         if missing:
-            encoded = self._encoder.encode([text for id_ in missing for text in texts[id_]])
-            ends = np.cumsum([len(texts[id_]) for id_ in missing])[:-1]
-            known |= zip(missing, np.split(encoded, ends), strict=True)
+            known |= zip(missing, self._encoder.encode(missing), strict=True)
         with self._lock:
-            for id_ in texts:
+            for text in texts:
                 # The most recently used at the end.
-                self._cache.pop(id_, None)
-                self._cache[id_] = known[id_]
-            for oldest in list(self._cache)[:-_CACHED_PASSAGES]:
+                self._cache.pop(text, None)
+                self._cache[text] = known[text]
+            for oldest in list(self._cache)[:-_CACHED_SENTENCES]:
                 del self._cache[oldest]
-        return np.concatenate([known[group[0].passage.id] for group in groups if group])
+        return np.stack([known[text] for text in texts])
 
 
-def _first_of_each(sentences: Sequence[EvidenceSentence]) -> list[int]:
-    """The numbers of the sentences without those that occurred before, by their place in the document."""
-    first: dict[tuple[str, int], int] = {}
-    for number, one in enumerate(sentences):
-        first.setdefault((one.passage.doc_id, one.passage.start + one.start), number)
+def _first_of_each(sentences: Sequence[EvidenceSentence]) -> list[EvidenceSentence]:
+    """The sentences without those that occurred before, by their place in the document."""
+    first: dict[tuple[str, int], EvidenceSentence] = {}
+    for sentence in sentences:
+        first.setdefault((sentence.passage.doc_id, sentence.passage.start + sentence.start), sentence)
     return list(first.values())
 
 

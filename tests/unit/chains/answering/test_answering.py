@@ -10,7 +10,7 @@ import pytest
 
 from chains import DomainRetriever, Evidence
 from prompts import Turn
-from retrieval import Index
+from retrieval import Index, Passage, RankedPassage
 from tests.support.small_bank import FOLLOW_UP_SCALE, SCALE, ScriptedChat, ShortContext, make_answering
 
 
@@ -103,6 +103,13 @@ def test_a_question_is_prepared_once_where_it_fits(index: Index, chat: ScriptedC
     assert answering.prepare("What?", [], strong).prompt is not None
     assert answering.prepare("What?", [], none).prompt is None
     assert len(speaker.seen) == 1
+
+
+def test_a_document_that_left_the_index_is_still_quoted(index: Index, chat: ScriptedChat) -> None:
+    text = "A card costs 12 euros. It is blue."
+    gone = RankedPassage(Passage("p", "gone", "Cards", "", text, 0, len(text)), 1.0, 0.5, 1.0, 0.5)
+    [best, *_] = make_answering(index, chat).quotes("What does a card cost?", Evidence((gone,), None, enough=True))
+    assert best.text == "A card costs 12 euros."
 
 
 def test_evidence_round_trips_through_the_state(index: Index, chat: ScriptedChat) -> None:
