@@ -16,8 +16,8 @@ export TOKENIZERS_PARALLELISM := false
 help:
 	@echo "make demo        install, then index, train, evaluate and ask the example domain 'bank'"
 	@echo "make check       linters and the quickest tests, about a minute"
-	@echo "make test        linters and the tests of everything that the documentation promises, five to seven minutes"
-	@echo "make test-all    every test with every case, about half an hour"
+	@echo "make test        linters and the tests of everything that the documentation promises, two to seven minutes"
+	@echo "make test-all    every test with every case, ten to thirty minutes"
 	@echo "make bench       the benchmarks that need no data folder"
 	@echo "make bench-test  the tests of the benchmarks"
 	@echo "make docs        regenerate docs/commands.md and docs/settings.md"
