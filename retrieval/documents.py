@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from retrieval.markup import without_markup
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -74,8 +76,8 @@ def passage_id(doc_id: str, start: int, end: int, text: str) -> str:
 
 
 def embedded_text(title: str, heading: str, text: str) -> str:
-    """The text the encoder reads for a passage."""
-    return "\n".join(part for part in (title, heading, text) if part)
+    """The text the encoder reads for a passage, without markup."""
+    return "\n".join(part for part in (title, heading, without_markup(text)) if part)
 
 
 def embedded_digest(passage: Passage) -> str:

@@ -12,8 +12,8 @@ from typing import Literal
 
 from chains.answering.citations import Citation
 from chains.answering.support import claim_spans
+from retrieval.markup import plain
 from retrieval.ranking.evidence_sentences import EvidenceSentence
-from retrieval.splitting.markup import plain
 
 # `both` is a generated answer followed by a quote.
 AnswerForm = Literal["generate", "extract", "quote", "both"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from prompts import PassageInput
 from retrieval import Passage, RankedPassage
+from retrieval.markup import without_markup
 
 # The fields of a ranked passage besides the passage itself.
 _RANK_FIELDS = tuple(field.name for field in fields(RankedPassage) if field.name != "passage")
@@ -41,7 +42,8 @@ class Evidence:
 
 
 def passage_input(passage: Passage) -> PassageInput:
-    return PassageInput(passage.id, passage.title, passage.heading, passage.text)
+    """What a model reads of a passage: its text without markup."""
+    return PassageInput(passage.id, passage.title, passage.heading, without_markup(passage.text))
 
 
 def _ranked_passage(record: Mapping[str, Any]) -> RankedPassage:

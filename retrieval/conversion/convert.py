@@ -26,7 +26,7 @@ def _convert_text(data: bytes, name: str) -> Converted:
     return Converted(text=text, title=first_title(text))
 
 
-_TEXT = (_convert_text, "text/1")
+_TEXT = (_convert_text, "text/2")
 _HTML = (format_html.convert, format_html.VERSION)
 # Converter and version, in the order of precedence for files that differ only in their suffix.
 _FORMATS: dict[str, tuple[Callable[[bytes, str], Converted], str]] = {

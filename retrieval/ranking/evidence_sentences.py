@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from retrieval.documents import Passage
-from retrieval.splitting.markup import plain
+from retrieval.markup import plain
 from retrieval.splitting.sentences import Span, sentence_spans
 
 COLONS = (":", "：")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from retrieval.documents import Passage, RankedPassage
 from retrieval.encoders.encoder import Encoder
+from retrieval.markup import without_links
 from retrieval.ranking.answer_type import asked_type, has_type
 from retrieval.ranking.evidence_sentences import COLONS, EvidenceSentence, evidence_sentences
 from retrieval.splitting.scripts import UNSPACED
@@ -31,7 +32,7 @@ CLOSE = 0.08
 _WORD = re.compile(rf"[{UNSPACED}]|[^\W_]+")
 _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 _ENDING = re.compile(r"(?:ing|ies|es|ed|s|e)$")
-# A sentence with fewer words is rarely an answer by itself.
+# A sentence with fewer words, those of links not counted, is rarely an answer by itself.
 _SHORT = 4
 _CACHED_SENTENCES = 8192
 
@@ -96,7 +97,7 @@ class SentenceSelector:
                     len(figures & _figures(text)) / max(1, len(figures)),
                     float(text.endswith(COLONS)),
                     float(text.endswith(("?", "？"))),
-                    float(len(_stems(text)) < _SHORT),
+                    float(len(_stems(without_links(text))) < _SHORT),
                 )
             )
         return sentences, np.array(rows, dtype=np.float64)

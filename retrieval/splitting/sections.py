@@ -22,7 +22,9 @@ _MAX_HEADING_SOURCE = 4000
 # Only headings need inline markup, which takes most of the parsing time.
 _PARSER = MarkdownIt("commonmark").enable("table").disable("inline")
 _INLINE_PARSER = MarkdownIt("commonmark")
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
+# Metadata of a page: keys, nested values, lists and comments between two rules.
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:(?:[\w-]+:.*|[ \t]+.*|- .*|#.*|[ \t]*)\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
+_TITLE = re.compile(r"^title:[ \t]*(['\"]?)(?P<title>\S.*?)\1[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,15 @@ class Section:
 
 
 def first_title(text: str) -> str | None:
-    """The first level-1 heading."""
+    """The first level-1 heading, or the title in the front matter."""
     headings, _ = _read(text)
-    return next((heading.text for heading in headings if heading.level == 1), None)
+    front_matter = _FRONT_MATTER.match(text.replace("\r", " "))
+    named = _TITLE.search(front_matter.group()) if front_matter is not None else None
+    return next((heading.text for heading in headings if heading.level == 1), named and named["title"])
 
 
 def read_sections(text: str) -> list[Section]:
-    """All sections in order. Together, headings and blocks cover everything except white space."""
+    """All sections in order. Together, headings and blocks cover everything except white space and front matter."""
     headings, blocks = _read(text)
     starts = [block.start for block in blocks]
     sections: list[Section] = []
@@ -101,12 +105,13 @@ def _read(text: str) -> tuple[tuple[Heading, ...], tuple[Block, ...]]:
     body = source[lines.start(skipped) :] if skipped else source
     headings: list[Heading] = []
     blocks: list[Block] = []
-    covered = 0
+    # A page of front matter alone has it as its text.
+    covered = skipped if body.strip() else 0
     for node in SyntaxTreeNode(_PARSER.parse(body)).children:
         if node.map is None:
             continue
         first, last = node.map[0] + skipped, node.map[1] + skipped
-        # Text that the parser consumes without a token (link definitions, front matter) still counts.
+        # Text that the parser consumes without a token (link definitions) still counts.
         blocks.extend(lines.paragraphs(covered, first))
         covered = max(covered, last)
         span = lines.span(first, last)

@@ -20,6 +20,9 @@ _SENTENCE_END = re.compile(
 _WRAPPED = 50
 # The start of a line that may continue a wrapped one: not of a list entry, heading, table row, code, command or quote.
 _CONTINUATION = re.compile(r"[ \t]*(?![-*+#|>`~$]|\d+[.)]\s|\s)\S")
+# A short line was wrapped too if no sentence ends with it, as before a long link, and the next one begins within one.
+_OPEN_END = re.compile(r"\S\s+\S*[^\s.!?…]$")
+_MID_SENTENCE = re.compile(r"[ \t]*[\[(\"a-z]")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|no|nos|vs|fig|figs|eq|sec|art|cf|al|approx|e\.g|i\.e|inc|ltd|co|"
     r"jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec|[a-z])\.$",
@@ -71,7 +74,8 @@ def _blocks(text: str) -> Iterator[Span]:
     for line in text.splitlines(keepends=True):
         before = text[start:end].rstrip()
         last = before.rpartition("\n")[2]
-        wrapped = len(last) >= _WRAPPED and not last.endswith((":", "：", "|")) and not last.lstrip().startswith("#")
+        ends = last.endswith((":", "：", "|")) or last.lstrip().startswith("#")
+        wrapped = not ends and (len(last) >= _WRAPPED or (_OPEN_END.search(last) and _MID_SENTENCE.match(line)))
         if start < end and not (wrapped and text[start:end].strip() and _CONTINUATION.match(line)):
             yield start, end
             start = end

@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from itertools import chain, groupby
 
 from retrieval.documents import Document, Passage, embedded_text, passage_id
+from retrieval.markup import without_markup
 from retrieval.splitting.boundaries import last_that_fits, pieces_that_fit
 from retrieval.splitting.sections import Block, Heading, Section, read_sections
 from retrieval.splitting.sentences import Span, sentences
 
-SPLITTER = "split/2"
+SPLITTER = "split/3"
 DEFAULT_MAX_TOKENS = 128
 MIN_MAX_TOKENS = 16
 
 _CHARACTERS_PER_TOKEN = 16
+# Link targets and tags may make a passage this many times as long.
+_MARKUP = 4
 
 CountTokens = Callable[[str], int]
 
@@ -141,10 +144,12 @@ class _SectionSplitter:
 
     def _tokens(self, span: Span) -> int:
         if span not in self.counted:
-            text = self.text[span[0] : span[1]]
+            text = without_markup(self.text[span[0] : span[1]])
             tokens = self.count_tokens(embedded_text(self.title, self.heading, text))
             # Some tokenizers turn a word of any length into one unknown token.
-            self.counted[span] = max(tokens, len(text) // _CHARACTERS_PER_TOKEN)
+            counted = max(tokens, len(text) // _CHARACTERS_PER_TOKEN)
+            # Link targets and tags are not embedded, but a passage of them alone has an end as well.
+            self.counted[span] = max(counted, (span[1] - span[0]) // (_MARKUP * _CHARACTERS_PER_TOKEN))
         return self.counted[span]
 
     def _evenly(self, run: Sequence[Span]) -> list[Span]:

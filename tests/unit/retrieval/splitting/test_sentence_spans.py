@@ -25,6 +25,12 @@ def test_wrapped_lines_are_one_sentence() -> None:
     ]
 
 
+def test_a_short_line_before_a_long_link_is_continued() -> None:
+    text = "People can change it. You'll also need to\n[modify your agreement](https://example.org)\nwith your address."
+    spans = [text[start:end] for start, end in sentence_spans(text)]
+    assert spans == ["People can change it.", text[text.index("You") :]]
+
+
 def test_a_wrapped_list_entry_is_one_sentence() -> None:
     text = (
         "- the first entry is so long that it does not fit into one\n  line of the file\n- the second entry is short\n"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from retrieval import Document, split_document
 from retrieval.documents import embedded_text
-from retrieval.splitting.sections import read_sections
+from retrieval.splitting.sections import first_title, read_sections
 
 LIMIT = 24
 RULE = re.compile(r"^[ \t>]*([-*_][ \t]*){3,}$", re.MULTILINE)
@@ -137,9 +137,37 @@ def test_pages_are_not_crossed() -> None:
     assert [(passage.text, passage.page) for passage in results] == [("On page one.", 1), ("On page two.", 2)]
 
 
-def test_front_matter_is_not_a_heading() -> None:
-    (first, second) = split_document(document("---\ntitle: x\n---\n# Fees\n\nBody."), count_tokens)
-    assert (first.heading, second.heading, second.text) == ("", "", "Body.")
+def test_front_matter_is_left_out() -> None:
+    text = "---\ntitle: x\ntags:\n  - a\n- b\n# note\n\n---\n# Fees\n\nBody."
+    [passage] = split_document(document(text), count_tokens)
+    assert passage.text == "Body."
+    assert text[passage.start : passage.end] == "Body."
+
+
+@pytest.mark.parametrize("text", ["---\ntitle: x\n---\n", "---\nA paragraph between rules.\n---\n"])
+def test_what_else_stands_between_rules_stays(text: str) -> None:
+    [passage] = split_document(document(text), count_tokens)
+    assert passage.text in text
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("---\ntitle: Leave types\nkeywords: a\n---\n\n## When", "Leave types"),
+        ('---\ntitle: "Time: off"\n---\nText', "Time: off"),
+        ("---\ntitle: Leave\n---\n# Holidays", "Holidays"),
+        ("---\nnavtitle: Leave\n---\nText", None),
+        ("title: Leave", None),
+    ],
+)
+def test_the_title_of_a_page(text: str, title: str | None) -> None:
+    assert first_title(text) == title
+
+
+def test_link_targets_count_no_tokens() -> None:
+    text = "Read [the guide](https://example.org/" + "some/long/path/" * 9 + ") first. Then apply."
+    [passage] = split_document(document(text), count_tokens, LIMIT)
+    assert passage.text == text
 
 
 def test_an_endless_word_is_cut_although_it_counts_as_one_token() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from retrieval.splitting.markup import plain
+from retrieval.markup import plain, without_markup
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,21 @@ from retrieval.splitting.markup import plain
         ("__init__ and my__name stay? __Yes__", "init and my__name stay? Yes"),
         ("2 < 3 and 5 > 4", "2 < 3 and 5 > 4"),
         ("two\n  lines", "two lines"),
+        ('see [this]({% page "leave/" %}) and {% image "a.png" %}it', "see this and it"),
+        ("a {{ value }} of {% for x in y %}", "a {{ value }} of {% for x in y %}"),
+        ("[a [nested] text](https://x.org/a_(b)) ends", "a [nested] text ends"),
+        (
+            "call _(877) 472-6716_ or *now*, not snake_case_names or 2 * 3 * 4",
+            "call (877) 472-6716 or now, not snake_case_names or 2 * 3 * 4",
+        ),
+        ("one <!-- hidden\nnote --> two", "one two"),
     ],
 )
 def test_markup_is_left_out(text: str, shown: str) -> None:
     assert plain(text) == shown
+
+
+def test_lines_stay_and_text_without_markup_is_the_same_object() -> None:
+    assert without_markup("- **one**\n- [two](x)\n") == "- one\n- two\n"
+    text = "No markup.\n\nTwo  spaces."
+    assert without_markup(text) is text

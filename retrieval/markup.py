@@ -1,0 +1,46 @@
+"""Text as a reader sees it, without the markup of Markdown, HTML and site generators that its source contains."""
+
+from __future__ import annotations
+
+import re
+
+_CODE = re.compile(r"(`[^`\n]*`)")
+_FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
+# Text and target may contain one level of brackets.
+_LINK = re.compile(
+    r"!?\[((?:[^\[\]]|\[[^\[\]]*\]){0,500})\](?:\((?:[^()\n]|\([^()\n]*\)){0,2000}\)|\[[^\[\]\n]{0,200}\])"
+)
+# Named, because `<name>` is often a placeholder.
+_TAG = re.compile(
+    r"<!--.*?-->|</?(?:a|abbr|b|br|code|div|em|h[1-6]|i|img|kbd|li|mark|ol|p|pre|small|span|strong|sub|sup|table|tbody|"
+    r"td|th|thead|tr|u|ul)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE | re.DOTALL,
+)
+# Named, because documentation of templates shows others.
+_LIQUID = re.compile(r"\{%-?\s*(?:end)?(?:alert|figure|image|include|link|page|post_url|raw)\b[^%\n]*%\}")
+_STRONG = re.compile(r"\*\*|(?<!\w)__|__(?!\w)")
+_EMPHASIS = re.compile(r"(?<![\w*])([*_])(?=[^\s*_])([^*_\n]*[^\s*_\n])\1(?![\w*])")
+_SPACES = re.compile(r"[ \t]{2,}")
+
+
+def without_markup(text: str) -> str:
+    """The text without link targets, tags, emphasis and the fences of code blocks; its lines stay.
+
+    What stands between backticks stays as it is, except that a link there becomes its text.
+    """
+    if not any(mark in text for mark in "[<*_`{"):
+        return text
+    text = _LINK.sub(r"\1", _LIQUID.sub("", _FENCE.sub("", text)))
+    parts = _CODE.split(text)
+    parts[::2] = [_EMPHASIS.sub(r"\2", _STRONG.sub("", _TAG.sub("", part))) for part in parts[::2]]
+    return _SPACES.sub(" ", "".join(parts))
+
+
+def without_links(text: str) -> str:
+    """The text without links, their texts included: what a navigation entry says besides them."""
+    return _LINK.sub("", text)
+
+
+def plain(text: str) -> str:
+    """The text without markup, in one line."""
+    return " ".join(without_markup(text).split())
