@@ -18,7 +18,8 @@ from retrieval.splitting.sentences import Span, sentence_spans
 
 COLONS = (":", "：")
 _LEAD_IN_ENDS = (*COLONS, "?", "？")
-_FENCE = "```"
+# Fences of code blocks, and lines of a site generator.
+_NO_SENTENCE = ("```", "{%")
 # What `sentence_spans` leaves out before a list entry, heading or table row.
 _MARKER = re.compile(r"\s*[-*+#|>][-*+#|>\s]*")
 _NUMBERED = re.compile(r"\d+[.)]\s")
@@ -83,7 +84,7 @@ def _units(text: str) -> Iterator[Span]:
     """The sentences of a text; those of a short list entry or table row together."""
     unit: Span | None = None
     for start, end in sentence_spans(text):
-        if text.startswith(_FENCE, start):
+        if text.startswith(_NO_SENTENCE, start):
             continue
         if unit is not None and _same_entry(text, unit, (start, end)):
             unit = unit[0], end

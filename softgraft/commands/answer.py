@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from retrieval.markup import plain
 from softgraft.commands.console import (
     DomainArgument,
     JsonOption,
@@ -123,7 +124,7 @@ def print_citations(citations: list[dict[str, Any]], answer: str) -> None:
         if span in seen:
             continue
         seen.add(span)
-        quote = " ".join(citation["quote"].split())
+        quote = plain(citation["quote"])
         if quote not in answer:
             out.print(f'  "{escape(quote)}"')
         out.print(f"[dim]    {escape(citation_location(citation))}[/]")

@@ -83,6 +83,7 @@ def test_a_long_list_is_not_quoted_whole() -> None:
         ("| `2` | Forced quit. No cleaning up. |\n", ["`2` | Forced quit. No cleaning up."]),
         ("Code | Meaning\n---|---\n`2` | Forced. Not clean.\n", ["Code | Meaning", "`2` | Forced. Not clean."]),
         ("1. Open it. Then close it.\n", ["1. Open it. Then close it."]),
+        ('{% alert "x" %}\nOne sentence.\n```sh\nmake\n```', ["One sentence.", "make"]),
         ("One sentence. Another one. A third.", ["One sentence.", "Another one.", "A third."]),
         ("Title:\n\n  - One. Two.\n\nThree. Four. Five.", ["Title:", "One. Two.", "Three.", "Four.", "Five."]),
         (f"- {'A long entry. ' * 30}", ["A long entry. " * 21]),
