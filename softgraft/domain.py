@@ -17,7 +17,7 @@ from evaluation.rows import split_file
 from retrieval import IngestProgress, IngestReport, ingest, plan_ingest
 from retrieval.ranking.evidence_score import EvidenceScale
 from retrieval.store.faiss_record import IndexChoice
-from softgraft.assembly.answer_form import CANDIDATES, FORM, choose_form, save_form
+from softgraft.assembly.answer_form import CANDIDATES, FORM, ChosenForm, choose_form, save_form
 from softgraft.assembly.answers import Graft, answer_settings
 from softgraft.assembly.evaluation import MAJORITY, held_out, system_names, write_report
 from softgraft.assembly.parts import DomainParts
@@ -180,17 +180,19 @@ class Domain(DomainParts):
         report = grafting.run(train, dev, on_step=on_step, on_score=on_score)
         self.forget("chain", "work")
         if report.kept and self.file.text_task is None and self.file.answer.form == "auto":
-            self._choose_form(dev, on_score)
+            chosen = self._choose_form(dev, on_score)
+            if chosen is not None:
+                report = replace(report, form=chosen.form, form_metric=chosen.metric, form_scores=chosen.ranked())
         advice = next_steps(report, grafting.settings, self.cli_name, answers_questions=self.file.text_task is None)
         return replace(report, questions=self.question_reports(), next_steps=tuple(advice))
 
-    def _choose_form(self, dev: Sequence[Item], on_score: OnScore | None) -> None:
-        """Answer the dev questions in each form, and store the best one."""
+    def _choose_form(self, dev: Sequence[Item], on_score: OnScore | None) -> ChosenForm | None:
+        """Answer the dev questions in each form, and store the best one; None if no dev question has an answer."""
         report, manifest = on_score or (lambda *_: None), self.manifest
         assert manifest is not None
         asked = spread([item for item in dev if item.answerable], MAX_FORM_QUESTIONS)
         if not asked:
-            return
+            return None
         settings = answer_settings(self.file, self.build)
         soft = self.answering("soft", form="generate")
         systems = [
@@ -199,7 +201,9 @@ class Domain(DomainParts):
         ]
         _, answers = evaluate(asked, systems, None, {}, on_progress=lambda name, *done: report(f"as {name}", *done))
         by_form = {system.name: one for system, one in zip(systems, answers, strict=True)}
-        save_form(choose_form(cast(Any, by_form), manifest.vectors_sha256), self.build / FORM)
+        chosen = choose_form(cast(Any, by_form), manifest.vectors_sha256)
+        save_form(chosen, self.build / FORM)
+        return chosen
 
     def evaluate(
         self,

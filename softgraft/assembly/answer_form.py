@@ -45,6 +45,16 @@ class ChosenForm(BaseModel):
     questions: int
     scores: dict[str, FormScores]
 
+    @property
+    def metric(self) -> str:
+        """Name of the score that decided: accuracy if the questions have short answers, else token F1."""
+        return "token F1" if any(one.accuracy is None for one in self.scores.values()) else "accuracy"
+
+    def ranked(self) -> dict[str, float]:
+        """Each form's score by `metric`, the best first and the chosen one before its equals."""
+        values = {name: one.token_f1 if one.accuracy is None else one.accuracy for name, one in self.scores.items()}
+        return dict(sorted(values.items(), key=lambda entry: (-entry[1], entry[0] != self.form)))
+
 
 def answer_form(file: DomainFile, build: Path) -> AnswerForm:
     """The form of the answers.

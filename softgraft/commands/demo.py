@@ -86,7 +86,9 @@ def demo(
             on_score=on_score(progress),
         )
     stages["train"] = asdict(trained)
-    verdict = "kept" if trained.kept else "not kept: the text twin stays in use"
+    verdict = "kept" if trained.kept else "not kept: it does not beat its text twin"
+    if trained.form is not None:
+        verdict += f"; answers on dev are best as `{trained.form}`"
     figures(
         f"{trained.seconds:.0f} s; token F1 on {trained.dev_questions} dev questions: {trained.dev_f1:.3f}, "
         f"text twin {trained.dev_f1_text_twin:.3f}; {verdict}"

@@ -157,6 +157,10 @@ def report_lines(report: TrainReport, unit: str) -> Iterator[str]:
             f"{m.majority_accuracy:.3f}" + ("" if m.beaten else "; the soft prompt does not beat it")
         )
     yield f"kept in {report.folder}" if report.kept else _NOT_KEPT
+    if report.form is not None:
+        scores = ", ".join(f"{name} {value:.3f}" for name, value in report.form_scores.items())
+        unused = "; the soft prompt is not used for answers" if report.form == "quote" else ""
+        yield f"answers: {report.form}{unused} ({report.form_metric} of the forms on dev: {scores})"
     for number, step in enumerate(report.next_steps):
         yield ("next: " if number == 0 else "      ") + step
 

@@ -50,6 +50,8 @@ class TrainReport:
         metric: name of the score that decides on dev, of which `dev_score` and `dev_score_text_twin` are the means.
         comparison: soft prompt against text twin on dev; None if this run did not make the replies of the text twin.
         majority: the soft prompt beside the most frequent answer; None unless the answers are from a closed set.
+        form: the form of the answers that was chosen on dev; None if nothing was kept, or domain.yaml sets a form.
+        form_scores: what each form scored there by `form_metric`, the best first.
         questions: what is to know about the question files.
         next_steps: what to try next, the most promising first.
     """
@@ -84,6 +86,9 @@ class TrainReport:
     without_document: int = 0
     comparison: DevComparison | None = None
     majority: MajorityComparison | None = None
+    form: str | None = None
+    form_metric: str = ""
+    form_scores: Mapping[str, float] = field(default_factory=dict)
     questions: tuple[QuestionReport, ...] = ()
     next_steps: tuple[str, ...] = ()
 

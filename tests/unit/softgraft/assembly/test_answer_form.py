@@ -34,6 +34,9 @@ def test_the_most_accurate_form_is_chosen() -> None:
     )
     assert (chosen.form, chosen.soft_prompt, chosen.questions) == ("both", "abc", 4)
     assert chosen.scores["both"].accuracy == 0.75
+    assert (chosen.metric, list(chosen.ranked().items())) == (
+        "accuracy", [("both", 0.75), ("generate", 0.25), ("quote", 0.25)],
+    )  # fmt: skip
 
 
 def test_a_difference_of_one_question_is_decided_by_f1() -> None:
@@ -56,6 +59,7 @@ def test_without_short_answers_f1_decides() -> None:
         "abc",
     )
     assert (chosen.form, chosen.scores["quote"].accuracy) == ("quote", None)
+    assert (chosen.metric, chosen.ranked()) == ("token F1", {"quote": pytest.approx(0.9), "both": pytest.approx(0.4)})
 
 
 @pytest.mark.parametrize(
