@@ -12,12 +12,14 @@ _LINK = re.compile(
 )
 # Named, because `<name>` is often a placeholder.
 _TAG = re.compile(
-    r"<!--.*?-->|</?(?:a|abbr|b|br|code|div|em|h[1-6]|i|img|kbd|li|mark|ol|p|pre|small|span|strong|sub|sup|table|tbody|"
+    r"<!--.{0,2000}?-->|</?(?:a|abbr|b|br|code|div|em|h[1-6]|i|img|kbd|li|mark|ol|p|pre|small|span|strong|sub|sup|table|tbody|"
     r"td|th|thead|tr|u|ul)(?:\s[^<>]*)?/?>",
     re.IGNORECASE | re.DOTALL,
 )
 # Named, because documentation of templates shows others.
-_LIQUID = re.compile(r"\{%-?\s*(?:end)?(?:alert|figure|image|include|link|page|post_url|raw)\b[^%\n]*%\}")
+_LIQUID = re.compile(r"\{%-?\s*(?:end)?(?:alert|figure|image|include|link|page|post_url|raw|slack_channel)\b[^%\n]*%\}")
+# Attributes after a heading or paragraph.
+_ATTRIBUTES = re.compile(r"(?<![ \t])[ \t]*\{[#:.][^{}\n]*\}[ \t]*$", re.MULTILINE)
 _STRONG = re.compile(r"\*\*|(?<!\w)__|__(?!\w)")
 _EMPHASIS = re.compile(r"(?<![\w*])([*_])(?=[^\s*_])([^*_\n]*[^\s*_\n])\1(?![\w*])")
 _SPACES = re.compile(r"[ \t]{2,}")
@@ -30,7 +32,7 @@ def without_markup(text: str) -> str:
     """
     if not any(mark in text for mark in "[<*_`{"):
         return text
-    text = _LINK.sub(r"\1", _LIQUID.sub("", _FENCE.sub("", text)))
+    text = _LINK.sub(r"\1", _ATTRIBUTES.sub("", _LIQUID.sub("", _FENCE.sub("", text))))
     parts = _CODE.split(text)
     parts[::2] = [_EMPHASIS.sub(r"\2", _STRONG.sub("", _TAG.sub("", part))) for part in parts[::2]]
     return _SPACES.sub(" ", "".join(parts))

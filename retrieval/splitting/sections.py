@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
+from retrieval.markup import without_markup
 from retrieval.splitting.sentences import trimmed
 
 # A longer "heading" is a paragraph that starts with "#" or precedes a rule. It stays in the text.
@@ -130,7 +131,7 @@ def _heading_text(node: SyntaxTreeNode) -> str | None:
     source = node.children[0].content if node.type == "heading" else ""
     if len(source) > _MAX_HEADING_SOURCE or "\n" in source:
         return None
-    children = _INLINE_PARSER.parseInline(source)[0].children or []
+    children = _INLINE_PARSER.parseInline(without_markup(source))[0].children or []
     text = " ".join("".join(_words(children)).split())
     return text if 0 < len(text) <= _MAX_HEADING_CHARACTERS else None
 

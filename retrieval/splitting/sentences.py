@@ -19,10 +19,10 @@ _SENTENCE_END = re.compile(
 # A shorter line was not wrapped.
 _WRAPPED = 50
 # The start of a line that may continue a wrapped one: not of a list entry, heading, table row, code, command or quote.
-_CONTINUATION = re.compile(r"[ \t]*(?![-*+#|>`~$]|\d+[.)]\s|\s)\S")
+_CONTINUATION = re.compile(r"[ \t]*(?!```|[-*+#|>~$]|\d+[.)]\s|\s)\S")
 # A short line was wrapped too if no sentence ends with it, as before a long link, and the next one begins within one.
 _OPEN_END = re.compile(r"\S\s+\S*[^\s.!?…]$")
-_MID_SENTENCE = re.compile(r"[ \t]*[\[(\"a-z]")
+_MID_SENTENCE = re.compile(r"[ \t]*(?:[\[(\"a-z]|`[^`]|<a\b)")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|no|nos|vs|fig|figs|eq|sec|art|cf|al|approx|e\.g|i\.e|inc|ltd|co|"
     r"jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec|[a-z])\.$",

@@ -176,7 +176,7 @@ def _summary(report: IngestReport) -> str:
     rate = f" ({report.documents_per_second:,.1f} documents/s)" if report.documents_per_second else ""
     return (
         f"documents: {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
-        f"{report.removed} removed; passages: {report.passages}, of which {report.embedded} embedded now; "
+        f"{report.removed} removed; passages: {report.passages}; {report.embedded} different texts embedded now; "
         f"{report.seconds:.1f} s{rate}"
     )
 

@@ -35,7 +35,7 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
     index, prompt = state["index"], state["soft_prompt"]
     scale = state["evidence_score"]
     evidence = "default scale" if scale["scale"] == "default" else f"own scale, from {scale['questions']} questions"
-    soft_prompt = "none; the text twin is used"
+    soft_prompt = "none"
     if prompt:
         adapters = {"lora": f", LoRA adapter of rank {prompt['adapter_rank']}", "ia3": ", IA3 adapter"}
         layers = f" in the last {prompt['layers']} layers" if prompt["layers"] else ""

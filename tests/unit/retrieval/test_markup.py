@@ -1,5 +1,7 @@
 """Text without markup."""
 
+import time
+
 import pytest
 
 from retrieval.markup import plain, without_markup
@@ -25,6 +27,8 @@ from retrieval.markup import plain, without_markup
             "call _(877) 472-6716_ or *now*, not snake_case_names or 2 * 3 * 4",
             "call (877) 472-6716 or now, not snake_case_names or 2 * 3 * 4",
         ),
+        ('Themes {%- include badge.html version="4.0" -%}', "Themes"),
+        ("Installing {#installing-a-theme}", "Installing"),
         ("one <!-- hidden\nnote --> two", "one two"),
     ],
 )
@@ -36,3 +40,11 @@ def test_lines_stay_and_text_without_markup_is_the_same_object() -> None:
     assert without_markup("- **one**\n- [two](x)\n") == "- one\n- two\n"
     text = "No markup.\n\nTwo  spaces."
     assert without_markup(text) is text
+
+
+@pytest.mark.parametrize("piece", ["[", "<!--", "<a ", " ", "`", "*", "_", "{% page ", "![a](", "[[a]", "{#", "](("])
+def test_hostile_text_takes_no_quadratic_time(piece: str) -> None:
+    text = f"x{piece * 40_000}y"
+    start = time.process_time()
+    without_markup(text)
+    assert time.process_time() - start < 5

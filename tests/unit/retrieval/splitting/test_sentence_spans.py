@@ -31,6 +31,12 @@ def test_a_short_line_before_a_long_link_is_continued() -> None:
     assert spans == ["People can change it.", text[text.index("You") :]]
 
 
+@pytest.mark.parametrize("start", ['<a href="/x">the file</a>', "`css/styles.css`"])
+def test_a_line_may_begin_with_a_link_or_code(start: str) -> None:
+    text = f"It is copied to the destination folder under\n{start}."
+    assert sentences(text) == [text]
+
+
 def test_a_wrapped_list_entry_is_one_sentence() -> None:
     text = (
         "- the first entry is so long that it does not fit into one\n  line of the file\n- the second entry is short\n"

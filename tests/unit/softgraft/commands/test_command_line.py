@@ -133,7 +133,7 @@ def test_new_then_status(run: Run, leaflets: Path) -> None:
     assert json.loads(out)["next"] == "softgraft ingest shop"
     code, out, _ = run("status", "shop")
     assert code == 0
-    assert "soft prompt  none; the text twin is used" in out
+    assert "soft prompt  none\n" in out
     assert run("new", "shop", "--from", str(leaflets))[0] == 3
 
 
