@@ -44,8 +44,8 @@ def ask(
     """
     if not question.strip():
         raise UsageError(
-            found="an empty question",
-            expected="a question in words, in quotes",
+            found="an empty text",
+            expected="a question, or a text of the domain's task, in quotes",
             next_step=f'softgraft ask {domain} "..."',
         )
     opened = open_domain(domain)
