@@ -201,8 +201,7 @@ class Domain(DomainParts):
         ]
         _, answers = evaluate(asked, systems, None, {}, on_progress=lambda name, *done: report(f"as {name}", *done))
         by_form = {system.name: one for system, one in zip(systems, answers, strict=True)}
-        short = self.file.task == "extractive-qa"
-        chosen = choose_form(cast(Any, by_form), manifest.vectors_sha256, short_replies=short)
+        chosen = choose_form(cast(Any, by_form), manifest.vectors_sha256)
         save_form(chosen, self.build / FORM)
         return chosen
 

@@ -72,21 +72,14 @@ def answer_form(file: DomainFile, build: Path) -> AnswerForm:
     return chosen.form if chosen is not None and chosen.soft_prompt == manifest.vectors_sha256 else "both"
 
 
-def choose_form(
-    answers: Mapping[AnswerForm, SystemAnswers], soft_prompt: str, *, short_replies: bool = False
-) -> ChosenForm:
-    """The form with the most replies that contain the answer; among forms that differ by one question, the best F1.
-
-    Where the expected replies are a few words (`short_replies`), token F1 would only count the words around them, so
-    accuracy decides alone, and the earlier of the candidates if it is equal.
-    """
+def choose_form(answers: Mapping[AnswerForm, SystemAnswers], soft_prompt: str) -> ChosenForm:
+    """The form with the most replies that contain the answer; among forms that differ by one question, the best F1."""
     scores = {form: _scores(answers[form]) for form in CANDIDATES if form in answers}
     questions = max(len(one.answers) for one in answers.values())
     deciding = {form: s.token_f1 if s.accuracy is None else s.accuracy for form, s in scores.items()}
     best = max(deciding.values())
-    tolerance = 0.0 if short_replies else 1 / max(1, questions)
-    close = [form for form, score in deciding.items() if score >= best - tolerance - 1e-9]
-    form = close[0] if short_replies else max(close, key=lambda name: scores[name].token_f1)
+    close = [form for form, score in deciding.items() if score >= best - 1 / max(1, questions) - 1e-9]
+    form = max(close, key=lambda name: scores[name].token_f1)
     return ChosenForm(
         form=form, soft_prompt=soft_prompt, questions=questions, scores={str(name): own for name, own in scores.items()}
     )

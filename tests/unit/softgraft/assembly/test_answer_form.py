@@ -50,16 +50,6 @@ def test_a_difference_of_one_question_is_decided_by_f1() -> None:
     assert chosen.form == "generate"
 
 
-@pytest.mark.parametrize(("quoted", "form"), [([1, 1, 0, 0], "both"), ([1, 1, 1, 0], "both"), ([1, 1, 1, 1], "quote")])
-def test_accuracy_alone_decides_where_replies_are_short(quoted: list[float], form: str) -> None:
-    found = {
-        "generate": answers("generate", [1, 1, 0, 0], [0.9, 0.9, 0.9, 0.9]),
-        "both": answers("both", [1, 1, 1, 0], [0.2, 0.2, 0.2, 0.2]),
-        "quote": answers("quote", quoted, [0.3, 0.3, 0.3, 0.3]),
-    }
-    assert choose_form(found, "abc", short_replies=True).form == form  # type: ignore[arg-type]
-
-
 def test_without_short_answers_f1_decides() -> None:
     chosen = choose_form(
         {
