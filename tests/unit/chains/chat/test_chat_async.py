@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -112,12 +113,15 @@ async def test_a_task_cancelled_before_it_has_a_thread_decodes_nothing(slow: tup
     from concurrent.futures import ThreadPoolExecutor
 
     loop.set_default_executor(ThreadPoolExecutor(1))
-    blocker = loop.run_in_executor(None, time.sleep, 0.3)
+    cancelled = threading.Event()
+    # The only thread is taken until the task is cancelled, however slow the machine is.
+    blocker = loop.run_in_executor(None, cancelled.wait)
     task = asyncio.create_task(chat.ainvoke(QUESTION, constraint=ENDLESS))
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    cancelled.set()
     await blocker
     assert await ended(passes) == 0
 
