@@ -28,11 +28,18 @@ _SPACES = re.compile(r"[ \t]{2,}")
 def without_markup(text: str) -> str:
     """The text without link targets, tags, emphasis and the fences of code blocks; its lines stay.
 
-    What stands between backticks stays as it is, except that a link there becomes its text.
+    Code blocks and inline code keep their text; only a link within inline code is replaced by its text.
     """
     if not any(mark in text for mark in "[<*_`{"):
         return text
-    text = _LINK.sub(r"\1", _ATTRIBUTES.sub("", _LIQUID.sub("", _FENCE.sub("", text))))
+    blocks = _FENCE.split(text)
+    # Every second one is between two fences.
+    blocks[::2] = map(_prose, blocks[::2])
+    return "".join(blocks)
+
+
+def _prose(text: str) -> str:
+    text = _LINK.sub(r"\1", _ATTRIBUTES.sub("", _LIQUID.sub("", text)))
     parts = _CODE.split(text)
     parts[::2] = [_EMPHASIS.sub(r"\2", _STRONG.sub("", _TAG.sub("", part))) for part in parts[::2]]
     return _SPACES.sub(" ", "".join(parts))

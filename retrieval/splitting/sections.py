@@ -24,7 +24,7 @@ _MAX_HEADING_SOURCE = 4000
 _PARSER = MarkdownIt("commonmark").enable("table").disable("inline")
 _INLINE_PARSER = MarkdownIt("commonmark")
 # Metadata of a page: keys, nested values, lists and comments between two rules.
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:(?:[\w-]+:.*|[ \t]+.*|- .*|#.*|[ \t]*)\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:(?:[\w-]+:.*|[ \t].*|- .*|#.*|)\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
 _TITLE = re.compile(r"^title:[ \t]*(['\"]?)(?P<title>\S.*?)\1[ \t]*$", re.MULTILINE)
 
 

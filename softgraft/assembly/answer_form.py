@@ -29,6 +29,11 @@ class FormScores(BaseModel):
     accuracy: float | None
     token_f1: float
 
+    @property
+    def deciding(self) -> float:
+        """The accuracy, or token F1 if there is none."""
+        return self.token_f1 if self.accuracy is None else self.accuracy
+
 
 class ChosenForm(BaseModel):
     """The form that was best on dev.
@@ -52,7 +57,7 @@ class ChosenForm(BaseModel):
 
     def ranked(self) -> dict[str, float]:
         """Each form's score by `metric`, the best first and the chosen one before its equals."""
-        values = {name: one.token_f1 if one.accuracy is None else one.accuracy for name, one in self.scores.items()}
+        values = {name: one.deciding for name, one in self.scores.items()}
         return dict(sorted(values.items(), key=lambda entry: (-entry[1], entry[0] != self.form)))
 
 
@@ -76,7 +81,7 @@ def choose_form(answers: Mapping[AnswerForm, SystemAnswers], soft_prompt: str) -
     """The form with the most replies that contain the answer; among forms that differ by one question, the best F1."""
     scores = {form: _scores(answers[form]) for form in CANDIDATES if form in answers}
     questions = max(len(one.answers) for one in answers.values())
-    deciding = {form: s.token_f1 if s.accuracy is None else s.accuracy for form, s in scores.items()}
+    deciding = {form: one.deciding for form, one in scores.items()}
     best = max(deciding.values())
     close = [form for form, score in deciding.items() if score >= best - 1 / max(1, questions) - 1e-9]
     form = max(close, key=lambda name: scores[name].token_f1)

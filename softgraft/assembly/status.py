@@ -31,6 +31,7 @@ def domain_status(
     }
     index = _index(build)
     manifest = read_manifest(build / "soft_prompt")
+    unfinished = (build / "checkpoint" / "checkpoint.safetensors").is_file()
     report = build / "reports" / "eval-test.json"
     needs_index = file.text_task is None or file.context == "documents"
     if index is None and needs_index:
@@ -54,8 +55,8 @@ def domain_status(
         "evidence_score": _evidence_scale(build),
         "soft_prompt": _soft_prompt(manifest) if manifest else None,
         "answer_form": answer_form(file, build) if file.text_task is None else None,
-        "discarded_training": manifest is None and (build / TRAIN_LOG).is_file(),
-        "unfinished_training": (build / "checkpoint" / "checkpoint.safetensors").is_file(),
+        "nothing_kept": manifest is None and not unfinished and (build / TRAIN_LOG).is_file(),
+        "unfinished_training": unfinished,
         "notices": notices() if manifest else [],
         "reading": _reading(build, file),
         "evaluation": _main_scores(report),

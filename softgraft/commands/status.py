@@ -54,8 +54,8 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
     ]
     if state["unfinished_training"]:
         rows.append(("training", "unfinished; `softgraft train` continues it"))
-    elif state["discarded_training"]:
-        rows.append(("training", "the last soft prompt was not kept: it did not beat its text twin on dev"))
+    elif state["nothing_kept"]:
+        rows.append(("training", "the last run kept no soft prompt, so answers did not change"))
     for row in state["evaluation"] or []:
         score, value = list(row.items())[1]
         if value is not None:

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from retrieval.documents import embedded_text
 from retrieval.markup import plain, without_markup
 
 
@@ -36,6 +37,11 @@ def test_markup_is_left_out(text: str, shown: str) -> None:
     assert plain(text) == shown
 
 
+def test_code_blocks_keep_their_text() -> None:
+    text = "**Call** it:\n```py\ndef __init__(self, **options):\n    x = a[0](b)\n```\nand **stop**."
+    assert without_markup(text) == "Call it:\n\ndef __init__(self, **options):\n    x = a[0](b)\n\nand stop."
+
+
 def test_lines_stay_and_text_without_markup_is_the_same_object() -> None:
     assert without_markup("- **one**\n- [two](x)\n") == "- one\n- two\n"
     text = "No markup.\n\nTwo  spaces."
@@ -48,3 +54,7 @@ def test_hostile_text_takes_no_quadratic_time(piece: str) -> None:
     start = time.process_time()
     without_markup(text)
     assert time.process_time() - start < 5
+
+
+def test_the_encoder_reads_no_markup() -> None:
+    assert embedded_text("T", "", "see [the guide](https://example.org)") == "T\nsee the guide"

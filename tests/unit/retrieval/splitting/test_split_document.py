@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -162,6 +163,13 @@ def test_what_else_stands_between_rules_stays(text: str) -> None:
 )
 def test_the_title_of_a_page(text: str, title: str | None) -> None:
     assert first_title(text) == title
+
+
+def test_front_matter_without_an_end_takes_no_exponential_time() -> None:
+    text = "---\n" + "  \n" * 20_000 + "x"
+    start = time.process_time()
+    assert first_title(text) is None
+    assert time.process_time() - start < 1
 
 
 def test_link_targets_count_no_tokens() -> None:

@@ -35,10 +35,10 @@ def test_a_new_domain_has_nothing_yet(make_domain: MakeDomain) -> None:
 def test_status_follows_ingest_and_questions(make_domain: MakeDomain) -> None:
     domain = make_domain(train={"epochs": 1, "learning_rate": 1e-8})
     domain.ingest()
-    assert domain.status()["discarded_training"] is False
+    assert domain.status()["nothing_kept"] is False
     assert not domain.train().kept
     status = domain.status()
-    assert status["discarded_training"] is True
+    assert status["nothing_kept"] is True
     assert status["index"]["documents"] == 5
     assert status["index"]["passages"] >= 5
     assert status["next"] == f"softgraft train {domain.folder}"
