@@ -40,10 +40,15 @@ class Line(NamedTuple):
     text: str
 
 
-BRANDS = {"bank": Brand("Larkmoor Bank", "#0b4f4a"), "clinic": Brand("Alderbrook Clinic", "#22447a")}
+BRANDS = {
+    "bank": Brand("Larkmoor Bank", "#0b4f4a"),
+    "clinic": Brand("Alderbrook Clinic", "#22447a"),
+    "college": Brand("Tarrowmouth College", "#6b2d5c"),
+}
 DOCUMENTS = {
     "bank": ("payment-limits.html", "car-finance.pdf", "statements-and-documents.docx"),
     "clinic": ("parking-and-access.html", "biopsy-results.pdf", "foot-care.docx"),
+    "college": ("student-card.html", "grade-appeals.pdf", "work-placements.docx"),
 }
 # The empty mark comes last, because every line starts with it.
 MARKS: dict[str, LineKind] = {"# ": "title", "## ": "heading", "- ": "entry", "": "paragraph"}

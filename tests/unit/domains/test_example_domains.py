@@ -1,4 +1,4 @@
-"""The documents and questions of the example domains `bank` and `clinic`."""
+"""The documents and questions of the example domains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GENERATED_FORMATS = {".html", ".docx", ".pdf"}
 WORDS = re.compile(r"\w+(?:['’]\w+)?")
 
 
-@pytest.fixture(params=["bank", "clinic"])
+@pytest.fixture(params=["bank", "clinic", "college"])
 def domain(request: pytest.FixtureRequest) -> Path:
     """The folder of each example domain in turn."""
     folder: Path = DOMAINS / request.param

@@ -1,0 +1,1 @@
+"""Questions about the documentation of public projects, which nobody here wrote; the documents are fetched."""
