@@ -44,11 +44,13 @@ BRANDS = {
     "bank": Brand("Larkmoor Bank", "#0b4f4a"),
     "clinic": Brand("Alderbrook Clinic", "#22447a"),
     "college": Brand("Tarrowmouth College", "#6b2d5c"),
+    "playhouse": Brand("Copperlight Playhouse", "#8a3b12"),
 }
 DOCUMENTS = {
     "bank": ("payment-limits.html", "car-finance.pdf", "statements-and-documents.docx"),
     "clinic": ("parking-and-access.html", "biopsy-results.pdf", "foot-care.docx"),
     "college": ("student-card.html", "grade-appeals.pdf", "work-placements.docx"),
+    "playhouse": ("prize-counter.html", "volunteers.pdf", "backstage-tours.docx"),
 }
 # The empty mark comes last, because every line starts with it.
 MARKS: dict[str, LineKind] = {"# ": "title", "## ": "heading", "- ": "entry", "": "paragraph"}

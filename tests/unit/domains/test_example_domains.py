@@ -19,7 +19,7 @@ GENERATED_FORMATS = {".html", ".docx", ".pdf"}
 WORDS = re.compile(r"\w+(?:['’]\w+)?")
 
 
-@pytest.fixture(params=["bank", "clinic", "college"])
+@pytest.fixture(params=["bank", "clinic", "college", "playhouse"])
 def domain(request: pytest.FixtureRequest) -> Path:
     """The folder of each example domain in turn."""
     folder: Path = DOMAINS / request.param
