@@ -16,7 +16,7 @@ from benchmarks.answers.form_cells import domain_folder
 from evaluation import contains_answer
 from evaluation.items import spread
 from evaluation.systems import question_and_history
-from retrieval.ranking.sentence_selection import CLOSE, SentenceSelector
+from retrieval.ranking.sentence_selection import CLOSE
 from softgraft import open_domain
 
 Split = Literal["train", "dev", "test"]
@@ -41,7 +41,7 @@ def load_questions(name: str, data: Path, work: Path, split: Split, limit: int) 
         answering = domain.answering(domain.graft, form="quote")
         queries = answering.queries([question_and_history(item) for item in asked])
         evidence = answering.evidence_many(queries, [item.question for item in asked])
-        selector = SentenceSelector(domain.encoder, cosine_scale=answering.index.cosine_scale)
+        selector = answering.index.selector
         questions: list[Question] = []
         for item, query, found in zip(asked, queries, evidence, strict=True):
             if not found.enough:

@@ -30,7 +30,7 @@ from retrieval.ranking.evidence_features import JudgedRanking
 from retrieval.ranking.evidence_score import EvidenceScale
 from retrieval.ranking.evidence_sentences import EvidenceSentence, with_introduced, with_whole_sentences
 from retrieval.ranking.rerank import POOL
-from retrieval.ranking.sentence_selection import CLOSE, SentenceSelector
+from retrieval.ranking.sentence_selection import CLOSE
 from retrieval.splitting.sentences import sentence_spans
 from soft_prompt import Constraint
 
@@ -104,7 +104,6 @@ class Answering:
         notices: returns warnings about the domain, such as a template that was edited after training.
         examples: selects the worked examples nearest to a question, if the template has a place for them.
         summary_template: summarises the history; None uses the built-in English one.
-        selector: finds the sentences to quote; None makes one from the index's encoder.
         refuses: whether a sentence of the model refuses, in words that may differ from the domain's refusal.
     """
 
@@ -119,7 +118,6 @@ class Answering:
     notices: Callable[[], list[str]] = list
     examples: ExampleSelector = lambda question, count: ()
     summary_template: TemplateFile | None = None
-    selector: SentenceSelector | None = None
     refuses: Callable[[str], bool] | None = None
 
     @cached_property
@@ -161,7 +159,8 @@ class Answering:
         if self.scale is None:
             return [self._evidence(ranking, None) for ranking in rankings]
         own = [asked_alone(query, question) for query, question in zip(queries, questions or queries, strict=True)]
-        judged = self.index.judged(queries, rankings, own, vectors=self.scale.reads_vectors)
+        scale = self.scale
+        judged = self.index.judged(queries, rankings, own, vectors=scale.reads_vectors, quotes=scale.reads_quotes)
         return [self._evidence(one.ranked, one) for one in judged]
 
     def _evidence(self, ranked: Sequence[RankedPassage], judged: JudgedRanking | None) -> Evidence:
@@ -238,7 +237,7 @@ class Answering:
 
         `query` is the search query of the evidence.
         """
-        selected = self._sentence_selector.select(question, self.quotable(evidence), search_query=query)
+        selected = self.index.selector.select(question, self.quotable(evidence), search_query=query)
         close = [one for one in selected[: self.settings.quotes] if one.score > selected[0].score - CLOSE]
         return [with_introduced(one.sentence) for one in close]
 
@@ -253,10 +252,6 @@ class Answering:
             replace(entry, passage=with_whole_sentences(entry.passage, texts.get(entry.passage.doc_id, "")))
             for entry in evidence.passages
         ]
-
-    @cached_property
-    def _sentence_selector(self) -> SentenceSelector:
-        return self.selector or SentenceSelector(self.index.encoder, cosine_scale=self.index.cosine_scale)
 
     def _refuses(self, sentence: str) -> bool:
         if self.refuses is not None:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from retrieval.documents import Passage, RankedPassage, embedded_digest, embedded_text
 from retrieval.encoders.encoder import Encoder
 from retrieval.ranking import lexical
+from retrieval.ranking.quote_features import QUOTE_FEATURES, quote_features
 from retrieval.ranking.rerank import SentenceReranker
+from retrieval.ranking.sentence_selection import SentenceSelector
 from retrieval.splitting.sentences import sentences_by_line
 from retrieval.store.store import PassageStore
 from retrieval.store.terms import Tokenizer
@@ -36,7 +38,7 @@ WORD_FEATURES = (*_WORDS, "log_bm25")
 VECTOR_FEATURES = ("best_cosine", "mean_cosine", "best_sentence", "cosine_lead", "sentence_lead", "cosine_z", "lead")
 OWN_WORD_FEATURES = tuple(f"own_{name}" for name in _WORDS)
 OWN_VECTOR_FEATURES = ("own_cosine", "own_sentence")
-FEATURES = (*WORD_FEATURES, *VECTOR_FEATURES, *OWN_WORD_FEATURES, *OWN_VECTOR_FEATURES)
+FEATURES = (*WORD_FEATURES, *VECTOR_FEATURES, *QUOTE_FEATURES, *OWN_WORD_FEATURES, *OWN_VECTOR_FEATURES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,15 @@ class EvidenceMeter:
     """Computes the features of rankings over one index. Thread-safe."""
 
     def __init__(
-        self, store: PassageStore, tokenizer: Tokenizer, encoder: Encoder, sentences: SentenceReranker
+        self,
+        store: PassageStore,
+        tokenizer: Tokenizer,
+        encoder: Encoder,
+        sentences: SentenceReranker,
+        selector: SentenceSelector,
     ) -> None:
         self._store, self._tokenizer, self._encoder, self._sentences = store, tokenizer, encoder, sentences
+        self._selector = selector
 
     def judged(
         self,
@@ -69,6 +77,7 @@ class EvidenceMeter:
         questions: Sequence[str] | None = None,
         *,
         vectors: bool = True,
+        quotes: bool = False,
     ) -> list[JudgedRanking]:
         """The rankings of `queries` with their features.
 
@@ -76,6 +85,8 @@ class EvidenceMeter:
             rankings: of `POOL` passages where there are as many: those further down are the background.
             questions: the question of each query, which differs from it if an earlier question was put before it.
             vectors: whether to compute the features that depend on the encoder.
+            quotes: whether to compute those of the best quote, for which the sentences of the first passages are
+                encoded.
         """
         questions = queries if questions is None else questions
         follow_ups = [question != query for question, query in zip(questions, queries, strict=True)]
@@ -94,6 +105,8 @@ class EvidenceMeter:
                 features["log_bm25"] = math.log1p(max(entry.bm25 for entry in ranked[:SCORED_PASSAGES]))
                 if vectors:
                     features |= vector_features(ranked)
+                if quotes:
+                    features |= quote_features(self._selector, query, question, ranked)
             if ranked and is_follow_up:
                 own = self._word_features(question, ranked, passages)
                 features |= {f"own_{name}": value for name, value in own.items()}

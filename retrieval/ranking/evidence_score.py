@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from retrieval.ranking.evidence_features import VECTOR_FEATURES, WORD_FEATURES, JudgedRanking
+from retrieval.ranking.quote_features import QUOTE_FEATURES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,6 +81,11 @@ class EvidenceScale:
     def reads_vectors(self) -> bool:
         """Whether a feature comes from the encoder's vectors; else words alone decide."""
         return not {*self.model.features}.isdisjoint(VECTOR_FEATURES)
+
+    @property
+    def reads_quotes(self) -> bool:
+        """Whether a feature comes from the best quote."""
+        return not {*self.model.features}.isdisjoint(QUOTE_FEATURES)
 
     def with_threshold(self, threshold: float) -> EvidenceScale:
         return replace(self, model=replace(self.model, threshold=threshold))

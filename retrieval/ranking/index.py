@@ -18,6 +18,7 @@ from retrieval.ranking import lexical
 from retrieval.ranking.evidence_budget import with_neighbours
 from retrieval.ranking.evidence_features import EvidenceMeter, JudgedRanking
 from retrieval.ranking.rerank import POOL, SentenceReranker, Weights, fit_weights_of
+from retrieval.ranking.sentence_selection import SentenceSelector
 from retrieval.store.store import DATABASE_NAME, PassageStore
 from retrieval.store.terms import Term, Tokenizer
 from retrieval.vectors.dense import DenseIndex
@@ -69,7 +70,9 @@ class Index:
         self._dense = dense
         self._tokenizer = Tokenizer()
         self._sentences = SentenceReranker(encoder)
-        self._meter = EvidenceMeter(store, self._tokenizer, encoder, self._sentences)
+        # Finds the sentences to quote.
+        self.selector = SentenceSelector(encoder, cosine_scale=self.cosine_scale)
+        self._meter = EvidenceMeter(store, self._tokenizer, encoder, self._sentences, self.selector)
         self._refreshing = threading.Lock()
         self._cache: dict[Hashable, list[RankedPassage]] = {}
         self._caching = threading.Lock()
@@ -143,9 +146,10 @@ class Index:
         questions: Sequence[str] | None = None,
         *,
         vectors: bool = True,
+        quotes: bool = False,
     ) -> list[JudgedRanking]:
         """The rankings with the features that an evidence score reads; see `EvidenceMeter.judged`."""
-        return self._meter.judged(queries, rankings, questions, vectors=vectors)
+        return self._meter.judged(queries, rankings, questions, vectors=vectors, quotes=quotes)
 
     def expanded(self, ranked: Sequence[RankedPassage], count: int) -> list[RankedPassage]:
         """The ranking with up to `count` neighbours on either side of each passage (see `with_neighbours`)."""

@@ -61,9 +61,14 @@ class SentenceSelector:
         sentences, features = self.features(question, ranked, search_query=search_query)
         if not sentences:
             return []
-        scores = features @ self._weights
+        scores = self.scores(features)
         order = np.argsort(-scores, kind="stable")
         return [ScoredSentence(sentences[n], float(scores[n])) for n in order]
+
+    def scores(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`[sentences]`, the score of each row of features."""
+        scores: NDArray[np.float64] = features @ self._weights
+        return scores
 
     def features(
         self, question: str, ranked: Sequence[RankedPassage], *, search_query: str = ""

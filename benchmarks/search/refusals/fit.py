@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.script import ROOT
-from benchmarks.search.refusals.sets import Case, Kind
+from benchmarks.search.refusals.sets import HELD_OUT, Case, Kind
 from retrieval.ranking.evidence_features import (
     OWN_VECTOR_FEATURES,
     OWN_WORD_FEATURES,
@@ -18,6 +18,7 @@ from retrieval.ranking.evidence_features import (
     WORD_FEATURES,
 )
 from retrieval.ranking.evidence_score import EvidenceScale, LogisticModel, feature_rows, fit_model
+from retrieval.ranking.quote_features import QUOTE_FEATURES
 from retrieval.ranking.scale_files import DEFAULT_SCALES, DefaultScales, read_default_scales, save_default_scales
 
 # Share of the answered questions that the threshold refuses, on average over the sets that it is chosen on. Far below
@@ -33,8 +34,10 @@ FOLLOW_UP_LIMIT = 0.03
 _SHARES = {"answered": 1.0, "missed": 0.15, "own": 0.4, "removed": 0.35, "foreign": 0.25}
 # BM25 depends on the size of the index: in a small one even a fully covered question scores low.
 _WORDS = tuple(name for name in WORD_FEATURES if name != "log_bm25")
+_PASSAGES = (*_WORDS, *(name for name in VECTOR_FEATURES if name != "lead"))
 SYSTEMS: dict[str, tuple[str, ...]] = {
-    "default": (*_WORDS, *(name for name in VECTOR_FEATURES if name != "lead")),
+    "default": (*_PASSAGES, *QUOTE_FEATURES),
+    "default, without the quote": _PASSAGES,
     "default, words alone": _WORDS,
     "best cosine": ("best_cosine",),
     "coverage": ("coverage",),
@@ -52,7 +55,7 @@ def measure(cases: Sequence[Case]) -> dict[str, Any]:
     alone: dict[str, Any] = {}
     conversations: dict[str, Any] = {}
     for held_out in names:
-        train = [case for case in cases if case.split == "train" and case.set != held_out]
+        train = [case for case in cases if case.split == "train" and case.set not in (held_out, *HELD_OUT)]
         for system, features in SYSTEMS.items():
             known = [case for case in cases if case.set == held_out and has_features(case, features)]
             if not known:
@@ -62,6 +65,8 @@ def measure(cases: Sequence[Case]) -> dict[str, Any]:
             without = EvidenceScale(model, None, "default")
             for split in ("train", "test"):
                 some = [case for case in known if case.split == split]
+                if not some:
+                    continue
                 row = alone.setdefault(split, {}).setdefault(system, {})
                 row[held_out] = refusals(without, [case for case in some if case.kind in _ALONE])
                 if system in ("default", "default, words alone"):
@@ -163,7 +168,7 @@ def _refused(
 def write_default(cases: Sequence[Case], encoder_id: str) -> Path:
     """Fit the default scale of this encoder, and that of words alone, and write them into the package."""
     path = ROOT / "retrieval" / "ranking" / DEFAULT_SCALES
-    train = [case for case in cases if case.split == "train"]
+    train = [case for case in cases if case.split == "train" and case.set not in HELD_OUT]
     name = encoder_id.partition("@")[0] + "@"
     earlier = read_default_scales(path).encoders if path.is_file() else {}
     scales = DefaultScales(

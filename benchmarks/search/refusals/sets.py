@@ -1,8 +1,9 @@
 """Rankings of answerable and unanswerable questions of several domains, with the features of the evidence score.
 
-Where a set has few unanswerable questions, two kinds are made: rankings of its questions without the documents that
-answer them (`removed`), and questions of the other sets (`foreign`). `pair` puts each unanswerable question, and some
-answerable ones, behind five answered questions of the same split, as in a conversation.
+The sets are the example domains, the sets of the data folder and the projects of `benchmarks/projects`. No choice was
+made on those in `HELD_OUT`. Where a set has few unanswerable questions, two kinds are made: rankings of its questions
+without the documents that answer them (`removed`), and questions of the other sets (`foreign`). `pair` puts each
+unanswerable question, and some answerable ones, behind five answered questions of the same split, as in a conversation.
 """
 
 from __future__ import annotations
@@ -14,22 +15,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.projects.questions import read_projects
 from benchmarks.script import ROOT
 from benchmarks.search.data import PASSAGE_TOKENS, CachingEncoder
 from chains.answering.condense import asked_alone, standalone_queries
-from evaluation import Item, read_items
+from evaluation import Item, contains_answer, read_items
 from evaluation.items import spread
 from evaluation.retrieval_scores import GoldSpans
 from evaluation.systems import question_and_history
 from prompts import Turn
 from retrieval import Encoder, Index, RankedPassage, ingest, open_index
-from retrieval.ranking.evidence_features import JudgedRanking
+from retrieval.markup import plain
+from retrieval.ranking.evidence_features import SCORED_PASSAGES, JudgedRanking
 from retrieval.ranking.index import DEFAULT_WEIGHTS
 from retrieval.ranking.rerank import POOL
 from softgraft.training.retrieval_fit import BM25_ONLY, holds_answer, usual_weights, without_gold
 
-DOMAINS = ("bank", "clinic")
-SETS = (*DOMAINS, "squad", "covidqa", "mtrag", "xquad_zh")
+DOMAINS = ("bank", "clinic", "college", "playhouse")
+HELD_OUT = ("college", "playhouse", *(project.name for project in read_projects("test")))
+SETS = (*DOMAINS, "squad", "covidqa", "mtrag", "xquad_zh", *(project.name for project in read_projects()))
 Kind = Literal["own", "removed", "foreign", "pair", "pair-removed"]
 Weights = tuple[float, float]
 # Questions of each set, and of every other set that are asked to it.
@@ -39,6 +43,8 @@ DOCUMENTS = 130
 # Earlier questions that each unanswerable question follows.
 EARLIER = 5
 _DEPTH, _BATCH = POOL + 16, 64
+# Sets whose expected answers are replies that no document contains.
+_LONG_ANSWERS = ("mtrag",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,9 @@ class Questions:
 def read_questions(name: str, data: Path) -> Questions:
     """Train and test; dev belongs to train, because the default scale treats both alike."""
     questions: dict[str, Sequence[Item]] = {}
+    for project in read_projects():
+        if project.name == name:
+            return Questions(name, {"train": [], "test": [], project.split: project.questions()})
     if name in DOMAINS:
         train, dev, test = (
             read_items(ROOT / "domains" / name / f"{split}.jsonl") for split in ("train", "dev", "test")
@@ -114,6 +123,10 @@ def make_index(asked: Questions, data: Path, work: Path, encoder: Encoder) -> In
         ingest(ROOT / "domains" / asked.name / "docs", index, encoder, max_tokens=PASSAGE_TOKENS)
         return open_index(index, encoder)
     answering = {doc_id for items in asked.by_split.values() for item in items for doc_id in item.documents}
+    for project in read_projects():
+        if project.name == asked.name:
+            ingest(project.documents(data), index, encoder, max_tokens=PASSAGE_TOKENS)
+            return open_index(index, encoder)
     lines = (data / asked.name / "docs.jsonl").read_text(encoding="utf-8").splitlines()
     rows = {json.loads(line)["id"]: line for line in lines}
     others = spread([doc_id for doc_id in rows if doc_id not in answering], max(0, DOCUMENTS - len(answering)))
@@ -188,16 +201,25 @@ class _Measure:
             list(rankings.values()),
             [own[n] for n in rankings],
             vectors=self.weights[0] > 0,
+            quotes=self.weights[0] > 0,
         )
         cases = []
         for n, one in zip(rankings, judged, strict=True):
             is_own = kind in ("own", "pair")
             answered = is_own and holds_answer(self.gold, items[n], one.ranked)
+            if answered and not items[n].quote and self.name not in _LONG_ANSWERS:
+                answered = _has_short_answer(items[n], one.ranked)
             answerable = is_own and items[n].answerable
             cases.append(
                 Case(self.name, self.split, kind, answered, answerable, history[n], one.features, one.is_follow_up)
             )
         return cases
+
+
+def _has_short_answer(item: Item, ranked: Sequence[RankedPassage]) -> bool:
+    """Whether a scored passage of the item's documents has a short answer; True if the item has no short answers."""
+    texts = [e.passage.text for e in ranked[:SCORED_PASSAGES] if e.passage.doc_id in item.documents]
+    return not item.answers or any(contains_answer(plain(text), item.answers) > 0 for text in texts)
 
 
 def caching(encoder: Encoder) -> Encoder:

@@ -54,7 +54,7 @@ def test_a_follow_up_is_compared_with_the_evidence_by_itself(index: Index) -> No
     queries = [f"{CARD} {HORSES}", f"{CARD} Does it arrive within 5 days?"]
     questions = [HORSES, "Does it arrive within 5 days?"]
     rankings = index.search_many(queries, POOL)
-    horses, arrival = index.judged(queries, rankings, questions)
+    horses, arrival = index.judged(queries, rankings, questions, quotes=True)
     assert {*horses.features} == {*FEATURES}
     assert horses.is_follow_up
     # It inherits the words of the card's question, and none of its own is there.
@@ -66,6 +66,24 @@ def test_a_follow_up_is_compared_with_the_evidence_by_itself(index: Index) -> No
     best = max(float(encoder.encode([text.passage.text])[0] @ encoder.encode([HORSES])[0]) for text in rankings[0][:4])
     assert horses.features["own_cosine"] < horses.features["best_cosine"]
     assert horses.features["own_sentence"] == pytest.approx(best, abs=0.2)
+
+
+def test_the_best_quote_of_a_question_that_is_answered_stands_out(index: Index) -> None:
+    questions = [CARD, HORSES]
+    answered, other = index.judged(questions, index.search_many(questions, POOL), quotes=True)
+    for name in ("quote_score", "quote_spread", "quote_coverage"):
+        assert answered.features[name] > other.features[name], name
+    # A cost is a number, and the best sentence has one.
+    kinds = ("type_asked", "type_quoted", "type_missing")
+    assert [answered.features[name] for name in kinds] == [1.0, 1.0, 0.0]
+    assert [other.features[name] for name in kinds] == [0.0, 0.0, 0.0]
+
+
+def test_a_number_that_is_asked_for_and_in_no_sentence_is_missing(index: Index) -> None:
+    passage = Passage("p", "d", "Cards", "", "A lost card is blocked. Another is sent.", 0, 40)
+    entry = RankedPassage(passage, 0.5, 0.5, 0.0, 0.0, 0.5)
+    [judged] = index.judged([CARD], [[entry]], quotes=True)
+    assert [judged.features[name] for name in ("type_asked", "type_quoted", "type_missing")] == [1.0, 0.0, 1.0]
 
 
 def test_words_alone_encode_nothing(index: Index) -> None:
