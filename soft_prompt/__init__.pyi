@@ -1,5 +1,5 @@
 from .artifact.artifact import load_soft_prompt, save_soft_prompt
-from .artifact.manifest import DevScores, Manifest, read_manifest
+from .artifact.manifest import DevScores, Manifest, TrainedOn, read_manifest
 from .errors import (
     ArtifactError,
     BackboneError,
@@ -53,6 +53,7 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "TrainStep",
+    "TrainedOn",
     "TrainingError",
     "adapter_prompt",
     "at_strength",

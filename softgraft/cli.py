@@ -15,6 +15,7 @@ from softgraft.commands.interop import export_command, import_command
 from softgraft.commands.new import new
 from softgraft.commands.prompts import prompts_app
 from softgraft.commands.questions import questions
+from softgraft.commands.sources import source_command, sources_command, transfer_command
 from softgraft.commands.status import doctor, status
 from softgraft.commands.threads import threads
 from softgraft.commands.train import train_command
@@ -48,6 +49,9 @@ app.command("ingest")(ingest_command)
 app.command("questions")(questions)
 app.command("train")(train_command)
 app.command("eval")(evaluate_command)
+app.command("source")(source_command)
+app.command("sources")(sources_command)
+app.command("transfer")(transfer_command)
 app.command("ask")(ask)
 app.command("chat")(chat)
 app.command("export")(export_command)

@@ -19,13 +19,14 @@ from retrieval.ranking.evidence_score import EvidenceScale
 from retrieval.store.faiss_record import IndexChoice
 from softgraft.assembly.answer_form import CANDIDATES, FORM, ChosenForm, choose_form, save_form
 from softgraft.assembly.answers import Graft, answer_settings
-from softgraft.assembly.evaluation import MAJORITY, held_out, system_names, write_report
+from softgraft.assembly.evaluation import MAJORITY, SOURCE, held_out, system_names, write_report
 from softgraft.assembly.parts import DomainParts
 from softgraft.assembly.passage_cache import WarmReport, warm_passages
 from softgraft.assembly.status import domain_status
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import MEMORY, TrainSettings, read_domain_file
 from softgraft.settings.question_files import SPLITS, QuestionReport, SplitItems, SplitName, has_split, read_questions
+from softgraft.sources.start import unlike
 from softgraft.tasks.evaluation import evaluate_task
 from softgraft.tasks.training import TaskTraining
 from softgraft.tasks.work import TaskWork
@@ -33,6 +34,7 @@ from softgraft.training.advice import next_steps
 from softgraft.training.grafting import Grafting
 from softgraft.training.refusal_fit import fit_refusals
 from softgraft.training.retrieval_fit import fit_evidence, fit_weights
+from softgraft.training.start_choice import choose_start
 from softgraft.training.task import ChatTraining, OnScore, OnStep, TrainingTask, TrainReport
 
 # More dev questions hardly change which form of answers is chosen.
@@ -175,8 +177,9 @@ class Domain(DomainParts):
         Raises:
             TrainingError: if there is nothing to train on, or the loss diverged.
         """
-        grafting = self.grafting(settings)
         train, dev = spread(self.items("train"), limit), spread(self.items("dev"), dev_limit)
+        choose_start(self.grafting(settings), self.file, self.build, dev, on_score=on_score)
+        grafting = self.grafting(settings)
         report = grafting.run(train, dev, on_step=on_step, on_score=on_score)
         self.forget("chain", "work")
         if report.kept and self.file.text_task is None and self.file.answer.form == "auto":
@@ -233,8 +236,8 @@ class Domain(DomainParts):
         items = held_out(self.items(split), limit, split_file(self.folder, split))
         train = self._items_if_any("train")
         closed = closed_answers(train)
-        trained = self.graft == "soft"
-        names = system_names(systems, trained=trained, cli_name=self.cli_name, closed=closed is not None)
+        trained, source = self.graft == "soft", self.source is not None
+        names = system_names(systems, trained=trained, cli_name=self.cli_name, closed=closed is not None, source=source)
         compared = [self._system(name) for name in names if name != MAJORITY]
         majority = closed.majority if closed is not None and MAJORITY in names else None
         judge = fit_refusals(self.build, self.encoder, train)
@@ -261,7 +264,7 @@ class Domain(DomainParts):
 
     def status(self) -> dict[str, Any]:
         """What exists and what is missing, as plain data; loads no model."""
-        return domain_status(self.folder, self.build, self.file, self.cli_name, self.notices)
+        return domain_status(self.folder, self.build, self.file, self.cli_name, self.notices, lambda: self.source)
 
     def close(self) -> None:
         """Close files and release models."""
@@ -280,7 +283,26 @@ class Domain(DomainParts):
             if self.file.text_task is None
             else TaskTraining(self.work)
         )
-        return Grafting(self.file.name, task, self.template, chat, settings, self.file.attention, self.build)
+        source = self.source
+        if source is not None and (problems := unlike(source.manifest, settings)):
+            if self.file.start != "auto":
+                raise UsageError(
+                    found=f"`start: {self.file.start}` with {', '.join(problems)}",
+                    expected="the settings of the source, which training continues",
+                    next_step="change them under `train:`, or set `start: text-twin` in domain.yaml",
+                )
+            source = None
+        return Grafting(
+            self.file.name,
+            task,
+            self.template,
+            chat,
+            settings,
+            self.file.attention,
+            self.build,
+            source=source,
+            licence=self.file.licence,
+        )
 
     def _items_if_any(self, split: SplitName) -> list[Item]:
         return self.items(split) if has_split(self.folder, split) else []
@@ -300,7 +322,8 @@ class Domain(DomainParts):
             return System(name, self.answering("text-twin", form="quote"), "retrieved")
         if name == "auto":
             return System(name, self.answering(self.graft), "retrieved", self.graft)
-        graft: Graft = "empty" if name == "template" else "text-twin" if name == "text-twin" else "soft"
+        grafts: dict[str, Graft] = {"template": "empty", "text-twin": "text-twin", SOURCE: "source"}
+        graft = grafts.get(name, "soft")
         answering = self.answering(graft, form="generate")
         return System(name, answering, "gold" if name == "soft-gold" else "retrieved", graft)
 

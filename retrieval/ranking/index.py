@@ -175,6 +175,11 @@ class Index:
         """All passages of these documents, ordered by document and position."""
         return self._store.passages_by_document(doc_ids)
 
+    def mean_vector(self) -> NDArray[np.float32]:
+        """`[dimension]`, the mean of the vectors of all passages."""
+        mean: NDArray[np.float32] = self._store.vectors_after(0)[1].mean(axis=0)
+        return mean
+
     def counts(self) -> tuple[int, int]:
         """Number of documents and of passages."""
         return self._store.counts()

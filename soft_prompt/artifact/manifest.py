@@ -15,7 +15,8 @@ from soft_prompt.graft.prompt import SoftPrompt, SoftPromptKind
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.rows.row import Attention
 
-FORMAT_VERSION = 1
+# 2: `trained_on` and `start`.
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 RETRAIN_COMMAND = "softgraft train DOMAIN"
 
@@ -32,8 +33,29 @@ class DevScores(BaseModel):
     dev_token_f1_text_twin: float
 
 
+class TrainedOn(BaseModel):
+    """A domain that a soft prompt was trained on.
+
+    Attributes:
+        licence: of its documents and questions, as its owner states it; empty if unknown.
+        questions: number of train questions that reached the model.
+        data_hash: of these questions.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    domain: str
+    licence: str = ""
+    questions: int
+    data_hash: str
+
+
 class Manifest(BaseModel):
-    """How a saved soft prompt was trained, and what it belongs to."""
+    """How a saved soft prompt was trained, and what it belongs to.
+
+    Attributes:
+        trained_on: its domains; empty if it is older than this field, or was imported.
+        start: what training started from: the name of a source graft, or empty for the text twin.
+    """
 
     model_config = ConfigDict(extra="forbid")
     format_version: int
@@ -59,6 +81,8 @@ class Manifest(BaseModel):
     train: dict[str, bool | float | int | str | None]
     scores: DevScores
     vectors_sha256: str
+    trained_on: list[TrainedOn] = []
+    start: str = ""
 
     @property
     def adapter_method(self) -> AdapterMethod | None:

@@ -14,9 +14,11 @@ from soft_prompt import Manifest, PrefixStore, SlotFill, SoftPrompt, at_strength
 from softgraft.assembly.answer_form import answer_form
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import DomainFile
+from softgraft.sources.shelf import Source
 from softgraft.training.retrieval_fit import search_weights
 
-Graft = Literal["soft", "text-twin", "empty"]
+# `source` is a source graft, which the domain starts from.
+Graft = Literal["soft", "source", "text-twin", "empty"]
 
 
 def answer_settings(file: DomainFile, build: Path, form: AnswerForm | None = None) -> AnswerSettings:
@@ -52,12 +54,18 @@ def _unsupported(file: DomainFile) -> Unsupported:
 
 
 def make_speaker(
-    graft: Graft, file: DomainFile, build: Path, template: TemplateFile, store: Callable[[], PrefixStore], cli_name: str
+    graft: Graft,
+    file: DomainFile,
+    build: Path,
+    template: TemplateFile,
+    store: Callable[[], PrefixStore],
+    cli_name: str,
+    source: Source | None = None,
 ) -> Speaker:
     """Make the speaker, which words the answers; `graft` fills its soft slot. Only a local backbone calls `store`.
 
     Raises:
-        UsageError: if graft is `soft` and no soft prompt was kept.
+        UsageError: if graft is `soft` and no soft prompt was kept, or `source` and the domain has no source.
         ArtifactError: if the soft prompt belongs to another backbone or is damaged.
         RemoteModelError: if the model behind an API lacks a key, a package or a setting.
     """
@@ -77,9 +85,16 @@ def make_speaker(
     # A slot without a soft prompt, for example one that was renamed after training, holds its text twin.
     fills: Mapping[str, SlotFill] = dict.fromkeys(template.current().soft_slots) if graft == "empty" else twins
     attention = file.attention
-    if graft == "soft":
+    if graft in ("soft", "source"):
         # A soft prompt answers with the attention it was trained with: it works badly with the other one.
-        fill, manifest = load_at_strength(build, store(), cli_name, template.current(), answer.strength)
+        folder = source.soft_prompt if graft == "source" and source else build / "soft_prompt"
+        if graft == "source" and source is None:
+            raise UsageError(
+                found=f"no source graft for {cli_name}",
+                expected="a source for its backbone and template: softgraft sources",
+                next_step="make one: softgraft source NAME --from DOMAIN,DOMAIN",
+            )
+        fill, manifest = load_at_strength(folder, store(), cli_name, template.current(), answer.strength)
         fills, attention = ChainMap({fill.slot: fill}, cast(Any, twins)), manifest.attention
     return LocalSpeaker(
         SoftPromptChat(
@@ -96,18 +111,18 @@ def make_speaker(
 
 
 def load_at_strength(
-    build: Path, store: PrefixStore, cli_name: str, template: Template, strength: float
+    folder: Path, store: PrefixStore, cli_name: str, template: Template, strength: float
 ) -> tuple[SoftPrompt, Manifest]:
-    """Load the trained soft prompt at `answer.strength`.
+    """Load the soft prompt in a folder at `answer.strength`.
 
     Raises:
         UsageError: if no soft prompt was kept.
         ArtifactError: if it belongs to another backbone or is damaged.
     """
-    loaded = load_soft_prompt(build / "soft_prompt", store.backbone)
+    loaded = load_soft_prompt(folder, store.backbone)
     if loaded is None:
         raise UsageError(
-            found=f"no trained soft prompt in {build}",
+            found=f"no trained soft prompt in {folder.parent}",
             expected="a soft prompt that was trained and kept",
             next_step=f"run: softgraft train {cli_name}",
         )

@@ -12,7 +12,9 @@ from softgraft.errors import UsageError
 
 # The most frequent answer of train; only for answers from a small closed set.
 MAJORITY = "majority"
-SYSTEMS = (MAJORITY, "base", "template", "text-twin", "soft", "soft-gold", "quote", "auto")
+# A source graft, which the domain starts from.
+SOURCE = "source"
+SYSTEMS = (MAJORITY, "base", "template", "text-twin", SOURCE, "soft", "soft-gold", "quote", "auto")
 
 
 def system_names(
@@ -22,18 +24,21 @@ def system_names(
     cli_name: str,
     among: Sequence[str] = SYSTEMS,
     closed: bool = False,
+    source: bool = False,
 ) -> list[str]:
     """The wanted systems in their usual order; None wants all that the domain has.
 
-    `closed`: whether the answers are from a small closed set, which the row `majority` needs.
+    `closed`: whether the answers are from a small closed set, which the row `majority` needs. `source`: whether the
+    domain has a source graft.
 
     Raises:
         UsageError: if a name is unknown, or needs a soft prompt and there is none.
     """
-    available = [name for name in among if (trained or not name.startswith("soft")) and (closed or name != MAJORITY)]
+    missing = {*(() if closed else (MAJORITY,)), *(() if source else (SOURCE,))}
+    available = [name for name in among if name not in missing and (trained or not name.startswith("soft"))]
     unknown = sorted(set(wanted or ()) - set(available))
     if unknown or wanted == []:
-        only_training_is_missing = bool(unknown) and set(unknown) <= set(among) - {MAJORITY}
+        only_training_is_missing = bool(unknown) and set(unknown) <= set(among) - {MAJORITY, SOURCE}
         raise UsageError(
             found=f"no system {', '.join(unknown) or 'at all'} to compare",
             expected=f"some of {', '.join(available)}",

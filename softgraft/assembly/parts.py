@@ -28,6 +28,8 @@ from softgraft.errors import UsageError
 from softgraft.settings import location
 from softgraft.settings.domain_file import DomainFile
 from softgraft.settings.question_files import has_split, read_split
+from softgraft.sources.shelf import Source
+from softgraft.sources.start import domain_start
 from softgraft.training.refusal_fit import refusal_check
 from softgraft.training.retrieval_fit import evidence_scale
 
@@ -97,9 +99,18 @@ class DomainParts:
         return read_manifest(self.build / "soft_prompt")
 
     @property
+    def source(self) -> Source | None:
+        """The source graft that the domain starts from; None for the text twin."""
+        return domain_start(self.file, self.build, self.template.current())
+
+    @property
     def graft(self) -> Graft:
-        """The best available graft."""
-        return "text-twin" if self.remote or self.manifest is None else "soft"
+        """The best available graft: the trained one, else the source, else the text twin."""
+        if self.remote:
+            return "text-twin"
+        if self.manifest is not None:
+            return "soft"
+        return "text-twin" if self.source is None else "source"
 
     @cached_property
     def template(self) -> TemplateFile:
@@ -166,7 +177,8 @@ class DomainParts:
     def speaker(self, graft: Graft, template: TemplateFile | None = None) -> Speaker:
         """The speaker with one graft; see `make_speaker`."""
         template = template or self.template
-        return make_speaker(graft, self.file, self.build, template, lambda: self.store, self.cli_name)
+        source = self.source if graft == "source" else None
+        return make_speaker(graft, self.file, self.build, template, lambda: self.store, self.cli_name, source)
 
     def chat(self, graft: Graft) -> SoftPromptChat:
         """The local backbone as a chat model with one graft.

@@ -16,13 +16,23 @@ from soft_prompt.artifact.manifest import Manifest, read_manifest
 from softgraft.assembly.answer_form import answer_form
 from softgraft.assembly.reading import reading_notes, sampled_texts
 from softgraft.settings.domain_file import EVIDENCE, TRAIN_LOG, DomainFile
+from softgraft.sources.shelf import Source
+from softgraft.sources.start import TEXT_TWIN
 from softgraft.training.retrieval_fit import search_weights
 
 
 def domain_status(
-    folder: Path, build: Path, file: DomainFile, cli_name: str, notices: Callable[[], list[str]]
+    folder: Path,
+    build: Path,
+    file: DomainFile,
+    cli_name: str,
+    notices: Callable[[], list[str]],
+    start: Callable[[], Source | None],
 ) -> dict[str, Any]:
-    """Plain data: documents, questions, index, soft prompt, last evaluation, notes, and the next command to run."""
+    """Plain data: documents, questions, index, soft prompt, last evaluation, notes, and the next command to run.
+
+    `start` returns the source graft that the domain starts from.
+    """
     paths = {split: split_file(folder, split) for split in ("train", "dev", "test")}
     questions = {
         split: len(read_items(path) if file.text_task is None else read_task_items(path, file.text_task))
@@ -53,7 +63,8 @@ def domain_status(
         "questions": questions,
         "index": index,
         "evidence_score": _evidence_scale(build),
-        "soft_prompt": _soft_prompt(manifest) if manifest else None,
+        "soft_prompt": _soft_prompt(manifest, file.name) if manifest else None,
+        "start": _start(start()) if file.text_task is None else None,
         "answer_form": answer_form(file, build) if file.text_task is None else None,
         "nothing_kept": manifest is None and not unfinished and (build / TRAIN_LOG).is_file(),
         "unfinished_training": unfinished,
@@ -94,8 +105,13 @@ def _evidence_scale(build: Path) -> dict[str, Any]:
     return {"scale": "default", "questions": 0} if scale is None else {"scale": "own", "questions": scale.questions}
 
 
-def _soft_prompt(manifest: Manifest) -> dict[str, Any]:
+def _soft_prompt(manifest: Manifest, domain: str) -> dict[str, Any]:
+    trained_on = [one.domain for one in manifest.trained_on]
     return {
+        "trained_on": trained_on,
+        # A soft prompt that was copied from elsewhere: its scores are those of its own domain.
+        "of_another_domain": bool(trained_on) and domain not in trained_on,
+        "start": manifest.start,
         "kind": manifest.kind,
         "length": manifest.length,
         "adapter": manifest.adapter_method,
@@ -105,6 +121,20 @@ def _soft_prompt(manifest: Manifest) -> dict[str, Any]:
         "backbone": manifest.backbone,
         "dev_token_f1": manifest.scores.dev_token_f1,
         "dev_token_f1_text_twin": manifest.scores.dev_token_f1_text_twin,
+    }
+
+
+def _start(source: Source | None) -> dict[str, Any]:
+    """The source graft that the domain starts from, with what it was trained on and its gain on unseen domains."""
+    if source is None:
+        return {"name": TEXT_TWIN, "trained_on": [], "licences": "", "gain": None, "unseen": 0}
+    card = source.card
+    return {
+        "name": card.name,
+        "trained_on": [one.name for one in card.domains],
+        "licences": card.licences,
+        "gain": None if card.gain is None else round(card.gain, 4),
+        "unseen": len(card.unseen),
     }
 
 

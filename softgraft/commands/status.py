@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -44,12 +45,15 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
             f"{prompt['attention']} attention, dev F1 {prompt['dev_token_f1']:.3f} "
             f"(text twin {prompt['dev_token_f1_text_twin']:.3f})"
         )
+        if prompt["of_another_domain"]:
+            soft_prompt += f"; of another domain: {', '.join(prompt['trained_on'])}, whose scores these are"
     rows = [
         *((name, state[name]) for name in ("backbone", "task", "template", "attention")),
         ("questions", ", ".join(f"{count} {split}" for split, count in state["questions"].items()) or "none"),
         ("index", f"{index['documents']} documents, {index['passages']} passages" if index else "none"),
         ("evidence", evidence),
         ("soft prompt", soft_prompt),
+        *([("start", _start_text(state["start"]))] if state["start"] else []),
         *([("answers", _FORMS[state["answer_form"]])] if state["answer_form"] else []),
     ]
     if state["unfinished_training"]:
@@ -65,6 +69,16 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
         out.print(f"  {name:<12} {escape(value)}")
     print_notes([*state["notices"], *state["reading"]], out)
     print_next(state)
+
+
+def _start_text(start: Mapping[str, Any]) -> str:
+    """What the domain starts from, with licences and the gain on domains that it was not trained on."""
+    if not start["trained_on"]:
+        return str(start["name"])
+    gain = ""
+    if start["gain"] is not None:
+        gain = f"; token F1 {start['gain']:+.3f} against the text twin on {start['unseen']} unseen domains"
+    return f"{start['name']}, trained on {start['licences']}{gain}"
 
 
 def doctor(

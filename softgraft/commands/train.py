@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 # What a search varies. Other settings are shown only if they differ from their defaults.
 _VARIED = ("kind", "length", "adapter", "adapter_rank", "epochs", "learning_rate", "adapter_learning_rate")
-_NOT_KEPT = "not kept: it does not beat its text twin on dev, so answers do not change"
+_NOT_KEPT = "not kept: it does not beat its start and its text twin on dev, so answers do not change"
 
 
 def _with_training_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -143,6 +143,8 @@ def report_lines(report: TrainReport, unit: str) -> Iterator[str]:
         f"{report.metric} on {report.dev_questions} dev {unit}: {report.dev_score:.3f}, "
         f"text twin {report.dev_score_text_twin:.3f}"
     )
+    if report.start:
+        yield f"start: {report.start}, {report.metric} {report.dev_score_start or 0:.3f} before training"
     if report.comparison is not None:
         found = report.comparison
         chance = "; this may be chance" if found.by_chance else ""

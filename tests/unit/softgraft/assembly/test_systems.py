@@ -9,8 +9,9 @@ from softgraft.errors import UsageError
 
 
 def test_available_systems_in_their_usual_order() -> None:
-    assert system_names(None, trained=True, cli_name="bank", closed=True) == list(SYSTEMS)
-    assert system_names(None, trained=True, cli_name="bank") == [name for name in SYSTEMS if name != "majority"]
+    assert system_names(None, trained=True, cli_name="bank", closed=True, source=True) == list(SYSTEMS)
+    usual = [name for name in SYSTEMS if name not in ("majority", "source")]
+    assert system_names(None, trained=True, cli_name="bank") == usual
     assert system_names(None, trained=False, cli_name="bank") == ["base", "template", "text-twin", "quote", "auto"]
     assert system_names(["soft", "base"], trained=True, cli_name="bank") == ["base", "soft"]
 
@@ -20,6 +21,7 @@ def test_available_systems_in_their_usual_order() -> None:
     [
         (["soft"], False, "no system soft", "run: softgraft train bank"),
         (["majority"], True, "no system majority", "run: softgraft eval bank --systems auto"),
+        (["source"], True, "no system source", "run: softgraft eval bank --systems auto"),
         (["lora"], True, "no system lora", "run: softgraft eval bank --systems auto"),
         ([], True, "no system at all", "run: softgraft eval bank --systems auto"),
     ],

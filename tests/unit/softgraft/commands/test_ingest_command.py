@@ -10,7 +10,7 @@ import pytest
 
 from softgraft import Domain
 from softgraft.commands.ingest import FILES_FAILED
-from softgraft.commands.watch import Change, changes, snapshot, wait_for_changes
+from softgraft.jobs.watch import Change, changes, snapshot, wait_for_changes
 from tests.support.hashing_encoder import HashingEncoder
 
 # Left out of `make check`.
@@ -39,7 +39,7 @@ def at_each_poll(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise KeyboardInterrupt
             step()
 
-        monkeypatch.setattr("softgraft.commands.watch.time.sleep", sleep)
+        monkeypatch.setattr("softgraft.jobs.watch.time.sleep", sleep)
 
     return play
 
@@ -167,7 +167,7 @@ def test_waiting_ends_when_the_folder_no_longer_changes(tmp_path: Path, monkeypa
         if len(polls) in {2, 3, 4}:
             path.write_text("x" * len(polls))
 
-    monkeypatch.setattr("softgraft.commands.watch.time.sleep", sleep)
+    monkeypatch.setattr("softgraft.jobs.watch.time.sleep", sleep)
     found = wait_for_changes(tmp_path, snapshot(tmp_path))
     assert found == [Change("added", "a.md")]
     assert len(polls) == 5

@@ -1,0 +1,213 @@
+"""`softgraft source`, `sources` and `transfer`: soft prompts that other domains start from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from soft_prompt.training.distributed import is_main_process
+from softgraft.commands.console import (
+    JsonOption,
+    LimitOption,
+    err,
+    on_score,
+    on_train,
+    open_domain,
+    out,
+    print_json,
+    print_notes,
+    progress_bars,
+    simple_table,
+)
+
+if TYPE_CHECKING:
+    from softgraft.domain import Domain
+    from softgraft.jobs.source import SourceReport
+    from softgraft.jobs.transfer import TransferReport
+
+_Domains = Annotated[str, typer.Argument(metavar="DOMAIN,DOMAIN", help="Names under domains/, or paths.")]
+
+
+def source_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the source; it is written to grafts/NAME.")],
+    domains: Annotated[str, typer.Option("--from", help="Domains to train on, separated by commas.")],
+    unseen: Annotated[str, typer.Option(help="Domains to measure on alone, separated by commas.")] = "",
+    json: JsonOption = False,
+    limit: LimitOption = None,
+    dev_limit: Annotated[int | None, typer.Option(min=1, help="The same for dev questions.")] = None,
+    temperature: Annotated[
+        float, typer.Option(min=1, help="1 mixes domains by their size; the higher, the more equal are their shares.")
+    ] = 2.0,
+    seed: Annotated[int | None, typer.Option(help="Seed of the order of examples.")] = None,
+) -> None:
+    """Train one soft prompt on several domains, for others to start from. An interrupted run continues.
+
+    Each domain is searched in its own documents, and every batch mixes the domains. Settings are those under `train:`
+    in domain.yaml of the first domain.
+
+    Example: `softgraft source services --from bank,clinic --unseen college`
+    """
+    from softgraft.jobs.source import make_source
+
+    opened = _opened(domains)
+    settings = opened[0].file.train if opened else None
+    if settings is not None and seed is not None:
+        settings = settings.model_copy(update={"seed": seed})
+    try:
+        with progress_bars(not json and is_main_process()) as progress:
+            report = make_source(
+                name,
+                opened,
+                limit=limit,
+                dev_limit=dev_limit,
+                temperature=temperature,
+                settings=settings,
+                unseen=_opened(unseen),
+                made_by=f"softgraft source {name} --from {domains}",
+                on_step=on_train(progress),
+                on_score=on_score(progress),
+            )
+    except KeyboardInterrupt:
+        err.print("\nTo continue where it stopped, repeat the command")
+        raise
+    if not is_main_process():
+        return
+    if json:
+        print_json(asdict(report) | {"card": report.card.model_dump() if report.card else None})
+        return
+    _print_source(report)
+
+
+def _print_source(report: SourceReport) -> None:
+    training, card = report.training, report.card
+    out.print(
+        f"trained on {training.examples} questions in {training.seconds:.0f} s ({training.steps} steps); "
+        f"{training.metric} on {training.dev_questions} dev questions: {training.dev_score:.3f}, "
+        f"text twin {training.dev_score_text_twin:.3f}"
+    )
+    for domain in report.unknown_licences:
+        print_notes([f"the licence of {domain} is unknown; write it to `licence:` in its domain.yaml"])
+    if card is None:
+        out.print("not kept: it does not beat the text twin\nnext: more questions in train.jsonl of the domains")
+        return
+    table = simple_table(["domain", "licence", "questions", "dev F1", "text twin"], left=["domain", "licence"])
+    for one in card.domains:
+        table.add_row(
+            one.name, one.licence or "unknown", str(one.questions), _score(one.token_f1), _score(one.token_f1_text_twin)
+        )
+    for two in card.unseen:
+        table.add_row(f"{two.name} (unseen)", "", "0", _score(two.token_f1), _score(two.token_f1_text_twin))
+    out.print(table)
+    out.print(f"kept in {escape(report.folder)}\nnext: write `start: {card.name}` to domain.yaml of another domain")
+
+
+def sources_command(json: JsonOption = False) -> None:
+    """List the source grafts: those in grafts/, and the starters that ship with the package.
+
+    Example: `softgraft sources`
+    """
+    from soft_prompt.errors import ArtifactError
+    from softgraft.sources.shelf import packaged_folders, read_source, source_folders
+
+    rows, notes = [], []
+    packaged = packaged_folders()
+    for folder in source_folders():
+        try:
+            source = read_source(folder)
+        except ArtifactError as error:
+            notes.append(str(error))
+            continue
+        manifest, card = source.manifest, source.card
+        rows.append(
+            {
+                "name": card.name,
+                "folder": str(folder),
+                "packaged": folder in packaged,
+                "backbone": manifest.backbone,
+                "template": manifest.template_name,
+                "gain": card.gain,
+                **card.model_dump(include={"domains", "unseen", "seed", "made_by", "vectors_sha256"}),
+            }
+        )
+    if json:
+        print_json({"sources": rows, "damaged": notes})
+        return
+    print_notes(notes)
+    if not rows:
+        out.print("no source grafts\nnext: softgraft source NAME --from DOMAIN,DOMAIN")
+        return
+    table = simple_table(
+        ["name", "backbone", "template", "trained on", "gain"], left=["name", "backbone", "template", "trained on"]
+    )
+    for row in rows:
+        gain = "-" if row["gain"] is None else f"{row['gain']:+.3f}"
+        names = ", ".join(f"{one['name']} ({one['licence'] or 'licence unknown'})" for one in row["domains"])
+        table.add_row(row["name"], row["backbone"], row["template"], names, gain)
+    out.print(table)
+    out.print("gain: token F1 minus that of the text twin, mean over the domains that it was not trained on")
+
+
+def transfer_command(
+    domains: _Domains,
+    json: JsonOption = False,
+    limit: LimitOption = None,
+    split: Annotated[Literal["dev", "test"], typer.Option(help="Questions to use.")] = "test",
+    labels: Annotated[
+        int, typer.Option(min=0, help="Also train each soft prompt on with so many questions of the asked domain.")
+    ] = 0,
+    output: Annotated[Path, typer.Option(help="Folder for transfer.json and transfer.png.")] = Path("grafts"),
+) -> None:
+    """Ask the questions of each domain with the soft prompt of every other one, and with quote and text twin.
+
+    Example: `softgraft transfer bank,clinic,college --limit 60`
+    """
+    from soft_prompt.files import write_bytes
+    from softgraft.jobs.transfer import measure_transfer, save_heat_map
+
+    opened = _opened(domains)
+    with progress_bars(not json) as progress:
+        report = measure_transfer(
+            opened,
+            split=split,
+            limit=limit,
+            labels=labels,
+            on_cell=lambda asked, done, total: progress(f"asking {asked}", done, total),
+            on_step=on_train(progress),
+        )
+    import json as json_module
+
+    output.mkdir(parents=True, exist_ok=True)
+    write_bytes(output / "transfer.json", json_module.dumps(asdict(report), indent=1).encode() + b"\n")
+    save_heat_map(report, output / "transfer.png")
+    if json:
+        print_json(asdict(report))
+        return
+    _print_transfer(report)
+    out.print(f"written to {output / 'transfer.json'} and transfer.png")
+
+
+def _print_transfer(report: TransferReport) -> None:
+    names = list(dict.fromkeys((cell.trained_on, cell.labels) for cell in report.cells))
+    cells = {(cell.trained_on, cell.labels, cell.asked): cell for cell in report.cells}
+    table = simple_table(["trained on", *report.domains], left=["trained on"])
+    for name, labels in names:
+        row = [cells.get((name, labels, asked)) for asked in report.domains]
+        shown = [f"{one.accuracy or 0:.3f}  {one.token_f1:.3f}" if one else "-" for one in row]
+        table.add_row(f"{name}, {labels} labels" if labels else name, *shown)
+    out.print(table)
+    out.print(f"accuracy and token F1 on {report.split}; columns: the domain that is asked")
+    for name, value in report.correlations.items():
+        if value is not None:
+            out.print(f"rank correlation of the gain with {name.replace('_', ' ')}: {value:+.2f}")
+
+
+def _opened(names: str) -> list[Domain]:
+    return [open_domain(name.strip()) for name in names.split(",") if name.strip()]
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

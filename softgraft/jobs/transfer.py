@@ -1,0 +1,264 @@
+"""How well the soft prompt of each domain answers the questions of the others: a matrix, and predictors of it."""
+
+from __future__ import annotations
+
+import io
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from evaluation import Estimate, System, evaluate, paired_difference
+from evaluation.items import spread
+from evaluation.rows import split_file
+from evaluation.systems import SystemAnswers
+from soft_prompt import load_soft_prompt
+from soft_prompt.files import write_bytes
+from softgraft.assembly.answers import make_speaker
+from softgraft.assembly.evaluation import held_out
+from softgraft.domain import Domain
+from softgraft.errors import UsageError
+from softgraft.jobs.source import require_together
+from softgraft.sources.shelf import SOFT_PROMPT, Source, read_source
+from softgraft.training.task import OnStep
+
+# Rows that no soft prompt answers.
+BASELINES = ("quote", "text-twin")
+OnCell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TransferCell:
+    """One soft prompt asked the questions of one domain.
+
+    Attributes:
+        trained_on: a domain, or a baseline.
+        labels: number of questions of the asked domain that training went on with; 0 for none.
+        accuracy, token_f1: means, 0 to 1, over the answerable questions.
+        minus_text_twin: paired difference in token F1.
+    """
+
+    trained_on: str
+    asked: str
+    labels: int
+    questions: int
+    accuracy: float | None
+    token_f1: float
+    minus_text_twin: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """What is known of a pair of domains before one is asked with the other's soft prompt.
+
+    Attributes:
+        prompt_cosine: of the two soft prompts, each the mean over its positions (SPoT: Vu et al. 2022,
+            arXiv:2110.07904).
+        document_distance: 1 - cosine of the mean passage vectors of the two domains.
+    """
+
+    trained_on: str
+    asked: str
+    prompt_cosine: float
+    document_distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class TransferReport:
+    """The matrix, and Spearman's rank correlation of each predictor with the gain over the text twin."""
+
+    domains: tuple[str, ...]
+    split: str
+    cells: tuple[TransferCell, ...]
+    predictors: tuple[Predictor, ...]
+    correlations: dict[str, float | None]
+
+
+def measure_transfer(
+    domains: Sequence[Domain],
+    *,
+    split: Literal["dev", "test"] = "test",
+    limit: int | None = None,
+    labels: int = 0,
+    work: Path = Path("grafts") / ".transfer",
+    on_cell: OnCell | None = None,
+    on_step: OnStep | None = None,
+) -> TransferReport:
+    """Ask the questions of every domain with the soft prompt of every other.
+
+    Args:
+        split, limit: which questions, and at most how many of each domain.
+        labels: if above 0, each soft prompt is also trained further on so many train questions of the asked domain,
+            in the folder `work`.
+        on_cell: called with the asked domain, the number of finished systems and of all.
+
+    Raises:
+        UsageError: if there are fewer than two domains, they do not fit together, or one is not trained.
+    """
+    require_together(domains, ())
+    if len(domains) < 2:
+        raise UsageError(found="one domain", expected="at least two", next_step="softgraft transfer bank,clinic")
+    sources = [_trained(domain) for domain in domains]
+    cells: list[TransferCell] = []
+    for domain in domains:
+        systems = [*_baselines(domain), *(_system(domain, source.name, source, 0) for source in sources)]
+        if labels:
+            systems += [
+                _further(domain, source, labels, work, on_step) for source in sources if source.name != domain.file.name
+            ]
+        cells += _cells(domain, systems, split, limit, on_cell)
+    predictors = _predictors(domains, sources)
+    return TransferReport(
+        tuple(domain.file.name for domain in domains),
+        split,
+        tuple(cells),
+        tuple(predictors),
+        _correlations(cells, predictors),
+    )
+
+
+def _trained(domain: Domain) -> Source:
+    manifest = domain.manifest
+    if manifest is None:
+        raise UsageError(
+            found=f"{domain.cli_name} has no trained soft prompt",
+            expected="trained domains",
+            next_step=f"softgraft train {domain.cli_name}",
+        )
+    source = read_source(domain.build)
+    return replace(source, card=source.card.model_copy(update={"name": domain.file.name}))
+
+
+def _baselines(domain: Domain) -> list[System]:
+    return [
+        System("quote", domain.answering("text-twin", form="quote"), "retrieved"),
+        System("text-twin", domain.answering("text-twin", form="generate"), "retrieved"),
+    ]
+
+
+def _system(domain: Domain, name: str, source: Source, labels: int) -> System:
+    speaker = make_speaker(
+        "source", domain.file, domain.build, domain.template, lambda: domain.store, domain.cli_name, source
+    )
+    label = f"{name}+{labels}" if labels else name
+    return System(label, domain.answering("source", form="generate", speaker=speaker), "retrieved")
+
+
+def _further(domain: Domain, source: Source, labels: int, work: Path, on_step: OnStep | None) -> System:
+    """The soft prompt, trained on with some labels of the asked domain; the source itself if that is worse on dev."""
+    folder = work / f"{source.name}-{domain.file.name}-{labels}"
+    grafting = replace(domain.grafting(), source=source, folder=folder)
+    data = grafting.training_set(spread(domain.items("train"), labels), domain.items("dev"))
+    report = grafting.train(data, on_step=on_step)
+    trained = replace(source, folder=folder) if report.kept else source
+    return _system(domain, source.name, trained, labels)
+
+
+def _cells(
+    domain: Domain, systems: Sequence[System], split: Literal["dev", "test"], limit: int | None, on_cell: OnCell | None
+) -> list[TransferCell]:
+    items = held_out(domain.items(split), limit, split_file(domain.folder, split))
+    asked = [item for item in items if item.answerable]
+    done = 0
+
+    def progress(_: str, replies: int, total: int) -> None:
+        nonlocal done
+        done += replies == total
+        if on_cell is not None:
+            on_cell(domain.file.name, min(done, len(systems)), len(systems))
+
+    _, answers = evaluate(asked, systems, None, {}, on_progress=progress)
+    twin = next(one for one in answers if one.system == "text-twin")
+    cells = []
+    for one in answers:
+        name, _, labels = one.system.partition("+")
+        accuracy = [a.accuracy for a in one.answers if a.accuracy is not None]
+        cells.append(
+            TransferCell(
+                trained_on=name,
+                asked=domain.file.name,
+                labels=int(labels or 0),
+                questions=len(asked),
+                accuracy=round(statistics.mean(accuracy), 4) if accuracy else None,
+                token_f1=round(statistics.mean(_f1(one)), 4),
+                minus_text_twin=None if one is twin else paired_difference(_f1(one), _f1(twin)),
+            )
+        )
+    return cells
+
+
+def _f1(answers: SystemAnswers) -> list[float]:
+    return [answer.f1 or 0.0 for answer in answers.answers]
+
+
+def _predictors(domains: Sequence[Domain], sources: Sequence[Source]) -> list[Predictor]:
+    prompts, documents = (
+        [_prompt_vector(d, s) for d, s in zip(domains, sources, strict=True)],
+        [domain.index.mean_vector() for domain in domains],
+    )
+    return [
+        Predictor(
+            sources[i].name,
+            domains[j].file.name,
+            round(_cosine(prompts[i], prompts[j]), 4),
+            round(1 - _cosine(documents[i], documents[j]), 4),
+        )
+        for i in range(len(domains))
+        for j in range(len(domains))
+        if i != j
+    ]
+
+
+def _prompt_vector(domain: Domain, source: Source) -> NDArray[Any]:
+    """The mean over the positions of a soft prompt, as one vector."""
+    loaded = load_soft_prompt(source.folder / SOFT_PROMPT, domain.store.backbone)
+    assert loaded is not None
+    vectors = loaded[0].vectors.detach().to("cpu", torch.float32)
+    return vectors.mean(dim=3 if loaded[0].kind == "kv" else 0).flatten().numpy()
+
+
+def _cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
+    return float(a @ b / max(1e-12, float(np.linalg.norm(a) * np.linalg.norm(b))))
+
+
+def _correlations(cells: Sequence[TransferCell], predictors: Sequence[Predictor]) -> dict[str, float | None]:
+    """Spearman's rank correlation with the gain; None with fewer than three pairs, or if a predictor is constant."""
+    gains = {(cell.trained_on, cell.asked): cell.minus_text_twin for cell in cells if not cell.labels}
+    pairs = [(one, gain.mean) for one in predictors if (gain := gains[one.trained_on, one.asked]) is not None]
+    found: dict[str, float | None] = {}
+    for name in ("prompt_cosine", "document_distance"):
+        values = [float(getattr(one, name)) for one, _ in pairs]
+        outcome = [gain for _, gain in pairs]
+        if len(pairs) < 3 or len(set(values)) < 2 or len(set(outcome)) < 2:
+            found[name] = None
+            continue
+        found[name] = round(float(spearmanr(values, outcome).statistic), 3)
+    return found
+
+
+def save_heat_map(report: TransferReport, path: Path) -> None:
+    """The token F1 of the matrix as a PNG file; shades of one colour, so that it can be read in print."""
+    # The object interface leaves the global backend and the figures of the caller alone.
+    from matplotlib.figure import Figure
+
+    rows = [*BASELINES, *report.domains]
+    values = {(cell.trained_on, cell.asked): cell.token_f1 for cell in report.cells if not cell.labels}
+    grid = np.array([[values[row, column] for column in report.domains] for row in rows])
+    figure = Figure(figsize=(2.5 + len(report.domains), 1.5 + 0.5 * len(rows)))
+    axes = figure.add_axes((0.3, 0.2, 0.65, 0.7))
+    axes.imshow(grid, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(report.domains)), report.domains)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(xlabel="asked", ylabel="trained on", title=f"token F1, {report.split}")
+    for y, x in np.ndindex(*grid.shape):
+        axes.text(x, y, f"{grid[y, x]:.2f}", ha="center", va="center", color="white" if grid[y, x] > 0.6 else "black")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, buffer.getvalue())

@@ -1,0 +1,1 @@
+"""Source grafts: soft prompts that domains start from."""

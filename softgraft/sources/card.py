@@ -1,0 +1,93 @@
+"""The card of a source graft: what it was trained on, and what it scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from soft_prompt.artifact.manifest import read_record
+from soft_prompt.files import write_bytes
+
+CARD = "card.json"
+CARD_FORMAT: Literal[1] = 1
+UNKNOWN_LICENCE = "licence unknown"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceDomain(_Record):
+    """One domain that a source was trained on.
+
+    Attributes:
+        licence: of its documents and questions; empty if unknown.
+        questions, dev_questions: that reached the model.
+        token_f1, token_f1_text_twin: means on its dev questions, 0 to 1; None without dev questions.
+    """
+
+    name: str
+    licence: str = ""
+    questions: int
+    dev_questions: int = 0
+    token_f1: float | None = None
+    token_f1_text_twin: float | None = None
+
+
+class UnseenDomain(_Record):
+    """What a source scores on a domain that it was not trained on; token F1 and accuracy are means, 0 to 1."""
+
+    name: str
+    split: Literal["dev", "test"]
+    questions: int
+    token_f1: float
+    token_f1_text_twin: float
+    accuracy: float | None = None
+    accuracy_text_twin: float | None = None
+    accuracy_quote: float | None = None
+
+
+class SourceCard(_Record):
+    """A source graft.
+
+    Attributes:
+        vectors_sha256: of the soft prompt that the card describes.
+        made_by: the command that made it.
+        unseen: its scores on domains that it was not trained on, in the order in which they were measured.
+    """
+
+    format_version: int = CARD_FORMAT
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    vectors_sha256: str
+    made_by: str = ""
+    seed: int
+    seconds: float
+    domains: tuple[SourceDomain, ...]
+    unseen: tuple[UnseenDomain, ...] = ()
+
+    @property
+    def licences(self) -> str:
+        """The licences of its domains in one line."""
+        return ", ".join(f"{one.name} ({one.licence or UNKNOWN_LICENCE})" for one in self.domains)
+
+    @property
+    def gain(self) -> float | None:
+        """Mean gain in token F1 over the text twin on unseen domains; None if none was measured."""
+        gains = [one.token_f1 - one.token_f1_text_twin for one in self.unseen]
+        return sum(gains) / len(gains) if gains else None
+
+
+def write_card(card: SourceCard, folder: Path) -> None:
+    """Write the card into the source's folder, atomically."""
+    write_bytes(folder / CARD, card.model_dump_json(indent=1).encode() + b"\n")
+
+
+def read_card(folder: Path) -> SourceCard:
+    """The card of a source's folder.
+
+    Raises:
+        ArtifactError: if it cannot be read.
+    """
+    return read_record(folder / CARD, SourceCard, CARD_FORMAT, f"make the source again, or delete {folder}")

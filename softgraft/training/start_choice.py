@@ -1,0 +1,78 @@
+"""Which source graft a domain starts from, chosen on its dev questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluation.bootstrap import paired_difference
+from evaluation.items import Item
+from soft_prompt import SlotFill, load_soft_prompt
+from soft_prompt.errors import ArtifactError
+from soft_prompt.training.distributed import init_distributed
+from softgraft.settings.domain_file import DomainFile
+from softgraft.sources.shelf import Source, read_source, source_folders
+from softgraft.sources.start import START, TEXT_TWIN, ChosenStart, misfits, save_start, unlike
+from softgraft.training.grafting import DevScoresByQuestion, Grafting
+from softgraft.training.task import OnScore
+
+# With fewer dev questions the choice is noise.
+MIN_QUESTIONS = 20
+
+
+def choose_start(
+    grafting: Grafting, file: DomainFile, build: Path, dev: Sequence[Item], *, on_score: OnScore | None = None
+) -> ChosenStart | None:
+    """Compare all sources that fit with the text twin on dev, and store the best one; None if there is no choice.
+
+    A source is chosen only if it beats the text twin beyond chance: the 95% interval of the paired difference is above
+    0. There is no choice if domain.yaml names the start, no source fits, or fewer than `MIN_QUESTIONS` dev questions
+    reach the model.
+    """
+    sources = _candidates(grafting, file) if file.start == "auto" and file.text_task is None else []
+    if not sources:
+        return None
+    examples = grafting.training_set((), dev).dev
+    if len(examples) < MIN_QUESTIONS:
+        return None
+    backbone, report = grafting.chat.store.backbone, on_score or (lambda *_: None)
+    devices, template = init_distributed(backbone.device), grafting.template.current()
+    slot = next(iter(template.soft_slots))
+
+    def scores(fill: SlotFill, name: str) -> DevScoresByQuestion:
+        return grafting.scores(examples, fill, name, report, devices)
+
+    twin = scores(template.text_twin(slot), TEXT_TWIN)
+    found: list[tuple[Source, DevScoresByQuestion]] = []
+    for source in sources:
+        loaded = load_soft_prompt(source.soft_prompt, backbone)
+        if loaded is not None:
+            found.append((source, scores(loaded[0], source.name)))
+    source, best = max(found, key=lambda one: one[1].score)
+    interval = paired_difference(best.deciding, twin.deciding)
+    helps = interval is not None and interval.low > 0
+    chosen = ChosenStart(
+        source=str(source.folder.resolve()) if helps else "",
+        vectors_sha256=source.manifest.vectors_sha256 if helps else "",
+        questions=len(examples),
+        scores={TEXT_TWIN: twin.score, **{one.name: of.score for one, of in found}},
+    )
+    if devices.is_main_process:
+        build.mkdir(parents=True, exist_ok=True)
+        save_start(chosen, build / START)
+    devices.barrier()
+    return chosen
+
+
+def _candidates(grafting: Grafting, file: DomainFile) -> list[Source]:
+    """The sources that fit the domain and can be continued with its settings; damaged ones are passed over."""
+    sources: list[Source] = []
+    for folder in source_folders():
+        try:
+            source = read_source(folder)
+        except ArtifactError:
+            continue
+        template = grafting.template.current()
+        if not misfits(source.manifest, file, template) and not unlike(source.manifest, grafting.settings):
+            sources.append(source)
+    return sources
