@@ -25,8 +25,8 @@ from softgraft.commands.console import (
     progress_bars,
 )
 from softgraft.commands.data_notes import data_notes
-from softgraft.jobs.watch import Change, snapshot, wait_for_changes
 from softgraft.errors import UsageError
+from softgraft.jobs.watch import Change, snapshot, wait_for_changes
 from softgraft.settings.sections import MIN_OWN_SCALE
 
 if TYPE_CHECKING:

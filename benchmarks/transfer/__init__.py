@@ -1,0 +1,1 @@
+"""What one domain gains from soft prompts of others."""
