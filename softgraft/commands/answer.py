@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # Number of labels that are shown for a text.
 _SHOWN_LABELS = 3
+# Characters of a quote that name it.
+_FIRST_WORDS = 30
 
 ThreadOption = Annotated[str | None, typer.Option(help="Remember the conversation under this id.")]
 
@@ -117,17 +120,26 @@ def stream_answer(domain: Domain, question: str, thread: str | None) -> None:
 
 
 def print_citations(citations: list[dict[str, Any]], answer: str) -> None:
-    """Print each quote once with its location; of a quote that the answer contains, only the location."""
-    seen: set[tuple[str, int, int]] = set()
+    """Print each quote once with its location; of a quote that the answer contains, only the location.
+
+    If there are several of these, each location begins with the first words of its quote.
+    """
+    by_span: dict[tuple[str, int, int], dict[str, Any]] = {}
     for citation in citations:
-        span = citation["doc_id"], citation["start"], citation["end"]
-        if span in seen:
-            continue
-        seen.add(span)
+        by_span.setdefault((citation["doc_id"], citation["start"], citation["end"]), citation)
+    distinct = list(by_span.values())
+    contained = [plain(one["quote"]) in answer for one in distinct]
+    for citation, is_contained in zip(distinct, contained, strict=True):
         quote = plain(citation["quote"])
-        if quote not in answer:
+        if not is_contained:
             out.print(f'  "{escape(quote)}"')
-        out.print(f"[dim]    {escape(citation_location(citation))}[/]")
+        words = f"{_first_words(quote)}: " if is_contained and sum(contained) > 1 else ""
+        out.print(f"[dim]    {escape(words + citation_location(citation))}[/]")
+
+
+def _first_words(text: str) -> str:
+    """The beginning of a text; a language without spaces has one word."""
+    return textwrap.shorten(text, _FIRST_WORDS, placeholder=" …") if " " in text[:_FIRST_WORDS] else text[:8] + "…"
 
 
 def citation_location(citation: dict[str, Any]) -> str:

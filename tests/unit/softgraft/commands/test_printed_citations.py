@@ -18,3 +18,12 @@ def test_a_quote_with_markup_is_printed_once(capsys: pytest.CaptureFixture[str])
     print_citations(cited, "“Click OK to confirm.” And it costs nothing.")
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["    Fees (fees, characters 1 to 99)", '  "It is free."', "    Fees (fees, characters 2 to 99)"]
+
+
+def test_the_locations_of_two_quotes_begin_with_their_words(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = "A lost card is replaced within five working days.", "它是免费的，并且会在五天内送达。"
+    print_citations([citation(first, 1), citation(second, 2)], f"“{first}”\n“{second}”")
+    assert capsys.readouterr().out.splitlines() == [
+        "    A lost card is replaced …: Fees (fees, characters 1 to 99)",
+        "    它是免费的，并且…: Fees (fees, characters 2 to 99)",
+    ]
