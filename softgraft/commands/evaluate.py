@@ -1,7 +1,8 @@
-"""`softgraft eval`."""
+"""`softgraft eval`, and `report`, which shows it as a page."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -51,6 +52,29 @@ def evaluate_command(
         out.print(line)
     next_command = f'softgraft ask {domain} "..."' if is_task else f"softgraft chat {domain}"
     out.print(f"written to {opened.build / 'reports'}\nnext: {next_command}")
+
+
+def report_command(
+    domain: DomainArgument,
+    output: Annotated[Path | None, typer.Option(help="HTML file. Default: build/reports/report.html.")] = None,
+    split: Annotated[Literal["dev", "test"], typer.Option(help="Evaluation to show.")] = "test",
+    json: JsonOption = False,
+) -> None:
+    """Write one HTML file about a domain: scores, losses, transfer, and its worst answers with their evidence.
+
+    It shows the last `softgraft eval`, and the last `softgraft transfer` with this domain. The file needs no network.
+
+    Example: `softgraft report bank`
+    """
+    from softgraft.jobs.report.page import write_page
+
+    opened = open_domain(domain)
+    path = output or opened.build / "reports" / "report.html"
+    sections = write_page(opened, path, split)
+    if json:
+        print_json({"file": str(path), "sections": sections})
+        return
+    out.print(f"written: {path} ({', '.join(section.lower() for section in sections)})")
 
 
 def report_table(report: Report) -> Table:

@@ -1,0 +1,88 @@
+"""What a report shows, read from the files of a domain; a file that is missing or damaged leaves its part out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from softgraft.settings.domain_file import TRAIN_LOG
+
+TRANSFER = Path("grafts") / "transfer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The losses of the last training run: by step, and on dev by the step at which they were measured."""
+
+    steps: list[tuple[int, float]]
+    dev: list[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Token F1 of each soft prompt (row) on each domain (column)."""
+
+    split: str
+    rows: list[str]
+    columns: list[str]
+    values: list[list[float]]
+
+
+def read_evaluation(build: Path, split: str) -> dict[str, Any] | None:
+    """The report of `softgraft eval`; None if there is none."""
+    found = _json(build / "reports" / f"eval-{split}.json")
+    return found if isinstance(found, dict) and found.get("rows") else None
+
+
+def read_replies(build: Path, split: str) -> list[dict[str, Any]]:
+    """The replies of all systems in that evaluation."""
+    return [row for row in _lines(build / "reports" / f"eval-{split}-replies.jsonl") if "system" in row]
+
+
+def read_losses(build: Path) -> Losses | None:
+    """The losses of the last training run; None if nothing was trained."""
+    steps: list[tuple[int, float]] = []
+    dev: list[tuple[float, float]] = []
+    for row in _lines(build / TRAIN_LOG):
+        if isinstance(row.get("dev_loss"), float):
+            dev.append((steps[-1][0] if steps else 0, row["dev_loss"]))
+        elif isinstance(row.get("loss"), float) and isinstance(row.get("step"), int):
+            steps.append((row["step"], row["loss"]))
+    return Losses(steps, dev) if steps else None
+
+
+def read_matrix(domain: str, path: Path = TRANSFER) -> Matrix | None:
+    """The last matrix of `softgraft transfer`; None if there is none with this domain."""
+    found = _json(path)
+    try:
+        columns = list(found["domains"])
+        cells = {(c["trained_on"], c["asked"]): float(c["token_f1"]) for c in found["cells"] if not c["labels"]}
+        rows = list(dict.fromkeys(row for row, _ in cells))
+        values = [[cells[row, column] for column in columns] for row in rows]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Matrix(str(found["split"]), rows, columns, values) if rows and domain in columns else None
+
+
+def worst_answers(replies: Iterable[Mapping[str, Any]], system: str, count: int) -> list[Mapping[str, Any]]:
+    """The answerable questions that a system answered worst, by accuracy and then by token F1."""
+    own = [row for row in replies if row["system"] == system and row.get("accuracy") is not None]
+    return sorted(own, key=lambda row: (row["accuracy"], row.get("f1") or 0.0))[:count]
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError):
+        return []
+    return [row for row in rows if isinstance(row, dict)]

@@ -1,0 +1,98 @@
+"""The HTML page about a domain."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from house_domain import write_items
+
+from softgraft import Domain
+from softgraft.errors import UsageError
+from softgraft.jobs.report.charts import interval_chart, loss_chart, matrix_chart
+from softgraft.jobs.report.files import read_losses, read_matrix, worst_answers
+from softgraft.jobs.report.page import write_page
+
+pytestmark = pytest.mark.heavy
+
+
+def test_the_page_shows_everything_that_was_measured(
+    grafted: Domain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [json.loads(line) for line in (grafted.folder / "test.jsonl").read_text().splitlines()]
+    write_items(
+        grafted.folder / "test.jsonl", [{**rows[0], "question": "What is <b>the fee</b> of a card?"}, *rows[1:]]
+    )
+    grafted.evaluate()
+    cells = [{"trained_on": row, "asked": "house", "labels": 0, "token_f1": 0.25} for row in ("quote", "house")]
+    (tmp_path / "grafts").mkdir()
+    (tmp_path / "grafts" / "transfer.json").write_text(
+        json.dumps({"domains": ["house"], "split": "test", "cells": cells})
+    )
+    sections = write_page(grafted, tmp_path / "page.html")
+    assert sections == [
+        "Domain", "Systems on test", "Differences", "Retrieval", "Loss of the last training run", "Transfer",
+        "Worst answers",
+    ]  # fmt: skip
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    # Two of scores, one each of losses and transfer.
+    assert page.count("<svg") == 4
+    assert "What is &lt;b&gt;the fee&lt;/b&gt; of a card?" in page
+    assert "<b>the fee</b>" not in page
+    assert "The debit card is free in the first year." in page
+    # Nothing is loaded from elsewhere.
+    assert re.findall(r'(?:src|href)="(?!#)([^"]*)"', page) == []
+    assert "<script" not in page
+
+
+def test_without_an_evaluation_the_next_command_is_named(grafted: Domain, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no evaluation of") as caught:
+        write_page(grafted, tmp_path / "page.html")
+    assert caught.value.next_step == f"softgraft eval {grafted.folder} --split test"
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_the_command(
+    grafted: Domain, run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    grafted.evaluate(systems=["text-twin"])
+    monkeypatch.setattr("softgraft.commands.evaluate.open_domain", lambda name: grafted)
+    code, said, _ = run("report", str(grafted.folder), "--json")
+    assert code == 0
+    assert json.loads(said)["file"] == str(grafted.build / "reports" / "report.html")
+    assert (grafted.build / "reports" / "report.html").is_file()
+
+
+def test_damaged_files_leave_their_part_out(tmp_path: Path) -> None:
+    (tmp_path / "train_log.jsonl").write_text("{")
+    assert read_losses(tmp_path) is None
+    (tmp_path / "transfer.json").write_text('{"domains": ["bank"], "split": "test", "cells": []}')
+    assert read_matrix("bank", tmp_path / "transfer.json") is None
+    (tmp_path / "transfer.json").write_text('{"domains": ["bank"], "cells": [{}]}')
+    assert read_matrix("bank", tmp_path / "transfer.json") is None
+    assert read_matrix("bank", tmp_path / "none.json") is None
+
+
+def test_the_worst_come_first() -> None:
+    rows = [
+        {"system": "auto", "item": "a", "accuracy": 1.0, "f1": 0.1},
+        {"system": "auto", "item": "b", "accuracy": 0.0, "f1": 0.5},
+        {"system": "auto", "item": "c", "accuracy": 0.0, "f1": 0.2},
+        {"system": "auto", "item": "d", "accuracy": None, "f1": None},
+        {"system": "soft", "item": "e", "accuracy": 0.0, "f1": 0.0},
+    ]
+    assert [row["item"] for row in worst_answers(rows, "auto", 2)] == ["c", "b"]
+
+
+def test_charts_say_the_same_each_time() -> None:
+    for chart in (
+        lambda: interval_chart([("quote", 0.8, 0.7, 0.9)], "accuracy"),
+        lambda: loss_chart([(1, 2.0), (2, 1.5)], [(2, 1.7)]),
+        lambda: matrix_chart(["a"], ["b"], [[0.5]], "asked"),
+    ):
+        assert chart() == chart()
+        assert chart().startswith("<svg")
