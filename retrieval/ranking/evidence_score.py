@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 WRONG_REFUSALS = 0.05
 BINS = 10
 _FOLDS = 5
-# With fewer answered follow-ups of its own, a domain keeps the threshold of the default model for follow-ups.
-_MIN_FOLLOW_UPS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +126,7 @@ def fit_scale(
 
     Args:
         vectors: whether features may depend on the encoder's vectors.
-        follow_up: judges follow-ups; a domain seldom has enough of them to fit it. Its threshold is lowered if it
-            refuses more than `WRONG_REFUSALS` of the domain's own answered follow-ups.
+        follow_up: judges follow-ups; a domain seldom has enough of them.
     """
     answered = [one.answered for one in labelled]
     if len(set(answered)) < 2:
@@ -137,7 +134,6 @@ def fit_scale(
     names = (*WORD_FEATURES, *VECTOR_FEATURES) if vectors else WORD_FEATURES
     features = feature_rows([one.judged for one in labelled], names)
     model = fit_model(names, features, answered)
-    follow_up = _for_own_follow_ups(follow_up, labelled)
     scale = EvidenceScale(model, follow_up, questions=len(labelled), answered_share=sum(answered) / len(answered))
     held_out = _cross_validated(features, answered)
     if held_out is not None:
@@ -146,14 +142,6 @@ def fit_scale(
             scale, brier=sum(squares) / len(squares), calibration_error=calibration_error(held_out, answered)
         )
     return _with_figures(scale, labelled)
-
-
-def _for_own_follow_ups(follow_up: LogisticModel | None, labelled: Sequence[LabelledRanking]) -> LogisticModel | None:
-    answered = [one.judged for one in labelled if one.answered and one.judged.is_follow_up]
-    if follow_up is None or len(answered) < _MIN_FOLLOW_UPS:
-        return follow_up
-    scores = sorted(map(follow_up.score, answered))
-    return replace(follow_up, threshold=min(follow_up.threshold, scores[int(WRONG_REFUSALS * len(scores))]))
 
 
 def _with_figures(scale: EvidenceScale, labelled: Sequence[LabelledRanking]) -> EvidenceScale:

@@ -96,5 +96,7 @@ def test_other_encoders_keep_their_default_scale(
         path = fit.write_default(cases, encoder)
     scales = read_default_scales(path)
     assert list(scales.encoders) == ["one@", "two@"]
-    assert all(scale.origin == "default" and scale.follow_up for scale in (*scales.encoders.values(), scales.words))
+    assert all(
+        scale.origin == "default" and scale.follow_up is None for scale in (*scales.encoders.values(), scales.words)
+    )
     assert not scales.words.reads_vectors

@@ -115,18 +115,3 @@ def test_no_passages_are_no_evidence() -> None:
     assert scale.score(nothing) == 0.0
     assert not scale.enough(nothing)
     assert not scale.with_threshold(1.1).enough(judged(0.9))
-
-
-def test_a_domains_own_follow_ups_lower_the_threshold_for_follow_ups() -> None:
-    follow_up = LogisticModel(("own_coverage",), (10.0,), -5.0, 0.5)
-    asked = questions(200, answered_share=0.6)
-    weak = [LabelledRanking(judged(0.9, own=0.4 + 0.005 * n), True, True) for n in range(20)]
-    scale = fit_scale([*asked, *weak], follow_up=follow_up)
-    assert scale.follow_up is not None
-    # One of twenty may be refused.
-    assert scale.follow_up.threshold == follow_up.score(weak[1].judged) < 0.5
-    assert [scale.enough(one.judged) for one in weak[:3]] == [False, True, True]
-    # Too few of them, or stronger ones, change nothing.
-    strong = [LabelledRanking(judged(0.9, own=0.8), True, True)] * 20
-    for few in (weak[:9], strong):
-        assert fit_scale([*asked, *few], follow_up=follow_up).follow_up == follow_up
