@@ -69,7 +69,7 @@ class RetrievalSettings(Settings):
         default="auto",
         description="A question whose evidence score is below this is refused; 0 refuses nothing. The score is a "
         "probability. `auto` is the threshold that refuses 5% of the answerable questions of train and dev, or, with "
-        "fewer than 40 of them, the default scale's, 0.1.",
+        "fewer than 40 of them, the default scale's, 0.15.",
     )
 
     @model_validator(mode="after")
