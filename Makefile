@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo lint check test test-all bench bench-test docs clean check-pytest test-pytest test-all-pytest
+.PHONY: help demo lint check test test-all bench bench-test docs starter clean check-pytest test-pytest test-all-pytest
 
 help:
 	@echo "make demo        install, then index, train, evaluate and ask the example domain 'bank'"
@@ -19,6 +19,7 @@ help:
 	@echo "make test        linters and the tests of everything that the documentation promises, two to seven minutes"
 	@echo "make test-all    every test with every case, ten to thirty minutes"
 	@echo "make bench       the benchmarks that need no data folder"
+	@echo "make starter     the source grafts that ship with the package, from DATA=DIR"
 	@echo "make bench-test  the tests of the benchmarks"
 	@echo "make docs        regenerate docs/commands.md and docs/settings.md"
 	@echo "make clean       remove .venv and everything generated"
@@ -47,6 +48,9 @@ test-all-pytest: $(DEV)
 
 bench-test: $(DEV)
 	$(PYTEST) -m bench
+
+starter: $(DEV)
+	$(BIN)/python -m benchmarks.transfer.starter --data $(DATA)
 
 docs: $(DEV)
 	$(BIN)/python -m softgraft.docs

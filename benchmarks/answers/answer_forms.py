@@ -3,9 +3,10 @@
     python -m benchmarks.answers.answer_forms --data DIR
     python -m benchmarks.answers.answer_forms --data DIR --sets bank,squad --seeds 0,1,2
 
-Each set is a domain as `softgraft new` makes it. Every form answers the same test questions, with the text twin and,
-for each seed, with a soft prompt that was trained with the default settings. `auto` is the form that was chosen on dev.
-Results are written after each cell; if you repeat the command, it measures only what is missing.
+Each set is a domain as `softgraft new` makes it; `college` and `playhouse` were never used for a choice. Every form
+answers the same test questions, with the text twin and, for each seed, with a soft prompt that was trained with the
+default settings. `auto` is the form that was chosen on dev. Results are written after each cell; if you repeat the
+command, it measures only what is missing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 
 from benchmarks import script
 
-SETS = ("bank", "clinic", "squad", "covidqa", "mtrag", "xquad_zh")
+SETS = ("bank", "clinic", "squad", "covidqa", "mtrag", "xquad_zh", "college", "playhouse")
 PACKAGES = ("torch", "transformers", "sentence-transformers", "faiss-cpu", "llguidance")
 UNTRAINED = "text twin"
 

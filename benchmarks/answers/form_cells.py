@@ -23,7 +23,7 @@ from softgraft.assembly.answers import Graft, answer_settings
 from softgraft.domain import Domain
 from softgraft.jobs.create import create_domain
 
-DOMAINS = ("bank", "clinic")
+DOMAINS = ("bank", "clinic", "college", "playhouse")
 CHAT = ("mtrag",)
 
 

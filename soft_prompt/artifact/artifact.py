@@ -22,6 +22,7 @@ from soft_prompt.artifact.manifest import (
     require_backbone,
     restore_old_folder,
 )
+from soft_prompt.artifact.stored_tensors import from_stored, to_stored
 from soft_prompt.errors import ArtifactError
 from soft_prompt.files import write_bytes
 from soft_prompt.graft.adapter import adapter_shapes, scaling_shapes
@@ -38,12 +39,12 @@ def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest, 
     """Write a soft prompt to a folder of its own, which keeps its previous contents until the new files are complete.
 
     `template` is the text of the template that it was trained with, saved for people to compare; none if empty.
+    `manifest.stored` says how the tensors are written.
 
     Returns:
         The manifest as written, with the digest of the vectors.
     """
-    tensors = soft_prompt.tensors() | soft_prompt.frozen_tensors()
-    data = save({name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()})
+    data = save(to_stored(soft_prompt.tensors() | soft_prompt.frozen_tensors(), manifest.stored))
     manifest = manifest.model_copy(update={"vectors_sha256": hashlib.sha256(data).hexdigest()})
     restore_old_folder(folder)
     new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
@@ -88,7 +89,7 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
     if hashlib.sha256(data).hexdigest() != manifest.vectors_sha256:
         raise damaged("does not have the digest that its manifest names")
     try:
-        tensors = load(data)
+        tensors = from_stored(load(data), manifest.stored)
     except SafetensorError as error:
         raise damaged(f"is no soft prompt: {error}") from error
     shapes = _expected_shapes(backbone, manifest)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from prompts import Template
+from soft_prompt.artifact.stored_tensors import Stored
 from soft_prompt.errors import ArtifactError
 from soft_prompt.graft.adapter import AdapterMethod
 from soft_prompt.graft.prompt import SoftPrompt, SoftPromptKind
@@ -55,6 +56,7 @@ class Manifest(BaseModel):
     Attributes:
         trained_on: its domains; empty if it is older than this field, or was imported.
         start: what training started from: the name of a source graft, or empty for the text twin.
+        stored: how the tensors are stored; `int8` is rounded, and a quarter as large.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -83,6 +85,7 @@ class Manifest(BaseModel):
     vectors_sha256: str
     trained_on: list[TrainedOn] = []
     start: str = ""
+    stored: Stored = "float32"
 
     @property
     def adapter_method(self) -> AdapterMethod | None:

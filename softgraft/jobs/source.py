@@ -15,6 +15,7 @@ from evaluation import System, evaluate
 from evaluation.items import items_hash, spread
 from evaluation.rows import split_file
 from soft_prompt import TrainedOn, read_manifest
+from soft_prompt.artifact.stored_tensors import Stored
 from softgraft.assembly.answers import make_speaker
 from softgraft.assembly.evaluation import held_out
 from softgraft.assembly.passage_cache import open_store
@@ -59,6 +60,7 @@ def make_source(
     settings: TrainSettings | None = None,
     unseen: Sequence[Domain] = (),
     made_by: str = "",
+    stored: Stored = "float32",
     on_step: OnStep | None = None,
     on_score: OnScore | None = None,
 ) -> SourceReport:
@@ -73,6 +75,7 @@ def make_source(
         settings: used instead of those in domain.yaml of the first domain.
         unseen: domains that are not trained on; the card says what the source scores on their dev questions.
         made_by: the command, for the card.
+        stored: how the soft prompt is written; `int8` is rounded, which the scores on dev leave out of account.
 
     Raises:
         UsageError: if the domains do not fit together, or one has no questions.
@@ -85,7 +88,7 @@ def make_source(
     store = open_store(first.file, target)
     try:
         chat = first.chat("text-twin").model_copy(update={"store": store})
-        grafting = replace(first.grafting(settings), name=name, folder=target, source=None, chat=chat)
+        grafting = replace(first.grafting(settings), name=name, folder=target, source=None, chat=chat, stored=stored)
         sets = [_questions(domain, limit, dev_limit) for domain in domains]
         data = _together(sets, temperature)
         trained_on = tuple(

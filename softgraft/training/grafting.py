@@ -36,6 +36,7 @@ from soft_prompt import (
     train,
 )
 from soft_prompt.artifact.manifest import make_manifest
+from soft_prompt.artifact.stored_tensors import Stored
 from soft_prompt.training.answer_loss import mean_answer_loss
 from soft_prompt.training.checkpoint import remove_checkpoint
 from soft_prompt.training.distributed import DistributedContext, init_distributed
@@ -98,6 +99,7 @@ class Grafting:
         source: the source graft that training starts from; None for the text twin.
         licence: of the domain's documents and questions.
         trained_on: the domains that the run trains on; empty if it is this one.
+        stored: how the soft prompt is written.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Grafting:
     source: Source | None = None
     licence: str = ""
     trained_on: tuple[TrainedOn, ...] = ()
+    stored: Stored = "float32"
 
     def run(
         self,
@@ -323,6 +326,7 @@ class Grafting:
             adapter_layers=config.layers,
             trained_on=self.trained_on or (self._own(items),),
             start=self.source.name if self.source else "",
+            stored=self.stored,
         )
 
     def _own(self, items: Sequence[Item]) -> TrainedOn:
