@@ -121,7 +121,8 @@ def search(
     base = settings or domain.file.train
     grafting = domain.grafting(base)
     data = grafting.training_set(spread(domain.items("train"), limit), domain.items("dev"))
-    digest = _data_digest(domain, data)
+    source = grafting.source
+    digest = _data_digest(domain, data) + (source.manifest.vectors_sha256 if source else "")
     by_fingerprint = {_sha256(digest + one.model_dump_json()): one for one in candidates(base)}
     all_trials = _read_trials(domain.build / FILE)
     trials: list[Trial] = []

@@ -43,6 +43,7 @@ from soft_prompt.training.distributed import DistributedContext, init_distribute
 from soft_prompt.training.example import TrainingExample
 from softgraft.settings.domain_file import TRAIN_LOG, TrainSettings
 from softgraft.sources.shelf import Source
+from softgraft.sources.start import unlike
 from softgraft.training.decision import MajorityComparison, compare_on_dev, compare_with_majority
 from softgraft.training.task import OnScore, OnStep, Prompted, TrainingTask, TrainReport, Withheld, with_target
 
@@ -96,7 +97,7 @@ class Grafting:
     The fills of `chat` are replaced for each comparison.
 
     Attributes:
-        source: the source graft that training starts from; None for the text twin.
+        source: a source graft; training starts from it if the settings continue it, else from the text twin.
         licence: of the domain's documents and questions.
         trained_on: the domains that the run trains on; empty if it is this one.
         stored: how the soft prompt is written.
@@ -131,6 +132,11 @@ class Grafting:
         if init_distributed(self.chat.store.backbone.device).is_main_process:
             self.task.finished(report)
         return report
+
+    @property
+    def start_source(self) -> Source | None:
+        """The source that training starts from; None for the text twin."""
+        return None if self.source is None or unlike(self.source.manifest, self.settings) else self.source
 
     def training_set(self, items: Sequence[Item], dev: Sequence[Item]) -> TrainingSet:
         """Train and dev items as the prompts that a run trains on and measures with."""
@@ -189,8 +195,8 @@ class Grafting:
         of_soft = self.scores(data.dev, result.soft_prompt, "soft", report, devices)
         soft, soft_f1, comparison, of_twin = of_soft.score, of_soft.f1, None, None
         source, twin_loss = None, result.start_loss
-        if self.source is not None:
-            source = self.scores(data.dev, start, self.source.name, report, devices).score
+        if (started_from := self.start_source) is not None:
+            source = self.scores(data.dev, start, started_from.name, report, devices).score
             twin_loss = self._loss(data.dev, start.slot, start.text_twin)
         if twin_f1 is None:
             of_twin = self.scores(data.dev, start.text_twin, "text-twin", report, devices)
@@ -246,7 +252,7 @@ class Grafting:
             without_document=self._without_document(data.items),
             comparison=comparison,
             majority=self._majority(data, of_soft),
-            start=self.source.name if self.source else "",
+            start=started_from.name if started_from else "",
             dev_score_start=source,
         )
         return Trained(train_report, of_soft, of_twin)
@@ -271,7 +277,8 @@ class Grafting:
             )
         slot, twin, length = slots[0], template.text_twin(slots[0]), self.settings.length
         backbone = self.chat.store.backbone
-        if self.source is not None and (loaded := load_soft_prompt(self.source.soft_prompt, backbone)) is not None:
+        source = self.start_source
+        if source is not None and (loaded := load_soft_prompt(source.soft_prompt, backbone)) is not None:
             # The text twin is the template's own, which may have been edited.
             return replace(loaded[0], text_twin=twin)
         adapter = self._adapter()
@@ -325,7 +332,7 @@ class Grafting:
             scores=scores,
             adapter_layers=config.layers,
             trained_on=self.trained_on or (self._own(items),),
-            start=self.source.name if self.source else "",
+            start=self.start_source.name if self.start_source else "",
             stored=self.stored,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,13 @@ def test_what_was_trained_from_a_source_says_so(workplace: Path, make_domain: Ma
     manifest = domain.manifest
     assert manifest is not None
     assert (manifest.start, [one.domain for one in manifest.trained_on]) == ("compass", ["west"])
+
+
+def test_a_search_starts_from_the_source_where_its_settings_allow(workplace: Path, make_domain: MakeDomain) -> None:
+    grafting = make_domain("west", start="compass", ingest=True).grafting()
+    assert grafting.start_source is not None
+    shorter = grafting.settings.model_copy(update={"length": 8})
+    assert replace(grafting, settings=shorter).start_source is None
 
 
 def test_auto_takes_the_best_source_on_enough_dev_questions(workplace: Path, make_domain: MakeDomain) -> None:
