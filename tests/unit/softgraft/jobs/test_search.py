@@ -150,8 +150,13 @@ def test_a_diverged_trial_is_recorded_and_skipped(make_domain: MakeDomain) -> No
     # A backbone that says nothing finite makes every trial diverge.
     norm = domain.store.backbone.model.model.norm
     assert isinstance(norm.weight, nn.Parameter)
+    weights = norm.weight.data.clone()
     norm.weight.data.mul_(float("nan"))
-    report = search(domain)
+    try:
+        report = search(domain)
+    finally:
+        # Other domains in this process may share the backbone.
+        norm.weight.data.copy_(weights)
     assert report.best is None
     assert not report.kept
     assert all(trial.problem is not None and "has diverged" in trial.problem for trial in report.trials)

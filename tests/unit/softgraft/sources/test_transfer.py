@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from house_domain import opened
 
 from softgraft import Domain
 from softgraft.errors import UsageError
@@ -63,8 +62,8 @@ def test_a_domain_that_is_not_trained_is_refused(grafted: Domain, make_domain: M
 
 
 def test_the_commands(pair: tuple[Domain, Domain], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The commands open the domains themselves; their encoder needs no weights either.
-    monkeypatch.setattr("softgraft.commands.sources.open_domain", lambda name: opened(Path(name)))
+    by_folder = {str(domain.folder): domain for domain in pair}
+    monkeypatch.setattr("softgraft.commands.sources.open_domain", by_folder.__getitem__)
     names = ",".join(str(domain.folder) for domain in pair)
     code, said, _ = run("transfer", names, "--limit", "2")
     assert (code, "house  " in said, "text-twin" in said) == (0, True, True)
