@@ -275,15 +275,15 @@ class Domain(DomainParts):
 
     # How it is put together
 
-    def grafting(self, settings: TrainSettings | None = None) -> Grafting:
-        """A training run, with these settings or those in domain.yaml."""
+    def grafting(self, settings: TrainSettings | None = None, *, start: bool = True) -> Grafting:
+        """A training run, with these settings or those in domain.yaml; from the text twin if `start` is False."""
         chat, settings = self.chat("text-twin"), settings or self.file.train
         task: TrainingTask = (
             ChatTraining(self.answering("text-twin", form="generate", speaker=LocalSpeaker(chat)))
             if self.file.text_task is None
             else TaskTraining(self.work)
         )
-        source = self.source
+        source = self.source if start else None
         if source is not None and (problems := unlike(source.manifest, settings)):
             if self.file.start != "auto":
                 raise UsageError(

@@ -2,8 +2,8 @@
 
     python -m benchmarks.projects.documents --data DIR
 
-Git fetches each project at the commit in `projects.json` and writes its documents to DIR/projects/NAME, with their
-licence's terms: none is part of this repository. Projects that are there already are left as they are.
+Git fetches each project at the commit in `projects.json` and writes its documents to DIR/projects/NAME. They keep their
+own licences and are not part of this repository. Projects that are there already are left as they are.
 """
 
 from __future__ import annotations

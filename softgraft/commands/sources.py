@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -67,7 +68,7 @@ def source_command(
                 temperature=temperature,
                 settings=settings,
                 unseen=_opened(unseen),
-                made_by=f"softgraft source {name} --from {domains}",
+                made_by=" ".join(sys.argv[1:]) and f"softgraft {' '.join(sys.argv[1:])}",
                 on_step=on_train(progress),
                 on_score=on_score(progress),
             )
@@ -146,7 +147,9 @@ def sources_command(json: JsonOption = False) -> None:
     for row in rows:
         gain = "-" if row["gain"] is None else f"{row['gain']:+.3f}"
         names = ", ".join(f"{one['name']} ({one['licence'] or 'licence unknown'})" for one in row["domains"])
-        table.add_row(row["name"], row["backbone"], row["template"], names, gain)
+        # Of a local folder, its name.
+        backbone = Path(row["backbone"]).name if Path(row["backbone"]).is_absolute() else row["backbone"]
+        table.add_row(row["name"], backbone, row["template"], names, gain)
     out.print(table)
     out.print("gain: token F1 minus that of the text twin, mean over the domains that it was not trained on")
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 # What a search varies. Other settings are shown only if they differ from their defaults.
 _VARIED = ("kind", "length", "adapter", "adapter_rank", "epochs", "learning_rate", "adapter_learning_rate")
-_NOT_KEPT = "not kept: it does not beat its start and its text twin on dev, so answers do not change"
+_NOT_KEPT = "not kept: it does not beat both its start and its text twin on dev, so answers do not change"
 
 
 def _with_training_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ class Trial:
         fingerprint: identifies the settings and everything else that the scores depend on.
         settings: as under `train:` in domain.yaml.
         dev_f1, dev_f1_text_twin: token F1 on dev; None if the trial failed.
+        dev_f1_start: of the source graft that it started from; None if that was the text twin.
         vectors_sha256: of the soft prompt, if the trial kept it.
         problem: why the trial failed: it diverged, or the backbone does not support the settings.
     """
@@ -42,6 +43,7 @@ class Trial:
     settings: dict[str, Any]
     dev_f1: float | None = None
     dev_f1_text_twin: float | None = None
+    dev_f1_start: float | None = None
     dev_loss: float | None = None
     seconds: float = 0.0
     vectors_sha256: str | None = None
@@ -130,6 +132,8 @@ def search(
     def run(fingerprint: str, above: float) -> Trial:
         """Run and record one trial; its soft prompt is kept if it scores higher than `above`."""
         twin_f1 = next((t.dev_f1_text_twin for t in recorded() if t.dev_f1_text_twin is not None), None)
+        # Trials that cannot start from the source have to beat it too.
+        above = max(above, _source_f1(recorded()))
         one = replace(grafting, settings=by_fingerprint[fingerprint])
         train = partial(one.train, data, twin_f1=twin_f1, above=above, on_step=on_step, on_score=on_score)
         trial = all_trials[fingerprint] = _run_trial(domain, Trial(fingerprint, one.settings.model_dump()), train)
@@ -151,13 +155,18 @@ def search(
             on_trial(number, len(by_fingerprint), trials[-1])
     scored = [trial for trial in trials if trial.dev_f1 is not None]
     best = max(scored, key=lambda trial: trial.dev_f1 or 0.0, default=None)
-    kept = best is not None and (best.dev_f1 or 0) > (best.dev_f1_text_twin or 0)
+    kept = best is not None and (best.dev_f1 or 0) > max(best.dev_f1_text_twin or 0, _source_f1(trials))
     if best is not None and kept and (domain.manifest is None or domain.manifest.vectors_sha256 != best.vectors_sha256):
         # Another soft prompt was trained since. The same settings give the best one again.
         best = run(best.fingerprint, -1.0)
     domain.forget("chain")
     left_out = len(by_fingerprint) - len(trials)
     return SearchReport(domain.file.name, tuple(trials), best, kept, left_out, time.monotonic() - began)
+
+
+def _source_f1(trials: Sequence[Trial]) -> float:
+    """Token F1 on dev of the source graft; -1 if no trial started from one."""
+    return max((trial.dev_f1_start for trial in trials if trial.dev_f1_start is not None), default=-1.0)
 
 
 def _require_searchable(domain: Domain) -> None:
@@ -188,6 +197,7 @@ def _run_trial(domain: Domain, trial: Trial, train: Callable[[], TrainReport]) -
         trial,
         dev_f1=report.dev_f1,
         dev_f1_text_twin=report.dev_f1_text_twin,
+        dev_f1_start=report.dev_score_start,
         dev_loss=report.dev_loss,
         vectors_sha256=manifest.vectors_sha256 if manifest else None,
         seconds=time.monotonic() - started,

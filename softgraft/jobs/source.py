@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from evaluation import System, evaluate
-from evaluation.items import items_hash, spread
+from evaluation.items import Item, items_hash, spread
 from evaluation.rows import split_file
 from soft_prompt import TrainedOn, read_manifest
 from soft_prompt.artifact.stored_tensors import Stored
+from soft_prompt.training.distributed import is_main_process
 from softgraft.assembly.answers import make_speaker
 from softgraft.assembly.evaluation import held_out
 from softgraft.assembly.passage_cache import open_store
@@ -85,10 +86,16 @@ def make_source(
     require_together(domains, unseen)
     target, first = folder or GRAFTS / name, domains[0]
     settings = settings or first.file.train
+    # Before hours of training.
+    for domain in unseen:
+        _unseen_items(domain, "dev", None)
+        _ = domain.index
     store = open_store(first.file, target)
     try:
         chat = first.chat("text-twin").model_copy(update={"store": store})
-        grafting = replace(first.grafting(settings), name=name, folder=target, source=None, chat=chat, stored=stored)
+        grafting = replace(
+            first.grafting(settings, start=False), name=name, folder=target, source=None, chat=chat, stored=stored
+        )
         sets = [_questions(domain, limit, dev_limit) for domain in domains]
         data = _together(sets, temperature)
         trained_on = tuple(
@@ -114,13 +121,16 @@ def make_source(
                 seconds=round(trained.report.seconds, 1),
                 domains=_scored(trained_on, sets, trained.soft, trained.twin),
             )
-            write_card(card, target)
-            for domain in unseen:
-                card = card.model_copy(update={"unseen": (*card.unseen, measure_unseen(domain, read_source(target)))})
+            if is_main_process():
                 write_card(card, target)
+                for domain in unseen:
+                    scores = measure_unseen(domain, read_source(target))
+                    card = card.model_copy(update={"unseen": (*card.unseen, scores)})
+                    write_card(card, target)
     finally:
         store.close()
-        shutil.rmtree(target / "passages", ignore_errors=True)
+        if is_main_process():
+            shutil.rmtree(target / "passages", ignore_errors=True)
     unknown = tuple(one.domain for one in trained_on if not one.licence)
     return SourceReport(str(target), trained.report, card, unknown)
 
@@ -131,7 +141,7 @@ def measure_unseen(domain: Domain, source: Source, split: SplitName = "dev", lim
     Raises:
         UsageError: if the domain has no such questions.
     """
-    items = held_out(domain.items(split), limit, split_file(domain.folder, split))
+    items = _unseen_items(domain, split, limit)
     speaker = make_speaker(
         "source", domain.file, domain.build, domain.template, lambda: domain.store, domain.cli_name, source
     )
@@ -140,11 +150,15 @@ def measure_unseen(domain: Domain, source: Source, split: SplitName = "dev", lim
         System("source", domain.answering("source", form="generate", speaker=speaker), "retrieved"),
         System("quote", domain.answering("text-twin", form="quote"), "retrieved"),
     ]
-    _, answers = evaluate([item for item in items if item.answerable], systems, None, {})
+    _, answers = evaluate(items, systems, None, {})
     scores = {one.system: one.answers for one in answers}
 
     def mean(name: str, score: Literal["f1", "accuracy"]) -> float | None:
-        known = [value for one in scores[name] if (value := getattr(one, score)) is not None and one.item.answers]
+        known = [
+            value
+            for one in scores[name]
+            if (value := getattr(one, score)) is not None and (score == "f1" or one.item.answers)
+        ]
         return round(statistics.mean(known), 4) if known else None
 
     return UnseenDomain(
@@ -157,6 +171,11 @@ def measure_unseen(domain: Domain, source: Source, split: SplitName = "dev", lim
         accuracy_text_twin=mean("text-twin", "accuracy"),
         accuracy_quote=mean("quote", "accuracy"),
     )
+
+
+def _unseen_items(domain: Domain, split: SplitName, limit: int | None) -> list[Item]:
+    answerable = [item for item in domain.items(split) if item.answerable]
+    return held_out(answerable, limit, split_file(domain.folder, split))
 
 
 def _require_name(name: str) -> None:
@@ -202,7 +221,7 @@ def require_together(domains: Sequence[Domain], unseen: Sequence[Domain]) -> Non
 def _questions(domain: Domain, limit: int | None, dev_limit: int | None) -> TrainingSet:
     """The train and dev questions of a domain, with evidence from its own documents."""
     train, dev = spread(domain.items("train"), limit), spread(domain.items("dev"), dev_limit)
-    found = domain.grafting().training_set(train, dev)
+    found = domain.grafting(start=False).training_set(train, dev)
     if not found.train or not found.dev:
         raise UsageError(
             found=f"{len(found.train)} train and {len(found.dev)} dev questions of {domain.cli_name} reach the model",

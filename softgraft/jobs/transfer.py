@@ -20,12 +20,14 @@ from evaluation.rows import split_file
 from evaluation.systems import SystemAnswers
 from soft_prompt import load_soft_prompt
 from soft_prompt.files import write_bytes
+from soft_prompt.training.distributed import is_distributed
 from softgraft.assembly.answers import make_speaker
 from softgraft.assembly.evaluation import held_out
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
 from softgraft.jobs.source import require_together
 from softgraft.sources.shelf import SOFT_PROMPT, Source, read_source
+from softgraft.sources.start import unlike
 from softgraft.training.task import OnStep
 
 # Rows that no soft prompt answers.
@@ -59,13 +61,13 @@ class Predictor:
 
     Attributes:
         prompt_cosine: of the two soft prompts, each the mean over its positions (SPoT: Vu et al. 2022,
-            arXiv:2110.07904).
+            arXiv:2110.07904); None if they have other shapes, or are adapters, which have no vectors of their own.
         document_distance: 1 - cosine of the mean passage vectors of the two domains.
     """
 
     trained_on: str
     asked: str
-    prompt_cosine: float
+    prompt_cosine: float | None
     document_distance: float
 
 
@@ -101,10 +103,17 @@ def measure_transfer(
     Raises:
         UsageError: if there are fewer than two domains, they do not fit together, or one is not trained.
     """
+    if is_distributed():
+        raise UsageError(
+            found="transfer in several processes", expected="one process", next_step="start it without a launcher"
+        )
     require_together(domains, ())
     if len(domains) < 2:
         raise UsageError(found="one domain", expected="at least two", next_step="softgraft transfer bank,clinic")
     sources = [_trained(domain) for domain in domains]
+    if labels:
+        _require_continuable(domains, sources)
+    predictors = _predictors(domains, sources)
     cells: list[TransferCell] = []
     for domain in domains:
         systems = [*_baselines(domain), *(_system(domain, source.name, source, 0) for source in sources)]
@@ -113,7 +122,6 @@ def measure_transfer(
                 _further(domain, source, labels, work, on_step) for source in sources if source.name != domain.file.name
             ]
         cells += _cells(domain, systems, split, limit, on_cell)
-    predictors = _predictors(domains, sources)
     return TransferReport(
         tuple(domain.file.name for domain in domains),
         split,
@@ -135,6 +143,18 @@ def _trained(domain: Domain) -> Source:
     return replace(source, card=source.card.model_copy(update={"name": domain.file.name}))
 
 
+def _require_continuable(domains: Sequence[Domain], sources: Sequence[Source]) -> None:
+    """Refuse soft prompts that training cannot continue with the settings of a domain that is asked."""
+    for domain in domains:
+        for source in sources:
+            if problems := unlike(source.manifest, domain.file.train):
+                raise UsageError(
+                    found=f"the soft prompt of {source.name} and `train:` of {domain.cli_name}: {', '.join(problems)}",
+                    expected="settings that continue the soft prompt of every other domain",
+                    next_step="train all domains with the same settings, or leave out --labels",
+                )
+
+
 def _baselines(domain: Domain) -> list[System]:
     return [
         System("quote", domain.answering("text-twin", form="quote"), "retrieved"),
@@ -153,7 +173,7 @@ def _system(domain: Domain, name: str, source: Source, labels: int) -> System:
 def _further(domain: Domain, source: Source, labels: int, work: Path, on_step: OnStep | None) -> System:
     """The soft prompt, trained on with some labels of the asked domain; the source itself if that is worse on dev."""
     folder = work / f"{source.name}-{domain.file.name}-{labels}"
-    grafting = replace(domain.grafting(), source=source, folder=folder)
+    grafting = replace(domain.grafting(start=False), source=source, folder=folder)
     data = grafting.training_set(spread(domain.items("train"), labels), domain.items("dev"))
     report = grafting.train(data, on_step=on_step)
     trained = replace(source, folder=folder) if report.kept else source
@@ -163,8 +183,8 @@ def _further(domain: Domain, source: Source, labels: int, work: Path, on_step: O
 def _cells(
     domain: Domain, systems: Sequence[System], split: Literal["dev", "test"], limit: int | None, on_cell: OnCell | None
 ) -> list[TransferCell]:
-    items = held_out(domain.items(split), limit, split_file(domain.folder, split))
-    asked = [item for item in items if item.answerable]
+    answerable = [item for item in domain.items(split) if item.answerable]
+    asked = held_out(answerable, limit, split_file(domain.folder, split))
     done = 0
 
     def progress(_: str, replies: int, total: int) -> None:
@@ -206,7 +226,7 @@ def _predictors(domains: Sequence[Domain], sources: Sequence[Source]) -> list[Pr
         Predictor(
             sources[i].name,
             domains[j].file.name,
-            round(_cosine(prompts[i], prompts[j]), 4),
+            _prompt_cosine(prompts[i], prompts[j]),
             round(1 - _cosine(documents[i], documents[j]), 4),
         )
         for i in range(len(domains))
@@ -215,12 +235,18 @@ def _predictors(domains: Sequence[Domain], sources: Sequence[Source]) -> list[Pr
     ]
 
 
-def _prompt_vector(domain: Domain, source: Source) -> NDArray[Any]:
-    """The mean over the positions of a soft prompt, as one vector."""
+def _prompt_vector(domain: Domain, source: Source) -> NDArray[Any] | None:
+    """The mean over the positions of a soft prompt, as one vector; None for an adapter."""
     loaded = load_soft_prompt(source.folder / SOFT_PROMPT, domain.store.backbone)
     assert loaded is not None
+    if loaded[0].kind == "adapter":
+        return None
     vectors = loaded[0].vectors.detach().to("cpu", torch.float32)
     return vectors.mean(dim=3 if loaded[0].kind == "kv" else 0).flatten().numpy()
+
+
+def _prompt_cosine(a: NDArray[Any] | None, b: NDArray[Any] | None) -> float | None:
+    return None if a is None or b is None or a.shape != b.shape else round(_cosine(a, b), 4)
 
 
 def _cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
@@ -233,9 +259,9 @@ def _correlations(cells: Sequence[TransferCell], predictors: Sequence[Predictor]
     pairs = [(one, gain.mean) for one in predictors if (gain := gains[one.trained_on, one.asked]) is not None]
     found: dict[str, float | None] = {}
     for name in ("prompt_cosine", "document_distance"):
-        values = [float(getattr(one, name)) for one, _ in pairs]
-        outcome = [gain for _, gain in pairs]
-        if len(pairs) < 3 or len(set(values)) < 2 or len(set(outcome)) < 2:
+        known = [(float(value), gain) for one, gain in pairs if (value := getattr(one, name)) is not None]
+        values, outcome = [value for value, _ in known], [gain for _, gain in known]
+        if len(known) < 3 or len(set(values)) < 2 or len(set(outcome)) < 2:
             found[name] = None
             continue
         found[name] = round(float(spearmanr(values, outcome).statistic), 3)

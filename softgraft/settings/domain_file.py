@@ -129,9 +129,9 @@ class DomainFile(Settings):
         default="auto",
         min_length=1,
         description="What the model uses before training, and what training starts from: `text-twin`, `starter` (ships "
-        "with the package), or the name or path of a source graft; see docs/transfer.md. `auto` is the best of them on "
-        "dev if there are at least 20 dev questions and it beats the text twin beyond chance, else the starter if one "
-        "fits.",
+        "with the package), or the name or path of a source graft or of a trained domain; see docs/transfer.md. `auto` "
+        "is the best source on dev, if there are 20 dev questions and `softgraft train` finds that it beats the text "
+        "twin beyond chance, else the text twin; before that, or with fewer questions, the starter if one fits.",
     )
     task: Task = Field(
         default="chat", description="What the domain does. All except `chat` and `extractive-qa` are in docs/tasks.md."
@@ -186,6 +186,13 @@ class DomainFile(Settings):
         if not re.fullmatch(r"[a-z]{2}", language):
             raise ValueError(f"{language!r} is no language of two letters; {supported_languages(template_languages())}")
         return language
+
+    @model_validator(mode="after")
+    def _check_start(self) -> Self:
+        if self.start not in ("auto", "text-twin") and (self.behind_api or self.text_task is not None):
+            reason = f"the task {self.task}" if self.text_task else f"the model behind an API {self.backbone!r}"
+            raise ValueError(f"start: {self.start} with {reason}, which uses no source graft; expected auto")
+        return self
 
     @model_validator(mode="after")
     def _check_task_sections(self) -> Self:

@@ -24,7 +24,7 @@ class SourceDomain(_Record):
 
     Attributes:
         licence: of its documents and questions; empty if unknown.
-        questions, dev_questions: that reached the model.
+        questions, dev_questions: that reached the model; of a large domain, not every train question is in an epoch.
         token_f1, token_f1_text_twin: means on its dev questions, 0 to 1; None without dev questions.
     """
 
@@ -54,7 +54,7 @@ class SourceCard(_Record):
 
     Attributes:
         vectors_sha256: of the soft prompt that the card describes.
-        made_by: the command that made it.
+        made_by: how it was made.
         unseen: its scores on domains that it was not trained on, in the order in which they were measured.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def _card_of_domain(build: Path, manifest: Manifest) -> SourceCard:
         )
         for one in manifest.trained_on
     ]
-    name = names or build.resolve().parent.name
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", names or build.resolve().parent.name).strip("-_") or "domain"
     return SourceCard(
         name=name, vectors_sha256=manifest.vectors_sha256, seed=manifest.seed, seconds=0.0, domains=tuple(domains)
     )

@@ -49,7 +49,7 @@ def domain_start(file: DomainFile, build: Path, template: Template) -> Source | 
     if file.start not in ("auto", STARTER):
         return _fitting(find_source(file.start), file, template)
     if file.start == "auto" and (chosen := load_start(build / START)) is not None:
-        return _chosen(chosen)
+        return _chosen(chosen, file, template)
     starters = [
         source for source in map(read_source, packaged_folders()) if not misfits(source.manifest, file, template)
     ]
@@ -65,7 +65,7 @@ def domain_start(file: DomainFile, build: Path, template: Template) -> Source | 
 
 
 def misfits(manifest: Manifest, file: DomainFile, template: Template) -> list[str]:
-    """Why a soft prompt cannot be used with this backbone and template; empty if it can."""
+    """Why a soft prompt cannot be used with this backbone, template and kind of attention; empty if it can."""
     problems = []
     if manifest.backbone != file.backbone:
         problems.append(f"the backbone {manifest.backbone!r}, not {file.backbone!r}")
@@ -73,6 +73,8 @@ def misfits(manifest: Manifest, file: DomainFile, template: Template) -> list[st
         problems.append(f"the template {manifest.template_name!r}, not {template.name!r}")
     elif manifest.slot not in template.soft_slots:
         problems.append(f"the slot {manifest.slot!r}, which the template {template.name!r} does not have")
+    if manifest.attention != file.attention:
+        problems.append(f"{manifest.attention} attention, not {file.attention}")
     return problems
 
 
@@ -101,15 +103,16 @@ def _fitting(source: Source, file: DomainFile, template: Template) -> Source:
     return source
 
 
-def _chosen(chosen: ChosenStart) -> Source | None:
-    """The chosen source, or the text twin if it is gone or was made again since."""
+def _chosen(chosen: ChosenStart, file: DomainFile, template: Template) -> Source | None:
+    """The chosen source; the text twin if the source is gone, was made again since, or no longer fits the domain."""
     if not chosen.source:
         return None
     try:
         source = read_source(Path(chosen.source))
     except ArtifactError:
         return None
-    return source if source.manifest.vectors_sha256 == chosen.vectors_sha256 else None
+    is_same = source.manifest.vectors_sha256 == chosen.vectors_sha256
+    return source if is_same and not misfits(source.manifest, file, template) else None
 
 
 def save_start(chosen: ChosenStart, path: Path) -> None:

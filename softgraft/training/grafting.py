@@ -45,7 +45,16 @@ from softgraft.settings.domain_file import TRAIN_LOG, TrainSettings
 from softgraft.sources.shelf import Source
 from softgraft.sources.start import unlike
 from softgraft.training.decision import MajorityComparison, compare_on_dev, compare_with_majority
-from softgraft.training.task import OnScore, OnStep, Prompted, TrainingTask, TrainReport, Withheld, with_target
+from softgraft.training.task import (
+    UNTAUGHT,
+    OnScore,
+    OnStep,
+    Prompted,
+    TrainingTask,
+    TrainReport,
+    Withheld,
+    with_target,
+)
 
 
 @dataclass(frozen=True)
@@ -212,7 +221,7 @@ class Grafting:
                 dev_token_f1=soft_f1,
                 dev_token_f1_text_twin=twin_f1,
             )
-            manifest = self._manifest(result, config, data.items, scores)
+            manifest = self._manifest(result, config, data, scores)
             text = self.template.current().text
             save_soft_prompt(self.folder / "soft_prompt", result.soft_prompt, manifest, text)
         if devices.is_main_process:
@@ -230,7 +239,7 @@ class Grafting:
             adapter_rank=start.adapter.rank if start.adapter else 0,
             layers=config.layers,
             examples=len(data.train),
-            withheld=len(with_target(data.items)) - len(data.train),
+            withheld=sum(data.train_withheld.values()) - data.train_withheld.get(UNTAUGHT, 0),
             dev_questions=len(data.dev),
             dev_f1=soft_f1,
             dev_f1_text_twin=twin_f1,
@@ -319,7 +328,7 @@ class Grafting:
         """Mean loss of the target answers with `fill` in the slot, in nats per token."""
         return mean_loss(self.chat.store, examples, slot, fill, self.attention, self.settings.batch_size)
 
-    def _manifest(self, result: TrainResult, config: TrainConfig, items: Sequence[Item], scores: DevScores) -> Manifest:
+    def _manifest(self, result: TrainResult, config: TrainConfig, data: TrainingSet, scores: DevScores) -> Manifest:
         return make_manifest(
             result.soft_prompt,
             self.chat.store.backbone,
@@ -327,17 +336,17 @@ class Grafting:
             attention=config.attention,
             objective=self.task.objective,
             seed=config.seed,
-            data_hash=items_hash(with_target(items)),
+            data_hash=items_hash(with_target(data.items)),
             train={**config.model_dump(), "micro_batch": result.micro_batch, "processes": result.processes},
             scores=scores,
             adapter_layers=config.layers,
-            trained_on=self.trained_on or (self._own(items),),
+            trained_on=self.trained_on or (self._own(data),),
             start=self.start_source.name if self.start_source else "",
             stored=self.stored,
         )
 
-    def _own(self, items: Sequence[Item]) -> TrainedOn:
-        used = with_target(items)
+    def _own(self, data: TrainingSet) -> TrainedOn:
+        used = [item for _, item in data.train]
         return TrainedOn(domain=self.name, licence=self.licence, questions=len(used), data_hash=items_hash(used))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evaluation.bootstrap import paired_difference
 from evaluation.items import Item
-from soft_prompt import SlotFill, load_soft_prompt
+from soft_prompt import BackboneError, SlotFill, SoftPrompt, load_soft_prompt
 from soft_prompt.errors import ArtifactError
 from soft_prompt.training.distributed import init_distributed
 from softgraft.settings.domain_file import DomainFile
@@ -29,14 +29,16 @@ def choose_start(
     0. There is no choice if domain.yaml names the start, no source fits, or fewer than `MIN_QUESTIONS` dev questions
     reach the model.
     """
-    sources = _candidates(grafting, file) if file.start == "auto" and file.text_task is None else []
-    if not sources:
-        return None
-    examples = grafting.training_set((), dev).dev
-    if len(examples) < MIN_QUESTIONS:
-        return None
     backbone, report = grafting.chat.store.backbone, on_score or (lambda *_: None)
     devices, template = init_distributed(backbone.device), grafting.template.current()
+    sources = _candidates(grafting, file) if file.start == "auto" and file.text_task is None else []
+    examples = grafting.training_set((), dev).dev if sources else []
+    if len(examples) < MIN_QUESTIONS:
+        if devices.is_main_process:
+            # A choice among other sources, or on other questions.
+            (build / START).unlink(missing_ok=True)
+        devices.barrier()
+        return None
     slot = next(iter(template.soft_slots))
 
     def scores(fill: SlotFill, name: str) -> DevScoresByQuestion:
@@ -44,10 +46,8 @@ def choose_start(
 
     twin = scores(template.text_twin(slot), TEXT_TWIN)
     found: list[tuple[Source, DevScoresByQuestion]] = []
-    for source in sources:
-        loaded = load_soft_prompt(source.soft_prompt, backbone)
-        if loaded is not None:
-            found.append((source, scores(loaded[0], source.name)))
+    for source, soft_prompt in sources:
+        found.append((source, scores(soft_prompt, source.name)))
     source, best = max(found, key=lambda one: one[1].score)
     interval = paired_difference(best.deciding, twin.deciding)
     helps = interval is not None and interval.low > 0
@@ -64,15 +64,18 @@ def choose_start(
     return chosen
 
 
-def _candidates(grafting: Grafting, file: DomainFile) -> list[Source]:
+def _candidates(grafting: Grafting, file: DomainFile) -> list[tuple[Source, SoftPrompt]]:
     """The sources that fit the domain and can be continued with its settings; damaged ones are passed over."""
-    sources: list[Source] = []
+    sources: list[tuple[Source, SoftPrompt]] = []
+    template = grafting.template.current()
     for folder in source_folders():
         try:
             source = read_source(folder)
-        except ArtifactError:
+            if misfits(source.manifest, file, template) or unlike(source.manifest, grafting.settings):
+                continue
+            loaded = load_soft_prompt(source.soft_prompt, grafting.chat.store.backbone)
+        except (ArtifactError, BackboneError):
             continue
-        template = grafting.template.current()
-        if not misfits(source.manifest, file, template) and not unlike(source.manifest, grafting.settings):
-            sources.append(source)
+        if loaded is not None:
+            sources.append((source, loaded[0]))
     return sources

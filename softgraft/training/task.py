@@ -30,6 +30,9 @@ Reason = Literal[
 ]
 
 
+UNTAUGHT: Reason = "no answer and no response to learn"
+
+
 @dataclass(frozen=True, slots=True)
 class TrainReport:
     """How a training run ended.
@@ -163,7 +166,7 @@ class ChatTraining(TrainingTask):
         prepared = [answering.prepare(*asked[n], evidence[n], keep=keep[n]) for n in range(len(chosen))]
         withheld: Counter[Reason] = Counter()
         if untaught := len(items) - len(chosen):
-            withheld["no answer and no response to learn"] = untaught
+            withheld[UNTAUGHT] = untaught
         examples: Prompted = []
         for one, item in zip(prepared, chosen, strict=True):
             if one.prompt is None:

@@ -10,6 +10,13 @@ from typing import Any
 
 from softgraft.settings.domain_file import TRAIN_LOG
 
+# What every row of an evaluation has.
+_ROW = frozenset(
+    {
+        "system", "accuracy", "token_f1", "unsupported", "refusal_accuracy", "wrong_refusals", "citation_precision",
+        "words", "seconds_per_answer",
+    }
+)  # fmt: skip
 TRANSFER = Path("grafts") / "transfer.json"
 
 
@@ -34,7 +41,10 @@ class Matrix:
 def read_evaluation(build: Path, split: str) -> dict[str, Any] | None:
     """The report of `softgraft eval`; None if there is none."""
     found = _json(build / "reports" / f"eval-{split}.json")
-    return found if isinstance(found, dict) and found.get("rows") else None
+    rows = found.get("rows") if isinstance(found, dict) else None
+    if not isinstance(rows, list) or not rows:
+        return None
+    return found if all(isinstance(row, dict) and row.keys() >= _ROW for row in rows) else None
 
 
 def read_replies(build: Path, split: str) -> list[dict[str, Any]]:
@@ -62,9 +72,10 @@ def read_matrix(domain: str, path: Path = TRANSFER) -> Matrix | None:
         cells = {(c["trained_on"], c["asked"]): float(c["token_f1"]) for c in found["cells"] if not c["labels"]}
         rows = list(dict.fromkeys(row for row, _ in cells))
         values = [[cells[row, column] for column in columns] for row in rows]
+        split = str(found["split"])
     except (KeyError, TypeError, ValueError):
         return None
-    return Matrix(str(found["split"]), rows, columns, values) if rows and domain in columns else None
+    return Matrix(split, rows, columns, values) if rows and domain in columns else None
 
 
 def worst_answers(replies: Iterable[Mapping[str, Any]], system: str, count: int) -> list[Mapping[str, Any]]:

@@ -19,7 +19,7 @@ from softgraft.errors import DomainError, UsageError
 from softgraft.jobs.source import SourceReport, make_source
 from softgraft.sources.card import CARD, read_card
 from softgraft.sources.shelf import GRAFTS, SOFT_PROMPT, find_source, read_source, source_folders
-from softgraft.sources.start import START, load_start
+from softgraft.sources.start import START, ChosenStart, load_start, save_start
 
 pytestmark = pytest.mark.heavy
 MakeDomain = Callable[..., Domain]
@@ -157,6 +157,43 @@ def test_auto_takes_the_best_source_on_enough_dev_questions(workplace: Path, mak
     assert (chosen.questions, chosen.scores) == (24, {"text-twin": 0.0, "compass": 1.0})
     assert domain.source is not None
     assert domain.source.name == "compass"
+
+
+def test_a_choice_that_no_longer_fits_is_not_used(
+    workplace: Path, make_domain: MakeDomain, backbone_folders: tuple[Path, Path]
+) -> None:
+    domain = make_domain("west")
+    domain.build.mkdir()
+    source = find_source("compass")
+    chosen = ChosenStart(
+        source=str(source.folder.resolve()), vectors_sha256=source.manifest.vectors_sha256, questions=24, scores={}
+    )
+    save_start(chosen, domain.build / START)
+    assert domain.source is not None
+    for change in ({"backbone": str(backbone_folders[1])}, {"attention": "block"}):
+        domain.file = domain.file.model_copy(update=change)
+        assert domain.source is None
+    # Training without a candidate forgets the choice.
+    other = make_domain("other", ingest=True, attention="block", train={**TRAIN, "epochs": 1})
+    save_start(chosen, other.build / START)
+    other.train()
+    assert not (other.build / START).exists()
+
+
+def test_a_source_with_damaged_vectors_is_passed_over(
+    made: tuple[Path, SourceReport], make_domain: MakeDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(made[0], tmp_path / GRAFTS / "broken")
+    (tmp_path / GRAFTS / "broken" / SOFT_PROMPT / "soft_prompt.safetensors").write_bytes(b"no")
+    domain = make_domain("west", ingest=True, train={**TRAIN, "epochs": 1})
+    domain.train()
+    assert load_start(domain.build / START) is None
+
+
+def test_a_start_that_nothing_would_use_is_refused(make_domain: MakeDomain) -> None:
+    with pytest.raises(DomainError, match="start: compass with the model behind an API"):
+        make_domain("remote", backbone="openai:gpt-4o-mini", start="compass", dtype="auto")
 
 
 def test_auto_keeps_the_text_twin_if_no_source_beats_it(workplace: Path, make_domain: MakeDomain) -> None:

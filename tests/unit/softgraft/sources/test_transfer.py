@@ -54,6 +54,14 @@ def test_with_labels_training_goes_on_in_a_folder_of_its_own(pair: tuple[Domain,
     assert {path.name for path in (tmp_path / "further").iterdir()} == {"other-house-2", "house-other-2"}
 
 
+def test_with_labels_the_settings_have_to_continue_every_soft_prompt(pair: tuple[Domain, Domain]) -> None:
+    other = pair[1]
+    train = other.file.train.model_copy(update={"length": 8})
+    other.file = other.file.model_copy(update={"train": train})
+    with pytest.raises(UsageError, match="length: 8"):
+        measure_transfer(pair, labels=2)
+
+
 def test_a_domain_that_is_not_trained_is_refused(grafted: Domain, make_domain: MakeDomain) -> None:
     with pytest.raises(UsageError, match="no trained soft prompt"):
         measure_transfer([grafted, make_domain("new")])
