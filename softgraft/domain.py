@@ -177,8 +177,10 @@ class Domain(DomainParts):
         Raises:
             TrainingError: if there is nothing to train on, or the loss diverged.
         """
+        # First, because it refuses a model behind an API.
+        comparing = self.grafting(settings, start=False)
         train, dev = spread(self.items("train"), limit), spread(self.items("dev"), dev_limit)
-        choose_start(self.grafting(settings), self.file, self.build, dev, on_score=on_score)
+        choose_start(comparing, self.file, self.build, dev, on_score=on_score)
         grafting = self.grafting(settings)
         report = grafting.run(train, dev, on_step=on_step, on_score=on_score)
         self.forget("chain", "work")
