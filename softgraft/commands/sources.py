@@ -47,7 +47,7 @@ def source_command(
 ) -> None:
     """Train one soft prompt on several domains, for others to start from. An interrupted run continues.
 
-    Each domain is searched in its own documents, and every batch mixes the domains. Settings are those under `train:`
+    Each domain is searched in its own documents, and batches mix the domains. Settings are those under `train:`
     in domain.yaml of the first domain.
 
     Example: `softgraft source services --from bank,clinic --unseen college`
@@ -160,7 +160,8 @@ def transfer_command(
     limit: LimitOption = None,
     split: Annotated[Literal["dev", "test"], typer.Option(help="Questions to use.")] = "test",
     labels: Annotated[
-        int, typer.Option(min=0, help="Also train each soft prompt on with so many questions of the asked domain.")
+        int,
+        typer.Option(min=0, help="Number of train questions of the asked domain that each soft prompt also learns."),
     ] = 0,
     output: Annotated[Path, typer.Option(help="Folder for transfer.json and transfer.png.")] = Path("grafts"),
 ) -> None:

@@ -67,7 +67,7 @@ def make_source(
 ) -> SourceReport:
     """Train one soft prompt on the questions of several domains, each with evidence from its own documents.
 
-    Every batch mixes the domains. An interrupted run resumes, and ends with the same bits.
+    Batches mix the domains. An interrupted run resumes, and ends with the same bits.
 
     Args:
         folder: instead of grafts/NAME.
@@ -93,9 +93,7 @@ def make_source(
     store = open_store(first.file, target)
     try:
         chat = first.chat("text-twin").model_copy(update={"store": store})
-        grafting = replace(
-            first.grafting(settings, start=False), name=name, folder=target, source=None, chat=chat, stored=stored
-        )
+        grafting = replace(first.grafting(settings, start=False), name=name, folder=target, chat=chat, stored=stored)
         sets = [_questions(domain, limit, dev_limit) for domain in domains]
         data = _together(sets, temperature)
         trained_on = tuple(

@@ -25,6 +25,7 @@ from softgraft.assembly.answers import make_speaker
 from softgraft.assembly.evaluation import held_out
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
+from softgraft.jobs.report.charts import matrix_figure
 from softgraft.jobs.source import require_together
 from softgraft.sources.shelf import SOFT_PROMPT, Source, read_source
 from softgraft.sources.start import unlike
@@ -269,21 +270,11 @@ def _correlations(cells: Sequence[TransferCell], predictors: Sequence[Predictor]
 
 
 def save_heat_map(report: TransferReport, path: Path) -> None:
-    """The token F1 of the matrix as a PNG file; shades of one colour, so that it can be read in print."""
-    # The object interface leaves the global backend and the figures of the caller alone.
-    from matplotlib.figure import Figure
-
+    """The token F1 of the matrix as a PNG file."""
     rows = [*BASELINES, *report.domains]
     values = {(cell.trained_on, cell.asked): cell.token_f1 for cell in report.cells if not cell.labels}
-    grid = np.array([[values[row, column] for column in report.domains] for row in rows])
-    figure = Figure(figsize=(2.5 + len(report.domains), 1.5 + 0.5 * len(rows)))
-    axes = figure.add_axes((0.3, 0.2, 0.65, 0.7))
-    axes.imshow(grid, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(report.domains)), report.domains)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set(xlabel="asked", ylabel="trained on", title=f"token F1, {report.split}")
-    for y, x in np.ndindex(*grid.shape):
-        axes.text(x, y, f"{grid[y, x]:.2f}", ha="center", va="center", color="white" if grid[y, x] > 0.6 else "black")
+    grid = [[values[row, column] for column in report.domains] for row in rows]
+    figure = matrix_figure(rows, report.domains, grid, f"asked (token F1, {report.split})")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     path.parent.mkdir(parents=True, exist_ok=True)

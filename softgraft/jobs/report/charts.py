@@ -46,7 +46,12 @@ def loss_chart(steps: Sequence[tuple[int, float]], epochs: Sequence[tuple[float,
 
 
 def matrix_chart(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float]], label: str) -> str:
-    """A heat map in shades of one colour, with the value in each cell."""
+    """`matrix_figure` as SVG."""
+    return _svg(matrix_figure(rows, columns, values, label))
+
+
+def matrix_figure(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float]], label: str) -> Figure:
+    """A heat map in shades of one colour, with the value in each cell; `label` names the columns."""
     figure, axes = _new(2.2 + 0.9 * len(columns), 1.0 + 0.4 * len(rows))
     grid = np.array(values, dtype=np.float64)
     axes.imshow(grid, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -55,7 +60,7 @@ def matrix_chart(rows: Sequence[str], columns: Sequence[str], values: Sequence[S
     axes.set_xlabel(label)
     for y, x in np.ndindex(*grid.shape):
         axes.text(x, y, f"{grid[y, x]:.2f}", ha="center", va="center", color="white" if grid[y, x] > 0.6 else "black")
-    return _svg(figure)
+    return figure
 
 
 def _new(width: float, height: float) -> tuple[Figure, Any]:
