@@ -26,6 +26,7 @@ from softgraft.assembly.status import domain_status
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import MEMORY, TrainSettings, read_domain_file
 from softgraft.settings.question_files import SPLITS, QuestionReport, SplitItems, SplitName, has_split, read_questions
+from softgraft.sources.shelf import Source
 from softgraft.sources.start import unlike
 from softgraft.tasks.evaluation import evaluate_task
 from softgraft.tasks.training import TaskTraining
@@ -178,10 +179,10 @@ class Domain(DomainParts):
             TrainingError: if there is nothing to train on, or the loss diverged.
         """
         # First, because it refuses a model behind an API.
-        comparing = self.grafting(settings, start=False)
+        grafting = self.grafting(settings, start=False)
         train, dev = spread(self.items("train"), limit), spread(self.items("dev"), dev_limit)
-        choose_start(comparing, self.file, self.build, dev, on_score=on_score)
-        grafting = self.grafting(settings)
+        choose_start(grafting, self.file, self.build, dev, on_score=on_score)
+        grafting = replace(grafting, source=self._source_for(grafting.settings))
         report = grafting.run(train, dev, on_step=on_step, on_score=on_score)
         self.forget("chain", "work")
         if report.kept and self.file.text_task is None and self.file.answer.form == "auto":
@@ -285,15 +286,6 @@ class Domain(DomainParts):
             if self.file.text_task is None
             else TaskTraining(self.work)
         )
-        source = self.source if start else None
-        if source is not None and (problems := unlike(source.manifest, settings)):
-            if self.file.start != "auto":
-                raise UsageError(
-                    found=f"`start: {self.file.start}` with {', '.join(problems)}",
-                    expected="the settings of the source, which training continues",
-                    next_step="change them under `train:`, or set `start: text-twin` in domain.yaml",
-                )
-            source = None
         return Grafting(
             self.file.name,
             task,
@@ -302,9 +294,25 @@ class Domain(DomainParts):
             settings,
             self.file.attention,
             self.build,
-            source=source,
+            source=self._source_for(settings) if start else None,
             licence=self.file.licence,
         )
+
+    def _source_for(self, settings: TrainSettings) -> Source | None:
+        """The source that training with these settings starts from; None for the text twin.
+
+        Raises:
+            UsageError: if domain.yaml names a source that the settings cannot continue.
+        """
+        source = self.source
+        problems = [] if source is None else unlike(source.manifest, settings)
+        if problems and self.file.start != "auto":
+            raise UsageError(
+                found=f"`start: {self.file.start}` with {', '.join(problems)}",
+                expected="the settings of the source, which training continues",
+                next_step="change them under `train:`, or set `start: text-twin` in domain.yaml",
+            )
+        return None if problems else source
 
     def _items_if_any(self, split: SplitName) -> list[Item]:
         return self.items(split) if has_split(self.folder, split) else []
