@@ -6,91 +6,122 @@ import shutil
 import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.script import ROOT, utc_now
+from benchmarks.answers.form_cells import domain_folder
+from benchmarks.script import utc_now
 from benchmarks.tables import difference, estimate, interval_text, print_table
 from evaluation import System, evaluate
 from evaluation.items import spread
 from evaluation.systems import SystemAnswers
 from softgraft import Domain, open_domain
-from softgraft.assembly.answers import make_speaker
 from softgraft.jobs.source import make_source
+from softgraft.sources.card import CARD
 from softgraft.sources.shelf import read_source
 
-
-def measure_source(
-    held_out: str, others: Sequence[str], work: Path, seed: int, config: Mapping[str, int]
-) -> dict[str, Any]:
-    """A source of the other domains, asked the test questions of this one."""
-    with ExitStack() as stack:
-        opened = {name: stack.enter_context(closing(_ingested(name, work))) for name in (held_out, *others)}
-        settings = opened[others[0]].file.train.model_copy(update={"seed": seed})
-        folder = work / "sources" / f"without-{held_out}-{seed}"
-        report = make_source(
-            f"without-{held_out}",
-            [opened[name] for name in others],
-            folder=folder,
-            limit=config["limit"],
-            dev_limit=config["dev"],
-            settings=settings,
-        )
-        domain = opened[held_out]
-        twin = domain.answering("text-twin", form="generate")
-        systems = [
-            System("text twin", twin, "retrieved"),
-            System("quote", domain.answering("text-twin", form="quote"), "retrieved"),
-        ]
-        if report.card is not None:
-            speaker = make_speaker(
-                "source", domain.file, domain.build, domain.template, lambda: domain.store, held_out,
-                read_source(folder),
-            )  # fmt: skip
-            systems.append(System("source", domain.answering("source", form="generate", speaker=speaker), "retrieved"))
-        rows = _rows(domain, systems, config["test"])
-    training = report.training
-    return {
-        "kept": report.card is not None,
-        "examples": training.examples,
-        "seconds": round(training.seconds),
-        "dev_f1": training.dev_f1,
-        "dev_f1_text_twin": training.dev_f1_text_twin,
-        "rows": rows,
-        "finished": utc_now(),
-    }
+TWIN, QUOTE, SOURCE = "text twin", "quote", "source"
+Rows = dict[str, dict[str, Any]]
 
 
-def measure_own(name: str, labels: int, work: Path, seed: int, config: Mapping[str, int]) -> dict[str, Any]:
-    """A soft prompt trained on the domain's own questions."""
-    build = work / name / f"own-{labels}-{seed}"
-    if not build.exists():
-        _ingested(name, work).close()
-        shutil.copytree(work / name / "build", build)
-    with closing(_text_twin_start(name, build)) as domain:
-        settings = domain.file.train.model_copy(update={"seed": seed})
-        report = domain.train(limit=labels, dev_limit=config["dev"] * 2, settings=settings)
-        systems = [System("own", domain.answering(domain.graft, form="generate"), "retrieved")]
-        rows = _rows(domain, systems, config["test"])
-    return {"kept": report.kept, "seconds": round(report.seconds), "rows": rows, "finished": utc_now()}
+@dataclass(frozen=True)
+class HeldOut:
+    """One domain that no source is trained on, with one seed; each method measures a cell."""
 
+    name: str
+    others: tuple[str, ...]
+    work: Path
+    data: Path
+    seed: int
+    config: Mapping[str, int]
 
-def _text_twin_start(name: str, build: Path) -> Domain:
-    domain = open_domain(ROOT / "domains" / name, build=build)
-    domain.file = domain.file.model_copy(update={"start": "text-twin"})
-    return domain
+    def untrained(self, _labels: int) -> dict[str, Any]:
+        """The text twin, and the quote."""
+        with closing(self._ingested(self.name)) as domain:
+            systems = [
+                System(TWIN, domain.answering("text-twin", form="generate"), "retrieved"),
+                System(QUOTE, domain.answering("text-twin", form="quote"), "retrieved"),
+            ]
+            return {"rows": self._rows(domain, systems), "finished": utc_now()}
 
+    def source(self, _labels: int) -> dict[str, Any]:
+        """A source of the other domains."""
+        with ExitStack() as stack:
+            domains = [stack.enter_context(closing(self._ingested(name))) for name in self.others]
+            settings = domains[0].file.train.model_copy(update={"seed": self.seed})
+            report = None
+            if not (self._source / CARD).is_file():
+                report = make_source(
+                    self._source.name,
+                    domains,
+                    folder=self._source,
+                    limit=self.config["limit"],
+                    dev_limit=self.config["dev"],
+                    settings=settings,
+                )
+        with closing(self._started(str(self._source) if (self._source / CARD).is_file() else "text-twin")) as domain:
+            rows = self._rows(domain, [System(SOURCE, domain.answering(domain.graft, form="generate"), "retrieved")])
+        card = read_source(self._source).card if (self._source / CARD).is_file() else None
+        return {
+            "kept": card is not None,
+            "examples": sum(one.questions for one in card.domains) if card else None,
+            "seconds": round(report.training.seconds) if report else round(card.seconds) if card else None,
+            "rows": rows,
+            "finished": utc_now(),
+        }
 
-def _ingested(name: str, work: Path) -> Domain:
-    domain = _text_twin_start(name, work / name / "build")
-    domain.ingest()
-    return domain
+    def own(self, labels: int) -> dict[str, Any]:
+        """A soft prompt trained on the domain's own questions from the text twin."""
+        return self._trained(labels, "text-twin", f"own {labels}", f"own-{labels}")
 
+    def continued(self, labels: int) -> dict[str, Any]:
+        """A soft prompt trained on the domain's own questions from the source."""
+        return self._trained(labels, str(self._source), f"source, then {labels}", f"continued-{labels}")
 
-def _rows(domain: Domain, systems: Sequence[System], limit: int) -> dict[str, Any]:
-    items = [item for item in spread(domain.items("test"), limit) if item.answerable]
-    _, answers = evaluate(items, systems, None, {})
-    return {one.system: _row(one) for one in answers}
+    @property
+    def _source(self) -> Path:
+        return (self.work / "sources" / f"{'-'.join(self.others)}-{self.seed}").absolute()
+
+    def _trained(self, labels: int, start: str, system: str, folder: str) -> dict[str, Any]:
+        build = self.work / self.name / f"{folder}-{self.seed}"
+        shutil.rmtree(build, ignore_errors=True)
+        self._ingested(self.name).close()
+        shutil.copytree(self.work / self.name / "build", build)
+        with closing(self._started(start, build)) as domain:
+            settings = domain.file.train.model_copy(update={"seed": self.seed})
+            report = domain.train(limit=labels, dev_limit=self.config["dev"] * 2, settings=settings)
+            systems = [System(system, domain.answering(domain.graft, form="generate"), "retrieved")]
+            rows = self._rows(domain, systems)
+        return {
+            "kept": report.kept,
+            "examples": report.examples,
+            "seconds": round(report.seconds),
+            "rows": rows,
+            "finished": utc_now(),
+        }
+
+    def _started(self, start: str, build: Path | None = None) -> Domain:
+        """The held-out domain, which starts from this source, or from the text twin."""
+        return self._open(self.name, start, build or self.work / self.name / "build")
+
+    def _ingested(self, name: str) -> Domain:
+        domain = self._open(name, "text-twin", self.work / name / "build")
+        domain.ingest()
+        return domain
+
+    def _open(self, name: str, start: str, build: Path) -> Domain:
+        domain = open_domain(domain_folder(name, self.data, self.work), build=build)
+        # Every set reads one template, so that a source fits it; the form that is measured is the model's own words.
+        answer = domain.file.answer.model_copy(update={"form": "generate"})
+        update = {"start": start, "task": "chat", "template": "rag-chat", "answer": answer}
+        domain.file = domain.file.model_copy(update=update)
+        return domain
+
+    def _rows(self, domain: Domain, systems: Sequence[System]) -> Rows:
+        items = [item for item in spread(domain.items("test"), self.config["test"]) if item.answerable]
+        _, answers = evaluate(items, systems, None, {})
+        return {one.system: _row(one) for one in answers}
 
 
 def _row(answers: SystemAnswers) -> dict[str, Any]:
@@ -106,21 +137,20 @@ def print_cells(cells: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
     rows: list[list[str]] = []
     for name, own in cells.items():
         scores: dict[str, list[Mapping[str, Any]]] = {}
-        for cell, measured in own.items():
+        for measured in own.values():
             for system, row in measured["rows"].items():
-                label = cell.partition(",")[0] if system == "own" else system
-                scores.setdefault(label, []).append(row)
-        twin = _over_seeds(scores["text twin"], "f1") if "text twin" in scores else None
+                scores.setdefault(system, []).append(row)
+        twin = _over_seeds(scores[TWIN], "f1") if TWIN in scores else None
         for system, some in scores.items():
             f1 = _over_seeds(some, "f1")
-            gain = difference(f1, twin) if twin is not None and system != "text twin" else None
+            gain = difference(f1, twin) if twin is not None and system != TWIN else None
             seconds = statistics.mean(row["seconds"] for row in some)
             rows.append([
                 name, system, str(len(some)), interval_text(estimate(_over_seeds(some, "accuracy"))),
                 interval_text(estimate(f1)), interval_text(gain, "+"), f"{seconds:.2f}",
             ])  # fmt: skip
     columns = ("held out", "system", "runs", "accuracy", "token F1", "token F1 minus text twin", "seconds")
-    print_table("zero labels, test", columns, rows)
+    print_table("few labels or none, test", columns, rows)
 
 
 def _over_seeds(rows: Sequence[Mapping[str, Any]], score: str) -> list[float]:

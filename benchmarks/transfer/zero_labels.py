@@ -1,21 +1,27 @@
-"""A domain without labels: a source graft made from the other example domains, beside text twin, own graft and quote.
+"""A domain with few labels or none: a source graft of other domains, beside text twin, own graft and quote.
 
-    python -m benchmarks.transfer.zero_labels
-    python -m benchmarks.transfer.zero_labels --domains bank,college --seeds 0,1,2 --own 240
+    python -m benchmarks.transfer.zero_labels --data DIR
+    python -m benchmarks.transfer.zero_labels --domains bank --seeds 0,1,2 --own 240 --continued 60
+    python -m benchmarks.transfer.zero_labels --domains covidqa,mtrag --data DIR
 
-Each example domain in turn is held out. One soft prompt is trained on the others, with the same settings, and answers
-the held-out domain's test questions; no label of that domain is used, neither to train nor to choose. `own` is trained
-on the domain's own questions. Results are written after each cell; a repeated command measures what is missing.
+Each domain in turn is held out. One soft prompt is trained on the example domains without it, with the same settings,
+and answers the held-out domain's test questions; no label of that domain is used, neither to train nor to choose.
+`own N` is trained on N questions of the domain from the text twin, and `source, then N` from that source. A soft prompt
+that loses to its start on dev is not kept, and its start answers, as for a user. Results are written after each cell; a
+repeated command measures what is missing.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from benchmarks import script
 
-DOMAINS = ("bank", "clinic", "college", "playhouse")
+EXAMPLES = ("bank", "clinic", "college", "playhouse")
+DOMAINS = (*EXAMPLES, "covidqa", "mtrag", "xquad_zh")
 PACKAGES = ("torch", "transformers", "sentence-transformers", "faiss-cpu")
 
 
@@ -23,14 +29,16 @@ def main() -> None:
     """Measure what is missing and print the table."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     parser = script.make_parser(__doc__, work="transfer", resumes=True)
-    parser.add_argument("--domains", type=script.names_of(DOMAINS), default=DOMAINS, help="held out (default: all)")
+    parser.add_argument("--data", type=Path, help="folder with covidqa/, mtrag/ and xquad_zh/, if they are asked for")
+    parser.add_argument("--domains", type=script.names_of(DOMAINS), default=EXAMPLES, help=f"default: {EXAMPLES}")
     parser.add_argument("--seeds", default="0", help="seeds of the trainings, such as 0,1,2 (default: %(default)s)")
     parser.add_argument(
-        "--limit", type=script.positive, default=240, help="train questions of each source domain (default: all)"
+        "--limit", type=script.positive, default=60, help="train questions of each source domain (default: %(default)s)"
     )
-    parser.add_argument("--dev", type=script.positive, default=20, help="dev questions of each source domain")
-    parser.add_argument("--test", type=script.positive, default=140, help="test questions (default: all)")
-    parser.add_argument("--own", type=int, default=0, help="train questions of the own graft; 0 trains none")
+    parser.add_argument("--dev", type=script.positive, default=12, help="dev questions of each source domain")
+    parser.add_argument("--test", type=script.positive, default=100, help="test questions (default: %(default)s)")
+    parser.add_argument("--own", type=script.positives, default=[], help="labels of the own graft, such as 60,240")
+    parser.add_argument("--continued", type=script.positives, default=[], help="labels after the source, such as 60")
     parser.add_argument("--report", action="store_true", help="print the results file and measure nothing")
     options = parser.parse_args()
     config = {"limit": options.limit, "dev": options.dev, "test": options.test}
@@ -40,21 +48,28 @@ def main() -> None:
     if out.is_file() and not options.fresh:
         results = script.read_results(out)
         script.require_same(out, results["config"], config)
-    from benchmarks.transfer.held_out import measure_own, measure_source, print_cells
+    from benchmarks.transfer.held_out import HeldOut, print_cells
 
     for seed in map(int, options.seeds.split(",")):
-        for held_out in options.domains:
-            others = [name for name in DOMAINS if name != held_out]
-            cells: dict[str, tuple[Any, Any]] = {f"source, seed {seed}": (measure_source, others)}
-            if options.own:
-                cells[f"own {options.own}, seed {seed}"] = (measure_own, options.own)
-            for cell, (measure, argument) in cells.items():
-                known = results["cells"].setdefault(held_out, {})
-                if options.report or cell in known:
+        for name in options.domains:
+            others = tuple(one for one in EXAMPLES if one != name)
+            held_out = HeldOut(name, others, options.work, options.data or Path(), seed, config)
+            cells: dict[str, tuple[Callable[[int], dict[str, Any]], int]] = {
+                "text twin": (held_out.untrained, 0),
+                f"source, seed {seed}": (held_out.source, 0),
+            }
+            cells |= {f"own {labels}, seed {seed}": (held_out.own, labels) for labels in options.own}
+            cells |= {f"source, then {n}, seed {seed}": (held_out.continued, n) for n in options.continued}
+            for cell, (measure, labels) in cells.items():
+                if options.report or cell in results["cells"].get(name, {}):
                     continue
-                known[cell] = script.in_own_process(measure, held_out, argument, options.work, seed, config)
+                measured = script.in_own_process(measure, labels)
+                if out.is_file() and not options.fresh:
+                    # Another process may have added cells in the meantime.
+                    results = script.read_results(out)
+                results["cells"].setdefault(name, {})[cell] = measured
                 script.write_results(out, results)
-                print(held_out, cell, flush=True)
+                print(name, cell, flush=True)
     print_cells(results["cells"])
 
 
