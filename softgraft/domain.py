@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from evaluation.rows import split_file
 from retrieval import IngestProgress, IngestReport, ingest, plan_ingest
 from retrieval.ranking.evidence_score import EvidenceScale
 from retrieval.store.faiss_record import IndexChoice
+from soft_prompt import SoftPrompt
 from softgraft.assembly.answer_form import CANDIDATES, FORM, ChosenForm, choose_form, save_form
 from softgraft.assembly.answers import Graft, answer_settings
 from softgraft.assembly.evaluation import MAJORITY, SOURCE, held_out, system_names, write_report
@@ -33,10 +36,18 @@ from softgraft.tasks.training import TaskTraining
 from softgraft.tasks.work import TaskWork
 from softgraft.training.advice import next_steps
 from softgraft.training.grafting import Grafting
+from softgraft.training.methods import (
+    OF_ONE_DOMAIN,
+    OF_TEXT_TASKS,
+    MethodSources,
+    replayed_domains,
+    require_method,
+    sources_like,
+)
 from softgraft.training.refusal_fit import fit_refusals
 from softgraft.training.retrieval_fit import fit_evidence, fit_weights
 from softgraft.training.start_choice import choose_start
-from softgraft.training.task import ChatTraining, OnScore, OnStep, TrainingTask, TrainReport
+from softgraft.training.task import ChatTraining, OnScore, OnStep, Prompted, TrainingTask, TrainReport
 
 # More dev questions hardly change which form of answers is chosen.
 MAX_FORM_QUESTIONS = 100
@@ -180,6 +191,8 @@ class Domain(DomainParts):
         """
         # First, because it refuses a model behind an API.
         grafting = self.grafting(settings, start=False)
+        allowed = OF_ONE_DOMAIN if self.file.text_task is None else OF_TEXT_TASKS
+        require_method(grafting.settings.method, allowed, self.cli_name)
         train, dev = spread(self.items("train"), limit), spread(self.items("dev"), dev_limit)
         choose_start(grafting, self.file, self.build, dev, on_score=on_score)
         grafting = replace(grafting, source=self._source_for(grafting.settings))
@@ -296,7 +309,31 @@ class Domain(DomainParts):
             self.build,
             source=self._source_for(settings) if start else None,
             licence=self.file.licence,
+            method_sources=MethodSources(partial(self._replayed, settings), partial(self._mixed, settings)),
         )
+
+    def _replayed(self, settings: TrainSettings, count: int) -> Prompted:
+        """About this many train examples of the domains that the settings replay, with evidence of their own."""
+        examples: Prompted = []
+        folders, own = replayed_domains(settings, self.source), self.template.current()
+        for folder in folders:
+            with closing(open_domain(folder)) as domain:
+                if domain.template.current().content_hash != own.content_hash:
+                    raise UsageError(
+                        found=f"{domain.cli_name} has another template than {self.cli_name}",
+                        expected="one template in all domains that are trained on",
+                        next_step=f"softgraft train {self.cli_name} --method {settings.method} --replay-from OTHERS",
+                    )
+                if domain.file.encoder == self.file.encoder:
+                    domain.encoder = self.encoder
+                items = spread(domain.items("train"), math.ceil(count / len(folders)))
+                examples += domain.grafting(start=False).training_set(items, ()).train
+        return examples
+
+    def _mixed(self, settings: TrainSettings) -> list[SoftPrompt]:
+        """The soft prompts of all sources that fit."""
+        found = sources_like(self.file, self.template.current(), settings, self.store.backbone)
+        return [soft_prompt for _, soft_prompt in found]
 
     def _source_for(self, settings: TrainSettings) -> Source | None:
         """The source that training with these settings starts from; None for the text twin.

@@ -34,6 +34,7 @@ from soft_prompt import (
 from soft_prompt.rows.prefix_store import GIB
 from soft_prompt.training.answer_loss import answer_loss
 from soft_prompt.training.example import TrainingExample
+from soft_prompt.training.methods.parametrisation import Plain
 from soft_prompt.training.trained_tensors import TrainedTensors
 
 # Maximum tokens of a trained answer; a few answers of covidqa are whole paragraphs.
@@ -129,7 +130,7 @@ class GraftSystem(PromptSystem):
                 seed=self.setup.seed,
                 attention=settings.attention,
             )
-            trained = TrainedTensors(initial, config, backbone.device)
+            trained = TrainedTensors(Plain(initial), config, backbone.device)
             examples = [TrainingExample(self.row(q.prompt), self.setup.answer_ids(q)) for q in questions]
 
             def loss_of(batch: list[int], step: int) -> tuple[torch.Tensor, int]:

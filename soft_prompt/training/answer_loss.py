@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,8 +19,10 @@ from soft_prompt.model.optimized import optimized, supports_frozen_prefix
 from soft_prompt.rows.batch import Batch, assemble
 from soft_prompt.rows.encoder_inputs import decoder_start_id, encoder_inputs
 from soft_prompt.rows.prefix_store import GIB, PrefixStore
+from soft_prompt.training.config import TrainConfig
 from soft_prompt.training.example import TrainingExample
 from soft_prompt.training.layer_split import can_split, capture_hidden_states, inject_hidden_states, split_backbone
+from soft_prompt.training.teacher import TeacherTargets, distillation_loss, teacher_targets
 
 # Targets that cross entropy skips.
 _IGNORED = -100
@@ -32,8 +34,27 @@ MAX_BYTES = 2 * GIB
 TOLERANCE = 0.01
 
 
-def answer_loss(store: PrefixStore, examples: Sequence[TrainingExample]) -> tuple[Tensor, int]:
-    """Summed cross entropy of the answers.
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """Share of the teacher in the loss, and the temperature of both distributions."""
+
+    share: float
+    temperature: float
+
+
+def distillation(config: TrainConfig) -> Distillation | None:
+    """That of a method; None for the methods without a teacher."""
+    if config.method != "distillation":
+        return None
+    return Distillation(config.teacher_share or 0.5, config.teacher_temperature or 2.0)
+
+
+def answer_loss(
+    store: PrefixStore, examples: Sequence[TrainingExample], distillation: Distillation | None = None
+) -> tuple[Tensor, int]:
+    """Summed cross entropy of the answers, each token times the weight of its example.
+
+    With `distillation`, part of the loss of the examples that have a teacher is their divergence from it.
 
     Returns:
         Loss, a scalar in fp32 that is differentiable in the soft prompts' vectors, and the number of answer tokens.
@@ -46,17 +67,57 @@ def answer_loss(store: PrefixStore, examples: Sequence[TrainingExample]) -> tupl
         return _encoder_decoder_loss(store.backbone, examples)
     logits = answer_logits(store, examples)
     targets = torch.tensor([token for example in examples for token in example.answer], device=logits.device)
-    return cross_entropy(logits, targets, reduction="sum"), len(targets)
+    if distillation is None and all(example.weight == 1 for example in examples):
+        return cross_entropy(logits, targets, reduction="sum"), len(targets)
+    losses = cross_entropy(logits, targets, reduction="none")
+    teacher = [example.teacher for example in examples if example.teacher is not None]
+    if distillation is not None and len(teacher) == len(examples):
+        apart = distillation_loss(logits, teacher, distillation.temperature)
+        losses = (1 - distillation.share) * losses + distillation.share * apart
+    return (losses * _token_weights(examples).to(losses)).sum(), len(targets)
+
+
+def _token_weights(examples: Sequence[TrainingExample]) -> Tensor:
+    return torch.tensor([example.weight for example in examples for _ in example.answer])
 
 
 def mean_answer_loss(store: PrefixStore, examples: Sequence[TrainingExample], batch_size: int) -> float:
     """Mean cross entropy in nats per answer token, without gradient, for `batch_size` examples at a time."""
-    by_length = sorted(examples, key=lambda example: example.full.run_length)
     total = 0.0
     with torch.no_grad():
-        for first in range(0, len(by_length), batch_size):
-            total += float(answer_loss(store, by_length[first : first + batch_size])[0])
+        for indices in _by_length(examples, batch_size):
+            total += float(answer_loss(store, [examples[i] for i in indices])[0])
     return total / sum(len(example.answer) for example in examples)
+
+
+def answer_losses(store: PrefixStore, examples: Sequence[TrainingExample], batch_size: int) -> list[float]:
+    """The same for each example."""
+    losses = [0.0] * len(examples)
+    with torch.no_grad():
+        for indices in _by_length(examples, batch_size):
+            part = [examples[i] for i in indices]
+            targets = [torch.tensor(example.answer) for example in part]
+            per_token = cross_entropy(answer_logits(store, part).cpu(), torch.cat(targets), reduction="none")
+            for i, own in zip(indices, torch.split(per_token, [len(one) for one in targets]), strict=True):
+                losses[i] = float(own.mean())
+    return losses
+
+
+def _by_length(examples: Sequence[TrainingExample], batch_size: int) -> list[list[int]]:
+    """The indices of all examples in batches of similar length."""
+    order = sorted(range(len(examples)), key=lambda i: examples[i].full.run_length)
+    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+
+
+def teach(store: PrefixStore, examples: Sequence[TrainingExample], batch_size: int) -> list[TeacherTargets]:
+    """The distributions of a teacher, whose soft prompt the examples hold, at their answers' tokens."""
+    result: dict[int, TeacherTargets] = {}
+    with torch.no_grad():
+        for indices in _by_length(examples, batch_size):
+            part = [examples[i] for i in indices]
+            found = teacher_targets(answer_logits(store, part), [len(example.answer) for example in part])
+            result |= dict(zip(indices, found, strict=True))
+    return [result[i] for i in range(len(examples))]
 
 
 def answer_logits(store: PrefixStore, examples: Sequence[TrainingExample]) -> Tensor:
@@ -165,5 +226,9 @@ def _encoder_decoder_loss(backbone: Backbone, examples: Sequence[TrainingExample
         decoder_input_ids=decoder_ids.masked_fill(decoder_ids == _IGNORED, 0),
         use_cache=False,
     ).logits.float()
-    loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=_IGNORED, reduction="sum")
+    if all(example.weight == 1 for example in examples):
+        loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=_IGNORED, reduction="sum")
+    else:
+        losses = cross_entropy(logits.transpose(1, 2), labels, ignore_index=_IGNORED, reduction="none")
+        loss = (losses.sum(dim=1) * torch.tensor([example.weight for example in examples]).to(losses)).sum()
     return loss, sum(len(example.answer) for example in examples)

@@ -6,6 +6,7 @@ and descriptions from here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
@@ -14,6 +15,18 @@ from soft_prompt.errors import TrainingError
 
 # AdamW fails with a rate that fp32 cannot hold.
 LearningRate = Annotated[float, Field(ge=0, lt=1e30)]
+Method = Literal["plain", "replay", "weighted-replay", "mixture", "shared", "distillation", "reptile"]
+# The settings that belong to some methods alone.
+METHOD_SETTINGS: Mapping[str, tuple[Method, ...]] = {
+    "replay_share": ("replay", "weighted-replay"),
+    "replay_anneal": ("replay", "weighted-replay"),
+    "weight_temperature": ("weighted-replay",),
+    "difference_rank": ("shared",),
+    "teacher_share": ("distillation",),
+    "teacher_temperature": ("distillation",),
+    "inner_steps": ("reptile",),
+    "outer_rate": ("reptile",),
+}
 
 
 class GraftOptions(BaseModel):
@@ -69,6 +82,44 @@ class TrainingOptions(BaseModel):
         description="Examples per forward pass; their gradients add up to those of a step. By default as many as fit "
         "into memory.",
     )
+    method: Method = Field(
+        default="plain",
+        description="How it is trained; see docs/methods.md. `replay`: batches also hold examples of the source "
+        "domains. `weighted-replay`: these count by their likelihood. `mixture`: starts from a learned mean of several "
+        "sources. `shared`: only a low-rank difference to the start. `distillation`: also learns the distributions of "
+        "the start, which is shown the right passage. `reptile`: only with `softgraft source`.",
+    )
+    replay_share: float | None = Field(
+        default=None, gt=0, lt=1, description="Share of each batch and of the loss that is replayed; 0.25 by default."
+    )
+    replay_anneal: bool | None = Field(
+        default=None, description="Whether this share falls to 0 at the last step; false by default."
+    )
+    weight_temperature: float | None = Field(
+        default=None,
+        gt=0,
+        description="Temperature of the weights of `weighted-replay`, in nats per token; 1 by default.",
+    )
+    difference_rank: int | None = Field(
+        default=None, ge=1, description="Rank of the difference of `shared`; 1 by default."
+    )
+    teacher_share: float | None = Field(
+        default=None, gt=0, le=1, description="Share of the teacher in the loss of `distillation`; 0.5 by default."
+    )
+    teacher_temperature: float | None = Field(
+        default=None, gt=0, description="Temperature of `distillation`; 2 by default."
+    )
+    inner_steps: int | None = Field(default=None, ge=1, description="Steps of `reptile` on one domain; 4 by default.")
+    outer_rate: float | None = Field(
+        default=None, gt=0, le=1, description="Share of these steps that `reptile` keeps; 0.5 by default."
+    )
+
+    @model_validator(mode="after")
+    def _refuse_settings_of_other_methods(self) -> Self:
+        for name, methods in METHOD_SETTINGS.items():
+            if getattr(self, name) is not None and self.method not in methods:
+                raise ValueError(f"{name} with `method: {self.method}`; expected `method: {' or '.join(methods)}`")
+        return self
 
 
 class TrainConfig(TrainingOptions):

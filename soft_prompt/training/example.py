@@ -13,6 +13,7 @@ from soft_prompt.model.backbone import Backbone
 from soft_prompt.rows.encode import encode_prompt
 from soft_prompt.rows.row import Attention, Row
 from soft_prompt.tokens.spans import TokenizedPrompt
+from soft_prompt.training.teacher import TeacherTargets
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,18 @@ class TrainingExample:
         lower_layers: number of frozen lower layers whose output is cached, so that training starts above them.
         lower_states: this output, `[tokens, hidden]`, in the backbone's dtype and CPU memory, without the tokens of the
             cached prefix.
+        weight: factor of its tokens in the loss.
+        group: number of its domain, for the methods that train on several.
+        teacher: what a teacher's distributions are at the answer.
     """
 
     row: Row
     answer: tuple[int, ...]
     lower_layers: int = 0
     lower_states: Tensor | None = field(default=None, compare=False)
+    weight: float = 1.0
+    group: int | None = None
+    teacher: TeacherTargets | None = field(default=None, compare=False)
 
     @property
     def full(self) -> Row:

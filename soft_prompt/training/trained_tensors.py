@@ -9,36 +9,45 @@ import torch
 from torch import Tensor
 
 from soft_prompt.errors import TrainingError
-from soft_prompt.graft.prompt import VECTORS, SoftPrompt
+from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.training.config import TrainConfig
+from soft_prompt.training.methods.parametrisation import Parametrisation
 from soft_prompt.training.schedule import learning_rate
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class TrainedTensors:
-    """The vectors and adapter weights of a soft prompt during training, in fp32. `start` is not changed."""
+    """The tensors that make up a soft prompt during training, in fp32. The start is not changed."""
 
-    def __init__(self, start: SoftPrompt, config: TrainConfig, device: torch.device) -> None:
+    def __init__(self, parts: Parametrisation, config: TrainConfig, device: torch.device) -> None:
+        start = parts.start
         if start.kind == "adapter" and start.adapter is None:
             raise TrainingError(
                 found="a soft prompt of the kind 'adapter' without an adapter",
                 expected="one with weights to train",
                 next_step="make it with adapter_prompt(backbone, slot, text_twin, adapter)",
             )
-        self._start = replace(start, lower=None if start.lower is None else start.lower.to(device))
+        self._parts = parts
+        self._lower = None if start.lower is None else start.lower.to(device)
         self._config = config
         self.by_name = {
             name: tensor.detach().to(device, torch.float32).clone().requires_grad_(True)
-            for name, tensor in start.tensors().items()
+            for name, tensor in parts.initial().items()
         }
-        self._peaks = [config.learning_rate if n == VECTORS else config.adapter_learning_rate for n in self.by_name]
+        self._peaks = [parts.rate(name, config) for name in self.by_name]
         groups = [{"params": [t], "lr": peak} for t, peak in zip(self.by_name.values(), self._peaks, strict=True)]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
 
-    def soft_prompt(self) -> SoftPrompt:
-        """The current soft prompt, differentiable in the trained tensors."""
-        return self._start.with_tensors(self.by_name)
+    def soft_prompt(self, group: int | None = None) -> SoftPrompt:
+        """The current soft prompt, of a group of examples or of all, differentiable in the trained tensors."""
+        return replace(self._parts.soft_prompt(self.by_name, group), lower=self._lower)
+
+    def move_back(self, anchor: Mapping[str, Tensor], rate: float) -> None:
+        """Keep only this share of the way from `anchor` to the current tensors."""
+        with torch.no_grad():
+            for name, tensor in self.by_name.items():
+                tensor.copy_(anchor[name] + rate * (tensor - anchor[name]))
 
     def snapshot(self) -> dict[str, Tensor]:
         """Copies of the current tensors."""

@@ -11,19 +11,17 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from prompts import RenderedPrompt
 from soft_prompt.errors import DivergedError, TrainingError
 from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.model.memory import free_memory
 from soft_prompt.rows.prefix_store import PrefixStore
-from soft_prompt.tokens.spans import TokenizedPrompt
-from soft_prompt.training.answer_loss import answer_loss, cache_lower_layers
+from soft_prompt.training.answer_loss import answer_loss, cache_lower_layers, distillation
 from soft_prompt.training.checkpoint import (
     EpochScore,
     RunState,
@@ -36,16 +34,17 @@ from soft_prompt.training.config import TrainConfig
 from soft_prompt.training.distributed import init_distributed
 from soft_prompt.training.example import TrainingExample, encode_example
 from soft_prompt.training.layer_split import frozen_lower_layers
+from soft_prompt.training.methods.batches import BatchOrder
+from soft_prompt.training.methods.data import MethodData, PromptAndAnswer, with_method_data
+from soft_prompt.training.methods.parametrisation import on_cpu, parametrisation
+from soft_prompt.training.methods.reptile import OUTER_RATE
 from soft_prompt.training.micro_batch import largest_micro_batch
 from soft_prompt.training.result import TrainResult, TrainStep
-from soft_prompt.training.schedule import epoch_batches, plan_epochs
 from soft_prompt.training.trained_tensors import TrainedTensors
 
 # A run has diverged if its mean loss over this many steps exceeds the loss of the start by this factor.
 DIVERGENCE_WINDOW = 16
 _DIVERGENCE_FACTOR = 1.1
-
-PromptAndAnswer = tuple[RenderedPrompt | TokenizedPrompt, str]
 
 
 def train(
@@ -58,6 +57,7 @@ def train(
     folder: Path | None = None,
     log: Path | None = None,
     keep_state: bool = False,
+    data: MethodData | None = None,
     on_step: Callable[[TrainStep], None] | None = None,
 ) -> TrainResult:
     """Train a soft prompt on prompts and their answers.
@@ -75,6 +75,7 @@ def train(
             and number of threads). None writes nothing.
         log: a file with one JSON object per line for every step and epoch.
         keep_state: keep the checkpoint of a finished run; the caller removes it once the result is saved.
+        data: what `config.method` needs besides the examples.
         on_step: called after every prefix, step and dev batch, and while the frozen lower layers are computed.
 
     Raises:
@@ -83,7 +84,8 @@ def train(
         DivergedError: if the loss is not finite, or stays above that of the start.
         ContextError: if an example is longer than the backbone's context.
     """
-    run = _TrainingRun(store, start, examples, dev, config or TrainConfig(), folder, log, on_step or (lambda _: None))
+    config, report = config or TrainConfig(), on_step or (lambda _: None)
+    run = _TrainingRun(store, start, examples, dev, config, folder, log, report, data or MethodData())
     result = run.run()
     if folder is not None and not keep_state and run.distributed.is_main_process:
         remove_checkpoint(folder)
@@ -100,6 +102,7 @@ class _TrainingRun:
     folder: Path | None
     log_path: Path | None
     on_step: Callable[[TrainStep], None]
+    data: MethodData
 
     def __post_init__(self) -> None:
         config, backbone, splits = self.config, self.store.backbone, (self.train_pairs, self.dev_pairs)
@@ -113,13 +116,22 @@ class _TrainingRun:
         self.distributed = init_distributed(backbone.device)
         if config.layers is not None:
             self.start = self.start.with_trained_layers(config.layers)
-        self.trained = TrainedTensors(self.start, config, backbone.device)
-        self.examples, self.dev = (
-            [encode_example(backbone, prompt, answer, self.start, config.attention) for prompt, answer in pairs]
-            for pairs in splits
+        self.data.require(config.method, len(self.train_pairs))
+        self.parts = parametrisation(self.start, config, self.data.sources, self.data.groups)
+        self.trained = TrainedTensors(self.parts, config, backbone.device)
+        # Where training starts, which is not the start itself for a mixture.
+        first = on_cpu(self.trained.soft_prompt())
+        self.examples, self.dev, self.replayed = (
+            [encode_example(backbone, prompt, answer, first, config.attention) for prompt, answer in pairs]
+            for pairs in (*splits, self.data.replayed)
         )
-        self.best, self.state = self.trained.snapshot(), RunState()
-        self.plan = plan_epochs(len(self.examples), config.batch_size, config.epochs, config.min_steps)
+        self.examples = with_method_data(self.examples, self.data.groups, self.data.teacher)
+        weights = self.data.weights or [1.0] * len(self.replayed)
+        self.replayed = [replace(one, weight=weight) for one, weight in zip(self.replayed, weights, strict=True)]
+        self.distillation = distillation(config)
+        self.best, self.state, self.anchor = self.trained.snapshot(), RunState(), self.trained.snapshot()
+        self.order = BatchOrder(config, self.examples, self.replayed)
+        self.plan = self.order.plan()
         self.fingerprint = self._fingerprint()
 
     def run(self) -> TrainResult:
@@ -139,7 +151,7 @@ class _TrainingRun:
         # The main process may delete the checkpoint only after all others have read it.
         self.distributed.barrier()
         return TrainResult(
-            soft_prompt=self.start.with_tensors({name: tensor.cpu() for name, tensor in self.best.items()}),
+            soft_prompt=replace(on_cpu(self.parts.soft_prompt(self.best)), lower=self.start.lower),
             start_loss=state.scores[0].dev_loss,
             dev_loss=state.best_loss,
             best_epoch=state.best_epoch,
@@ -156,7 +168,7 @@ class _TrainingRun:
         # The prefix of an encoder depends on what follows it.
         if self.store.backbone.encoder_decoder:
             return
-        by_prefix = {e.row.prefix: e.row for e in [*self.examples, *self.dev] if e.row.prefix}
+        by_prefix = {e.row.prefix: e.row for e in [*self.examples, *self.replayed, *self.dev] if e.row.prefix}
         rows = self.distributed.shard(list(by_prefix.values()))
         for number, row in enumerate(rows, 1):
             self.store.warm(row)
@@ -164,10 +176,19 @@ class _TrainingRun:
 
     def _cache_lower_layers(self) -> None:
         """Every process caches all examples, since every epoch distributes them anew."""
-        layers, count, total = frozen_lower_layers(self.start), len(self.examples), len(self.examples) + len(self.dev)
-        report = partial(TrainStep, "layers", total=total, epoch=self.state.epoch)
-        self.examples = cache_lower_layers(self.store, self.examples, layers, lambda n: self.on_step(report(n)))
-        self.dev = cache_lower_layers(self.store, self.dev, layers, lambda n: self.on_step(report(count + n)))
+        layers, done = frozen_lower_layers(self.start), 0
+        total = len(self.examples) + len(self.replayed) + len(self.dev)
+
+        def cached(examples: list[TrainingExample]) -> list[TrainingExample]:
+            report = partial(TrainStep, "layers", total=total, epoch=self.state.epoch)
+            return cache_lower_layers(self.store, examples, layers, lambda n: self.on_step(report(done + n)))
+
+        self.examples = cached(self.examples)
+        done += len(self.examples)
+        self.replayed = cached(self.replayed)
+        done += len(self.replayed)
+        self.order = replace(self.order, replayed=self.replayed)
+        self.dev = cached(self.dev)
 
     def _initial_micro_batch(self) -> int:
         if self.config.micro_batch is not None:
@@ -175,17 +196,20 @@ class _TrainingRun:
         backbone = self.store.backbone
         # Processes on the CPU share its memory.
         free = free_memory(backbone.device) // (1 if backbone.device.type == "cuda" else self.distributed.world_size)
-        return largest_micro_batch(backbone, self.examples, self.config.batch_size, free)
+        return largest_micro_batch(backbone, [*self.examples, *self.replayed], self.config.batch_size, free)
 
     def _run_epoch(self) -> None:
         state = self.state
-        lengths = [e.row.run_length + len(e.answer) for e in self.examples]
-        batches = epoch_batches(lengths, self.config.batch_size, self.config.seed, state.epoch)
+        batches, ends = self.order.batches(state.epoch), self.order.ends_of_runs(state.epoch)
         started, examples_done = time.monotonic(), 0
         for batch in batches[state.batches_done :]:
-            loss, optimiser_fields = self._step([self.examples[i] for i in batch])
+            own = [self.examples[i] for i in batch]
+            loss, optimiser_fields = self._step(self.order.with_replayed(own, state.step, self.plan.steps))
             examples_done += len(batch)
             state.batches_done += 1
+            if state.batches_done in ends:
+                self.trained.move_back(self.anchor, self.config.outer_rate or OUTER_RATE)
+                self.anchor = self.trained.snapshot()
             speed = examples_done / max(1e-9, time.monotonic() - started)
             line = {"step": state.step, "epoch": state.epoch + 1, "loss": loss, **optimiser_fields}
             self.log.write(line | {"examples_per_second": round(speed, 3)}, self._seconds())
@@ -229,12 +253,14 @@ class _TrainingRun:
         own, state = self.distributed.shard(examples), self.state
         while True:
             self.trained.optimizer.zero_grad(set_to_none=True)
-            soft_prompt = self.trained.soft_prompt()
             total = 0.0
             try:
                 for first in range(0, len(own), state.micro_batch):
-                    part = [e.with_soft_prompt(soft_prompt) for e in own[first : first + state.micro_batch]]
-                    loss, _ = answer_loss(self.store, part)
+                    part = own[first : first + state.micro_batch]
+                    # Built anew for each backward pass, since the methods compute it from other tensors.
+                    soft_prompts = {group: self.trained.soft_prompt(group) for group in {e.group for e in part}}
+                    part = [e.with_soft_prompt(soft_prompts[e.group]) for e in part]
+                    loss, _ = answer_loss(self.store, part, self.distillation if tokens else None)
                     if tokens:
                         torch.autograd.backward(loss / tokens)
                     total += float(loss.detach())
@@ -301,14 +327,19 @@ class _TrainingRun:
         self.state, tensors = checkpoint
         self.trained.load_state(tensors)
         self.best = {name: tensors[f"best.{name}"].to(tensor.device) for name, tensor in self.best.items()}
+        self.anchor = {
+            name: tensors.get(f"anchor.{name}", tensor).to(tensor.device) for name, tensor in self.anchor.items()
+        }
         return True
 
     def _save_checkpoint(self) -> None:
         if self.folder is None or not self.distributed.is_main_process:
             return
         self.state.seconds = self._seconds()
-        best = {f"best.{name}": tensor for name, tensor in self.best.items()}
-        save_checkpoint(self.folder, self.fingerprint, self.state, self.trained.state() | best)
+        kept = {f"best.{name}": tensor for name, tensor in self.best.items()}
+        if self.config.method == "reptile":
+            kept |= {f"anchor.{name}": tensor for name, tensor in self.anchor.items()}
+        save_checkpoint(self.folder, self.fingerprint, self.state, self.trained.state() | kept)
 
     def _fingerprint(self) -> str:
         """Identifies everything that the result depends on; a run resumes only from its own checkpoint."""
@@ -317,11 +348,14 @@ class _TrainingRun:
         settings = self.config.model_dump(exclude={"checkpoint_steps"})
         context = [backbone.digest, str(backbone.dtype), self.start.slot, len(self.examples)]
         digest.update(json.dumps([settings, *context, self.distributed.world_size]).encode())
-        for name, tensor in (self.start.tensors() | self.start.frozen_tensors()).items():
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-        for example in [*self.examples, *self.dev]:
+        for soft_prompt in (self.start, *self.data.sources):
+            for name, tensor in (soft_prompt.tensors() | soft_prompt.frozen_tensors()).items():
+                digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        for example in [*self.examples, *self.replayed, *self.dev]:
             ids = [p if isinstance(p, tuple) else ("slot", p.slot) for p in example.row.suffix]
-            digest.update(repr((example.row.prefix, ids, example.answer)).encode())
+            digest.update(repr((example.row.prefix, ids, example.answer, example.group, example.weight)).encode())
+            if example.teacher is not None:
+                digest.update(example.teacher.log_probabilities.numpy().tobytes())
         return digest.hexdigest()
 
 

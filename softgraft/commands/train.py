@@ -12,7 +12,6 @@ import yaml
 from rich.markup import escape
 from rich.table import Table
 
-from soft_prompt.training.config import GraftOptions, TrainingOptions
 from soft_prompt.training.distributed import is_main_process
 from softgraft.commands.console import (
     DomainArgument,
@@ -31,11 +30,11 @@ from softgraft.commands.console import (
 from softgraft.commands.data_notes import data_notes
 from softgraft.commands.evaluate import interval
 from softgraft.errors import UsageError
+from softgraft.settings.domain_file import TrainSettings
 
 if TYPE_CHECKING:
     from softgraft.domain import Domain
     from softgraft.jobs.search import SearchReport
-    from softgraft.settings.domain_file import TrainSettings
     from softgraft.training.task import TrainReport
 
 # What a search varies. Other settings are shown only if they differ from their defaults.
@@ -51,7 +50,7 @@ def _with_training_options(command: Callable[..., None]) -> Callable[..., None]:
     """
     signature = inspect.signature(command, eval_str=True)
     parameters = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    for name, field in {**GraftOptions.model_fields, **TrainingOptions.model_fields}.items():
+    for name, field in TrainSettings.model_fields.items():
         limits = {
             limit: getattr(constraint, attribute)
             for constraint in field.metadata

@@ -28,6 +28,7 @@ from softgraft.sources.card import SourceCard, SourceDomain, UnseenDomain, write
 from softgraft.sources.mixing import TEMPERATURE, mixed
 from softgraft.sources.shelf import GRAFTS, SOFT_PROMPT, Source, read_source
 from softgraft.training.grafting import DevScoresByQuestion, TrainingSet
+from softgraft.training.methods import OF_SEVERAL_DOMAINS, require_method
 from softgraft.training.task import OnScore, OnStep, Reason, TrainReport
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -86,6 +87,7 @@ def make_source(
     require_together(domains, unseen)
     target, first = folder or GRAFTS / name, domains[0]
     settings = settings or first.file.train
+    require_method(settings.method, OF_SEVERAL_DOMAINS, "a source")
     # Before hours of training.
     for domain in unseen:
         _unseen_items(domain, "dev", None)
@@ -235,9 +237,11 @@ def _together(sets: Sequence[TrainingSet], temperature: float) -> TrainingSet:
     for one in sets:
         withheld[0].update(one.train_withheld)
         withheld[1].update(one.dev_withheld)
+    train = mixed([[(number, pair) for pair in one.train] for number, one in enumerate(sets)], temperature)
     return TrainingSet(
         items=[item for one in sets for item in one.items],
-        train=mixed([one.train for one in sets], temperature),
+        train=[pair for _, pair in train],
+        groups=[number for number, _ in train],
         dev=[pair for one in sets for pair in one.dev],
         train_withheld=dict(withheld[0]),
         dev_withheld=dict(withheld[1]),

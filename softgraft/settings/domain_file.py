@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from evaluation.task_items import TEXT_TASKS, TextTask
 from prompts.load import TEMPLATES
-from soft_prompt.training.config import GraftOptions, TrainingOptions
+from soft_prompt.training.config import METHOD_SETTINGS, GraftOptions, TrainingOptions
 from softgraft.errors import DomainError, UsageError
 from softgraft.settings.problems import in_line, problem_message, problems_of
 from softgraft.settings.sections import (
@@ -35,6 +35,18 @@ MEMORY, EVIDENCE, TRAIN_LOG = "memory.sqlite", "evidence.json", "train_log.jsonl
 
 class TrainSettings(TrainingOptions, GraftOptions):
     """How the soft prompt is trained."""
+
+    replay_from: str | None = Field(
+        default=None,
+        description="Domains that `replay` and `weighted-replay` replay, names or paths separated by commas; by "
+        "default those that the start was trained on.",
+    )
+
+    @model_validator(mode="after")
+    def _check_replay(self) -> Self:
+        if self.replay_from is not None and self.method not in METHOD_SETTINGS["replay_share"]:
+            raise ValueError(f"replay_from with `method: {self.method}`, which replays nothing")
+        return self
 
     @property
     def adapter_method(self) -> Literal["lora", "ia3"] | None:
@@ -282,7 +294,9 @@ def write_domain_file(folder: Path, file: DomainFile, note: str) -> None:
         **({} if file.text_task else {"refusal": file.refusal}),
         "retrieval": file.retrieval.model_dump(),
         "answer": file.answer.model_dump(),
-        "train": file.train.model_dump(),
+        "train": file.train.model_dump(
+            exclude={name for name in (*METHOD_SETTINGS, "replay_from") if getattr(file.train, name) is None}
+        ),
     }
     comment = "".join(f"# {line}\n" for line in note.splitlines())
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from chains import SoftPromptChat
 from evaluation.items import Item, items_hash
@@ -39,12 +40,14 @@ from soft_prompt.artifact.manifest import make_manifest
 from soft_prompt.artifact.stored_tensors import Stored
 from soft_prompt.training.answer_loss import mean_answer_loss
 from soft_prompt.training.checkpoint import remove_checkpoint
+from soft_prompt.training.config import METHOD_SETTINGS
 from soft_prompt.training.distributed import DistributedContext, init_distributed
 from soft_prompt.training.example import TrainingExample
 from softgraft.settings.domain_file import TRAIN_LOG, TrainSettings
 from softgraft.sources.shelf import Source
 from softgraft.sources.start import unlike
 from softgraft.training.decision import MajorityComparison, compare_on_dev, compare_with_majority
+from softgraft.training.methods import MethodRun, MethodSources, method_data
 from softgraft.training.task import (
     UNTAUGHT,
     OnScore,
@@ -56,12 +59,16 @@ from softgraft.training.task import (
     with_target,
 )
 
+# Settings of what is trained, and where it comes from.
+_NOT_OF_THE_RUN = {"kind", "length", "adapter", "adapter_rank", "replay_from"}
+
 
 @dataclass(frozen=True)
 class TrainingSet:
     """What a run trains on and measures with; questions whose evidence is too weak are in `items` alone.
 
-    `train_withheld` and `dev_withheld` count them by reason.
+    `train_withheld` and `dev_withheld` count them by reason. `groups` are the numbers of the domains of `train`, if
+    there are several.
     """
 
     items: Sequence[Item]
@@ -69,6 +76,7 @@ class TrainingSet:
     dev: Prompted
     train_withheld: Withheld
     dev_withheld: Withheld
+    groups: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,7 @@ class Grafting:
         licence: of the domain's documents and questions.
         trained_on: the domains that the run trains on; empty if it is this one.
         stored: how the soft prompt is written.
+        method_sources: where the training method finds what it takes from outside the domain.
     """
 
     name: str
@@ -123,6 +132,7 @@ class Grafting:
     licence: str = ""
     trained_on: tuple[TrainedOn, ...] = ()
     stored: Stored = "float32"
+    method_sources: MethodSources = field(default_factory=MethodSources)
 
     def run(
         self,
@@ -186,9 +196,8 @@ class Grafting:
         """`train`, with the scores of each dev question."""
         store, start = self.chat.store, self._start(data.train)
         devices = init_distributed(store.backbone.device)
-        config = TrainConfig(
-            attention=self.attention, **self.settings.model_dump(exclude={"kind", "length", "adapter", "adapter_rank"})
-        )
+        config = TrainConfig(attention=self.attention, **self.settings.model_dump(exclude=_NOT_OF_THE_RUN))
+        run = MethodRun(store, self.task, self.folder, self.method_sources)
         result = train(
             store,
             start,
@@ -198,6 +207,7 @@ class Grafting:
             folder=self.folder / "checkpoint",
             log=self.folder / TRAIN_LOG,
             keep_state=True,
+            data=method_data(run, data.train, data.groups, start, config),
             on_step=on_step,
         )
         report = on_score or (lambda *_: None)
@@ -337,7 +347,7 @@ class Grafting:
             objective=self.task.objective,
             seed=config.seed,
             data_hash=items_hash(with_target(data.items)),
-            train={**config.model_dump(), "micro_batch": result.micro_batch, "processes": result.processes},
+            train={**_said(config), "micro_batch": result.micro_batch, "processes": result.processes},
             scores=scores,
             adapter_layers=config.layers,
             trained_on=self.trained_on or (self._own(data),),
@@ -348,6 +358,13 @@ class Grafting:
     def _own(self, data: TrainingSet) -> TrainedOn:
         used = [item for _, item in data.train]
         return TrainedOn(domain=self.name, licence=self.licence, questions=len(used), data_hash=items_hash(used))
+
+
+def _said(config: TrainConfig) -> dict[str, Any]:
+    """The settings of a run, without those of other methods than its own."""
+    return {
+        name: value for name, value in config.model_dump().items() if name not in METHOD_SETTINGS or value is not None
+    }
 
 
 def mean_loss(

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from evaluation.bootstrap import paired_difference
 from evaluation.items import Item
-from soft_prompt import BackboneError, SlotFill, SoftPrompt, load_soft_prompt
-from soft_prompt.errors import ArtifactError
+from soft_prompt import SlotFill
 from soft_prompt.training.distributed import init_distributed
 from softgraft.settings.domain_file import DomainFile
-from softgraft.sources.shelf import Source, read_source, source_folders
-from softgraft.sources.start import START, TEXT_TWIN, ChosenStart, misfits, save_start, unlike
+from softgraft.sources.shelf import Source
+from softgraft.sources.start import START, TEXT_TWIN, ChosenStart, save_start
 from softgraft.training.grafting import DevScoresByQuestion, Grafting
+from softgraft.training.methods import sources_like
 from softgraft.training.task import OnScore
 
 # With fewer dev questions the choice is noise.
@@ -31,7 +31,8 @@ def choose_start(
     """
     backbone, report = grafting.chat.store.backbone, on_score or (lambda *_: None)
     devices, template = init_distributed(backbone.device), grafting.template.current()
-    sources = _candidates(grafting, file) if file.start == "auto" and file.text_task is None else []
+    wanted = file.start == "auto" and file.text_task is None
+    sources = sources_like(file, template, grafting.settings, backbone) if wanted else []
     examples = grafting.training_set((), dev).dev if sources else []
     if len(examples) < MIN_QUESTIONS:
         if devices.is_main_process:
@@ -62,20 +63,3 @@ def choose_start(
         save_start(chosen, build / START)
     devices.barrier()
     return chosen
-
-
-def _candidates(grafting: Grafting, file: DomainFile) -> list[tuple[Source, SoftPrompt]]:
-    """The sources that fit the domain and can be continued with its settings; damaged ones are passed over."""
-    sources: list[tuple[Source, SoftPrompt]] = []
-    template = grafting.template.current()
-    for folder in source_folders():
-        try:
-            source = read_source(folder)
-            if misfits(source.manifest, file, template) or unlike(source.manifest, grafting.settings):
-                continue
-            loaded = load_soft_prompt(source.soft_prompt, grafting.chat.store.backbone)
-        except (ArtifactError, BackboneError):
-            continue
-        if loaded is not None:
-            sources.append((source, loaded[0]))
-    return sources

@@ -133,6 +133,10 @@ class TrainingTask(Protocol):
     def score(self, reply: str, item: Item) -> float:
         """The score of one reply by the metric that decides."""
 
+    def with_gold(self, items: Sequence[Item]) -> list[PreparedPrompt | None]:
+        """The items with the passages that hold their answers as the only evidence; None where these are not known."""
+        return [None] * len(items)
+
     def finished(self, report: TrainReport) -> None:
         """Called once, in the main process, when a run has ended."""
         return
@@ -174,6 +178,14 @@ class ChatTraining(TrainingTask):
             else:
                 examples.append((one.prompt, item))
         return examples, dict(withheld)
+
+    def with_gold(self, items: Sequence[Item]) -> list[PreparedPrompt | None]:
+        known = gold_evidence(self.answering, items, GoldSpans(self.answering.index))
+        asked = [question_and_history(item) for item in items]
+        return [
+            self.answering.prepare(*of, evidence).prompt if evidence.enough else None
+            for of, evidence in zip(asked, known, strict=True)
+        ]
 
     def score(self, reply: str, item: Item) -> float:
         return token_f1(reply, item.references)

@@ -76,6 +76,7 @@ def test_the_manifest_says_what_it_belongs_to(trained: tuple[Path, TrainReport],
         "seed": 0,
         "checkpoint_steps": 10,
         "layers": None,
+        "method": "plain",
         # What was chosen, not what was asked for.
         "micro_batch": TRAIN["batch_size"],
         "processes": 1,

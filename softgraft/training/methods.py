@@ -1,0 +1,157 @@
+"""What the training methods take from outside a domain: other domains' examples, other soft prompts, a teacher."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prompts import Template
+from soft_prompt import BackboneError, PrefixStore, SoftPrompt, TrainConfig, TrainingError, load_soft_prompt
+from soft_prompt.errors import ArtifactError
+from soft_prompt.model.backbone import Backbone
+from soft_prompt.training.answer_loss import answer_losses, teach
+from soft_prompt.training.config import Method
+from soft_prompt.training.example import encode_example
+from soft_prompt.training.methods.batches import REPLAY_SHARE
+from soft_prompt.training.methods.data import MethodData
+from soft_prompt.training.methods.replay import likelihood_weights
+from soft_prompt.training.teacher import TeacherTargets
+from softgraft.errors import UsageError
+from softgraft.settings.domain_file import DomainFile, TrainSettings
+from softgraft.settings.location import DOMAINS
+from softgraft.sources.shelf import Source, read_source, source_folders
+from softgraft.sources.start import misfits, unlike
+from softgraft.training.task import Prompted, TrainingTask
+
+OF_ONE_DOMAIN: tuple[Method, ...] = ("plain", "replay", "weighted-replay", "mixture", "shared", "distillation")
+OF_SEVERAL_DOMAINS: tuple[Method, ...] = ("plain", "shared", "reptile")
+OF_TEXT_TASKS: tuple[Method, ...] = ("plain", "shared")
+REPLAYS: tuple[Method, ...] = ("replay", "weighted-replay")
+
+
+@dataclass(frozen=True)
+class MethodSources:
+    """Where a run finds what its method needs; each is called only if it does.
+
+    Attributes:
+        replayed: examples of the source domains, about as many as given.
+        mixed: the soft prompts of all sources that fit.
+    """
+
+    replayed: Callable[[int], Prompted] = lambda _: []
+    mixed: Callable[[], Sequence[SoftPrompt]] = tuple
+
+
+@dataclass(frozen=True)
+class MethodRun:
+    """The run whose method needs data: its backbone, its task, its build folder and where its data come from."""
+
+    store: PrefixStore
+    task: TrainingTask
+    folder: Path
+    sources: MethodSources
+
+
+def require_method(method: Method, allowed: Sequence[Method], where: str) -> None:
+    """Refuse a method that does not suit what is trained.
+
+    Raises:
+        UsageError: if it is not one of the allowed ones.
+    """
+    if method not in allowed:
+        raise UsageError(
+            found=f"`method: {method}` for {where}",
+            expected=f"one of {', '.join(allowed)}",
+            next_step="change `train.method` in domain.yaml, or give --method",
+        )
+
+
+def replayed_domains(settings: TrainSettings, source: Source | None) -> list[Path]:
+    """The folders of the domains to replay: those that the settings name, else those that the start was trained on.
+
+    Raises:
+        UsageError: if a domain is not here, or there is none.
+    """
+    names = [name.strip() for name in (settings.replay_from or "").split(",") if name.strip()]
+    if not names and source is not None:
+        names = [one.name for one in source.card.domains]
+    folders = [Path(name) if (Path(name) / "domain.yaml").is_file() else DOMAINS / name for name in names]
+    missing = [name for name, folder in zip(names, folders, strict=True) if not (folder / "domain.yaml").is_file()]
+    if missing or not names:
+        raise UsageError(
+            found=f"no folder of the domain {', '.join(missing)}" if missing else "no domain to replay",
+            expected="the folders of the domains that the start was trained on, with their documents and questions",
+            next_step="name them: softgraft train DOMAIN --method replay --replay-from bank,clinic",
+        )
+    return folders
+
+
+def sources_like(
+    file: DomainFile, template: Template, settings: TrainSettings, backbone: Backbone
+) -> list[tuple[Source, SoftPrompt]]:
+    """The sources that fit a domain and can be continued with these settings; damaged ones are passed over."""
+    found: list[tuple[Source, SoftPrompt]] = []
+    for folder in source_folders():
+        try:
+            source = read_source(folder)
+            if misfits(source.manifest, file, template) or unlike(source.manifest, settings):
+                continue
+            loaded = load_soft_prompt(source.soft_prompt, backbone)
+        except (ArtifactError, BackboneError):
+            continue
+        if loaded is not None:
+            found.append((source, loaded[0]))
+    return found
+
+
+def method_data(
+    run: MethodRun, train: Prompted, groups: Sequence[int], start: SoftPrompt, config: TrainConfig
+) -> MethodData:
+    """What the run's method needs besides the examples.
+
+    Raises:
+        TrainingError: if something is missing.
+    """
+    method = config.method
+    if method in REPLAYS:
+        share = config.replay_share or REPLAY_SHARE
+        steps = max(config.min_steps, config.epochs * math.ceil(len(train) / config.batch_size))
+        replayed = run.sources.replayed(math.ceil(steps * config.batch_size * share / (1 - share)))
+        pairs = [(prompt.model_input, item.target) for prompt, item in replayed]
+        return MethodData(
+            replayed=pairs, weights=_weights(run, replayed, config) if method == "weighted-replay" else ()
+        )
+    if method == "mixture":
+        return MethodData(sources=run.sources.mixed())
+    if method == "distillation":
+        return MethodData(teacher=_taught(run, train, start, config))
+    return MethodData(groups=groups)
+
+
+def _weights(run: MethodRun, replayed: Prompted, config: TrainConfig) -> list[float]:
+    """Weights by the likelihood under the domain's own soft prompt of an earlier run."""
+    loaded = load_soft_prompt(run.folder / "soft_prompt", run.store.backbone)
+    if loaded is None:
+        raise TrainingError(
+            found="no trained soft prompt of this domain to weight the source examples with",
+            expected="one, since `weighted-replay` asks how likely it finds them",
+            next_step="train once with `--method plain` or `--method replay`, then again",
+        )
+    examples = [
+        encode_example(run.store.backbone, prompt.model_input, item.target, loaded[0], config.attention)
+        for prompt, item in replayed
+    ]
+    losses = answer_losses(run.store, examples, config.batch_size)
+    return likelihood_weights(losses, config.weight_temperature or 1.0)
+
+
+def _taught(run: MethodRun, train: Prompted, start: SoftPrompt, config: TrainConfig) -> list[TeacherTargets]:
+    """What the start expects at each answer when it is shown the right passage alone."""
+    shown = run.task.with_gold([item for _, item in train])
+    examples = [
+        encode_example(run.store.backbone, (gold or prompt).model_input, item.target, start, config.attention)
+        for gold, (prompt, item) in zip(shown, train, strict=True)
+    ]
+    return teach(run.store, examples, config.batch_size)
