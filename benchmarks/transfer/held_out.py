@@ -38,7 +38,7 @@ class HeldOut:
 
     def untrained(self, _labels: int) -> dict[str, Any]:
         """The text twin, and the quote."""
-        with closing(self._ingested(self.name)) as domain:
+        with closing(self.ingested(self.name)) as domain:
             systems = [
                 System(TWIN, domain.answering("text-twin", form="generate"), "retrieved"),
                 System(QUOTE, domain.answering("text-twin", form="quote"), "retrieved"),
@@ -48,21 +48,23 @@ class HeldOut:
     def source(self, _labels: int) -> dict[str, Any]:
         """A source of the other domains."""
         with ExitStack() as stack:
-            domains = [stack.enter_context(closing(self._ingested(name))) for name in self.others]
+            domains = [stack.enter_context(closing(self.ingested(name))) for name in self.others]
             settings = domains[0].file.train.model_copy(update={"seed": self.seed})
             report = None
-            if not (self._source / CARD).is_file():
+            if not (self.source_folder / CARD).is_file():
                 report = make_source(
-                    self._source.name,
+                    self.source_folder.name,
                     domains,
-                    folder=self._source,
+                    folder=self.source_folder,
                     limit=self.config["limit"],
                     dev_limit=self.config["dev"],
                     settings=settings,
                 )
-        with closing(self._started(str(self._source) if (self._source / CARD).is_file() else "text-twin")) as domain:
+        with closing(
+            self._started(str(self.source_folder) if (self.source_folder / CARD).is_file() else "text-twin")
+        ) as domain:
             rows = self._rows(domain, [System(SOURCE, domain.answering(domain.graft, form="generate"), "retrieved")])
-        card = read_source(self._source).card if (self._source / CARD).is_file() else None
+        card = read_source(self.source_folder).card if kept else None
         return {
             "kept": card is not None,
             "examples": sum(one.questions for one in card.domains) if card else None,
@@ -77,16 +79,17 @@ class HeldOut:
 
     def continued(self, labels: int) -> dict[str, Any]:
         """A soft prompt trained on the domain's own questions from the source."""
-        return self._trained(labels, str(self._source), f"source, then {labels}", f"continued-{labels}")
+        return self._trained(labels, str(self.source_folder), f"source, then {labels}", f"continued-{labels}")
 
     @property
-    def _source(self) -> Path:
+    def source_folder(self) -> Path:
+        """The source of the other domains."""
         return (self.work / "sources" / f"{'-'.join(self.others)}-{self.seed}").absolute()
 
     def _trained(self, labels: int, start: str, system: str, folder: str) -> dict[str, Any]:
         build = self.work / self.name / f"{folder}-{self.seed}"
         shutil.rmtree(build, ignore_errors=True)
-        self._ingested(self.name).close()
+        self.ingested(self.name).close()
         shutil.copytree(self.work / self.name / "build", build)
         with closing(self._started(start, build)) as domain:
             settings = domain.file.train.model_copy(update={"seed": self.seed})
@@ -105,7 +108,8 @@ class HeldOut:
         """The held-out domain, which starts from this source, or from the text twin."""
         return self._open(self.name, start, build or self.work / self.name / "build")
 
-    def _ingested(self, name: str) -> Domain:
+    def ingested(self, name: str) -> Domain:
+        """A domain with its index, which starts from the text twin."""
         domain = self._open(name, "text-twin", self.work / name / "build")
         domain.ingest()
         return domain
@@ -140,18 +144,19 @@ def print_cells(cells: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
         for measured in own.values():
             for system, row in measured["rows"].items():
                 scores.setdefault(system, []).append(row)
-        twin = _over_seeds(scores[TWIN], "f1") if TWIN in scores else None
+        twin = over_seeds(scores[TWIN], "f1") if TWIN in scores else None
         for system, some in scores.items():
-            f1 = _over_seeds(some, "f1")
+            f1 = over_seeds(some, "f1")
             gain = difference(f1, twin) if twin is not None and system != TWIN else None
             seconds = statistics.mean(row["seconds"] for row in some)
             rows.append([
-                name, system, str(len(some)), interval_text(estimate(_over_seeds(some, "accuracy"))),
+                name, system, str(len(some)), interval_text(estimate(over_seeds(some, "accuracy"))),
                 interval_text(estimate(f1)), interval_text(gain, "+"), f"{seconds:.2f}",
             ])  # fmt: skip
     columns = ("held out", "system", "runs", "accuracy", "token F1", "token F1 minus text twin", "seconds")
     print_table("few labels or none, test", columns, rows)
 
 
-def _over_seeds(rows: Sequence[Mapping[str, Any]], score: str) -> list[float]:
+def over_seeds(rows: Sequence[Mapping[str, Any]], score: str) -> list[float]:
+    """The mean over the runs for each question."""
     return [statistics.mean(values) for values in zip(*(row[score] for row in rows), strict=True)]

@@ -100,9 +100,13 @@ class DevScoresByQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A finished run, with the scores of each dev question; `twin` is None if the run did not make its replies."""
+    """A finished run: its soft prompt, kept or not, and the scores of each dev question.
+
+    `twin` is None if the run did not make the replies of the text twin.
+    """
 
     report: TrainReport
+    soft_prompt: SoftPrompt
     soft: DevScoresByQuestion
     twin: DevScoresByQuestion | None
 
@@ -274,7 +278,7 @@ class Grafting:
             start=started_from.name if started_from else "",
             dev_score_start=source,
         )
-        return Trained(train_report, of_soft, of_twin)
+        return Trained(train_report, result.soft_prompt, of_soft, of_twin)
 
     def _without_document(self, items: Sequence[Item]) -> int:
         """Number of answerable questions that name no document."""
