@@ -60,9 +60,8 @@ class HeldOut:
                     dev_limit=self.config["dev"],
                     settings=settings,
                 )
-        with closing(
-            self._started(str(self.source_folder) if (self.source_folder / CARD).is_file() else "text-twin")
-        ) as domain:
+        kept = (self.source_folder / CARD).is_file()
+        with closing(self._started(str(self.source_folder) if kept else "text-twin")) as domain:
             rows = self._rows(domain, [System(SOURCE, domain.answering(domain.graft, form="generate"), "retrieved")])
         card = read_source(self.source_folder).card if kept else None
         return {
