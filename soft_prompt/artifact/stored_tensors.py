@@ -1,6 +1,6 @@
 """The tensors of a soft prompt as they are stored: as fp32, or in a quarter of the space as int8 with scales.
 
-Each row, the last dimension of a tensor, is rounded to 127 steps per sign. Its scale is an fp32 tensor of its own.
+Each row, or each column of a tall matrix, is rounded to 127 steps per sign. The scales are an fp32 tensor of their own.
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ import torch
 from torch import Tensor
 
 Stored = Literal["float32", "int8"]
-# Behind the name of a tensor: the scales of its rows.
+# Behind the name of a tensor: its scales.
 SCALES = ".scales"
 _STEPS = 127
+
+
+def _longer(tensor: Tensor) -> int:
+    """The longer one of the last two dimensions, which needs the fewest scales."""
+    return -2 if tensor.ndim > 1 and tensor.shape[-2] > tensor.shape[-1] else -1
 
 
 def to_stored(tensors: Mapping[str, Tensor], stored: Stored) -> dict[str, Tensor]:
@@ -24,7 +29,7 @@ def to_stored(tensors: Mapping[str, Tensor], stored: Stored) -> dict[str, Tensor
         return plain
     written: dict[str, Tensor] = {}
     for name, tensor in plain.items():
-        scales = tensor.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / _STEPS
+        scales = tensor.abs().amax(dim=_longer(tensor), keepdim=True).clamp(min=1e-12) / _STEPS
         written[name] = (tensor / scales).round().clamp(-_STEPS, _STEPS).to(torch.int8)
         written[f"{name}{SCALES}"] = scales
     return written
@@ -38,7 +43,7 @@ def from_stored(tensors: Mapping[str, Tensor], stored: Stored) -> dict[str, Tens
     for name, tensor in tensors.items():
         scales = tensors.get(f"{name}{SCALES}")
         if tensor.dtype == torch.int8 and scales is not None and scales.dtype == torch.float32:
-            if scales.shape == (*tensor.shape[:-1], 1):
+            if scales.shape in (tensor.shape[:-1] + (1,), tensor.shape[:-2] + (1,) + tensor.shape[-1:]):
                 found[name] = tensor.float() * scales
                 continue
         elif name.endswith(SCALES) and name.removesuffix(SCALES) in tensors:
