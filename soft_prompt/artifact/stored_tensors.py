@@ -43,7 +43,7 @@ def from_stored(tensors: Mapping[str, Tensor], stored: Stored) -> dict[str, Tens
     for name, tensor in tensors.items():
         scales = tensors.get(f"{name}{SCALES}")
         if tensor.dtype == torch.int8 and scales is not None and scales.dtype == torch.float32:
-            if scales.shape in (tensor.shape[:-1] + (1,), tensor.shape[:-2] + (1,) + tensor.shape[-1:]):
+            if scales.shape in ((*tensor.shape[:-1], 1), (*tensor.shape[:-2], 1, *tensor.shape[-1:])):
                 found[name] = tensor.float() * scales
                 continue
         elif name.endswith(SCALES) and name.removesuffix(SCALES) in tensors:
