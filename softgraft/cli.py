@@ -9,7 +9,7 @@ import typer
 import softgraft
 from softgraft.commands.answer import ask, chat
 from softgraft.commands.demo import demo
-from softgraft.commands.evaluate import evaluate_command, report_command
+from softgraft.commands.evaluate import curve_command, evaluate_command, report_command
 from softgraft.commands.ingest import ingest_command
 from softgraft.commands.interop import export_command, import_command
 from softgraft.commands.new import new
@@ -49,6 +49,7 @@ app.command("ingest")(ingest_command)
 app.command("questions")(questions)
 app.command("train")(train_command)
 app.command("eval")(evaluate_command)
+app.command("curve")(curve_command)
 app.command("report")(report_command)
 app.command("source")(source_command)
 app.command("sources")(sources_command)

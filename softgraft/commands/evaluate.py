@@ -1,4 +1,4 @@
-"""`softgraft eval`, and `report`, which shows it as a page."""
+"""`softgraft eval` and `curve`, and `report`, which shows them as a page."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from softgraft.commands.console import (
     DomainArgument,
     JsonOption,
     LimitOption,
+    on_train,
     open_domain,
     out,
     print_json,
     progress_bars,
     simple_table,
 )
+from softgraft.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,6 +56,59 @@ def evaluate_command(
     out.print(f"written to {opened.build / 'reports'}\nnext: {next_command}")
 
 
+def curve_command(
+    domain: DomainArgument,
+    labels: Annotated[str, typer.Option(help="Numbers of train questions, separated by commas.")] = "0,15,60,240",
+    json: JsonOption = False,
+    limit: LimitOption = None,
+    split: Annotated[Literal["dev", "test"], typer.Option(help="Questions to use.")] = "test",
+) -> None:
+    """Train on more and more questions, and compare: from the domain's start and from the text twin, beside the quote.
+
+    What is trained here does not change the domain's answers. An interrupted run continues.
+
+    Example: `softgraft curve bank --labels 0,30,120 --limit 60`
+    """
+    from softgraft.jobs.curve import measure_curve
+
+    counts = label_counts(labels)
+    opened = open_domain(domain)
+    with progress_bars(not json) as progress:
+        curve = measure_curve(
+            opened,
+            counts,
+            split=split,
+            limit=limit,
+            on_point=lambda point: progress(f"{point.start}, {point.labels} labels", 1, 1),
+            on_step=on_train(progress),
+        )
+    if json:
+        print_json(curve.model_dump())
+        return
+    table = simple_table(["start", "labels", "accuracy (95%)", "token F1 (95%)"], left=["start"])
+    for point in curve.points:
+        scores = map(short_interval, (point.accuracy, point.token_f1))
+        table.add_row(point.start, "" if point.start == "quote" else str(point.labels), *scores)
+    out.print(table)
+    out.print(f"written to {opened.build / 'label_curve.json'}\nnext: softgraft report {domain}")
+
+
+def label_counts(text: str) -> list[int]:
+    """The numbers of an option such as `0,15,60`, in ascending order.
+
+    Raises:
+        UsageError: if one is not a number of at least 0.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise UsageError(
+            found=f"--labels {text}",
+            expected="numbers of questions, separated by commas",
+            next_step="softgraft curve DOMAIN --labels 0,15,60,240",
+        )
+    return sorted(set(map(int, parts)))
+
+
 def report_command(
     domain: DomainArgument,
     output: Annotated[Path | None, typer.Option(help="HTML file. Default: build/reports/report.html.")] = None,
@@ -62,7 +117,8 @@ def report_command(
 ) -> None:
     """Write one HTML file about a domain: scores, losses, transfer, and its worst answers with their evidence.
 
-    It shows the last `softgraft eval`, and the last `softgraft transfer` with this domain. The file needs no network.
+    It shows the last `softgraft eval`, and the last `softgraft curve` and `softgraft transfer` with this domain. The
+    file needs no network.
 
     Example: `softgraft report bank`
     """

@@ -25,7 +25,7 @@ from softgraft.assembly.answers import make_speaker
 from softgraft.assembly.evaluation import held_out
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
-from softgraft.jobs.report.charts import matrix_figure
+from softgraft.jobs.charts import matrix_figure
 from softgraft.jobs.source import require_together
 from softgraft.sources.shelf import SOFT_PROMPT, Source, read_source
 from softgraft.sources.start import unlike
@@ -117,11 +117,12 @@ def measure_transfer(
     predictors = _predictors(domains, sources)
     cells: list[TransferCell] = []
     for domain in domains:
-        systems = [*_baselines(domain), *(_system(domain, source.name, source, 0) for source in sources)]
-        if labels:
-            systems += [
-                _further(domain, source, labels, work, on_step) for source in sources if source.name != domain.file.name
-            ]
+        systems = [*baselines(domain), *(source_system(domain, source.name, source) for source in sources)]
+        for source in sources if labels else ():
+            if source.name != domain.file.name:
+                folder = work / f"{source.name}-{domain.file.name}-{labels}"
+                further = train_further(domain, source, labels, folder, on_step)
+                systems.append(source_system(domain, f"{source.name}+{labels}", further))
         cells += _cells(domain, systems, split, limit, on_cell)
     return TransferReport(
         tuple(domain.file.name for domain in domains),
@@ -156,29 +157,31 @@ def _require_continuable(domains: Sequence[Domain], sources: Sequence[Source]) -
                 )
 
 
-def _baselines(domain: Domain) -> list[System]:
+def baselines(domain: Domain) -> list[System]:
+    """What needs no training: the quote, and the text twin."""
     return [
         System("quote", domain.answering("text-twin", form="quote"), "retrieved"),
         System("text-twin", domain.answering("text-twin", form="generate"), "retrieved"),
     ]
 
 
-def _system(domain: Domain, name: str, source: Source, labels: int) -> System:
+def source_system(domain: Domain, name: str, source: Source | None) -> System:
+    """The domain with this source, or with the text twin."""
+    if source is None:
+        return System(name, domain.answering("text-twin", form="generate"), "retrieved")
     speaker = make_speaker(
         "source", domain.file, domain.build, domain.template, lambda: domain.store, domain.cli_name, source
     )
-    label = f"{name}+{labels}" if labels else name
-    return System(label, domain.answering("source", form="generate", speaker=speaker), "retrieved")
+    return System(name, domain.answering("source", form="generate", speaker=speaker), "retrieved")
 
 
-def _further(domain: Domain, source: Source, labels: int, work: Path, on_step: OnStep | None) -> System:
-    """The soft prompt, trained on with some labels of the asked domain; the source itself if that is worse on dev."""
-    folder = work / f"{source.name}-{domain.file.name}-{labels}"
+def train_further(
+    domain: Domain, source: Source | None, labels: int, folder: Path, on_step: OnStep | None = None
+) -> Source | None:
+    """A source, or the text twin, trained on with some labels of a domain; the same if that is worse on dev."""
     grafting = replace(domain.grafting(start=False), source=source, folder=folder)
     data = grafting.training_set(spread(domain.items("train"), labels), domain.items("dev"))
-    report = grafting.train(data, on_step=on_step)
-    trained = replace(source, folder=folder) if report.kept else source
-    return _system(domain, source.name, trained, labels)
+    return read_source(folder) if grafting.train(data, on_step=on_step).kept else source
 
 
 def _cells(

@@ -53,6 +53,9 @@ def domain_start(file: DomainFile, build: Path, template: Template) -> Source | 
     starters = [
         source for source in map(read_source, packaged_folders()) if not misfits(source.manifest, file, template)
     ]
+    if file.start == "auto":
+        # What has learned this domain's own questions is no start whose gain can be measured on it.
+        starters = [source for source in starters if file.name not in {one.name for one in source.card.domains}]
     if starters:
         return starters[0]
     if file.start == STARTER:

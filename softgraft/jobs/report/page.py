@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from evaluation import Estimate
 from evaluation.items import Item
 from evaluation.systems import question_and_history
 from soft_prompt.files import write_bytes
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
-from softgraft.jobs.report.charts import interval_chart, loss_chart, matrix_chart
+from softgraft.jobs.charts import curve_chart, interval_chart, loss_chart, matrix_chart
+from softgraft.jobs.curve import CURVE, QUOTE, LabelCurve, read_curve
 from softgraft.jobs.report.files import (
     TRANSFER,
     read_evaluation,
@@ -79,6 +81,8 @@ def _sections(domain: Domain, found: Mapping[str, Any], split: str) -> Iterator[
         yield "Retrieval", _table([f"{scores['questions']} questions", "score"], rows)
     if (losses := read_losses(domain.build)) is not None:
         yield "Loss of the last training run", loss_chart(losses.steps, losses.dev)
+    if (curve := read_curve(domain.build / CURVE)) is not None and curve.points:
+        yield f"Label curve on {curve.split}", _label_curve(curve)
     if (matrix := read_matrix(domain.file.name)) is not None:
         chart = matrix_chart(matrix.rows, matrix.columns, matrix.values, f"asked (token F1, {matrix.split})")
         yield (
@@ -105,6 +109,19 @@ def _facts(domain: Domain) -> list[list[str]]:
         ["start", f"{start['name']} {start['licences']}".strip()],
         ["answers", str(state["answer_form"])],
     ]
+
+
+def _label_curve(curve: LabelCurve) -> str:
+    lines = []
+    for start in dict.fromkeys(point.start for point in curve.points if point.start != QUOTE):
+        own = sorted((point for point in curve.points if point.start == start), key=lambda point: point.labels)
+        lines.append((start, [(one.labels, *_numbers(one.token_f1)) for one in own]))
+    level = next((point.token_f1.mean for point in curve.points if point.start == QUOTE), None)
+    return curve_chart(lines, level)
+
+
+def _numbers(estimate: Estimate) -> tuple[float, float, float]:
+    return estimate.mean, estimate.low, estimate.high
 
 
 def _systems(found: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ from house_domain import write_items
 
 from softgraft import Domain
 from softgraft.errors import UsageError
-from softgraft.jobs.report.charts import interval_chart, loss_chart, matrix_chart
+from softgraft.jobs.charts import interval_chart, loss_chart, matrix_chart
+from softgraft.jobs.curve import measure_curve
 from softgraft.jobs.report.files import read_losses, read_matrix, worst_answers
 from softgraft.jobs.report.page import write_page
 
@@ -33,14 +34,15 @@ def test_the_page_shows_everything_that_was_measured(
     (tmp_path / "grafts" / "transfer.json").write_text(
         json.dumps({"domains": ["house"], "split": "test", "cells": cells})
     )
+    measure_curve(grafted, [0])
     sections = write_page(grafted, tmp_path / "page.html")
     assert sections == [
-        "Domain", "Systems on test", "Differences", "Retrieval", "Loss of the last training run", "Transfer",
-        "Worst answers",
+        "Domain", "Systems on test", "Differences", "Retrieval", "Loss of the last training run",
+        "Label curve on test", "Transfer", "Worst answers",
     ]  # fmt: skip
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    # Two of scores, one each of losses and transfer.
-    assert page.count("<svg") == 4
+    # Two of scores, one each of losses, labels and transfer.
+    assert page.count("<svg") == 5
     assert "What is &lt;b&gt;the fee&lt;/b&gt; of a card?" in page
     assert "<b>the fee</b>" not in page
     assert "The debit card is free in the first year." in page

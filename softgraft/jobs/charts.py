@@ -1,4 +1,4 @@
-"""The charts of a report, as SVG text for an HTML page.
+"""Charts, as SVG text for an HTML page or as a figure.
 
 Shapes and labels tell the series apart, so that the charts can be read in print and by colour-blind readers; the
 colours are those of Okabe and Ito (2008).
@@ -41,6 +41,29 @@ def loss_chart(steps: Sequence[tuple[int, float]], epochs: Sequence[tuple[float,
         axes.plot(*zip(*epochs, strict=True), color=ORANGE, marker="s", linestyle="--", label="dev, each epoch")
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats per answer token)")
+    axes.legend()
+    return _svg(figure)
+
+
+def curve_chart(lines: Sequence[tuple[str, Sequence[tuple[int, float, float, float]]]], level: float | None) -> str:
+    """Token F1 by labels, with its interval: one line for each start, each with a marker of its own.
+
+    Args:
+        lines: name, and labels, mean, low and high of each point.
+        level: of the quote, as a dotted line.
+    """
+    figure, axes = _new(6.5, 3.2)
+    for number, (name, points) in enumerate(lines):
+        labels, means = [point[0] for point in points], [point[1] for point in points]
+        errors = np.array([(mean - low, high - mean) for _, mean, low, high in points]).T
+        style = {"color": (BLUE, ORANGE)[number % 2], "marker": "os^"[number % 3], "linestyle": ("-", "--")[number % 2]}
+        axes.errorbar(labels, means, yerr=np.clip(errors, 0, None), capsize=3, label=name, **style)
+    if level is not None:
+        axes.axhline(level, color="black", linestyle=":", label="quote")
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("train questions")
+    axes.set_ylabel("token F1 (95% interval)")
+    axes.grid(axis="y", alpha=0.3)
     axes.legend()
     return _svg(figure)
 
