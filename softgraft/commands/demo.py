@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
 from dataclasses import asdict
@@ -27,12 +28,15 @@ from softgraft.settings.location import domain_folder
 
 if TYPE_CHECKING:
     from softgraft.domain import Domain
+    from softgraft.settings.domain_file import TrainSettings
 
 TRAIN_QUESTIONS = 120
 DEV_QUESTIONS = 30
 EPOCHS = 2
 TEST_QUESTIONS = 24
 THREAD = "demo"
+# In build/: the soft prompt of the other domain.
+SOURCE = "demo-source"
 QUESTIONS = {
     "bank": (
         "How many days do I have to dispute a card payment?",
@@ -49,52 +53,83 @@ def demo(
 ) -> None:
     """Show all stages on an example domain.
 
-    The stages: ingest, train, evaluate, answer. The demo uses part of the questions, so that it ends within minutes.
+    The stages: ingest, a soft prompt of another domain, train, evaluate, answer. The demo uses part of the questions,
+    so that it ends within minutes.
     Without a terminal it prints one line per stage.
 
     Example: `softgraft demo`
     """
+    from softgraft.jobs.source import make_source
+
     started = time.monotonic()
     opened = _open(domain_folder(domain))
     stages: dict[str, Any] = {}
     # One line per stage, where a terminal shows progress bars, a table and the answers as they are generated.
     brief = not on_terminal()
 
+    stage = itertools.count(1)
+
     def begin(title: str) -> None:
         if not json:
+            title = f"{next(stage)}. {title}"
             out.print(f"{escape(title)}:" if brief else f"\n[bold]{escape(title)}[/]", end=" " if brief else "\n")
 
     def figures(text: str) -> None:
         if not json:
             out.print(escape(text))
 
-    begin(f"1. Index the documents of {opened.file.title}")
+    begin(f"Index the documents of {opened.file.title}")
     with progress_bars(not json) as progress:
         report = opened.ingest(on_progress=on_ingest(progress)).report
     stages["ingest"] = asdict(report)
     figures(f"{report.passages} passages, {report.embedded} embedded now, {report.unchanged} documents unchanged")
 
-    begin(
-        f"2. Train a soft prompt on {TRAIN_QUESTIONS} questions ({EPOCHS} epochs; `softgraft train {domain}` uses all)"
-    )
+    other = _other(opened.folder)
+    if other is not None:
+        begin(f"Before training: a soft prompt of another domain, {other.file.title}")
+        with progress_bars(not json) as progress:
+            other.ingest(on_progress=on_ingest(progress))
+            source = make_source(
+                SOURCE,
+                [other],
+                folder=opened.build / SOURCE,
+                limit=TRAIN_QUESTIONS,
+                dev_limit=DEV_QUESTIONS,
+                settings=_settings(opened),
+                on_step=on_train(progress),
+                on_score=on_score(progress),
+            ).training
+        other.close()
+        stages["source"] = asdict(source)
+        if source.kept:
+            opened.file = opened.file.model_copy(update={"start": str(opened.build / SOURCE)})
+        used = "it answers there as `source`, and training goes on from it" if source.kept else "not kept"
+        figures(
+            f"{source.seconds:.0f} s; trained on {source.examples} questions of its own and none of "
+            f"{opened.cli_name}; {used}"
+        )
+
+    begin(f"Train a soft prompt on {TRAIN_QUESTIONS} questions ({EPOCHS} epochs; `softgraft train {domain}` uses all)")
     with progress_bars(not json) as progress:
         trained = opened.train(
             limit=TRAIN_QUESTIONS,
             dev_limit=DEV_QUESTIONS,
-            settings=opened.file.train.model_copy(update={"epochs": EPOCHS, "min_steps": 1}),
+            settings=_settings(opened),
             on_step=on_train(progress),
             on_score=on_score(progress),
         )
     stages["train"] = asdict(trained)
-    verdict = "kept" if trained.kept else "not kept: it does not beat its text twin"
+    verdict = "kept" if trained.kept else "not kept: it does not beat both its start and its text twin"
     if trained.form is not None:
         verdict += f"; answers on dev are best as `{trained.form}`"
     figures(
         f"{trained.seconds:.0f} s; token F1 on {trained.dev_questions} dev questions: {trained.dev_f1:.3f}, "
-        f"text twin {trained.dev_f1_text_twin:.3f}; {verdict}"
+        f"text twin {trained.dev_f1_text_twin:.3f}"
+        + (f", source {trained.dev_score_start:.3f}" if trained.dev_score_start is not None else "")
+        + f"; {verdict}"
     )
 
-    begin(f"3. Compare on {TEST_QUESTIONS} held-out test questions (`softgraft eval {domain}` uses all)")
+    begin(f"Compare on {TEST_QUESTIONS} held-out test questions (`softgraft eval {domain}` uses all)")
     with progress_bars(not json) as progress:
         evaluation = opened.evaluate(limit=TEST_QUESTIONS, on_progress=progress)
     stages["eval"] = evaluation.as_json()
@@ -105,7 +140,7 @@ def demo(
         for line in report_lines(evaluation):
             out.print(line)
 
-    begin("4. Ask")
+    begin("Ask")
     stages["ask"] = []
     opened.chain.memory.delete_thread(THREAD)
     for question in QUESTIONS.get(opened.file.name, (opened.items("test")[0].question,)):
@@ -140,6 +175,20 @@ def _open(folder: Path) -> Domain:
     if manifest is None or manifest.data_hash == demo_hash:
         return opened
     return open_domain(folder, build=opened.build / "demo")
+
+
+def _other(folder: Path) -> Domain | None:
+    """Another example domain beside this one; None if there is none."""
+    from softgraft.domain import open_domain
+
+    for name in QUESTIONS:
+        if name != folder.resolve().name and (folder.parent / name / "domain.yaml").is_file():
+            return open_domain(folder.parent / name)
+    return None
+
+
+def _settings(domain: Domain) -> TrainSettings:
+    return domain.file.train.model_copy(update={"epochs": EPOCHS, "min_steps": 1})
 
 
 def _print_next_steps(domain: str) -> None:

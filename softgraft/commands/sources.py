@@ -44,6 +44,10 @@ def source_command(
         float, typer.Option(min=1, help="1 mixes domains by their size; the higher, the more equal are their shares.")
     ] = 2.0,
     seed: Annotated[int | None, typer.Option(help="Seed of the order of examples.")] = None,
+    method: Annotated[
+        Literal["plain", "shared", "reptile"] | None,
+        typer.Option(help="How it is trained; see docs/methods.md.", show_default="domain.yaml or plain"),
+    ] = None,
 ) -> None:
     """Train one soft prompt on several domains, for others to start from. An interrupted run continues.
 
@@ -55,9 +59,7 @@ def source_command(
     from softgraft.jobs.source import make_source
 
     opened = _opened(domains)
-    settings = opened[0].file.train if opened else None
-    if settings is not None and seed is not None:
-        settings = settings.model_copy(update={"seed": seed})
+    settings = opened[0].file.train.with_options({"seed": seed, "method": method}) if opened else None
     try:
         with progress_bars(not json and is_main_process()) as progress:
             report = make_source(

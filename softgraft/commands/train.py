@@ -142,6 +142,9 @@ def report_lines(report: TrainReport, unit: str) -> Iterator[str]:
         f"{report.metric} on {report.dev_questions} dev {unit}: {report.dev_score:.3f}, "
         f"text twin {report.dev_score_text_twin:.3f}"
     )
+    if report.replayed:
+        equal = f", weighted like {report.effective_replayed:.0f} equal ones" if report.effective_replayed else ""
+        yield f"replayed: {report.replayed} {unit} of the domains that the start was trained on{equal}"
     if report.start:
         yield f"start: {report.start}, {report.metric} {report.dev_score_start or 0:.3f} before training"
     if report.comparison is not None:

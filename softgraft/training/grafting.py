@@ -43,6 +43,7 @@ from soft_prompt.training.checkpoint import remove_checkpoint
 from soft_prompt.training.config import METHOD_SETTINGS
 from soft_prompt.training.distributed import DistributedContext, init_distributed
 from soft_prompt.training.example import TrainingExample
+from soft_prompt.training.methods.replay import effective_sample_size
 from softgraft.settings.domain_file import TRAIN_LOG, TrainSettings
 from softgraft.sources.shelf import Source
 from softgraft.sources.start import unlike
@@ -202,6 +203,7 @@ class Grafting:
         devices = init_distributed(store.backbone.device)
         config = TrainConfig(attention=self.attention, **self.settings.model_dump(exclude=_NOT_OF_THE_RUN))
         run = MethodRun(store, self.task, self.folder, self.method_sources)
+        extra = method_data(run, data.train, data.groups, start, config)
         result = train(
             store,
             start,
@@ -211,7 +213,7 @@ class Grafting:
             folder=self.folder / "checkpoint",
             log=self.folder / TRAIN_LOG,
             keep_state=True,
-            data=method_data(run, data.train, data.groups, start, config),
+            data=extra,
             on_step=on_step,
         )
         report = on_score or (lambda *_: None)
@@ -277,6 +279,9 @@ class Grafting:
             majority=self._majority(data, of_soft),
             start=started_from.name if started_from else "",
             dev_score_start=source,
+            method=config.method,
+            replayed=len(extra.replayed),
+            effective_replayed=effective_sample_size(extra.weights) if extra.weights else None,
         )
         return Trained(train_report, result.soft_prompt, of_soft, of_twin)
 

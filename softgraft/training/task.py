@@ -54,6 +54,8 @@ class TrainReport:
         comparison: soft prompt against text twin on dev; None if this run did not make the replies of the text twin.
         start: the source graft that training started from; empty for the text twin.
         dev_score_start: its mean score on dev; None for the text twin.
+        method: how it was trained; with `replayed`, the number of questions of the source domains, and, if these were
+            weighted, how many equally weighted ones would have the same variance.
         majority: the soft prompt beside the most frequent answer; None unless the answers are from a closed set.
         form: the form of the answers that was chosen on dev; None if nothing was kept, or domain.yaml sets a form.
         form_scores: what each form scored there by `form_metric`, the best first.
@@ -96,6 +98,9 @@ class TrainReport:
     form_scores: Mapping[str, float] = field(default_factory=dict)
     start: str = ""
     dev_score_start: float | None = None
+    method: str = "plain"
+    replayed: int = 0
+    effective_replayed: float | None = None
     questions: tuple[QuestionReport, ...] = ()
     next_steps: tuple[str, ...] = ()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,18 @@ def test_the_demo_prints_one_line_per_stage(run: Run, domain: str) -> None:
     figures = [r": \d+ passages, \d+ embedded", r": \d+ s; token F1", r": token F1 base 0\.\d+ \(", ": What is", "s"]
     for line, pattern in zip(lines, figures, strict=True):
         assert re.search(pattern, line), line
+
+
+def test_the_demo_starts_with_a_soft_prompt_of_another_domain(run: Run, domain: str) -> None:
+    shutil.copytree(domain, Path(domain).with_name("clinic"))
+    code, out, err = run("demo", domain)
+    assert code == 0
+    assert_plain(out, err)
+    lines = out.splitlines()
+    assert [line[:2] for line in lines] == ["1.", "2.", "3.", "4.", "5.", "Do"]
+    assert "trained on 4 questions of its own and none of" in lines[1]
+    # Two epochs teach the tiny backbone nothing.
+    assert lines[1].endswith("not kept")
 
 
 def test_the_demo_as_json(run: Run, domain: str) -> None:

@@ -14,6 +14,7 @@ from chains.answering.speaker import PreparedPrompt
 from prompts import PassageSegment, RenderedPrompt
 from soft_prompt import TrainingError
 from softgraft import Domain
+from softgraft.commands.train import report_lines
 from softgraft.errors import DomainError, UsageError
 from softgraft.jobs.source import make_source
 
@@ -71,7 +72,9 @@ def test_the_domains_of_the_start_are_replayed(workplace: Path, make_domain: Mak
     assert manifest.train["method"] == "replay"
     assert "replay_share" not in manifest.train
     # Own questions alone are in the count of examples.
-    assert report.examples == 4
+    assert (report.examples, report.method) == (4, "replay")
+    assert report.replayed > 0
+    assert "replayed: 4 questions of the domains" in "\n".join(report_lines(report, "questions"))
 
 
 def test_domains_to_replay_can_be_named(workplace: Path, make_domain: MakeDomain) -> None:
@@ -115,6 +118,8 @@ def test_weights_need_a_soft_prompt_of_the_domain(workplace: Path, make_domain: 
     assert domain.train(settings=plain).kept
     report = domain.train()
     assert report.steps == 45
+    assert report.effective_replayed is not None
+    assert 1 <= report.effective_replayed <= report.replayed + 1e-9
 
 
 def test_the_sources_that_fit_are_mixed(workplace: Path, make_domain: MakeDomain) -> None:
