@@ -27,7 +27,10 @@ Rows = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One domain that no source is trained on, with one seed; each method measures a cell."""
+    """One domain that no source is trained on, with one seed; each method measures a cell.
+
+    `of` names the sources in the table, if they are not the example domains.
+    """
 
     name: str
     others: tuple[str, ...]
@@ -35,6 +38,7 @@ class HeldOut:
     data: Path
     seed: int
     config: Mapping[str, int]
+    of: str = ""
 
     def untrained(self, _labels: int) -> dict[str, Any]:
         """The text twin, and the quote."""
@@ -62,7 +66,9 @@ class HeldOut:
                 )
         kept = (self.source_folder / CARD).is_file()
         with closing(self._started(str(self.source_folder) if kept else "text-twin")) as domain:
-            rows = self._rows(domain, [System(SOURCE, domain.answering(domain.graft, form="generate"), "retrieved")])
+            rows = self._rows(
+                domain, [System(f"{SOURCE}{self.of}", domain.answering(domain.graft, form="generate"), "retrieved")]
+            )
         card = read_source(self.source_folder).card if kept else None
         return {
             "kept": card is not None,
@@ -78,7 +84,9 @@ class HeldOut:
 
     def continued(self, labels: int) -> dict[str, Any]:
         """A soft prompt trained on the domain's own questions from the source."""
-        return self._trained(labels, str(self.source_folder), f"source, then {labels}", f"continued-{labels}")
+        return self._trained(
+            labels, str(self.source_folder), f"{SOURCE}{self.of}, then {labels}", f"continued-{labels}"
+        )
 
     @property
     def source_folder(self) -> Path:

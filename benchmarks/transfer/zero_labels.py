@@ -2,10 +2,11 @@
 
     python -m benchmarks.transfer.zero_labels --data DIR
     python -m benchmarks.transfer.zero_labels --domains bank --seeds 0,1,2 --own 240 --continued 60
-    python -m benchmarks.transfer.zero_labels --domains covidqa,mtrag --data DIR
+    python -m benchmarks.transfer.zero_labels --domains covidqa,mtrag,xquad_zh --data DIR
+    python -m benchmarks.transfer.zero_labels --domains xquad_zh --sources squad --data DIR
 
-Each domain in turn is held out. One soft prompt is trained on the example domains without it, with the same settings,
-and answers the held-out domain's test questions; no label of that domain is used, neither to train nor to choose.
+Each domain in turn is held out. One soft prompt is trained on the sources without it, by default the example domains,
+with the same settings, and answers the held-out domain's test questions; no label of that domain is used, neither to train nor to choose.
 `own N` is trained on N questions of the domain from the text twin, and `source, then N` from that source. A soft prompt
 that loses to its start on dev is not kept, and its start answers, as for a user. Results are written after each cell; a
 repeated command measures what is missing.
@@ -21,7 +22,7 @@ from typing import Any
 from benchmarks import script
 
 EXAMPLES = ("bank", "clinic", "college", "playhouse")
-DOMAINS = (*EXAMPLES, "covidqa", "mtrag", "xquad_zh")
+DOMAINS = (*EXAMPLES, "covidqa", "mtrag", "squad", "xquad_zh")
 PACKAGES = ("torch", "transformers", "sentence-transformers", "faiss-cpu")
 
 
@@ -29,8 +30,9 @@ def main() -> None:
     """Measure what is missing and print the table."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     parser = script.make_parser(__doc__, work="transfer", resumes=True)
-    parser.add_argument("--data", type=Path, help="folder with covidqa/, mtrag/ and xquad_zh/, if they are asked for")
+    parser.add_argument("--data", type=Path, help="folder with the sets that are not example domains")
     parser.add_argument("--domains", type=script.names_of(DOMAINS), default=EXAMPLES, help=f"default: {EXAMPLES}")
+    parser.add_argument("--sources", type=script.names_of(DOMAINS), default=EXAMPLES, help="default: the examples")
     parser.add_argument("--seeds", default="0", help="seeds of the trainings, such as 0,1,2 (default: %(default)s)")
     parser.add_argument(
         "--limit", type=script.positive, default=60, help="train questions of each source domain (default: %(default)s)"
@@ -52,14 +54,15 @@ def main() -> None:
 
     for seed in map(int, options.seeds.split(",")):
         for name in options.domains:
-            others = tuple(one for one in EXAMPLES if one != name)
-            held_out = HeldOut(name, others, options.work, options.data or Path(), seed, config)
+            others = tuple(one for one in options.sources if one != name)
+            of = "" if tuple(options.sources) == EXAMPLES else f" of {' '.join(others)}"
+            held_out = HeldOut(name, others, options.work, options.data or Path(), seed, config, of)
             cells: dict[str, tuple[Callable[[int], dict[str, Any]], int]] = {
                 "text twin": (held_out.untrained, 0),
-                f"source, seed {seed}": (held_out.source, 0),
+                f"source{of}, seed {seed}": (held_out.source, 0),
             }
             cells |= {f"own {labels}, seed {seed}": (held_out.own, labels) for labels in options.own}
-            cells |= {f"source, then {n}, seed {seed}": (held_out.continued, n) for n in options.continued}
+            cells |= {f"source{of}, then {n}, seed {seed}": (held_out.continued, n) for n in options.continued}
             for cell, (measure, labels) in cells.items():
                 if options.report or cell in results["cells"].get(name, {}):
                     continue

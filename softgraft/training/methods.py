@@ -22,7 +22,7 @@ from softgraft.errors import UsageError
 from softgraft.settings.domain_file import DomainFile, TrainSettings
 from softgraft.settings.location import DOMAINS
 from softgraft.sources.shelf import Source, read_source, source_folders
-from softgraft.sources.start import misfits, unlike
+from softgraft.sources.start import is_own_starter, misfits, unlike
 from softgraft.training.task import Prompted, TrainingTask
 
 OF_ONE_DOMAIN: tuple[Method, ...] = ("plain", "replay", "weighted-replay", "mixture", "shared", "distillation")
@@ -96,7 +96,8 @@ def sources_like(
     for folder in source_folders():
         try:
             source = read_source(folder)
-            if misfits(source.manifest, file, template) or unlike(source.manifest, settings):
+            problems = misfits(source.manifest, file, template) or unlike(source.manifest, settings)
+            if problems or is_own_starter(source, file):
                 continue
             loaded = load_soft_prompt(source.soft_prompt, backbone)
         except (ArtifactError, BackboneError):

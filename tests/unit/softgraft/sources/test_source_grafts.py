@@ -223,6 +223,43 @@ def test_a_trained_domain_is_a_source_too(workplace: Path, grafted: Domain, make
     assert other.status()["soft_prompt"]["of_another_domain"] is True
 
 
+# The starter
+
+
+@pytest.fixture
+def starter(made: tuple[Path, SourceReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The source as the starter of the package, in a workplace without sources."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("softgraft.sources.shelf._PACKAGED", tmp_path / "packaged")
+    return Path(shutil.copytree(made[0], tmp_path / "packaged" / "rag-chat"))
+
+
+def test_a_new_domain_starts_from_the_starter(starter: Path, make_domain: MakeDomain) -> None:
+    domain = make_domain("west", ingest=True)
+    assert domain.graft == "source"
+    assert domain.chain.invoke({"question": "What is the fee of a replacement card?"})["answer"] == ANSWER
+    start = domain.status()["start"]
+    assert (start["name"], start["trained_on"]) == ("compass", ["north", "south"])
+    assert "licence unknown" in start["licences"]
+
+
+def test_a_domain_that_the_starter_has_learned_does_not_start_from_it(starter: Path, make_domain: MakeDomain) -> None:
+    own = make_domain("north", ingest=True, train={**TRAIN, "epochs": 1, "learning_rate": 1e-8})
+    assert own.source is None
+    many = [{**row, "id": f"{row['id']}-{n}", "group": f"{n}"} for n in range(6) for row in questions("dev")]
+    write_items(own.folder / "dev.jsonl", many)
+    own.train()
+    assert load_start(own.build / START) is None
+    # Unless it is asked for.
+    assert make_domain("south", start="starter").source is not None
+
+
+def test_a_starter_of_another_backbone_is_passed_over(
+    starter: Path, make_domain: MakeDomain, backbone_folders: tuple[Path, Path]
+) -> None:
+    assert make_domain("west", backbone=str(backbone_folders[1])).source is None
+
+
 # Bad input
 
 
