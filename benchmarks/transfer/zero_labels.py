@@ -6,10 +6,10 @@
     python -m benchmarks.transfer.zero_labels --domains xquad_zh --sources squad --data DIR
 
 Each domain in turn is held out. One soft prompt is trained on the sources without it, by default the example domains,
-with the same settings, and answers the held-out domain's test questions; no label of that domain is used, neither to train nor to choose.
-`own N` is trained on N questions of the domain from the text twin, and `source, then N` from that source. A soft prompt
-that loses to its start on dev is not kept, and its start answers, as for a user. Results are written after each cell; a
-repeated command measures what is missing.
+with the same settings, and answers the held-out domain's test questions; no label of that domain is used, neither to
+train nor to choose. `own N` is trained on N questions of the domain from the text twin, and `source, then N` from that
+source. A soft prompt that loses to its start on dev is not kept, and its start answers, as for a user. Results are
+written after each cell; a repeated command measures what is missing.
 """
 
 from __future__ import annotations
