@@ -9,7 +9,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 
 from chains.answering.answering import Answering
 from chains.answering.evidence import Evidence
-from chains.integrations.retriever import passage_document
+from chains.messages.documents import passage_document
 
 _NO_EVIDENCE = "Nothing in the documents answers this."
 _DESCRIPTION = (

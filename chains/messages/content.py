@@ -50,7 +50,8 @@ def from_messages(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, 
     """
     rendered = []
     for message in messages:
-        role = _ROLES.get(message.type)
+        # Chunks of a streamed message have a type of their own.
+        role = _ROLES.get(message.type.removesuffix("MessageChunk").lower())
         if role is None:
             raise InputError(
                 found=f"a message of the type {message.type!r}",
