@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -31,6 +32,10 @@ from retrieval.conversion.rows.values import (
 from retrieval.errors import ConversionError
 
 _SHOWN = 5
+_MAX_NAMES = 20
+# Characters. Every passage of a row has its metadata; longer values are nothing to filter by.
+_MAX_VALUE = 500
+_MAX_METADATA = 8000
 # Objects of these names are metadata already, such as those of LangChain's documents.
 _METADATA_NAMES = ("metadata", "meta")
 
@@ -60,6 +65,10 @@ class RowReader:
     _seen: dict[str, dict[str, None]] = field(default_factory=dict)
     _ids: set[str] = field(default_factory=set)
     _remarks: list[str] = field(default_factory=list)
+
+    @cached_property
+    def _stem(self) -> str:
+        return str(self.file.with_suffix(""))
 
     def read(self, values: Mapping[str, Any], number: int, raw: bytes) -> SourceRow:
         """The document of a row with these columns. Raises EmptyRowError or UnreadableRowError."""
@@ -95,18 +104,21 @@ class RowReader:
         """What was guessed, ignored and left out, for the user."""
         notes = [f"the column {name!r} was read as the text" for name in self._seen.get("text", ())]
         notes += [f"the column {name!r} was read as the id" for name in self._seen.get("id", ())]
-        lines, kept = self._seen.get("lines", {}), self._seen.get("kept", {})
+        lines, kept = self._seen.get("lines", {}), list(self._seen.get("kept", ()))
         if lines and not self.as_text:
             notes.append("rows without a column 'text' were read as lines of the form \"name: value\"")
         notes += self._misspelt({**lines, **(self._seen.get("columns", {}) if self.as_text else {})})
-        if kept:
-            notes.append(f"kept as metadata and not as text: {', '.join(map(self._suggested, kept))}")
+        dropped = {*self._seen.get("long", ()), *self._seen.get("reserved", ())}
+        if kept := [name for name in kept if name not in dropped]:
+            notes.append(f"kept as metadata and not as text: {_listed(map(self._suggested, kept))}")
         if vectors := self._seen.get("vectors"):
-            notes.append(f"left out as lists of numbers: {', '.join(vectors)}")
+            notes.append(f"left out as lists of numbers: {_listed(vectors)}")
+        if long := self._seen.get("long"):
+            notes.append(f"too long for the metadata: {_listed(long)}")
         if reserved := self._seen.get("reserved"):
-            notes.append(f"not in the metadata, which has such names already: {', '.join(reserved)}")
+            notes.append(f"not in the metadata, which has such names already: {_listed(reserved)}")
         if titles := self._seen.get("title"):
-            notes.append(f"there is no title, so it is that of the column {' or '.join(map(repr, titles))}")
+            notes.append(f"there is no title, so it is that of the column {_listed(map(repr, titles), ' or ')}")
         if self._seen.get("beginning"):
             notes.append("there is no title, so it is the beginning of the text")
         more = len(self._remarks) - _SHOWN
@@ -132,7 +144,7 @@ class RowReader:
         return known, others
 
     def _id(self, known: Mapping[str, Any], number: int) -> str:
-        generated = f"{self.file.with_suffix('')}#{number}"
+        generated = f"{self._stem}#{number}"
         id_ = id_text(known.get("id"))
         if id_ is None:
             raise UnreadableRowError(f"'id': {value_text(known['id'])} is neither text nor a number")
@@ -158,17 +170,26 @@ class RowReader:
 
     def _metadata(self, fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         metadata: dict[str, Any] = {}
+        room = _MAX_METADATA
         for name, value in fields:
             outer, _, inner = name.partition(".")
             key = inner if inner and outer.casefold() in _METADATA_NAMES else name
             if key.casefold() in OWN_METADATA:
                 self._see("reserved", [key])
             elif key not in metadata:
-                metadata[key.replace("\0", "")] = number_of(value) if name in self.numeric else metadata_value(value)
+                item = number_of(value) if name in self.numeric else metadata_value(value)
+                size = len(key) + (len(item) if isinstance(item, str) else len(str(item)))
+                if size > _MAX_VALUE or size > room:
+                    self._see("long", [name])
+                else:
+                    metadata[key.replace("\0", "")] = item
+                    room -= size
         return metadata
 
     def _see(self, what: str, names: Iterable[str]) -> None:
-        self._seen.setdefault(what, {}).update(dict.fromkeys(names))
+        seen = self._seen.setdefault(what, {})
+        for name in names:
+            seen.setdefault(name)
 
     def _misspelt(self, names: Iterable[str]) -> list[str]:
         return [
@@ -183,6 +204,13 @@ class RowReader:
 
     def _meant(self, name: str) -> str | None:
         return likely_meant(name, [one for one in KNOWN if one not in self._seen.get("known", {})])
+
+
+def _listed(names: Iterable[str], separator: str = ", ") -> str:
+    """The names; of many, the first ones and how many more there are."""
+    listed = list(names)
+    more = len(listed) - _MAX_NAMES
+    return separator.join(listed[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def refuse_empty(found: Sequence[SourceRow], reader: RowReader, name: str) -> None:

@@ -34,6 +34,11 @@ def has_header(cells: Sequence[str]) -> bool:
     return not numbers or rising
 
 
+def is_title_row(cell: str) -> bool:
+    """Whether the only cell of a row may be a title of the table, and not the header of a single column."""
+    return " " in cell.strip() and cell.strip().casefold() not in KNOWN
+
+
 def column_names(cells: Sequence[str]) -> tuple[list[str], list[str]]:
     """The names of all columns, and those that were given twice. Names with a meaning are in lower case.
 

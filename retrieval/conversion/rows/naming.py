@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from retrieval.conversion.converted import one_line
@@ -13,9 +14,9 @@ from retrieval.conversion.rows.values import is_empty
 KNOWN = ("id", "title", "text", "group")
 # Passages have metadata of these names themselves.
 OWN_METADATA = (*KNOWN, "doc_id", "heading", "page", "start", "end", "score")
-# Other names of the text and the id, as data sets, databases and LangChain write them.
-_TEXTS = ("content", "contents", "body", "page_content", "passage", "正文", "内容")
-_IDS = ("_id", "doc_id", "docid", "document_id", "uid", "uuid", "identifier")
+# Other names of the text and the id, as data sets, databases and LangChain write them, with spaces between words.
+_TEXTS = ("content", "contents", "body", "page content", "passage", "正文", "内容")
+_IDS = ("id", "doc id", "docid", "document id", "uid", "uuid", "identifier")
 # Names of columns that say what a row is about, the most telling first.
 _NAMING = (
     "name", "headline", "heading", "subject", "product", "question", "topic", "term", "article", "service", "item",
@@ -34,16 +35,17 @@ _NO_NAME = re.compile(r"\S*://|www\.|\S+@\S+$|\d{4}-\d\d|true$|false$|none$|null
 
 def text_column(values: Mapping[str, Any]) -> str | None:
     """The column that holds the text by another name, if it is the longest text of the row."""
-    texts = {name: value for name, value in values.items() if isinstance(value, str)}
-    longest = max(map(len, texts.values()), default=0)
-    named = _by_name(texts, _TEXTS)
-    return named if named is not None and len(texts[named]) == longest and not is_empty(texts[named]) else None
+    named = _by_name(values, _TEXTS)
+    if named is None or not isinstance(values[named], str) or is_empty(values[named]):
+        return None
+    longest = max(len(value) for value in values.values() if isinstance(value, str))
+    return named if len(values[named]) == longest else None
 
 
 def id_column(values: Mapping[str, Any]) -> str | None:
     """The column that holds the id by another name."""
-    usable = {name: value for name, value in values.items() if id_text(value)}
-    return _by_name(usable, _IDS)
+    named = _by_name(values, _IDS)
+    return named if named is not None and id_text(values[named]) else None
 
 
 def id_text(value: object) -> str | None:
@@ -82,11 +84,18 @@ def shortened_title(text: str) -> str:
     return (head.rpartition(" ")[0] or head).rstrip() + "…"
 
 
-def _by_name(values: Mapping[str, Any], wanted: Sequence[str]) -> str | None:
-    names = {_plain(name): name for name in reversed(list(values))}
-    return next((names[_plain(one)] for one in wanted if _plain(one) in names), None)
+def _by_name(values: Iterable[str], wanted: tuple[str, ...]) -> str | None:
+    return _named(tuple(values), wanted)
 
 
+# The rows of a file mostly have the same columns.
+@lru_cache(1024)
+def _named(names: tuple[str, ...], wanted: tuple[str, ...]) -> str | None:
+    plain = {_plain(name): name for name in reversed(names)}
+    return next((plain[one] for one in wanted if one in plain), None)
+
+
+@lru_cache(4096)
 def _plain(name: str) -> str:
     """In lower case, with words separated by spaces."""
     return " ".join(re.sub(r"[-_.\s]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)).casefold().split())

@@ -97,6 +97,9 @@ def test_a_header_alone_has_no_rows(tmp_path: Path) -> None:
         ('a,b\n"x\ny",z\nx\n', ["a: x y\nb: z", "a: x"], "line 4: 1 cells"),
         ("sep=;\na;b\nx\n", ["a: x"], "line 3: 1 cells"),
         ("id,text\nx,Open at nine, not at eight, daily.\n", ["Open at nine, not at eight, daily."], "as one text"),
+        ("id;text\nx;1,5 of it; 2; all\n", ["1,5 of it; 2; all"], "line 2: 4 cells under a header of 2"),
+        ("Price list\n\na,b\nx,y\n", ["a: x\nb: y"], "line 1: a title above the header was left out"),
+        ("Price list,,\na,b,c\nx,y,z\n", ["a: x\nb: y\nc: z"], "line 1: a title above the header was left out"),
         ("text,Text\na,b\n", ["a\n\ntext (2): b"], "the column 'text' occurs twice; the second is read as 'text (2)'"),
         ("price,price\n1,2\n", ["price: 1\nprice (2): 2"], "the column 'price' occurs twice"),
         ("id,title\na,b\n", ["title: b"], ""),
@@ -154,6 +157,14 @@ def test_columns_of_numbers_are_numbers_in_the_metadata_alone() -> None:
     assert found[0].metadata == {"name": "A", "year": 2024, "price": 12.5, "postcode": "01067", "mixed": "1"}
     assert "price: 12.50" in found[0].text
     assert "price" not in found[1].metadata
+
+
+def test_the_metadata_of_a_wide_row_is_limited() -> None:
+    names = [f"measure {number}" for number in range(3000)]
+    found = read_rows(f"{','.join(names)}\n{','.join('x' for _ in names)}\n".encode(), "t.csv")
+    assert 100 < len(found.rows[0].metadata) < 1000
+    assert "too long for the metadata: measure " in "\n".join(found.notes)
+    assert max(map(len, found.notes)) < 600
 
 
 def test_many_remarks_are_counted() -> None:
