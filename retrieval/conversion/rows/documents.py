@@ -16,6 +16,7 @@ from retrieval.conversion.rows.naming import (
     OWN_METADATA,
     id_column,
     id_text,
+    is_telling_id,
     shortened_title,
     text_column,
     title_column,
@@ -162,8 +163,7 @@ class RowReader:
         if (named := title_column(fields)) is not None:
             self._see("title", [named])
             return shortened_title(one_line(dict(fields)[named]))
-        given = known.get("id")
-        if isinstance(given, str) and given.strip() and not given.strip().isnumeric():
+        if is_telling_id(known.get("id")):
             return id_
         self._see("beginning", ["text"])
         return shortened_title(text)

@@ -11,18 +11,15 @@ from retrieval.conversion.rows.naming import KNOWN
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d+)?")
 _YEAR = re.compile(r"(?:19|20)\d\d")
-# What stands in rows and not in a header: dates, addresses, amounts, sentences.
-_DATA = re.compile(
-    r"\d{4}-\d\d-\d\d\b.*|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\S*://.*|\S+@\S+\.\w+|[$€£¥]\s?\d.*|\d[\d.,]*\s?[$€£¥%]|"
-    r"\S+ \S+ .*[.!。！]",
-    re.DOTALL,
-)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d\b.*|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
+# What stands in rows and not in a header: addresses, amounts, and sentences of some length.
+_DATA = re.compile(r"\S*://.*|\S+@\S+\.\w+|[$€£¥]\s?\d.*|\d[\d.,]*\s?[$€£¥]|(?:\S+\s+){4}.*[.!。！]", re.DOTALL)
 
 
 def has_header(cells: Sequence[str]) -> bool:
     """Whether the first row of a file names its columns.
 
-    Years are names, and so are rising numbers, such as sizes above the prices for each.
+    Years are names, and so are rising numbers or dates, such as sizes above the prices for each.
     """
     stripped = [cell.strip() for cell in cells]
     if any(cell.casefold() in KNOWN for cell in stripped):
@@ -30,8 +27,13 @@ def has_header(cells: Sequence[str]) -> bool:
     if any(_DATA.fullmatch(cell) for cell in stripped):
         return False
     numbers = [float(cell) for cell in stripped if _NUMBER.fullmatch(cell) and not _YEAR.fullmatch(cell)]
-    rising = len(numbers) > 1 and all(a < b for a, b in pairwise(numbers))
-    return not numbers or rising
+    return _may_be_names(numbers) and _may_be_names([cell for cell in stripped if _DATE.fullmatch(cell)])
+
+
+def _may_be_names(values: Sequence[float] | Sequence[str]) -> bool:
+    """Whether there are no such values, or several that rise."""
+    rising = len(values) > 1 and all(a < b for a, b in pairwise(values))  # type: ignore[operator]
+    return not values or rising
 
 
 def is_title_row(cell: str) -> bool:

@@ -30,6 +30,7 @@ _TELLING_NOTHING = {
 }  # fmt: skip
 _TITLE_CHARACTERS = 80
 _LETTERS = re.compile(r"[^\W\d_]{3}|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}")
+_NUMBER_OR_HASH = re.compile(r"[\d.]+|[0-9a-f-]{16,}", re.IGNORECASE)
 _NO_NAME = re.compile(r"\S*://|www\.|\S+@\S+$|\d{4}-\d\d|true$|false$|none$|null$", re.IGNORECASE)
 
 
@@ -72,6 +73,11 @@ def title_column(values: Sequence[tuple[str, Any]]) -> str | None:
 
 def _is_short_name(value: str) -> bool:
     return len(one_line(value)) <= _TITLE_CHARACTERS and not _NO_NAME.match(value.strip())
+
+
+def is_telling_id(id_: object) -> bool:
+    """Whether an id is text that a reader may know, and neither a number nor a hash."""
+    return isinstance(id_, str) and bool(id_.strip()) and not _NUMBER_OR_HASH.fullmatch(id_.strip())
 
 
 def shortened_title(text: str) -> str:

@@ -69,7 +69,8 @@ def lines_of(fields: Sequence[tuple[str, Any]]) -> str:
     lines = []
     for name, value in fields:
         items = value if isinstance(value, list) and any(isinstance(item, dict | list) for item in value) else [value]
-        lines += [f"{one_line(name)}: {value_text(item)}" for item in items if not is_empty(item)]
+        prefix = f"{one_line(name)}: " if name.strip() else ""
+        lines += [prefix + value_text(item) for item in items if not is_empty(item)]
     return "\n".join(lines)
 
 

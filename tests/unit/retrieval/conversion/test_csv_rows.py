@@ -120,7 +120,18 @@ def test_irregular_rows_are_read_and_noted(data: str, texts: list[str], note: st
     assert note in "\n".join(found.notes)
 
 
-@pytest.mark.parametrize("header", ["city,2023,2024", "size,10,20,30", "No. 1,No. 2", "Art.-Nr.,Price in €", "a,b,c"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "city,2023,2024",
+        "size,10,20,30",
+        "No. 1,No. 2",
+        "Art.-Nr.,Price in €",
+        "Fees incl. VAT.,10%",
+        "city,2024-05-01,2024-05-02",
+        "a,b,c",
+    ],
+)
 def test_headers_that_look_a_little_like_rows(header: str) -> None:
     names = header.split(",")
     found = read_rows(f"{header}\n{','.join('x' for _ in names)}\n".encode(), "t.csv")

@@ -42,6 +42,7 @@ def row_of(**values: Any) -> SourceRow:
         ({"text": 12}, "12"),
         ({"text": None, "city": "Ulm"}, "city: Ulm"),
         ({"txt": "One."}, "txt: One."),
+        ({"": "One."}, "One."),
         ({"id": "a", "title": "One"}, "title: One"),
     ],
 )  # fmt: skip
@@ -60,6 +61,13 @@ def test_other_names_of_the_text(name: str) -> None:
     found = jsonl({name: "The card is free in the first year.", "lang": "en"})
     assert found.rows[0].text == "The card is free in the first year."
     assert f"the column {name!r} was read as the text" in found.notes
+
+
+def test_documents_as_langchain_and_retrieval_benchmarks_write_them() -> None:
+    row = row_of(page_content="The card is free.", metadata={"source": "a.pdf", "lang": "en"}, type="Document")
+    assert (row.text, row.metadata) == ("The card is free.", {"source": "a.pdf", "lang": "en", "type": "Document"})
+    row = row_of(_id="4983", title="", text="The card is free.", metadata={})
+    assert (row.id, row.title, row.metadata) == ("4983", "The card is free.", {})
 
 
 def test_a_short_value_of_such_a_name_is_not_the_text() -> None:
@@ -108,6 +116,8 @@ def test_an_id_that_occurs_twice_is_refused() -> None:
         ({"id": "card-fees", "text": "One."}, "card-fees"),
         ({"id": 12, "text": "Open at nine."}, "Open at nine."),
         ({"text": "Open at nine.\nAnd more."}, "Open at nine."),
+        ({"id": "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "text": "Open at nine."}, "Open at nine."),
+        ({"id": "0012", "text": "Open at nine."}, "Open at nine."),
         ({"year": 2024, "price": 3}, "year: 2024"),
         ({"text": "word " * 100}, "word " * 15 + "word…"),
         ({"question": "Why " * 50, "answer": "So."}, "Why " * 19 + "Why…"),
