@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from retrieval.markup import without_markup
 
@@ -17,6 +19,7 @@ class Document:
         source: the path below the docs folder, "/"-separated.
         source_digest: SHA-256 (hex) of the file or the row, so that an edited row does not change the others.
         page_starts: the offset in `text` of each page; empty for formats without pages.
+        metadata: a JSON object by which the passages can be filtered: the columns of a row.
     """
 
     id: str
@@ -27,6 +30,7 @@ class Document:
     source_digest: str
     converter: str
     page_starts: tuple[int, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

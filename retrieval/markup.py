@@ -53,3 +53,8 @@ def without_links(text: str) -> str:
 def plain(text: str) -> str:
     """The text without markup, in one line."""
     return " ".join(without_markup(text).split())
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD in place of lone surrogates, which JSON can contain and UTF-8 cannot encode."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from chains.answering.answer_writer import AnswerForm, AnswerRules, AnswerWriter, RefusalWriter, Unsupported
 from chains.answering.citations import CheckedCitations, Citation, cite, verify_citations
@@ -127,11 +128,16 @@ class Answering:
             return self
         return replace(self, settings=replace(self.settings, form="generate"))
 
-    def query(self, question: str, history: Sequence[Turn]) -> str:
-        """The search query: the question, or its standalone form if that retrieves better evidence."""
-        return self.queries([(question, history)])[0]
+    def query(self, question: str, history: Sequence[Turn], config: Mapping[str, Any] | None = None) -> str:
+        """The search query: the question, or its standalone form if that retrieves better evidence.
 
-    def queries(self, questions: Sequence[tuple[str, Sequence[Turn]]]) -> list[str]:
+        `config` is LangChain's, for a model that rewrites the question.
+        """
+        return self.queries([(question, history)], config)[0]
+
+    def queries(
+        self, questions: Sequence[tuple[str, Sequence[Turn]]], config: Mapping[str, Any] | None = None
+    ) -> list[str]:
         """`query` for many questions, each with the conversation before it."""
         method = self.settings.condense
         if method == "off":
@@ -140,12 +146,16 @@ class Answering:
         if method == "model":
             for number, ((question, history), query) in enumerate(zip(questions, queries, strict=True)):
                 if history and (query != question or leans_on_history(question)):
-                    queries[number] = self._rewrite(question, history) or joined_query(question, history)
+                    queries[number] = self._rewrite(question, history, config) or joined_query(question, history)
         return queries
 
-    def _rewrite(self, question: str, history: Sequence[Turn]) -> str | None:
+    def _rewrite(self, question: str, history: Sequence[Turn], config: Mapping[str, Any] | None = None) -> str | None:
         prompt = self.condense_template.current().render({"history": self.recent(history), "question": question})
-        return usable_rewrite(self.rewriter.reply_many([self.rewriter.prepare(prompt)])[0])
+        prepared = self.rewriter.prepare(prompt)
+        if config is None:
+            return usable_rewrite(self.rewriter.reply_many([prepared])[0])
+        # Streamed, so that the caller's callbacks see the model's run.
+        return usable_rewrite("".join(self.rewriter.stream(prepared, config)))
 
     def evidence_many(self, queries: Sequence[str], questions: Sequence[str] | None = None) -> list[Evidence]:
         """Ranked passages for each query, within the evidence budget, with their score.

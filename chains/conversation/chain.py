@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ from threading import Event, Lock
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.utils import AddableDict
 from langgraph.graph.state import CompiledStateGraph
@@ -24,11 +24,12 @@ from chains.errors import ClosedError, InputError
 from chains.messages.answer_messages import AnswerMessages, thread_messages
 from chains.messages.content import plain_text
 from chains.messages.prompt_template import history_turns
+from chains.messages.traced import TracedRunnable
 
 _RESULT_KEYS = ("query", "evidence", "evidence_score", "template", "form", "refused", "supported", "citations")
 
 
-class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
+class DomainChain(TracedRunnable[dict[str, Any], dict[str, Any]]):
     """Answers questions about a domain.
 
     Input: `{"question": str}` and, if the caller stores the conversation, `"history"`: a list of [question, answer]
@@ -100,12 +101,19 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
             InputError: if the input is not as described above.
             RemoteModelError: if a model behind an API did not answer.
         """
-        return _add_parts(list(self.stream(input, config, **kwargs)))
+
+        def answer(given: dict[str, Any], child: RunnableConfig) -> dict[str, Any]:
+            return _add_parts(list(self._parts(given, child, kwargs)))
+
+        return self._traced_invoke(answer, input, config)
 
     async def ainvoke(
         self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        return _add_parts([part async for part in self.astream(input, config, **kwargs)])
+        async def answer(given: dict[str, Any], child: RunnableConfig) -> dict[str, Any]:
+            return _add_parts([part async for part in self._aparts(given, child, kwargs)])
+
+        return await self._traced_ainvoke(answer, input, config)
 
     def stream(
         self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
@@ -115,8 +123,22 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
         The turn is stored before the last part, the citations, is yielded. Closing the iterator before that leaves the
         conversation unchanged.
         """
+        return self._traced_stream(lambda given, child: self._parts(given, child, kwargs), input, config)
+
+    async def astream(
+        self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[dict[str, Any]]:
+        """As `stream`; cancelling the task stops generation."""
+        stream = self._traced_astream(lambda given, child: self._aparts(given, child, kwargs), input, config)
+        async with aclosing(cast(Any, stream)) as parts:
+            async for part in parts:
+                yield part
+
+    def _parts(
+        self, chain_input: dict[str, Any], config: RunnableConfig, settings: dict[str, Any]
+    ) -> Generator[dict[str, Any]]:
         self._require_open()
-        state, thread_id = _initial_state(input, kwargs), _thread_id(config)
+        state, thread_id = _initial_state(chain_input, settings), _thread_id(config)
         yield AddableDict(question=state["question"], notices=self._notices())
         last: list[dict[str, Any]] = []
         # The graph is closed before the next turn can start.
@@ -131,12 +153,11 @@ class DomainChain(Runnable[dict[str, Any], dict[str, Any]]):
                     yield part
         yield from last
 
-    async def astream(
-        self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
-    ) -> AsyncIterator[dict[str, Any]]:
-        """As `stream`; cancelling the task stops generation."""
+    async def _aparts(
+        self, chain_input: dict[str, Any], config: RunnableConfig, settings: dict[str, Any]
+    ) -> AsyncGenerator[dict[str, Any]]:
         self._require_open()
-        state, thread_id = _initial_state(input, kwargs), _thread_id(config)
+        state, thread_id = _initial_state(chain_input, settings), _thread_id(config)
         yield AddableDict(question=state["question"], notices=self._notices())
         last: list[dict[str, Any]] = []
         async with (

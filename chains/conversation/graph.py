@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
 from langgraph.channels.untracked_value import UntrackedValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.config import get_stream_writer
@@ -24,6 +25,7 @@ from chains.answering.evidence import Evidence
 from chains.answering.history import without_oldest_turn
 from chains.answering.speaker import PreparedPrompt
 from chains.conversation.conversations import TurnRecord
+from chains.conversation.evidence_retriever import EvidenceRetriever
 from chains.conversation.history_node import HistoryNode, conversation, emit_notices, window_from_state
 from soft_prompt import ContextError
 
@@ -72,11 +74,20 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
     """Compile the graph of one domain; without a checkpointer, conversations are not stored."""
     history = HistoryNode(answering)
 
-    def condense(state: ChainState) -> dict[str, Any]:
-        return {"query": _search_query(answering, state)}
+    def condense(state: ChainState, config: RunnableConfig) -> dict[str, Any]:
+        return {"query": _search_query(answering, state, config)}
 
-    def retrieve(state: ChainState) -> dict[str, Any]:
-        [retrieved] = answering.evidence_many([state["query"]], [state["question"]])
+    def retriever_of(state: ChainState) -> EvidenceRetriever:
+        return EvidenceRetriever(search=lambda query: answering.evidence_many([query], [state["question"]])[0])
+
+    def retrieve(state: ChainState, config: RunnableConfig) -> dict[str, Any]:
+        return _prepared(state, retriever_of(state).find(state["query"], config))
+
+    async def aretrieve(state: ChainState, config: RunnableConfig) -> dict[str, Any]:
+        found = await retriever_of(state).afind(state["query"], config)
+        return await asyncio.to_thread(_prepared, state, found)
+
+    def _prepared(state: ChainState, retrieved: Evidence) -> dict[str, Any]:
         window = window_from_state(state)
         prepared = answering.prepare(state["question"], window.messages, retrieved)
         notices = []
@@ -155,7 +166,7 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
     nodes: dict[str, Any] = {
         "history": SyncAsyncNode(history.run, history.arun),
         "condense": condense,
-        "retrieve": retrieve,
+        "retrieve": SyncAsyncNode(retrieve, aretrieve),
         "answer": SyncAsyncNode(answer, aanswer),
         "cite": cite,
     }
@@ -166,13 +177,13 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
     return graph.compile(checkpointer=checkpointer)
 
 
-def _search_query(answering: Answering, state: ChainState) -> str:
+def _search_query(answering: Answering, state: ChainState, config: RunnableConfig) -> str:
     """The standalone query; the oldest turns are dropped if the history exceeds the rewriter's context."""
     # The whole conversation, not the window: a follow-up is joined with the question before it in any case.
     history = conversation(state)
     while True:
         try:
-            return answering.query(state["question"], history)
+            return answering.query(state["question"], history, config)
         except ContextError:
             if not history:
                 return state["question"]
@@ -183,7 +194,7 @@ class _CancelledError(Exception): ...
 
 
 class SyncAsyncNode(Runnable[Any, dict[str, Any]]):
-    """A node with a sync and an async function, each of which may take `config` as its second argument.
+    """A node with a sync and an async function, each with the state and the config. The graph opens the node's run.
 
     LangChain's `RunnableLambda` would keep the last 256 functions of a process alive, and everything they refer to,
     such as a model (github.com/langchain-ai/langchain/issues/30667).
@@ -193,7 +204,7 @@ class SyncAsyncNode(Runnable[Any, dict[str, Any]]):
         self._run, self._arun = run, arun
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        return self._call_with_config(self._run, input, config, **kwargs)
+        return self._run(input, ensure_config(config))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        return await self._acall_with_config(self._arun, input, config, **kwargs)
+        return await self._arun(input, ensure_config(config))

@@ -25,16 +25,16 @@ class HistoryNode:
         self._answering = answering
         self._template = answering.summary_template or TemplateFile(find_template("summarise-history"))
 
-    def run(self, state: Mapping[str, Any]) -> dict[str, Any]:
+    def run(self, state: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> dict[str, Any]:
         prompt, messages = self._summary_request(state)
-        reply = self._answering.speaker.reply_many([prompt])[0] if prompt is not None else ""
+        reply = "".join(self._answering.speaker.stream(prompt, config)) if prompt is not None else ""
         return self._update(state, prompt, messages, reply)
 
-    async def arun(self, state: Mapping[str, Any]) -> dict[str, Any]:
+    async def arun(self, state: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> dict[str, Any]:
         prompt, messages = self._summary_request(state)
         reply = ""
         if prompt is not None:
-            async with aclosing(self._answering.speaker.astream(prompt)) as pieces:
+            async with aclosing(self._answering.speaker.astream(prompt, config)) as pieces:
                 reply = "".join([piece async for piece in pieces])
         return self._update(state, prompt, messages, reply)
 

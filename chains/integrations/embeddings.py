@@ -15,6 +15,7 @@ from langchain_core.runnables.config import run_in_executor
 from numpy.typing import NDArray
 
 from retrieval import Encoder
+from retrieval.markup import whole_characters
 from retrieval.records.record import unit_rows
 
 _BYTES_PER_TOKEN = 3
@@ -27,7 +28,7 @@ class EncoderEmbeddings(Embeddings):
         embeddings = EncoderEmbeddings(load_encoder())
 
     Vectors have length 1. Texts longer than the encoder's window are truncated with a warning; split them with
-    `encoder.count_tokens`. Cancelling an awaited call stops it at the next batch.
+    `encoder.count_tokens`. A lone surrogate counts as U+FFFD. Cancelling an awaited call stops it at the next batch.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -57,6 +58,7 @@ class EncoderEmbeddings(Embeddings):
         return await run_in_executor(None, self.embed_query, text)
 
     def _embed(self, texts: Sequence[str], encode: Callable[[Sequence[str]], NDArray[np.float32]]) -> list[list[float]]:
+        texts = [whole_characters(text) for text in texts]
         self._warn_if_truncated(texts)
         vectors: list[list[float]] = encode(texts).tolist()
         return vectors

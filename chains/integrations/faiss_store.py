@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,8 @@ from langchain_core.vectorstores import VectorStore
 from chains.errors import InputError
 from chains.integrations.embeddings import embeddings_id
 from retrieval import Record, RecordIndex, ScoredRecord
+from retrieval.markup import whole_characters
+from retrieval.records.record import check_record
 
 
 class FaissStore(VectorStore):
@@ -42,7 +44,9 @@ class FaissStore(VectorStore):
     searches return nothing. Several stores and processes may share a folder: each search sees what others wrote.
 
     - **Adding** an existing id replaces it. A batch is written completely or not at all, after it was embedded.
-      Metadata is JSON (a dict of text, numbers, booleans, None, lists and dicts).
+      Metadata is JSON (a dict of text, numbers, booleans, None, lists and dicts). A lone surrogate (half a character)
+      is refused before anything is embedded; in a query it counts as U+FFFD.
+    - **LangChain's indexing API** (`langchain_core.indexing.index`) works: only changes are embedded.
     - **Scores** are cosines from -1 to 1. All vectors are normalised to length 1, so their length does not affect the
       ranking. A relevance score is (1 + cosine) / 2, from 0 to 1.
     - **Filters**: {"lang": "en"} for equal, {"tag": ["a", "b"]} for any of these, {"year": {"$gte": 2020, "$lt":
@@ -92,17 +96,23 @@ class FaissStore(VectorStore):
         metadatas: list[dict[str, Any]] | None = None,
         *,
         ids: list[str] | None = None,
+        batch_size: int | None = None,
         **kwargs: Any,
     ) -> list[str]:
         """Add texts, or replace those with the same ids. Returns the ids; None becomes a new id.
 
+        `batch_size` is the most texts that are embedded together (None: all). They are written together in any case.
+
         Raises:
-            ValueError: if the number of metadatas or ids differs from that of the texts.
+            ValueError: if the number of metadatas or ids differs from that of the texts, or `batch_size` is below 1.
         """
         _reject_settings("add_texts", kwargs)
         records = _records(texts, metadatas, ids)
         if records:
-            self._index.add(records, self.embedding.embed_documents([record.text for record in records]))
+            vectors: list[list[float]] = []
+            for batch in _batches(records, batch_size):
+                vectors += self.embedding.embed_documents(batch)
+            self._index.add(records, vectors)
             self._index.maintain()
         return [record.id for record in records]
 
@@ -112,12 +122,15 @@ class FaissStore(VectorStore):
         metadatas: list[dict[str, Any]] | None = None,
         *,
         ids: list[str] | None = None,
+        batch_size: int | None = None,
         **kwargs: Any,
     ) -> list[str]:
         _reject_settings("aadd_texts", kwargs)
         records = _records(texts, metadatas, ids)
         if records:
-            vectors = await self.embedding.aembed_documents([record.text for record in records])
+            vectors: list[list[float]] = []
+            for batch in _batches(records, batch_size):
+                vectors += await self.embedding.aembed_documents(batch)
             await _run_write(lambda check_cancelled: self._index.add(records, vectors, check_cancelled))
             await run_in_executor(None, self._index.maintain)
         return [record.id for record in records]
@@ -160,13 +173,13 @@ class FaissStore(VectorStore):
     ) -> list[tuple[Document, float]]:
         """As `similarity_search`, with the cosine of each document, from -1 to 1."""
         _reject_settings("similarity_search_with_score", kwargs)
-        return _with_scores(self._index.search(self.embedding.embed_query(query), k, filter))
+        return _with_scores(self._index.search(self.embedding.embed_query(whole_characters(query)), k, filter))
 
     async def asimilarity_search_with_score(
         self, query: str, k: int = 4, *, filter: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         _reject_settings("asimilarity_search_with_score", kwargs)
-        vector = await self.embedding.aembed_query(query)
+        vector = await self.embedding.aembed_query(whole_characters(query))
         return _with_scores(await run_in_executor(None, self._index.search, vector, k, filter))
 
     def similarity_search_by_vector(
@@ -188,7 +201,7 @@ class FaissStore(VectorStore):
     ) -> list[Document]:
         """`k` of the `fetch_k` most similar documents, by similarity (weight `lambda_mult`) and diversity."""
         _reject_settings("max_marginal_relevance_search", kwargs)
-        vector = self.embedding.embed_query(query)
+        vector = self.embedding.embed_query(whole_characters(query))
         return self.max_marginal_relevance_search_by_vector(vector, k, fetch_k, lambda_mult, filter=filter)
 
     def max_marginal_relevance_search_by_vector(
@@ -264,7 +277,7 @@ def _records(
     for name, values in (("metadatas", metadatas), ("ids", ids)):
         if values is not None and len(values) != len(chosen):
             raise ValueError(f"{len(values)} {name} for {len(chosen)} texts; expected one for each, or none at all")
-    return [
+    records = [
         Record(
             id=str(uuid4()) if ids is None or ids[position] is None else ids[position],  # type: ignore[arg-type]
             text=text,
@@ -272,6 +285,19 @@ def _records(
         )
         for position, text in enumerate(chosen)
     ]
+    # Before anything is embedded, which costs time or money.
+    for record in records:
+        check_record(record)
+    return records
+
+
+def _batches(records: Sequence[Record], size: int | None) -> Iterator[list[str]]:
+    """The texts of the records, at most `size` at a time."""
+    if size is not None and size < 1:
+        raise ValueError(f"batch_size is {size}; expected at least 1")
+    texts = [record.text for record in records]
+    for first in range(0, len(texts), size or len(texts)):
+        yield texts[first : first + (size or len(texts))]
 
 
 def _to_list(texts: Iterable[str]) -> list[str]:

@@ -76,7 +76,7 @@ class GraftMiddleware(AgentMiddleware[GraftState, Any, Any]):
     def _graft(self, request: ModelRequest[Any]) -> _GraftedRequest | None:
         """The request with evidence and soft prompt; None if there is no human message yet."""
         last_human = next(
-            (n for n in reversed(range(len(request.messages))) if request.messages[n].type == "human"), None
+            (n for n in reversed(range(len(request.messages))) if isinstance(request.messages[n], HumanMessage)), None
         )
         if last_human is None or not (question := plain_text(request.messages[last_human]).strip()):
             return None
@@ -174,6 +174,6 @@ def _history(messages: Sequence[AnyMessage]) -> list[Turn]:
     """The human and AI messages with text, without tool calls and their results."""
     history = []
     for message in messages:
-        if message.type in ("human", "ai") and (text := plain_text(message).strip()):
+        if isinstance(message, HumanMessage | AIMessage) and (text := plain_text(message).strip()):
             history.append(Turn("user" if isinstance(message, HumanMessage) else "assistant", text))
     return history

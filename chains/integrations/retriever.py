@@ -7,9 +7,10 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field
 
-from retrieval import Index, RankedPassage
+from chains.messages.documents import passage_document
+from retrieval import Index
 
-_METADATA = ("doc_id", "title", "heading", "page", "start", "end")
+__all__ = ["DomainRetriever", "passage_document"]
 
 
 class DomainRetriever(BaseRetriever):
@@ -31,13 +32,3 @@ class DomainRetriever(BaseRetriever):
     ) -> list[Document]:
         ranked = self.index.search(query, self.k if k is None else k, weights=self.weights)
         return [passage_document(entry) for entry in self.index.expanded(ranked, self.neighbours)]
-
-
-def passage_document(entry: RankedPassage) -> Document:
-    """Convert a ranked passage to a LangChain document; `start` and `end` are its span in the stored text."""
-    passage = entry.passage
-    return Document(
-        id=passage.id,
-        page_content=passage.text,
-        metadata={**{name: getattr(passage, name) for name in _METADATA}, "score": entry.score},
-    )

@@ -9,7 +9,8 @@ from langchain_core.tools import BaseTool, StructuredTool
 
 from chains.answering.answering import Answering
 from chains.answering.evidence import Evidence
-from chains.integrations.retriever import passage_document
+from chains.messages.content import plain_text
+from chains.messages.documents import passage_document
 
 _NO_EVIDENCE = "Nothing in the documents answers this."
 _DESCRIPTION = (
@@ -29,7 +30,7 @@ def evidence_tool(answering: Answering, *, name: str = "search_documents", descr
     def search(
         question: Annotated[str, "The question, in full, in the language of the documents."],
     ) -> tuple[str, list[Document]]:
-        [evidence] = answering.for_a_model.evidence_many([question])
+        [evidence] = answering.for_a_model.evidence_many([plain_text(question)])
         return _numbered_passages(evidence), [passage_document(entry) for entry in evidence.passages if evidence.enough]
 
     return StructuredTool.from_function(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
+from typing import Any, cast
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
@@ -12,6 +13,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 from chains.errors import InputError
 from chains.messages.content import plain_text
+from chains.messages.traced import TracedRunnable
 
 # Fields of a citation that are not part of LangChain's `Citation`.
 _EXTRA_FIELDS = ("doc_id", "start", "end", "heading", "page", "passage_id", "support")
@@ -22,7 +24,7 @@ _BLOCK_INDEX = 0
 AnswerInput = str | Sequence[BaseMessage] | Mapping[str, Any]
 
 
-class AnswerMessages(Runnable[AnswerInput, AIMessage]):
+class AnswerMessages(TracedRunnable[AnswerInput, AIMessage]):
     """A domain's chain with the interface of a chat model.
 
     Input: a question, a list of messages that ends with a human message, or the chain's own dict. Output: an
@@ -35,33 +37,56 @@ class AnswerMessages(Runnable[AnswerInput, AIMessage]):
         self._chain = chain
 
     def invoke(self, input: AnswerInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
-        builder = _MessageBuilder()
-        for part in self._chain.stream(_chain_input(input), config, **kwargs):
-            builder.add(part)
-        return builder.message()
+        def answer(given: AnswerInput, child: RunnableConfig) -> AIMessage:
+            builder = _MessageBuilder()
+            for part in self._chain.stream(_chain_input(given), child, **kwargs):
+                builder.add(part)
+            return builder.message()
+
+        return self._traced_invoke(answer, input, config)
 
     async def ainvoke(self, input: AnswerInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
-        builder = _MessageBuilder()
-        async for part in self._chain.astream(_chain_input(input), config, **kwargs):
-            builder.add(part)
-        return builder.message()
+        async def answer(given: AnswerInput, child: RunnableConfig) -> AIMessage:
+            builder = _MessageBuilder()
+            async for part in self._chain.astream(_chain_input(given), child, **kwargs):
+                builder.add(part)
+            return builder.message()
+
+        return await self._traced_ainvoke(answer, input, config)
 
     def stream(
         self, input: AnswerInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[AIMessageChunk]:
-        builder = _MessageBuilder()
-        for part in self._chain.stream(_chain_input(input), config, **kwargs):
-            if text := builder.add(part):
-                yield builder.chunk(text)
-        yield builder.last_chunk()
+        return self._traced_stream(lambda given, child: self._chunks(given, child, kwargs), input, config)
 
     async def astream(
         self, input: AnswerInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessageChunk]:
+        stream = self._traced_astream(lambda given, child: self._achunks(given, child, kwargs), input, config)
+        async with aclosing(cast(Any, stream)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def _chunks(
+        self, given: AnswerInput, config: RunnableConfig, settings: dict[str, Any]
+    ) -> Generator[AIMessageChunk]:
         builder = _MessageBuilder()
-        async for part in self._chain.astream(_chain_input(input), config, **kwargs):
-            if text := builder.add(part):
-                yield builder.chunk(text)
+        stream = self._chain.stream(_chain_input(given), config, **settings)
+        with closing(cast(Any, stream)) as parts:
+            for part in parts:
+                if text := builder.add(part):
+                    yield builder.chunk(text)
+        yield builder.last_chunk()
+
+    async def _achunks(
+        self, given: AnswerInput, config: RunnableConfig, settings: dict[str, Any]
+    ) -> AsyncGenerator[AIMessageChunk]:
+        builder = _MessageBuilder()
+        stream = self._chain.astream(_chain_input(given), config, **settings)
+        async with aclosing(cast(Any, stream)) as parts:
+            async for part in parts:
+                if text := builder.add(part):
+                    yield builder.chunk(text)
         yield builder.last_chunk()
 
 

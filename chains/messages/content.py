@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from chains.errors import InputError
 from prompts import Message, PassageSegment, RenderedPrompt, Segment, SoftSegment, TextSegment, ToolCall
+from retrieval.markup import whole_characters
 
 _MESSAGES: dict[str, type[BaseMessage]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
 _ROLES = {"system": "system", "human": "user", "ai": "assistant", "tool": "tool"}
@@ -50,7 +51,8 @@ def from_messages(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, 
     """
     rendered = []
     for message in messages:
-        role = _ROLES.get(message.type)
+        # Chunks of a streamed message have a type of their own.
+        role = _ROLES.get(message.type.removesuffix("MessageChunk").lower())
         if role is None:
             raise InputError(
                 found=f"a message of the type {message.type!r}",
@@ -75,7 +77,7 @@ def plain_text(content: object) -> str:
     Soft slots and all other blocks are dropped, so that input cannot inject a slot.
     """
     if isinstance(content, str):
-        return _replace_surrogates(content)
+        return whole_characters(content)
     if isinstance(content, BaseMessage):
         return plain_text(content.content)
     if isinstance(content, list):
@@ -85,17 +87,12 @@ def plain_text(content: object) -> str:
                 texts.append(block)
             elif isinstance(block, dict) and block.get("type") == "text" and isinstance(block.get("text"), str):
                 texts.append(block["text"])
-        return _replace_surrogates("".join(texts))
+        return whole_characters("".join(texts))
     raise InputError(
         found=f"a {type(content).__name__}",
         expected="a string, a LangChain message, or a list of content blocks",
         next_step='call the chain with {"question": "..."}',
     )
-
-
-def _replace_surrogates(text: str) -> str:
-    """Replace lone surrogates, which JSON can contain and UTF-8 cannot encode."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _to_block(part: Segment) -> dict[str, Any]:
@@ -108,13 +105,13 @@ def _to_block(part: Segment) -> dict[str, Any]:
 
 def _to_segment(block: object) -> Segment:
     if isinstance(block, str):
-        return TextSegment(block)
+        return TextSegment(whole_characters(block))
     if isinstance(block, dict):
         if block.get("type") == "text" and isinstance(block.get("text"), str):
             extras = block.get("extras")
             if isinstance(extras, dict) and isinstance(extras.get("passage_id"), str):
-                return PassageSegment(block["text"], extras["passage_id"])
-            return TextSegment(block["text"])
+                return PassageSegment(whole_characters(block["text"]), extras["passage_id"])
+            return TextSegment(whole_characters(block["text"]))
         value = block.get("value")
         if block.get("type") == "non_standard" and isinstance(value, dict) and value.get("type") == "soft_prompt":
             return SoftSegment(str(value.get("slot")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.prompts import (
     AIMessagePromptTemplate,
     ChatPromptTemplate,
@@ -85,9 +85,10 @@ def history_turns(history: object) -> list[Turn]:
         if isinstance(entry, Turn):
             turns.append(entry)
         elif isinstance(entry, BaseMessage):
-            if entry.type not in ("human", "ai"):
+            # Chunks of a streamed answer have a type of their own.
+            if not isinstance(entry, HumanMessage | AIMessage):
                 raise _bad_history(entry)
-            turns.append(Turn("user" if entry.type == "human" else "assistant", plain_text(entry)))
+            turns.append(Turn("user" if isinstance(entry, HumanMessage) else "assistant", plain_text(entry)))
         elif isinstance(entry, (list, tuple)) and len(entry) == 2:
             turns += [Turn("user", plain_text(entry[0])), Turn("assistant", plain_text(entry[1]))]
         elif isinstance(entry, dict) and entry.get("role") in ("user", "assistant"):

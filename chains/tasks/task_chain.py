@@ -12,6 +12,7 @@ from chains.answering.speaker import OnReply, PreparedPrompt, Speaker
 from chains.errors import InputError
 from chains.tasks.labels import Calibration, LabelScorer
 from prompts import PassageInput, RenderedPrompt, TemplateFile
+from retrieval.markup import whole_characters
 
 Lookup = Callable[[Sequence[str]], Sequence[Sequence[PassageInput]]]
 
@@ -148,7 +149,7 @@ def _text(value: object) -> str:
             expected='a text, or {"text": ...} without other keys',
             next_step="pass the text only",
         )
-    return text
+    return whole_characters(text)
 
 
 def _reject_settings(settings: Mapping[str, Any]) -> None:

@@ -109,7 +109,8 @@ def convert_rows(data: bytes, path: Path, root: Path) -> tuple[list[Document], t
     source, (read_rows, version) = source_name(path, root), _ROW_FORMATS[path.suffix.lower()]
     found = read_rows(data, source)
     return [
-        Document(row.id, row.title, row.text, row.group, source, _sha256(row.raw), version) for row in found.rows
+        Document(row.id, row.title, row.text, row.group, source, _sha256(row.raw), version, metadata=row.metadata)
+        for row in found.rows
     ], found.notes
 
 

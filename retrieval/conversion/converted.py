@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from retrieval.errors import ConversionError
 
@@ -22,13 +23,17 @@ class Converted:
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One document of a file with a document per row. The digest of `raw` changes when the row does."""
+    """One document of a file with a document per row. The digest of `raw` changes when the row does.
+
+    `metadata` is a JSON object by which results can be filtered.
+    """
 
     id: str
     title: str
     text: str
     group: str
     raw: bytes
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

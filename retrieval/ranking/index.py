@@ -14,6 +14,7 @@ from retrieval.documents import Document, Passage, RankedPassage
 from retrieval.encoders.cross_encoder import PairScorer, cross_encoder_order
 from retrieval.encoders.encoder import Encoder
 from retrieval.errors import NotIngestedError
+from retrieval.markup import whole_characters
 from retrieval.ranking import lexical
 from retrieval.ranking.evidence_budget import with_neighbours
 from retrieval.ranking.evidence_features import EvidenceMeter, JudgedRanking
@@ -112,6 +113,7 @@ class Index:
         if min(weights) < 0 or not max(weights) > 0:
             raise ValueError(f"weights are {weights}; expected none below 0 and one above 0")
         depth = max(k, POOL) if rerank else k
+        queries = [whole_characters(query) for query in queries]
         # Read the revision first: a concurrent write can make a ranking newer than its key, but never older.
         settings = (self._store.revision, depth, tuple(weights), rerank, id(self.encoder), id(self.reranker))
         asked = dict.fromkeys(query for query in queries if query.strip())

@@ -30,20 +30,25 @@ class Record:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def record_entry(record: Record, vector: NDArray[np.float32]) -> Entry:
-    """A record as a document with a single passage. Raises RecordError if a part of it has the wrong type."""
+def check_record(record: Record) -> None:
+    """Raises RecordError if a part of a record has the wrong type, or is text that UTF-8 cannot encode."""
     if not isinstance(record.id, str) or not record.id:
         raise _record_error(f"the id {record.id!r}", "ids that are non-empty text")
     if not isinstance(record.text, str):
         raise _record_error(f"a text of type {type(record.text).__name__} for the id {record.id!r}", "text")
     _check_text(record.id, "the id")
     _check_text(record.text, f"the text of {record.id!r}")
-    digest = hashlib.sha256(record.text.encode()).hexdigest()
-    document = Document(record.id, "", record.text, "", source="", source_digest=digest, converter=_CONVERTER)
-    passage = Passage(record.id, record.id, title="", heading="", text=record.text, start=0, end=len(record.text))
     if not isinstance(record.metadata, Mapping):
         raise _record_error(f"metadata of type {type(record.metadata).__name__} for {record.id!r}", "a dict")
     _check_json(dict(record.metadata), f"the metadata of {record.id!r}", 0)
+
+
+def record_entry(record: Record, vector: NDArray[np.float32]) -> Entry:
+    """A record as a document with a single passage. Raises RecordError as `check_record`."""
+    check_record(record)
+    digest = hashlib.sha256(record.text.encode()).hexdigest()
+    document = Document(record.id, "", record.text, "", source="", source_digest=digest, converter=_CONVERTER)
+    passage = Passage(record.id, record.id, title="", heading="", text=record.text, start=0, end=len(record.text))
     metadata = json.dumps(dict(record.metadata), ensure_ascii=False, allow_nan=False)
     return Entry(document, _SPLITTER, (passage,), vector[None, :], (metadata,))
 

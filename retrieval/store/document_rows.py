@@ -47,12 +47,13 @@ class Entry:
 def replace_rows(connection: sqlite3.Connection, entry: Entry) -> None:
     """Write a document inside the caller's transaction. A document with the same id is replaced."""
     delete_rows(connection, entry.document.id)
-    *columns, page_starts = astuple(entry.document)
+    *columns, page_starts, own_metadata = astuple(entry.document)
     row = (*columns, json.dumps(page_starts), entry.splitter)
     connection.execute(
         f"INSERT INTO documents ({DOCUMENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, row_checksum(*row))
     )
-    metadata = entry.metadata or ["{}"] * len(entry.passages)
+    # A record has its own metadata; every passage of a document has that of the document.
+    metadata = entry.metadata or [json.dumps(own_metadata, ensure_ascii=False)] * len(entry.passages)
     for passage, vector, text in zip(entry.passages, entry.vectors, metadata, strict=True):
         _insert_passage(connection, passage, vector, text)
 
@@ -104,4 +105,4 @@ def metadata_table(connection: sqlite3.Connection) -> str:
     """The table or subquery with the columns id, number and metadata."""
     if read_binding(connection).content == "records":
         return "passages"
-    return f"(SELECT id, number, json_object({_DOCUMENT_METADATA}) AS metadata FROM passages)"
+    return f"(SELECT id, number, json_patch(json_object({_DOCUMENT_METADATA}), metadata) AS metadata FROM passages)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -221,12 +222,20 @@ class PassageStore:
         with self.reading() as connection:
             row = connection.execute(f"SELECT {DOCUMENT_COLUMNS} FROM documents WHERE id = ?", (doc_id,)).fetchone()
             if row is not None:
-                return document_of(row)
+                return replace(document_of(row), metadata=self._document_metadata(doc_id))
         raise RetrievalError(
             found=f"there is no document {doc_id!r} in the index",
             expected="the id of an indexed document",
             next_step="check the id, or ingest again if its file is new",
         )
+
+    def _document_metadata(self, doc_id: str) -> dict[str, Any]:
+        """Every passage of a document has its metadata. Raises IndexDamagedError if it is no JSON object."""
+        rows = self._rows("SELECT metadata FROM passages WHERE doc_id = ? LIMIT 1", (doc_id,))
+        try:
+            return dict(json.loads(rows[0][0])) if rows else {}
+        except (TypeError, ValueError) as error:
+            raise damaged_error(self.path, f"the metadata of {doc_id!r} is no JSON object") from error
 
     def counts(self) -> tuple[int, int]:
         """Number of documents and of passages."""

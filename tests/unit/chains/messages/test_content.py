@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.load import dumpd, load
-from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    HumanMessageChunk,
+    SystemMessage,
+    ToolMessage,
+)
 from langgraph.graph import add_messages
 
 from chains import InputError
@@ -106,3 +115,14 @@ def test_only_text_is_read_from_external_input(content: Any, text: str) -> None:
 def test_what_is_no_text_is_refused(content: Any) -> None:
     with pytest.raises(InputError, match="Expected: a string"):
         plain_text(content)
+
+
+def test_half_a_character_is_replaced_in_every_message() -> None:
+    blocks: list[str | dict[str, Any]] = ["b\ud800", {"type": "text", "text": "c\udfff"}]
+    rendered = from_messages([SystemMessage("a\ud800"), HumanMessage(content=blocks)])
+    assert [message.text for message in rendered.messages] == ["a\ufffd", "b\ufffdc\ufffd"]
+
+
+def test_chunks_are_messages_of_their_kind() -> None:
+    rendered = from_messages([HumanMessageChunk(content="Free?"), AIMessageChunk(content="Yes.")])
+    assert [(message.role, message.text) for message in rendered.messages] == [("user", "Free?"), ("assistant", "Yes.")]

@@ -321,9 +321,9 @@ def test_a_folder_of_bad_files_does_not_change_the_index(
 
 
 def test_a_bad_csv_is_reported_and_good_files_are_indexed(docs: Path, ingested: Callable[..., IngestReport]) -> None:
-    (docs / "ragged.csv").write_text("a,b\n1,2,3\n")
+    (docs / "broken.csv").write_text('a,b\n1,"2\n')
     ((name, why),) = ingested().failed
-    assert name == "ragged.csv"
-    assert why.startswith("ragged.csv, line 2: 3 cells under a header of 2. Expected: a header")
+    assert name == "broken.csv"
+    assert why.startswith("broken.csv, line 2: a quotation mark does not close properly")
     with pytest.raises(ConversionError):
-        convert_file(docs / "ragged.csv", docs)
+        convert_file(docs / "broken.csv", docs)
