@@ -15,12 +15,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from retrieval import Document, Passage, RetrievalError
-from retrieval.splitting.scripts import UNSPACED
 from retrieval.splitting.sentences import sentence_spans
+from retrieval.splitting.words import LETTER, SYLLABLE, folded
 
-# Chinese and Japanese have no spaces, so each character is a word, also next to a digit.
-_LETTER = rf"(?![{UNSPACED}])[^\W_]"
-_WORD = re.compile(rf"[{UNSPACED}]|(?:{_LETTER})+(?:[.,:'’](?:{_LETTER})+)*")
+# In a script without spaces each character is a word, also next to a digit.
+_WORD = re.compile(f"{SYLLABLE}|(?:{LETTER})+(?:[.,:'’](?:{LETTER})+)*")
 # benchmarks/citations.py measures others.
 THRESHOLD = 0.35
 
@@ -132,7 +131,7 @@ def verify_citations(citations: Sequence[Citation], document_of: Callable[[str],
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(word.lower().replace("’", "'") for word in _WORD.findall(text))
+    return frozenset(word.lower().replace("’", "'") for word in _WORD.findall(folded(text)))
 
 
 def _word_weights(sentences: Sequence[frozenset[str]]) -> Callable[[str], float]:

@@ -57,7 +57,7 @@ def test_a_database_of_format_1_is_migrated(docs: Path, index_dir: Path, encoder
     assert ingest(docs, index_dir, encoder).unchanged == 3
 
 
-def test_words_of_an_older_format_are_indexed_by_the_present_rules(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+def test_words_of_an_older_format_are_indexed_anew(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     (docs / "hi.txt").write_text("# पुस्तकालय\n\nपानी ठंडा है और 年费.\n", encoding="utf-8")
     ingest(docs, index_dir, encoder)
     path = index_dir / "index.sqlite"
