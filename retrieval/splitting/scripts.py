@@ -28,6 +28,8 @@ CJK = HAN + KANA + HANGUL
 
 # Punctuation that ends a sentence, and that separates clauses, without a space after it.
 CJK_SENTENCE_ENDS = "。｡！？；"
+# Of Urdu, Arabic, Hindi and other languages of India, Khmer, Burmese, Ethiopic and Armenian.
+OTHER_SENTENCE_ENDS = "\u06d4\u061f\u0964\u0965\u17d4\u17d5\u104b\u1362\u0589"
 CJK_COMMAS = "，、："
 
 # The last code point of a script; behind it are symbols and characters for private use.
