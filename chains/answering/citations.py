@@ -12,11 +12,13 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from retrieval import Document, Passage, RetrievalError
+from retrieval.splitting.numbers import comparable, writes_decimal_comma
 from retrieval.splitting.sentences import sentence_spans
-from retrieval.splitting.words import LETTER, SYLLABLE, folded
+from retrieval.splitting.words import LETTER, SYLLABLE
 
 # In a script without spaces each character is a word, also next to a digit.
 _WORD = re.compile(f"{SYLLABLE}|(?:{LETTER})+(?:[.,:'’](?:{LETTER})+)*")
@@ -66,14 +68,16 @@ def cite(
     quotes = [(passage, start, end) for passage in passages for start, end in sentence_spans(passage.text)]
     if not quotes:
         return []
-    words = [_words(passage.text[start:end]) for passage, start, end in quotes]
+    # In one notation for all, so that the same characters are always equal.
+    words_of = partial(_words, decimal_comma=writes_decimal_comma(" ".join(passage.text for passage in passages)))
+    words = [words_of(passage.text[start:end]) for passage, start, end in quotes]
     weight = _word_weights(words)
-    question_words = _words(question)
+    question_words = words_of(question)
     relevance = [sum(weight(w) for w in question_words & quote) for quote in words]
     citations: list[Citation] = []
     for start, end in sentence_spans(answer):
         sentence = answer[start:end]
-        sentence_words = _words(sentence)
+        sentence_words = words_of(sentence)
         total = sum(weight(w) for w in sentence_words)
         if not total:
             continue
@@ -130,8 +134,9 @@ def verify_citations(citations: Sequence[Citation], document_of: Callable[[str],
     return CheckedCitations(checked, list(dict.fromkeys(notices)))
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(word.lower().replace("’", "'") for word in _WORD.findall(folded(text)))
+def _words(text: str, *, decimal_comma: bool) -> frozenset[str]:
+    written = comparable(text, decimal_comma=decimal_comma)
+    return frozenset(word.lower().replace("’", "'") for word in _WORD.findall(written))
 
 
 def _word_weights(sentences: Sequence[frozenset[str]]) -> Callable[[str], float]:

@@ -22,6 +22,7 @@ from retrieval.encoders.encoder import Encoder
 from retrieval.markup import without_links
 from retrieval.ranking.answer_type import asked_type, has_type
 from retrieval.ranking.evidence_sentences import COLONS, EvidenceSentence, evidence_sentences
+from retrieval.splitting.numbers import comparable
 from retrieval.splitting.scripts import MARKS, SOUTHEAST_ASIAN
 from retrieval.splitting.words import SYLLABLE, folded
 
@@ -161,8 +162,8 @@ def _stems(text: str) -> frozenset[str]:
 
 
 def _figures(text: str) -> frozenset[str]:
-    """Numbers, such as that of an error or a version."""
-    return frozenset(_FIGURE.findall(text))
+    """Numbers, such as that of an error or a version, in one notation."""
+    return frozenset(_FIGURE.findall(comparable(text)))
 
 
 def _rarity(sentences: Sequence[frozenset[str]]) -> Callable[[str], float]:

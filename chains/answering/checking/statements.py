@@ -19,8 +19,9 @@ from chains.answering.checking.vocabulary import (
     STOP,
     STOP_CHINESE,
 )
+from retrieval.splitting.numbers import joined
 from retrieval.splitting.scripts import CJK, UNSPACED
-from retrieval.splitting.words import LETTER, UNSPACED_RUN, folded, syllables
+from retrieval.splitting.words import LETTER, UNSPACED_RUN, syllables
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ _HAN = re.compile(f"[{UNSPACED}]")
 
 def normalised(text: str) -> str:
     """The text with plain digits, quotation marks, spaces and full-width punctuation."""
-    text = folded(text).replace("’", "'").replace("‘", "'")
+    text = joined(text).replace("’", "'").replace("‘", "'")
     text = re.sub(r"[*`]{1,3}|^#+ ", "", text)
     text = _FREE_TO.sub(r"\1may", text)
     return _FREE.sub("gratis", _FREE_OF.sub(r"\1-free", text))
