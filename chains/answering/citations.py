@@ -73,17 +73,17 @@ def cite(
     words = [words_of(passage.text[start:end]) for passage, start, end in quotes]
     weight = _word_weights(words)
     question_words = words_of(question)
-    relevance = [sum(weight(w) for w in question_words & quote) for quote in words]
+    relevance = [math.fsum(map(weight, question_words & quote)) for quote in words]
     citations: list[Citation] = []
     for start, end in sentence_spans(answer):
         sentence = answer[start:end]
         sentence_words = words_of(sentence)
-        total = sum(weight(w) for w in sentence_words)
+        total = math.fsum(map(weight, sentence_words))
         if not total:
             continue
         # Ties: prefer relevance to the question, then the shorter, more exact quote, then rank.
         support, _, _, number = max(
-            (sum(weight(w) for w in sentence_words & quote) / total, relevance[number], -len(quote), -number)
+            (math.fsum(map(weight, sentence_words & quote)) / total, relevance[number], -len(quote), -number)
             for number, quote in enumerate(words)
         )
         passage, quote_start, quote_end = quotes[-number]
