@@ -37,7 +37,7 @@ _CLOSED = _ending(
 _HALF_DAY = re.compile(r"(?<![^\W\d])[ap]\.\s?m\.$", re.IGNORECASE)
 _AFTER_HALF_DAY = re.compile(r"(?:Mon|Tues?|Wed|Thurs?|Fri|Sat|Sun)(?:[a-z]*day)?s?\b|[A-Z]{2,4}\b")
 # One letter, such as an initial or that of "U.S.".
-_LETTER = re.compile(r"(?<![^\W_])[^\W\d_]\.$")
+_LETTER = re.compile(r"(?<![\w'’])[^\W\d_]\.$")
 _ORDINAL = re.compile(r"(?<![\w.,])\d{1,2}\.$")
 _MONTH = re.compile(
     r"(?:Jan(?:uar|uary|ner)?|Feb(?:ruar|ruary)?|März|Mär|Apr(?:il)?|Mai|May|Juni?|June|Juli?|July|Aug(?:ust)?|"
@@ -68,8 +68,8 @@ def goes_on(text: str, start: int, mark: int, end: int, following: int) -> bool:
         return True
     marks = text[mark:end]
     if "…" in marks or "..." in marks:
-        # "old ... New" and "[...]" leave something out; "Wait... Then" ends.
-        return mark > start and (text[mark - 1].isspace() or text[mark - 1] in "([")
+        # "old ... New" and "[...]" leave something out; "Wait... Then" ends, and so does "(JPEG, ...)".
+        return mark > start and (text[mark - 1].isspace() if marks[-1] in ".…" else text[mark - 1] in "([")
     if marks != ".":
         return False
     before = text[max(start, end - _READ) : end]

@@ -1,4 +1,4 @@
-"""Numbers and their units in one notation, for comparison only: "5km" is "5 km", and "1,000" is "1000".
+"""Numbers and their units in one notation, for comparison only: "5km" is "5 km", "1,000" is "1000", "9 a.m." is "9am".
 
 A single point before three digits ("1.000") is a decimal point, unless the caller says that the text has decimal
 commas: 1.000 mm must not become a metre. With a second group or a decimal comma ("1.000.000", "1.000,50") it groups
@@ -69,7 +69,7 @@ def comparable(text: str, *, decimal_comma: bool = False) -> str:
     if decimal_comma:
         text = _DECIMAL_COMMA.sub(r"\1.\2", _ONE_POINT.sub(_without_points, text))
     text = _COMMAS.sub(_digits, text)
-    text = _HALF_DAY.sub(lambda match: f"{match[1]} {match[2].lower()}m", text)
+    text = _HALF_DAY.sub(lambda match: f"{match[1]}{match[2].lower()}m", text)
     return _UNIT.sub(r"\1 ", _PERCENT.sub(" percent ", text))
 
 

@@ -44,6 +44,7 @@ OTHER = [
     ("The route is 6 km long.", "The route is 5km long."),
     ("The hall holds 1000 people.", "The hall holds 100 people."),
     ("The queue has 16 desks.", "The queue has ١٥ desks."),
+    ("It opens at 9 am on weekdays.", "It opens at 9 p.m. on weekdays."),
     ("It takes 11 hours.", "It takes 1½ hours."),
     ("It takes 102 seconds.", "It takes 10² seconds and more."),
     ("They sold 2024100 cards.", "They sold 2024 100 cards."),

@@ -78,6 +78,9 @@ TWO = [
     "ရေပူသည်။‖လေအေးသည်။",
     "年费是八十元。‖手续费另收。",
     "The art.‖ The music.",
+    "It is the model's.‖ Half of it is kept.",
+    "We don't.‖ Children may.",
+    "Send images (PNG, JPEG, ...).‖ Send no films.",
     "Close the sec.‖ Open it.",
 ]
 
