@@ -1,6 +1,6 @@
 """Exact match, token F1 and answer containment with SQuAD normalisation (Rajpurkar et al. 2016, arXiv:1606.05250).
 
-Chinese and Japanese text is compared by character.
+Text in Chinese, Japanese and other scripts without spaces is compared by character.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from retrieval.splitting.scripts import UNSPACED
+from retrieval.splitting.words import SYLLABLE, folded
 
 _ARTICLES = frozenset(("a", "an", "the"))
 # SQuAD removes all of these; Unicode classifies some, such as the dollar sign, as symbols, not punctuation.
 _MARKS = frozenset(string.punctuation)
-_CJK = re.compile(f"([{UNSPACED}])")
+_SYLLABLE = re.compile(f"({SYLLABLE})")
 
 
 def normalise(text: str) -> list[str]:
-    """Lower-case tokens without punctuation and articles; each Chinese or Japanese character is a token."""
-    kept = "".join(c for c in text.lower() if c not in _MARKS and not unicodedata.category(c).startswith("P"))
-    return [token for token in _CJK.sub(r" \1 ", kept).split() if token not in _ARTICLES]
+    """Lower-case tokens without punctuation and articles; in a script without spaces each character is a token.
+
+    Two spellings of a word that look alike are equal (`folded`).
+    """
+    kept = "".join(c for c in folded(text).lower() if c not in _MARKS and not unicodedata.category(c).startswith("P"))
+    return [token for token in _SYLLABLE.sub(r" \1 ", kept).split() if token not in _ARTICLES]
 
 
 def token_f1(reply: str, references: Sequence[str]) -> float:

@@ -12,15 +12,16 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from retrieval import Document, Passage, RetrievalError
-from retrieval.splitting.scripts import UNSPACED
+from retrieval.splitting.numbers import comparable, writes_decimal_comma
 from retrieval.splitting.sentences import sentence_spans
+from retrieval.splitting.words import LETTER, SYLLABLE
 
-# Chinese and Japanese have no spaces, so each character is a word, also next to a digit.
-_LETTER = rf"(?![{UNSPACED}])[^\W_]"
-_WORD = re.compile(rf"[{UNSPACED}]|(?:{_LETTER})+(?:[.,:'’](?:{_LETTER})+)*")
+# In a script without spaces each character is a word, also next to a digit.
+_WORD = re.compile(f"{SYLLABLE}|(?:{LETTER})+(?:[.,:'’](?:{LETTER})+)*")
 # benchmarks/citations.py measures others.
 THRESHOLD = 0.35
 
@@ -67,20 +68,22 @@ def cite(
     quotes = [(passage, start, end) for passage in passages for start, end in sentence_spans(passage.text)]
     if not quotes:
         return []
-    words = [_words(passage.text[start:end]) for passage, start, end in quotes]
+    # In one notation for all, so that the same characters are always equal.
+    words_of = partial(_words, decimal_comma=writes_decimal_comma(" ".join(passage.text for passage in passages)))
+    words = [words_of(passage.text[start:end]) for passage, start, end in quotes]
     weight = _word_weights(words)
-    question_words = _words(question)
-    relevance = [sum(weight(w) for w in question_words & quote) for quote in words]
+    question_words = words_of(question)
+    relevance = [math.fsum(map(weight, question_words & quote)) for quote in words]
     citations: list[Citation] = []
     for start, end in sentence_spans(answer):
         sentence = answer[start:end]
-        sentence_words = _words(sentence)
-        total = sum(weight(w) for w in sentence_words)
+        sentence_words = words_of(sentence)
+        total = math.fsum(map(weight, sentence_words))
         if not total:
             continue
         # Ties: prefer relevance to the question, then the shorter, more exact quote, then rank.
         support, _, _, number = max(
-            (sum(weight(w) for w in sentence_words & quote) / total, relevance[number], -len(quote), -number)
+            (math.fsum(map(weight, sentence_words & quote)) / total, relevance[number], -len(quote), -number)
             for number, quote in enumerate(words)
         )
         passage, quote_start, quote_end = quotes[-number]
@@ -131,8 +134,9 @@ def verify_citations(citations: Sequence[Citation], document_of: Callable[[str],
     return CheckedCitations(checked, list(dict.fromkeys(notices)))
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(word.lower().replace("’", "'") for word in _WORD.findall(text))
+def _words(text: str, *, decimal_comma: bool) -> frozenset[str]:
+    written = comparable(text, decimal_comma=decimal_comma)
+    return frozenset(word.lower().replace("’", "'") for word in _WORD.findall(written))
 
 
 def _word_weights(sentences: Sequence[frozenset[str]]) -> Callable[[str], float]:

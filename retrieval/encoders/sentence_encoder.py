@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from retrieval.encoders.batches import BATCH, encode_in_batches
 from retrieval.encoders.encoder import Encoder
+from retrieval.encoders.instructions import Instructions, instructions_of
 from retrieval.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -21,14 +22,15 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _DEFAULT_WINDOW = 512
+# What loading a damaged folder raises.
+_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError)
 
 
 def load_sentence_encoder(name: str, *, encoder_id: str | None = None, local_files_only: bool = False) -> Encoder:
     """Load a SentenceTransformer from a local folder or the Hugging Face hub.
 
-    Queries and passages get the instructions that the model's configuration names `query`, and `document` or `passage`.
-    The default `encoder_id` is the name and a digest of the loaded weights and of these instructions. Raises
-    EncoderError.
+    Queries and passages get the instructions of the model's configuration (`instructions_of`). The default
+    `encoder_id` is the name and a digest of the loaded weights and of these instructions. Raises EncoderError.
     """
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
@@ -36,7 +38,8 @@ def load_sentence_encoder(name: str, *, encoder_id: str | None = None, local_fil
     try:
         with _no_progress_bars():
             model = SentenceTransformer(name, local_files_only=local_files_only)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        instructions = instructions_of(model.prompts, model.default_prompt_name)
+    except (*_UNREADABLE, SafetensorError) as error:
         line = (str(error).splitlines() or [""])[0]
         raise EncoderError(
             found=f"the encoder {name!r} cannot be loaded ({type(error).__name__}: {line})",
@@ -46,20 +49,28 @@ def load_sentence_encoder(name: str, *, encoder_id: str | None = None, local_fil
             ),
         ) from error
     model.eval()
-    return _SentenceEncoder(model, encoder_id or f"{name}@sha256:{_digest(model)}")
+    return _SentenceEncoder(model, instructions, encoder_id or f"{name}@sha256:{_digest(model, instructions)}")
 
 
 class _SentenceEncoder:
-    def __init__(self, model: SentenceTransformer, encoder_id: str) -> None:
+    def __init__(self, model: SentenceTransformer, instructions: Instructions, encoder_id: str) -> None:
         self.id = encoder_id
         self.dimension = int(model.get_embedding_dimension() or 0)
         self._model = model
+        self._instructions = instructions
         self._counter = _untruncated(model)
         # The tokenizer changes its own truncation setting during a call, so calls must not overlap.
         self._lock = threading.Lock()
         # A passage shares the window with its instruction.
-        instruction = self.count_tokens(_passage_instruction(model)) - self.count_tokens("")
-        self.window = int(model.max_seq_length or _DEFAULT_WINDOW) - instruction
+        positions = int(model.max_seq_length or _DEFAULT_WINDOW)
+        instruction = self._tokens_before(instructions.passage)
+        self.window = positions - instruction
+        if self.window <= self.count_tokens(""):
+            raise EncoderError(
+                found=f"the instruction before passages, {instructions.passage[:40]!r}, has {instruction} tokens",
+                expected=f"room for a text in the encoder's {positions} tokens",
+                next_step="shorten the prompt in the model's config_sentence_transformers.json, or use another encoder",
+            )
 
     def count_tokens(self, text: str) -> int:
         if self._counter is not None:
@@ -68,18 +79,29 @@ class _SentenceEncoder:
             return len(self._model.tokenizer(text, truncation=False)["input_ids"])
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
-        return self._encode(self._model.encode_document, texts, progress)
+        return self._encode(self._model.encode_document, self._instructions.passage, texts, progress)
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._encode(self._model.encode_query, texts, None)
+        return self._encode(self._model.encode_query, self._instructions.query, texts, None)
+
+    def _tokens_before(self, instruction: str) -> int:
+        """How many tokens an instruction adds at most; at its end a tokenizer may join or divide differently."""
+        samples = ("", "a", "1", "A", "的")
+        return max(self.count_tokens(instruction + text) - self.count_tokens(text) for text in samples)
 
     def _encode(
-        self, encode: Callable[..., Any], texts: Sequence[str], progress: Callable[[int], None] | None
+        self,
+        encode: Callable[..., Any],
+        instruction: str,
+        texts: Sequence[str],
+        progress: Callable[[int], None] | None,
     ) -> NDArray[np.float32]:
         def encode_rows(rows: Sequence[int]) -> NDArray[np.float32]:
             with self._lock:
                 vectors: NDArray[np.float32] = encode(
                     [texts[row] for row in rows],
+                    # Even if it is empty: otherwise the library would choose one.
+                    prompt=instruction,
                     batch_size=len(rows),
                     normalize_embeddings=True,
                     convert_to_numpy=True,
@@ -104,18 +126,11 @@ def _untruncated(model: SentenceTransformer) -> Tokenizer | None:
     return copy
 
 
-def _passage_instruction(model: SentenceTransformer) -> str:
-    """As `SentenceTransformer.encode_document` chooses it."""
-    names = [name for name in ("document", "passage", "corpus") if name in model.prompts]
-    return (model.prompts[names[0]] if names else None) or ""
-
-
-def _digest(model: SentenceTransformer) -> str:
+def _digest(model: SentenceTransformer, instructions: Instructions) -> str:
     """SHA-256 of the weights, and of the instructions if there are any."""
     import torch
 
     digest = hashlib.sha256()
-    instructions = model.prompts.get("query") or "", _passage_instruction(model)
     if any(instructions):
         digest.update(json.dumps(instructions).encode())
     for name, tensor in sorted(model.state_dict().items()):

@@ -41,8 +41,8 @@ _ASKS: tuple[tuple[AnswerType, re.Pattern[str]], ...] = (
 _HAS: dict[AnswerType, re.Pattern[str]] = {
     "number": re.compile(rf"\d|\b(?:{_NUMBER_WORDS})\b|[一二两三四五六七八九十百千万亿半]", re.I),
     "time": re.compile(
-        rf"\b\d{{1,2}}[:.]\d\d\b|\b\d{{1,2}} ?[ap]m\b|\b(?:{_MONTHS})\b|\b(?:{_DAYS})day\b|\b1\d{{3}}s?\b|\b20\d\ds?\b|"
-        r"\b(?:century|midnight|noon|morning|evening|week|month|year|days?|hours?|minutes?)\b|[年月日号点时]",
+        rf"\b\d{{1,2}}[:.]\d\d\b|\b\d{{1,2}} ?[ap]\.?m\b|\b(?:{_MONTHS})\b|\b(?:{_DAYS})day\b|\b1\d{{3}}s?\b|"
+        r"\b20\d\ds?\b|\b(?:century|midnight|noon|morning|evening|week|month|year|days?|hours?|minutes?)\b|[年月日号点时]",
         re.I,
     ),
     # A capital after the first word: in English, mostly a name.

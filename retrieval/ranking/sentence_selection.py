@@ -22,7 +22,9 @@ from retrieval.encoders.encoder import Encoder
 from retrieval.markup import without_links
 from retrieval.ranking.answer_type import asked_type, has_type
 from retrieval.ranking.evidence_sentences import COLONS, EvidenceSentence, evidence_sentences
-from retrieval.splitting.scripts import UNSPACED
+from retrieval.splitting.numbers import comparable
+from retrieval.splitting.scripts import MARKS, SOUTHEAST_ASIAN
+from retrieval.splitting.words import SYLLABLE, folded
 
 FEATURES = ("cosine", "question cosine", "section", "coverage", "type", "figures", "lead-in", "is question", "short")
 # Fitted on the training questions of several sets, the last two by hand: benchmarks/answers/sentences.py.
@@ -30,7 +32,7 @@ WEIGHTS = (1.0, 1.0, 1.3, 0.4, 0.15, 0.2, -0.25, -3.0, -0.2)
 # A second sentence whose score is this close to the best one's is quoted too. On dev of three sets, and on the
 # documentation of four projects, 0.08 finds fewer answers, and 0.2 hardly more (docs/answers.md).
 CLOSE = 0.16
-_WORD = re.compile(rf"[{UNSPACED}]|[^\W_]+")
+_WORD = re.compile(rf"{SYLLABLE}|(?:(?![_{SOUTHEAST_ASIAN}])[\w{MARKS}])+")
 _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 _ENDING = re.compile(r"(?:ing|ies|es|ed|s|e)$")
 # A sentence with fewer words, those of links not counted, is rarely an answer by itself.
@@ -154,14 +156,14 @@ def _coverage(asked: frozenset[str], sentences: Sequence[frozenset[str]]) -> lis
 
 
 def _stems(text: str) -> frozenset[str]:
-    """Words in lower case without common English endings; each Chinese or Japanese character is a word."""
-    words = (word.lower() for word in _WORD.findall(text))
+    """Words in lower case without common English endings; in a script without spaces each character is a word."""
+    words = (word.lower() for word in _WORD.findall(folded(text)))
     return frozenset(_ENDING.sub("", word) if len(word) > _SHORT else word for word in words)
 
 
 def _figures(text: str) -> frozenset[str]:
-    """Numbers, such as that of an error or a version."""
-    return frozenset(_FIGURE.findall(text))
+    """Numbers, such as that of an error or a version, in one notation."""
+    return frozenset(_FIGURE.findall(comparable(text)))
 
 
 def _rarity(sentences: Sequence[frozenset[str]]) -> Callable[[str], float]:

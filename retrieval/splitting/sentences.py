@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from retrieval.splitting.scripts import CJK_SENTENCE_ENDS
+from retrieval.splitting.abbreviations import goes_on
+from retrieval.splitting.scripts import CJK_SENTENCE_ENDS, OTHER_SENTENCE_ENDS
 
 Span = tuple[int, int]
 
 _OPENING = "\"'“”‘«(\\[『「（【"
 _CLOSING = "\"'“”’»)\\]」』）】"
-# A sentence ends at . ! ? … before white space and a possible sentence start, or at CJK punctuation, which no space
-# follows. Closing quotes and brackets belong to the sentence.
+# A sentence ends at . ! ? … before white space and a possible sentence start, or at marks of other scripts, which no
+# space has to follow. Closing quotes and brackets belong to the sentence.
 _SENTENCE_END = re.compile(
-    rf"[.!?…]+[{_CLOSING}]*(?=\s+[{_OPENING}]*[^\s{_OPENING}a-z])|[{CJK_SENTENCE_ENDS}]+[{_CLOSING}]*"
+    rf"(?<![.!?…])(?P<marks>[.!?…]++)[{_CLOSING}]*+(?=\s+[{_OPENING}]*[^\s{_OPENING}a-z])|"
+    rf"[{CJK_SENTENCE_ENDS}{OTHER_SENTENCE_ENDS}]+[{_CLOSING}]*"
 )
 # A shorter line was not wrapped.
 _WRAPPED = 50
@@ -23,11 +25,7 @@ _CONTINUATION = re.compile(r"[ \t]*(?!```|[-*+#|>~$]|\d+[.)]\s|\s)\S")
 # A short line was wrapped too if no sentence ends with it, as before a long link, and the next one begins within one.
 _OPEN_END = re.compile(r"\S\s+\S*[^\s.!?…]$")
 _MID_SENTENCE = re.compile(r"[ \t]*(?:[\[(\"a-z]|`[^`]|<a\b)")
-_ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|no|nos|vs|fig|figs|eq|sec|art|cf|al|approx|e\.g|i\.e|inc|ltd|co|"
-    r"jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec|[a-z])\.$",
-    re.IGNORECASE,
-)
+_AFTER = re.compile(rf"\s*[{_OPENING}]*")
 
 
 def sentences(text: str, span: Span) -> list[Span]:
@@ -35,12 +33,18 @@ def sentences(text: str, span: Span) -> list[Span]:
     start, end = span
     spans: list[Span] = []
     for match in _SENTENCE_END.finditer(text, start, end):
-        if match.group().startswith(".") and _ABBREVIATION.search(text[max(start, match.end() - 12) : match.end()]):
+        if match["marks"] and goes_on(text, start, match.start(), match.end(), _after(text, match.end())):
             continue
         spans.extend(trimmed(text, (start, match.end())))
         start = match.end()
     spans.extend(trimmed(text, (start, end)))
     return spans
+
+
+def _after(text: str, end: int) -> int:
+    """The position of the next character that is no white space, opening quote or bracket."""
+    following = _AFTER.match(text, end)
+    return following.end() if following else end
 
 
 def sentences_by_line(text: str) -> list[Span]:

@@ -17,7 +17,7 @@ from retrieval.splitting.boundaries import last_that_fits, pieces_that_fit
 from retrieval.splitting.sections import Block, Heading, Section, read_sections
 from retrieval.splitting.sentences import Span, sentences
 
-SPLITTER = "split/3"
+SPLITTER = "split/4"
 DEFAULT_MAX_TOKENS = 128
 MIN_MAX_TOKENS = 16
 

@@ -7,6 +7,7 @@ import sqlite3
 import zlib
 
 from retrieval.errors import IndexDamagedError, IndexMismatchError
+from retrieval.store.terms import TOKENIZER, searchable
 
 # "SGFT": marks a SQLite file as a database of this package.
 APPLICATION_ID = 0x53474654
@@ -74,6 +75,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             id, doc_id, title, heading, text, start, end, page, embedded_digest, metadata
         )""",
     ),
+    (
+        # The full-text table anew, by other rules for words. It holds nothing that the passages do not.
+        "DROP TABLE passages_terms",
+        "DROP TABLE passages_fts",
+        f'''CREATE VIRTUAL TABLE passages_fts USING fts5 (
+            title, heading, text, bigrams, tokenize = "{TOKENIZER}"
+        )''',
+        "CREATE VIRTUAL TABLE passages_terms USING fts5vocab (passages_fts, 'row')",
+        """INSERT INTO passages_fts (rowid, title, heading, text, bigrams)
+            SELECT number, words(title), words(heading), words(text),
+                bigrams(title) || ' ' || bigrams(heading) || ' ' || bigrams(text)
+            FROM passages""",
+    ),
 )
 
 FORMAT_VERSION = len(MIGRATIONS)
@@ -104,6 +118,8 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
             next_step="upgrade softgraft, or delete the index and ingest again",
         )
     connection.create_function("row_checksum", -1, row_checksum, deterministic=True)
+    connection.create_function("words", 1, lambda text: searchable(str(text))[0], deterministic=True)
+    connection.create_function("bigrams", 1, lambda text: searchable(str(text))[1], deterministic=True)
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have migrated while this one waited for the lock.

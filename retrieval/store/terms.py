@@ -1,7 +1,10 @@
 """Full-text terms: what SQLite's FTS5 indexes, and the query expressions for it.
 
 FTS5's tokenizer reads a run of CJK characters as one word. So such runs go into a column of overlapping character
-pairs, where a two-character word can be found.
+pairs, where a two-character word can be found. The same holds for Thai, Lao, Khmer and Burmese, where a letter with its
+vowel signs and tones stands for a character.
+
+If these rules change, a migration in `retrieval.store.schema` has to build the full-text table anew.
 """
 
 from __future__ import annotations
@@ -10,14 +13,20 @@ import re
 import sqlite3
 import threading
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
-from retrieval.splitting.scripts import CJK
+from retrieval.splitting.scripts import CJK, MARKS, SOUTHEAST_ASIAN
+from retrieval.splitting.words import folded, syllables
 
-TOKENIZER = "porter unicode61"
+# Marks are parts of words, which they are not in FTS5 by default.
+_UNICODE = "unicode61 categories 'L* N* Co Mn Mc'"
+TOKENIZER = f"porter {_UNICODE}"
 
-_CJK_RUN = re.compile(f"[{CJK}]+")
+_UNSPACED_RUN = re.compile(f"[{CJK}]+|[{SOUTHEAST_ASIAN}][{SOUTHEAST_ASIAN}{MARKS}]*")
+# Some texts mark where words end with a space of no width.
+_WORD_END = re.compile(f"(?<=[{SOUTHEAST_ASIAN}{MARKS}])\u200b+(?=[{SOUTHEAST_ASIAN}])")
 
 # fmt: off
 STOP_WORDS = frozenset({
@@ -48,12 +57,13 @@ class Term:
 
 
 def searchable(text: str) -> tuple[str, str]:
-    """A text as the FTS table stores it: words, and the character pairs of CJK runs.
+    """A text as the FTS table stores it: words, and the character pairs of runs without spaces.
 
-    Compatibility forms, such as full-width letters, are normalised.
+    Both are in the form in which words are compared (`folded`), in which superscripts and fractions are plain digits.
     """
-    normal = unicodedata.normalize("NFKC", text)
-    return _CJK_RUN.sub(" ", normal), " ".join(pair for run in _CJK_RUN.findall(normal) for pair in _pairs(run))
+    normal = _normal(text)
+    pairs = (pair for run in _UNSPACED_RUN.findall(normal) for pair in _pairs(run))
+    return _UNSPACED_RUN.sub(" ", normal), " ".join(pairs)
 
 
 class Tokenizer:
@@ -62,8 +72,8 @@ class Tokenizer:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        for name, tokenizer in (("plain", "unicode61"), ("stemmed", TOKENIZER)):
-            self._connection.execute(f"CREATE VIRTUAL TABLE {name} USING fts5 (text, tokenize = '{tokenizer}')")
+        for name, tokenizer in (("plain", _UNICODE), ("stemmed", TOKENIZER)):
+            self._connection.execute(f'CREATE VIRTUAL TABLE {name} USING fts5 (text, tokenize = "{tokenizer}")')
             self._connection.execute(f"CREATE VIRTUAL TABLE {name}_terms USING fts5vocab ({name}, 'instance')")
 
     def close(self) -> None:
@@ -76,11 +86,11 @@ class Tokenizer:
             pairs = list(zip(self._tokens("plain", words), self._tokens("stemmed", words), strict=True))
         content = [pair for pair in pairs if pair[0] not in STOP_WORDS]
         terms = {stem: Term(stem, f'"{word}"') for word, stem in (content or ([] if bigrams else pairs))}
-        for run in _CJK_RUN.findall(unicodedata.normalize("NFKC", query)):
+        for run in _UNSPACED_RUN.findall(_normal(query)):
             if len(run) == 1:
                 terms.setdefault(run, Term(run, f'bigrams : "{run}"*', is_prefix=True))
-            for bigram in _pairs(run)[: len(run) - 1]:
-                terms.setdefault(bigram, Term(bigram, f'bigrams : "{bigram}"'))
+            for key in _pairs(run, whole=True):
+                terms.setdefault(key, Term(key, f'bigrams : "{key}"'))
         return tuple(terms.values())
 
     def keys(self, text: str) -> frozenset[str]:
@@ -100,6 +110,18 @@ class Tokenizer:
         return [term for (term,) in rows]
 
 
-def _pairs(run: str) -> list[str]:
-    """Each character with its successor; the last one alone, so that every character begins a pair."""
-    return [run[position : position + 2] for position in range(len(run))]
+def _normal(text: str) -> str:
+    return _WORD_END.sub("", folded(unicodedata.normalize("NFKC", text)))
+
+
+def _pairs(run: str, *, whole: bool = False) -> Iterator[str]:
+    """Each character with its successor, and each syllable of several code points, which may be a word.
+
+    The last character is alone, so that every character begins a pair; with `whole`, it is left out.
+    """
+    parts = syllables(run)
+    for part, following in zip_longest(parts, parts[1:]):
+        if following is not None:
+            yield part + following
+        if len(part) > 1 or (following is None and not whole):
+            yield part

@@ -16,6 +16,7 @@ from chains.answering.checking.units import (
     UNITS,
     UNITS_CHINESE,
 )
+from retrieval.splitting.numbers import UNITS as UNITS_WRITTEN_BEHIND
 
 MONTHS = words_of("january february march april may june july august september october november december")
 MONTH_NUMBER = {name: number for number, name in enumerate(MONTHS, 1)}
@@ -48,7 +49,7 @@ ORDINAL = _alternatives(ORDINALS)
 # In this order; text that one pattern has matched is not matched again.
 CODES = re.compile(
     r"(?<![A-Za-z0-9_£€$.])(?:\+?\d{2,5}(?:[ -]\d{2,5}){2,}|0\d{3,4} \d{5,7}|0\d{6,}|"
-    rf"(?!(?:{SYMBOL})\d)(?!\d+(?:st|nd|rd|th|am|pm|k|m|h|cm|mm|km|kg|g|mg|ml|l|min|MB|GB|KB)\b)"
+    rf"(?!(?:{SYMBOL})\d)(?!\d+(?:st|nd|rd|th|am|pm|{UNITS_WRITTEN_BEHIND})\b)"
     r"(?:[A-Za-z]{1,12}[-.]?\d[A-Za-z0-9_.-]*[A-Za-z0-9_]|[A-Za-z]{1,6}-?\d|\d+[A-Za-z][A-Za-z0-9_-]*))(?![A-Za-z0-9_])"
 )
 ISO = re.compile(r"\b(?P<y>\d{4})[-/](?P<m>\d{1,2})[-/](?P<d>\d{1,2})\b")

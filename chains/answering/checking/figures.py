@@ -299,7 +299,9 @@ def _with_shared_units(figures: list[Figure], text: str) -> Iterator[Figure]:
             and not figure.dimension
             and patterns.RANGE_LINK.fullmatch(text, figure.end, following.start)
         ):
-            unit = next((u for name, u in UNITS.items() if following.raw.lower().endswith(name.lower())), None)
+            # The longest name: "10 km" ends with "m" too.
+            names = [n for n in UNITS if following.raw.lower().endswith(n.lower())]
+            unit = UNITS[max(names, key=len)] if names else None
             unit = unit or next((u for name, u in UNITS_CHINESE.items() if following.raw.endswith(name)), None)
             factor = unit.factor if unit and unit.dimension == following.dimension else 1.0
             values = frozenset(value * factor for value in figure.values if isinstance(value, float))

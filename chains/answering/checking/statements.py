@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from chains.answering.checking.figure_patterns import RANGE_LINK
 from chains.answering.checking.figures import Figure, find_figures
@@ -19,7 +19,9 @@ from chains.answering.checking.vocabulary import (
     STOP,
     STOP_CHINESE,
 )
+from retrieval.splitting.numbers import joined
 from retrieval.splitting.scripts import CJK, UNSPACED
+from retrieval.splitting.words import LETTER, UNSPACED_RUN, syllables
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,13 @@ class Statement:
     identifiers: tuple[str, ...] = ()
 
 
-_TOKEN = re.compile(rf"[{UNSPACED}]+|(?:(?![{UNSPACED}])[^\W_])+(?:['_](?:(?![{UNSPACED}])[^\W_])+)*")
+_TOKEN = re.compile(f"{UNSPACED_RUN}|(?:{LETTER})+(?:['_](?:{LETTER})+)*")
 _IDENTIFIER = re.compile(
     r"`([^`\n]+)`|((?<![\w-])--?[a-zA-Z][\w-]+|\b[a-zA-Z]\w*_\w+|\b\w+\(\)|\b[\w.+-]+@[\w.-]+\w|https?://[^\s)]+\w|"
     r"\b(?:[a-zA-Z][\w-]*\.)+[a-z]{2,5}\b(?!\s*\())"
 )
 _CLAUSE_END = re.compile(
-    r"[;:!?。！？；]+|[.…]+(?=\s|$)|\s[–—]\s|[()]|(?<=["
+    r"[;:!?。！？；؛؟۔।॥]+|[.…]+(?=\s|$)|\s[–—]\s|[()]|(?<=["
     + CJK
     + r"]),|,\s+(?=(?:and|so|or|which|who|nor|with|after which|avoiding|excluding|without)\b)|"
     r"\s+(?=and (?:\w+ )?(?:no|not|never|cannot|without)\b|and \w+n't\b)|"
@@ -140,7 +142,7 @@ _HAN = re.compile(f"[{UNSPACED}]")
 
 def normalised(text: str) -> str:
     """The text with plain digits, quotation marks, spaces and full-width punctuation."""
-    text = unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'")
+    text = joined(text).replace("’", "'").replace("‘", "'")
     text = re.sub(r"[*`]{1,3}|^#+ ", "", text)
     text = _FREE_TO.sub(r"\1may", text)
     return _FREE.sub("gratis", _FREE_OF.sub(r"\1-free", text))
@@ -186,13 +188,14 @@ def read_statement(text: str) -> Statement:
 
 
 def content_words(text: str) -> frozenset[str]:
-    """Stems of the words with a meaning of their own; single characters and pairs of characters in Chinese."""
+    """Stems of the words with a meaning of their own; single characters and pairs of them in Chinese and the like."""
     found: set[str] = set()
     for token in _TOKEN.findall(text):
         if _HAN.match(token):
             for run in _STOP_PHRASES.split(token):
-                found.update(run)
-                found.update(run[number : number + 2] for number in range(len(run) - 1))
+                characters = syllables(run)
+                found.update(characters)
+                found.update(map("".join, pairwise(characters)))
         elif token.lower() not in STOP and (len(token) > 1 or token.isdigit()):
             for part in _without_ending(token.lower()).split("_"):
                 if part and part not in STOP:

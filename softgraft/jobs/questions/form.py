@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 
 from evaluation.text_scores import contains_answer, normalise
-from retrieval.splitting.scripts import UNSPACED
+from retrieval.splitting.scripts import HAN, KANA
 
-_CJK = re.compile(f"[{UNSPACED}]")
+_CJK = re.compile(f"[{HAN}{KANA}]")
 _BEGINNING = re.compile(
     r"^(?:(?:in|on|at|for|within|after|before|by|to|from|until|under|with|of|about|since|during) )?"
     r"(?:what|which|who|whom|whose|when|where|why|how|is|are|am|was|were|do|does|did|can|could|must|may|might|will|would|"

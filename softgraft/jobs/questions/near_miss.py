@@ -16,7 +16,7 @@ import numpy as np
 
 from evaluation.text_scores import normalise
 from retrieval import Encoder, RankedPassage
-from retrieval.splitting.scripts import UNSPACED
+from retrieval.splitting.scripts import HAN, KANA
 from retrieval.splitting.sentences import sentences_by_line
 from softgraft.jobs.questions.spans import answer_spans
 
@@ -24,7 +24,7 @@ from softgraft.jobs.questions.spans import answer_spans
 _MAY_ANSWER = 0.4
 # The best passage of a question about something else is further away.
 _PLAUSIBLE = 0.35
-_CJK = re.compile(f"[{UNSPACED}]")
+_CJK = re.compile(f"[{HAN}{KANA}]")
 _LONGEST_SUBJECT = 7
 
 

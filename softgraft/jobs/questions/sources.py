@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from retrieval.documents import Document
-from retrieval.splitting.scripts import UNSPACED
+from retrieval.splitting.scripts import HAN, KANA
 from retrieval.splitting.sections import Block, Section, read_sections
 from retrieval.splitting.sentences import sentences, trimmed
 from softgraft.jobs.questions.chinese import ask_about_chinese_sentence, ask_about_chinese_span
@@ -18,7 +18,7 @@ from softgraft.jobs.questions.patterns import ask_about_row, ask_about_sentence
 from softgraft.jobs.questions.spans import Worded, answer_spans
 from softgraft.jobs.questions.wording import ask_about_span
 
-_CJK = re.compile(f"[{UNSPACED}]")
+_CJK = re.compile(f"[{HAN}{KANA}]")
 _MARKER = re.compile(r"(?:[-*+•]|\d{1,3}[.)])\s+(?:\[[ xX]\]\s+)?")
 _RULE_ROW = re.compile(r"^[\s|:-]+$")
 _LONGEST_SENTENCE, _SHORTEST_SENTENCE = 400, 12

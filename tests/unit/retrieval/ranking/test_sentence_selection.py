@@ -6,7 +6,7 @@ import pytest
 
 from retrieval import Passage, RankedPassage
 from retrieval.ranking.answer_type import AnswerType, asked_type, has_type
-from retrieval.ranking.sentence_selection import FEATURES, WEIGHTS, SentenceSelector
+from retrieval.ranking.sentence_selection import FEATURES, WEIGHTS, SentenceSelector, _stems
 from tests.support.hashing_encoder import HashingEncoder
 
 
@@ -102,3 +102,10 @@ def test_the_kind_of_answer(question: str, kind: AnswerType, right: str, wrong: 
 
 def test_a_question_without_such_words_asks_for_no_kind() -> None:
     assert asked_type("Can I change my mind?") is None
+
+
+def test_words_of_any_script_are_compared_whole() -> None:
+    assert _stems("हिन्दी की किताब") == {"हिन्दी", "की", "किताब"}
+    assert _stems("كِتَـابٌ wa\u00adter") == _stems("كتاب water")
+    assert _stems("กินข้าว") == {"กิ", "น", "ข้", "า", "ว"}
+    assert _stems("年费是80元 payments") == {"年", "费", "是", "80元", "payment"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from retrieval import Encoder, IndexDamagedError, PassageStore, ingest, open_index
-from retrieval.store.schema import FORMAT_VERSION, MIGRATIONS, migrate, row_checksum
+from retrieval.store.schema import MIGRATIONS, migrate, row_checksum
 
 STATEMENTS = {
     "a text": "UPDATE passages SET text = replace(text, '120', '121')",
@@ -79,15 +79,14 @@ def test_text_that_is_not_utf8_is_damage(docs: Path, index_dir: Path, encoder: E
 
 def test_rows_of_an_older_format_get_checksums(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     ingest(docs, index_dir, encoder)
-    before = [migration for migration in MIGRATIONS if not any("row_checksum" in one for one in migration)]
-    assert len(before) == FORMAT_VERSION - 1
+    before = next(n for n, migration in enumerate(MIGRATIONS) if any("row_checksum" in one for one in migration))
     with open_index(index_dir, encoder) as index:
         documents = [index.document(name) for name in index.document_ids()]
         passages = list(index.passages())
     with closing(sqlite3.connect(index_dir / "index.sqlite", isolation_level=None)) as connection:
         connection.execute("ALTER TABLE documents DROP COLUMN row_checksum")
         connection.execute("ALTER TABLE passages DROP COLUMN row_checksum")
-        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION - 1}")
+        connection.execute(f"PRAGMA user_version = {before}")
         migrate(connection, "index.sqlite")
     with open_index(index_dir, encoder) as index:
         assert [index.document(name) for name in index.document_ids()] == documents

@@ -55,3 +55,28 @@ def test_a_database_of_format_1_is_migrated(docs: Path, index_dir: Path, encoder
         assert [one.passage for one in results] == [one.passage for one in expected]
         np.testing.assert_allclose([one.dense for one in results], [one.dense for one in expected], atol=1e-6)
     assert ingest(docs, index_dir, encoder).unchanged == 3
+
+
+def test_words_of_an_older_format_are_indexed_anew(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+    (docs / "hi.txt").write_text("# पुस्तकालय\n\nपानी ठंडा है और 年费.\n", encoding="utf-8")
+    ingest(docs, index_dir, encoder)
+    path = index_dir / "index.sqlite"
+    as_format_1(path)
+    old = sqlite3.connect(path, isolation_level=None)
+    # What the rules of the time made of it.
+    old.execute("DELETE FROM passages_fts")
+    old.execute("INSERT INTO passages_fts (rowid, text) SELECT number, text FROM passages")
+    assert old.execute("SELECT 1 FROM passages_terms WHERE term = 'पानी'").fetchone() is None
+    old.close()
+    with open_index(index_dir, encoder) as index:
+        for query in ("पानी", "पुस्तकालय", "年费", "dispute", "Disputes"):
+            assert index.search(query, 1, weights=(0.0, 1.0))[0].coverage == 1.0
+    with PassageStore.open(path) as store, store.reading() as connection:
+        terms = connection.execute("SELECT term, doc, cnt FROM passages_terms ORDER BY term").fetchall()
+        rows = connection.execute("SELECT * FROM passages_fts ORDER BY rowid").fetchall()
+    for document in docs.rglob("*.*"):
+        document.write_text(document.read_text("utf-8") + "\n", encoding="utf-8")
+    ingest(docs, index_dir, encoder)
+    with PassageStore.open(path) as store, store.reading() as connection:
+        assert connection.execute("SELECT term, doc, cnt FROM passages_terms ORDER BY term").fetchall() == terms
+        assert sorted(connection.execute("SELECT * FROM passages_fts")) == sorted(rows)
