@@ -174,4 +174,5 @@ def quote_citation(sentence: EvidenceSentence, answer_sentence: str, answer_star
 def _with_lead_in(sentence: EvidenceSentence) -> str:
     """The sentence in one line, without markup, after the line that introduces it if it is an entry of its list."""
     lead_in = sentence.passage.text[slice(*sentence.lead_in)] if sentence.lead_in else ""
-    return plain(f"{lead_in} {sentence.text}" if lead_in.endswith(_CONTINUES) else sentence.text)
+    text = f"{lead_in} {sentence.text}" if lead_in.endswith(_CONTINUES) else sentence.text
+    return plain(text, sentence.passage.markup)

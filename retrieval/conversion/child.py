@@ -18,6 +18,7 @@ from retrieval.conversion.convert import convert_here, is_plain
 from retrieval.conversion.converted import Converted
 from retrieval.conversion.limits import Limits
 from retrieval.conversion.worker import OUT_OF_MEMORY, READY, send
+from retrieval.documents import Mark
 from retrieval.errors import ConversionError, RetrievalError
 
 _START_SECONDS = 120.0
@@ -59,8 +60,9 @@ class Converter:
         answer = json.loads(reply)
         if "error" in answer:
             raise ConversionError(**answer["error"])
-        text, title, page_starts = answer["converted"].values()
-        return Converted(text, title, tuple(page_starts))
+        found = answer["converted"]
+        marks = tuple(Mark(*mark) for mark in found["marks"])
+        return Converted(found["text"], found["title"], tuple(found["page_starts"]), found["writing"], marks)
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self.process is not None and self.process.poll() is None:

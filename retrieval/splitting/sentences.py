@@ -12,9 +12,10 @@ Span = tuple[int, int]
 _OPENING = "\"'“”‘«(\\[『「（【"
 _CLOSING = "\"'“”’»)\\]」』）】"
 # A sentence ends at . ! ? … before white space and a possible sentence start, or at CJK punctuation, which no space
-# follows. Closing quotes and brackets belong to the sentence.
+# follows. Closing quotes and brackets belong to the sentence. No part of it is read twice, which would take quadratic
+# time: a row of dots is one match, whether a sentence ends there or not.
 _SENTENCE_END = re.compile(
-    rf"[.!?…]+[{_CLOSING}]*(?=\s+[{_OPENING}]*[^\s{_OPENING}a-z])|[{CJK_SENTENCE_ENDS}]+[{_CLOSING}]*"
+    rf"[.!?…]++(?P<ends>[{_CLOSING}]*+(?=\s++[{_OPENING}]*+[^\sa-z]))?|(?P<cjk>[{CJK_SENTENCE_ENDS}]++[{_CLOSING}]*+)"
 )
 # A shorter line was not wrapped.
 _WRAPPED = 50
@@ -35,11 +36,24 @@ def sentences(text: str, span: Span) -> list[Span]:
     start, end = span
     spans: list[Span] = []
     for match in _SENTENCE_END.finditer(text, start, end):
+        if match["ends"] is None and match["cjk"] is None:
+            continue
         if match.group().startswith(".") and _ABBREVIATION.search(text[max(start, match.end() - 12) : match.end()]):
             continue
         spans.extend(trimmed(text, (start, match.end())))
         start = match.end()
     spans.extend(trimmed(text, (start, end)))
+    return spans
+
+
+def lines_of(text: str, span: Span) -> list[Span]:
+    """The lines of a span, without the white space around them."""
+    spans: list[Span] = []
+    start, end = span
+    while start < end:
+        stop = text.find("\n", start, end) + 1 or end
+        spans.extend(trimmed(text, (start, stop)))
+        start = stop
     return spans
 
 
