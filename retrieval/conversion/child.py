@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from retrieval.conversion.convert import convert_here, is_plain
-from retrieval.conversion.converted import Converted
+from retrieval.conversion.converted import Converted, decode_utf8
 from retrieval.conversion.limits import Limits
 from retrieval.conversion.worker import OUT_OF_MEMORY, READY, send
 from retrieval.documents import Mark
@@ -47,6 +47,8 @@ class Converter:
     def convert(self, data: bytes, suffix: str, name: str) -> Converted:
         """Raises ConversionError if the file cannot be converted, RetrievalError if the child does not start."""
         if is_plain(suffix):
+            # Before it is parsed.
+            self._limits.check_text(decode_utf8(data, name), name)
             return convert_here(data, suffix, name)
         process = self._start()
         with self._killed_after(process, self._limits.seconds) as timed_out:

@@ -78,11 +78,14 @@ def _last_pause(text: str, start: int, limit: int) -> int | None:
 
 
 def _between_characters(text: str, start: int, cut: int) -> int:
-    """Move a cut back so that it does not separate an accent or a joined emoji from its base character."""
-    position = cut
-    while position > start + 1 and position < len(text) and _belongs_to_previous(text, position):
-        position -= 1
-    return position if position > start else cut
+    """Move a cut back so that it does not separate an accent or a joined emoji from its base character.
+
+    Not if there is no other place since the start: a run of accents would become pieces of one character each.
+    """
+    for position in range(cut, start, -1):
+        if position == len(text) or not _belongs_to_previous(text, position):
+            return position
+    return cut
 
 
 def _belongs_to_previous(text: str, position: int) -> bool:

@@ -12,6 +12,7 @@ from retrieval.markup import without_markup
 from retrieval.splitting.blocks import Block, Heading, Lines, Structure
 from retrieval.splitting.front_matter import FrontMatter, front_matter
 from retrieval.splitting.sentences import Span
+from retrieval.splitting.table_rule import whole_table
 from retrieval.splitting.tables import SEPARATOR, Table, read_table
 
 # A longer "heading" is a paragraph that starts with "#" or precedes a rule. It stays in the text.
@@ -20,6 +21,7 @@ _MAX_HEADING_CHARACTERS = 200
 _MAX_HEADING_SOURCE = 4000
 # Only headings need inline markup, which takes most of the parsing time.
 _PARSER = MarkdownIt("commonmark").enable("table").disable("inline")
+_PARSER.block.ruler.at("table", whole_table, {"alt": ["paragraph", "reference"]})
 _INLINE_PARSER = MarkdownIt("commonmark")
 
 

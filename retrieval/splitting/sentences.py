@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from retrieval.markup import Markup
 from retrieval.splitting.scripts import CJK_SENTENCE_ENDS
 
 Span = tuple[int, int]
@@ -24,6 +25,7 @@ _CONTINUATION = re.compile(r"[ \t]*(?!```|[-*+#|>~$]|\d+[.)]\s|\s)\S")
 # A short line was wrapped too if no sentence ends with it, as before a long link, and the next one begins within one.
 _OPEN_END = re.compile(r"\S\s+\S*[^\s.!?…]$")
 _MID_SENTENCE = re.compile(r"[ \t]*(?:[\[(\"a-z]|`[^`]|<a\b)")
+_DASH = re.compile(r"- (?![\s\d])")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|no|nos|vs|fig|figs|eq|sec|art|cf|al|approx|e\.g|i\.e|inc|ltd|co|"
     r"jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec|[a-z])\.$",
@@ -67,17 +69,21 @@ def sentences_by_line(text: str) -> list[Span]:
     return spans
 
 
-def sentence_spans(text: str) -> Iterator[Span]:
+def sentence_spans(text: str, markup: Markup = "markdown") -> Iterator[Span]:
     """The sentences of a text, list entries and table rows, without list markers and table borders.
 
-    Lines that were wrapped are joined first, so a sentence may contain line breaks. Each has a letter or a digit.
+    Lines that were wrapped are joined first, so a sentence may contain line breaks. Each has a letter or a digit. In
+    plain text only a dash before a word marks an entry.
     """
     for block in _blocks(text):
         for start, end in sentences(text, block):
-            while start < end and (text[start].isspace() or text[start] in "-*#|"):
-                start += 1
-            while end > start and (text[end - 1].isspace() or text[end - 1] == "|"):
-                end -= 1
+            if markup == "plain":
+                start += 2 if _DASH.match(text, start, end) else 0
+            else:
+                while start < end and (text[start].isspace() or text[start] in "-*#|"):
+                    start += 1
+                while end > start and (text[end - 1].isspace() or text[end - 1] == "|"):
+                    end -= 1
             if any(character.isalnum() for character in text[start:end]):
                 yield start, end
 

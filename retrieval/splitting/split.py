@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from retrieval.documents import Document, Passage, embedded_text, passage_id
 from retrieval.markup import Markup, readable, without_markup
 from retrieval.splitting.blocks import Block, Heading, Structure
-from retrieval.splitting.boundaries import pieces_that_fit, shortened
+from retrieval.splitting.boundaries import last_that_fits, pieces_that_fit, shortened
 from retrieval.splitting.context import Context, Record
 from retrieval.splitting.plain_blocks import FIELD
 from retrieval.splitting.sections import Section, structure_of, to_sections
@@ -30,6 +30,8 @@ _CHARACTERS_PER_TOKEN = 16
 _MARKUP = 4
 # Longer names of records say too little for what they take.
 _MAX_RECORD_NAME = 120
+# More spans in a passage are very short ones.
+_SHORT_SPANS = 16
 # Passages at the end of a long run that are made of similar size, and counts that are kept.
 _EVEN_PASSAGES = 32
 _MAX_COUNTED = 20_000
@@ -230,12 +232,25 @@ class _SectionSplitter:
 
     def _filled(self, run: Sequence[Span], limit: int) -> list[Span]:
         merged: list[Span] = []
-        for span in run:
-            if merged and self._tokens((merged[-1][0], span[1])) <= limit:
-                merged[-1] = (merged[-1][0], span[1])
-            else:
-                merged.append(span)
+        first = 0
+        while first < len(run):
+            last = self._last_that_fits(run, first, limit)
+            merged.append((run[first][0], run[last][1]))
+            first = last + 1
         return merged
+
+    def _last_that_fits(self, run: Sequence[Span], first: int, limit: int) -> int:
+        """The last span of a run that may be merged with the first one."""
+
+        def fits(last: int) -> bool:
+            return self._tokens((run[first][0], run[last][1])) <= limit
+
+        last, step = first, 1
+        while last + step < len(run) and fits(last + step):
+            last += step
+            # One by one at first. Then doubling: to count all the text again for each of many short lines takes long.
+            step = step * 2 if last - first >= _SHORT_SPANS else 1
+        return last_that_fits(last, min(last + step, len(run)) - 1, fits) if step > 1 else last
 
 
 def _start(span: Span) -> int:
