@@ -5,9 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from retrieval.markup import without_markup
+from retrieval.markup import Markup, readable
+
+# How the text of a document is written. "fields": Markdown, or nothing, and then lines of the form "name: value".
+Writing = Literal["markdown", "plain", "fields"]
+
+
+class Mark(NamedTuple):
+    """A heading, list or table that a converter recorded, as a span of the text. `level` is that of a heading."""
+
+    kind: Literal["heading", "list", "table"]
+    start: int
+    end: int
+    level: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +31,8 @@ class Document:
         source: the path below the docs folder, "/"-separated.
         source_digest: SHA-256 (hex) of the file or the row, so that an edited row does not change the others.
         page_starts: the offset in `text` of each page; empty for formats without pages.
+        writing: how `text` is written.
+        marks: the headings, lists and tables of plain text, in order.
         metadata: a JSON object by which the passages can be filtered: the columns of a row.
     """
 
@@ -30,6 +44,8 @@ class Document:
     source_digest: str
     converter: str
     page_starts: tuple[int, ...] = ()
+    writing: Writing = "markdown"
+    marks: tuple[Mark, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
@@ -38,7 +54,8 @@ class Passage:
     """A span of a document: always `document.text[start:end] == text`.
 
     `title` and `heading` ("Fees > Abroad") are embedded before `text`. They are shortened with "…" if they would
-    leave the text too little of the encoder's window. `page` counts from 1.
+    leave the text too little of the encoder's window. Where the text begins within a table, the heading ends with the
+    names of its columns ("Fees > Country | Price"). `page` counts from 1. `markup` says how `text` is written.
     """
 
     id: str
@@ -49,6 +66,7 @@ class Passage:
     start: int
     end: int
     page: int | None = None
+    markup: Markup = "markdown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +97,17 @@ def passage_id(doc_id: str, start: int, end: int, text: str) -> str:
     return hashlib.sha256(payload.encode()).hexdigest()[:16]
 
 
-def embedded_text(title: str, heading: str, text: str) -> str:
+def embedded_text(title: str, heading: str, text: str, markup: Markup = "markdown") -> str:
     """The text the encoder reads for a passage, without markup."""
-    return "\n".join(part for part in (title, heading, without_markup(text)) if part)
+    return "\n".join(part for part in (title, heading, readable(text, markup)) if part)
+
+
+def passage_text(passage: Passage) -> str:
+    """`embedded_text` of a passage."""
+    return embedded_text(passage.title, passage.heading, passage.text, passage.markup)
 
 
 def embedded_digest(passage: Passage) -> str:
     """SHA-256 (hex) of the encoded text: passages with the same digest share a vector."""
-    text = embedded_text(passage.title, passage.heading, passage.text)
+    text = passage_text(passage)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
+
+# How a text is written: Markdown, or text that means what it says, character by character.
+Markup = Literal["markdown", "plain"]
 
 _CODE = re.compile(r"(`[^`\n]*`)")
 _FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
@@ -50,9 +54,14 @@ def without_links(text: str) -> str:
     return _LINK.sub("", text)
 
 
-def plain(text: str) -> str:
-    """The text without markup, in one line."""
-    return " ".join(without_markup(text).split())
+def readable(text: str, markup: Markup) -> str:
+    """What a reader sees of a text: of Markdown without its markup, of plain text all of it."""
+    return without_markup(text) if markup == "markdown" else text
+
+
+def plain(text: str, markup: Markup = "markdown") -> str:
+    """The text as a reader sees it, in one line."""
+    return " ".join(readable(text, markup).split())
 
 
 def whole_characters(text: str) -> str:

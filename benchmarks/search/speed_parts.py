@@ -27,7 +27,7 @@ from benchmarks.search.corpus import (
 )
 from benchmarks.search.data import CachingEncoder
 from retrieval import Encoder, PassageStore, convert_file, ingest, open_index, split_document
-from retrieval.documents import embedded_text
+from retrieval.documents import passage_text
 from retrieval.encoders.load import MINILM, PACKAGED
 from retrieval.vectors.faiss_file import open_faiss, update_faiss
 from retrieval.vectors.index_kind import recall_of
@@ -193,7 +193,7 @@ def _make_documents(options: argparse.Namespace, number: int) -> Path:
 def _embedded_texts(folder: Path, encoder: Encoder) -> list[str]:
     """The texts that an ingest of the folder embeds."""
     return [
-        embedded_text(passage.title, passage.heading, passage.text)
+        passage_text(passage)
         for path in sorted(folder.iterdir())
         for document in convert_file(path, folder)
         for passage in split_document(document, encoder.count_tokens)

@@ -128,7 +128,8 @@ class AnswerWriter:
             self._quotes = list(self._rules.quotes())
         before = len(self.text)
         for sentence in self._quotes:
-            if plain(sentence.text) in plain(self.text):
+            markup = sentence.passage.markup
+            if plain(sentence.text, markup) in plain(self.text, markup):
                 continue
             self.text += "\n" if self.text else ""
             start = len(self.text)
@@ -162,16 +163,18 @@ def quote_citation(sentence: EvidenceSentence, answer_sentence: str, answer_star
         quote=sentence.text,
         doc_id=passage.doc_id,
         title=passage.title,
-        heading=passage.heading,
+        heading=sentence.heading,
         page=passage.page,
         passage_id=passage.id,
         start=passage.start + sentence.start,
         end=passage.start + sentence.end,
         support=1.0,
+        markup=passage.markup,
     )
 
 
 def _with_lead_in(sentence: EvidenceSentence) -> str:
     """The sentence in one line, without markup, after the line that introduces it if it is an entry of its list."""
     lead_in = sentence.passage.text[slice(*sentence.lead_in)] if sentence.lead_in else ""
-    return plain(f"{lead_in} {sentence.text}" if lead_in.endswith(_CONTINUES) else sentence.text)
+    text = f"{lead_in} {sentence.text}" if lead_in.endswith(_CONTINUES) else sentence.text
+    return plain(text, sentence.passage.markup)

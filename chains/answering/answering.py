@@ -292,7 +292,7 @@ def _excerpt_of(evidence: Evidence) -> Constraint:
     texts = []
     for entry in evidence.passages:
         text, chunks, position = entry.passage.text, [], 0
-        for start, end in sentence_spans(text):
+        for start, end in sentence_spans(text, entry.passage.markup):
             chunks += [text[position:start], text[start:end]]
             position = end
         texts.append([chunk for chunk in chunks if chunk])

@@ -16,6 +16,8 @@ from functools import partial
 from typing import NamedTuple
 
 from retrieval import Document, Passage, RetrievalError
+from retrieval.markup import Markup
+from retrieval.ranking.evidence_sentences import heading_at
 from retrieval.splitting.numbers import comparable, writes_decimal_comma
 from retrieval.splitting.sentences import sentence_spans
 from retrieval.splitting.words import LETTER, SYLLABLE
@@ -31,7 +33,8 @@ class Citation:
     """A quote, `document.text[start:end]`, and the sentence that it supports, `answer[answer_start:answer_end]`.
 
     Spans are in code points. `page` is the page on which the quote starts, from 1; None if the document has no pages.
-    `support` is the share of the sentence's word weight that is in the quote, 0 to 1.
+    `support` is the share of the sentence's word weight that is in the quote, 0 to 1. `markup` says how the quote is
+    written. If it is a row of a table, `heading` ends with the names of the columns.
     """
 
     sentence: str
@@ -46,6 +49,7 @@ class Citation:
     start: int
     end: int
     support: float
+    markup: Markup = "markdown"
 
 
 class CheckedCitations(NamedTuple):
@@ -65,7 +69,9 @@ def cite(
         question: among quotes with equal support, the one that shares most words with it is used.
         threshold: minimum support, 0 to 1.
     """
-    quotes = [(passage, start, end) for passage in passages for start, end in sentence_spans(passage.text)]
+    quotes = [
+        (passage, start, end) for passage in passages for start, end in sentence_spans(passage.text, passage.markup)
+    ]
     if not quotes:
         return []
     # In one notation for all, so that the same characters are always equal.
@@ -98,12 +104,13 @@ def cite(
                     quote=passage.text[quote_start:quote_end],
                     doc_id=passage.doc_id,
                     title=passage.title,
-                    heading=passage.heading,
+                    heading=heading_at(passage, quote_start),
                     page=passage.page,
                     passage_id=passage.id,
                     start=passage.start + quote_start,
                     end=passage.start + quote_end,
                     support=round(support, 3),
+                    markup=passage.markup,
                 )
             )
     return citations

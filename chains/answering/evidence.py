@@ -8,7 +8,7 @@ from typing import Any
 
 from prompts import PassageInput
 from retrieval import Passage, RankedPassage
-from retrieval.markup import without_markup
+from retrieval.markup import readable
 
 # The fields of a ranked passage besides the passage itself.
 _RANK_FIELDS = tuple(field.name for field in fields(RankedPassage) if field.name != "passage")
@@ -43,7 +43,7 @@ class Evidence:
 
 def passage_input(passage: Passage) -> PassageInput:
     """What a model reads of a passage: its text without markup."""
-    return PassageInput(passage.id, passage.title, passage.heading, without_markup(passage.text))
+    return PassageInput(passage.id, passage.title, passage.heading, readable(passage.text, passage.markup))
 
 
 def _ranked_passage(record: Mapping[str, Any]) -> RankedPassage:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import IO, Self
 
 from retrieval.conversion.convert import convert_here, is_plain
-from retrieval.conversion.converted import Converted
+from retrieval.conversion.converted import Converted, decode_utf8
 from retrieval.conversion.limits import Limits
 from retrieval.conversion.worker import OUT_OF_MEMORY, READY, send
+from retrieval.documents import Mark
 from retrieval.errors import ConversionError, RetrievalError
 
 _START_SECONDS = 120.0
@@ -46,6 +47,8 @@ class Converter:
     def convert(self, data: bytes, suffix: str, name: str) -> Converted:
         """Raises ConversionError if the file cannot be converted, RetrievalError if the child does not start."""
         if is_plain(suffix):
+            # Before it is parsed.
+            self._limits.check_text(decode_utf8(data, name), name)
             return convert_here(data, suffix, name)
         process = self._start()
         with self._killed_after(process, self._limits.seconds) as timed_out:
@@ -59,8 +62,9 @@ class Converter:
         answer = json.loads(reply)
         if "error" in answer:
             raise ConversionError(**answer["error"])
-        text, title, page_starts = answer["converted"].values()
-        return Converted(text, title, tuple(page_starts))
+        found = answer["converted"]
+        marks = tuple(Mark(*mark) for mark in found["marks"])
+        return Converted(found["text"], found["title"], tuple(found["page_starts"]), found["writing"], marks)
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self.process is not None and self.process.poll() is None:

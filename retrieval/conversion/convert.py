@@ -21,17 +21,23 @@ Convert = Callable[[bytes, str, str], Converted]
 
 
 def _convert_text(data: bytes, name: str) -> Converted:
-    """Markdown and plain text are their own converted text. Raises ConversionError for binary data."""
+    """Plain text is its own converted text, without headings. Raises ConversionError for binary data."""
+    return Converted(decode_utf8(data, name), marks=())
+
+
+def _convert_markdown(data: bytes, name: str) -> Converted:
+    """Markdown is its own converted text. Raises ConversionError for binary data."""
     text = decode_utf8(data, name)
-    return Converted(text=text, title=first_title(text))
+    return Converted(text, first_title(text), writing="markdown")
 
 
-_TEXT = (_convert_text, "text/2")
+_TEXT = (_convert_text, "text/3")
+_MARKDOWN = (_convert_markdown, "markdown/3")
 _HTML = (format_html.convert, format_html.VERSION)
 # Converter and version, in the order of precedence for files that differ only in their suffix.
 _FORMATS: dict[str, tuple[Callable[[bytes, str], Converted], str]] = {
-    ".md": _TEXT,
-    ".markdown": _TEXT,
+    ".md": _MARKDOWN,
+    ".markdown": _MARKDOWN,
     ".txt": _TEXT,
     ".html": _HTML,
     ".htm": _HTML,
@@ -101,7 +107,12 @@ def convert_bytes(data: bytes, path: Path, root: Path, convert: Convert = conver
             next_step=f"add text to {source}, or delete it",
         )
     id_, title = document_id(path, root), converted.title or path.stem
-    return [Document(id_, title, converted.text, id_, source, _sha256(data), version, converted.page_starts)]
+    return [
+        Document(
+            id_, title, converted.text, id_, source, _sha256(data), version, converted.page_starts,
+            converted.writing, converted.marks or (),
+        )
+    ]  # fmt: skip
 
 
 def convert_rows(data: bytes, path: Path, root: Path) -> tuple[list[Document], tuple[str, ...]]:
@@ -109,7 +120,17 @@ def convert_rows(data: bytes, path: Path, root: Path) -> tuple[list[Document], t
     source, (read_rows, version) = source_name(path, root), _ROW_FORMATS[path.suffix.lower()]
     found = read_rows(data, source)
     return [
-        Document(row.id, row.title, row.text, row.group, source, _sha256(row.raw), version, metadata=row.metadata)
+        Document(
+            row.id,
+            row.title,
+            row.text,
+            row.group,
+            source,
+            _sha256(row.raw),
+            version,
+            writing="fields",
+            metadata=row.metadata,
+        )
         for row in found.rows
     ], found.notes
 
@@ -120,7 +141,7 @@ def has_rows(path: Path) -> bool:
 
 def is_plain(suffix: str) -> bool:
     """Whether the file's own text is the converted text, so that no parser library reads it."""
-    return _FORMATS.get(suffix) == _TEXT
+    return _FORMATS.get(suffix) in {_TEXT, _MARKDOWN}
 
 
 def converter_of(path: Path) -> str:

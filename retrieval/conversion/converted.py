@@ -1,12 +1,14 @@
-"""The result types of the format modules, decoding, and a writer for Markdown-like text."""
+"""The result types of the format modules, decoding, and a writer for text with headings, lists and tables."""
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from retrieval.documents import Mark, Writing
 from retrieval.errors import ConversionError
 
 _PROBLEMS_SHOWN = 5
@@ -14,11 +16,45 @@ _PROBLEMS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """Markdown-like text, the document's own title (None: none), and page offsets in code points."""
+    """A text, the document's own title (None: none), and page offsets in code points.
+
+    `marks` are the headings, lists and tables of plain text. If they are not given, they are those of the `Written`
+    text; a text joined from several is searched for what a writer puts on lines of their own.
+    """
 
     text: str
     title: str | None = None
     page_starts: tuple[int, ...] = ()
+    writing: Writing = "plain"
+    marks: tuple[Mark, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.marks is None:
+            found = self.text.marks if isinstance(self.text, Written) else tuple(_find_marks(self.text))
+            object.__setattr__(self, "marks", found if self.writing == "plain" else ())
+        object.__setattr__(self, "text", str(self.text))
+
+
+class Written(str):
+    """The text of a writer, with the spans of its headings, lists and tables."""
+
+    marks: tuple[Mark, ...]
+
+    def __new__(cls, text: str, marks: Sequence[Mark]) -> Written:
+        written = super().__new__(cls, text)
+        written.marks = tuple(marks)
+        return written
+
+
+def joined(texts: Sequence[str], separator: str = "\n") -> Written:
+    """Written texts as one, with their marks."""
+    marks: list[Mark] = []
+    offset = 0
+    for text in texts:
+        if isinstance(text, Written):
+            marks += [mark._replace(start=mark.start + offset, end=mark.end + offset) for mark in text.marks]
+        offset += len(text) + len(separator)
+    return Written(separator.join(texts), marks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +124,22 @@ def valid_rows(rows: Iterable[tuple[int, SourceRow | str]], name: str, expected:
     return list(valid.values())
 
 
+_PARAGRAPH = re.compile(r"[^\n]+(?:\n[^\n]+)*")
+_HEADING = re.compile(r"(#{1,6}) \S[^\n]*")
+
+
+def _find_marks(text: str) -> Iterator[Mark]:
+    for paragraph in _PARAGRAPH.finditer(text):
+        start, end = paragraph.span()
+        lines = paragraph.group().split("\n")
+        if heading := _HEADING.fullmatch(paragraph.group()):
+            yield Mark("heading", start, end, len(heading[1]))
+        elif all(line.startswith(("- ", "  ")) for line in lines):
+            yield Mark("list", start, end)
+        elif len(lines) > 1 and all(" | " in f" {line} " for line in lines):
+            yield Mark("table", start, end)
+
+
 # Deeper list entries are indented only this far: indentation would make a small, deeply nested page an endless text.
 _MAX_LIST_DEPTH = 9
 
@@ -100,6 +152,8 @@ class MarkdownWriter:
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
+        self._marks: list[Mark] = []
+        self._length = 0
         self._last_kind = ""
         self.title: str | None = None
 
@@ -108,7 +162,8 @@ class MarkdownWriter:
         if line:
             if level == 1 and self.title is None:
                 self.title = line
-            self._add("heading", f"{'#' * min(max(level, 1), 6)} {line}")
+            number = min(max(level, 1), 6)
+            self._add("heading", f"{'#' * number} {line}", number)
 
     def paragraph(self, text: str) -> None:
         self._add("paragraph", text.strip("\n"))
@@ -128,17 +183,26 @@ class MarkdownWriter:
         """A following list or table is a new one."""
         self._last_kind = ""
 
-    def text(self) -> str:
-        return "".join(self._pieces) + ("\n" if self._pieces else "")
+    def text(self) -> Written:
+        return Written("".join(self._pieces) + ("\n" if self._pieces else ""), self._marks)
 
-    def _add(self, kind: str, text: str) -> None:
+    def _add(self, kind: Literal["heading", "list", "table", "paragraph"], text: str, level: int = 0) -> None:
         if not text.strip():
             return
+        together = kind == self._last_kind and kind in {"list", "table"}
         if self._pieces:
-            together = kind == self._last_kind and kind in {"list", "table"}
-            self._pieces.append("\n" if together else "\n\n")
-        self._pieces.append(text)
+            self._write("\n" if together else "\n\n")
+        start = self._length
+        self._write(text)
+        if together:
+            self._marks[-1] = self._marks[-1]._replace(end=self._length)
+        elif kind != "paragraph":
+            self._marks.append(Mark(kind, start, self._length, level))
         self._last_kind = kind
+
+    def _write(self, text: str) -> None:
+        self._pieces.append(text)
+        self._length += len(text)
 
 
 def one_line(text: str) -> str:

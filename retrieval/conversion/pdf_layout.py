@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
-from retrieval.conversion.converted import Converted, MarkdownWriter, one_line
+from retrieval.conversion.converted import Converted, MarkdownWriter, joined, one_line
 
 _BULLET = re.compile(r"^\s*(?:[•◦▪‣∙●○■·–]|[-*])\s+")
 _NUMBERED = re.compile(r"^\s*(?:\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
@@ -69,7 +69,7 @@ def lay_out(pages: Sequence[Sequence[Line]]) -> Converted:
         if page_text:
             texts.append(page_text)
             offset += len(page_text) + 1
-    return Converted(text="\n".join(texts), title=title, page_starts=tuple(starts))
+    return Converted(text=joined(texts), title=title, page_starts=tuple(starts))
 
 
 def _body_size(pages: Sequence[Sequence[Line]]) -> float:

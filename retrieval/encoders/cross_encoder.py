@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.documents import RankedPassage, embedded_text
+from retrieval.documents import RankedPassage, passage_text
 from retrieval.errors import RerankerError
 
 # Number of passages that it reads.
@@ -68,11 +68,7 @@ def cross_encoder_order(
     The other passages follow in their order, with lower scores.
     """
     heads = [ranked[:CROSS_ENCODER_DEPTH] for ranked in rankings]
-    pairs = [
-        (query, embedded_text(entry.passage.title, entry.passage.heading, entry.passage.text))
-        for query, head in zip(queries, heads, strict=True)
-        for entry in head
-    ]
+    pairs = [(query, passage_text(entry.passage)) for query, head in zip(queries, heads, strict=True) for entry in head]
     scores = iter(scorer(pairs).tolist() if pairs else [])
     ordered: list[list[RankedPassage]] = []
     for ranked, head in zip(rankings, heads, strict=True):

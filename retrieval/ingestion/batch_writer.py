@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.documents import Document, Passage, embedded_digest, embedded_text
+from retrieval.documents import Document, Passage, embedded_digest, passage_text
 from retrieval.encoders.encoder import Encoder
 from retrieval.errors import EncoderError
 from retrieval.store.store import PassageStore
@@ -71,11 +71,7 @@ class BatchWriter:
     def _start(
         self, documents: Sequence[tuple[Document, list[Passage]]], previous: _Batch | None, thread: ThreadPoolExecutor
     ) -> _Batch:
-        texts = {
-            embedded_digest(passage): embedded_text(passage.title, passage.heading, passage.text)
-            for _, passages in documents
-            for passage in passages
-        }
+        texts = {embedded_digest(passage): passage_text(passage) for _, passages in documents for passage in passages}
         # Reuse vectors of the same text in any document, and those that are being encoded for the previous batch.
         known = self.store.vectors_by_digest(list(texts))
         taken = {*known, *(previous.missing if previous is not None else ())}

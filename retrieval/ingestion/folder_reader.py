@@ -98,6 +98,7 @@ class FolderReader:
             documents = convert_bytes(data, path, self.docs, self.convert)
         for document in documents:
             self._check_id(document.id, source)
+            self.limits.check_text(document.text, f"{source}, document {document.id!r}" if has_rows(path) else source)
         self._source_of.update((document.id, source) for document in documents)
         changed = [
             one

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from retrieval.documents import Document, Passage, RankedPassage, passage_id
-from retrieval.markup import without_markup
+from retrieval.markup import readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def within_budget(
         if entry.score < ranked[0].score - budget.margin:
             break
         passage = entry.passage
-        tokens += count_tokens(f"{passage.title} {passage.heading} {without_markup(passage.text)}")
+        tokens += count_tokens(f"{passage.title} {passage.heading} {readable(passage.text, passage.markup)}")
         if selected and tokens > budget.tokens:
             break
         selected.append(entry)

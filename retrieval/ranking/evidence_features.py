@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.documents import Passage, RankedPassage, embedded_digest, embedded_text
+from retrieval.documents import Passage, RankedPassage, embedded_digest, embedded_text, passage_text
 from retrieval.encoders.encoder import Encoder
 from retrieval.ranking import lexical
 from retrieval.ranking.quote_features import QUOTE_FEATURES, quote_features
@@ -141,7 +141,7 @@ class EvidenceMeter:
             found = [[term.matches(keys_of) for term in terms] for keys_of in keys]
             return np.array(found, dtype=np.float64).reshape(len(texts), len(terms))
 
-        whole = matching([embedded_text(e.passage.title, e.passage.heading, e.passage.text) for e in ranked])
+        whole = matching([passage_text(e.passage) for e in ranked])
         sentences = matching([text for e in ranked[:SCORED_PASSAGES] for text in _sentences(e.passage)])
         return word_features(weights, known, whole, sentences, lexical.idf(0, passages))
 

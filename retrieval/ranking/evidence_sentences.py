@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from retrieval.documents import Passage
-from retrieval.markup import plain
+from retrieval.markup import Markup, plain
 from retrieval.splitting.sentences import Span, sentence_spans
+from retrieval.splitting.tables import SEPARATOR, read_table
 
 COLONS = (":", "：")
 _LEAD_IN_ENDS = (*COLONS, "?", "？")
@@ -55,7 +56,13 @@ class EvidenceSentence:
         """The sentence after its title, heading and lead-in, without markup."""
         lead_in = self.passage.text[slice(*self.lead_in)] if self.lead_in else ""
         sentence = f"{lead_in} {self.text}".strip()
-        return plain(". ".join(part for part in (self.passage.title, self.passage.heading, sentence) if part))
+        above = (part for part in (self.passage.title, self.passage.heading) if part)
+        return plain(". ".join((*above, plain(sentence, self.passage.markup))), "plain")
+
+    @property
+    def heading(self) -> str:
+        """The heading of the passage, with the columns of the table if the sentence is a row of it."""
+        return heading_at(self.passage, self.start)
 
 
 def evidence_sentences(passage: Passage) -> list[EvidenceSentence]:
@@ -68,23 +75,47 @@ def evidence_sentences(passage: Passage) -> list[EvidenceSentence]:
     sentences: list[EvidenceSentence] = []
     lead_in: Span | None = None
     first_after_lead_in = in_table = False
-    for start, end in _units(text):
+    continues = _continues_table(passage)
+    for start, end in _units(text, passage.markup):
         is_row = _is_row(text, start)
         if is_row != in_table or not (_is_entry(text, start) or first_after_lead_in):
             lead_in = None
         sentences.append(EvidenceSentence(passage, start, end, lead_in))
         first_after_lead_in = text[start:end].endswith(_LEAD_IN_ENDS)
-        if first_after_lead_in or (is_row and not in_table):
+        # The heading of a passage that begins within a table has the names of its columns.
+        if first_after_lead_in or (is_row and not in_table and not (continues and len(sentences) == 1)):
             lead_in = start, end
         in_table = is_row
     return sentences
 
 
-def _units(text: str) -> Iterator[Span]:
+def heading_at(passage: Passage, start: int) -> str:
+    """The heading of a quote that begins at `start`: with the columns of the table that it is a row of."""
+    text = passage.text
+    if not _is_row(text, start):
+        return passage.heading
+    first = text.rfind("\n", 0, start) + 1
+    starts = [first]
+    while first and _is_row(text, above := text.rfind("\n", 0, first - 1) + 1):
+        first = above
+        starts.insert(0, first)
+    end = text.find("\n", start)
+    table = read_table(text, starts, end if end >= 0 else len(text), passage.markup)
+    if table is None or start < table.body or (first == 0 and _continues_table(passage)):
+        return passage.heading
+    return " > ".join(filter(None, (passage.heading, SEPARATOR.join(filter(None, table.columns)))))
+
+
+def _continues_table(passage: Passage) -> bool:
+    """Whether the passage begins within a table, whose columns its heading names."""
+    return SEPARATOR in passage.heading and _is_row(passage.text, 0)
+
+
+def _units(text: str, markup: Markup) -> Iterator[Span]:
     """The sentences of a text; those of a short list entry or table row together."""
     unit: Span | None = None
-    for start, end in sentence_spans(text):
-        if text.startswith(_NO_SENTENCE, start):
+    for start, end in sentence_spans(text, markup):
+        if markup == "markdown" and text.startswith(_NO_SENTENCE, start):
             continue
         if unit is not None and _same_entry(text, unit, (start, end)):
             unit = unit[0], end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from retrieval.markup import Markup
 from retrieval.splitting.abbreviations import goes_on
 from retrieval.splitting.scripts import CJK_SENTENCE_ENDS, OTHER_SENTENCE_ENDS
 
@@ -26,6 +27,7 @@ _CONTINUATION = re.compile(r"[ \t]*(?!```|[-*+#|>~$]|\d+[.)]\s|\s)\S")
 _OPEN_END = re.compile(r"\S\s+\S*[^\s.!?…]$")
 _MID_SENTENCE = re.compile(r"[ \t]*(?:[\[(\"a-z]|`[^`]|<a\b)")
 _AFTER = re.compile(rf"\s*[{_OPENING}]*")
+_DASH = re.compile(r"- (?![\s\d])")
 
 
 def sentences(text: str, span: Span) -> list[Span]:
@@ -47,6 +49,17 @@ def _after(text: str, end: int) -> int:
     return following.end() if following else end
 
 
+def lines_of(text: str, span: Span) -> list[Span]:
+    """The lines of a span, without the white space around them."""
+    spans: list[Span] = []
+    start, end = span
+    while start < end:
+        stop = text.find("\n", start, end) + 1 or end
+        spans.extend(trimmed(text, (start, stop)))
+        start = stop
+    return spans
+
+
 def sentences_by_line(text: str) -> list[Span]:
     """The sentences of each line: list entries and table rows count as sentences."""
     spans: list[Span] = []
@@ -57,17 +70,21 @@ def sentences_by_line(text: str) -> list[Span]:
     return spans
 
 
-def sentence_spans(text: str) -> Iterator[Span]:
+def sentence_spans(text: str, markup: Markup = "markdown") -> Iterator[Span]:
     """The sentences of a text, list entries and table rows, without list markers and table borders.
 
-    Lines that were wrapped are joined first, so a sentence may contain line breaks. Each has a letter or a digit.
+    Lines that were wrapped are joined first, so a sentence may contain line breaks. Each has a letter or a digit. In
+    plain text only a dash before a word marks an entry.
     """
     for block in _blocks(text):
         for start, end in sentences(text, block):
-            while start < end and (text[start].isspace() or text[start] in "-*#|"):
-                start += 1
-            while end > start and (text[end - 1].isspace() or text[end - 1] == "|"):
-                end -= 1
+            if markup == "plain":
+                start += 2 if _DASH.match(text, start, end) else 0
+            else:
+                while start < end and (text[start].isspace() or text[start] in "-*#|"):
+                    start += 1
+                while end > start and (text[end - 1].isspace() or text[end - 1] == "|"):
+                    end -= 1
             if any(character.isalnum() for character in text[start:end]):
                 yield start, end
 

@@ -12,13 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.documents import Document, Passage, embedded_digest
+from retrieval.documents import Document, Mark, Passage, embedded_digest
 from retrieval.store.meta_table import read_binding
 from retrieval.store.schema import DamagedRowError, row_checksum
 from retrieval.store.terms import searchable
 
-DOCUMENT_COLUMNS = "id, title, text, group_name, source, source_digest, converter, page_starts, splitter, row_checksum"
-PASSAGE_COLUMNS = "number, id, doc_id, title, heading, text, start, end, page, embedded_digest, metadata, row_checksum"
+DOCUMENT_COLUMNS = (
+    "id, title, text, group_name, source, source_digest, converter, page_starts, writing, marks, splitter, row_checksum"
+)
+PASSAGE_COLUMNS = (
+    "number, id, doc_id, title, heading, text, start, end, page, markup, embedded_digest, metadata, row_checksum"
+)
 _DOCUMENT_METADATA = "'doc_id', doc_id, 'title', title, 'heading', heading, 'page', page, 'start', start, 'end', end"
 
 
@@ -47,10 +51,11 @@ class Entry:
 def replace_rows(connection: sqlite3.Connection, entry: Entry) -> None:
     """Write a document inside the caller's transaction. A document with the same id is replaced."""
     delete_rows(connection, entry.document.id)
-    *columns, page_starts, own_metadata = astuple(entry.document)
-    row = (*columns, json.dumps(page_starts), entry.splitter)
+    *columns, page_starts, writing, marks, own_metadata = astuple(entry.document)
+    row = (*columns, json.dumps(page_starts), writing, json.dumps(marks), entry.splitter)
     connection.execute(
-        f"INSERT INTO documents ({DOCUMENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, row_checksum(*row))
+        f"INSERT INTO documents ({DOCUMENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*row, row_checksum(*row)),
     )
     # A record has its own metadata; every passage of a document has that of the document.
     metadata = entry.metadata or [json.dumps(own_metadata, ensure_ascii=False)] * len(entry.passages)
@@ -73,7 +78,9 @@ def document_of(row: Sequence[Any]) -> Document:
     *columns, checksum = row
     if row_checksum(*columns) != checksum:
         raise DamagedRowError(f"document {row[0]!r} does not match its checksum")
-    return Document(*(*columns[:-2], tuple(json.loads(columns[-2]))))
+    *texts, page_starts, writing, marks, _ = columns
+    parts = (tuple(json.loads(page_starts)), writing, tuple(Mark(*one) for one in json.loads(marks)))
+    return Document(*(*texts, *parts))
 
 
 def passage_of(row: Sequence[Any]) -> Passage:
@@ -89,7 +96,7 @@ def _insert_passage(
 ) -> None:
     row = (*astuple(passage), embedded_digest(passage), metadata)
     number = connection.execute(
-        f"INSERT INTO passages ({PASSAGE_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO passages ({PASSAGE_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*row, row_checksum(*row)),
     ).lastrowid
     blob = np.ascontiguousarray(vector, dtype="<f4").tobytes()

@@ -88,6 +88,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
                 bigrams(title) || ' ' || bigrams(heading) || ' ' || bigrams(text)
             FROM passages""",
     ),
+    (
+        # How texts are written, and the headings, lists and tables that a converter recorded.
+        "ALTER TABLE documents ADD COLUMN writing TEXT NOT NULL DEFAULT 'markdown'",
+        "ALTER TABLE documents ADD COLUMN marks TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE passages ADD COLUMN markup TEXT NOT NULL DEFAULT 'markdown'",
+        """UPDATE documents SET row_checksum = row_checksum(
+            id, title, text, group_name, source, source_digest, converter, page_starts, writing, marks, splitter
+        )""",
+        """UPDATE passages SET row_checksum = row_checksum(
+            id, doc_id, title, heading, text, start, end, page, markup, embedded_digest, metadata
+        )""",
+    ),
 )
 
 FORMAT_VERSION = len(MIGRATIONS)

@@ -128,9 +128,9 @@ def print_citations(citations: list[dict[str, Any]], answer: str) -> None:
     for citation in citations:
         by_span.setdefault((citation["doc_id"], citation["start"], citation["end"]), citation)
     distinct = list(by_span.values())
-    contained = [plain(one["quote"]) in answer for one in distinct]
+    contained = [plain(one["quote"], one.get("markup", "markdown")) in answer for one in distinct]
     for citation, is_contained in zip(distinct, contained, strict=True):
-        quote = plain(citation["quote"])
+        quote = plain(citation["quote"], citation.get("markup", "markdown"))
         if not is_contained:
             out.print(f'  "{escape(quote)}"')
         words = f"{_first_words(quote)}: " if is_contained and sum(contained) > 1 else ""

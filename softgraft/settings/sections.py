@@ -87,6 +87,7 @@ class IngestSettings(Settings):
         default=DEFAULT_LIMITS.rows_mib,
         description="Maximum size in MiB of a file with one document per row (JSONL, CSV).",
     )
+    lines: PositiveInt = Field(default=DEFAULT_LIMITS.lines, description="Maximum number of lines of a document.")
     seconds: float = Field(
         default=DEFAULT_LIMITS.seconds, gt=0, description="Maximum time to convert a file, in seconds."
     )

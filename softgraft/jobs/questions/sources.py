@@ -10,8 +10,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from retrieval.documents import Document
+from retrieval.splitting.blocks import Block
 from retrieval.splitting.scripts import HAN, KANA
-from retrieval.splitting.sections import Block, Section, read_sections
+from retrieval.splitting.sections import Section, sections_of
 from retrieval.splitting.sentences import sentences, trimmed
 from softgraft.jobs.questions.chinese import ask_about_chinese_sentence, ask_about_chinese_span
 from softgraft.jobs.questions.patterns import ask_about_row, ask_about_sentence
@@ -107,7 +108,7 @@ def _ordered(document: Document, seed: int, needs_model: bool) -> list[Source]:
 
 def _by_section(document: Document) -> Iterator[list[Source]]:
     lower_case = frozenset(re.findall(r"(?<![\w'’])[a-z]+", document.text))
-    for section in read_sections(document.text):
+    for section in sections_of(document):
         heading = " > ".join(part.text for part in section.path if part.text != document.title)
         yield [
             source for block in section.blocks for source in _of_block(document, section, block, heading, lower_case)

@@ -6,6 +6,7 @@ import sqlite3
 import zlib
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,14 +80,17 @@ def test_text_that_is_not_utf8_is_damage(docs: Path, index_dir: Path, encoder: E
 
 def test_rows_of_an_older_format_get_checksums(docs: Path, index_dir: Path, encoder: Encoder) -> None:
     ingest(docs, index_dir, encoder)
-    before = next(n for n, migration in enumerate(MIGRATIONS) if any("row_checksum" in one for one in migration))
+    added = next(number for number, one in enumerate(MIGRATIONS) if any("row_checksum" in part for part in one))
     with open_index(index_dir, encoder) as index:
-        documents = [index.document(name) for name in index.document_ids()]
-        passages = list(index.passages())
+        # An older format does not say how a text is written.
+        documents = [replace(index.document(name), writing="markdown") for name in index.document_ids()]
+        passages = [replace(one, markup="markdown") for one in index.passages()]
     with closing(sqlite3.connect(index_dir / "index.sqlite", isolation_level=None)) as connection:
         connection.execute("ALTER TABLE documents DROP COLUMN row_checksum")
         connection.execute("ALTER TABLE passages DROP COLUMN row_checksum")
-        connection.execute(f"PRAGMA user_version = {before}")
+        for table, column in (("documents", "writing"), ("documents", "marks"), ("passages", "markup")):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.execute(f"PRAGMA user_version = {added}")
         migrate(connection, "index.sqlite")
     with open_index(index_dir, encoder) as index:
         assert [index.document(name) for name in index.document_ids()] == documents

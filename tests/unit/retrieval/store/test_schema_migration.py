@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,8 @@ def test_a_database_of_format_1_is_migrated(docs: Path, index_dir: Path, encoder
             assert connection.execute("SELECT DISTINCT metadata FROM passages").fetchall() == [("{}",)]
     with open_index(index_dir, encoder) as index:
         results = index.search("dispute a card payment", 10)
-        assert [one.passage for one in results] == [one.passage for one in expected]
+        # The older format does not say how a text is written.
+        assert [one.passage for one in results] == [replace(one.passage, markup="markdown") for one in expected]
         np.testing.assert_allclose([one.dense for one in results], [one.dense for one in expected], atol=1e-6)
     assert ingest(docs, index_dir, encoder).unchanged == 3
 
