@@ -59,8 +59,8 @@ class Converter:
         answer = json.loads(reply)
         if "error" in answer:
             raise ConversionError(**answer["error"])
-        text, title, page_starts = answer["converted"].values()
-        return Converted(text, title, tuple(page_starts))
+        text, title, page_starts, notes = answer["converted"].values()
+        return Converted(text, title, tuple(page_starts), tuple(notes))
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self.process is not None and self.process.poll() is None:

@@ -13,11 +13,15 @@ _PROBLEMS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """Markdown-like text, the document's own title (None: none), and page offsets in code points."""
+    """Markdown-like text, the document's own title (None: none), and page offsets in code points.
+
+    `notes` say which parts of the file could not be read.
+    """
 
     text: str
     title: str | None = None
     page_starts: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
