@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from retrieval.conversion.converted import Converted, MarkdownWriter, one_line
 from retrieval.conversion.docx.blocks import write
-from retrieval.conversion.docx.markup import Element
+from retrieval.conversion.docx.markup import Element, w
 from retrieval.conversion.docx.notes import read_notes
 from retrieval.conversion.docx.numbering import Numbering
 from retrieval.conversion.docx.reader import DocxReader
@@ -91,7 +91,9 @@ def _read(data: bytes) -> Converted:
     writer = MarkdownWriter()
     write(writer, DocxReader(styles, numbering, notes, partial(_part, part)).read(body))
     core_title = one_line(document.core_properties.title or "")
-    return Converted(text=writer.text(), title=writer.title or core_title or None)
+    embedded = len(body.findall(f".//{w('altChunk')}"))
+    unread = (f"{embedded} embedded documents were not read; copy their text into the document",) if embedded else ()
+    return Converted(text=writer.text(), title=writer.title or core_title or None, notes=unread)
 
 
 def _related(part: Part, kind: str) -> Element | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from retrieval.conversion.converted import Converted
@@ -11,6 +12,7 @@ from retrieval.conversion.pdf.forms import read_fields, with_fields
 from retrieval.conversion.pdf.pictures import is_picture, pages_note
 from retrieval.conversion.pdf.regions import Region, read_regions
 from retrieval.conversion.pdf.rows import read_rows
+from retrieval.conversion.pdf.rules import Rules, read_rules
 from retrieval.conversion.pdf.words import read_words
 from retrieval.conversion.pdf_layout import lay_out
 from retrieval.errors import ConversionError
@@ -73,10 +75,14 @@ def _read_page(page: PdfPage, form: Any) -> tuple[list[Region], bool]:
     """The regions of a page, and whether it is a picture of text."""
     text_page = page.get_textpage()
     try:
-        rows = [row.lines() for row in read_rows(read_words(text_page))]
+        by_turn = {turn: [row.lines() for row in rows] for turn, rows in read_rows(read_words(text_page)).items()}
         fields = read_fields(page, form)
-        characters = sum(len(line.text) for row in rows for line in row) + sum(len(line.text) for line in fields)
-        regions = read_regions(with_fields(rows, fields))
+        if fields:
+            by_turn[0] = with_fields(by_turn.get(0, []), fields)
+        regions: list[Region] = []
+        for turn, rows in by_turn.items():
+            regions += read_regions(rows, Rules if turn else partial(read_rules, page))
+        characters = sum(len(line.text) for rows in by_turn.values() for row in rows for line in row)
         return regions, is_picture(page, characters)
     finally:
         text_page.close()

@@ -14,8 +14,9 @@ from itertools import chain, pairwise
 
 from retrieval.conversion.converted import Converted, MarkdownWriter
 from retrieval.conversion.pdf.hyphens import Hyphens
-from retrieval.conversion.pdf.regions import Region, Table
+from retrieval.conversion.pdf.regions import Region
 from retrieval.conversion.pdf.rows import Line
+from retrieval.conversion.pdf.tables import Table
 from retrieval.conversion.pdf.words import HYPHEN
 from retrieval.conversion.raised import in_line, leading_mark, raised
 
@@ -24,7 +25,10 @@ _NUMBERED = re.compile(r"^\s*(?:\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
 _SMALL_NOTE = re.compile(r"(\d{1,3})[.)]?\s+(?=\S)")
 _SENTENCE_END = re.compile(r"""[.!?:;。！？；：]["'”’)\]]*$""")
 _GOES_ON = re.compile(r"[,&/(]$|\w-$|\b(?:and|or|the|a|an|of|to|in|for|with|und|oder|der|die|das|et|ou|de|la|le)$")
-_LOWER_START = re.compile(r"[\W_]*[a-zß-öø-ÿа-я]")
+_LEADER = re.compile(r"(?:\.\s?){4,}\s*\w{1,6}$")  # a line of a table of contents
+_START = re.compile(r"[\W_]*(?:\d|[A-ZÀ-ÖØ-ÞА-Я])")
+_LOWER_LEADER = re.compile(r"(?:\.\s?){4,}\s*\w{1,6}$")  # a line of a table of contents
+_START = re.compile(r"[\W_]*[a-zß-öø-ÿа-я]")
 
 _MAX_HEADING_CHARACTERS = 120
 _HEADING_GROWTH = 1.12  # minimum size of a heading, relative to the body
@@ -179,32 +183,43 @@ def _starts_paragraph(previous: Line, line: Line, pitch: float) -> bool:
         return True
     width = max(previous.edges[1] - previous.edges[0], 1.0)
     ends_early = previous.room > (1 - _SHORT_LINE) * width
-    return ends_early and drop > 0 and _SENTENCE_END.search(previous.text) is not None
+    return (ends_early or drop < 0) and _SENTENCE_END.search(previous.text) is not None
 
 
 def _kept_lines(group: Sequence[Line]) -> list[list[Line]]:
     """The lines of a paragraph, cut where the author ended a line."""
     left, right = min(line.left for line in group), max(line.right for line in group)
-    edges = group[0].edges
-    is_narrow = right - left < _NARROW * (edges[1] - edges[0])
-    # The lines of a narrow paragraph fill it. Those of a list of short lines end anywhere.
-    is_ragged = is_narrow and (
-        len(group) == 2 or any(right - one.right > 1.3 * two.first_width for one, two in pairwise(group[:-1]))
-    )
+    width = max(group[0].edges[1] - group[0].edges[0], 1.0)
+    is_list = right - left < _NARROW * width and _is_list(group, left, right)
+    # Most lines of a paragraph with an edge of its own end there.
+    ends = [line.left - left if line.is_rtl else right - line.right for line in group[:-1]]
+    inset = min(line.room for line in group) if 2 * sum(end < 0.03 * width for end in ends) > len(ends) else 0.0
+    is_narrow = right - left < _NARROW * width
     parts = [[group[0]]]
     for previous, line in pairwise(group):
-        if _ends_line(previous, line, is_narrow=is_narrow, is_ragged=is_ragged):
+        room = previous.room - inset
+        would_fit = room > max(line.first_width + 2 * line.size, _FREE_WIDTH * width)
+        ends_line = is_list if is_narrow else would_fit
+        if _LEADER.search(previous.text) or (ends_line and _may_end(previous, line, is_list=is_list)):
             parts.append([line])
         else:
             parts[-1].append(line)
     return parts
 
 
-def _ends_line(previous: Line, line: Line, *, is_narrow: bool, is_ragged: bool) -> bool:
-    if previous.text.endswith(HYPHEN) or _GOES_ON.search(previous.text):
+def _is_list(group: Sequence[Line], left: float, right: float) -> bool:
+    """Whether a narrow paragraph is a list of short lines: they begin like lines, and do not fill its width."""
+    pairs = [pair for pair in pairwise(group) if not _SENTENCE_END.search(pair[0].text)]
+    begin = sum(_START.match(line.text) is not None for _, line in pairs)
+    ragged = any(
+        (one.left - left if one.is_rtl else right - one.right) > 1.3 * two.first_width for one, two in pairwise(group)
+    )
+    return bool(pairs) and (
+        begin >= 0.8 * len(pairs) or (ragged and not any(_LOWER_START.match(o.text) for _, o in pairs))
+    )
+
+
+def _may_end(previous: Line, line: Line, *, is_list: bool) -> bool:
+    if previous.text.endswith(HYPHEN) or _GOES_ON.search(previous.text) or previous.base <= line.base:
         return False
-    width = max(previous.edges[1] - previous.edges[0], 1.0)
-    would_fit = previous.room > max(line.first_width + 2 * line.size, _FREE_WIDTH * width)
-    if not would_fit or previous.base <= line.base:
-        return False
-    return not is_narrow or (is_ragged and not _LOWER_START.match(line.text))
+    return not (is_list and _LOWER_START.match(line.text))

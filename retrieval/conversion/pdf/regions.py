@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import TypeAlias
 
 from retrieval.conversion.pdf.rows import Line
-
-Rows: TypeAlias = Sequence[list[Line]]
+from retrieval.conversion.pdf.rules import Rules
+from retrieval.conversion.pdf.tables import LINE_DROP, Rows, Table, build_table, drop
 
 # Relative to the size of the text.
 _GUTTER = 0.6
 _FAR_BELOW = 3.5
-_SAME_ROW_BELOW = 1.35
 # Columns of text have lines that fill them; the cells of a table have few words.
 _MIN_COLUMN_LINES = 4
 _MIN_COLUMN_CHARACTERS = 15
@@ -25,30 +25,22 @@ _MAX_DEPTH = 3
 _MIN_ROWS_WITH_CELLS = 0.4
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows with the same number of cells; the text of a cell may have the markers of `raised`."""
-
-    rows: list[list[str]]
-    size: float
-
-
 Region: TypeAlias = list[Line] | Table
 
 
-def read_regions(rows: Rows) -> list[Region]:
-    """The regions of a page, whose rows are given from top to bottom."""
+def read_regions(rows: Rows, rules: Callable[[], Rules] = Rules) -> list[Region]:
+    """The regions of a page, whose rows are given from top to bottom. `rules` reads its ruled lines."""
     if not rows:
         return []
     if all(len(row) == 1 for row in rows):
         # The order of the file is that of the author.
         return [_in_edges(sorted((row[0] for row in rows), key=lambda line: line.order))]
     regions: list[Region] = []
-    _read(list(rows), regions, depth=0)
+    _read(list(rows), regions, cache(rules), depth=0)
     return regions
 
 
-def _read(rows: list[list[Line]], regions: list[Region], depth: int) -> None:
+def _read(rows: list[list[Line]], regions: list[Region], rules: Callable[[], Rules], depth: int) -> None:
     edges = _edges([line for row in rows for line in row])
     text: list[list[Line]] = []
     at = 0
@@ -67,7 +59,7 @@ def _read(rows: list[list[Line]], regions: list[Region], depth: int) -> None:
             _add_text(text, edges, regions)
             is_rtl = statistics.fmean(line.is_rtl for line in columns[0]) > 0.5
             for column in reversed(columns) if is_rtl else columns:
-                _read(_restricted(rows[start:end], column), regions, depth + 1)
+                _read(_restricted(rows[start:end], column), regions, rules, depth + 1)
             at, text = end, []
             continue
         text += rows[start:at]
@@ -76,7 +68,7 @@ def _read(rows: list[list[Line]], regions: list[Region], depth: int) -> None:
             text += [[_as_one(row)] for row in rows[at:end]]
         elif sum(len(row) > 1 for row in rows[at:end]) >= _MIN_ROWS_WITH_CELLS * (end - at):
             _add_text(text, edges, regions)
-            regions.append(_table(rows[at:end]))
+            regions.append(build_table(rows[at:end], rules()))
             text = []
         else:
             text += rows[at:end]
@@ -117,7 +109,7 @@ def _gutter_run(rows: Rows, start: int) -> tuple[int, tuple[float, float]]:
         low, high = before.right, after.left
         middle = (low + high) / 2
         end = start + 1
-        while end < len(rows) and _drop(rows, end) <= _FAR_BELOW * rows[end][0].size:
+        while end < len(rows) and drop(rows, end) <= _FAR_BELOW * rows[end][0].size:
             new_low = max([low, *(line.right for line in rows[end] if (line.left + line.right) / 2 <= middle)])
             new_high = min([high, *(line.left for line in rows[end] if (line.left + line.right) / 2 > middle)])
             if new_high - new_low < _GUTTER * rows[end][0].size:
@@ -127,10 +119,6 @@ def _gutter_run(rows: Rows, start: int) -> tuple[int, tuple[float, float]]:
         if end > best[0] or best[1] == (0.0, 0.0):
             best = (end, (low, high))
     return best
-
-
-def _drop(rows: Rows, at: int) -> float:
-    return rows[at - 1][0].base - rows[at][0].base
 
 
 def _stands_aside(row: list[Line], gutter: tuple[float, float], below: list[Line]) -> bool:
@@ -171,7 +159,7 @@ def _is_stretched(rows: Rows, edges: tuple[float, float]) -> bool:
     """Whether rows are lines of a paragraph whose words were spread to fill the width."""
     return all(
         row[-1].right >= edges[1] - 0.5 * row[-1].size and row[0].left <= edges[0] + 3 * row[0].size for row in rows
-    ) and all(_drop(rows, at) <= _SAME_ROW_BELOW * rows[at][0].size for at in range(1, len(rows)))
+    ) and all(drop(rows, at) <= LINE_DROP * rows[at][0].size for at in range(1, len(rows)))
 
 
 def _as_one(row: list[Line]) -> Line:
@@ -189,56 +177,13 @@ def _end_of_table(rows: Rows, start: int, end: int) -> int:
     """The end of the table in a run: after its last row with cells, and the wrapped lines of that row."""
     last = max(at for at in range(start, end) if len(rows[at]) > 1)
     columns = [line.left for row in rows[start : last + 1] if len(row) > 1 for line in row[1:]]
+    drops = [drop(rows, at) for at in range(start + 1, last + 1)]
+    usual = 1.1 * statistics.median(drops) if drops else 0.0
     while last + 1 < end and len(rows[last + 1]) == 1:
         line = rows[last + 1][0]
-        # The wrapped line of a cell other than the first stands below that cell.
-        is_near = _drop(rows, last + 1) <= _SAME_ROW_BELOW * line.size
+        # A line below a cell other than the first is wrapped, or a row of which the first cells are empty.
+        is_near = drop(rows, last + 1) <= max(LINE_DROP * line.size, usual)
         if not is_near or all(abs(line.left - left) > line.size for left in columns):
             break
         last += 1
     return last + 1
-
-
-def _table(rows: Rows) -> Table:
-    spans = _spans(rows)
-    cells = [_cells(row, spans) for row in rows]
-    if all(line.is_rtl for row in rows for line in row):
-        cells = [row[::-1] for row in cells]
-    drops = [_drop(rows, at) for at in range(1, len(rows))]
-    size = min(line.size for row in rows for line in row)
-    # If some rows are further apart than lines, the others are lines of one row.
-    loose = [drop for drop in drops if drop > _SAME_ROW_BELOW * size]
-    tight = [drop for drop in drops if drop <= _SAME_ROW_BELOW * size]
-    joined: list[list[str]] = []
-    for number, row in enumerate(cells):
-        filled = sum(map(bool, row))
-        is_wrapped = number > 0 and loose and tight and drops[number - 1] <= _SAME_ROW_BELOW * size
-        # A row is never joined to one with fewer cells, such as a heading above it.
-        if joined and is_wrapped and filled <= sum(map(bool, joined[-1])):
-            joined[-1] = [" ".join(filter(None, pair)) for pair in zip(joined[-1], row, strict=True)]
-        else:
-            joined.append(row)
-    return Table(joined, size)
-
-
-def _spans(rows: Rows) -> list[tuple[float, float]]:
-    """The columns of a table. Those of its fullest rows come first: a line across several columns makes none."""
-    spans: list[tuple[float, float]] = []
-    for row in sorted(rows, key=lambda row: -len(row)):
-        for line in row:
-            over = [span for span in spans if line.left < span[1] and line.right > span[0]]
-            if not over:
-                spans.append((line.left, line.right))
-            elif len(over) == 1:
-                spans.remove(over[0])
-                spans.append((min(line.left, over[0][0]), max(line.right, over[0][1])))
-    return sorted(spans)
-
-
-def _cells(row: Sequence[Line], spans: Sequence[tuple[float, float]]) -> list[str]:
-    cells = [""] * len(spans)
-    for line in row:
-        over = [number for number, (left, right) in enumerate(spans) if line.left < right and line.right > left]
-        place = over[0] if over else 0
-        cells[place] = f"{cells[place]} {line.text}".strip()
-    return cells

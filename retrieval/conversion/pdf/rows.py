@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from retrieval.conversion.pdf.bidi import logical_order
 from retrieval.conversion.pdf.words import Word
@@ -101,16 +101,9 @@ class Row:
         return Line(text, self.size, left, right, self.base, width, order=self.order, is_rtl=is_rtl)
 
 
-def read_rows(words: Sequence[Word]) -> list[Row]:
-    """The rows from top to bottom; those in another direction than the first come after the others."""
-    rows: list[Row] = []
-    start = 0
-    for end in range(1, len(words) + 1):
-        if end == len(words) or words[end].turn != words[start].turn:
-            rows += _rows(_runs(words[start:end]))
-            start = end
-    _find_cuts(rows)
-    return rows
+def read_rows(words: Sequence[Word]) -> dict[int, list[Row]]:
+    """The rows from top to bottom, by the quarter turns of their direction; the most usual direction is first."""
+    return {turn: _rows(_runs(list(of_turn))) for turn, of_turn in groupby(words, key=lambda word: word.turn)}
 
 
 def _runs(words: Sequence[Word]) -> list[_Run]:
@@ -133,7 +126,7 @@ def _joins(run: _Run, word: Word) -> bool:
     rise = word.base - run.base
     gap = max(word.left - last.right, last.left - word.right)
     if abs(rise) <= _SAME_BASE * min(run.size, word.size) and not (
-        _is_small(word, run.size) and rise > _RAISED_LEAST * run.size and gap < _NEAR * run.size
+        _is_small(word, run.size) and abs(rise) > _RAISED_LEAST * run.size and gap < _NEAR * run.size
     ):
         if word.breaks and gap > 0.12 * word.size:
             word.spaces = max(1, word.spaces)
@@ -182,7 +175,9 @@ def _rows(runs: list[_Run]) -> list[Row]:
             row.append(run)
         else:
             rows.append([run])
-    return [_row(row) for row in rows]
+    result = [_row(row) for row in rows]
+    _find_cuts(result)
+    return result
 
 
 def _row(runs: list[_Run]) -> Row:

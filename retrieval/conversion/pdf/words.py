@@ -81,7 +81,7 @@ class _Reader:
         origin, to_x, to_y, at_x, at_y = self._get_origin, self._to_x, self._to_y, self._x, self._y
         has_rtl, has_digit = self._has_rtl, _HAS_DIGIT.search
         words: list[Word] = []
-        done = 0
+        done, last_base = 0, 0.0
         for match in _TOKEN.finditer(text):
             start, end = match.span()
             if start == done + 1 and text[done] in " \xa0":
@@ -92,11 +92,12 @@ class _Reader:
                 breaks = "\n" in between or "\r" in between or text[done - 1 : done] == HYPHEN
             done = end
             token = match[0]
-            size, turn = self._size_at(start, breaks)
+            origin(handle, start, to_x, to_y)
+            left, base = at_x.value, at_y.value
+            size, turn = self._size_at(start, breaks or base != last_base)
+            last_base = base
             # Most words are plain ones, for which two calls are enough.
             if turn == 0 and text[end : end + 1] == " " and not has_rtl and (token.isalpha() or not has_digit(token)):
-                origin(handle, start, to_x, to_y)
-                left, base = at_x.value, at_y.value
                 origin(handle, end, to_x, to_y)
                 right = at_x.value
                 plain = token if token.isascii() else _plain(token)
@@ -171,11 +172,11 @@ class _Reader:
         left, right = min(box[0] for box in boxes), max(box[1] for box in boxes)
         return replace(word, text=_plain(text), left=left, right=right)
 
-    def _size_at(self, index: int, breaks: bool) -> tuple[float, int]:
-        """`_size` for the start of a word, which is mostly that of the word before."""
+    def _size_at(self, index: int, is_other: bool) -> tuple[float, int]:
+        """`_size` for the start of a word, which is mostly that of the word before on the same base line."""
         font_size = self._get_size(self._handle, index)
         # Some programs write every size as 1 and scale it.
-        if breaks or font_size != self._font_size or font_size <= 2:
+        if is_other or font_size != self._font_size or font_size <= 2:
             self._font_size, self._last_size = font_size, self._size(index)
         return self._last_size
 
