@@ -27,8 +27,7 @@ _SENTENCE_END = re.compile(r"""[.!?:;。！？；：]["'”’)\]]*$""")
 _GOES_ON = re.compile(r"[,&/(]$|\w-$|\b(?:and|or|the|a|an|of|to|in|for|with|und|oder|der|die|das|et|ou|de|la|le)$")
 _LEADER = re.compile(r"(?:\.\s?){4,}\s*\w{1,6}$")  # a line of a table of contents
 _START = re.compile(r"[\W_]*(?:\d|[A-ZÀ-ÖØ-ÞА-Я])")
-_LOWER_LEADER = re.compile(r"(?:\.\s?){4,}\s*\w{1,6}$")  # a line of a table of contents
-_START = re.compile(r"[\W_]*[a-zß-öø-ÿа-я]")
+_LOWER_START = re.compile(r"[\W_]*[a-zß-öø-ÿа-я]")
 
 _MAX_HEADING_CHARACTERS = 120
 _HEADING_GROWTH = 1.12  # minimum size of a heading, relative to the body

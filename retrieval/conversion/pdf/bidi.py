@@ -13,10 +13,12 @@ _LETTER = re.compile(r"[^\W\d_]")
 def logical_order(words: Sequence[Word]) -> tuple[list[Word], bool]:
     """The words of a line, given from left to right, as they are read, and whether the line runs to the left.
 
-    A line runs in the direction of most of its letters. Within it, runs of the other direction are turned round.
+    A line runs in the direction of the words at both of its ends, or if they differ, of most of its letters. Within it,
+    runs of the other direction are turned round.
     """
     letters = [len(_LETTER.findall(word.text)) * (1 if word.is_rtl else -1) for word in words]
-    is_rtl = sum(letters) >= 0
+    ends = {one > 0 for one in (letters[0], letters[-1]) if one}
+    is_rtl = sum(letters) >= 0 if len(ends) != 1 else ends == {True}
     groups: list[list[Word]] = []
     for word in words:
         if groups and not word.spaces and not word.is_rtl:
