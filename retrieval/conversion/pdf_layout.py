@@ -199,7 +199,7 @@ def _kept_lines(group: Sequence[Line]) -> list[list[Line]]:
         room = previous.room - inset
         would_fit = room > max(line.first_width + 2 * line.size, _FREE_WIDTH * width)
         ends_line = is_list if is_narrow else would_fit
-        if _LEADER.search(previous.text) or (ends_line and _may_end(previous, line, is_list=is_list)):
+        if _LEADER.search(previous.text[-200:]) or (ends_line and _may_end(previous, line, is_list=is_list)):
             parts.append([line])
         else:
             parts[-1].append(line)
