@@ -64,7 +64,8 @@ class Converter:
             raise ConversionError(**answer["error"])
         found = answer["converted"]
         marks = tuple(Mark(*mark) for mark in found["marks"])
-        return Converted(found["text"], found["title"], tuple(found["page_starts"]), found["writing"], marks)
+        starts, notes = tuple(found["page_starts"]), tuple(found["notes"])
+        return Converted(found["text"], found["title"], starts, found["writing"], marks, notes)
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self.process is not None and self.process.poll() is None:

@@ -20,6 +20,8 @@ class Converted:
 
     `marks` are the headings, lists and tables of plain text. If they are not given, they are those of the `Written`
     text; a text joined from several is searched for what a writer puts on lines of their own.
+
+    `notes` say which parts of the file could not be read.
     """
 
     text: str
@@ -27,6 +29,7 @@ class Converted:
     page_starts: tuple[int, ...] = ()
     writing: Writing = "plain"
     marks: tuple[Mark, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.marks is None:

@@ -1,22 +1,26 @@
-"""DOCX: paragraphs, headings, lists and tables in the order of the document."""
+"""DOCX: checks of the archive, and its text in the order of the document. Headers and footers are left out."""
 
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 import zlib
-from itertools import groupby
+from functools import partial
 from typing import TYPE_CHECKING
 
 from retrieval.conversion.converted import Converted, MarkdownWriter, one_line
+from retrieval.conversion.docx.blocks import write
+from retrieval.conversion.docx.markup import Element, w
+from retrieval.conversion.docx.notes import read_notes
+from retrieval.conversion.docx.numbering import Numbering
+from retrieval.conversion.docx.reader import DocxReader
+from retrieval.conversion.docx.styles import Styles
 from retrieval.errors import ConversionError
 
 if TYPE_CHECKING:
-    from docx.table import Table
-    from docx.text.paragraph import Paragraph
+    from docx.opc.part import Part
 
-VERSION = "docx/1"
+VERSION = "docx/2"
 
 _MIB = 2**20
 # XML takes many times its size in memory; pictures are unpacked but not parsed.
@@ -24,7 +28,6 @@ _MAX_UNPACKED_MIB = 512
 _MAX_XML_MIB = 64
 # The container of a password-protected document, and of every document before Word 2007.
 _OLD_WORD_START = b"\xd0\xcf\x11\xe0"
-_HEADING_STYLE = re.compile(r"heading (\d)")
 
 
 def convert(data: bytes, name: str) -> Converted:
@@ -81,46 +84,32 @@ def _read(data: bytes) -> Converted:
     import docx
 
     document = docx.Document(io.BytesIO(data))
+    part = document.part
+    body = part.element.body
+    styles, numbering = Styles(_related(part, "styles")), Numbering(_related(part, "numbering"))
+    notes = read_notes(body, _related(part, "footnotes"), _related(part, "endnotes"))
     writer = MarkdownWriter()
-    for item in document.iter_inner_content():
-        if hasattr(item, "rows"):
-            writer.end_group()
-            _write_table(writer, item)
-            writer.end_group()
-        else:
-            _write_paragraph(writer, item)
+    write(writer, DocxReader(styles, numbering, notes, partial(_part, part)).read(body))
     core_title = one_line(document.core_properties.title or "")
-    return Converted(text=writer.text(), title=writer.title or core_title or None)
+    embedded = len(body.findall(f".//{w('altChunk')}"))
+    unread = (f"{embedded} embedded documents were not read; copy their text into the document",) if embedded else ()
+    return Converted(text=writer.text(), title=writer.title or core_title or None, notes=unread)
 
 
-def _write_paragraph(writer: MarkdownWriter, paragraph: Paragraph) -> None:
-    style = ((paragraph.style and paragraph.style.name) or "").lower()
-    heading = _HEADING_STYLE.match(style)
-    if style == "title":
-        writer.heading(1, paragraph.text)
-    elif heading is not None:
-        writer.heading(int(heading.group(1)), paragraph.text)
-    elif style.startswith("list") or _is_numbered(paragraph):
-        writer.entry(paragraph.text, depth=_list_level(paragraph, style))
-    else:
-        lines = (one_line(line) for line in paragraph.text.split("\n"))
-        writer.paragraph("\n".join(line for line in lines if line))
+def _related(part: Part, kind: str) -> Element | None:
+    """The root of a part that the document refers to, such as its styles; None if it has none."""
+    for relation in part.rels.values():
+        if not relation.is_external and relation.reltype.endswith(f"/{kind}"):
+            return _root(relation.target_part)
+    return None
 
 
-def _is_numbered(paragraph: Paragraph) -> bool:
-    properties = paragraph._p.pPr
-    return properties is not None and properties.numPr is not None
+def _part(document: Part, relation_id: str) -> Element | None:
+    relation = document.rels.get(relation_id)
+    return None if relation is None or relation.is_external else _root(relation.target_part)
 
 
-def _list_level(paragraph: Paragraph, style: str) -> int:
-    if _is_numbered(paragraph):
-        level = paragraph._p.pPr.numPr.ilvl
-        return int(level.val) if level is not None else 0
-    # The built-in styles "List Bullet 2" and "List Number 3" have their level in the name.
-    return int(style[-1]) - 1 if style[-1:] in {"2", "3", "4", "5"} else 0
+def _root(part: Part) -> Element:
+    from docx.oxml.parser import parse_xml
 
-
-def _write_table(writer: MarkdownWriter, table: Table) -> None:
-    for row in table.rows:
-        # A merged cell occurs once per column that it spans.
-        writer.row([next(same).text for _, same in groupby(row.cells, key=lambda cell: cell._tc)])
+    return part.element if hasattr(part, "element") else parse_xml(part.blob)

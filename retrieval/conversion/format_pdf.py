@@ -1,23 +1,29 @@
-"""PDF: the printed lines of each page with their geometry, read with PDFium."""
+"""PDF: the text of each page in reading order, with filled form fields, read with PDFium."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from retrieval.conversion.converted import Converted
-from retrieval.conversion.pdf_layout import Line, lay_out
+from retrieval.conversion.pdf.forms import read_fields, with_fields
+from retrieval.conversion.pdf.pictures import is_picture, pages_note
+from retrieval.conversion.pdf.regions import Region, read_regions
+from retrieval.conversion.pdf.rows import read_rows
+from retrieval.conversion.pdf.rules import Rules, read_rules
+from retrieval.conversion.pdf.words import read_words
+from retrieval.conversion.pdf_layout import lay_out
 from retrieval.errors import ConversionError
 
 if TYPE_CHECKING:
-    from pypdfium2 import PdfPage
+    from pypdfium2 import PdfDocument, PdfPage
 
-VERSION = "pdf/1"
+VERSION = "pdf/2"
 
 # PDFium has global state: one thread at a time.
 _PDFIUM_LOCK = threading.Lock()
-# PDFium's mark for a hyphen at the end of a line, after which it continues with the next line.
-_LINE_END_HYPHENS = str.maketrans({"\x02": "\ufffe"})
 
 
 def convert(data: bytes, name: str) -> Converted:
@@ -26,7 +32,7 @@ def convert(data: bytes, name: str) -> Converted:
 
     try:
         with _PDFIUM_LOCK, pypdfium2.PdfDocument(data) as document:
-            pages = [_read_page(document[number]) for number in range(len(document))]
+            pages, pictures = _read_pages(document)
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
             raise ConversionError(
@@ -46,37 +52,38 @@ def convert(data: bytes, name: str) -> Converted:
             expected="a PDF with a text layer",
             next_step=f"run text recognition (OCR) on {name}",
         )
-    return converted
+    note = pages_note(pictures, len(pages))
+    return replace(converted, notes=(note,)) if note else converted
 
 
-def _read_page(page: PdfPage) -> list[Line]:
-    import pypdfium2.raw as raw
+def _read_pages(document: PdfDocument) -> tuple[list[list[Region]], list[int]]:
+    """The regions of each page, and the numbers, from 1, of the pages that are pictures of text."""
+    # Needed for the values of fields, and before the first page is read.
+    document.init_forms()
+    form = document.formenv.raw if document.formenv is not None else None
+    pages: list[list[Region]] = []
+    pictures: list[int] = []
+    for number in range(len(document)):
+        regions, picture = _read_page(document[number], form)
+        pages.append(regions)
+        if picture:
+            pictures.append(number + 1)
+    return pages, pictures
 
+
+def _read_page(page: PdfPage, form: Any) -> tuple[list[Region], bool]:
+    """The regions of a page, and whether it is a picture of text."""
     text_page = page.get_textpage()
     try:
-        count = text_page.count_chars()
-        units = [raw.FPDFText_GetUnicode(text_page, index) for index in range(count)]
-        line_ends = [index for index in range(count) if units[index] in (0x0A, 0x0D)]
-        starts, ends = [0, *(end + 1 for end in line_ends)], [*line_ends, count]
-        lines = [_line(text_page, raw, units, start, end) for start, end in zip(starts, ends, strict=True)]
-        return [line for line in lines if line is not None]
+        by_turn = {turn: [row.lines() for row in rows] for turn, rows in read_rows(read_words(text_page)).items()}
+        fields = read_fields(page, form)
+        if fields:
+            by_turn[0] = with_fields(by_turn.get(0, []), fields)
+        regions: list[Region] = []
+        for turn, rows in by_turn.items():
+            regions += read_regions(rows, Rules if turn else partial(read_rules, page))
+        characters = sum(len(line.text) for rows in by_turn.values() for row in rows for line in row)
+        return regions, is_picture(page, characters)
     finally:
         text_page.close()
         page.close()
-
-
-def _line(text_page: Any, raw: Any, units: list[int], start: int, end: int) -> Line | None:
-    text = _decode(units[start:end])
-    visible = [index for index in range(start, end) if units[index] > 0x20 and units[index] != 0xA0]
-    if not text.strip() or not visible:
-        return None
-    left, first_bottom, _, _ = text_page.get_charbox(visible[0], loose=True)
-    _, last_bottom, right, _ = text_page.get_charbox(visible[-1], loose=True)
-    size = float(raw.FPDFText_GetFontSize(text_page, visible[0]))
-    return Line(text.strip(), size, left, right, top=first_bottom, bottom=last_bottom)
-
-
-def _decode(units: list[int]) -> str:
-    # PDFium returns UTF-16 code units: a surrogate pair is two characters.
-    data = b"".join(unit.to_bytes(2, "little") if unit < 0x10000 else b"\xfd\xff" for unit in units)
-    return data.decode("utf-16-le", "replace").replace("\x00", "").translate(_LINE_END_HYPHENS)

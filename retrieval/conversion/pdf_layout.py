@@ -1,6 +1,7 @@
-"""The layout of a PDF: printed lines back to headings and paragraphs.
+"""The layout of a PDF: printed lines back to headings, paragraphs, lists and tables.
 
-A sentence that was wrapped is on one line again, so that quotes of it can be found.
+A sentence that was wrapped is on one line again, so that quotes of it can be found. A line that ends although the next
+word would have fitted stays a line of its own.
 """
 
 from __future__ import annotations
@@ -8,61 +9,45 @@ from __future__ import annotations
 import re
 import statistics
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
-from retrieval.conversion.converted import Converted, MarkdownWriter, joined, one_line
+from retrieval.conversion.converted import Converted, MarkdownWriter, joined
+from retrieval.conversion.pdf.hyphens import Hyphens
+from retrieval.conversion.pdf.regions import Region
+from retrieval.conversion.pdf.rows import Line
+from retrieval.conversion.pdf.tables import Table
+from retrieval.conversion.pdf.words import HYPHEN
+from retrieval.conversion.raised import in_line, leading_mark, raised
 
 _BULLET = re.compile(r"^\s*(?:[•◦▪‣∙●○■·–]|[-*])\s+")
 _NUMBERED = re.compile(r"^\s*(?:\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
+_SMALL_NOTE = re.compile(r"(\d{1,3})[.)]?\s+(?=\S)")
 _SENTENCE_END = re.compile(r"""[.!?:;。！？；：]["'”’)\]]*$""")
-_MARKED_HYPHEN = re.compile("(\\w*)\ufffe\\s*(\\w*)")
-_WORD = re.compile(r"\w+(?:-\w+)*")
+_GOES_ON = re.compile(r"[,&/(]$|\w-$|\b(?:and|or|the|a|an|of|to|in|for|with|und|oder|der|die|das|et|ou|de|la|le)$")
+_LEADER = re.compile(r"(?:\.\s?){4,}\s*\w{1,6}$")  # a line of a table of contents
+_START = re.compile(r"[\W_]*(?:\d|[A-ZÀ-ÖØ-ÞА-Я])")
+_LOWER_START = re.compile(r"[\W_]*[a-zß-öø-ÿа-я]")
 
 _MAX_HEADING_CHARACTERS = 120
 _HEADING_GROWTH = 1.12  # minimum size of a heading, relative to the body
 _SAME_SIZE = 0.06  # maximum relative difference of equal sizes
 _PARAGRAPH_GAP = 1.35  # gap between paragraphs, relative to the usual line distance
 _SHORT_LINE = 0.8  # a shorter line, relative to the width, ends its paragraph if its sentence ends
+_FREE_WIDTH = 0.15  # a line with more free width, relative to the column, and room for the next word was ended
+_NARROW = 0.55  # a narrower paragraph, relative to the column, may be a list of short lines
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One printed line. Coordinates in points; y grows upwards, so `top >= bottom`.
-
-    `top` and `bottom` are the lower edges of the first and last character. They differ if PDFium joined a hyphenated
-    line with the next one.
-    """
-
-    text: str
-    size: float
-    left: float
-    right: float
-    top: float
-    bottom: float
-
-
-def lay_out(pages: Sequence[Sequence[Line]]) -> Converted:
+def lay_out(pages: Sequence[Sequence[Region]]) -> Converted:
     """The text of all pages, separated by blank lines, with the offset of each page in code points."""
-    words = _Words(pages)
-    body = _body_size(pages)
-    levels = _heading_levels(pages, body)
     texts: list[str] = []
     starts: list[int] = []
     title: str | None = None
     offset = 0
+    document = _Document(pages)
     for page in pages:
         writer = MarkdownWriter()
-        for group in _paragraphs(page, body):
-            level = _heading_level(group, levels)
-            text = words.join([line.text for line in group])
-            if level:
-                writer.heading(level, text)
-            elif _BULLET.match(text):
-                writer.entry(_BULLET.sub("", text, count=1))
-            else:
-                writer.paragraph(text)
+        document.write(page, writer)
         title = title or writer.title
         page_text = writer.text()
         starts.append(offset)
@@ -72,49 +57,109 @@ def lay_out(pages: Sequence[Sequence[Line]]) -> Converted:
     return Converted(text=joined(texts), title=title, page_starts=tuple(starts))
 
 
-def _body_size(pages: Sequence[Sequence[Line]]) -> float:
+class _Document:
+    """What the pages of a document have in common: the size of its text, its headings and its words."""
+
+    def __init__(self, pages: Sequence[Sequence[Region]]) -> None:
+        lines = [line for page in pages for line in _lines(page)]
+        self._body = _body_size(lines)
+        self._levels = _heading_levels(lines, self._body)
+        cells = (cell for page in pages for table in page if isinstance(table, Table) for cell in chain(*table.rows))
+        self._hyphens = Hyphens([*(line.text for line in lines), *cells])
+
+    def write(self, page: Sequence[Region], writer: MarkdownWriter) -> None:
+        marks = _mark_notes(list(_lines(page)), self._body)
+        pitch = _usual_pitch(page, self._body)
+        for region in page:
+            if isinstance(region, Table):
+                self._write_table(region, writer, marks)
+                continue
+            for group in _paragraphs(region, pitch):
+                self._write_group(group, writer, marks)
+
+    def _write_group(self, group: Sequence[Line], writer: MarkdownWriter, marks: set[str]) -> None:
+        level = self._heading_level(group)
+        if level:
+            writer.heading(level, in_line(self._hyphens.join([line.text for line in group]), marks))
+            return
+        parts = [in_line(self._hyphens.join([line.text for line in part]), marks) for part in _kept_lines(group)]
+        if _BULLET.match(parts[0]):
+            writer.entry(_BULLET.sub("", parts[0], count=1))
+            for part in parts[1:]:
+                writer.entry(part, continued=True)
+        else:
+            writer.paragraph("\n".join(parts))
+
+    def _write_table(self, table: Table, writer: MarkdownWriter, marks: set[str]) -> None:
+        rows = [[in_line(self._hyphens.join([cell]), marks) for cell in row] for row in table.rows]
+        level = self._levels.get(round(table.size, 1), 0)
+        if len(rows) == 1 and level:
+            writer.heading(level, " ".join(rows[0]))
+        elif all(len(row) == 2 for row in rows) and 2 * sum(row[0].endswith(":") for row in rows) >= len(rows):
+            # Names and values, as in a form.
+            writer.paragraph("\n".join(" ".join(filter(None, row)) for row in rows))
+        else:
+            writer.end_group()
+            for row in rows:
+                writer.row(row)
+            writer.end_group()
+
+    def _heading_level(self, group: Sequence[Line]) -> int:
+        level = self._levels.get(round(group[0].size, 1), 0)
+        text = " ".join(line.text for line in group)
+        short = len(text) <= _MAX_HEADING_CHARACTERS and any(character.isalpha() for character in text)
+        return level if level and short else 0
+
+
+def _mark_notes(lines: Sequence[Line], body: float) -> set[str]:
+    """The numbers of the notes of a page. Marks the number before a note that is printed smaller, but not raised."""
+    text = "\n".join(line.text for line in lines)
+    for line in lines:
+        match = _SMALL_NOTE.match(line.text) if line.size < body else None
+        if match is not None and raised(match[1]) in text:
+            line.text = f"{raised(match[1])} {line.text[match.end() :]}"
+    return {leading_mark(line.text) for line in lines} - {""}
+
+
+def _lines(page: Sequence[Region]) -> Iterator[Line]:
+    return chain.from_iterable(region for region in page if isinstance(region, list))
+
+
+def _body_size(lines: Sequence[Line]) -> float:
     characters: Counter[float] = Counter()
-    for line in chain.from_iterable(pages):
+    for line in lines:
         characters[round(line.size, 1)] += len(line.text)
     return characters.most_common(1)[0][0] if characters else 0.0
 
 
-def _heading_levels(pages: Sequence[Sequence[Line]], body: float) -> dict[float, int]:
+def _heading_levels(lines: Sequence[Line], body: float) -> dict[float, int]:
     """Font size -> heading level; the largest is level 1."""
     if body <= 0:
         return {}
-    sizes = sorted({round(line.size, 1) for page in pages for line in page}, reverse=True)
+    sizes = sorted({round(line.size, 1) for line in lines if not line.field}, reverse=True)
     larger = [size for size in sizes if size >= body * _HEADING_GROWTH]
     return {size: min(level, 6) for level, size in enumerate(larger, start=1)}
 
 
-def _heading_level(group: Sequence[Line], levels: dict[float, int]) -> int:
-    level = levels.get(round(group[0].size, 1), 0)
-    text = " ".join(line.text for line in group)
-    short = len(text) <= _MAX_HEADING_CHARACTERS and any(character.isalpha() for character in text)
-    return level if level and short else 0
-
-
-def _paragraphs(page: Sequence[Line], body: float) -> list[list[Line]]:
-    if not page:
+def _paragraphs(lines: Sequence[Line], pitch: float) -> list[list[Line]]:
+    if not lines:
         return []
-    pitch = _usual_pitch(page, body)
-    right_edge = max(line.right for line in page)
-    left_edge = min(line.left for line in page)
-    groups: list[list[Line]] = [[page[0]]]
-    for previous, line in pairwise(page):
-        if _starts_paragraph(previous, line, pitch, left_edge, right_edge):
+    groups: list[list[Line]] = [[lines[0]]]
+    for previous, line in pairwise(lines):
+        if _starts_paragraph(previous, line, pitch):
             groups.append([line])
         else:
             groups[-1].append(line)
     return groups
 
 
-def _usual_pitch(page: Sequence[Line], body: float) -> float:
+def _usual_pitch(page: Sequence[Region], body: float) -> float:
     pitches = [
-        previous.bottom - line.top
-        for previous, line in pairwise(page)
-        if 0 < previous.bottom - line.top < 3 * max(body, 1.0)
+        previous.base - line.base
+        for region in page
+        if isinstance(region, list)
+        for previous, line in pairwise(region)
+        if 0 < previous.base - line.base < 3 * max(body, 1.0)
         and _same_size(previous, line)
         and round(line.size, 1) == body
     ]
@@ -126,41 +171,54 @@ def _same_size(one: Line, other: Line) -> bool:
     return abs(one.size - other.size) <= _SAME_SIZE * max(one.size, other.size)
 
 
-def _starts_paragraph(previous: Line, line: Line, pitch: float, left_edge: float, right_edge: float) -> bool:
-    if not _same_size(previous, line) or _BULLET.match(line.text) or _NUMBERED.match(line.text):
+def _starts_paragraph(previous: Line, line: Line, pitch: float) -> bool:
+    if not _same_size(previous, line) or leading_mark(line.text):
         return True
-    drop = previous.bottom - line.top
+    if _BULLET.match(line.text) or _NUMBERED.match(line.text):
+        return True
+    drop = previous.base - line.base
     # Larger type has a larger pitch. A negative drop is the next column, where a sentence may continue.
     if drop > _PARAGRAPH_GAP * max(pitch, pitch * line.size / max(previous.size, 1.0), 1.15 * line.size):
         return True
-    width = max(right_edge - left_edge, 1.0)
-    ends_early = previous.right < left_edge + _SHORT_LINE * width
-    return ends_early and drop > 0 and _SENTENCE_END.search(previous.text) is not None
+    width = max(previous.edges[1] - previous.edges[0], 1.0)
+    ends_early = previous.room > (1 - _SHORT_LINE) * width
+    return (ends_early or drop < 0) and _SENTENCE_END.search(previous.text) is not None
 
 
-class _Words:
-    """Joins lines, and decides from the rest of the document whether to keep a hyphen at the end of a line."""
+def _kept_lines(group: Sequence[Line]) -> list[list[Line]]:
+    """The lines of a paragraph, cut where the author ended a line."""
+    left, right = min(line.left for line in group), max(line.right for line in group)
+    width = max(group[0].edges[1] - group[0].edges[0], 1.0)
+    is_list = right - left < _NARROW * width and _is_list(group, left, right)
+    # Most lines of a paragraph with an edge of its own end there.
+    ends = [line.left - left if line.is_rtl else right - line.right for line in group[:-1]]
+    inset = min(line.room for line in group) if 2 * sum(end < 0.03 * width for end in ends) > len(ends) else 0.0
+    is_narrow = right - left < _NARROW * width
+    parts = [[group[0]]]
+    for previous, line in pairwise(group):
+        room = previous.room - inset
+        would_fit = room > max(line.first_width + 2 * line.size, _FREE_WIDTH * width)
+        ends_line = is_list if is_narrow else would_fit
+        if _LEADER.search(previous.text[-200:]) or (ends_line and _may_end(previous, line, is_list=is_list)):
+            parts.append([line])
+        else:
+            parts[-1].append(line)
+    return parts
 
-    def __init__(self, pages: Sequence[Sequence[Line]]) -> None:
-        text = "\n".join(line.text for page in pages for line in page)
-        self._known = {word.lower() for word in _WORD.findall(text.replace("\ufffe", "\n"))}
-        lines = max(1, text.count("\n") + 1)
-        # If many lines break inside words, the typesetter hyphenated. Otherwise the author wrote the hyphens.
-        self._hyphenated = (text.count("\ufffe") + text.count("-\n")) / lines >= 0.05
 
-    def join(self, lines: Sequence[str]) -> str:
-        joined = lines[0]
-        for line in lines[1:]:
-            if re.search(r"\w-$", joined) and re.match(r"\w", line):
-                joined = f"{joined[:-1]}\ufffe{line}"
-            else:
-                joined = f"{joined} {line}"
-        return one_line(_MARKED_HYPHEN.sub(self._join_word, joined)).replace("\u00ad", "")
+def _is_list(group: Sequence[Line], left: float, right: float) -> bool:
+    """Whether a narrow paragraph is a list of short lines: they begin like lines, and do not fill its width."""
+    pairs = [pair for pair in pairwise(group) if not _SENTENCE_END.search(pair[0].text)]
+    begin = sum(_START.match(line.text) is not None for _, line in pairs)
+    ragged = any(
+        (one.left - left if one.is_rtl else right - one.right) > 1.3 * two.first_width for one, two in pairwise(group)
+    )
+    return bool(pairs) and (
+        begin >= 0.8 * len(pairs) or (ragged and not any(_LOWER_START.match(o.text) for _, o in pairs))
+    )
 
-    def _join_word(self, match: re.Match[str]) -> str:
-        head, tail = match.group(1), match.group(2)
-        plain, hyphenated = f"{head}{tail}", f"{head}-{tail}"
-        if not head.isalpha() or not tail[:1].islower():
-            return hyphenated
-        known = next((word for word in (hyphenated, plain) if word.lower() in self._known), None)
-        return known or (plain if self._hyphenated else hyphenated)
+
+def _may_end(previous: Line, line: Line, *, is_list: bool) -> bool:
+    if previous.text.endswith(HYPHEN) or _GOES_ON.search(previous.text) or previous.base <= line.base:
+        return False
+    return not (is_list and _LOWER_START.match(line.text))

@@ -17,6 +17,7 @@ from retrieval.conversion.convert import (
     read_bytes,
     source_name,
 )
+from retrieval.conversion.converted import Converted
 from retrieval.conversion.limits import Limits
 from retrieval.documents import Document
 from retrieval.errors import ConversionError, NoDocumentsError
@@ -29,7 +30,8 @@ class FolderReader:
     """Reads files one by one and yields the documents that the index lacks or has in another version.
 
     `splitter` is the splitter with its settings; documents that were split otherwise count as changed. `on_file` is
-    called before each file with the number of files read, their total, and the file's name.
+    called before each file with the number of files read, their total, and the file's name. `stored_unread` are the
+    parts that earlier ingests could not read, by file: an unchanged file is not converted again.
     """
 
     docs: Path
@@ -39,10 +41,12 @@ class FolderReader:
     convert: Convert
     limits: Limits
     on_file: Callable[[int, int, str], None]
+    stored_unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     added: int = 0
     changed: int = 0
     unchanged: int = 0
     notes: list[tuple[str, str]] = field(default_factory=list)
+    unread: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _source_of: dict[str, str] = field(default_factory=dict)
 
     def documents(self) -> Iterator[Document]:
@@ -90,12 +94,13 @@ class FolderReader:
             if self._is_stored(StoredDocument(id_, source, digest, converter_of(path), self.splitter)):
                 self._source_of[id_] = source
                 self.unchanged += 1
+                self._note_unread(source, self.stored_unread.get(source, ()))
                 return []
         if has_rows(path):
             documents, notes = convert_rows(data, path, self.docs)
             self.notes += [(source, note) for note in notes]
         else:
-            documents = convert_bytes(data, path, self.docs, self.convert)
+            documents = convert_bytes(data, path, self.docs, self._convert)
         for document in documents:
             self._check_id(document.id, source)
             self.limits.check_text(document.text, f"{source}, document {document.id!r}" if has_rows(path) else source)
@@ -107,6 +112,17 @@ class FolderReader:
         ]
         self.unchanged += len(documents) - len(changed)
         return changed
+
+    def _convert(self, data: bytes, suffix: str, source: str) -> Converted:
+        converted = self.convert(data, suffix, source)
+        self._note_unread(source, converted.notes)
+        return converted
+
+    def _note_unread(self, source: str, notes: tuple[str, ...]) -> None:
+        """Note the parts of a file that could not be read."""
+        if notes:
+            self.unread[source] = notes
+            self.notes += [(source, note) for note in notes]
 
     def _is_stored(self, wanted: StoredDocument) -> bool:
         return self.stored.get(wanted.id) == wanted

@@ -51,6 +51,7 @@ class IngestReport:
         failed: files that could not be read, with the reason. Their documents stay in the index.
         skipped: files with an unsupported suffix.
         notes: files that were read, with what the user should know, such as unused columns.
+        unread: files of which a part could not be read, such as pages that are pictures; `notes` say which part.
     """
 
     added: int
@@ -63,6 +64,7 @@ class IngestReport:
     failed: tuple[tuple[str, str], ...] = ()
     skipped: tuple[str, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def documents_per_second(self) -> float:
@@ -105,12 +107,13 @@ def ingest(
         store.bind_encoder(encoder.id, encoder.dimension)
         stored = store.stored_documents()
         on_file, on_embedded = partial(reporter, "reading"), partial(reporter, "embedding")
-        reader = FolderReader(docs, files, stored, splitter, converter.convert, limits, on_file)
+        reader = FolderReader(docs, files, stored, splitter, converter.convert, limits, on_file, store.unread_parts())
         writer = BatchWriter(store, encoder, splitter, on_embedded)
         reporter.documents = lambda: reader.unchanged + writer.written
         writer.write(
             (document, split_document(document, encoder.count_tokens, max_tokens)) for document in reader.documents()
         )
+        store.record_unread_parts(reader.unread)
         removed = sum(store.delete_document(doc_id) for doc_id in reader.removed())
         reporter("indexing", 0, 1)
         update_faiss(store, index_dir / FAISS_NAME, index)
@@ -142,7 +145,7 @@ def plan_ingest(
             store.check_encoder(encoder.id, encoder.dimension)
         stored = store.stored_documents()
         on_file, splitter = partial(reporter, "reading"), f"{SPLITTER};max_tokens={max_tokens}"
-        reader = FolderReader(docs, files, stored, splitter, converter.convert, limits, on_file)
+        reader = FolderReader(docs, files, stored, splitter, converter.convert, limits, on_file, store.unread_parts())
         reporter.documents = lambda: reader.unchanged
         passages, digests, replaced = 0, set[str](), list[str]()
         for document in reader.documents():
@@ -179,6 +182,7 @@ def _report(
         failed=tuple(reader.files.failed),
         skipped=tuple(reader.files.skipped),
         notes=tuple(reader.notes),
+        unread=tuple(reader.unread),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,16 @@ def read_number(connection: sqlite3.Connection, key: str) -> int:
     if value is not None and not value.isdecimal():
         raise DamagedRowError(f"the {key} is {value!r}")
     return int(value or 0)
+
+
+def read_texts(connection: sqlite3.Connection, key: str) -> dict[str, tuple[str, ...]]:
+    """The value as texts by name; empty if the key does not exist or its value is damaged."""
+    try:
+        value = json.loads(read_meta(connection, key) or "{}")
+    except ValueError:
+        return {}
+    items = value.items() if isinstance(value, dict) else ()
+    return {name: tuple(map(str, texts)) for name, texts in items if isinstance(texts, list)}
 
 
 def write_meta(connection: sqlite3.Connection, key: str, value: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,6 +146,17 @@ class PassageStore:
         if choice != self.index_choice:
             with self._database.writing() as connection:
                 meta_table.write_meta(connection, "index_choice", choice)
+
+    def unread_parts(self) -> dict[str, tuple[str, ...]]:
+        """By file, what the last ingest could not read of it."""
+        with self.reading() as connection:
+            return meta_table.read_texts(connection, "unread")
+
+    def record_unread_parts(self, parts: Mapping[str, tuple[str, ...]]) -> None:
+        """Store what an ingest could not read, in place of what was stored before."""
+        if parts != self.unread_parts():
+            with self._database.writing() as connection:
+                meta_table.write_meta(connection, "unread", json.dumps(parts))
 
     def faiss_record(self) -> FaissRecord | None:
         """Metadata of the FAISS file that was last written; None if there is none or it is damaged."""

@@ -77,7 +77,7 @@ def ingest_command(
         _watch(opened, json)
         return
     report = _plan(opened, json) if dry_run else _ingest(opened, json, warm, index)
-    if strict and report.failed:
+    if strict and (report.failed or report.unread):
         raise typer.Exit(FILES_FAILED)
 
 

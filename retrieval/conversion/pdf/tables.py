@@ -1,0 +1,114 @@
+"""Tables of a PDF page: their columns, and the printed rows that are lines of one row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from retrieval.conversion.pdf.rows import Line
+from retrieval.conversion.pdf.rules import Rules
+
+Rows: TypeAlias = Sequence[list[Line]]
+
+# The most that lines of one paragraph are apart, and the least that rows are, relative to the size of the text.
+LINE_DROP = 1.35
+_HALF_LINE = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows with the same number of cells; the text of a cell may have the markers of `raised`."""
+
+    rows: list[list[str]]
+    size: float
+
+
+def build_table(rows: Rows, rules: Rules) -> Table:
+    """The table of printed rows with their cells, from top to bottom."""
+    spans = _spans(rows)
+    cells = [_cells(row, spans) for row in rows]
+    if all(line.is_rtl for row in rows for line in row):
+        cells = [row[::-1] for row in cells]
+    left, right = spans[0][0], spans[-1][1]
+    bands = _bands(rows, cells, rules, left, right)
+    joined: list[list[str]] = []
+    for number, row in enumerate(cells):
+        if number and bands[number] == bands[number - 1]:
+            joined[-1] = [" ".join(filter(None, pair)) for pair in zip(joined[-1], row, strict=True)]
+        else:
+            joined.append(row)
+    return Table(joined, min(line.size for row in rows for line in row))
+
+
+def drop(rows: Rows, at: int) -> float:
+    """The distance from the row above to a row."""
+    return rows[at - 1][0].base - rows[at][0].base
+
+
+def _bands(rows: Rows, cells: list[list[str]], rules: Rules, left: float, right: float) -> list[int]:
+    """For each printed row, the number of the row of the table that it is a line of."""
+    top, bottom = rows[0][0].base + rows[0][0].size, rows[-1][0].base
+    heights = [y for y in rules.heights(left, right) if bottom - rows[-1][0].size < y < top + rows[0][0].size]
+    by_rules = [sum(y > row[0].base + 0.3 * row[0].size for y in heights) for row in rows]
+    is_grid = rules.has_columns(left, right, bottom, top)
+    by_distance = _by_distance(rows, cells)
+    bands = [0]
+    for at in range(1, len(rows)):
+        same = [number for number in range(len(rows)) if by_rules[number] == by_rules[at]]
+        if len(set(by_rules)) > 2 and (is_grid or _is_one_row([cells[number] for number in same])):
+            is_new = by_rules[at] != by_rules[at - 1]
+        else:
+            is_new = by_distance[at]
+        bands.append(bands[-1] + is_new)
+    return bands
+
+
+def _is_one_row(cells: list[list[str]]) -> bool:
+    """Whether printed rows between two rules may be one: some column has one line, and others have more."""
+    return any(sum(map(bool, column)) == 1 for column in zip(*cells, strict=True))
+
+
+def _by_distance(rows: Rows, cells: list[list[str]]) -> list[bool]:
+    """For each printed row, whether it begins a row of the table, judged by the distance to the row above."""
+    drops = [0.0, *(drop(rows, at) for at in range(1, len(rows)))]
+    tight = [at for at in range(1, len(rows)) if drops[at] <= LINE_DROP * rows[at][0].size]
+    has_loose = len(tight) < len(rows) - 1
+    begins = [True] * len(rows)
+    filled = 0
+    for at, row in enumerate(cells):
+        count = sum(map(bool, row))
+        if at and (
+            drops[at] < _HALF_LINE * rows[at][0].size
+            # If some rows are further apart than lines, the others are lines of one row. One with more cells than the
+            # rows above it, as below a heading, begins a row.
+            or (has_loose and at in tight and count <= filled)
+        ):
+            begins[at] = False
+            filled = max(filled, count)
+        else:
+            filled = count
+    return begins
+
+
+def _spans(rows: Rows) -> list[tuple[float, float]]:
+    """The columns of a table. Those of its fullest rows come first: a line across several columns makes none."""
+    spans: list[tuple[float, float]] = []
+    for row in sorted(rows, key=lambda row: -len(row)):
+        for line in row:
+            over = [span for span in spans if line.left < span[1] and line.right > span[0]]
+            if not over:
+                spans.append((line.left, line.right))
+            elif len(over) == 1:
+                spans.remove(over[0])
+                spans.append((min(line.left, over[0][0]), max(line.right, over[0][1])))
+    return sorted(spans)
+
+
+def _cells(row: Sequence[Line], spans: Sequence[tuple[float, float]]) -> list[str]:
+    cells = [""] * len(spans)
+    for line in row:
+        over = [number for number, (left, right) in enumerate(spans) if line.left < right and line.right > left]
+        place = over[0] if over else 0
+        cells[place] = f"{cells[place]} {line.text}".strip()
+    return cells

@@ -1,0 +1,220 @@
+"""The words of a PDF page with their places, read with PDFium."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections import Counter
+from ctypes import byref, c_double, c_ushort
+from dataclasses import dataclass, replace
+from typing import Any
+
+# PDFium's mark for a hyphen at the end of a line, after which the word goes on in the next line.
+HYPHEN = "\ufffe"
+# The dots that lead to a page number are one word.
+_TOKEN = re.compile(f"\\.(?: \\.){{3,}}|[^\\s\xa0{HYPHEN}\x00]+{HYPHEN}?")
+_RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdcf\ufdf0-\ufdff\ufe70-\ufeff]")
+_FORMS = re.compile("[\ufb1d-\ufdcf\ufdf0-\ufdff\ufe70-\ufefe]")
+_MARKERS = re.compile("[\ufdd0-\ufdef]")
+_HAS_DIGIT = re.compile(r"\d")
+# Within a word, characters whose size or base line differs by more are raised or lowered.
+_OTHER_SIZE, _OTHER_BASE = 0.12, 0.1
+
+
+@dataclass(slots=True)
+class Word:
+    """A word in points, in the direction of its text: x grows along the line, y upwards.
+
+    Attributes:
+        base: the y of its base line.
+        spaces: the number of space characters before it.
+        breaks: whether PDFium begins a line with it.
+        turn: the quarter turns of its direction.
+        is_rtl: whether it has Arabic or Hebrew letters.
+    """
+
+    text: str
+    left: float
+    right: float
+    base: float
+    size: float
+    spaces: int = 0
+    breaks: bool = False
+    turn: int = 0
+    is_rtl: bool = False
+
+
+def read_words(text_page: Any) -> list[Word]:
+    """The words in PDFium's order. Those in another direction than most of the page come last."""
+    reader = _Reader(text_page)
+    words = reader.words()
+    turns = Counter[int]()
+    for word in words:
+        turns[word.turn] += len(word.text)
+    if len(turns) > 1:
+        order = [turn for turn, _ in turns.most_common()]
+        words.sort(key=lambda word: order.index(word.turn))
+    return words
+
+
+class _Reader:
+    """Calls PDFium as rarely as possible: a call per character would take longer than all the rest."""
+
+    def __init__(self, text_page: Any) -> None:
+        import pypdfium2.raw as raw
+
+        self._raw = raw
+        self._handle = text_page.raw
+        self._page = text_page
+        self._count = text_page.count_chars()
+        self._x, self._y = c_double(), c_double()
+        self._to_x, self._to_y = byref(self._x), byref(self._y)
+        self._get_origin, self._get_size = raw.FPDFText_GetCharOrigin, raw.FPDFText_GetFontSize
+        self._matrix = raw.FS_MATRIX()
+        self._text = self._read_text()
+        self._has_rtl = _RTL.search(self._text) is not None
+        self._font_size, self._last_size = -1.0, (1.0, 0)
+
+    def words(self) -> list[Word]:
+        text, handle = self._text, self._handle
+        origin, to_x, to_y, at_x, at_y = self._get_origin, self._to_x, self._to_y, self._x, self._y
+        has_rtl, has_digit = self._has_rtl, _HAS_DIGIT.search
+        words: list[Word] = []
+        done, last_base = 0, 0.0
+        for match in _TOKEN.finditer(text):
+            start, end = match.span()
+            if start == done + 1 and text[done] in " \xa0":
+                spaces, breaks = 1, False
+            else:
+                between = text[done:start]
+                spaces = between.count(" ") + between.count("\xa0")
+                breaks = "\n" in between or "\r" in between or text[done - 1 : done] == HYPHEN
+            done = end
+            token = match[0]
+            origin(handle, start, to_x, to_y)
+            left, base = at_x.value, at_y.value
+            size, turn = self._size_at(start, breaks or base != last_base)
+            last_base = base
+            # Most words are plain ones, for which two calls are enough.
+            if turn == 0 and text[end : end + 1] == " " and not has_rtl and (token.isalpha() or not has_digit(token)):
+                origin(handle, end, to_x, to_y)
+                right = at_x.value
+                plain = token if token.isascii() else _plain(token)
+                words.append(Word(plain, left, right if right > left else left, base, size, spaces, breaks))
+            else:
+                words += self._read(token, start, end, spaces, breaks)
+        return words
+
+    def _read_text(self) -> str:
+        """One character per index of PDFium; a character beyond 16 bits is two."""
+        units = (c_ushort * (self._count + 1))()
+        if self._raw.FPDFText_GetText(self._handle, 0, self._count, units) == self._count + 1:
+            codes = list(units[: self._count])
+        else:
+            read = (self._raw.FPDFText_GetUnicode(self._handle, index) for index in range(self._count))
+            codes = [code if code < 0x10000 else 0xFFFD for code in read]
+        # The markers of `raised` would be taken for this package's own.
+        return _MARKERS.sub("\ufffd", "".join(map(chr, codes)).replace("\x02", HYPHEN))
+
+    def _read(self, text: str, start: int, end: int, spaces: int, breaks: bool) -> list[Word]:
+        size, turn = self._last_size
+        left, base = self._origin(start, turn)
+        if self._has_rtl and _RTL.search(text) is not None:
+            return [self._rtl_word(start, end, Word(text, left, left, base, size, spaces, breaks, turn, is_rtl=True))]
+        if end - start > 1 and _HAS_DIGIT.search(text) is not None:
+            parts = self._parts(start, end, turn)
+        else:
+            parts = [(start, end, left, base, size)]
+        words: list[Word] = []
+        for number, (first, last, x, y, height) in enumerate(parts):
+            right = parts[number + 1][2] if number + 1 < len(parts) else self._end(last, turn, x)
+            words.append(Word(_plain(self._text[first:last]), x, right, y, height, turn=turn))
+        words[0].spaces, words[0].breaks = spaces, breaks
+        return words
+
+    def _parts(self, start: int, end: int, turn: int) -> list[tuple[int, int, float, float, float]]:
+        """The parts of a word on different base lines or in different sizes: start, end, x, y and size."""
+        parts: list[tuple[int, int, float, float, float]] = []
+        nominal = 0.0
+        is_near_digit = False
+        for index in range(start, end):
+            is_digit = self._text[index].isdigit()
+            is_near_digit, was_near = is_digit, is_near_digit
+            if parts and not is_digit and not was_near:
+                parts[-1] = (parts[-1][0], index + 1, *parts[-1][2:])
+                continue
+            x, y = self._origin(index, turn)
+            font_size = self._get_size(self._handle, index)
+            if parts:
+                first, _, left, base, size = parts[-1]
+                same_size = font_size == nominal or abs(self._size(index)[0] - size) <= _OTHER_SIZE * size
+                if (same_size and abs(y - base) <= _OTHER_BASE * size) or self._text[index] == HYPHEN:
+                    parts[-1] = (first, index + 1, left, base, size)
+                    continue
+            nominal = font_size
+            parts.append((index, index + 1, x, y, self._size(index)[0]))
+        return parts
+
+    def _rtl_word(self, start: int, end: int, word: Word) -> Word:
+        """A word that runs to the left. The letters of a ligature share a place, where PDFium turns them round."""
+        places = [self._origin(index, word.turn)[0] for index in range(start, end)]
+        characters = list(self._text[start:end])
+        first = 0
+        for index in range(1, len(places) + 1):
+            if index == len(places) or places[index] != places[first]:
+                if index - first > 1 and _RTL.match(characters[first]):
+                    characters[first:index] = characters[first:index][::-1]
+                first = index
+        boxes = [self._box(index, word.turn) for index in (start, end - 1)]
+        text = "".join(characters)
+        text = _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+        left, right = min(box[0] for box in boxes), max(box[1] for box in boxes)
+        return replace(word, text=_plain(text), left=left, right=right)
+
+    def _size_at(self, index: int, is_other: bool) -> tuple[float, int]:
+        """`_size` for the start of a word, which is mostly that of the word before on the same base line."""
+        font_size = self._get_size(self._handle, index)
+        # Some programs write every size as 1 and scale it.
+        if is_other or font_size != self._font_size or font_size <= 2:
+            self._font_size, self._last_size = font_size, self._size(index)
+        return self._last_size
+
+    def _size(self, index: int) -> tuple[float, int]:
+        """The printed size of a character, and the quarter turns of its direction."""
+        matrix = self._matrix
+        size = self._get_size(self._handle, index)
+        if not self._raw.FPDFText_GetMatrix(self._handle, index, matrix):
+            return size or 1.0, 0
+        size *= math.hypot(matrix.c, matrix.d)
+        turn = (
+            0 if abs(matrix.b) < abs(matrix.a) and matrix.a > 0 else round(math.atan2(matrix.b, matrix.a) / math.pi * 2)
+        )
+        return size or 1.0, turn % 4
+
+    def _origin(self, index: int, turn: int) -> tuple[float, float]:
+        self._get_origin(self._handle, index, self._to_x, self._to_y)
+        return _turned(self._x.value, self._y.value, turn)
+
+    def _end(self, end: int, turn: int, left: float) -> float:
+        """The x after the last character: that of the space or line end which follows, or the edge of its box."""
+        follows = self._text[end : end + 1]
+        if follows and follows in " \r\n\xa0" and self._text[end - 1] != HYPHEN:
+            return max(left, self._origin(end, turn)[0])
+        return max(left, self._box(end - 1, turn)[1])
+
+    def _box(self, index: int, turn: int) -> tuple[float, float]:
+        left, bottom, right, top = self._page.get_charbox(index, loose=True)
+        one, other = _turned(left, bottom, turn)[0], _turned(right, top, turn)[0]
+        return min(one, other), max(one, other)
+
+
+def _turned(x: float, y: float, turn: int) -> tuple[float, float]:
+    if turn == 0:
+        return x, y
+    return ((y, -x), (-x, -y), (-y, x))[turn - 1]
+
+
+def _plain(text: str) -> str:
+    """The text with each surrogate pair as one character."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

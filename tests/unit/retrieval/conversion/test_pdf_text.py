@@ -1,0 +1,129 @@
+"""PDF: numbers, lines, rows and columns stay as they are printed."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import matplotlib
+import pytest
+from fpdf import FPDF
+
+from retrieval.conversion.convert import convert_here
+from tests.support.pdf_files import PROSE, page, printed
+
+
+def read(pdf: FPDF | bytes) -> str:
+    return convert_here(pdf if isinstance(pdf, bytes) else bytes(pdf.output()), ".pdf", "a.pdf").text
+
+
+def written(*parts: tuple[str, str]) -> FPDF:
+    """A page with text on the line, raised ("SUP") and lowered ("SUB")."""
+    pdf = page()
+    for position, text in parts:
+        pdf.char_vpos = position
+        pdf.write(6, text)
+    return pdf
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ((("LINE", "within 30"), ("SUP", "2"), ("LINE", " days")), "within 30^2 days"),
+        ((("LINE", "10"), ("SUP", "6"), ("LINE", " bricks")), "10^6 bricks"),
+        ((("LINE", "some word"), ("SUP", "12"), ("LINE", ", more")), "some word[12], more"),
+        ((("LINE", "20 m"), ("SUP", "2"), ("LINE", " of H"), ("SUB", "2"), ("LINE", "O")), "20 m² of H₂O"),
+        ((("LINE", "within 30\xb2 days"),), "within 30^2 days"),
+    ],
+)
+def test_raised_and_lowered_numbers_stay_apart(parts: tuple[tuple[str, str], ...], text: str) -> None:
+    assert read(written(*parts)) == f"{text}\n"
+
+
+def test_a_number_with_a_note_on_the_page_is_a_mark() -> None:
+    pdf = written(("LINE", "within 30"), ("SUP", "2"), ("LINE", " days, 10"), ("SUP", "6"), ("LINE", " bricks"))
+    pdf.set_xy(10, 200)
+    pdf.set_font(size=8)
+    pdf.char_vpos = "LINE"
+    pdf.write(5, "2 Not for gift cards.")
+    assert read(pdf) == "within 30[2] days, 10^6 bricks\n\n[2] Not for gift cards.\n"
+
+
+def test_a_line_that_was_ended_stays_a_line() -> None:
+    hours = ("Opening hours", "Monday 9 to 17", "Tuesday closed", "Wednesday 13 to 20", "Friday closed")
+    lines = [(10, 20 + 5 * number, text) for number, text in enumerate(hours)]
+    prose = [(10, 45 + 5 * number, text) for number, text in enumerate(textwrap.wrap(PROSE, 90))]
+    assert read(printed([*lines, *prose])) == "\n".join([*hours, PROSE.strip()]) + "\n"
+    apart = [(x, y + 20, text) for x, y, text in prose]
+    assert read(printed([*lines, *apart])) == "\n".join(hours) + f"\n\n{PROSE.strip()}\n"
+
+
+def test_wrapped_text_in_a_narrow_box_is_one_line() -> None:
+    pdf = page()
+    pdf.multi_cell(0, 5, PROSE)
+    pdf.ln(5)
+    pdf.multi_cell(60, 5, PROSE)
+    assert read(pdf) == f"{PROSE.strip()}\n\n{PROSE.strip()}\n"
+
+
+TABLE = (("Plan", "Price", "Limit"), ("Basic", "5 euros", "10 GB"), ("Plus", "", "50 GB"), ("Max", "19 euros", ""))
+TABLE_TEXT = "Plan | Price | Limit\nBasic | 5 euros | 10 GB\nPlus |  | 50 GB\nMax | 19 euros |\n"
+
+
+@pytest.mark.parametrize("by_column", [False, True])
+@pytest.mark.parametrize("pitch", [5, 8])
+def test_a_table_keeps_its_rows_and_empty_cells(by_column: bool, pitch: int) -> None:
+    cells = [(20 + 50 * x, 20 + pitch * y, text) for y, row in enumerate(TABLE) for x, text in enumerate(row) if text]
+    assert read(printed(sorted(cells) if by_column else cells)) == TABLE_TEXT
+
+
+def test_wrapped_cells_of_a_ruled_table_are_one_row() -> None:
+    pdf = page(10)
+    with pdf.table() as table:
+        for plan, price, note in (("Plan", "Price", "Notes"), ("Basic", "5 euros", PROSE[:70]), ("Plus", "", "None")):
+            row = table.row()
+            for text in (plan, price, note):
+                row.cell(text)
+    assert read(pdf) == f"Plan | Price | Notes\nBasic | 5 euros | {PROSE[:70].strip()}\nPlus |  | None\n"
+
+
+def test_columns_are_read_one_after_the_other() -> None:
+    left, right = textwrap.wrap(f"Left. {PROSE * 2}", 42), textwrap.wrap(f"Right. {PROSE * 2}", 42)
+    lines = [(10, 15, "A title line that goes across the whole page, from its left edge to its right one, and ends")]
+    for number, (one, other) in enumerate(zip(left, right, strict=False)):
+        lines += [(10, 25 + 5 * number, one), (110, 25 + 5 * number, other)]
+    text = read(printed(lines, size=10))
+    assert f"Left. {PROSE * 2}".strip() in text
+    assert text.index("Right.") > text.rindex("January", 0, text.index("Right."))
+
+
+def test_labels_of_lists_and_headings_are_no_cells() -> None:
+    lines = [(10, 20, "1."), (25, 20, "Bring your card."), (10, 27, "2."), (25, 27, "Sign the form.")]
+    assert read(printed(lines)) == "1. Bring your card.\n\n2. Sign the form.\n"
+
+
+def test_rows_of_names_and_values() -> None:
+    lines = [(10, 20, "Deposit:"), (60, 20, "300 euros"), (10, 27, "Notice:"), (60, 27, "three months")]
+    assert read(printed(lines)) == "Deposit: 300 euros\nNotice: three months\n"
+
+
+def test_text_that_stands_upright_is_apart() -> None:
+    pdf = page()
+    pdf.multi_cell(0, 5, PROSE)
+    with pdf.rotation(90, 30, 150):
+        pdf.text(30, 150, "Height 30 cm")
+    assert read(pdf) == f"{PROSE.strip()}\n\nHeight 30 cm\n"
+
+
+def test_hebrew_and_arabic_are_in_logical_order() -> None:
+    pdf = FPDF()
+    pdf.add_page()
+    pdf.add_font("DejaVu", "", str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"))
+    pdf.set_font("DejaVu", size=12)
+    # The library prints from left to right, so this is what a page shows.
+    shown = {"החזרה תוך 30 ימים": "םימי 30 ךות הרזחה", "In שלום עולם now": "In םלוע םולש now"}
+    for text in shown.values():
+        pdf.cell(0, 12, text, new_x="LMARGIN", new_y="NEXT")
+    text = read(pdf)
+    for logical in shown:
+        assert logical in text
