@@ -13,11 +13,12 @@ _PROBLEMS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """Markdown-like text, the document's own title (None: none), and page offsets in code points."""
+    """Markdown-like text, the document's own title (None: none), page offsets in code points, and notes."""
 
     text: str
     title: str | None = None
     page_starts: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +109,11 @@ class MarkdownWriter:
     def paragraph(self, text: str) -> None:
         self._add("paragraph", text.strip("\n"))
 
-    def entry(self, text: str, depth: int = 0, *, continued: bool = False) -> None:
-        """A list entry, or a further paragraph of the last one."""
+    def entry(self, text: str, depth: int = 0, *, continued: bool = False, marker: str = "- ") -> None:
+        """A list entry, or a further paragraph of the last one. `marker` may be a number such as `3. `, or nothing."""
         line = one_line(text)
         if line:
-            self._add("list", f"{'  ' * min(depth, _MAX_LIST_DEPTH)}{'  ' if continued else '- '}{line}")
+            self._add("list", f"{'  ' * min(depth, _MAX_LIST_DEPTH)}{'  ' if continued else marker}{line}")
 
     def row(self, cells: Sequence[str]) -> None:
         line = " | ".join(one_line(cell) for cell in cells).strip()
