@@ -1,0 +1,212 @@
+"""Walks the tree of a page, and writes its blocks and tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from retrieval.conversion.converted import MarkdownWriter, one_line
+from retrieval.conversion.html.controls import drawing_text, image_text, input_text, options_text
+from retrieval.conversion.html.elements import (
+    BLOCKS,
+    DROPPED,
+    PREFORMATTED,
+    children,
+    is_marked_raised,
+    is_note_link,
+    starts_a_block,
+)
+from retrieval.conversion.html.formulas import formula_text
+from retrieval.conversion.html.inline import InlineText
+from retrieval.conversion.html.left_out import LeftOut
+from retrieval.conversion.html.sinks import CellSink, PageSink, Sink
+from retrieval.conversion.html.styles import Styles
+from retrieval.conversion.html.tables import Budget, Row, Table, read_table
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+_RUBY = frozenset({"ruby", "rt", "rp"})
+_MAX_TABLE_DEPTH = 20
+
+
+class PageReader:
+    """Reads one page. What is left out is counted in `left_out`."""
+
+    def __init__(self, tree: LexborHTMLParser, styles: Styles, left_out: LeftOut) -> None:
+        self.left_out = left_out
+        self.styles = styles
+        self.budget = Budget()
+        # The numbers that notes on the page begin with.
+        self.note_numbers = {node.text().strip().rstrip(".)") for node in tree.css("sup") if starts_a_block(node)} - {
+            ""
+        }
+
+    def read(self, root: LexborNode) -> PageSink:
+        sink = PageSink(MarkdownWriter())
+        _Walk(self, sink).walk(root)
+        return sink
+
+    def cell_text(self, cell: LexborNode) -> str:
+        only = cell.first_child
+        if only is None:
+            return ""
+        if only.tag == "-text" and only.next is None:
+            inline = InlineText()
+            inline.add(only.text_content or "")
+            return inline.take()
+        sink = CellSink()
+        _Walk(self, sink).walk(cell)
+        return sink.text()
+
+
+class _Walk:
+    """Walks the tree without recursion, since a page may be nested deeper than Python's stack."""
+
+    def __init__(self, page: PageReader, sink: Sink) -> None:
+        self._page = page
+        self._sink = sink
+        self._inline = InlineText()
+        self._preformatted = 0
+        self._table_depth = 0
+
+    def walk(self, root: LexborNode) -> None:
+        # Elements to open, elements to close with their kind, and rows of a table.
+        stack: list[tuple[LexborNode, str] | tuple[Row, Table]] = [(root, "")]
+        left_out = self._page.left_out.parts
+        while stack:
+            node, extra = stack.pop()
+            if isinstance(extra, Table):
+                assert isinstance(node, Row)
+                self._read_row(node, extra, stack)
+                continue
+            assert not isinstance(node, Row)
+            if extra:
+                self._close(extra)
+                continue
+            tag = node.tag or ""
+            if tag == "-text":
+                self._inline.add(node.text_content or "", preformatted=self._preformatted > 0)
+            elif tag in DROPPED:
+                continue
+            elif left_out and node.mem_id in left_out:
+                self._page.left_out.count(node)
+            elif tag == "table" and isinstance(self._sink, PageSink):
+                self._open_table(node, stack)
+            elif not self._add_text_of(node, tag):
+                kind = self._open(node, tag)
+                if kind:
+                    stack.append((node, kind))
+                stack.extend((child, "") for child in reversed(children(node)))
+        self._flush()
+
+    def _add_text_of(self, node: LexborNode, tag: str) -> bool:
+        """Add the text of an element that is read as a whole. Returns whether it is one."""
+        if tag == "br":
+            self._inline.add_break()
+        elif tag == "img":
+            text = image_text(node)
+            # A single character is a letter of the word it stands in.
+            if len(text) == 1:
+                self._inline.add(text)
+            elif text:
+                self._inline.add_apart(text)
+        elif tag == "input":
+            self._inline.add_apart(input_text(node))
+        elif tag in {"select", "datalist"}:
+            self._inline.add_apart(options_text(node))
+        elif tag == "math":
+            self._inline.add(formula_text(node))
+        elif tag == "svg":
+            if text := drawing_text(node):
+                self._inline.add_apart(text)
+        else:
+            return False
+        return True
+
+    def _open(self, node: LexborNode, tag: str) -> str:
+        """Begin an element. Returns the kind that its end is told by; empty if nothing is to be done there."""
+        if tag in BLOCKS:
+            self._flush()
+            self._preformatted += tag in PREFORMATTED
+            self._sink.open(node, tag)
+            return tag
+        styles = self._page.styles
+        if node.mem_id in styles.blocks:
+            self._flush()
+            return "div"
+        raised = tag if tag in {"sup", "sub"} else styles.raised.get(node.mem_id)
+        if raised is not None:
+            self._inline.open(raised, is_mark=raised == "sup" and self._is_note_mark(node))
+            return raised
+        if tag in _RUBY:
+            self._inline.open(tag)
+            return tag
+        if tag == "a" and is_note_link(node) and node.css_first("sup") is None:
+            self._inline.open("note")
+            return "note"
+        if tag == "q":
+            self._inline.add("“")
+            return tag
+        if tag in {"button", "textarea"}:
+            self._inline.add_apart("")
+            self._preformatted += tag == "textarea"
+            return tag
+        return ""
+
+    def _is_note_mark(self, node: LexborNode) -> bool:
+        return node.text().strip().rstrip(".)") in self._page.note_numbers or is_marked_raised(node)
+
+    def _close(self, kind: str) -> None:
+        if kind in BLOCKS:
+            self._flush()
+            self._preformatted -= kind in PREFORMATTED
+            self._sink.close(kind)
+        elif kind == "q":
+            self._inline.add("”")
+        elif kind in {"button", "textarea"}:
+            self._inline.add_apart("")
+            self._preformatted -= kind == "textarea"
+        elif kind == "table-end":
+            self._flush()
+            self._table_depth -= 1
+            self._end_group()
+        else:
+            self._inline.close(kind)
+
+    def _open_table(self, node: LexborNode, stack: list[tuple[LexborNode, str] | tuple[Row, Table]]) -> None:
+        self._flush()
+        self._end_group()
+        self._table_depth += 1
+        is_deep = self._table_depth > _MAX_TABLE_DEPTH
+        table = read_table(node, self._page.left_out.parts, self._page.budget, nested=is_deep)
+        for child in node.iter():
+            # Hidden captions and groups are passed over here, and counted.
+            if child.mem_id in self._page.left_out.parts:
+                self._page.left_out.count(child)
+        stack.append((node, "table-end"))
+        stack.extend((row, table) for row in reversed(table.rows))
+        stack.extend((caption, "") for caption in reversed(table.captions))
+
+    def _read_row(self, row: Row, table: Table, stack: list[tuple[LexborNode, str] | tuple[Row, Table]]) -> None:
+        self._flush()
+        title = table.title(row)
+        if row.is_layout or title is not None:
+            stack.append((title or row.node, ""))
+            return
+        if isinstance(self._sink, PageSink):
+            self._sink.row(table.row_texts(row, self._page.cell_text, self._page.budget))
+
+    def _end_group(self) -> None:
+        if isinstance(self._sink, PageSink):
+            self._sink.end_group()
+
+    def _flush(self) -> None:
+        preformatted = self._preformatted > 0
+        text = self._inline.take(preformatted=preformatted)
+        if text.strip():
+            self._sink.block(text, preformatted=preformatted)
+
+
+def page_title(tree: LexborHTMLParser) -> str:
+    node = tree.css_first("head > title")
+    return one_line(node.text()) if node is not None else ""
