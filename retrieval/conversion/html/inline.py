@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from retrieval.conversion.converted import one_line
 from retrieval.conversion.html import raised
 
-_SPACES = re.compile(r"\s+")
 # Soft hyphens and other places where a word may be broken.
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
 _STROKES = {"/", "⁄", "∕"}
@@ -23,6 +22,10 @@ class _Frame:
     is_mark: bool = False
     readings: list[str] = field(default_factory=list)
     brackets: list[str] = field(default_factory=list)
+
+
+def without_invisible(text: str) -> str:
+    return text if text.isascii() else _INVISIBLE.sub("", text)
 
 
 class InlineText:
@@ -41,11 +44,12 @@ class InlineText:
             if text[0].isdigit() and self._pieces[-1][-1:].isdigit():
                 self._pieces.append(" ")
             self._last_was_raised = False
-        self._pieces.append(text if preformatted else _SPACES.sub(" ", text))
+        # Line breaks in the source are spaces, except in preformatted text.
+        self._pieces.append(text if preformatted or "\n" not in text else text.replace("\n", " "))
 
     def add_apart(self, text: str) -> None:
         """Text in a box of its own, such as a button: it does not touch its neighbours."""
-        self._pieces.extend((" ", _SPACES.sub(" ", text), " "))
+        self._pieces.extend((" ", text.replace("\n", " "), " "))
         self._last_was_raised = False
 
     def add_break(self) -> None:
@@ -78,7 +82,10 @@ class InlineText:
 
     def take(self, *, preformatted: bool = False) -> str:
         """The text so far, which the next block begins without."""
-        text = _INVISIBLE.sub("", "".join(self._pieces))
+        if not self._pieces:
+            self._frames.clear()
+            return ""
+        text = without_invisible("".join(self._pieces))
         self._pieces, self._frames = [], []
         self._raised, self._last_was_raised = (-1, ""), False
         if preformatted:
@@ -93,7 +100,7 @@ class InlineText:
             tail = piece[-raised.CONTEXT :] + tail
             if len(tail) >= raised.CONTEXT:
                 break
-        return _INVISIBLE.sub("", tail)
+        return without_invisible(tail)
 
     def _close_raised(self, frame: _Frame, text: str) -> None:
         before = self._before()

@@ -22,13 +22,19 @@ class LeftOut:
 
     parts: dict[int, str] = field(default_factory=dict)
     words: Counter[str] = field(default_factory=Counter)
+    _counted: set[int] = field(default_factory=set)
 
     def add(self, node: LexborNode, why: str) -> None:
         self.parts.setdefault(node.mem_id, why)
 
-    def count(self, node: LexborNode) -> None:
-        """Count the words of an element that the reader passes over."""
-        self.words[self.parts[node.mem_id]] += count_words(shown_text(node))
+    def passes_over(self, node: LexborNode) -> bool:
+        """Whether an element is left out. Its words are counted the first time."""
+        if not self.parts or (why := self.parts.get(node.mem_id)) is None:
+            return False
+        if node.mem_id not in self._counted:
+            self._counted.add(node.mem_id)
+            self.words[why] += count_words(shown_text(node))
+        return True
 
     def spare(self, *kinds: str) -> LeftOut:
         """The same without these kinds, and with nothing counted."""

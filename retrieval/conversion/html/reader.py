@@ -16,7 +16,7 @@ from retrieval.conversion.html.elements import (
     starts_a_block,
 )
 from retrieval.conversion.html.formulas import formula_text
-from retrieval.conversion.html.inline import InlineText
+from retrieval.conversion.html.inline import InlineText, without_invisible
 from retrieval.conversion.html.left_out import LeftOut
 from retrieval.conversion.html.sinks import CellSink, PageSink, Sink
 from retrieval.conversion.html.styles import Styles
@@ -51,9 +51,7 @@ class PageReader:
         if only is None:
             return ""
         if only.tag == "-text" and only.next is None:
-            inline = InlineText()
-            inline.add(only.text_content or "")
-            return inline.take()
+            return one_line(without_invisible(only.text_content or ""))
         sink = CellSink()
         _Walk(self, sink).walk(cell)
         return sink.text()
@@ -72,7 +70,7 @@ class _Walk:
     def walk(self, root: LexborNode) -> None:
         # Elements to open, elements to close with their kind, and rows of a table.
         stack: list[tuple[LexborNode, str] | tuple[Row, Table]] = [(root, "")]
-        left_out = self._page.left_out.parts
+        left_out = self._page.left_out
         while stack:
             node, extra = stack.pop()
             if isinstance(extra, Table):
@@ -86,10 +84,8 @@ class _Walk:
             tag = node.tag or ""
             if tag == "-text":
                 self._inline.add(node.text_content or "", preformatted=self._preformatted > 0)
-            elif tag in DROPPED:
+            elif tag in DROPPED or left_out.passes_over(node):
                 continue
-            elif left_out and node.mem_id in left_out:
-                self._page.left_out.count(node)
             elif tag == "table" and isinstance(self._sink, PageSink):
                 self._open_table(node, stack)
             elif not self._add_text_of(node, tag):
@@ -178,11 +174,7 @@ class _Walk:
         self._end_group()
         self._table_depth += 1
         is_deep = self._table_depth > _MAX_TABLE_DEPTH
-        table = read_table(node, self._page.left_out.parts, self._page.budget, nested=is_deep)
-        for child in node.iter():
-            # Hidden captions and groups are passed over here, and counted.
-            if child.mem_id in self._page.left_out.parts:
-                self._page.left_out.count(child)
+        table = read_table(node, self._page.left_out, self._page.budget, nested=is_deep)
         stack.append((node, "table-end"))
         stack.extend((row, table) for row in reversed(table.rows))
         stack.extend((caption, "") for caption in reversed(table.captions))
@@ -203,7 +195,7 @@ class _Walk:
     def _flush(self) -> None:
         preformatted = self._preformatted > 0
         text = self._inline.take(preformatted=preformatted)
-        if text.strip():
+        if text and not text.isspace():
             self._sink.block(text, preformatted=preformatted)
 
 

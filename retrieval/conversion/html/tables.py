@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from retrieval.conversion.html.left_out import LeftOut
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
@@ -19,6 +21,7 @@ MAX_REPEATED = 2**20
 # A row with blocks in it is page layout rather than a row of data, and is read as blocks.
 _HEAVY = "table, h1, h2, h3, h4, h5, h6, p + p"
 _LISTS = "ul, ol, dl"
+_BLOCKS = f"{_HEAVY}, {_LISTS}"
 _LONG_ROW, _LONG_ROW_UNDER_HEADER = 400, 1000
 _INTEGER = re.compile(r"\s*\+?(\d+)")
 
@@ -75,35 +78,40 @@ class Table:
         return known if budget.characters >= 0 else ""
 
 
-def read_table(node: LexborNode, left_out: Collection[int], budget: Budget, *, nested: bool) -> Table:
-    """The grid of a table. `left_out`: elements that are not read; `nested`: it stands deep within other tables."""
+def read_table(root: LexborNode, left_out: LeftOut, budget: Budget, *, nested: bool) -> Table:
+    """The grid of a table. `nested`: it stands deep within other tables."""
     table = Table()
-    has_header = (node.attributes.get("role") or "").lower() in {"table", "grid"}
-    groups: dict[str, list[list[LexborNode]]] = {"thead": [], "tbody": [], "tfoot": []}
-    for child in node.iter():
+    has_header = (root.attributes.get("role") or "").lower() in {"table", "grid"}
+    groups: dict[str, list[tuple[LexborNode, list[LexborNode]]]] = {"thead": [], "tbody": [], "tfoot": []}
+    for child in root.iter():
         tag = child.tag or ""
-        if child.mem_id in left_out:
+        if left_out.passes_over(child):
             continue
         if tag == "caption":
             table.captions.append(child)
         elif tag in groups:
-            groups[tag].append([row for row in child.iter() if row.tag == "tr" and row.mem_id not in left_out])
+            rows = [row for row in child.iter() if row.tag == "tr" and not left_out.passes_over(row)]
+            groups[tag].append((child, rows))
         elif tag == "tr":
-            groups["tbody"].append([child])
+            groups["tbody"].append((child, [child]))
     has_header = has_header or bool(groups["thead"] or table.captions)
     starts: set[int] = set()
+    with_blocks: set[int] = set()
     # A browser shows the head first and the foot last, wherever they stand.
-    for rows in (rows for group in groups.values() for rows in group):
+    for node, rows in (group for kind in groups.values() for group in kind):
         has_header = _place(rows, table, starts, left_out, budget) or has_header
+        if node.css_first(_BLOCKS) is not None:
+            with_blocks.update(row.mem_id for row in rows)
     # A column in which no cell starts is none.
     table.columns = sorted(starts)
     for row in table.rows:
-        row.places = {column: row.places[column] for column in row.places if column in starts}
-        row.is_layout = nested or _is_layout(row.node, has_header)
+        if len(row.places) > 1:
+            row.places = {column: row.places[column] for column in row.places if column in starts}
+        row.is_layout = nested or (row.node.mem_id in with_blocks and _is_layout(row.node, has_header))
     return table
 
 
-def _place(rows: list[LexborNode], table: Table, starts: set[int], left_out: Collection[int], budget: Budget) -> bool:
+def _place(rows: list[LexborNode], table: Table, starts: set[int], left_out: LeftOut, budget: Budget) -> bool:
     """Place the cells of a row group; spans end with it. Returns whether a cell is a header."""
     has_header = False
     # By column: the cell that covers it from above, and the first row that it does not cover.
@@ -136,13 +144,13 @@ def _place(rows: list[LexborNode], table: Table, starts: set[int], left_out: Col
     return has_header
 
 
-def _cells(row: LexborNode, left_out: Collection[int]) -> Iterator[LexborNode]:
-    return (cell for cell in row.iter() if cell.tag in {"td", "th"} and cell.mem_id not in left_out)
+def _cells(row: LexborNode, left_out: LeftOut) -> Iterator[LexborNode]:
+    return (cell for cell in row.iter() if cell.tag in {"td", "th"} and not left_out.passes_over(cell))
 
 
 def _spans(cell: LexborNode, rows_left: int) -> tuple[int, int]:
     attributes = cell.attributes
-    if "colspan" not in attributes and "rowspan" not in attributes:
+    if not attributes or ("colspan" not in attributes and "rowspan" not in attributes):
         return 1, 1
     width = min(max(_integer(attributes.get("colspan"), 1), 1), _MAX_COLUMNS)
     height = min(_integer(attributes.get("rowspan"), 1), _MAX_ROWS)
