@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 _CONTENT = "main, article, [role='main'], h1, table"
+_TEXT = "p, h1, h2, h3, h4, h5, h6, table, main, article"
 _CONTENT_TAGS = frozenset({"main", "article"})
 _NO_BANNERS = frozenset({"html", "body", "main", "article", "header", "a", "button"})
 # A footer of one of these is part of its text.
@@ -31,7 +32,7 @@ _MENU_NAMES = frozenset({
     *("breadcrumb", "breadcrumbs", "pagination", "pager", "primary-menu", "primary-nav", "footer-nav", "footer-menu"),
 })  # fmt: skip
 _WITHIN_CONTENT = frozenset({"breadcrumb", "breadcrumbs", "pagination", "pager"})
-_FOOTER = "footer, [role='contentinfo'], [class*='foot' i], [id*='foot' i], [class*='colophon' i], [id*='colophon' i]"
+_FOOTER = "footer, [role='contentinfo' i], [class*='foot' i], [id*='foot' i], [class*='colophon' i], [id*='colophon' i]"
 _FOOTER_NAMES = frozenset({"footer", "site-footer", "page-footer", "sitefooter", "pagefooter", "colophon"})
 _BANNER = (
     "[class*='cookie' i], [id*='cookie' i], [class*='consent' i], [id*='consent' i], [aria-label*='cookie' i], "
@@ -55,8 +56,9 @@ _COPYRIGHT = re.compile(r"©|\(c\)|copyright|all rights reserved|alle rechte vor
 _MARK_NAMES = frozenset({"headerlink", "header-anchor", "mw-editsection", "anchor-link", "permalink"})
 
 _PROSE_WORDS = 8
-_FOOTER_WORDS, _FOOTER_DIGITS, _COPYRIGHT_WORDS = 4, 3, 25
-_BANNER_WORDS = 200
+_PROSE_DIGITS = 5
+_FOOTER_WORDS, _COPYRIGHT_WORDS = 4, 25
+_BANNER_WORDS, _BANNER_LENGTH = 200, 5000
 _MENU_LINK_SHARE, _MENU_LINK_WORDS = 0.8, 5
 # Hostile pages have many elements of a kind, deeply nested: the rest of them is kept.
 _MAX_CANDIDATES, _MAX_ANCESTORS = 500, 200
@@ -66,7 +68,7 @@ def find_boilerplate(tree: LexborHTMLParser, left_out: LeftOut) -> None:
     for node in _banners(tree):
         left_out.add(node, BANNERS)
     done: set[int] = set()
-    for node in _outermost(tree, "nav, [role='navigation']", left_out, done):
+    for node in _outermost(tree, "nav, [role='navigation' i]", left_out, done):
         if node.css_first(_CONTENT) is None:
             done.add(node.mem_id)
             prune(node, NAVIGATION, left_out, _is_sentence)
@@ -74,7 +76,7 @@ def find_boilerplate(tree: LexborHTMLParser, left_out: LeftOut) -> None:
         if _is_menu(node):
             left_out.add(node, NAVIGATION)
     for node in _outermost(tree, _FOOTER, left_out, done):
-        if _is_page_footer(node):
+        if _is_page_footer(node) and _is_at_end(node, left_out):
             done.add(node.mem_id)
             prune(node, FOOTERS, left_out, _is_said_in_footer)
     for node in _links_of_the_page(tree):
@@ -103,14 +105,14 @@ def _is_within(node: LexborNode, tags: frozenset[str]) -> bool:
 
 
 def _is_sentence(text: str) -> bool:
-    return count_words(text) >= _PROSE_WORDS
+    return count_words(text) >= _PROSE_WORDS or sum(map(str.isdigit, text)) >= _PROSE_DIGITS
 
 
 def _is_said_in_footer(text: str) -> bool:
     words = count_words(text)
     if _COPYRIGHT.search(text):
         return words > _COPYRIGHT_WORDS
-    return words >= _FOOTER_WORDS or sum(map(str.isdigit, text)) >= _FOOTER_DIGITS
+    return words >= _FOOTER_WORDS or any(map(str.isdigit, text))
 
 
 def _is_menu(node: LexborNode) -> bool:
@@ -119,7 +121,7 @@ def _is_menu(node: LexborNode) -> bool:
     if not found or (not found & _WITHIN_CONTENT and _is_within(node, _CONTENT_TAGS)):
         return False
     links = [count_words(link.text()) for link in node.css("a")]
-    words = count_words(shown_text(node))
+    words = count_words(node.text(separator=" "))
     share = 0.3 if found & _WITHIN_CONTENT else _MENU_LINK_SHARE
     return (
         len(links) > 1
@@ -136,14 +138,32 @@ def _is_page_footer(node: LexborNode) -> bool:
     return node.css_first("a") is not None or _COPYRIGHT.search(shown_text(node)) is not None
 
 
+def _is_at_end(node: LexborNode, left_out: LeftOut) -> bool:
+    """Whether no paragraph, heading or table follows, except in other footers and what is left out."""
+    for part in (node, *_ancestors(node)):
+        after = part.next
+        while after is not None:
+            if not (
+                (after.tag or "").startswith("-")
+                or after.mem_id in left_out.parts
+                or after.tag == "footer"
+                or names(after) & _FOOTER_NAMES
+                or after.css_first(_TEXT) is None
+            ):
+                return False
+            after = after.next
+    return True
+
+
 def _banners(tree: LexborHTMLParser) -> Iterator[LexborNode]:
     """Short parts outside the content that speak of cookies and ask for an answer."""
     for node in tree.css(_BANNER)[:_MAX_CANDIDATES]:
         if node.tag in _NO_BANNERS or node.css_first(_CONTENT) is not None:
             continue
-        text = shown_text(node)
+        text = node.text(separator=" ")
         if (
-            _CONSENT.search(text)
+            len(text) <= _BANNER_LENGTH
+            and _CONSENT.search(text)
             and count_words(text) <= _BANNER_WORDS
             and any(map(_is_answer, node.css("button, a, input, [role='button']")))
             and not _is_within(node, _CONTENT_TAGS)

@@ -27,7 +27,8 @@ BLOCKS = frozenset({
 _NOTE_TARGET = re.compile(
     r"#(?:user-content-)?_?(?:fn|footnote|note|cite[-_]?note|endnote|ftn|edn|fussnote)", re.IGNORECASE
 )
-_NOTE_NAME = re.compile(r"foot-?note|endnote|note-?ref|fn-?ref|\breference\b|cite[-_]ref", re.IGNORECASE)
+_NOTE_LINK_NAME = re.compile(r"foot-?note|endnote|note-?ref|fn-?ref", re.IGNORECASE)
+_NOTE_NAME = re.compile(rf"{_NOTE_LINK_NAME.pattern}|\breference\b|cite[-_]ref", re.IGNORECASE)
 _NOTE_ROLES = frozenset({"doc-noteref", "doc-footnote", "doc-endnote", "noteref"})
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{1,2}|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 
@@ -51,13 +52,19 @@ def count_words(text: str) -> int:
     return len(_WORD.findall(text))
 
 
+def follows_link(node: LexborNode) -> bool:
+    """Whether a link stands directly after another one, set apart by its looks alone."""
+    before = node.prev
+    return before is not None and before.tag == "a"
+
+
 def is_note_link(node: LexborNode) -> bool:
     """Whether a link leads to a note."""
     attributes = node.attributes
     return (
         _NOTE_TARGET.match(attributes.get("href") or "") is not None
         or bool(_NOTE_ROLES & {attributes.get("role") or "", attributes.get("epub:type") or ""})
-        or is_note(node)
+        or _NOTE_LINK_NAME.search(f"{attributes.get('class') or ''} {attributes.get('id') or ''}") is not None
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from retrieval.conversion.html.elements import attribute, count_words, names
-from retrieval.conversion.html.left_out import HIDDEN, STRUCK, LeftOut, shown_text
+from retrieval.conversion.html.left_out import HIDDEN, STRUCK, LeftOut
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -22,7 +22,7 @@ _FOR_SCREEN_READERS = re.compile(
     r"(?:^|[-_\s])(?:sr-only|visually-?hidden|screen-?reader(?:-text)?|katex-mathml|assistive-mml)"
 )
 _SCRIPTS = re.compile(r"java\s?script|scripts?\b", re.IGNORECASE)
-_LONG_FALLBACK_WORDS = 25
+_LONG_FALLBACK_WORDS, _MAX_FALLBACKS = 25, 500
 # A note such as an icon's is shorter than this.
 _MAX_SIBLINGS = 50
 
@@ -40,11 +40,11 @@ def find_hidden(tree: LexborHTMLParser, styled: list[LexborNode], left_out: Left
         if node.tag == "math" or node.css_first("math") is not None:
             continue
         left_out.add(node, HIDDEN)
-    for node in tree.css("[aria-hidden='true']"):
+    for node in tree.css("[aria-hidden='true' i]"):
         if node.tag not in _WHOLE and _is_double(node):
             left_out.add(node, HIDDEN)
-    for node in tree.css("noscript"):
-        text = shown_text(node)
+    for node in tree.css("noscript")[:_MAX_FALLBACKS]:
+        text = node.text(separator=" ")
         if count_words(text) < _LONG_FALLBACK_WORDS or _SCRIPTS.search(text):
             left_out.add(node, HIDDEN)
     for node in tree.css("del, s, strike"):
@@ -63,7 +63,7 @@ def _openable(tree: LexborHTMLParser) -> set[str]:
 
 def _is_double(node: LexborNode) -> bool:
     """Whether an element kept from screen readers is a sign, or says what stands beside it for them."""
-    if not any(character.isalnum() for character in shown_text(node)):
+    if not any(character.isalnum() for character in node.text()):
         return True
     return any(
         other.tag == "math" or _FOR_SCREEN_READERS.search(attribute(other, "class")) is not None

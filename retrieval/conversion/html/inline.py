@@ -106,7 +106,7 @@ class InlineText:
         before = self._before()
         if frame.kind == "sub":
             index, above = self._raised
-            if index >= 0 and "".join(self._pieces[index + 1 :]).strip() in _STROKES:
+            if 0 <= index == len(self._pieces) - 2 and self._pieces[-1].strip() in _STROKES:
                 stroked = self._pieces[index:]
                 del self._pieces[index:]
                 whole = raised.fraction(self._before(), above, text)

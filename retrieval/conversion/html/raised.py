@@ -7,9 +7,10 @@ import re
 # How much of the text before a raised number decides what it is.
 CONTEXT = 16
 
-_NUMBER = re.compile(r"([-+−–±]?)\d+(?:\s?[.,–-]\s?\d+)*")
+_NUMBER = re.compile(r"([-+−–±]?)\d+(?:\s?[.,–-]\s?\d+|\s\d+)*")
 _NOTE = re.compile(r"(\d+)\)")
-_SHORT_MARK = re.compile(r"\w{1,3}")
+# Ordinals and trade marks are no marks of notes, even in a link.
+_MARK = re.compile(r"(?!(?:st|nd|rd|th|er|re|tm|sm)$)\w{1,3}", re.IGNORECASE)
 _EXPONENT = re.compile(r"[nkx](?:\s?[-+−]\s?\d+)?")
 # A unit or a variable. The 2 of "in" is an exponent after a number only.
 _BASE = re.compile(r"(?:^|[\s(/*·=+\d-])(?:[b-z]|[cdkmnµμ]m|ft|yd|mi|(?<=\d)in|(?<=\d\s)in)$")
@@ -18,7 +19,7 @@ _BASE = re.compile(r"(?:^|[\s(/*·=+\d-])(?:[b-z]|[cdkmnµμ]m|ft|yd|mi|(?<=\d)i
 def raised(before: str, text: str, *, is_mark: bool) -> str:
     """A raised text, after the text before it; `is_mark`: it belongs to a link or a note."""
     plain = text.strip()
-    if is_mark and _SHORT_MARK.fullmatch(plain):
+    if is_mark and _MARK.fullmatch(plain):
         return f"[{plain}]"
     after_digit = before[-1:].isdigit()
     number = _NUMBER.fullmatch(plain)

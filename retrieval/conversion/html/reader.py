@@ -11,6 +11,7 @@ from retrieval.conversion.html.elements import (
     DROPPED,
     PREFORMATTED,
     children,
+    follows_link,
     is_marked_raised,
     is_note_link,
     starts_a_block,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 _RUBY = frozenset({"ruby", "rt", "rp"})
+_BOXES = frozenset({"button", "label", "textarea"})
 _MAX_TABLE_DEPTH = 20
 
 
@@ -137,13 +139,17 @@ class _Walk:
         if tag in _RUBY:
             self._inline.open(tag)
             return tag
-        if tag == "a" and is_note_link(node) and node.css_first("sup") is None:
+        if tag == "a":
+            if follows_link(node):
+                self._inline.add(" ")
+            if not is_note_link(node) or node.css_first("sup") is not None:
+                return ""
             self._inline.open("note")
             return "note"
         if tag == "q":
             self._inline.add("“")
             return tag
-        if tag in {"button", "textarea"}:
+        if tag in _BOXES:
             self._inline.add_apart("")
             self._preformatted += tag == "textarea"
             return tag
@@ -159,7 +165,7 @@ class _Walk:
             self._sink.close(kind)
         elif kind == "q":
             self._inline.add("”")
-        elif kind in {"button", "textarea"}:
+        elif kind in _BOXES:
             self._inline.add_apart("")
             self._preformatted -= kind == "textarea"
         elif kind == "table-end":

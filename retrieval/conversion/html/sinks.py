@@ -138,33 +138,38 @@ class CellSink:
     """Puts the blocks of a table cell into one line; the entries of a list are set apart by semicolons."""
 
     def __init__(self) -> None:
-        self._text = ""
+        self._pieces: list[str] = []
         self._lists = Lists()
-        self._after_entry = False
+        self._gap = " "
 
     def text(self) -> str:
-        return self._text
+        return "".join(self._pieces)
 
     def open(self, node: LexborNode, tag: str) -> None:
         if tag in LISTS:
             self._lists.open_list(node)
         elif tag == "li":
             self._lists.open_entry(node)
-        elif tag == "tr" and self._text:
-            self._after_entry = True
+        elif tag == "tr":
+            self._gap = "; "
+        elif tag == "dd":
+            self._gap = ": "
 
     def close(self, tag: str) -> None:
         if tag in LISTS:
             self._lists.close_list()
         elif tag == "li":
             self._lists.close_entry()
-            self._after_entry = True
+            self._gap = "; "
+        elif tag == "dd":
+            self._gap = "; "
 
     def block(self, text: str, *, preformatted: bool) -> None:
         entry, line = self._lists.entry, one_line(text)
         if entry is not None and not entry.started:
             line = line if entry.marker == BULLET else entry.marker + line
             entry.started = True
-        gap = "; " if self._after_entry and self._text[-1:] not in {";", ""} else " "
-        self._text = f"{self._text}{gap}{line}" if self._text else line
-        self._after_entry = False
+        if self._pieces:
+            self._pieces.append(" " if self._pieces[-1].endswith((";", ":")) else self._gap)
+        self._pieces.append(line)
+        self._gap = " "

@@ -50,9 +50,11 @@ def read(body: str) -> str:
 def test_what_surrounds_the_content_is_left_out(part: str) -> None:
     content = f"<h1>Returns</h1><p>{SENTENCE}</p>"
     expected = f"# Returns\n\n{SENTENCE}"
-    assert read(part + content) == expected
+    if "foot" not in part:
+        assert read(part + content) == expected
+        assert read(f"{part}<main>{content}</main>{part}") == expected
     assert read(content + part) == expected
-    assert read(f"{part}<main>{content}</main>{part}") == expected
+    assert read(f"<main>{content}</main>{part}") == expected
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,12 @@ def test_what_surrounds_the_content_is_left_out(part: str) -> None:
         (f"<nav><p>{SENTENCE}</p></nav>", SENTENCE),
         ("<footer><p>Shop: 12 High Street, Leeds</p></footer>", "Shop: 12 High Street, Leeds"),
         ("<footer><address>Call 0123 456 789</address></footer>", "Call 0123 456 789"),
+        (
+            "<div class=card><p>Gold</p><footer><a href=/o>Order</a></footer></div><p>More",
+            "Gold\n\nOrder\n\nMore",
+        ),
+        ("<div class=card><p>Gold</p><footer>20 € <a href=/o>Order</a></footer></div>", "Gold\n\n20 € Order"),
+        (f"<nav>{MENU}<p>Call 0123 456</p></nav>", "Call 0123 456"),
         ("<main><footer>Fees are <a href=/f>net</a></footer></main>", "Fees are net"),
         (
             "<section><h2>Cookies</h2><p>We use cookies. <a href=/c>More</a></section>",

@@ -69,6 +69,10 @@ def test_blocks_in_a_cell_do_not_run_into_each_other() -> None:
     ) == ("Size | Step\nS; M | 2. Go; 3. Stop")
 
 
+def test_definitions_in_a_cell() -> None:
+    assert read("<table><tr><td><dl><dt>A<dd>1<dt>B:<dd>2</dl><td>x</table>") == "A: 1; B: 2 | x"
+
+
 def test_nested_tables_keep_their_text() -> None:
     layout = "<table><tr><td><h2>News</h2><p>One.<p>Two.<td><table><tr><td>a<td>b</table></table>"
     assert read(layout) == "## News\n\nOne.\n\nTwo.\n\na | b"

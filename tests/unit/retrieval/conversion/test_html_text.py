@@ -39,6 +39,8 @@ def read(html: str) -> str:
         ("in<sup>2</sup> time", "in[2] time"),
         ("goods<sup><a href='#a'>a</a></sup>", "goods[a]"),
         ("cite<sup><a href='#c'>[7]</a></sup>", "cite[7]"),
+        ("goods<sup><a href='#1'>1</a><a href='#2'>2</a></sup>", "goods[1 2]"),
+        ("1<sup><a href='/x'>st</a></sup>", "1st"),
         # Lowered numbers, and fractions.
         ("H<sub>2</sub>O, log<sub>10</sub>100", "H_2O, log_10 100"),
         ("3<sup>1</sup>/<sub>2</sub> cups, <sup>3</sup>&frasl;<sub>4</sub>", "3 1/2 cups, 3/4"),
@@ -57,6 +59,8 @@ def test_raised_and_lowered_numbers(html: str, text: str) -> None:
     [
         ("<b>Sun</b>day and <i>Mon</i><u>day</u>", "Sunday and Monday"),
         ("<span>Sun</span>\n<span>day</span>", "Sun day"),
+        ("<span>Sun</span><span>day</span> Sun<!-- -->day", "Sunday Sunday"),
+        ("<a href=/a>Cash</a><a href=/b>Card</a>, <a href=/s>Sun</a>day", "Cash Card, Sunday"),
         ("one<br>two<br/><br>three", "one\ntwo\nthree"),
         ("5&nbsp;000 Donau&shy;dampf&#8203;schiff<wbr>fahrt", "5 000 Donaudampfschifffahrt"),
         ("a<div>b</div>c<p>d</p>e", "a\n\nb\n\nc\n\nd\n\ne"),
