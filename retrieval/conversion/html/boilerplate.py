@@ -59,7 +59,7 @@ _PROSE_WORDS = 8
 _PROSE_DIGITS = 5
 _FOOTER_WORDS, _COPYRIGHT_WORDS = 4, 25
 _BANNER_WORDS, _BANNER_LENGTH = 200, 5000
-_MENU_LINK_SHARE, _MENU_LINK_WORDS = 0.8, 5
+_MENU_LINK_SHARE, _BREADCRUMB_LINK_SHARE, _MENU_LINK_WORDS = 0.8, 0.3, 5
 # Hostile pages have many elements of a kind, deeply nested: the rest of them is kept.
 _MAX_CANDIDATES, _MAX_ANCESTORS = 500, 200
 
@@ -72,7 +72,7 @@ def find_boilerplate(tree: LexborHTMLParser, left_out: LeftOut) -> None:
         if node.css_first(_CONTENT) is None:
             done.add(node.mem_id)
             prune(node, NAVIGATION, left_out, _is_sentence)
-    for node in _outermost(tree, _MENU, left_out, done):
+    for node in _outermost(tree, _MENU, left_out, done, called=_MENU_NAMES):
         if _is_menu(node):
             left_out.add(node, NAVIGATION)
     for node in _outermost(tree, _FOOTER, left_out, done):
@@ -83,9 +83,16 @@ def find_boilerplate(tree: LexborHTMLParser, left_out: LeftOut) -> None:
         left_out.add(node, NAVIGATION)
 
 
-def _outermost(tree: LexborHTMLParser, selector: str, left_out: LeftOut, done: set[int]) -> Iterator[LexborNode]:
-    """The elements of a kind that are in none that is `done`, and in no part that is left out."""
+def _outermost(
+    tree: LexborHTMLParser, selector: str, left_out: LeftOut, done: set[int], *, called: frozenset[str] = frozenset()
+) -> Iterator[LexborNode]:
+    """The elements of a kind that are in none that is `done`, and in no part that is left out.
+
+    `called`: only those that have one of these names.
+    """
     for node in tree.css(selector)[:_MAX_CANDIDATES]:
+        if called and not names(node) & called:
+            continue
         above = [parent.mem_id for parent in _ancestors(node)]
         if len(above) < _MAX_ANCESTORS and not any(id_ in done or id_ in left_out.parts for id_ in above):
             yield node
@@ -116,13 +123,14 @@ def _is_said_in_footer(text: str) -> bool:
 
 
 def _is_menu(node: LexborNode) -> bool:
-    """Whether an element is called a menu, and is little else than short links."""
-    found = names(node) & _MENU_NAMES
-    if not found or (not found & _WITHIN_CONTENT and _is_within(node, _CONTENT_TAGS)):
+    """Whether an element that is called a menu is little else than short links."""
+    may_stand_in_content = bool(names(node) & _WITHIN_CONTENT)
+    if not may_stand_in_content and _is_within(node, _CONTENT_TAGS):
         return False
     links = [count_words(link.text()) for link in node.css("a")]
     words = count_words(node.text(separator=" "))
-    share = 0.3 if found & _WITHIN_CONTENT else _MENU_LINK_SHARE
+    # The last part of a breadcrumb is the page itself, and no link.
+    share = _BREADCRUMB_LINK_SHARE if may_stand_in_content else _MENU_LINK_SHARE
     return (
         len(links) > 1
         and node.css_first(_CONTENT) is None

@@ -91,7 +91,7 @@ class InlineText:
         if preformatted:
             return text.replace("\xa0", " ").strip("\n")
         if "\n" not in text:
-            return one_line(text)
+            return " ".join(text.split())
         return "\n".join(line for line in map(one_line, text.split("\n")) if line)
 
     def _before(self) -> str:

@@ -13,7 +13,10 @@ _NOTE = re.compile(r"(\d+)\)")
 _MARK = re.compile(r"(?!(?:st|nd|rd|th|er|re|tm|sm)$)\w{1,3}", re.IGNORECASE)
 _EXPONENT = re.compile(r"[nkx](?:\s?[-+−]\s?\d+)?")
 # A unit or a variable. The 2 of "in" is an exponent after a number only.
-_BASE = re.compile(r"(?:^|[\s(/*·=+\d-])(?:[b-z]|[cdkmnµμ]m|ft|yd|mi|(?<=\d)in|(?<=\d\s)in)$")
+_BASE = re.compile(
+    r"(?:^|[\s(/*·\d])(?:[a-z]|[cdkmnµμ]m|ft|yd|mi|(?<=\d)in|(?<=\d\s)in)$|"
+    r"(?:^|\()[A-Za-z]$|[/*·=+−-]\s?[A-Za-z]{1,2}$"
+)
 
 
 def raised(before: str, text: str, *, is_mark: bool) -> str:

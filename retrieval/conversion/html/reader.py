@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from retrieval.conversion.converted import MarkdownWriter, one_line
 from retrieval.conversion.html.controls import drawing_text, image_text, input_text, options_text
@@ -10,7 +10,6 @@ from retrieval.conversion.html.elements import (
     BLOCKS,
     DROPPED,
     PREFORMATTED,
-    children,
     follows_link,
     is_marked_raised,
     is_note_link,
@@ -26,6 +25,10 @@ from retrieval.conversion.html.tables import Budget, Row, Table, read_table
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+# An element to open (without a kind) or to close, or a row of a table.
+_Step: TypeAlias = "tuple[LexborNode, str, tuple[Row, Table] | None]"
+
+_READ_AS_A_WHOLE = frozenset({"br", "img", "input", "select", "datalist", "math", "svg"})
 _RUBY = frozenset({"ruby", "rt", "rp"})
 _BOXES = frozenset({"button", "label", "textarea"})
 _MAX_TABLE_DEPTH = 20
@@ -70,35 +73,33 @@ class _Walk:
         self._table_depth = 0
 
     def walk(self, root: LexborNode) -> None:
-        # Elements to open, elements to close with their kind, and rows of a table.
-        stack: list[tuple[LexborNode, str] | tuple[Row, Table]] = [(root, "")]
-        left_out = self._page.left_out
+        stack: list[_Step] = [(root, "", None)]
+        parts = self._page.left_out.parts
         while stack:
-            node, extra = stack.pop()
-            if isinstance(extra, Table):
-                assert isinstance(node, Row)
-                self._read_row(node, extra, stack)
+            node, kind, row = stack.pop()
+            if row is not None:
+                self._read_row(*row, stack)
                 continue
-            assert not isinstance(node, Row)
-            if extra:
-                self._close(extra)
+            if kind:
+                self._close(kind)
                 continue
             tag = node.tag or ""
             if tag == "-text":
                 self._inline.add(node.text_content or "", preformatted=self._preformatted > 0)
-            elif tag in DROPPED or left_out.passes_over(node):
+            elif tag in DROPPED or (parts and node.mem_id in parts and self._page.left_out.passes_over(node)):
                 continue
             elif tag == "table" and isinstance(self._sink, PageSink):
                 self._open_table(node, stack)
-            elif not self._add_text_of(node, tag):
+            elif tag in _READ_AS_A_WHOLE:
+                self._add_text_of(node, tag)
+            else:
                 kind = self._open(node, tag)
                 if kind:
-                    stack.append((node, kind))
-                stack.extend((child, "") for child in reversed(children(node)))
+                    stack.append((node, kind, None))
+                stack.extend([(child, "", None) for child in node.iter(include_text=True)][::-1])
         self._flush()
 
-    def _add_text_of(self, node: LexborNode, tag: str) -> bool:
-        """Add the text of an element that is read as a whole. Returns whether it is one."""
+    def _add_text_of(self, node: LexborNode, tag: str) -> None:
         if tag == "br":
             self._inline.add_break()
         elif tag == "img":
@@ -114,12 +115,8 @@ class _Walk:
             self._inline.add_apart(options_text(node))
         elif tag == "math":
             self._inline.add(formula_text(node))
-        elif tag == "svg":
-            if text := drawing_text(node):
-                self._inline.add_apart(text)
-        else:
-            return False
-        return True
+        elif text := drawing_text(node):
+            self._inline.add_apart(text)
 
     def _open(self, node: LexborNode, tag: str) -> str:
         """Begin an element. Returns the kind that its end is told by; empty if nothing is to be done there."""
@@ -129,7 +126,7 @@ class _Walk:
             self._sink.open(node, tag)
             return tag
         styles = self._page.styles
-        if node.mem_id in styles.blocks:
+        if styles.blocks and node.mem_id in styles.blocks:
             self._flush()
             return "div"
         raised = tag if tag in {"sup", "sub"} else styles.raised.get(node.mem_id)
@@ -175,21 +172,21 @@ class _Walk:
         else:
             self._inline.close(kind)
 
-    def _open_table(self, node: LexborNode, stack: list[tuple[LexborNode, str] | tuple[Row, Table]]) -> None:
+    def _open_table(self, node: LexborNode, stack: list[_Step]) -> None:
         self._flush()
         self._end_group()
         self._table_depth += 1
         is_deep = self._table_depth > _MAX_TABLE_DEPTH
         table = read_table(node, self._page.left_out, self._page.budget, nested=is_deep)
-        stack.append((node, "table-end"))
-        stack.extend((row, table) for row in reversed(table.rows))
-        stack.extend((caption, "") for caption in reversed(table.captions))
+        stack.append((node, "table-end", None))
+        stack.extend((row.node, "", (row, table)) for row in reversed(table.rows))
+        stack.extend((caption, "", None) for caption in reversed(table.captions))
 
-    def _read_row(self, row: Row, table: Table, stack: list[tuple[LexborNode, str] | tuple[Row, Table]]) -> None:
+    def _read_row(self, row: Row, table: Table, stack: list[_Step]) -> None:
         self._flush()
         title = table.title(row)
         if row.is_layout or title is not None:
-            stack.append((title or row.node, ""))
+            stack.append((title or row.node, "", None))
             return
         if isinstance(self._sink, PageSink):
             self._sink.row(table.row_texts(row, self._page.cell_text, self._page.budget))

@@ -23,6 +23,7 @@ def read(html: str) -> str:
         ("2<sup>1.5</sup>", "2^1.5"),
         ("10<sup>2n</sup> and 2<sup>n</sup>", "10^2n and 2^n"),
         ("25 m<sup>2</sup> or km<sup>2</sup>, 3 in<sup>3</sup>, x<sup>2</sup>", "25 m^2 or km^2, 3 in^3, x^2"),
+        ("E = mc<sup>2</sup>, a<sup>2</sup>+b<sup>2</sup> (R<sup>2</sup>)", "E = mc^2, a^2+b^2 (R^2)"),
         ("10<span style='vertical-align: super'>6</span>", "10^6"),
         # Marks of notes.
         ("30<sup><a href='#x'>2</a></sup> days", "30[2] days"),
