@@ -35,7 +35,9 @@ def decode_html(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
 def _decode(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     for start, codec in _UTF16_STARTS:
         if data.startswith(start):
-            return _noted(data.decode(codec, "replace").removeprefix("\ufeff"), "UTF-16")
+            text = data.decode(codec, "replace").removeprefix("\ufeff")
+            if "\0" not in text:
+                return _noted(text, "UTF-16")
     if 0 in data:
         return decode_utf8(data, name), ()  # raises
     if data.startswith(codecs.BOM_UTF8):

@@ -10,6 +10,7 @@ from retrieval.conversion.html.elements import (
     BLOCKS,
     DROPPED,
     PREFORMATTED,
+    attribute,
     follows_link,
     is_marked_raised,
     is_note_link,
@@ -41,10 +42,8 @@ class PageReader:
         self.left_out = left_out
         self.styles = styles
         self.budget = Budget()
-        # The numbers that notes on the page begin with.
-        self.note_numbers = {node.text().strip().rstrip(".)") for node in tree.css("sup") if starts_a_block(node)} - {
-            ""
-        }
+        # The marks that notes on the page begin with.
+        self.note_marks = {_mark(node) for node in tree.css("sup") if starts_a_block(node)}
 
     def read(self, root: LexborNode) -> PageSink:
         sink = PageSink(MarkdownWriter())
@@ -110,7 +109,8 @@ class _Walk:
             elif text:
                 self._inline.add_apart(text)
         elif tag == "input":
-            self._inline.add_apart(input_text(node))
+            if attribute(node, "type").lower() != "hidden":
+                self._inline.add_apart(input_text(node))
         elif tag in {"select", "datalist"}:
             self._inline.add_apart(options_text(node))
         elif tag == "math":
@@ -153,7 +153,7 @@ class _Walk:
         return ""
 
     def _is_note_mark(self, node: LexborNode) -> bool:
-        return node.text().strip().rstrip(".)") in self._page.note_numbers or is_marked_raised(node)
+        return _mark(node) in self._page.note_marks or is_marked_raised(node)
 
     def _close(self, kind: str) -> None:
         if kind in BLOCKS:
@@ -200,6 +200,10 @@ class _Walk:
         text = self._inline.take(preformatted=preformatted)
         if text and not text.isspace():
             self._sink.block(text, preformatted=preformatted)
+
+
+def _mark(node: LexborNode) -> str:
+    return node.text().strip().rstrip(".)")
 
 
 def page_title(tree: LexborHTMLParser) -> str:

@@ -133,6 +133,8 @@ def test_a_declaration_that_is_wrong() -> None:
 def test_binary_data_is_refused() -> None:
     with pytest.raises(ConversionError, match=r"page\.html contains binary data \(a zero byte at offset 4\)"):
         read(b"\x89PNG\x00\x00")
+    with pytest.raises(ConversionError, match=r"contains binary data \(a zero byte at offset 2\)"):
+        read(b"\xff\xfe\x00\x00\xfb\x90")
 
 
 def test_a_label_that_is_cut_off_declares_nothing() -> None:

@@ -87,6 +87,7 @@ def test_words_and_lines(html: str, text: str) -> None:
     ("html", "text"),
     [
         ("<label>Name <input value='Ann'></label>", "Name Ann"),
+        ("Sun<input type=hidden value=x>day", "Sunday"),
         ("<label>Name</label><input value='Ann'><button>Go</button><button>Stop</button>", "Name Ann Go Stop"),
         ("<input type=hidden value=x><input type=password value=y>a<input placeholder=b>", "a"),
         ("<input type=checkbox checked> Yes <input type=radio> No", "[x] Yes [ ] No"),
