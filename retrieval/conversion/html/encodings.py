@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from retrieval.conversion.converted import decode_utf8
 from retrieval.conversion.html.prescan import declared_encoding
+from retrieval.conversion.raised import without_markers
 
 if TYPE_CHECKING:
     from webencodings import Encoding
@@ -15,6 +16,8 @@ _PRESCANNED_BYTES = 1024
 # A browser reads a declaration after the prescanned bytes too, and then starts again.
 _HEAD_BYTES = 64 * 1024
 _ERRORS = "softgraft-html"
+# With these, raised text is marked while it is read.
+_NONCHARACTERS = "\ufdd0\ufdd1\ufdd2\ufdd3"
 _UTF16_STARTS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -29,6 +32,9 @@ def decode_html(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     Raises ConversionError for binary data.
     """
     text, notes = _decode(data, name)
+    # Almost no page contains one, and this is faster than a pattern.
+    if any(marker in text for marker in _NONCHARACTERS):
+        text = without_markers(text)
     return text.replace("\r\n", "\n").replace("\r", "\n"), notes
 
 

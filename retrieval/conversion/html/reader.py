@@ -17,7 +17,7 @@ from retrieval.conversion.html.elements import (
     starts_a_block,
 )
 from retrieval.conversion.html.formulas import formula_text
-from retrieval.conversion.html.inline import InlineText, without_invisible
+from retrieval.conversion.html.inline import InlineText, written
 from retrieval.conversion.html.left_out import LeftOut
 from retrieval.conversion.html.sinks import CellSink, PageSink, Sink
 from retrieval.conversion.html.styles import Styles
@@ -43,7 +43,7 @@ class PageReader:
         self.styles = styles
         self.budget = Budget()
         # The marks that notes on the page begin with.
-        self.note_marks = {_mark(node) for node in tree.css("sup") if starts_a_block(node)}
+        self.notes = {node.text().strip().strip(".()") for node in tree.css("sup") if starts_a_block(node)}
 
     def read(self, root: LexborNode) -> PageSink:
         sink = PageSink(MarkdownWriter())
@@ -55,7 +55,7 @@ class PageReader:
         if only is None:
             return ""
         if only.tag == "-text" and only.next is None:
-            return one_line(without_invisible(only.text_content or ""))
+            return written(one_line(only.text_content or ""), self.notes)
         sink = CellSink()
         _Walk(self, sink).walk(cell)
         return sink.text()
@@ -67,7 +67,7 @@ class _Walk:
     def __init__(self, page: PageReader, sink: Sink) -> None:
         self._page = page
         self._sink = sink
-        self._inline = InlineText()
+        self._inline = InlineText(page.notes)
         self._preformatted = 0
         self._table_depth = 0
 
@@ -131,7 +131,7 @@ class _Walk:
             return "div"
         raised = tag if tag in {"sup", "sub"} else styles.raised.get(node.mem_id)
         if raised is not None:
-            self._inline.open(raised, is_mark=raised == "sup" and self._is_note_mark(node))
+            self._inline.open(raised, is_mark=raised == "sup" and is_marked_raised(node))
             return raised
         if tag in _RUBY:
             self._inline.open(tag)
@@ -151,9 +151,6 @@ class _Walk:
             self._preformatted += tag == "textarea"
             return tag
         return ""
-
-    def _is_note_mark(self, node: LexborNode) -> bool:
-        return _mark(node) in self._page.note_marks or is_marked_raised(node)
 
     def _close(self, kind: str) -> None:
         if kind in BLOCKS:
@@ -200,10 +197,6 @@ class _Walk:
         text = self._inline.take(preformatted=preformatted)
         if text and not text.isspace():
             self._sink.block(text, preformatted=preformatted)
-
-
-def _mark(node: LexborNode) -> str:
-    return node.text().strip().rstrip(".)")
 
 
 def page_title(tree: LexborHTMLParser) -> str:
