@@ -64,8 +64,8 @@ class Converter:
             raise ConversionError(**answer["error"])
         found = answer["converted"]
         marks = tuple(Mark(*mark) for mark in found["marks"])
-        starts, notes = tuple(found["page_starts"]), tuple(found["notes"])
-        return Converted(found["text"], found["title"], starts, found["writing"], marks, notes)
+        starts, notes, unread = (tuple(found[name]) for name in ("page_starts", "notes", "unread"))
+        return Converted(found["text"], found["title"], starts, found["writing"], marks, notes, unread)
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self.process is not None and self.process.poll() is None:

@@ -21,7 +21,7 @@ class Converted:
     `marks` are the headings, lists and tables of plain text. If they are not given, they are those of the `Written`
     text; a text joined from several is searched for what a writer puts on lines of their own.
 
-    `notes` say which parts of the file could not be read.
+    `notes` say what was left out on purpose, such as navigation, and `unread` which parts could not be read.
     """
 
     text: str
@@ -30,6 +30,7 @@ class Converted:
     writing: Writing = "plain"
     marks: tuple[Mark, ...] | None = None
     notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.marks is None:
@@ -171,11 +172,11 @@ class MarkdownWriter:
     def paragraph(self, text: str) -> None:
         self._add("paragraph", text.strip("\n"))
 
-    def entry(self, text: str, depth: int = 0, *, continued: bool = False) -> None:
-        """A list entry, or a further paragraph of the last one."""
+    def entry(self, text: str, depth: int = 0, *, continued: bool = False, marker: str = "- ") -> None:
+        """A list entry, or a further paragraph of the last one. `marker` may be a number such as `3. `, or nothing."""
         line = one_line(text)
         if line:
-            self._add("list", f"{'  ' * min(depth, _MAX_LIST_DEPTH)}{'  ' if continued else '- '}{line}")
+            self._add("list", f"{'  ' * min(depth, _MAX_LIST_DEPTH)}{'  ' if continued else marker}{line}")
 
     def row(self, cells: Sequence[str]) -> None:
         line = " | ".join(one_line(cell) for cell in cells).strip()

@@ -93,7 +93,7 @@ def _read(data: bytes) -> Converted:
     core_title = one_line(document.core_properties.title or "")
     embedded = len(body.findall(f".//{w('altChunk')}"))
     unread = (f"{embedded} embedded documents were not read; copy their text into the document",) if embedded else ()
-    return Converted(text=writer.text(), title=writer.title or core_title or None, notes=unread)
+    return Converted(text=writer.text(), title=writer.title or core_title or None, unread=unread)
 
 
 def _related(part: Part, kind: str) -> Element | None:

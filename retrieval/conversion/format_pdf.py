@@ -53,7 +53,7 @@ def convert(data: bytes, name: str) -> Converted:
             next_step=f"run text recognition (OCR) on {name}",
         )
     note = pages_note(pictures, len(pages))
-    return replace(converted, notes=(note,)) if note else converted
+    return replace(converted, unread=(note,)) if note else converted
 
 
 def _read_pages(document: PdfDocument) -> tuple[list[list[Region]], list[int]]:

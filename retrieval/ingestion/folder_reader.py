@@ -115,14 +115,15 @@ class FolderReader:
 
     def _convert(self, data: bytes, suffix: str, source: str) -> Converted:
         converted = self.convert(data, suffix, source)
-        self._note_unread(source, converted.notes)
+        self.notes += [(source, note) for note in converted.notes]
+        self._note_unread(source, converted.unread)
         return converted
 
-    def _note_unread(self, source: str, notes: tuple[str, ...]) -> None:
+    def _note_unread(self, source: str, parts: tuple[str, ...]) -> None:
         """Note the parts of a file that could not be read."""
-        if notes:
-            self.unread[source] = notes
-            self.notes += [(source, note) for note in notes]
+        if parts:
+            self.unread[source] = parts
+            self.notes += [(source, part) for part in parts]
 
     def _is_stored(self, wanted: StoredDocument) -> bool:
         return self.stored.get(wanted.id) == wanted

@@ -181,12 +181,21 @@ def _summary(report: IngestReport) -> str:
     )
 
 
+# More are counted; a folder of web pages has one for nearly every page.
+_NOTES_SHOWN = 10
+
+
 def _print_unread(report: IngestReport) -> None:
     for name, message in report.failed:
         err.print(f"[yellow]left out:[/] {escape(name)}: {escape(message)}")
     for name in report.skipped:
         err.print(f"[yellow]skipped:[/] {escape(name)} (not a supported document format)")
-    print_notes([f"{name}: {note}" for name, note in report.notes])
+    # What could not be read comes first.
+    notes = sorted(report.notes, key=lambda note: note[0] not in report.unread)
+    shown = notes[: max(_NOTES_SHOWN, len(report.unread))]
+    print_notes([f"{name}: {note}" for name, note in shown])
+    if len(notes) > len(shown):
+        print_notes([f"{len(notes) - len(shown)} more notes about files; --json shows all"])
 
 
 def _scale(scale: EvidenceScale) -> str:

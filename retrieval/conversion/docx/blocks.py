@@ -152,7 +152,7 @@ def write(writer: MarkdownWriter, blocks: Iterable[Block]) -> None:
         if block.kind == "heading" and len(labelled) <= _MAX_HEADING_CHARACTERS:
             writer.heading(block.level, labelled.removeprefix(f"{BULLET} "))
         elif block.kind == "entry" and block.label:
-            writer.entry(text if block.label == BULLET else labelled, block.level)
+            writer.entry(text, block.level, marker="- " if block.label == BULLET else f"{one_line(block.label)} ")
         elif block.kind in {"entry", "continued"} and in_list:
             writer.entry(text, block.level, continued=True)
         else:

@@ -68,12 +68,12 @@ def test_several_choices_lines_and_text_typed_over_the_page() -> None:
 
 def test_pages_of_pictures_are_noted() -> None:
     converted = convert_here(pictures([PROSE, "", "", "", PROSE, "", PROSE]), ".pdf", "a.pdf")
-    assert converted.notes == (
+    assert converted.unread == (
         "pages 2 to 4, 6 of 7 hold pictures and no text that can be read; run text recognition (OCR) on the file",
     )
-    assert convert_here(pictures([PROSE]), ".pdf", "a.pdf").notes == ()
+    assert convert_here(pictures([PROSE]), ".pdf", "a.pdf").unread == ()
     with Converter(Limits()) as converter:
-        assert converter.convert(pictures([PROSE, ""]), ".pdf", "a.pdf").notes == (
+        assert converter.convert(pictures([PROSE, ""]), ".pdf", "a.pdf").unread == (
             "page 2 of 2 holds pictures and no text that can be read; run text recognition (OCR) on the file",
         )
 
