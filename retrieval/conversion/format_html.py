@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from retrieval.conversion.converted import Converted
 from retrieval.conversion.html.boilerplate import find_boilerplate
+from retrieval.conversion.html.elements import read_styles
 from retrieval.conversion.html.encodings import decode_html
 from retrieval.conversion.html.hidden import find_hidden
 from retrieval.conversion.html.left_out import BANNERS, FOOTERS, HIDDEN, NAVIGATION, STRUCK, LeftOut
 from retrieval.conversion.html.reader import PageReader, page_title
-from retrieval.conversion.html.styles import read_styles
 from retrieval.errors import ConversionError
 
 if TYPE_CHECKING:

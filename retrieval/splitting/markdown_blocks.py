@@ -12,8 +12,7 @@ from retrieval.markup import without_markup
 from retrieval.splitting.blocks import Block, Heading, Lines, Structure
 from retrieval.splitting.front_matter import FrontMatter, front_matter
 from retrieval.splitting.sentences import Span
-from retrieval.splitting.table_rule import whole_table
-from retrieval.splitting.tables import SEPARATOR, Table, read_table
+from retrieval.splitting.tables import SEPARATOR, Table, read_table, whole_table
 
 # A longer "heading" is a paragraph that starts with "#" or precedes a rule. It stays in the text.
 _MAX_HEADING_CHARACTERS = 200

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_block import table as find_table
+
 from retrieval.markup import Markup, plain
 
 SEPARATOR = " | "
@@ -91,3 +94,26 @@ def _is_name(cell: str) -> bool:
 
 def _is_number(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None and _YEAR.fullmatch(cell) is None
+
+
+def whole_table(state: StateBlock, first: int, end: int, silent: bool) -> bool:
+    """A rule for Markdown's parser that finds a table, without a token for each of its cells.
+
+    A table is a header, the rule under it and the rows up to a blank line or another kind of block. The parser's own
+    rule makes some ten objects per cell, and ends a table of very many short rows early.
+    """
+    if not find_table(state, first, end, True):
+        return False
+    if silent:
+        return True
+    before, state.parentType = state.parentType, "table"
+    terminators = state.md.block.ruler.getRules("blockquote")
+    line = first + 2
+    while line < end and not state.isEmpty(line) and state.sCount[line] >= state.blkIndent:
+        if state.is_code_block(line) or any(rule(state, line, end, True) for rule in terminators):
+            break
+        line += 1
+    state.push("table_open", "table", 1).map = [first, line]
+    state.push("table_close", "table", -1)
+    state.parentType, state.line = before, line
+    return True

@@ -207,7 +207,10 @@ def test_training_then_evaluation(place: Workplace) -> None:
     assert found["dev_loss"] <= found["dev_loss_text_twin"]
     assert (folder / "build" / "soft_prompt").exists() == found["kept"]
     report = place.result("eval", "trained", "--limit", "2")
-    names = ["base", "template", "text-twin", *(["soft", "soft-gold"] if found["kept"] else []), "quote", "auto"]
+    # It starts from the starter, which has not seen these questions.
+    assert found["start"] == "starter-rag-chat"
+    trained = ["soft", "soft-gold"] if found["kept"] else []
+    names = ["base", "template", "text-twin", "source", *trained, "quote", "auto"]
     assert [row["system"] for row in report["rows"]] == names
     assert all(row["questions"] == 2 and row["seconds_per_answer"] > 0 for row in report["rows"])
     assert report["retrieval"]["recall_at_5"] == 1

@@ -10,6 +10,7 @@ from retrieval.conversion.html.elements import (
     BLOCKS,
     DROPPED,
     PREFORMATTED,
+    Styles,
     attribute,
     follows_link,
     is_marked_raised,
@@ -20,7 +21,6 @@ from retrieval.conversion.html.formulas import formula_text
 from retrieval.conversion.html.inline import InlineText, written
 from retrieval.conversion.html.left_out import LeftOut
 from retrieval.conversion.html.sinks import CellSink, PageSink, Sink
-from retrieval.conversion.html.styles import Styles
 from retrieval.conversion.html.tables import Budget, Row, Table, read_table
 
 if TYPE_CHECKING:
