@@ -6,6 +6,7 @@ A reader is imported when its function is called, since it may not be installed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,12 @@ def _softgraft(path: Path) -> str:
 
 
 def _markitdown(path: Path) -> str:
-    return str(import_module("markitdown").MarkItDown(enable_plugins=False).convert(path).text_content)
+    return str(_markitdown_reader().convert(path).text_content)
+
+
+@cache
+def _markitdown_reader() -> Any:
+    return import_module("markitdown").MarkItDown(enable_plugins=False)
 
 
 def _kreuzberg(path: Path) -> str:

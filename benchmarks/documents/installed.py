@@ -42,7 +42,7 @@ def _needed(requirements: Iterable[str], extras: list[str]) -> Iterator[str]:
         one = Requirement(text)
         if one.marker is not None and not any(one.marker.evaluate({"extra": extra}) for extra in ["", *extras]):
             continue
-        if next(metadata.Distribution.discover(name=one.name), None) is not None:
+        if any(True for _ in metadata.Distribution.discover(name=one.name)):
             yield f"{one.name}[{','.join(sorted(one.extras))}]" if one.extras else one.name
 
 

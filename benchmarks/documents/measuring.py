@@ -48,7 +48,7 @@ def measure(reader: Reader, cases: Sequence[Case], python: str, repeats: int) ->
     by_file = {line["file"]: line for line in lines if "file" in line}
     scored = {case.name: _row(case, by_file[case.file_name]) for case in cases if case.file_name in by_file}
     formats = sorted({case.format for case in cases if case.name in scored})
-    end = next((line for line in reversed(lines) if "memory" in line), {"memory": {}, "network": None})
+    end: dict[str, Any] = next((line for line in reversed(lines) if "memory" in line), {"memory": {}, "network": None})
     return {
         "licence": reader.licence,
         "note": reader.note,
@@ -57,7 +57,8 @@ def measure(reader: Reader, cases: Sequence[Case], python: str, repeats: int) ->
         "versions": lines[0]["versions"],
         "installed_mib": round(lines[0]["bytes"] / 2**20, 1),
         "peak_mib": round(end["memory"]["peak"] / 2**20, 1) if end["memory"] else None,
-        "wants_network": end["network"],
+        # A library that is not written in Python says so only in its message.
+        "wants_network": end["network"] or any("ownload" in row.get("error", "") for row in scored.values()),
         "formats": {
             name: summary([scored[case.name] for case in cases if case.format == name and case.name in scored])
             for name in formats

@@ -26,11 +26,11 @@ READERS = (
     Reader(
         "markitdown", ("markitdown[docx,pdf,pptx,xlsx]",), "MIT", (*_OFFICE, ".html", ".pdf", ".epub", *_CODE, ".srt")
     ),
-    Reader("kreuzberg", ("kreuzberg",), "MIT", (*_OFFICE, ".html", ".pdf", ".odt", ".epub", ".eml", *_CODE, ".srt")),
+    Reader("kreuzberg", ("kreuzberg",), "MIT", (*_OFFICE, ".html", ".pdf", ".odt", ".epub", ".eml", *_CODE)),
     Reader("pandoc", ("pypandoc_binary",), "GPL-2.0-or-later", (*_OFFICE, ".html", ".odt", ".epub"), "a program"),
     Reader("mammoth", ("mammoth", "markdownify"), "BSD-2-Clause", (".docx",), "its HTML through markdownify"),
     Reader("python-docx", ("python-docx",), "MIT", (".docx",), "paragraphs and tables in order"),
-    Reader("trafilatura", ("trafilatura",), "Apache-2.0", (".html",)),
+    Reader("trafilatura", ("trafilatura", "lxml_html_clean"), "Apache-2.0", (".html",)),
     Reader("html2text", ("html2text",), "GPL-3.0-or-later", (".html",)),
     Reader("markdownify", ("markdownify",), "MIT", (".html",), "with Beautiful Soup"),
     Reader("pdfplumber", ("pdfplumber",), "MIT", (".pdf",), "text outside tables, then tables"),
@@ -38,7 +38,7 @@ READERS = (
     Reader("docling-parse", ("docling-parse",), "MIT", (".pdf",), "lines in the order of the file"),
     Reader("pypdf", ("pypdf",), "BSD-3-Clause", (".pdf",)),
     Reader("pymupdf", ("pymupdf",), "AGPL-3.0-only", (".pdf", ".epub"), "its plain text"),
-    Reader("pymupdf4llm", ("pymupdf4llm",), "AGPL-3.0-only", (".pdf",), "its Markdown, without OCR"),
+    Reader("pymupdf4llm", ("pymupdf4llm", "pymupdf"), "AGPL-3.0-only", (".pdf",), "its Markdown, without OCR"),
     Reader("openpyxl", ("openpyxl",), "MIT", (".xlsx",), "values as Python writes them"),
     Reader("python-pptx", ("python-pptx",), "MIT", (".pptx",), "text frames and tables of shapes"),
     Reader("ebooklib", ("EbookLib", "markdownify"), "AGPL-3.0-or-later", (".epub",), "pages through markdownify"),

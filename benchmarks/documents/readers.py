@@ -6,14 +6,15 @@
     python -m benchmarks.documents.readers --show "docx/tracked deletion"
 
 The files are written by this package, and what each shows was written by hand. The readers of other projects are
-measured in the environment of another interpreter, `--python`, if they are installed there; ours always in this one. A
-run replaces the rows of the readers that it measures and keeps the others, as long as the cases are the same. The second
-command measures our readers alone; `--report` prints the results file, with `--markdown` as a page.
+measured in the environment of another interpreter, `--python`, if they are installed there; ours always in this one.
+A run replaces the rows of the readers that it measures and keeps the others, as long as the cases are the same. The
+second command measures our readers alone; `--report` prints the results file, with `--markdown` as a page.
 
 An environment with the other readers:
 
-    pip install "markitdown[docx,pdf,pptx,xlsx]" kreuzberg pypandoc_binary mammoth python-docx trafilatura html2text
-        markdownify pdfplumber pdfminer.six docling-parse pypdf pymupdf pymupdf4llm openpyxl python-pptx EbookLib odfpy
+    pip install "markitdown[docx,pdf,pptx,xlsx]" kreuzberg pypandoc_binary mammoth python-docx trafilatura
+    pip install "lxml[html-clean]" html2text markdownify pdfplumber pdfminer.six docling-parse pypdf pymupdf
+    pip install pymupdf4llm openpyxl python-pptx EbookLib odfpy
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.documents.case import Case
 from benchmarks.documents.structure import has_cell, headings, records
-from benchmarks.documents.words import is_number, plain, words
+from benchmarks.documents.words import is_number, plain, without_struck, words
 
 # Shares between 0 and 1. A case without headings, list numbers or tables has no such score.
 SHARES = ("recall", "spurious", "headings", "levels", "numbers", "cells")
@@ -45,7 +45,8 @@ def common_length(expected: Sequence[str], produced: Sequence[str]) -> int:
 def falsified(case: Case, text: str) -> list[str]:
     """Forbidden strings in the text, and numbers that the document does not show."""
     shown = " ".join(plain(text).split())
-    found = [bad for bad in case.forbidden if occurs(bad, shown) or occurs(bad, " ".join(text.split()))]
+    raw = " ".join(without_struck(text).split())
+    found = [bad for bad in case.forbidden if occurs(bad, shown) or occurs(bad, raw)]
     known = set(words(f"{case.text}\n{case.optional}\n" + "\n".join(case.numbers), list_marks=True))
     invented = {word for word in words(text) if is_number(word) and word not in known}
     return [*found, *sorted(invented - set(found))]

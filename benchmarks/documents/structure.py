@@ -36,9 +36,16 @@ def records(text: str) -> list[dict[str, str]]:
     found = list(_named_records(text))
     for grid in [*_line_tables(text), *_html_tables(text)]:
         for first in range(min(2, len(grid) - 1)):
-            header = [_key(cell) for cell in grid[first]]
+            # A cell of the first row may reach down into the second.
+            header = [
+                _key(cell or above) for cell, above in zip(grid[first], _padded(grid[0], grid[first]), strict=True)
+            ]
             found += [dict(zip(header, map(_key, row), strict=False)) for row in grid[first + 1 :]]
     return found
+
+
+def _padded(row: Sequence[str], other: Sequence[str]) -> list[str]:
+    return [*row, *[""] * len(other)][: len(other)]
 
 
 def has_cell(rows: Sequence[dict[str, str]], row: Sequence[tuple[str, str]], column: str, value: str) -> bool:

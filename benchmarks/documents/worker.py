@@ -34,7 +34,7 @@ class _Network:
 
     def __init__(self) -> None:
         self.wanted = False
-        socket.socket.connect = self._refuse  # type: ignore[assignment, method-assign]
+        socket.socket.connect = self._refuse  # type: ignore[method-assign]
         socket.getaddrinfo = self._refuse
 
     def _refuse(self, *_: object, **__: object) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from benchmarks.documents.building.archive import OFFICE_RELATIONS, XML, content_types, pack, relations
@@ -23,6 +24,7 @@ FORMATS = {
     "whole": "0",
     "padded": "000000",
 }
+_INLINE = re.compile(r'<c r="(\w+)" t="inlineStr"><is>(.*?)</is></c>', re.DOTALL)
 Value = str | float | bool | None | tuple[float, str]
 
 
@@ -52,9 +54,17 @@ def _cell(place: str, value: Value) -> str:
 
 
 def xlsx(
-    sheets: Mapping[str, str], *, hidden: Sequence[str] = (), since_1904: bool = False, shared: Sequence[str] = ()
+    sheets: Mapping[str, str], *, hidden: Sequence[str] = (), since_1904: bool = False, inline: bool = False
 ) -> bytes:
-    """A workbook. `shared` are texts that cells of type `s` name by their number."""
+    """A workbook. Its texts are in a list that all sheets share, as Excel writes them, or `inline` in the cells."""
+    shared: list[str] = []
+
+    def share(found: re.Match[str]) -> str:
+        shared.append(found[2])
+        return f'<c r="{found[1]}" t="s"><v>{len(shared) - 1}</v></c>'
+
+    if not inline:
+        sheets = {name: _INLINE.sub(share, sheet) for name, sheet in sheets.items()}
     listed = "".join(
         f'<sheet name="{name}" sheetId="{n}" r:id="rId{n}"{_mark("state", "hidden", name in hidden)}/>'
         for n, name in enumerate(sheets, start=1)
@@ -67,11 +77,14 @@ def xlsx(
         f'<xf numFmtId="{164 + n}" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/>'
         for n in range(len(FORMATS))
     )
+    plain = (
+        '<fonts count="1"><font><sz val="11"/><name val="Calibri"/></font></fonts><fills count="1"><fill><patternFill '
+        'patternType="none"/></fill></fills><borders count="1"><border><left/><right/><top/><bottom/></border>'
+        "</borders>"
+        '<cellStyleXfs count="1"><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/></cellStyleXfs>'
+    )
     styles = (
-        f'{XML}<styleSheet xmlns="{_SHEET}"><numFmts count="{len(FORMATS)}">{forms}</numFmts><fonts '
-        f'count="1"><font/></fonts>'
-        '<fills count="1"><fill/></fills><borders count="1"><border/></borders><cellStyleXfs '
-        'count="1"><xf/></cellStyleXfs>'
+        f'{XML}<styleSheet xmlns="{_SHEET}"><numFmts count="{len(FORMATS)}">{forms}</numFmts>{plain}'
         f'<cellXfs count="{len(FORMATS)}">{used}</cellXfs></styleSheet>'
     )
     links = {f"rId{n}": ("worksheet", f"worksheets/sheet{n}.xml") for n in range(1, len(sheets) + 1)}
@@ -118,6 +131,8 @@ def shape(*paragraphs: str, kind: str = "", number: int = 2, top: int = 0) -> st
     holder = f'<p:ph type="{kind}"/>' if kind else ""
     inner = "".join(one if one.startswith("<a:p>") else slide_par(one) for one in paragraphs)
     place = f'<a:xfrm><a:off x="0" y="{top}"/><a:ext cx="9000" cy="900"/></a:xfrm>'
+    if not kind:
+        place += '<a:prstGeom prst="rect"><a:avLst/></a:prstGeom>'
     return (
         f'<p:sp><p:nvSpPr><p:cNvPr id="{number}" name="Shape '
         f'{number}"/><p:cNvSpPr/><p:nvPr>{holder}</p:nvPr></p:nvSpPr>'

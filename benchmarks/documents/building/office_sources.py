@@ -149,8 +149,9 @@ _CHINESE = _p("境外取现收取百分之三的手续费，最低五元。") + 
 _FRAME = (
     _p("Text beside a frame.")
     + _p(
+        "The text goes on."
         '<draw:frame draw:style-name="Frame" draw:name="F1" text:anchor-type="paragraph" svg:width="5cm">'
-        f'<draw:text-box fo:min-height="1cm">{_p("Note: open 24 hours.")}</draw:text-box></draw:frame>The text goes on.'
+        f'<draw:text-box fo:min-height="1cm">{_p("Note: open 24 hours.")}</draw:text-box></draw:frame>'
     )
     + _p("Text below.")
 )
@@ -201,7 +202,7 @@ SOURCES = (
     ("columns", _flat("text", _COLUMNS), ".fodt", (".docx", ".pdf")),
     ("scripts", _flat("text", _SCRIPTS), ".fodt", (".docx", ".odt", ".pdf")),
     ("chinese", _flat("text", _CHINESE), ".fodt", (".docx", ".pdf")),
-    ("frame", _flat("text", _FRAME), ".fodt", (".docx", ".odt", ".pdf")),
+    ("frame", _flat("text", _FRAME), ".fodt", (".docx", ".odt")),
     ("branches", _flat("spreadsheet", _SHEETS), ".fods", (".xlsx", ".pdf")),
     ("slides", _flat("presentation", _SLIDES), ".fodp", (".pdf",)),
 )

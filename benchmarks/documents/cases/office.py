@@ -31,7 +31,8 @@ def _slides(name: str, slides: list[str], text: str, *, optional: str = "", **ex
     return Case(f"pptx/{name}", ".pptx", lambda: pptx(slides, **parts), text, optional=shown, **expected)
 
 
-_SHARED = '<c t="s"><v>{}</v></c>'
+_PHONETIC = '<r><t xml:space="preserve">東京 </t></r><r><t>number</t></r><rPh sb="0" eb="2"><t>トウキョウ</t></rPh>'
+_FORMATTED = '<r><t>ru</t></r><r><rPr><b/></rPr><t xml:space="preserve">n of </t></r><r><t>text</t></r>'
 _FORMULA = "<c><f>{}</f><v>{}</v></c>"
 
 _XLSX = (
@@ -39,6 +40,13 @@ _XLSX = (
         "table",
         {"Prices": numbers_sheet([["Service", "Price"], ["Card", 12], ["PIN letter", 3.5]])},
         "Service Price\nCard 12\nPIN letter 3.5",
+        rows=table("Service | Price", "Card | 12", "PIN letter | 3.5"),
+    ),
+    _sheet(
+        "texts inside the cells",
+        {"Prices": numbers_sheet([["Service", "Price"], ["Card", 12], ["PIN letter", 3.5]])},
+        "Service Price\nCard 12\nPIN letter 3.5",
+        parts={"inline": True},
         rows=table("Service | Price", "Card | 12", "PIN letter | 3.5"),
     ),
     _sheet(
@@ -125,16 +133,8 @@ _XLSX = (
     ),
     _sheet(
         "formatted and phonetic text",
-        {"Text": numbers_sheet([[_SHARED.format(0), _SHARED.format(1)], [_SHARED.format(2), "007"]])},
+        {"Text": numbers_sheet([["Name", _PHONETIC], [_FORMATTED, "007"]])},
         "Name 東京 number\nrun of text 007",
-        parts={
-            "shared": (
-                "<t>Name</t>",
-                '<r><t xml:space="preserve">東京 </t></r><r><t>number</t></r>'
-                '<rPh sb="0" eb="2"><t>トウキョウ</t></rPh>',
-                '<r><t>ru</t></r><r><rPr><b/></rPr><t xml:space="preserve">n of </t></r><r><t>text</t></r>',
-            )
-        },
         forbidden=("トウ",),
         rows=table("Name | 東京 number", "run of text | 007"),
     ),
