@@ -130,7 +130,7 @@ def shape(*paragraphs: str, kind: str = "", number: int = 2, top: int = 0) -> st
     """A shape with text. A `kind` (title, body, sldNum) makes it a placeholder."""
     holder = f'<p:ph type="{kind}"/>' if kind else ""
     inner = "".join(one if one.startswith("<a:p>") else slide_par(one) for one in paragraphs)
-    place = f'<a:xfrm><a:off x="0" y="{top}"/><a:ext cx="9000" cy="900"/></a:xfrm>'
+    place = f'<a:xfrm><a:off x="0" y="{top}"/><a:ext cx="9000000" cy="900000"/></a:xfrm>'
     if not kind:
         place += '<a:prstGeom prst="rect"><a:avLst/></a:prstGeom>'
     return (
@@ -148,11 +148,11 @@ def slide_table(*rows: Sequence[str]) -> str:
             text if text.startswith("<") else f"<a:tc><a:txBody><a:bodyPr/>{slide_par(text)}</a:txBody><a:tcPr/></a:tc>"
         )
 
-    lines = "".join(f'<a:tr h="300">{"".join(map(drawn, row))}</a:tr>' for row in rows)
-    columns = '<a:gridCol w="3000"/>' * max(len(row) for row in rows)
+    lines = "".join(f'<a:tr h="300000">{"".join(map(drawn, row))}</a:tr>' for row in rows)
+    columns = '<a:gridCol w="3000000"/>' * max(len(row) for row in rows)
     return (
         '<p:graphicFrame><p:nvGraphicFramePr><p:cNvPr id="8" name="Table"/><p:cNvGraphicFramePr/><p:nvPr/>'
-        '</p:nvGraphicFramePr><p:xfrm><a:off x="0" y="5000"/><a:ext cx="9" cy="9"/></p:xfrm><a:graphic><a:graphicData '
+        '</p:nvGraphicFramePr><p:xfrm><a:off x="0" y="5000"/><a:ext cx="9000000" cy="900000"/></p:xfrm><a:graphic><a:graphicData '
         'uri="http://schemas.openxmlformats.org/drawingml/2006/table">'
         f'<a:tbl><a:tblPr firstRow="1"/><a:tblGrid>{columns}</a:tblGrid>{lines}</a:tbl></a:graphicData></a:graphic>'
         "</p:graphicFrame>"
