@@ -19,7 +19,7 @@ from benchmarks.documents.worker import NOT_INSTALLED
 from benchmarks.script import ROOT, utc_now
 
 # A reader that takes longer for all files, or crashes more often, is given up.
-_SECONDS = 900
+_SECONDS = 1800
 _MOST_CRASHES = 20
 _CRASHED = "the process crashed"
 

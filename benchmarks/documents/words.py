@@ -13,6 +13,7 @@ _SPACED_TAG = re.compile(rf"</?(?:{_SPACED_TAGS})(?:\s[^<>]*)?/?>", re.IGNORECAS
 _INLINE_TAGS = r"b|i|em|strong|span|u|a|mark|s|del|ins|code|pre|small|kbd|details|summary|figure|figcaption|caption"
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE_TAGS})(?:\s[^<>]*)?/?>", re.IGNORECASE)
 _STRUCK = re.compile(r"(?<!~)~~(?!~)[^~\n]+~~(?!~)|<(?P<tag>del|s)>[^<]*</(?P=tag)>")
+_FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[^\n`]*$", re.MULTILINE)
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _RAISED = re.compile(r"[\u00b2\u00b3\u00b9\u2070-\u209c]+")
@@ -34,7 +35,7 @@ def plain(text: str) -> str:
 
     What is marked as struck out is left out, and a raised or lowered part is separate from what is before it.
     """
-    text = _IMAGE_OR_LINK.sub(r"\1", without_struck(text))
+    text = _IMAGE_OR_LINK.sub(r"\1", _FENCE.sub("", without_struck(text)))
     text = html.unescape(_INLINE_TAG.sub("", _SPACED_TAG.sub(" ", text)))
     text = _RAISED.sub(lambda found: f" {found.group()} ", _INVISIBLE.sub("", text))
     text = _ESCAPED.sub(r"\1", text).translate({ord("*"): None, ord("`"): None, ord("^"): " "})

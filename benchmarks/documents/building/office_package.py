@@ -152,7 +152,8 @@ def slide_table(*rows: Sequence[str]) -> str:
     columns = '<a:gridCol w="3000000"/>' * max(len(row) for row in rows)
     return (
         '<p:graphicFrame><p:nvGraphicFramePr><p:cNvPr id="8" name="Table"/><p:cNvGraphicFramePr/><p:nvPr/>'
-        '</p:nvGraphicFramePr><p:xfrm><a:off x="0" y="5000"/><a:ext cx="9000000" cy="900000"/></p:xfrm><a:graphic><a:graphicData '
+        '</p:nvGraphicFramePr><p:xfrm><a:off x="0" y="5000"/><a:ext cx="9000000" cy="900000"/></p:xfrm><a:graphic>'
+        "<a:graphicData "
         'uri="http://schemas.openxmlformats.org/drawingml/2006/table">'
         f'<a:tbl><a:tblPr firstRow="1"/><a:tblGrid>{columns}</a:tblGrid>{lines}</a:tbl></a:graphicData></a:graphic>'
         "</p:graphicFrame>"
