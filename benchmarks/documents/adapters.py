@@ -157,12 +157,14 @@ def _odfpy(path: Path) -> str:
 def _email(path: Path) -> str:
     email, policy = import_module("email"), import_module("email.policy")
     message = email.message_from_bytes(path.read_bytes(), policy=policy.default)
-    parts = [f"# {message['subject']}"]
-    for part in message.walk():
-        body = part.get_body(("plain", "html")) if not part.is_multipart() or part is message else None
-        if body is not None and not part.is_attachment():
-            text = body.get_content()
-            parts.append(_from_html(text) if body.get_content_type() == "text/html" else text)
+    # The message, and those that it forwards.
+    forwarded = [part.get_payload(0) for part in message.walk() if part.get_content_type() == "message/rfc822"]
+    parts: list[str] = []
+    for one in [message, *forwarded]:
+        body = one.get_body(("plain", "html"))
+        text = body.get_content() if body is not None else ""
+        html = body is not None and body.get_content_type() == "text/html"
+        parts += [f"# {one['subject']}", _from_html(text) if html else text]
     return "\n\n".join(parts)
 
 
