@@ -10,6 +10,8 @@ from pathlib import Path
 from retrieval.conversion import format_csv, format_docx, format_html, format_jsonl, format_pdf
 from retrieval.conversion.converted import Converted, SourceRows, decode_utf8
 from retrieval.conversion.limits import DEFAULT_LIMITS, Limits
+from retrieval.conversion.office import format_epub, format_odt, format_pptx, format_xlsx
+from retrieval.conversion.text import format_code, format_eml, format_subtitles
 from retrieval.documents import Document
 from retrieval.errors import ConversionError
 from retrieval.splitting.sections import first_title
@@ -34,6 +36,8 @@ def _convert_markdown(data: bytes, name: str) -> Converted:
 _TEXT = (_convert_text, "text/3")
 _MARKDOWN = (_convert_markdown, "markdown/3")
 _HTML = (format_html.convert, format_html.VERSION)
+_SUBTITLES = (format_subtitles.convert, format_subtitles.VERSION)
+_CODE = (format_code.convert, format_code.VERSION)
 # Converter and version, in the order of precedence for files that differ only in their suffix.
 _FORMATS: dict[str, tuple[Callable[[bytes, str], Converted], str]] = {
     ".md": _MARKDOWN,
@@ -43,6 +47,14 @@ _FORMATS: dict[str, tuple[Callable[[bytes, str], Converted], str]] = {
     ".htm": _HTML,
     ".docx": (format_docx.convert, format_docx.VERSION),
     ".pdf": (format_pdf.convert, format_pdf.VERSION),
+    ".odt": (format_odt.convert, format_odt.VERSION),
+    ".pptx": (format_pptx.convert, format_pptx.VERSION),
+    ".xlsx": (format_xlsx.convert, format_xlsx.VERSION),
+    ".epub": (format_epub.convert, format_epub.VERSION),
+    ".eml": (format_eml.convert, format_eml.VERSION),
+    ".srt": _SUBTITLES,
+    ".vtt": _SUBTITLES,
+    **dict.fromkeys(format_code.SUFFIXES, _CODE),
 }
 _ROW_FORMATS: dict[str, tuple[Callable[[bytes, str], SourceRows], str]] = {
     ".jsonl": (format_jsonl.read_rows, format_jsonl.VERSION),

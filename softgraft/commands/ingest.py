@@ -55,9 +55,9 @@ def ingest_command(
 ) -> None:
     """Index the documents of a domain. Unchanged documents are not embedded again.
 
-    Formats: Markdown, text, HTML, DOCX and PDF, and JSONL and CSV with one document per row. A file that cannot be
-    read is reported and left out; what the index holds of it is kept. `ingest:` in domain.yaml limits the size, time
-    and memory of a file.
+    Formats: Markdown, text, HTML, DOCX, PDF, XLSX, PPTX, ODT, EPUB, EML, SRT, VTT and source code, and JSONL and CSV
+    with one document per row. A file that cannot be read is reported and left out; what the index holds of it is kept.
+    `ingest:` in domain.yaml limits the size, time and memory of a file.
 
     --warm makes first answers faster, most of all with `attention: block` in domain.yaml.
 

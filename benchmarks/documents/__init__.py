@@ -1,0 +1,1 @@
+"""How well document readers read small files whose text was written by hand."""

@@ -1,0 +1,1 @@
+"""Formats that are archives of XML: spreadsheets, presentations, ODF texts and books."""

@@ -1,0 +1,1 @@
+"""Formats that are text: e-mail messages, subtitles and source code."""

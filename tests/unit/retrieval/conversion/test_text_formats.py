@@ -1,0 +1,85 @@
+"""E-mail messages, subtitles and source code to Markdown-like text."""
+
+from __future__ import annotations
+
+import pytest
+
+from retrieval import ConversionError
+from retrieval.conversion.convert import SUFFIXES, convert_here
+from retrieval.conversion.text.format_code import SUFFIXES as CODE_SUFFIXES
+
+HEAD = b"From: Ann <ann@example.org>\nSubject: =?utf-8?q?Geb=C3=BChren?=\nMIME-Version: 1.0\n"
+PARTS = b"""Content-Type: multipart/mixed; boundary=X
+
+--X
+Content-Type: multipart/alternative; boundary=Y
+
+--Y
+Content-Type: text/plain
+
+3 percent.
+--Y
+Content-Type: text/html
+
+<p>No</p>
+--Y--
+--X
+Content-Type: image/png; name="card.png"
+Content-Disposition: attachment; filename="card.png"
+Content-Transfer-Encoding: base64
+
+iVBORw==
+--X
+Content-Type: message/rfc822
+
+From: Bob <bob@example.org>
+Subject: Limits
+
+650 euros.
+--X--
+"""
+
+
+def text_of(data: bytes, suffix: str) -> str:
+    return convert_here(data, suffix, f"a{suffix}").text
+
+
+def test_a_message_with_attachments_and_a_forwarded_message() -> None:
+    converted = convert_here(HEAD + PARTS, ".eml", "a.eml")
+    assert converted.title == "Gebühren"
+    assert converted.text == (
+        "# Gebühren\n\nFrom: Ann <ann@example.org>\n\n3 percent.\n\nAttachments: card.png\n\n## Limits\n\n"
+        "From: Bob <bob@example.org>\n\n650 euros.\n"
+    )
+
+
+def test_a_message_of_html_alone_and_one_with_an_unknown_encoding() -> None:
+    page = HEAD + b"Content-Type: text/html; charset=utf-8\n\n<h2>Offer</h2><p>4<br>percent</p><script>no</script>"
+    assert text_of(page, ".eml").endswith("\n\n## Offer\n\n4\npercent\n")
+    unknown = HEAD + b"Content-Type: text/plain; charset=x-none\nContent-Transfer-Encoding: 8bit\n\nGr\xfc\xdfe"
+    assert text_of(unknown, ".eml").endswith("\n\nGrüße\n")
+
+
+def test_a_file_that_is_no_message_is_refused() -> None:
+    with pytest.raises(ConversionError, match=r"a\.eml has no header of an e-mail message"):
+        text_of(b"\x00\x01 binary", ".eml")
+
+
+def test_subtitles_without_times_and_marks() -> None:
+    srt = (
+        b"\xef\xbb\xbf1\r\n00:00:01,000 --> 00:00:02,000\r\n<i>Our rate</i> is\r\n\r\n2\r\n00:00:02,000 --> "
+        b"00:00:03,000\r\n{\\an8}3 percent.\r\n\r\n3\r\n00:00:03,000 --> 00:00:04,000\r\nBye\r\n"
+    )
+    assert text_of(srt, ".srt") == "Our rate is 3 percent.\nBye\n"
+    vtt = b"WEBVTT\n\nNOTE x\n\nid\n00:01.000 --> 00:02.000 align:start\n<v Ann>Hi <00:01.500>&amp; welcome\n"
+    assert text_of(vtt, ".vtt") == "Hi & welcome\n"
+    assert text_of(b"WEBVTT\n", ".vtt") == ""
+
+
+def test_code_has_no_headings() -> None:
+    text = text_of(b"# First\r\nx = '```'\n\n## Second\n", ".py")
+    assert text == "# First\nx = '```'\n\n## Second\n"
+    assert convert_here(b"# First\n\n## Second\n", ".py", "a.py").marks == ()
+    assert convert_here(b"SELECT 1;", ".sql", "queries/cards.sql").title == "cards.sql"
+    assert set(CODE_SUFFIXES) < set(SUFFIXES)
+    assert ".yaml" not in SUFFIXES
