@@ -64,6 +64,8 @@ def _opened(name: str, template: str, data: Path, work: Path) -> Domain:
     """The domain with its build folder in the work folder; what it starts from is always the text twin."""
     domain = open_domain(domain_folder(name, data, work), build=work / name / "build")
     update = {
+        # A set of the data folder becomes a domain in a folder of another name.
+        "name": name,
         "start": "text-twin",
         "licence": domain.file.licence or LICENCES.get(name, ""),
         "task": "chat" if template == "rag-chat" else "extractive-qa",
