@@ -5,6 +5,7 @@ A reader is imported when its function is called, since it may not be installed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
@@ -16,7 +17,34 @@ Read = Callable[[Path], str]
 
 def _softgraft(path: Path) -> str:
     convert = import_module("retrieval.conversion.convert")
-    return "\n\n".join(document.text for document in convert.convert_file(path, path.parent))
+    return "\n\n".join(map(_as_markdown, convert.convert_file(path, path.parent)))
+
+
+def _as_markdown(document: Any) -> str:
+    """The text of a document, with what its marks say of plain text: which lines are headings and rows of tables.
+
+    Rows of plain text have no bar at their ends, so that one that starts with a bar has an empty first cell.
+    """
+    if document.writing != "plain":
+        return str(document.text)
+    parts: list[str] = []
+    done = 0
+    for mark in document.marks:
+        if mark.kind == "list":
+            continue
+        parts.append(_escaped(document.text[done : mark.start]))
+        marked = document.text[mark.start : mark.end]
+        parts.append(marked if mark.kind == "heading" else _bordered(marked))
+        done = mark.end
+    return "".join([*parts, _escaped(document.text[done:])])
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"^(?=#{1,6}\s)", r"\\", text, flags=re.MULTILINE)
+
+
+def _bordered(table: str) -> str:
+    return "\n".join(f"| {line} |" for line in table.split("\n"))
 
 
 def _markitdown(path: Path) -> str:

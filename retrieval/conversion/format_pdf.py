@@ -75,7 +75,8 @@ def _read_page(page: PdfPage, form: Any) -> tuple[list[Region], bool]:
     """The regions of a page, and whether it is a picture of text."""
     text_page = page.get_textpage()
     try:
-        by_turn = {turn: [row.lines() for row in rows] for turn, rows in read_rows(read_words(text_page)).items()}
+        words = read_words(text_page, page.get_bbox())
+        by_turn = {turn: [row.lines() for row in rows] for turn, rows in read_rows(words).items()}
         fields = read_fields(page, form)
         if fields:
             by_turn[0] = with_fields(by_turn.get(0, []), fields)

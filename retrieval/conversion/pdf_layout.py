@@ -17,17 +17,15 @@ from retrieval.conversion.pdf.hyphens import Hyphens
 from retrieval.conversion.pdf.regions import Region
 from retrieval.conversion.pdf.rows import Line
 from retrieval.conversion.pdf.tables import Table
-from retrieval.conversion.pdf.words import HYPHEN
+from retrieval.conversion.pdf.words import HYPHEN, LOWER_START, SENTENCE_END
 from retrieval.conversion.raised import in_line, leading_mark, raised
 
 _BULLET = re.compile(r"^\s*(?:[•◦▪‣∙●○■·–]|[-*])\s+")
 _NUMBERED = re.compile(r"^\s*(?:\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
 _SMALL_NOTE = re.compile(r"(\d{1,3})[.)]?\s+(?=\S)")
-_SENTENCE_END = re.compile(r"""[.!?:;。！？；：]["'”’)\]]*$""")
 _GOES_ON = re.compile(r"[,&/(]$|\w-$|\b(?:and|or|the|a|an|of|to|in|for|with|und|oder|der|die|das|et|ou|de|la|le)$")
 _LEADER = re.compile(r"(?:\.\s?){4,}\s*\w{1,6}$")  # a line of a table of contents
 _START = re.compile(r"[\W_]*(?:\d|[A-ZÀ-ÖØ-ÞА-Я])")
-_LOWER_START = re.compile(r"[\W_]*[a-zß-öø-ÿа-я]")
 
 _MAX_HEADING_CHARACTERS = 120
 _HEADING_GROWTH = 1.12  # minimum size of a heading, relative to the body
@@ -182,7 +180,7 @@ def _starts_paragraph(previous: Line, line: Line, pitch: float) -> bool:
         return True
     width = max(previous.edges[1] - previous.edges[0], 1.0)
     ends_early = previous.room > (1 - _SHORT_LINE) * width
-    return (ends_early or drop < 0) and _SENTENCE_END.search(previous.text) is not None
+    return (ends_early or drop < 0) and SENTENCE_END.search(previous.text) is not None
 
 
 def _kept_lines(group: Sequence[Line]) -> list[list[Line]]:
@@ -208,17 +206,17 @@ def _kept_lines(group: Sequence[Line]) -> list[list[Line]]:
 
 def _is_list(group: Sequence[Line], left: float, right: float) -> bool:
     """Whether a narrow paragraph is a list of short lines: they begin like lines, and do not fill its width."""
-    pairs = [pair for pair in pairwise(group) if not _SENTENCE_END.search(pair[0].text)]
+    pairs = [pair for pair in pairwise(group) if not SENTENCE_END.search(pair[0].text)]
     begin = sum(_START.match(line.text) is not None for _, line in pairs)
     ragged = any(
         (one.left - left if one.is_rtl else right - one.right) > 1.3 * two.first_width for one, two in pairwise(group)
     )
     return bool(pairs) and (
-        begin >= 0.8 * len(pairs) or (ragged and not any(_LOWER_START.match(o.text) for _, o in pairs))
+        begin >= 0.8 * len(pairs) or (ragged and not any(LOWER_START.match(o.text) for _, o in pairs))
     )
 
 
 def _may_end(previous: Line, line: Line, *, is_list: bool) -> bool:
     if previous.text.endswith(HYPHEN) or _GOES_ON.search(previous.text) or previous.base <= line.base:
         return False
-    return not (is_list and _LOWER_START.match(line.text))
+    return not (is_list and LOWER_START.match(line.text))

@@ -40,9 +40,21 @@ _BANNER = (
     "[class*='modal' i], [id*='modal' i], [class*='notice' i], [class*='overlay' i], [role='dialog'], "
     "[role='alertdialog'], dialog, [id*='onetrust' i], [id*='didomi' i], [class*='cc-window' i]"
 )
+# What has one of these names only must say more plainly that it is a banner.
+_NAMED_BANNER = "[class*='privacy' i], [id*='privacy' i], [id*='usercentrics' i]"
 _CONSENT = re.compile(r"\bcookies?\b|\bconsent\b|gdpr|dsgvo|Cookie|クッキー", re.IGNORECASE)
+# Names of what asks for consent, whatever it calls it.
+_CONSENT_NAME = re.compile(
+    r"(?:cookie|consent|gdpr|dsgvo|privacy)s?[-_]?(?:law|policy|settings|preferences|consent)?[-_]?"
+    r"(?:banner|bar(?![a-z])|notice|consent|pop-?up|modal|dialog|overlay|wall|layer|prompt|message|manager)|"
+    r"onetrust|didomi|usercentrics|cc-window",
+    re.IGNORECASE,
+)
+_CONSENT_LABEL = re.compile(r"cookie|consent|privacy|tracking|datenschutz|confidentialit|privacidad", re.IGNORECASE)
 _ANSWER = re.compile(
-    r"accept|agree|allow|got it|ok(?:ay)?\b|understand|reject|decline|dismiss|akzeptieren|zustimmen|verstanden|"
+    r"accept|only (?:essential|necessary)|(?:essential|necessary)(?: cookies)? only|"
+    r"save (?:my )?(?:preferences|choices)|"
+    r"agree|allow|got it|ok(?:ay)?\b|understand|reject|decline|dismiss|akzeptieren|zustimmen|verstanden|"
     r"ablehnen|accepter|refuser|aceptar|rechazar|accetta|rifiuta|akkoord|accepteren|godkänn|acceptera|同意|接受|허용",
     re.IGNORECASE,
 )
@@ -165,18 +177,28 @@ def _is_at_end(node: LexborNode, left_out: LeftOut) -> bool:
 
 def _banners(tree: LexborHTMLParser) -> Iterator[LexborNode]:
     """Short parts outside the content that speak of cookies and ask for an answer."""
-    for node in tree.css(_BANNER)[:_MAX_CANDIDATES]:
+    known = [(node, True) for node in tree.css(_BANNER)[:_MAX_CANDIDATES]]
+    named = [(node, False) for node in tree.css(_NAMED_BANNER)[:_MAX_CANDIDATES]]
+    for node, is_known in known + named:
         if node.tag in _NO_BANNERS or node.css_first(_CONTENT) is not None:
             continue
         text = node.text(separator=" ")
         if (
             len(text) <= _BANNER_LENGTH
-            and _CONSENT.search(text)
+            and ((is_known and _CONSENT.search(text)) or _asks_for_consent(node))
             and count_words(text) <= _BANNER_WORDS
             and any(map(_is_answer, node.css("button, a, input, [role='button']")))
             and not _is_within(node, _CONTENT_TAGS)
         ):
             yield node
+
+
+def _asks_for_consent(node: LexborNode) -> bool:
+    """Whether the names of an element, or the label of a dialog, say that it asks for consent."""
+    if _CONSENT_NAME.search(f"{attribute(node, 'id')} {attribute(node, 'class')}"):
+        return True
+    is_dialog = node.tag == "dialog" or attribute(node, "role") in {"dialog", "alertdialog"}
+    return is_dialog and _CONSENT_LABEL.search(attribute(node, "aria-label")) is not None
 
 
 def _is_answer(control: LexborNode) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import TypeAlias
 from retrieval.conversion.pdf.rows import Line
 from retrieval.conversion.pdf.rules import Rules
 from retrieval.conversion.pdf.tables import LINE_DROP, Rows, Table, build_table, drop
+from retrieval.conversion.pdf.words import HYPHEN, LOWER_START, SENTENCE_END
 
 # Relative to the size of the text.
 _GUTTER = 0.6
@@ -19,6 +21,13 @@ _FAR_BELOW = 3.5
 # Columns of text have lines that fill them; the cells of a table have few words.
 _MIN_COLUMN_LINES = 4
 _MIN_COLUMN_CHARACTERS = 15
+_MIN_PROSE_CHARACTERS = 20
+_OTHER_SIZE = 0.06
+_PROSE_DROP = 1.6
+_FULL_STOP = re.compile(r"""[.!?]["'”’)]*(?:\s|$)""")
+# The number in the running head of a page, and how far the page is below it.
+_PAGE_NUMBER = re.compile(r"\d{1,4}|[ivxlc]{1,7}")
+_HEAD_DROP = 2.3
 _FULL_LINE = 0.7
 _MAX_DEPTH = 3
 # Of the rows of a table, at least this share has more than one cell.
@@ -32,9 +41,10 @@ def read_regions(rows: Rows, rules: Callable[[], Rules] = Rules) -> list[Region]
     """The regions of a page, whose rows are given from top to bottom. `rules` reads its ruled lines."""
     if not rows:
         return []
+    if _is_running_head(rows):
+        rows = [[_as_one(rows[0])], *rows[1:]]
     if all(len(row) == 1 for row in rows):
-        # The order of the file is that of the author.
-        return [_in_edges(sorted((row[0] for row in rows), key=lambda line: line.order))]
+        return [_in_edges(_ordered([row[0] for row in rows]))]
     regions: list[Region] = []
     _read(list(rows), regions, cache(rules), depth=0)
     return regions
@@ -50,19 +60,23 @@ def _read(rows: list[list[Line]], regions: list[Region], rules: Callable[[], Rul
             at += 1
             continue
         end, gutter = _gutter_run(rows, at)
-        start = at
-        while text and depth < _MAX_DEPTH and _stands_aside(text[-1], gutter, rows[start]):
-            start -= 1
-            text.pop()
-        columns = _columns(rows[start:end]) if depth < _MAX_DEPTH else []
-        if len(columns) > 1 and all(map(_is_text, columns)):
+        start, columns = at, list[list[Line]]()
+        if depth < _MAX_DEPTH:
+            while at - start < len(text) and _stands_aside(text[start - at - 1], gutter, rows[start]):
+                start -= 1
+            columns = _columns(rows[start:end])
+            if not all(map(_is_text, columns)) and _is_short_prose(rows[at:end], rules):
+                start, columns = at, _columns(rows[at:end])
+            elif not all(map(_is_text, columns)):
+                columns = []
+        if len(columns) > 1:
+            del text[len(text) - (at - start) :]
             _add_text(text, edges, regions)
             is_rtl = statistics.fmean(line.is_rtl for line in columns[0]) > 0.5
             for column in reversed(columns) if is_rtl else columns:
                 _read(_restricted(rows[start:end], column), regions, rules, depth + 1)
             at, text = end, []
             continue
-        text += rows[start:at]
         end = _end_of_table(rows, at, end)
         if end - at <= 2 and text and _is_stretched([text[-1], *rows[at:end]], edges):
             text += [[_as_one(row)] for row in rows[at:end]]
@@ -89,6 +103,23 @@ def _add_text(rows: Rows, edges: tuple[float, float], regions: list[Region]) -> 
         regions[-1] += lines
     else:
         regions.append(lines)
+
+
+def _is_running_head(rows: Rows) -> bool:
+    """Whether the first row of a page is a page number with the words beside it, apart from what is below."""
+    if not 1 < len(rows[0]) <= 3 or len(rows) < 3:
+        return False
+    below = drop(rows, 1)
+    has_number = any(_PAGE_NUMBER.fullmatch(rows[0][at].text) for at in (0, -1))
+    return has_number and below > max(_HEAD_DROP * rows[0][0].size, 1.5 * drop(rows, 2))
+
+
+def _ordered(lines: list[Line]) -> list[Line]:
+    """Lines, given from top to bottom, in the order of the file, unless that goes up within one column."""
+    drawn = sorted(lines, key=lambda line: line.order)
+    jumps = [(one, other) for one, other in pairwise(drawn) if other.base > one.base + 0.5 * one.size]
+    aside = [pair for pair in jumps if pair[0].right <= pair[1].left or pair[1].right <= pair[0].left]
+    return drawn if aside or not jumps else lines
 
 
 def _in_edges(lines: list[Line]) -> list[Line]:
@@ -142,17 +173,55 @@ def _columns(rows: Rows) -> list[list[Line]]:
 
 
 def _is_text(column: Sequence[Line]) -> bool:
-    if len(column) < _MIN_COLUMN_LINES:
-        return False
+    return len(column) >= _MIN_COLUMN_LINES and _has_full_lines(column, _MIN_COLUMN_CHARACTERS)
+
+
+def _has_full_lines(column: Sequence[Line], least: int) -> bool:
+    """Whether lines fill their column with text, and have at least so many characters each on average."""
     left, right = _edges(column)
     full = sum(line.right - line.left >= _FULL_LINE * (right - left) for line in column)
     text = "".join(line.text for line in column)
     letters = sum(character.isalpha() for character in text)
     return (
         full >= 0.5 * len(column)
-        and len(text) >= _MIN_COLUMN_CHARACTERS * len(column)
+        and len(text) >= least * len(column)
         and letters >= 0.6 * sum(not character.isspace() for character in text)
     )
+
+
+def _is_short_prose(rows: Rows, rules: Callable[[], Rules]) -> bool:
+    """Whether few rows are columns of sentences that go on from line to line, rather than cells of a table."""
+    columns = _columns(rows)
+    if min(len(rows), len(columns)) < 2 or any(
+        len(column) < 2 or not _has_full_lines(column, _MIN_PROSE_CHARACTERS) for column in columns
+    ):
+        return False
+    drops = [drop(rows, at) for at in range(1, len(rows))]
+    if max(drops) > min(_PROSE_DROP * rows[0][0].size, 1.15 * min(drops)):
+        return False
+    if not all(map(_flows, columns)):
+        return False
+    edges = _edges([line for column in columns for line in column])
+    bottom, top = rows[-1][0].base, rows[0][0].base
+    return not (
+        rules().has_columns(*edges, bottom, top) or any(bottom < height < top for height in rules().heights(*edges))
+    )
+
+
+def _flows(column: Sequence[Line]) -> bool:
+    """Whether each line ends a sentence or goes on in the next one, and some line goes on.
+
+    The cells of a table seldom end with a full stop.
+    """
+    if not any(_FULL_STOP.search(line.text) for line in column):
+        return False
+    goes_on = 0
+    for one, other in pairwise(column):
+        if one.text.endswith(HYPHEN) or (not SENTENCE_END.search(one.text) and LOWER_START.match(other.text)):
+            goes_on += 1
+        elif not SENTENCE_END.search(one.text) or abs(one.size - other.size) > _OTHER_SIZE * one.size:
+            return False
+    return goes_on > 0
 
 
 def _is_stretched(rows: Rows, edges: tuple[float, float]) -> bool:

@@ -36,6 +36,19 @@ class Rules:
                 covered.append((y, width))
         return [y for y, width in covered if width >= _COVERED * (right - left)]
 
+    def parts(self, left: float, right: float, bottom: float, top: float) -> bool | None:
+        """Whether a rule between two heights parts the cells of a column; None if the column has no rules beside it."""
+        middle = (bottom + top) / 2
+        sides = [x for x, start, end in self.upright if start < middle < end]
+        before = [x for x in sides if x <= left + _SAME]
+        after = [x for x in sides if x >= right - _SAME]
+        if not before or not after:
+            return None
+        return any(
+            bottom <= y <= top and start <= max(before) + _SHORT and end >= min(after) - _SHORT
+            for y, start, end in self.across
+        )
+
     def has_columns(self, left: float, right: float, bottom: float, top: float) -> bool:
         """Whether upright rules stand within a box."""
         return any(

@@ -14,6 +14,8 @@ Rows: TypeAlias = Sequence[list[Line]]
 # The most that lines of one paragraph are apart, and the least that rows are, relative to the size of the text.
 LINE_DROP = 1.35
 _HALF_LINE = 0.85
+# In points: how far a rule may reach into the lines above and below it.
+_OVERLAP = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +32,16 @@ def build_table(rows: Rows, rules: Rules) -> Table:
     cells = [_cells(row, spans) for row in rows]
     if all(line.is_rtl for row in rows for line in row):
         cells = [row[::-1] for row in cells]
-    left, right = spans[0][0], spans[-1][1]
-    bands = _bands(rows, cells, rules, left, right)
+    bands = _bands(rows, cells, rules, spans)
     joined: list[list[str]] = []
     for number, row in enumerate(cells):
         if number and bands[number] == bands[number - 1]:
             joined[-1] = [" ".join(filter(None, pair)) for pair in zip(joined[-1], row, strict=True)]
         else:
             joined.append(row)
+    firsts = [at for at in range(len(rows)) if not at or bands[at] != bands[at - 1]]
+    _fill_merged(joined, [_merged(rules, spans, rows, at) for at in firsts[1:]])
+    joined = _with_headers(joined, spans)
     return Table(joined, min(line.size for row in rows for line in row))
 
 
@@ -46,8 +50,9 @@ def drop(rows: Rows, at: int) -> float:
     return rows[at - 1][0].base - rows[at][0].base
 
 
-def _bands(rows: Rows, cells: list[list[str]], rules: Rules, left: float, right: float) -> list[int]:
+def _bands(rows: Rows, cells: list[list[str]], rules: Rules, spans: Sequence[tuple[float, float]]) -> list[int]:
     """For each printed row, the number of the row of the table that it is a line of."""
+    left, right = spans[0][0], spans[-1][1]
     top, bottom = rows[0][0].base + rows[0][0].size, rows[-1][0].base
     heights = [y for y in rules.heights(left, right) if bottom - rows[-1][0].size < y < top + rows[0][0].size]
     by_rules = [sum(y > row[0].base + 0.3 * row[0].size for y in heights) for row in rows]
@@ -60,8 +65,58 @@ def _bands(rows: Rows, cells: list[list[str]], rules: Rules, left: float, right:
             is_new = by_rules[at] != by_rules[at - 1]
         else:
             is_new = by_distance[at]
+        if is_grid and not is_new and len(set(by_rules)) > 2:
+            is_new = True in _merged(rules, spans, rows, at)
         bands.append(bands[-1] + is_new)
     return bands
+
+
+def _merged(rules: Rules, spans: Sequence[tuple[float, float]], rows: Rows, at: int) -> list[bool | None]:
+    """For each column, whether its cell goes on from the row above although rules part other cells there.
+
+    None if a rule parts it.
+    """
+    below, above = rows[at][0].base + rows[at][0].size, rows[at - 1][0].base
+    bottom, top = min(above, below) - _OVERLAP, max(above, below) + _OVERLAP
+    parted = [rules.parts(left, right, bottom, top) for left, right in spans]
+    is_known = None not in parted and any(parted)
+    return [None if part else is_known for part in parted]
+
+
+def _fill_merged(rows: list[list[str]], merged: Sequence[Sequence[bool | None]]) -> None:
+    """Write the text of a cell that covers several rows in each of them. `merged`: for each row after the first."""
+    for column in range(len(rows[0])):
+        start = 0
+        for end in range(1, len(rows) + 1):
+            if end < len(rows) and merged[end - 1][column] is not None:
+                continue
+            texts = [row[column] for row in rows[start:end] if row[column]]
+            if len(texts) == 1 and all(merged[at - 1][column] for at in range(start + 1, end)):
+                for row in rows[start:end]:
+                    row[column] = texts[0]
+            start = end
+
+
+def _with_headers(rows: list[list[str]], spans: Sequence[tuple[float, float]]) -> list[list[str]]:
+    """The rows with each name that stands beside the cells of its column, as to the left of numbers, above them."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    places = list(spans)
+    at = 0
+    while len(rows) > 1 and at < len(columns):
+        is_name = bool(columns[at][0]) and not any(columns[at][1:])
+        beside = [
+            near
+            for near in (at - 1, at + 1)
+            if 0 <= near < len(columns) and not columns[near][0] and any(columns[near])
+        ]
+        if is_name and beside:
+            near = min(beside, key=lambda near: max(places[near][0] - places[at][1], places[at][0] - places[near][1]))
+            columns[near][0] = columns[at][0]
+            places[near] = min(places[near][0], places[at][0]), max(places[near][1], places[at][1])
+            del columns[at], places[at]
+        else:
+            at += 1
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _is_one_row(cells: list[list[str]]) -> bool:

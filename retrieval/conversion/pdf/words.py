@@ -17,9 +17,13 @@ _TOKEN = re.compile(f"\\.(?: \\.){{3,}}|[^\\s\xa0{HYPHEN}\x00]+{HYPHEN}?")
 _RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdcf\ufdf0-\ufdff\ufe70-\ufeff]")
 _FORMS = re.compile("[\ufb1d-\ufdcf\ufdf0-\ufdff\ufe70-\ufefe]")
 _MARKERS = re.compile("[\ufdd0-\ufdef]")
+SENTENCE_END = re.compile(r"""[.!?:;。！？；：]["'”’)\]]*$""")
+LOWER_START = re.compile(r"[\W_]*[a-zß-öø-ÿа-я]")
 _HAS_DIGIT = re.compile(r"\d")
 # Within a word, characters whose size or base line differs by more are raised or lowered.
 _OTHER_SIZE, _OTHER_BASE = 0.12, 0.1
+# Relative to the size of the text.
+_CAPITAL_HEIGHT = 0.7
 
 
 @dataclass(slots=True)
@@ -45,10 +49,16 @@ class Word:
     is_rtl: bool = False
 
 
-def read_words(text_page: Any) -> list[Word]:
-    """The words in PDFium's order. Those in another direction than most of the page come last."""
+def read_words(text_page: Any, box: tuple[float, float, float, float] | None = None) -> list[Word]:
+    """The words in PDFium's order. Those in another direction than most of the page come last.
+
+    `box`: the left, bottom, right and top of what is shown; words outside it are left out.
+    """
     reader = _Reader(text_page)
     words = reader.words()
+    if box is not None:
+        boxes = [_turned_box(box, turn) for turn in range(4)]
+        words = [word for word in words if _is_shown(word, *boxes[word.turn])]
     turns = Counter[int]()
     for word in words:
         turns[word.turn] += len(word.text)
@@ -56,6 +66,22 @@ def read_words(text_page: Any) -> list[Word]:
         order = [turn for turn, _ in turns.most_common()]
         words.sort(key=lambda word: order.index(word.turn))
     return words
+
+
+def _turned_box(box: tuple[float, float, float, float], turn: int) -> tuple[float, float, float, float]:
+    x1, y1 = _turned(box[0], box[1], turn)
+    x2, y2 = _turned(box[2], box[3], turn)
+    return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
+
+
+def _is_shown(word: Word, left: float, bottom: float, right: float, top: float) -> bool:
+    """Whether some of a word is within a box."""
+    return (
+        word.left < right
+        and word.right >= left
+        and word.base < top
+        and word.base + _CAPITAL_HEIGHT * word.size > bottom
+    )
 
 
 class _Reader:

@@ -34,6 +34,10 @@ def read(body: str) -> str:
         "<div id=cookie-banner><p>We use cookies to improve our site.</p><button>Accept all</button></div>",
         "<div role=dialog aria-label='Cookie consent'>We use cookies.<a href=/c>More</a><button>OK</button></div>",
         "<section class='banner'>This site uses cookies.<input type=button value='Got it'></section>",
+        "<div id=cookie-banner><p>We value your privacy.</p><button>Accept everything</button></div>",
+        "<section class='privacy-popup'>We and our partners store data.<button>I agree</button></section>",
+        "<div role=dialog aria-label='Privacy settings'>We use trackers.<button>Only necessary</button></div>",
+        "<div id=usercentrics-root>We measure your visit.<a href=/p>Terms</a><button>Reject all</button></div>",
         "<a class=skip-link href='#main'>Skip to main content</a>",
         "<a href='#c'>Zum Inhalt springen</a>",
         "<div hidden>Secret words</div>",
@@ -81,6 +85,18 @@ def test_what_surrounds_the_content_is_left_out(part: str) -> None:
         (
             "<div class=cookie-policy>Our cookies need your consent. <a href=/b>Read more</a></div>",
             "Our cookies need your consent. Read more",
+        ),
+        (
+            "<div class=privacy-text>You consent to calls. <button>Accept</button></div>",
+            "You consent to calls. Accept",
+        ),
+        (
+            "<div class=cookie-notice><p>Our biscuits are baked daily.</p><a href=/b>Order</a></div>",
+            "Our biscuits are baked daily.\n\nOrder",
+        ),
+        (
+            "<div role=dialog aria-label=Fees><p>Cards are free.</p><button>OK</button></div>",
+            "Cards are free.\n\nOK",
         ),
         (
             "<div class=menu><p>Soup of the day 4.50, <a href=/s>salad</a> 5.00</div>",

@@ -127,3 +127,50 @@ def test_hebrew_and_arabic_are_in_logical_order() -> None:
     text = read(pdf)
     for logical in shown:
         assert logical in text
+
+
+@pytest.mark.parametrize("pitch", [5, 12])
+def test_lines_drawn_from_bottom_to_top(pitch: int) -> None:
+    texts = ("First comes 33.", "Then comes 44.", "Last comes the end.")
+    lines = [(10, 20 + pitch * number, text) for number, text in enumerate(texts)]
+    for drawn in (lines[::-1], [lines[1], lines[0], lines[2]], [lines[2], *lines[:2]]):
+        assert " ".join(read(printed(drawn)).split()) == " ".join(texts)
+
+
+def test_columns_of_lines_at_different_heights_are_in_the_order_of_the_file() -> None:
+    lines = [
+        (10, 20, "The first begins"),
+        (10, 27, "and ends."),
+        (110, 23, "The second begins"),
+        (110, 30, "and ends."),
+    ]
+    assert " ".join(read(printed(lines)).split()) == "The first begins and ends. The second begins and ends."
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        (("It costs seventy-", "five euros, and it is sold in thirty-", "second slots."), "seventy-five thirty-second"),
+        (("A fixed limit of rate-", "limit lies here: the rate has a limit, and the rate", "ends."), "rate-limit"),
+        (
+            ("The self-made soft-", "ware is self-", "made, and the custom-", "er is here."),
+            "software self-made customer",
+        ),
+        # "Made" and "over" are words, but "over" is also the beginning of many.
+        (("It went over a stand, and we over-", "stand nothing that was under-", "stood."), "overstand understood"),
+    ],
+)
+def test_hyphens_at_line_ends(lines: tuple[str, ...], text: str) -> None:
+    found = read(printed([(10, 20 + 5 * number, line) for number, line in enumerate(lines)]))
+    for word in text.split():
+        assert word in found
+
+
+def test_text_outside_the_page_is_not_read() -> None:
+    lines = [(10, 20, "The price is 10 euros."), (10, 330, "Old price 999"), (250, 50, "Cut off"), (-60, 50, "Left")]
+    assert read(printed(lines)) == "The price is 10 euros.\n"
+    data = printed([(10, 20, "Trimmed 999"), (10, 150, "The price is 10 euros."), (10, 290, "Foot")])
+    cropped = data.replace(b"/MediaBox [0 0 595.28 841.89]", b"/CropBox [0 99 595 700]     ")
+    cropped = data.replace(b"/Type /Page\n", b"/Type /Page /CropBox [0 99 595 700]\n")
+    assert cropped != data
+    assert read(cropped) == "The price is 10 euros.\n"

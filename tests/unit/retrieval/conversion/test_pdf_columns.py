@@ -1,0 +1,124 @@
+"""PDF: short columns of sentences, and the cells of tables that look like them."""
+
+from __future__ import annotations
+
+import pytest
+from fpdf import FPDF
+
+from retrieval.conversion.convert import convert_here
+from tests.support.pdf_files import page, printed
+
+
+def read(pdf: FPDF | bytes) -> str:
+    return convert_here(pdf if isinstance(pdf, bytes) else bytes(pdf.output()), ".pdf", "a.pdf").text
+
+
+def side_by_side(*columns: tuple[str, ...], pitch: float = 5) -> list[tuple[float, float, str]]:
+    width = 190 / len(columns)
+    return [(10 + width * x, 40 + pitch * y, text) for x, column in enumerate(columns) for y, text in enumerate(column)]
+
+
+LOANS = ("We lend up to 5000 euros for a", "year. The rate is 6 percent, and", "is fixed.")
+CARDS = ("Each card is sent by letter, and", "its number by phone within the", "same week. It is free.")
+
+
+@pytest.mark.parametrize(
+    "lines", [side_by_side(LOANS, CARDS), sorted(side_by_side(LOANS, CARDS), key=lambda at: at[1])]
+)
+@pytest.mark.parametrize("title", [(), ((10, 30, "What we offer"),)])
+def test_short_columns_of_sentences(
+    lines: list[tuple[float, float, str]], title: tuple[tuple[float, float, str]]
+) -> None:
+    text = read(printed([*title, *lines], size=10))
+    assert " ".join(LOANS) in text
+    assert " ".join(CARDS) in text
+    assert text.index("is fixed.") < text.index("Each card")
+
+
+def test_short_columns_whose_words_are_broken() -> None:
+    left = ("A loan ends early when the cus-", "tomer pays all that is still due.")
+    right = ("A card ends when its owner cuts", "it, and sends us both pieces.")
+    text = read(printed(side_by_side(left, right), size=10))
+    assert "it, and sends us both pieces." in text
+    assert text.index("still due.") < text.index("A card ends")
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        # Each cell is a sentence of its own.
+        (
+            (
+                ("Can I change my address?", "Can I have a second card?"),
+                ("Yes, in the app at any time.", "No, one each."),
+            ),
+            "Can I change my address? | Yes, in the app at any time.\nCan I have a second card? | No, one each.\n",
+        ),
+        # Long names, and values without an end.
+        (
+            (
+                ("payment abroad by card", "cash from a machine abroad"),
+                ("one percent of the sum", "two percent of the sum"),
+            ),
+            "payment abroad by card | one percent of the sum\ncash from a machine abroad | two percent of the sum\n",
+        ),
+        ((("Plan", "free", "plus"), ("Cost", "none", "9 euros")), "Plan | Cost\nfree | none\nplus | 9 euros\n"),
+    ],
+)
+def test_short_tables_of_long_cells(columns: tuple[tuple[str, ...], ...], text: str) -> None:
+    assert read(printed(side_by_side(*columns), size=10)) == text
+
+
+def test_a_ruled_table_of_sentences_is_no_columns() -> None:
+    pdf = page(10)
+    with pdf.table() as table:
+        for cells in (LOANS[:2], CARDS[:2]):
+            row = table.row()
+            for cell in cells:
+                row.cell(cell)
+    assert read(pdf) == f"{LOANS[0]} | {LOANS[1]}\n{CARDS[0]} | {CARDS[1]}\n"
+
+
+def test_a_name_stands_above_numbers_on_the_right_of_its_column() -> None:
+    rows = (("City", "Staff", ""), ("Vienna", "", "31"), ("Graz", "", "8"))
+    lines = [(10 + 40 * x, 20 + 7 * y, text) for y, row in enumerate(rows) for x, text in enumerate(row) if text]
+    assert read(printed(lines)) == "City | Staff\nVienna | 31\nGraz | 8\n"
+    # A name above an empty column keeps it.
+    empty = [*lines, (10, 41, "Linz"), (90, 41, "5"), (130, 20, "Area")]
+    assert read(printed(empty)) == "City | Staff | Area\nVienna | 31 |\nGraz | 8 |\nLinz | 5 |\n"
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_cell_that_goes_down_over_two_rows(place: int) -> None:
+    """With every cell in a box: the text of the merged one is in the upper or the lower part of it."""
+    pdf = page()
+    for x, y, width, height in ((20, 20, 40, 10), (60, 20, 40, 10), (20, 30, 40, 20), (60, 30, 40, 10),
+                                (60, 40, 40, 10), (20, 50, 40, 10), (60, 50, 40, 10)):  # fmt: skip
+        pdf.rect(x, y, width, height)
+    for x, y, text in ((22, 26, "Land"), (62, 26, "Town"), (22, 36 + 10 * place, "Austria"), (62, 36, "Vienna"),
+                       (62, 46, "Graz"), (22, 56, "Norway"), (62, 56, "Oslo")):  # fmt: skip
+        pdf.text(x, y, text)
+    assert read(pdf) == "Land | Town\nAustria | Vienna\nAustria | Graz\nNorway | Oslo\n"
+
+
+def test_a_rule_above_a_sum_merges_nothing() -> None:
+    pdf = page()
+    pdf.rect(20, 20, 80, 40)
+    pdf.line(60, 20, 60, 60)
+    pdf.line(20, 30, 100, 30)
+    pdf.line(60, 50, 100, 50)
+    for y, (item, sum_) in enumerate((("Item", "Sum"), ("Pens", "10"), ("", "20"), ("Total", "30"))):
+        for x, text in ((22, item), (62, sum_)):
+            pdf.text(x, 26 + 10 * y, text)
+    text = read(pdf)
+    assert "Total | 30" in text
+    assert "Total | 20" not in text
+
+
+def test_the_running_head_of_a_page_is_no_row_of_its_table() -> None:
+    rows = [(20 + 50 * x, 30 + 6 * y, f"{'abc'[x]}{y}") for y in range(3) for x in range(3)]
+    assert read(printed([(20, 15, "38"), (90, 15, "Manual"), *rows])) == (
+        "38 Manual\n\na0 | b0 | c0\na1 | b1 | c1\na2 | b2 | c2\n"
+    )
+    years = [(20, 15, "Year"), (70, 15, "2030"), (20, 21, "Fee"), (70, 21, "3"), (20, 27, "Rate"), (70, 27, "4")]
+    assert read(printed(years)) == "Year | 2030\nFee | 3\nRate | 4\n"
