@@ -190,9 +190,12 @@ def _is_table_row(row: str) -> bool:
 
 def _table(rows: Sequence[str], block: int, lead: str) -> Iterator[_Line]:
     """Each row with the header: a cell has the words of its column's header and of the row's first cell."""
-    cells = [[cell.strip() for cell in row.strip().strip("|").split("|")] for row in rows if not _RULE.fullmatch(row)]
-    if not cells:
+    lines = [row.strip() for row in rows if not _RULE.fullmatch(row)]
+    if not lines:
         return
+    # Without borders, a bar at the start or the end of a row is beside an empty cell.
+    has_borders = lines[0].startswith("|") and lines[0].endswith("|")
+    cells = [[cell.strip() for cell in (line.strip("|") if has_borders else line).split("|")] for line in lines]
     header = cells[0]
     for row in cells[1:] or cells:
         names = header if len(header) == len(row) and row is not header else [""] * len(row)

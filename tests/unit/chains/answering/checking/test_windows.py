@@ -35,3 +35,12 @@ def test_a_sentence_that_refers_back_has_the_words_of_the_one_before() -> None:
 def test_a_wrapped_sentence_is_one() -> None:
     window = window_of("A replacement card\ncosts 12 euros.", "12 euros")
     assert window.text == "A replacement card costs 12 euros."
+
+
+def test_an_empty_cell_keeps_the_others_under_their_columns() -> None:
+    table = "Plan | Yearly fee | Data\nPlus |  | 50 GB\n| 9 euros | 5 GB\nBasic | 4 euros |"
+    for part, column in (("4 euros", "year"), ("9 euros", "year"), ("50 GB", "data")):
+        [cell] = [
+            c for c in window_of(table, part).clauses if any(part in f.raw for s in c.segments for f in s.figures)
+        ]
+        assert column in cell.words, part
