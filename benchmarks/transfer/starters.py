@@ -15,7 +15,7 @@ from softgraft.sources.shelf import read_source
 
 STARTERS = ROOT / "softgraft" / "starters"
 DOMAINS = {"rag-chat": ("bank", "clinic", "college", "playhouse"), "extractive-qa": ("squad",)}
-# Measured on, never trained on; their dev questions, and at most so many of each.
+# Sets that a starter is measured on and never trained on: up to UNSEEN_QUESTIONS dev questions of each.
 UNSEEN = {"rag-chat": ("covidqa", "squad"), "extractive-qa": ("covidqa",)}
 UNSEEN_QUESTIONS = 60
 LICENCES = {"squad": "CC-BY-SA-4.0"}

@@ -27,7 +27,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 # For a file with one column, which none of the delimiters separates: a control character that no text holds.
 _NO_DELIMITER = "\x1f"
 _SAMPLE_ROWS = 50
-# So many regular rows have to follow a title, one of them the header.
+# A line above the header counts as a title only if this many regular rows follow, the header included.
 _ROWS_UNDER_TITLE = 2
 _SAMPLE_CHARACTERS = 65536
 # The csv module's default limit is 131,072 characters per cell, and an article is longer. The file size is limited.

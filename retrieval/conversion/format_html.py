@@ -1,4 +1,4 @@
-"""HTML: the content of a page as headings, paragraphs, lists and tables, without what stands around it."""
+"""HTML: the headings, paragraphs, lists and tables of a page, without navigation, banners and hidden text."""
 
 from __future__ import annotations
 

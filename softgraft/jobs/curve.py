@@ -70,7 +70,7 @@ def measure_curve(
     on_point: Callable[[CurvePoint], None] | None = None,
     on_step: OnStep | None = None,
 ) -> LabelCurve:
-    """Train on so many questions, from the domain's start and from the text twin, and ask held-out questions.
+    """Train on each number of questions, from the domain's start and from the text twin, and ask held-out questions.
 
     Points are written to build/label_curve.json one by one, and a repeated call measures what is missing. A soft prompt
     that does not beat its start on dev is not kept, so the start answers, as after `softgraft train`.

@@ -97,8 +97,8 @@ def measure_transfer(
 
     Args:
         split, limit: which questions, and at most how many of each domain.
-        labels: if above 0, each soft prompt is also trained further on so many train questions of the asked domain,
-            in the folder `work`.
+        labels: if above 0, each soft prompt is also trained further on this number of train questions of the asked
+            domain, in the folder `work`.
         on_cell: called with the asked domain, the number of finished systems and of all.
 
     Raises:

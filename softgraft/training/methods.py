@@ -128,7 +128,8 @@ def method_data(
         return MethodData(sources=run.sources.mixed())
     if method == "distillation":
         return MethodData(teacher=_taught(run, train, start, config))
-    return MethodData(groups=groups)
+    # Of no use to other methods: each group of a batch would get a copy of the same soft prompt.
+    return MethodData(groups=groups if method in ("shared", "reptile") else ())
 
 
 def _weights(run: MethodRun, replayed: Prompted, config: TrainConfig) -> list[float]:

@@ -12,11 +12,12 @@ from house_domain import TRAIN, opened, questions, write_domain, write_items
 
 from chains.answering.speaker import PreparedPrompt
 from prompts import PassageSegment, RenderedPrompt
-from soft_prompt import TrainingError
+from soft_prompt import TrainConfig, TrainingError, from_text_twin
 from softgraft import Domain
 from softgraft.commands.train import report_lines
 from softgraft.errors import DomainError, UsageError
 from softgraft.jobs.source import make_source
+from softgraft.training.methods import MethodRun, MethodSources, method_data
 
 pytestmark = pytest.mark.heavy
 MakeDomain = Callable[..., Domain]
@@ -180,3 +181,12 @@ def test_settings_of_another_method_are_an_error_in_the_file(make_domain: MakeDo
         path.write_text(yaml.safe_dump({**file, "train": {**TRAIN, **wrong}}), encoding="utf-8")
         with pytest.raises(DomainError, match=found):
             opened(domain.folder)
+
+
+def test_only_methods_that_tell_domains_apart_get_groups(make_domain: MakeDomain) -> None:
+    domain = make_domain("west", ingest=True)
+    grafting = domain.grafting()
+    run = MethodRun(domain.store, grafting.task, grafting.folder, MethodSources())
+    start = from_text_twin(domain.store.backbone, "domain", "Answer the question.", 4)
+    for method, expected in (("plain", ()), ("reptile", (0, 1)), ("shared", (0, 1))):
+        assert tuple(method_data(run, [], (0, 1), start, TrainConfig(method=method)).groups) == expected
