@@ -8,7 +8,7 @@ from retrieval.conversion.converted import Converted, MarkdownWriter, one_line
 from retrieval.conversion.office.archive import Archive, opened
 from retrieval.conversion.office.grid import Grid
 from retrieval.conversion.office.odf_styles import Styles, attribute, tag
-from retrieval.conversion.office.raised import lowered, raised
+from retrieval.conversion.raised import in_line, lowered, raised
 
 VERSION = "odt/1"
 
@@ -111,7 +111,7 @@ class _Reader:
         """The text of a paragraph in lines."""
         parts: list[str] = []
         self._collect(element, parts)
-        return "\n".join(filter(None, map(one_line, "".join(parts).split("\n"))))
+        return "\n".join(filter(None, map(one_line, in_line("".join(parts), ()).split("\n"))))
 
     def _collect(self, element: Any, parts: list[str]) -> None:
         parts.append(" ".join((element.text or "").split("\n")))

@@ -7,7 +7,7 @@ from typing import Any
 from retrieval.conversion.converted import Converted, MarkdownWriter, one_line
 from retrieval.conversion.office.archive import Archive, opened, relation_id
 from retrieval.conversion.office.grid import Grid
-from retrieval.conversion.office.raised import lowered, raised
+from retrieval.conversion.raised import in_line, lowered, raised
 
 VERSION = "pptx/1"
 
@@ -111,4 +111,4 @@ def _text(paragraph: Any) -> str:
             parts.append(raised(text))
         else:
             parts.append(lowered(text) if baseline < 0 else text)
-    return "\n".join(filter(None, map(one_line, "".join(parts).split("\n"))))
+    return "\n".join(filter(None, map(one_line, in_line("".join(parts), ()).split("\n"))))
