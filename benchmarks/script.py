@@ -105,6 +105,19 @@ def require_same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> 
         )
 
 
+def earlier_or(new: dict[str, Any], path: Path, *, fresh: bool) -> dict[str, Any]:
+    """The results that a file holds, to be continued; `new` if there is none, or if all is to be measured again.
+
+    Raises:
+        SystemExit: if the file was measured with another `config` than that of `new`.
+    """
+    if fresh or not path.is_file():
+        return new
+    results = read_results(path)
+    require_same(path, results["config"], new["config"])
+    return results
+
+
 def utc_now() -> str:
     """The time as results record it."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -34,10 +34,7 @@ def main() -> None:
     config = {"limit": options.limit, "train": options.train, "dev": options.dev}
     head = script.results_head(config, PACKAGES)
     out = script.results_path(options.out, "answer_forms", head["hardware"])
-    results = {**head, "cells": {}}
-    if out.is_file() and not options.fresh:
-        results = script.read_results(out)
-        script.require_same(out, results["config"], config)
+    results = script.earlier_or({**head, "cells": {}}, out, fresh=options.fresh)
     from benchmarks.answers.form_cells import measure_form_cell, print_forms
 
     cells = [UNTRAINED, *(f"seed {seed}" for seed in options.seeds.split(",") if seed)]

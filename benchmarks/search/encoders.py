@@ -39,10 +39,7 @@ def main() -> None:
     head = script.results_head(config, PACKAGES)
     name = "encoders" if options.split == "test" else f"encoders_{options.split}"
     out = script.results_path(options.out, name, head["hardware"])
-    results = {**head, "encoders": {}}
-    if out.is_file() and not options.fresh:
-        results = script.read_results(out)
-        script.require_same(out, results["config"], config)
+    results = script.earlier_or({**head, "encoders": {}}, out, fresh=options.fresh)
     for name in options.encoders if not options.report else ():
         rows = results["encoders"].setdefault(name, {"sets": {}})
         if "loading" not in rows:

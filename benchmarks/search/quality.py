@@ -48,10 +48,7 @@ def main() -> None:
     }
     head = script.results_head(config, PACKAGES)
     out = script.results_path(options.out, "retrieval_quality", head["hardware"])
-    results = {**head, "rankings": {}, "evidence": {}}
-    if out.is_file() and not options.fresh:
-        results = script.read_results(out)
-        script.require_same(out, results["config"], config)
+    results = script.earlier_or({**head, "rankings": {}, "evidence": {}}, out, fresh=options.fresh)
     parts = {"rankings": (RANKINGS, measure_rankings), "evidence": (EVIDENCE, measure_evidence)}
     if not options.report:
         encoder = data.CachingEncoder(load_encoder())

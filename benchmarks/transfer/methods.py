@@ -42,10 +42,7 @@ def main() -> None:
     config = {name: getattr(options, name) for name in ("labels", "limit", "dev", "test", "forgotten")}
     head = script.results_head(config, PACKAGES)
     out = script.results_path(options.out, "methods", head["hardware"])
-    results = {**head, "cells": {}}
-    if out.is_file() and not options.fresh:
-        results = script.read_results(out)
-        script.require_same(out, results["config"], config)
+    results = script.earlier_or({**head, "cells": {}}, out, fresh=options.fresh)
     from benchmarks.transfer.method_runs import MethodRuns, print_methods
 
     for seed in map(int, options.seeds.split(",")):

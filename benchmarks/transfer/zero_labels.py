@@ -46,10 +46,7 @@ def main() -> None:
     config = {"limit": options.limit, "dev": options.dev, "test": options.test}
     head = script.results_head(config, PACKAGES)
     out = script.results_path(options.out, "zero_labels", head["hardware"])
-    results = {**head, "cells": {}}
-    if out.is_file() and not options.fresh:
-        results = script.read_results(out)
-        script.require_same(out, results["config"], config)
+    results = script.earlier_or({**head, "cells": {}}, out, fresh=options.fresh)
     from benchmarks.transfer.held_out import HeldOut, print_cells
 
     for seed in map(int, options.seeds.split(",")):
