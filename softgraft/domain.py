@@ -26,6 +26,7 @@ from softgraft.assembly.evaluation import MAJORITY, SOURCE, held_out, system_nam
 from softgraft.assembly.parts import DomainParts
 from softgraft.assembly.passage_cache import WarmReport, warm_passages
 from softgraft.assembly.status import domain_status
+from softgraft.assembly.teacher import named_teacher
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import MEMORY, TrainSettings, read_domain_file
 from softgraft.settings.question_files import SPLITS, QuestionReport, SplitItems, SplitName, has_split, read_questions
@@ -309,7 +310,11 @@ class Domain(DomainParts):
             self.build,
             source=self._source_for(settings) if start else None,
             licence=self.file.licence,
-            method_sources=MethodSources(partial(self._replayed, settings), partial(self._mixed, settings)),
+            method_sources=MethodSources(
+                partial(self._replayed, settings),
+                partial(self._mixed, settings),
+                lambda: named_teacher(self.file, settings, self.template, self.build, self.store.backbone),
+            ),
         )
 
     def _replayed(self, settings: TrainSettings, count: int) -> Prompted:

@@ -56,7 +56,7 @@ def measure(work: Path, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
             shutil.rmtree(domain.build / "soft_prompt", ignore_errors=True)
             settings = domain.file.train.model_copy(update={"seed": seed})
             grafting = domain.grafting(settings)
-            report = grafting.train(replace(grafting.training_set((), ()), train=train_prompts, dev=dev_prompts))
+            report = grafting.train(replace(grafting.training_set((), ()), train=train_prompts, dev=dev_prompts)).report
             name = f"soft-{seed}" + ("" if report.kept else ", not kept")
             if report.kept:
                 for row in _answers(name, domain.chat("soft"), closed, train_prompts, dev_prompts):

@@ -89,7 +89,7 @@ class MethodRuns:
             data = grafting.training_set(
                 spread(target.items("train"), self.config["labels"]), spread(target.items("dev"), self.config["dev"])
             )
-            trained = grafting.train_and_score(data, twin_f1=0.0)
+            trained = grafting.train(data, twin_f1=0.0)
             soft_prompt = trained.soft_prompt
         row = {name: _scores(grafting, test, soft_prompt) for name, test in tests.items()}
         report = trained.report if trained else None

@@ -17,7 +17,7 @@ from langchain_core.exceptions import (
     ModelRateLimitError,
     ModelTimeoutError,
 )
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage
 
 from chains.errors import RemoteModelError
 
@@ -103,7 +103,7 @@ class ReplyEndCheck:
         self._reports_reason = False
         self._has_text = False
 
-    def add(self, chunk: AIMessageChunk, text: str) -> None:
+    def add(self, chunk: AIMessage, text: str) -> None:
         metadata: dict[str, Any] = chunk.response_metadata
         self._has_text = self._has_text or bool(text.strip())
         # All servers with OpenAI's protocol report the finish reason.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from chains.answering.speaker import OnReply, PreparedPrompt
@@ -61,8 +62,12 @@ class RemoteSpeaker:
     def prepare(self, prompt: RenderedPrompt) -> PreparedPrompt:
         return PreparedPrompt(prompt, None, True)
 
+    def messages(self, prompt: PreparedPrompt) -> list[BaseMessage]:
+        """The prompt as the API gets it."""
+        return to_text_messages(prompt.prompt.fill(self.twin_of))
+
     def stream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> Iterator[str]:
-        messages = to_text_messages(prompt.prompt.fill(self.twin_of))
+        messages = self.messages(prompt)
         end = ReplyEndCheck()
         try:
             for chunk in self.chat.stream(messages, cast(RunnableConfig, config)):
@@ -74,7 +79,7 @@ class RemoteSpeaker:
         end.check()
 
     async def astream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> AsyncGenerator[str]:
-        messages = to_text_messages(prompt.prompt.fill(self.twin_of))
+        messages = self.messages(prompt)
         end = ReplyEndCheck()
         try:
             async with aclosing(cast(Any, self.chat.astream(messages, cast(RunnableConfig, config)))) as chunks:

@@ -71,14 +71,16 @@ def answer_loss(
         return cross_entropy(logits, targets, reduction="sum"), len(targets)
     losses = cross_entropy(logits, targets, reduction="none")
     teacher = [example.teacher for example in examples if example.teacher is not None]
-    if distillation is not None and len(teacher) == len(examples):
-        apart = distillation_loss(logits, teacher, distillation.temperature)
-        losses = (1 - distillation.share) * losses + distillation.share * apart
-    return (losses * _token_weights(examples).to(losses)).sum(), len(targets)
+    if distillation is not None and teacher:
+        taught = _per_token(examples, lambda example: example.teacher is not None).to(losses.device)
+        apart = distillation_loss(logits[taught], teacher, distillation.temperature)
+        mixed = (1 - distillation.share) * losses[taught] + distillation.share * apart
+        losses = losses.masked_scatter(taught, mixed)
+    return (losses * _per_token(examples, lambda example: example.weight).to(losses)).sum(), len(targets)
 
 
-def _token_weights(examples: Sequence[TrainingExample]) -> Tensor:
-    return torch.tensor([example.weight for example in examples for _ in example.answer])
+def _per_token(examples: Sequence[TrainingExample], of: Callable[[TrainingExample], float]) -> Tensor:
+    return torch.tensor([of(example) for example in examples for _ in example.answer])
 
 
 def mean_answer_loss(store: PrefixStore, examples: Sequence[TrainingExample], batch_size: int) -> float:
@@ -109,13 +111,21 @@ def _by_length(examples: Sequence[TrainingExample], batch_size: int) -> list[lis
     return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
 
 
-def teach(store: PrefixStore, examples: Sequence[TrainingExample], batch_size: int) -> list[TeacherTargets]:
-    """The distributions of a teacher, whose soft prompt the examples hold, at their answers' tokens."""
+def teach(
+    store: PrefixStore, examples: Sequence[TrainingExample], batch_size: int, vocabulary: int | None = None
+) -> list[TeacherTargets]:
+    """The distributions of a teacher, whose soft prompt the examples hold, at their answers' tokens.
+
+    `vocabulary` is the number of the student's logits, if the teacher has more: models of a family are padded to
+    different sizes.
+    """
     result: dict[int, TeacherTargets] = {}
     with torch.no_grad():
         for indices in _by_length(examples, batch_size):
             part = [examples[i] for i in indices]
-            found = teacher_targets(answer_logits(store, part), [len(example.answer) for example in part])
+            found = teacher_targets(
+                answer_logits(store, part)[:, :vocabulary], [len(example.answer) for example in part]
+            )
             result |= dict(zip(indices, found, strict=True))
     return [result[i] for i in range(len(examples))]
 

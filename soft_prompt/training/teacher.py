@@ -6,7 +6,8 @@ rewarded for likelihood on tokens that the teacher finds unlikely.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,8 @@ from torch.nn.functional import kl_div
 TOP = 64
 # A distribution's rest may round to 0 or below.
 _SMALLEST = 1e-8
+# Below the rest's smallest value, so that a token that only fills a row does not count.
+_IMPOSSIBLE = math.log(1e-10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,25 @@ def teacher_targets(logits: Tensor, lengths: Sequence[int], top: int = TOP) -> l
     parts = zip(torch.split(ids, list(lengths)), torch.split(values, list(lengths)), strict=True)
     # Copies, since a part of a batch keeps the whole of it in memory.
     return [TeacherTargets(own_ids.clone(), own_values.clone()) for own_ids, own_values in parts]
+
+
+def listed_targets(rows: Sequence[Mapping[int, float]], width: int) -> TeacherTargets:
+    """Targets from the few most likely tokens of each position, as an API lists them.
+
+    Args:
+        rows: token id to log-probability, for each token of one answer; the largest values of longer rows are kept.
+        width: number of tokens per position; shorter rows are filled up with tokens that are nearly impossible.
+    """
+    ids, values = [], []
+    for row in rows:
+        known = dict(sorted(row.items(), key=lambda pair: -pair[1])[:width])
+        token = 0
+        while len(known) < width:
+            known.setdefault(token, _IMPOSSIBLE)
+            token += 1
+        ids.append(list(known))
+        values.append([max(value, _IMPOSSIBLE) for value in known.values()])
+    return TeacherTargets(torch.tensor(ids, dtype=torch.int32), torch.tensor(values, dtype=torch.float32))
 
 
 def distillation_loss(logits: Tensor, targets: Sequence[TeacherTargets], temperature: float) -> Tensor:

@@ -355,7 +355,8 @@ class _TrainingRun:
             ids = [p if isinstance(p, tuple) else ("slot", p.slot) for p in example.row.suffix]
             digest.update(repr((example.row.prefix, ids, example.answer, example.group, example.weight)).encode())
             if example.teacher is not None:
-                digest.update(example.teacher.log_probabilities.numpy().tobytes())
+                for tensor in (example.teacher.ids, example.teacher.log_probabilities):
+                    digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()
 
 

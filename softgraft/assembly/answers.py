@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 from chains import AnswerSettings, LocalSpeaker, RemoteSpeaker, SoftPromptChat, Speaker, remote_chat
 from chains.answering.answer_writer import AnswerForm, Unsupported
+from chains.speakers.speakers import ChatModel
 from prompts import PassageInput, RenderedPrompt, Template, TemplateFile, TextTwins, Turn
 from soft_prompt import Manifest, PrefixStore, SlotFill, SoftPrompt, at_strength, encode_prompt, load_soft_prompt
 from softgraft.assembly.answer_form import answer_form
@@ -72,16 +73,7 @@ def make_speaker(
     answer = file.answer
     twins = TextTwins(template)
     if file.behind_api:
-        chat = remote_chat(
-            file.backbone,
-            max_tokens=answer.max_tokens,
-            temperature=answer.temperature,
-            base_url=file.base_url,
-            timeout=file.remote.timeout_seconds,
-            max_retries=file.remote.max_retries,
-            options=file.remote.options,
-        )
-        return RemoteSpeaker(chat, (lambda _: "") if graft == "empty" else twins.__getitem__)
+        return RemoteSpeaker(api_chat(file.backbone, file), (lambda _: "") if graft == "empty" else twins.__getitem__)
     # A slot without a soft prompt, for example one that was renamed after training, holds its text twin.
     fills: Mapping[str, SlotFill] = dict.fromkeys(template.current().soft_slots) if graft == "empty" else twins
     attention = file.attention
@@ -107,6 +99,19 @@ def make_speaker(
             max_tokens=cast(int, answer.max_tokens),
             temperature=cast(float, answer.temperature),
         )
+    )
+
+
+def api_chat(name: str, file: DomainFile) -> ChatModel:
+    """A chat model behind an API, with the domain's settings for answers and requests."""
+    return remote_chat(
+        name,
+        max_tokens=file.answer.max_tokens,
+        temperature=file.answer.temperature,
+        base_url=file.base_url,
+        timeout=file.remote.timeout_seconds,
+        max_retries=file.remote.max_retries,
+        options=file.remote.options,
     )
 
 

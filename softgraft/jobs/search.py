@@ -20,7 +20,7 @@ from soft_prompt.training.distributed import is_distributed
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import TrainSettings
-from softgraft.training.grafting import TrainingSet
+from softgraft.training.run_data import TrainingSet
 from softgraft.training.task import OnScore, OnStep, TrainReport
 
 FILE = "search.json"
@@ -136,7 +136,9 @@ def search(
         above = max(above, _source_f1(recorded()))
         one = replace(grafting, settings=by_fingerprint[fingerprint])
         train = partial(one.train, data, twin_f1=twin_f1, above=above, on_step=on_step, on_score=on_score)
-        trial = all_trials[fingerprint] = _run_trial(domain, Trial(fingerprint, one.settings.model_dump()), train)
+        trial = all_trials[fingerprint] = _run_trial(
+            domain, Trial(fingerprint, one.settings.model_dump()), lambda: train().report
+        )
         records = {"trials": [asdict(one) for one in all_trials.values()]}
         write_bytes(domain.build / FILE, json.dumps(records, indent=1).encode())
         return trial

@@ -27,8 +27,8 @@ from softgraft.settings.question_files import SplitName
 from softgraft.sources.card import SourceCard, SourceDomain, UnseenDomain, write_card
 from softgraft.sources.mixing import TEMPERATURE, mixed
 from softgraft.sources.shelf import GRAFTS, SOFT_PROMPT, Source, read_source
-from softgraft.training.grafting import DevScoresByQuestion, TrainingSet
 from softgraft.training.methods import OF_SEVERAL_DOMAINS, require_method
+from softgraft.training.run_data import DevScoresByQuestion, TrainingSet
 from softgraft.training.task import OnScore, OnStep, Reason, TrainReport
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -107,7 +107,7 @@ def make_source(
             )
             for domain, own in zip(domains, sets, strict=True)
         )
-        trained = replace(grafting, trained_on=trained_on).train_and_score(data, on_step=on_step, on_score=on_score)
+        trained = replace(grafting, trained_on=trained_on).train(data, on_step=on_step, on_score=on_score)
         card = None
         if trained.report.kept:
             manifest = read_manifest(target / SOFT_PROMPT)

@@ -181,7 +181,7 @@ def train_further(
     """A source, or the text twin, trained on with some labels of a domain; the same if that is worse on dev."""
     grafting = replace(domain.grafting(start=False), source=source, folder=folder)
     data = grafting.training_set(spread(domain.items("train"), labels), domain.items("dev"))
-    return read_source(folder) if grafting.train(data, on_step=on_step).kept else source
+    return read_source(folder) if grafting.train(data, on_step=on_step).report.kept else source
 
 
 def _cells(

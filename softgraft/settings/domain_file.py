@@ -42,6 +42,24 @@ class TrainSettings(TrainingOptions, GraftOptions):
         "default those that the start was trained on.",
     )
 
+    teacher: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Teacher of `distillation`: a local folder or Hugging Face id of a larger model with the same "
+        "vocabulary, or `PROVIDER:MODEL`; by default the start. It also answers the questions that have no answer.",
+    )
+
+    @model_validator(mode="after")
+    def _check_teacher(self) -> Self:
+        if self.teacher is not None and self.method != "distillation":
+            raise ValueError(f"teacher with `method: {self.method}`, which has none; expected `method: distillation`")
+        return self
+
+    @property
+    def teacher_behind_api(self) -> bool:
+        """Whether the teacher is `PROVIDER:MODEL`."""
+        return self.teacher is not None and _BEHIND_API.fullmatch(self.teacher) is not None
+
     @model_validator(mode="after")
     def _check_replay(self) -> Self:
         if self.replay_from is not None and self.method not in METHOD_SETTINGS["replay_share"]:
@@ -230,7 +248,7 @@ class DomainFile(Settings):
             return self
         api = [name for name in ("base_url", "remote") if name in self.model_fields_set and getattr(self, name)]
         unlimited = [f"answer.{n}: null" for n in ("max_tokens", "temperature") if getattr(self.answer, n) is None]
-        if refused := [*api, *unlimited]:
+        if refused := [*(() if self.train.teacher_behind_api else api), *unlimited]:
             raise ValueError(
                 f"{', '.join(refused)} with the local backbone {self.backbone!r}; expected a model behind an API, such "
                 "as openai:gpt-4o-mini, or none of these settings"
@@ -295,7 +313,7 @@ def write_domain_file(folder: Path, file: DomainFile, note: str) -> None:
         "retrieval": file.retrieval.model_dump(),
         "answer": file.answer.model_dump(),
         "train": file.train.model_dump(
-            exclude={name for name in (*METHOD_SETTINGS, "replay_from") if getattr(file.train, name) is None}
+            exclude={name for name in (*METHOD_SETTINGS, "replay_from", "teacher") if getattr(file.train, name) is None}
         ),
     }
     comment = "".join(f"# {line}\n" for line in note.splitlines())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,68 +48,13 @@ from softgraft.settings.domain_file import TRAIN_LOG, TrainSettings
 from softgraft.sources.shelf import Source
 from softgraft.sources.start import unlike
 from softgraft.training.decision import MajorityComparison, compare_on_dev, compare_with_majority
-from softgraft.training.methods import MethodRun, MethodSources, method_data
-from softgraft.training.task import (
-    UNTAUGHT,
-    OnScore,
-    OnStep,
-    Prompted,
-    TrainingTask,
-    TrainReport,
-    Withheld,
-    with_target,
-)
+from softgraft.training.methods import MethodRun, MethodSources, answered, method_data
+from softgraft.training.run_data import DevScoresByQuestion, Trained, TrainingSet
+from softgraft.training.task import UNTAUGHT, OnScore, OnStep, Prompted, TrainingTask, TrainReport, with_target
+from softgraft.training.teachers import LocalTeacher, Teacher
 
 # Settings of what is trained, and where it comes from.
-_NOT_OF_THE_RUN = {"kind", "length", "adapter", "adapter_rank", "replay_from"}
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """What a run trains on and measures with; questions whose evidence is too weak are in `items` alone.
-
-    `train_withheld` and `dev_withheld` count them by reason. `groups` are the numbers of the domains of `train`, if
-    there are several.
-    """
-
-    items: Sequence[Item]
-    train: Prompted
-    dev: Prompted
-    train_withheld: Withheld
-    dev_withheld: Withheld
-    groups: Sequence[int] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class DevScoresByQuestion:
-    """The scores of the replies to all dev questions, in their order: the one that decides, token F1, and accuracy."""
-
-    deciding: list[float]
-    token_f1: list[float]
-    accuracy: list[float]
-
-    @property
-    def score(self) -> float:
-        """Mean of the score that decides."""
-        return math.fsum(self.deciding) / len(self.deciding)
-
-    @property
-    def f1(self) -> float:
-        """Mean token F1."""
-        return math.fsum(self.token_f1) / len(self.token_f1)
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A finished run: its soft prompt, kept or not, and the scores of each dev question.
-
-    `twin` is None if the run did not make the replies of the text twin.
-    """
-
-    report: TrainReport
-    soft_prompt: SoftPrompt
-    soft: DevScoresByQuestion
-    twin: DevScoresByQuestion | None
+_NOT_OF_THE_RUN = {"kind", "length", "adapter", "adapter_rank", "replay_from", "teacher"}
 
 
 @dataclass(frozen=True)
@@ -152,7 +97,8 @@ class Grafting:
         Raises:
             TrainingError: if there is nothing to train on, or the loss diverged.
         """
-        report = self.train(self.training_set(items, dev), on_step=on_step, on_score=on_score)
+        data = self.training_set(items, dev, on_score=on_score)
+        report = self.train(data, on_step=on_step, on_score=on_score).report
         if init_distributed(self.chat.store.backbone.device).is_main_process:
             self.task.finished(report)
         return report
@@ -162,12 +108,21 @@ class Grafting:
         """The source that training starts from; None for the text twin."""
         return None if self.source is None or unlike(self.source.manifest, self.settings) else self.source
 
-    def training_set(self, items: Sequence[Item], dev: Sequence[Item]) -> TrainingSet:
-        """Train and dev items as the prompts that a run trains on and measures with."""
+    def training_set(
+        self, items: Sequence[Item], dev: Sequence[Item], *, on_score: OnScore | None = None
+    ) -> TrainingSet:
+        """Train and dev items as the prompts that a run trains on and measures with.
+
+        With `method: distillation`, the teacher answers those that have no answer.
+        """
+        before = (*items, *dev)
+        if items and self.settings.method == "distillation":
+            items, dev = (answered(part, self.task, self.teacher, on_score) for part in (items, dev))
+        taught = sum(old is not new for old, new in zip(before, (*items, *dev), strict=True))
         (train, train_withheld), (dev_prompts, dev_withheld) = (
             self.task.prompted(part, teach=teach) for part, teach in ((items, True), (dev, False))
         )
-        return TrainingSet(items, train, dev_prompts, train_withheld, dev_withheld)
+        return TrainingSet(items, train, dev_prompts, train_withheld, dev_withheld, taught=taught)
 
     def train(
         self,
@@ -177,7 +132,7 @@ class Grafting:
         above: float = -1.0,
         on_step: OnStep | None = None,
         on_score: OnScore | None = None,
-    ) -> TrainReport:
+    ) -> Trained:
         """Train, compare with the text twin and the source on dev, and keep the soft prompt if it beats both.
 
         Args:
@@ -187,22 +142,10 @@ class Grafting:
             on_step: called after each training step.
             on_score: called with the fill's name, the replies so far and their number.
         """
-        return self.train_and_score(data, twin_f1=twin_f1, above=above, on_step=on_step, on_score=on_score).report
-
-    def train_and_score(
-        self,
-        data: TrainingSet,
-        *,
-        twin_f1: float | None = None,
-        above: float = -1.0,
-        on_step: OnStep | None = None,
-        on_score: OnScore | None = None,
-    ) -> Trained:
-        """`train`, with the scores of each dev question."""
         store, start = self.chat.store, self._start(data.train)
         devices = init_distributed(store.backbone.device)
         config = TrainConfig(attention=self.attention, **self.settings.model_dump(exclude=_NOT_OF_THE_RUN))
-        run = MethodRun(store, self.task, self.folder, self.method_sources)
+        run = MethodRun(store, self.task, self.folder, self.method_sources, lambda: self._teacher(start))
         extra = method_data(run, data.train, data.groups, start, config)
         result = train(
             store,
@@ -281,9 +224,30 @@ class Grafting:
             dev_score_start=source,
             method=config.method,
             replayed=len(extra.replayed),
+            taught=data.taught,
             effective_replayed=effective_sample_size(extra.weights) if extra.weights else None,
         )
         return Trained(train_report, result.soft_prompt, of_soft, of_twin)
+
+    @cached_property
+    def teacher(self) -> Teacher:
+        """The teacher that the settings name; else the start, with the source's soft prompt or the text twin."""
+        slots = self.template.current().soft_slots
+        source = self.start_source
+        loaded = load_soft_prompt(source.soft_prompt, self.chat.store.backbone) if source is not None else None
+        return self._teacher(loaded[0] if loaded else self.template.current().text_twin(next(iter(slots))))
+
+    def _teacher(self, start: SlotFill) -> Teacher:
+        named = self.method_sources.teacher()
+        if named is not None:
+            return named
+        chat: SoftPromptChat = self.chat.model_copy(update={"fills": self._fills(start)})
+        return LocalTeacher(chat, self.chat.store.backbone, self.settings.batch_size)
+
+    def _fills(self, fill: SlotFill) -> dict[str, SlotFill]:
+        # Any other slot stays empty, as in training.
+        slots = list(self.template.current().soft_slots)
+        return {**dict.fromkeys(slots), slots[0]: fill}
 
     def _without_document(self, items: Sequence[Item]) -> int:
         """Number of answerable questions that name no document."""
@@ -329,10 +293,7 @@ class Grafting:
         self, examples: Prompted, fill: SlotFill, name: str, report: OnScore, devices: DistributedContext
     ) -> DevScoresByQuestion:
         """The scores of the replies with `fill` in the soft slot."""
-        slots = list(self.template.current().soft_slots)
-        # Any other slot stays empty, as in training.
-        fills = {**dict.fromkeys(slots), slots[0]: fill}
-        chat: SoftPromptChat = self.chat.model_copy(update={"fills": fills, "graft": name})
+        chat: SoftPromptChat = self.chat.model_copy(update={"fills": self._fills(fill), "graft": name})
         own = list(devices.shard(examples))
         replies = self.task.replies(chat, own, lambda done, total: report(name, done, total))
         pairs = [(reply, item) for reply, (_, item) in zip(replies, own, strict=True)]

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.items import Item
 from prompts import Template
 from soft_prompt import BackboneError, PrefixStore, SoftPrompt, TrainConfig, TrainingError, load_soft_prompt
 from soft_prompt.errors import ArtifactError
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.training.answer_loss import answer_losses, teach
+from soft_prompt.training.answer_loss import answer_losses
 from soft_prompt.training.config import Method
 from soft_prompt.training.example import encode_example
 from soft_prompt.training.methods.batches import REPLAY_SHARE
@@ -23,7 +24,8 @@ from softgraft.settings.domain_file import DomainFile, TrainSettings
 from softgraft.settings.location import DOMAINS
 from softgraft.sources.shelf import Source, read_source, source_folders
 from softgraft.sources.start import is_own_starter, misfits, unlike
-from softgraft.training.task import Prompted, TrainingTask
+from softgraft.training.task import OnScore, Prompted, TrainingTask
+from softgraft.training.teachers import Teacher
 
 OF_ONE_DOMAIN: tuple[Method, ...] = ("plain", "replay", "weighted-replay", "mixture", "shared", "distillation")
 OF_SEVERAL_DOMAINS: tuple[Method, ...] = ("plain", "shared", "reptile")
@@ -38,20 +40,26 @@ class MethodSources:
     Attributes:
         replayed: examples of the source domains, about as many as given.
         mixed: the soft prompts of all sources that fit.
+        teacher: the teacher that domain.yaml names; None for the start.
     """
 
     replayed: Callable[[int], Prompted] = lambda _: []
     mixed: Callable[[], Sequence[SoftPrompt]] = tuple
+    teacher: Callable[[], Teacher | None] = lambda: None
 
 
 @dataclass(frozen=True)
 class MethodRun:
-    """The run whose method needs data: its backbone, its task, its build folder and where its data come from."""
+    """The run whose method needs data: its backbone, its task, its build folder and where its data come from.
+
+    `teacher` is called by `distillation` alone.
+    """
 
     store: PrefixStore
     task: TrainingTask
     folder: Path
     sources: MethodSources
+    teacher: Callable[[], Teacher]
 
 
 def require_method(method: Method, allowed: Sequence[Method], where: str) -> None:
@@ -127,7 +135,7 @@ def method_data(
     if method == "mixture":
         return MethodData(sources=run.sources.mixed())
     if method == "distillation":
-        return MethodData(teacher=_taught(run, train, start, config))
+        return MethodData(teacher=_taught(run, train))
     # Of no use to other methods: each group of a batch would get a copy of the same soft prompt.
     return MethodData(groups=groups if method in ("shared", "reptile") else ())
 
@@ -149,11 +157,23 @@ def _weights(run: MethodRun, replayed: Prompted, config: TrainConfig) -> list[fl
     return likelihood_weights(losses, config.weight_temperature or 1.0)
 
 
-def _taught(run: MethodRun, train: Prompted, start: SoftPrompt, config: TrainConfig) -> list[TeacherTargets]:
-    """What the start expects at each answer when it is shown the right passage alone."""
+def _taught(run: MethodRun, train: Prompted) -> list[TeacherTargets | None]:
+    """What the teacher expects at each answer when it is shown the right passage alone."""
     shown = run.task.with_gold([item for _, item in train])
-    examples = [
-        encode_example(run.store.backbone, (gold or prompt).model_input, item.target, start, config.attention)
-        for gold, (prompt, item) in zip(shown, train, strict=True)
-    ]
-    return teach(run.store, examples, config.batch_size)
+    return run.teacher().targets([(gold or prompt, item) for gold, (prompt, item) in zip(shown, train, strict=True)])
+
+
+def answered(
+    items: Sequence[Item], task: TrainingTask, teacher: Teacher, on_score: OnScore | None = None
+) -> list[Item]:
+    """The items, with the teacher's answers to those that have none; those that it refuses stay without one."""
+    report = on_score or (lambda *_: None)
+    missing = {n: item for n, item in enumerate(items) if item.answerable and not item.target}
+    prompts = task.unanswered(list(missing.values()))
+    asked = {n: prompt for n, prompt in zip(missing, prompts, strict=True) if prompt is not None}
+    result = list(items)
+    replies = teacher.answers(list(asked.values()), lambda done: report("teacher", done, len(asked))) if asked else []
+    for n, reply in zip(asked, replies, strict=True):
+        if reply and not task.refuses(reply):
+            result[n] = items[n].model_copy(update={"response": reply})
+    return result

@@ -12,8 +12,9 @@ from soft_prompt.training.distributed import init_distributed
 from softgraft.settings.domain_file import DomainFile
 from softgraft.sources.shelf import Source
 from softgraft.sources.start import START, TEXT_TWIN, ChosenStart, save_start
-from softgraft.training.grafting import DevScoresByQuestion, Grafting
+from softgraft.training.grafting import Grafting
 from softgraft.training.methods import sources_like
+from softgraft.training.run_data import DevScoresByQuestion
 from softgraft.training.task import OnScore
 
 # With fewer dev questions the choice is noise.

@@ -56,6 +56,7 @@ class TrainReport:
         dev_score_start: its mean score on dev; None for the text twin.
         method: how it was trained; with `replayed`, the number of questions of the source domains, and, if these were
             weighted, how many equally weighted ones would have the same variance.
+        taught: number of train and dev questions whose answers are the teacher's, since they had none.
         majority: the soft prompt beside the most frequent answer; None unless the answers are from a closed set.
         form: the form of the answers that was chosen on dev; None if nothing was kept, or domain.yaml sets a form.
         form_scores: what each form scored there by `form_metric`, the best first.
@@ -101,6 +102,7 @@ class TrainReport:
     method: str = "plain"
     replayed: int = 0
     effective_replayed: float | None = None
+    taught: int = 0
     questions: tuple[QuestionReport, ...] = ()
     next_steps: tuple[str, ...] = ()
 
@@ -141,6 +143,14 @@ class TrainingTask(Protocol):
     def with_gold(self, items: Sequence[Item]) -> list[PreparedPrompt | None]:
         """The items with the passages that hold their answers as the only evidence; None where these are not known."""
         return [None] * len(items)
+
+    def unanswered(self, items: Sequence[Item]) -> list[PreparedPrompt | None]:
+        """Questions without an answer, as a teacher reads them; None for those whose evidence is too weak."""
+        return [None] * len(items)
+
+    def refuses(self, reply: str) -> bool:
+        """Whether a teacher's reply refuses to answer."""
+        return False
 
     def finished(self, report: TrainReport) -> None:
         """Called once, in the main process, when a run has ended."""
@@ -191,6 +201,18 @@ class ChatTraining(TrainingTask):
             self.answering.prepare(*of, evidence).prompt if evidence.enough else None
             for of, evidence in zip(asked, known, strict=True)
         ]
+
+    def unanswered(self, items: Sequence[Item]) -> list[PreparedPrompt | None]:
+        answering = self.answering
+        asked = [question_and_history(item) for item in items]
+        evidence = answering.evidence_many(answering.queries(asked), [question for question, _ in asked])
+        found = [answering.prepare(*of, one).prompt for of, one in zip(asked, evidence, strict=True)]
+        # A question whose document is known is answered from it.
+        return [gold or prompt for gold, prompt in zip(self.with_gold(items), found, strict=True)]
+
+    def refuses(self, reply: str) -> bool:
+        check = self.answering.refuses
+        return check(reply) if check is not None else reply == self.answering.settings.refusal
 
     def score(self, reply: str, item: Item) -> float:
         return token_f1(reply, item.references)

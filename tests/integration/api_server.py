@@ -30,6 +30,7 @@ class Reply:
         gate: the server waits for this event after the first piece.
         pause: seconds before each piece.
         break_after: number of events after which the connection is lost.
+        tokens: what the API lists for each token, if the request asks for it and is not a stream.
         tail: raw bytes after the pieces, in place of a regular end.
     """
 
@@ -40,6 +41,7 @@ class Reply:
     pause: float = 0.0
     break_after: int | None = None
     tail: bytes = b""
+    tokens: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -224,9 +226,11 @@ def encoded(body: dict[str, Any]) -> bytes:
 def completion(text: str, response: Reply, request: dict[str, Any]) -> dict[str, Any]:
     calls = tool_calls(response)
     message = {"role": "assistant", "content": None if calls else text, "tool_calls": calls or None}
+    finish = "tool_calls" if calls else response.finish
+    listed = {"content": list(response.tokens)} if response.tokens and request.get("logprobs") else None
     return {
         "id": "c1", "object": "chat.completion", "created": 1, "model": request["model"], "usage": USAGE,
-        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else response.finish}],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": listed}],
     }  # fmt: skip
 
 

@@ -25,14 +25,14 @@ class MethodData:
         replayed: for `replay` and `weighted-replay`: examples of the source domains.
         weights: for `weighted-replay`: the weight of each of them, 1 on average.
         sources: for `mixture`: soft prompts like the start, whose mean is where training starts.
-        teacher: for `distillation`: the teacher's distributions for each example.
+        teacher: for `distillation`: the teacher's distributions for each example; None where there are none.
     """
 
     groups: Sequence[int] = ()
     replayed: Sequence[PromptAndAnswer] = ()
     weights: Sequence[float] = ()
     sources: Sequence[SoftPrompt] = ()
-    teacher: Sequence[TeacherTargets] = ()
+    teacher: Sequence[TeacherTargets | None] = ()
 
     def require(self, method: Method, examples: int) -> None:
         """Refuse a method without what it needs.
@@ -57,7 +57,7 @@ class MethodData:
 
 
 def with_method_data(
-    examples: Sequence[TrainingExample], groups: Sequence[int], teacher: Sequence[TeacherTargets]
+    examples: Sequence[TrainingExample], groups: Sequence[int], teacher: Sequence[TeacherTargets | None]
 ) -> list[TrainingExample]:
     """The examples with their groups and their teacher's distributions, where there are any."""
     result = list(examples)

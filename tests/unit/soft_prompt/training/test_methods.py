@@ -256,6 +256,20 @@ def test_a_student_learns_its_teacher(tiny_backbone: Backbone, start: SoftPrompt
     assert result.dev_loss < result.start_loss
 
 
+def test_examples_without_a_teacher_count_by_their_labels(tiny_backbone: Backbone, start: SoftPrompt) -> None:
+    from soft_prompt.training.answer_loss import Distillation, answer_loss
+
+    store = PrefixStore(tiny_backbone)
+    examples = [encode_example(tiny_backbone, *example, start) for example in EXAMPLES[:3]]
+    targets = taught(tiny_backbone, replace(start, vectors=start.vectors + 0.1))
+    mixed = [examples[0], replace(examples[1], teacher=targets[1]), examples[2]]
+    how = Distillation(0.5, 2.0)
+    alone = [float(answer_loss(store, [one], how)[0].detach()) for one in mixed]
+    assert float(answer_loss(store, mixed, how)[0].detach()) == pytest.approx(sum(alone), rel=1e-4)
+    assert alone[0] == pytest.approx(float(answer_loss(store, [examples[0]])[0].detach()), rel=1e-5)
+    assert alone[1] != pytest.approx(float(answer_loss(store, [examples[1]])[0].detach()), rel=1e-3)
+
+
 def test_a_weighted_example_counts_by_its_weight(tiny_backbone: Backbone, start: SoftPrompt) -> None:
     from soft_prompt.training.answer_loss import answer_loss
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import kl_div
 
-from soft_prompt.training.teacher import TOP, distillation_loss, teacher_targets
+from soft_prompt.training.teacher import TOP, distillation_loss, listed_targets, teacher_targets
 
 
 def logits(seed: int, tokens: int = 5, vocabulary: int = 200) -> torch.Tensor:
@@ -52,3 +52,33 @@ def test_its_gradient_moves_the_student_to_the_teacher() -> None:
 def test_teacher_and_student_need_the_same_tokens(wrong: int) -> None:
     with pytest.raises(ValueError, match=f"a teacher of {wrong} tokens for 5"):
         distillation_loss(logits(1), teacher_targets(logits(0, wrong), [wrong]), 1.0)
+
+
+def test_listed_tokens_are_the_same_teacher() -> None:
+    given = logits(0)
+    [known] = teacher_targets(given, [5], top=20)
+    rows = [
+        dict(zip(ids, values, strict=True))
+        for ids, values in zip(known.ids.tolist(), known.log_probabilities.tolist(), strict=True)
+    ]
+    listed = listed_targets(rows, 20)
+    assert torch.equal(listed.ids, known.ids)
+    student = logits(1)
+    assert torch.equal(distillation_loss(student, [listed], 2.0), distillation_loss(student, [known], 2.0))
+
+
+def test_a_row_that_lists_fewer_tokens_gains_none() -> None:
+    likely = {7: -0.5, 0: -1.2}
+    filled = listed_targets([likely, {3: 0.0}], 6)
+    assert filled.ids.shape == (2, 6)
+    assert len(set(filled.ids[0].tolist())) == 6
+    student = logits(1, tokens=2)
+    found = distillation_loss(student, [filled], 1.0)
+    # By hand: two tokens and the rest; then one token that is certain.
+    own = torch.log_softmax(student, dim=1).double()
+    rest = 1 - sum(torch.tensor(value).double().exp() for value in likely.values())
+    left = 1 - own[0, [7, 0]].exp().sum()
+    expected = sum(torch.tensor(value).double().exp() * (value - own[0, token]) for token, value in likely.items())
+    expected = expected + rest * (rest.log() - left.log())
+    assert float(found[0]) == pytest.approx(float(expected), abs=1e-4)
+    assert float(found[1]) == pytest.approx(-float(own[1, 3]), abs=1e-4)
