@@ -32,6 +32,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the campaigns tried: one line of each test that records a `campaign`."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    lines = [str(value) for report in reports for name, value in report.user_properties if name == "campaign"]
+    if lines:
+        terminalreporter.section("campaigns")
+    for line in sorted(lines):
+        terminalreporter.write_line(line)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "family_backbone" in metafunc.fixturenames:
         families = ROTARY_FAMILIES if metafunc.config.getoption("full") else REPRESENTATIVE_FAMILIES

@@ -1,0 +1,104 @@
+"""What a workplace holds, as its own commands tell it, and what must be the same before and after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from campaign_process import Done, in_turn
+from campaign_workplace import HOUSE, QUESTION
+
+# What differs from run to run without meaning anything.
+_OF_THE_RUN = {
+    "at", "updated", "seconds", "latency", "folder", "created", "score", "dense", "bm25", "sentence", "around",
+    "unfinished_training", "nothing_kept", "next", "better", "evidence_score", "finished",
+}  # fmt: skip
+_READS: dict[str, tuple[str, ...]] = {
+    "status": ("status", "house", "--json"),
+    "threads": ("threads", "list", "house", "--json"),
+    "first": ("threads", "show", "house", "first", "--json"),
+    "second": ("threads", "show", "house", "second", "--json"),
+    "answer": ("ask", "house", QUESTION, "--json"),
+    "drafts": ("questions", "house", "--json"),
+    "sources": ("sources", "--json"),
+    "shop": ("status", "domains/shop", "--json"),
+}
+# A conversation or domain that is not there yet, or not any more.
+_MAY_FAIL = {"first", "second", "shop"}
+
+
+@dataclass
+class State:
+    """What the commands read, and what is wrong with it."""
+
+    parts: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def read_state(workplace: Path) -> State:
+    """Read everything with the product's own commands."""
+    state = State()
+    results = in_turn(workplace, list(_READS.values()))
+    for name, done in zip(_READS, results, strict=False):
+        state.problems += [f"{name}: {problem}" for problem in problems_of(done)]
+        if done.code != 0 and name not in _MAY_FAIL:
+            state.problems.append(f"{name} fails: {done.err[-300:]}")
+        parsed = _parsed(done.out)
+        state.parts[name] = _meaning(parsed) if done.code == 0 else "none"
+    if len(results) != len(_READS):
+        state.problems.append(f"{list(_READS)[len(results) - 1]} {results[-1].ended}: {results[-1].err[-500:]}")
+    house = workplace.joinpath(*HOUSE)
+    for name, folder in (("soft prompt", house / "build" / "soft_prompt"), ("exported", workplace / "exported")):
+        state.parts[name] = _digest(folder)
+    return state
+
+
+def problems_of(done: Done) -> list[str]:
+    """What no command may print."""
+    found = []
+    if done.traceback:
+        found.append(f"a traceback: {done.err[-800:]}")
+    if done.ended == "timed out":
+        found.append("it does not end")
+    if done.code not in (0, None) and "next" not in done.err and "Usage" not in done.err and '"error"' not in done.out:
+        found.append(f"exit code {done.code} without a next step: {done.err[-300:]}")
+    if any(bare in done.out for bare in (": NaN", ": Infinity", ": -Infinity")):
+        found.append("a number that JSON does not know")
+    return found
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _meaning(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _meaning(one) for name, one in value.items() if name not in _OF_THE_RUN}
+    return [_meaning(one) for one in value] if isinstance(value, list) else value
+
+
+def _digest(folder: Path) -> str:
+    """A digest of the files that hold weights; `none` without any."""
+    files = sorted(file for file in folder.rglob("*.safetensors") if file.is_file()) if folder.is_dir() else []
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16] if files else "none"
+
+
+def leftovers(workplace: Path, expected: set[str]) -> list[str]:
+    """Scratch files and folders that a command left behind."""
+    return sorted(
+        name for name in names(workplace) - expected if ".tmp" in name or "/." in f"/{name}" or "-wal" in name
+    )
+
+
+def names(workplace: Path) -> set[str]:
+    """All files, as paths in the workplace."""
+    return {file.relative_to(workplace).as_posix() for file in workplace.rglob("*") if file.is_file()}
