@@ -33,7 +33,7 @@ def damageable(workplace: Path) -> dict[str, list[Path]]:
     for file in files:
         own = file.relative_to(house)
         # Documents and questions are a person's own text, which may say anything.
-        if own.parts[0] == "docs" or own.suffix == ".jsonl" and own.parent == Path():
+        if own.parts[0] == "docs" or (own.suffix == ".jsonl" and own.parent == Path()):
             continue
         kind = own.as_posix() if own.parent in (Path(), Path("build")) else f"{own.parent.parts[1]}/*{own.suffix}"
         kinds.setdefault(kind, []).append(own)

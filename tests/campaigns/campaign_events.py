@@ -32,7 +32,8 @@ def watch_writes(workplace: Path, event: Callable[[str], None], *, statements: b
             path = str(arguments[0]) if not isinstance(arguments[0], int) else ""
             if name == "open" and not _writes(arguments):
                 return
-            inside = os.path.abspath(path).startswith(root) if path else False
+            # Not resolved: that would follow the link that is about to be replaced.
+            inside = os.path.abspath(path).startswith(root) if path else False  # noqa: PTH100
         finally:
             busy = False
         if inside:

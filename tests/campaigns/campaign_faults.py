@@ -101,7 +101,7 @@ def refusal_campaign(base: Path, command: str, count: int) -> list[Verdict]:
         done = in_workplace(
             workplace,
             COMMANDS[command].arguments,
-            _at(workplace, Counter(point, refuse(code), onwards=True), full=True),
+            _at(workplace, Counter(point, refuse(code), onwards=True), full=True, removes=code == READ_ONLY),
         )
         verdict.ended = f"exit code {done.code}" if done.ended == "exited" else done.ended
         verdict.problems += problems_of(done)
@@ -112,8 +112,15 @@ def refusal_campaign(base: Path, command: str, count: int) -> list[Verdict]:
     return verdicts
 
 
-def _at(workplace: Path, counter: Counter, *, full: bool = False) -> Callable[[Report], None]:
-    return lambda _: _watch(workplace, counter, full=full)
+def _at(workplace: Path, counter: Counter, *, full: bool = False, removes: bool = True) -> Callable[[Report], None]:
+    def event(place: str) -> None:
+        # On a full disk, files can be removed.
+        if removes or not place.startswith(("os.remove", "os.rmdir")):
+            counter(place)
+        else:
+            counter.places.append(place)
+
+    return lambda _: _watch(workplace, event, full=full)
 
 
 def _watch(workplace: Path, event: Callable[[str], None], *, full: bool) -> None:

@@ -1,4 +1,4 @@
-"""Every command that writes, killed and refused: nothing is lost, torn or left behind, and nothing ends in a traceback."""
+"""Every command that writes, killed and refused: nothing is lost, torn or left behind, without a traceback."""
 
 from __future__ import annotations
 
