@@ -65,5 +65,5 @@ def new_private_file(file: Path) -> TextIO:
         OSError: if it cannot be created.
     """
     descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _FILE_MODE)
-    os.chmod(file, _FILE_MODE)
+    file.chmod(_FILE_MODE)
     return os.fdopen(descriptor, "w", encoding="utf-8")

@@ -266,8 +266,8 @@ class ConversationMemory(SqliteSaver):
             found=f"{' and '.join(stored.damaged)} of the conversation {thread_id!r} in {self.path}: "
             "the content differs from its checksum, or is missing",
             expected="the content that was stored; nothing was changed",
-            next_step=f"restore a backup, or save what is intact and begin anew: softgraft threads export DOMAIN {name} "
-            f"--output FILE, then softgraft threads delete DOMAIN {name} --yes",
+            next_step="restore a backup, or save what is intact and begin anew: "
+            f"softgraft threads export DOMAIN {name} --output FILE, then softgraft threads delete DOMAIN {name} --yes",
         )
 
     def _to_chain_error(self, error: sqlite3.Error) -> ChainError:

@@ -82,9 +82,7 @@ def write_state(
     )
 
 
-def _write_turns(
-    cursor: sqlite3.Cursor, serde: SerializerProtocol, key: tuple[str, str], turns: Sequence[Any]
-) -> None:
+def _write_turns(cursor: sqlite3.Cursor, serde: SerializerProtocol, key: tuple[str, str], turns: Sequence[Any]) -> None:
     cursor.execute("SELECT number, digest FROM turns WHERE thread_id = ? AND checkpoint_ns = ?", key)
     stored = dict(cursor.fetchall())
     for number, turn in enumerate(turns, 1):
@@ -96,9 +94,7 @@ def _write_turns(
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 (*key, number, digest, type_, blob),
             )
-    cursor.execute(
-        "DELETE FROM turns WHERE thread_id = ? AND checkpoint_ns = ? AND number > ?", (*key, len(turns))
-    )
+    cursor.execute("DELETE FROM turns WHERE thread_id = ? AND checkpoint_ns = ? AND number > ?", (*key, len(turns)))
 
 
 def read_conversation(
@@ -119,7 +115,8 @@ def read_conversation(
     )
     row = cursor.fetchone()
     cursor.execute(
-        "SELECT number, digest, type, turn FROM turns WHERE thread_id = ? AND checkpoint_ns = ? ORDER BY number LIMIT ?",
+        "SELECT number, digest, type, turn FROM turns "
+        "WHERE thread_id = ? AND checkpoint_ns = ? ORDER BY number LIMIT ?",
         (*key, -1 if max_turns is None else max_turns),
     )
     rows = cursor.fetchall()

@@ -1,7 +1,7 @@
 """Foreign text in a Markdown page: it stays text, whatever it contains.
 
-Inside code, Markdown has no markup, HTML, links, entities or escapes; only a run of backticks as long as the opening one
-ends it. So text stands in code spans and fenced blocks that are longer than every run of backticks in it.
+Inside code, Markdown has no markup, HTML, links, entities or escapes; only a run of backticks as long as the opening
+one ends it. So text stands in code spans and fenced blocks whose runs are longer than every one in the text.
 """
 
 from __future__ import annotations

@@ -155,7 +155,10 @@ def test_a_turn_that_replaces_another_leaves_its_text_in_no_file(chain: DomainCh
     """A state that another program stores may have fewer or other turns."""
     found = chain.memory.get_tuple(thread("anna"))
     assert found is not None
-    turns = [{**turn, "question": "?", "answer": "!", "citations": []} for turn in found.checkpoint["channel_values"]["turns"]]
+    turns = [
+        {**turn, "question": "?", "answer": "!", "citations": []}
+        for turn in found.checkpoint["channel_values"]["turns"]
+    ]
     values = {**found.checkpoint["channel_values"], "turns": turns[:2]}
     state = {name: value for name, value in values.items() if WORD not in repr(value)}
     chain.memory.put(

@@ -67,7 +67,9 @@ def test_what_an_earlier_version_stored_of_the_config_is_erased(
     path.parent.mkdir()
     with SqliteSaver.from_conn_string(str(path)) as saver:
         for name in ("1", "2"):
-            given: RunnableConfig = config() | {"configurable": {"thread_id": name, "checkpoint_ns": "", "key": SECRETS[0]}}  # type: ignore[assignment]
+            given: RunnableConfig = config() | {
+                "configurable": {"thread_id": name, "checkpoint_ns": "", "key": SECRETS[0]}
+            }  # type: ignore[assignment]
             saver.put(given, found.checkpoint, {"source": "loop", "step": 4, "parents": {}}, {})
     assert SECRETS[0].encode() in all_bytes(path.parent)
     kept = Conversations(path)
