@@ -18,6 +18,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 # The channel whose values are stored one per row.
 TURNS = "turns"
+_MSGPACK = "msgpack"
 # What LangGraph needs of a checkpoint's metadata. The rest comes from the caller's config and may contain secrets.
 _METADATA_KEYS = ("source", "step", "parents", "counters_since_delta_snapshot")
 _SOURCES = ("input", "loop", "update", "fork")
@@ -71,7 +72,7 @@ def write_state(
         checkpoint = {**checkpoint, "channel_values": {name: values[name] for name in values if name != TURNS}}
     type_, blob = serde.dumps_typed(checkpoint)
     described = json.dumps(config_free(metadata)).encode()
-    digest = _digest(*key, checkpoint["id"], parent_id, type_, blob, described, count)
+    digest = _digest_of(*key, checkpoint["id"], parent_id, type_, blob, described, count).digest()
     for table in ("checkpoints", "writes"):
         cursor.execute(f"DELETE FROM {table} WHERE thread_id = ? AND checkpoint_ns = ?", key)
     # The new row has the largest row id of the table, which is the order of `newest_first`.
@@ -84,10 +85,10 @@ def write_state(
 
 def _write_turns(cursor: sqlite3.Cursor, serde: SerializerProtocol, key: tuple[str, str], turns: Sequence[Any]) -> None:
     cursor.execute("SELECT number, digest FROM turns WHERE thread_id = ? AND checkpoint_ns = ?", key)
-    stored = dict(cursor.fetchall())
+    stored, start = dict(cursor.fetchall()), _digest_of(*key)
     for number, turn in enumerate(turns, 1):
         type_, blob = serde.dumps_typed(turn)
-        digest = _digest(*key, number, type_, blob)
+        digest = _turn_digest(start, number, type_, blob)
         if stored.get(number) != digest:
             cursor.execute(
                 "INSERT OR REPLACE INTO turns (thread_id, checkpoint_ns, number, digest, type, turn) "
@@ -128,7 +129,7 @@ def read_conversation(
     *columns, digest = row
     checkpoint_id, parent_id, type_, blob, described, count = columns
     try:
-        if digest is not None and digest != _digest(*key, *columns):
+        if digest is not None and digest != _digest_of(*key, *columns).digest():
             raise ValueError("wrong checksum")
         checkpoint: Checkpoint = serde.loads_typed((type_, blob))
         metadata = config_free(json.loads(described) if described else {})
@@ -158,16 +159,24 @@ def _intact_turns(
     serde: SerializerProtocol, key: tuple[str, str], rows: Sequence[tuple[Any, ...]]
 ) -> tuple[dict[int, Any], list[str]]:
     """The turns whose checksum is right, by their numbers, and the names of the others."""
-    turns: dict[int, Any] = {}
-    damaged = []
+    start = _digest_of(*key)
+    intact, damaged = [], []
     for number, digest, type_, blob in rows:
         try:
-            if digest != _digest(*key, number, type_, blob):
-                raise ValueError("wrong checksum")
-            turns[number] = serde.loads_typed((type_, blob))
+            is_intact = digest == _turn_digest(start, number, type_, blob)
         except UNREADABLE:
+            is_intact = False
+        if is_intact:
+            intact.append((number, type_, blob))
+        else:
             damaged.append(f"turn {number}")
-    return turns, damaged
+    if all(type_ == _MSGPACK for _, type_, _ in intact):
+        # One call for all: an array in msgpack is its length and its values one after another.
+        header = b"\xdd" + len(intact).to_bytes(4, "big")
+        values = serde.loads_typed((_MSGPACK, header + b"".join(blob for _, _, blob in intact)))
+    else:
+        values = [serde.loads_typed((type_, blob)) for _, type_, blob in intact]
+    return {number: value for (number, _, _), value in zip(intact, values, strict=True)}, damaged
 
 
 def newest_first(cursor: sqlite3.Cursor) -> list[str]:
@@ -190,11 +199,17 @@ def delete_rows(cursor: sqlite3.Cursor, thread_id: str) -> int:
     return deleted
 
 
-def _digest(*fields: str | bytes | int | None) -> bytes:
+def _digest_of(*fields: str | bytes | int | None) -> hashlib.blake2b:
     """BLAKE2b of the fields, each with its kind and length before it."""
     digest = hashlib.blake2b(digest_size=16)
     for value in fields:
         data = value if isinstance(value, bytes) else str(value).encode()
-        digest.update(f"{type(value).__name__}{len(data)}:".encode())
-        digest.update(data)
+        digest.update(b"%b%d:%b" % (type(value).__name__.encode(), len(data), data))
+    return digest
+
+
+def _turn_digest(start: hashlib.blake2b, number: int, type_: str, blob: bytes) -> bytes:
+    """The checksum of a turn; `start` is that of the thread id and the namespace."""
+    digest = start.copy()
+    digest.update(b"%d:%b:%b" % (number, type_.encode(), blob))
     return digest.digest()
