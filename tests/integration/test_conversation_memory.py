@@ -109,7 +109,7 @@ chain.close()
 
 @pytest.mark.slow
 def test_processes_with_different_clocks_lose_no_turn(tmp_path: Path) -> None:
-    for number, days in enumerate((0, -1, 2, -400)):
+    for number, days in enumerate((0, -1, 2)):
         command = [sys.executable, "-c", CLOCK, str(ROOT), str(tmp_path), str(number), str(days)]
         subprocess.run(command, check=True, timeout=300, cwd=ROOT)
         stored = Conversations(tmp_path / "memory.sqlite")
