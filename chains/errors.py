@@ -33,3 +33,7 @@ class MemoryDamagedError(ChainError):
 
 class MemoryUnavailableError(ChainError):
     """The database of the conversations is locked, full or cannot be written."""
+
+
+class ErasureIncompleteError(MemoryUnavailableError):
+    """A conversation is deleted, but its text is still in a file that another program uses."""

@@ -10,8 +10,9 @@ from threading import Lock
 from typing import Any, TypedDict
 
 from chains.conversation.memory import ConversationMemory
+from chains.conversation.stored import StoredConversation
 from chains.conversation.thread_locks import ThreadLocks
-from chains.errors import UnknownThreadError
+from chains.errors import InputError, UnknownThreadError
 
 # Maximum number of ids that an error lists.
 _LISTED_IDS = 5
@@ -38,19 +39,26 @@ class TurnRecord(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class ThreadSummary:
-    """One conversation: its id, number of turns, first question, and time of the last turn (ISO 8601 in UTC)."""
+    """One conversation, with its number of turns.
+
+    Attributes:
+        first: the first question; empty if it is damaged.
+        updated: time of the last turn (ISO 8601 in UTC); empty if it is damaged.
+        damaged: whether the first turn or the state is damaged; `Conversations.transcript` checks all turns.
+    """
 
     thread: str
     turns: int
     first: str
     updated: str
+    damaged: bool = False
 
 
 class Conversations:
     """The conversations in one database, created with the first turn. It needs no model.
 
-    Every method raises MemoryDamagedError if the database or its content cannot be read, and MemoryUnavailableError if
-    it is locked, or cannot be opened or written.
+    Every method raises MemoryDamagedError if the database cannot be read, MemoryUnavailableError if it is locked, or
+    cannot be opened or written, and InputError if an id is not valid Unicode.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,57 +85,85 @@ class Conversations:
     @contextmanager
     def turn(self, thread_id: str) -> Iterator[None]:
         """Lock a conversation: in this context, no other thread or process adds to it or deletes it."""
-        with self._locks.hold(thread_id):
+        with self._locks.hold(checked_id(thread_id)):
             yield
 
     @asynccontextmanager
     async def aturn(self, thread_id: str) -> AsyncIterator[None]:
-        async with self._locks.ahold(thread_id):
+        async with self._locks.ahold(checked_id(thread_id)):
             yield
 
     def threads(self) -> list[ThreadSummary]:
         """All conversations, most recently updated first."""
         summaries = []
         for thread in self._ids():
-            if (stored := self._stored(thread)) is not None and (turns := stored["turns"]):
-                summaries.append(ThreadSummary(thread, len(turns), turns[0]["question"], stored["updated"]))
+            stored = self.memory.read(thread, max_turns=1)
+            if stored is None:
+                # An id that is damaged itself, so that it cannot be found by it.
+                summaries.append(ThreadSummary(thread, 0, "", "", damaged=True))
+            elif stored.count or stored.damaged:
+                first = stored.turns[1]["question"] if 1 in stored.turns else ""
+                updated = stored.checkpoint["ts"] if stored.checkpoint else ""
+                summaries.append(ThreadSummary(thread, stored.count, first, updated, bool(stored.damaged)))
         return summaries
 
     def history(self, thread_id: str) -> list[TurnRecord]:
-        """The turns of one conversation; empty if the id is unknown."""
+        """The turns of one conversation; empty if the id is unknown.
+
+        Raises MemoryDamagedError if a turn is damaged; `transcript` has the others.
+        """
         stored = self._stored(thread_id)
-        return [] if stored is None else stored["turns"]
+        if stored is not None and stored.damaged:
+            raise self.memory.damaged_conversation(thread_id, stored)
+        return [] if stored is None else list(stored.turns.values())
 
     def transcript(self, thread_id: str) -> dict[str, Any]:
-        """One conversation as plain data: `thread`, `updated`, `summary` (of its first turns, or None) and `turns`."""
+        """What can be read of one conversation, as plain data.
+
+        Its keys are `thread`, `updated`, `summary` (of its first turns, or None), `damaged` (what cannot be read, such
+        as "turn 2"; empty as a rule) and `turns`: the intact ones, each with its `number`, counted from 1.
+        """
         stored = self._stored(thread_id)
-        if stored is None or not stored["turns"]:
+        if stored is None or not (stored.turns or stored.damaged):
             raise self._unknown_thread(thread_id)
-        return {"thread": thread_id, **stored}
+        summary = stored.checkpoint["channel_values"].get("summary") if stored.checkpoint else None
+        return {
+            "thread": thread_id,
+            "updated": stored.checkpoint["ts"] if stored.checkpoint else None,
+            "summary": summary["text"] if summary else None,
+            "damaged": list(stored.damaged),
+            "turns": [{"number": number, **turn} for number, turn in stored.turns.items()],
+        }
+
+    def turn_count(self, thread_id: str) -> int:
+        """Number of turns of a conversation; 0 for a deleted one whose text is still in the file.
+
+        Raises UnknownThreadError if the id is unknown.
+        """
+        stored = self._stored(thread_id)
+        if stored is None and thread_id not in self._ids() and not self._awaits_erasure(thread_id):
+            raise self._unknown_thread(thread_id)
+        return 0 if stored is None else stored.count
 
     def delete(self, thread_id: str) -> None:
-        """Delete one conversation, after the turn in progress, if any."""
-        if thread_id not in self._ids():
-            raise self._unknown_thread(thread_id)
+        """Delete one conversation, after the turn in progress, if any.
+
+        Raises:
+            UnknownThreadError: if the id is unknown.
+            ErasureIncompleteError: if it is deleted, but its text is still in a file. Another call tries again.
+        """
+        self.turn_count(thread_id)
         with self.turn(thread_id):
             self.memory.delete_thread(thread_id)
 
     def _ids(self) -> list[str]:
-        return self.memory.threads() if self.path.is_file() else []
+        return list(self.memory.threads()) if self.path.is_file() else []
 
-    def _stored(self, thread_id: str) -> dict[str, Any] | None:
-        if not self.path.is_file():
-            return None
-        saved = self.memory.get_tuple({"configurable": {"thread_id": thread_id}})
-        if saved is None:
-            return None
-        values = saved.checkpoint["channel_values"]
-        summary = values.get("summary")
-        return {
-            "updated": saved.checkpoint["ts"],
-            "summary": summary["text"] if summary else None,
-            "turns": list(values.get("turns", [])),
-        }
+    def _awaits_erasure(self, thread_id: str) -> bool:
+        return self.path.is_file() and self.memory.awaits_erasure(thread_id)
+
+    def _stored(self, thread_id: str) -> StoredConversation | None:
+        return self.memory.read(checked_id(thread_id)) if self.path.is_file() else None
 
     def _unknown_thread(self, thread_id: str) -> UnknownThreadError:
         known = self._ids()
@@ -139,3 +175,16 @@ class Conversations:
             if known
             else f'start one: softgraft ask DOMAIN "..." --thread {thread_id}',
         )
+
+
+def checked_id(thread_id: str) -> str:
+    """The id itself. Raises InputError if it has surrogates, which no file can store."""
+    try:
+        thread_id.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            found=f"the thread id {thread_id!r}",
+            expected="valid Unicode, without lone surrogates",
+            next_step="choose another id",
+        ) from error
+    return thread_id

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.checkpoint.sqlite import SqliteSaver
 
+from chains.conversation import erasure, waiting
+from chains.conversation.schema import upgrade
+from chains.conversation.stored import StoredConversation, delete_rows, newest_first, read_conversation, write_state
 from chains.errors import ChainError, InputError, MemoryDamagedError, MemoryUnavailableError
+from soft_prompt.private_files import close_to_others, private_file, private_folder
 
-# Maximum wait for another process that writes to the database.
-_LOCK_TIMEOUT_SECONDS = 30.0
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _UNWRITABLE = ("SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_PERM", "SQLITE_READONLY")
 
@@ -27,21 +32,32 @@ class ConversationMemory(SqliteSaver):
     """A SQLite checkpointer of complete turns, for sync and async callers.
 
     LangGraph's `SqliteSaver` rejects async calls, and `AsyncSqliteSaver` needs a running event loop when it is created;
-    this class runs async calls in a thread. It stores and loads only plain data.
+    this class runs async calls in a thread. It stores and loads only plain data, and nothing of the caller's config but
+    the thread id.
 
-    A checkpoint holds the whole conversation, so only the newest one per thread is stored. A checkpoint that is not
-    `complete`, because the caller stopped or the model failed, is not stored: the conversation stays unchanged. A graph
-    with human interrupts needs `SqliteSaver`.
+    Only the newest checkpoint per thread is stored, in one transaction; it is the one that was stored last, whatever
+    the clock says. Each value of the channel `turns` has a row and a checksum of its own, and so has the rest of the
+    state. A checkpoint that is not `complete`, because the caller stopped or the model failed, is not stored: the
+    conversation stays unchanged. A graph with human interrupts needs `SqliteSaver`.
     """
 
     # The path of an in-memory database; `open` sets that of a file.
     path: Path = Path(":memory:")
 
+    def __init__(self, conn: sqlite3.Connection, *, serde: SerializerProtocol | None = None) -> None:
+        super().__init__(conn, serde=serde)
+        # Marks of conversations that were deleted before, and whose text was overwritten at the opening.
+        self._erased: set[bytes] = set()
+
     @classmethod
     def open(cls, path: Path) -> ConversationMemory:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_SECONDS, check_same_thread=False)
+            private_folder(path.parent)
+            # SQLite gives its log the mode of the database.
+            private_file(path)
+            for suffix in ("-wal", "-shm"):
+                close_to_others(path.with_name(path.name + suffix))
+            connection = sqlite3.connect(path, timeout=waiting.WAIT_SECONDS, check_same_thread=False)
             # Overwrite deleted content.
             connection.execute("PRAGMA secure_delete = ON")
         except (OSError, sqlite3.Error) as error:
@@ -50,23 +66,109 @@ class ConversationMemory(SqliteSaver):
                 expected="a database file that this user may read and write",
                 next_step=f"give this user the right to write to {path.parent}",
             ) from error
+        # A damaged name must not keep the other conversations from being listed.
+        connection.text_factory = _text
         memory = cls(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
         memory.path = path
         return memory
 
+    def setup(self) -> None:
+        if self.is_setup:
+            return
+        super().setup()
+        self.is_setup = False
+        upgrade(self.conn, self.serde, self.path)
+        with closing(self.conn.cursor()) as cursor:
+            marks = erasure.marks(cursor)
+        if marks and erasure.erase(self.conn, wait_seconds=0):
+            self._erased |= marks
+        self.is_setup = True
+
     @contextmanager
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
-        try:
-            with super().cursor(transaction) as cursor:
+        """A cursor in a transaction, for writing or (`transaction=False`) for reading; an error undoes it."""
+        with self._connection(), closing(self.conn.cursor()) as cursor:
+            cursor.execute("BEGIN IMMEDIATE" if transaction else "BEGIN")
+            try:
                 yield cursor
+            except BaseException:
+                self.conn.rollback()
+                raise
+            self.conn.commit()
+
+    @contextmanager
+    def _connection(self) -> Iterator[None]:
+        """The connection for one caller at a time; all of them wait no longer than `waiting.WAIT_SECONDS`."""
+        deadline = time.monotonic() + waiting.WAIT_SECONDS
+        if not self.lock.acquire(timeout=waiting.WAIT_SECONDS):
+            raise self._busy()
+        try:
+            milliseconds = max(0, int((deadline - time.monotonic()) * 1000))
+            self.conn.execute(f"PRAGMA busy_timeout = {milliseconds}")
+            self.setup()
+            yield
         except sqlite3.Error as error:
             raise self._to_chain_error(error) from error
+        finally:
+            self.lock.release()
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        try:
-            return super().get_tuple(config)
-        except (ValueError, TypeError, KeyError, NotImplementedError) as error:
-            raise self._damaged(f"the conversation {config['configurable'].get('thread_id')!r} in", error) from error
+        """The stored state of a thread. Raises MemoryDamagedError if a part of it is damaged."""
+        configurable = config["configurable"]
+        thread_id, namespace = str(configurable["thread_id"]), configurable.get("checkpoint_ns", "")
+        stored = self.read(thread_id, namespace)
+        if stored is None:
+            return None
+        if stored.damaged or stored.checkpoint is None:
+            raise self.damaged_conversation(thread_id, stored)
+        if configurable.get("checkpoint_id") not in (None, stored.checkpoint_id):
+            return None
+        key = {"thread_id": thread_id, "checkpoint_ns": namespace}
+        parent = {"configurable": {**key, "checkpoint_id": stored.parent_id}} if stored.parent_id else None
+        return CheckpointTuple(
+            {"configurable": {**key, "checkpoint_id": stored.checkpoint_id}},
+            stored.checkpoint,
+            stored.metadata,
+            parent,  # type: ignore[arg-type]
+            [],
+        )
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """The stored state of one thread or, without a config, of all, newest first.
+
+        Raises:
+            InputError: for `before`, since earlier states are not stored.
+            MemoryDamagedError: if a state is damaged.
+        """
+        if before is not None:
+            raise InputError(
+                found="a search for states before a checkpoint",
+                expected="no `before`: a conversation stores its newest state and no earlier ones",
+                next_step="leave `before` out",
+            )
+        given = (config or {}).get("configurable", {})
+        ids = self.threads() if given.get("thread_id") is None else [str(given["thread_id"])]
+        found = 0
+        for thread_id in ids:
+            state = self.get_tuple({"configurable": {**given, "thread_id": thread_id}})
+            if state is None or any(state.metadata.get(name) != value for name, value in (filter or {}).items()):
+                continue
+            if limit is not None and found >= limit:
+                return
+            found += 1
+            yield state
+
+    def read(self, thread_id: str, namespace: str = "", *, max_turns: int | None = None) -> StoredConversation | None:
+        """What can be read of a thread, even if a part of it is damaged; None if nothing is stored."""
+        with self.cursor(transaction=False) as cursor:
+            return read_conversation(cursor, self.serde, (thread_id, namespace), max_turns=max_turns)
 
     def put(
         self,
@@ -75,19 +177,14 @@ class ConversationMemory(SqliteSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a complete turn, and delete the checkpoints before it."""
-        if checkpoint["channel_values"].get("complete") is False:
-            keys = {name: config["configurable"][name] for name in ("thread_id", "checkpoint_ns")}
-            return {"configurable": {**keys, "checkpoint_id": checkpoint["id"]}}
-        saved = super().put(config, checkpoint, metadata, new_versions)
-        key = saved["configurable"]
-        newest = (str(key["thread_id"]), key["checkpoint_ns"], key["checkpoint_id"])
-        with self.cursor() as cursor:
-            for table in ("checkpoints", "writes"):
-                cursor.execute(
-                    f"DELETE FROM {table} WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id < ?", newest
-                )
-        return saved
+        """Store a complete turn in place of the state before it."""
+        configurable = config["configurable"]
+        key = (str(configurable["thread_id"]), configurable["checkpoint_ns"])
+        if checkpoint["channel_values"].get("complete") is not False:
+            with self.cursor() as cursor:
+                write_state(cursor, self.serde, key, checkpoint, configurable.get("checkpoint_id"), metadata)
+        saved = {"thread_id": configurable["thread_id"], "checkpoint_ns": key[1], "checkpoint_id": checkpoint["id"]}
+        return {"configurable": saved}
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -101,14 +198,44 @@ class ConversationMemory(SqliteSaver):
             )
 
     def delete_thread(self, thread_id: str) -> None:
-        """Delete a conversation; its text is overwritten in the file."""
-        super().delete_thread(thread_id)
+        """Delete a conversation and overwrite its text in the file and its log.
+
+        Raises:
+            ErasureIncompleteError: if the conversation is deleted, but another program keeps its text in a file. A
+                second call, or the next opening of the database, tries again.
+        """
+        thread_id = str(thread_id)
+        mark = erasure.thread_mark(thread_id)
+        with self.cursor() as cursor:
+            if delete_rows(cursor, thread_id):
+                erasure.add_mark(cursor, mark)
+            elif mark not in erasure.marks(cursor):
+                self._erased.discard(mark)
+                return
+        with self._connection():
+            erased = erasure.erase(self.conn, wait_seconds=erasure.WAIT_SECONDS)
+        if not erased:
+            raise erasure.incomplete(self.path, thread_id)
+
+    def awaits_erasure(self, thread_id: str) -> bool:
+        """Whether a conversation was deleted, but its text was still in the file when the database was opened."""
         with self.cursor(transaction=False) as cursor:
-            # The write-ahead log would keep the text until later writes overwrite it.
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return erasure.thread_mark(thread_id) in erasure.marks(cursor) | self._erased
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return await asyncio.to_thread(self.get_tuple, config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        found = await asyncio.to_thread(lambda: [*self.list(config, filter=filter, before=before, limit=limit)])
+        for state in found:
+            yield state
 
     async def aput(
         self,
@@ -127,31 +254,47 @@ class ConversationMemory(SqliteSaver):
     async def adelete_thread(self, thread_id: str) -> None:
         await asyncio.to_thread(self.delete_thread, thread_id)
 
-    def threads(self) -> list[str]:
+    def threads(self) -> Sequence[str]:
         """Ids of the stored conversations, most recently updated first."""
         with self.cursor(transaction=False) as cursor:
-            cursor.execute("SELECT thread_id FROM checkpoints GROUP BY thread_id ORDER BY MAX(checkpoint_id) DESC")
-            return [row[0] for row in cursor.fetchall()]
+            return newest_first(cursor)
+
+    def damaged_conversation(self, thread_id: str, stored: StoredConversation) -> MemoryDamagedError:
+        """The error for a conversation of which a part is damaged."""
+        name = shlex.quote(thread_id)
+        return MemoryDamagedError(
+            found=f"{' and '.join(stored.damaged)} of the conversation {thread_id!r} in {self.path}: "
+            "the content differs from its checksum, or is missing",
+            expected="the content that was stored; nothing was changed",
+            next_step="restore a backup, or save what is intact and begin anew: "
+            f"softgraft threads export DOMAIN {name} --output FILE, then softgraft threads delete DOMAIN {name} --yes",
+        )
 
     def _to_chain_error(self, error: sqlite3.Error) -> ChainError:
         name = getattr(error, "sqlite_errorname", None) or ""
         if name.startswith(_BUSY):
-            return MemoryUnavailableError(
-                found=f"the conversations in {self.path} are locked by another program",
-                expected=f"write access within {_LOCK_TIMEOUT_SECONDS:.0f} seconds",
-                next_step="close the program that has the file open, then ask again; no stored turn is lost",
-            )
+            return self._busy()
         if name.startswith(_UNWRITABLE):
             return MemoryUnavailableError(
                 found=f"the conversations in {self.path} cannot be read or written: {error}",
                 expected="a database file that this user may write to, on a disk with free space",
                 next_step="fix the cause, then ask again; no stored turn is lost",
             )
-        return self._damaged("the conversations in", error)
-
-    def _damaged(self, subject: str, error: Exception) -> MemoryDamagedError:
         return MemoryDamagedError(
-            found=f"{subject} {self.path} cannot be read: {error}",
+            found=f"the conversations in {self.path} cannot be read: {error}",
             expected="an intact database of conversations; the file was not changed",
             next_step=f"restore a backup, or start a new database: mv {self.path} {self.path}.damaged",
         )
+
+    def _busy(self) -> MemoryUnavailableError:
+        # In WAL mode the locks are on the file of the shared memory.
+        holder = waiting.holder_of(self.path.with_name(f"{self.path.name}-shm"), self.path)
+        return MemoryUnavailableError(
+            found=f"the conversations in {self.path} are locked by {holder[1] if holder else 'another program'}",
+            expected=f"write access within {waiting.WAIT_SECONDS:g} seconds",
+            next_step="close the program that has the file open, then ask again; no stored turn is lost",
+        )
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")

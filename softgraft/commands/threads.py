@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,9 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.markup import escape
 
+from chains.errors import MemoryDamagedError
+from soft_prompt.private_files import new_private_file
 from softgraft.commands.answer import citation_location, print_citations
 from softgraft.commands.console import DomainArgument, JsonOption, out, print_json, print_notes, simple_table
-from softgraft.errors import UsageError
+from softgraft.errors import OUTCOMES, UsageError
+from softgraft.jobs.markdown import code_block, code_span
 from softgraft.settings.domain_file import MEMORY, read_domain_file
 from softgraft.settings.location import domain_folder
 
@@ -48,9 +52,14 @@ def list_command(domain: DomainArgument, json: JsonOption = False) -> None:
         return
     table = simple_table(["thread", "turns", "last", "first question"], left=["thread", "last", "first question"])
     for entry in conversations:
+        if entry.damaged:
+            table.add_row(escape(entry.thread), str(entry.turns), entry.updated[:16].replace("T", " "), "(damaged)")
+            continue
         first = entry.first if len(entry.first) <= _QUESTION_WIDTH else entry.first[: _QUESTION_WIDTH - 3] + "..."
         table.add_row(escape(entry.thread), str(entry.turns), entry.updated[:16].replace("T", " "), escape(first))
     out.print(table)
+    if any(entry.damaged for entry in conversations):
+        print_notes([f"for what is damaged, run: softgraft threads show {domain} THREAD"])
 
 
 @threads.command("show")
@@ -58,10 +67,13 @@ def show_command(domain: DomainArgument, thread: ThreadArgument, json: JsonOptio
     """Print a conversation with its quotes and their locations.
 
     Example: `softgraft threads show bank anna`
+
+    If a part is damaged, the rest is printed and the exit code is 5.
     """
     transcript = _conversations(domain).transcript(thread)
     if json:
         print_json(transcript)
+        _exit_if_damaged(domain, transcript)
         return
     if transcript["summary"]:
         out.print(f"[dim]summary of the earlier turns: {escape(transcript['summary'])}[/]")
@@ -70,6 +82,7 @@ def show_command(domain: DomainArgument, thread: ThreadArgument, json: JsonOptio
         out.print(escape(turn["answer"]))
         print_citations(turn["citations"], turn["answer"])
         print_notes(turn.get("notices", []), out)
+    _exit_if_damaged(domain, transcript)
 
 
 @threads.command("export")
@@ -84,26 +97,31 @@ def export_command(
     """Export a conversation with its quotes and their locations.
 
     Example: `softgraft threads export bank anna --output anna.md`
+
+    If a part is damaged, the rest is exported and the exit code is 5.
     """
     transcript = _conversations(domain).transcript(thread)
     if format == "json":
         text = json_format.dumps(transcript, ensure_ascii=False, indent=1) + "\n"
+        # A lone surrogate cannot be written as it is; the escape of Python is that of JSON.
+        text = text.encode("utf-8", "backslashreplace").decode()
     else:
         text = as_markdown(transcript, read_domain_file(domain_folder(domain)).title)
     if output is None:
         # The console would interpret brackets as markup.
         typer.echo(text, nl=False)
-        return
-    try:
-        with output.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UsageError(
-            found=f"{output} cannot be written: {error.strerror}",
-            expected="a new file in a folder that exists",
-            next_step="give --output another name",
-        ) from error
-    out.print(f"wrote {escape(str(output))}")
+    else:
+        try:
+            with new_private_file(output) as file:
+                file.write(text)
+        except OSError as error:
+            raise UsageError(
+                found=f"{output} cannot be written: {error.strerror}",
+                expected="a new file in a folder that exists",
+                next_step="give --output another name",
+            ) from error
+        out.print(f"wrote {escape(str(output))}")
+    _exit_if_damaged(domain, transcript)
 
 
 @threads.command("delete")
@@ -116,9 +134,11 @@ def delete_command(
     """Delete a conversation permanently.
 
     Example: `softgraft threads delete bank anna --yes`
+
+    The exit code is 6 if the text is still in the file because another program is reading it; then run it again.
     """
     conversations = _conversations(domain)
-    turns = len(conversations.transcript(thread)["turns"])
+    turns = conversations.turn_count(thread)
     turn_count = "1 turn" if turns == 1 else f"{turns} turns"
     if not yes:
         if json:
@@ -133,30 +153,47 @@ def delete_command(
     conversations.delete(thread)
     if json:
         print_json({"deleted": thread, "turns": turns})
-    else:
+    elif turns:
         out.print(f"deleted {escape(thread)} ({turn_count})")
+    else:
+        # An earlier call had deleted it, but could not overwrite its text.
+        out.print(f"deleted {escape(thread)}: its text is gone from the file")
 
 
 def as_markdown(transcript: dict[str, Any], title: str) -> str:
-    """A transcript as a page: a heading for each question, then its answer and its quotes with their locations."""
-    lines = [f"# {_one_line(title)}: conversation {_one_line(transcript['thread'])}", ""]
+    """A transcript as a page: a heading for each question, then its answer and its quotes with their locations.
+
+    Everything that people, documents or models wrote is code, so that nothing in it becomes a heading or a link.
+    """
+    lines = [f"# {code_span(title)}: conversation {code_span(transcript['thread'])}", ""]
+    if transcript["damaged"]:
+        lines += [f"Damaged, and left out: {', '.join(transcript['damaged'])}.", ""]
     if transcript["summary"]:
-        lines += [f"Summary of the earlier turns: {_one_line(transcript['summary'])}", ""]
-    for number, turn in enumerate(transcript["turns"], 1):
-        lines += [f"## {number}. {_one_line(turn['question'])}", ""]
+        lines += ["Summary of the earlier turns:", "", *code_block(transcript["summary"]), ""]
+    for turn in transcript["turns"]:
+        lines += [f"## {turn['number']}. {code_span(turn['question'])}", ""]
         if turn.get("at"):
-            lines += [f"*{turn['at']}*", ""]
-        # Leading spaces would make a line a code block.
-        lines += [line.strip() for line in turn["answer"].splitlines()] + [""]
+            lines += [f"Answered at {code_span(turn['at'])}:", ""]
+        lines += [*code_block(turn["answer"]), ""]
         for citation in turn["citations"]:
-            lines += [f"> {_one_line(citation['quote'])}", ">", f"> {citation_location(citation)}", ""]
-        lines += [line for notice in turn.get("notices", []) for line in (f"Note: {_one_line(notice)}", "")]
+            lines += [f"> {code_span(citation['quote'])}", ">", f"> from {code_span(citation_location(citation))}", ""]
+        lines += [line for notice in turn.get("notices", []) for line in (f"Note: {code_span(notice)}", "")]
     return "\n".join(lines)
 
 
-def _one_line(text: str) -> str:
-    """Text without line breaks, so that no part of it starts a heading or a list."""
-    return " ".join(text.split())
+def _exit_if_damaged(domain: str, transcript: dict[str, Any]) -> None:
+    """End with the exit code of a damaged memory, after the intact turns were printed."""
+    if not transcript["damaged"]:
+        return
+    name = shlex.quote(transcript["thread"])
+    print_notes(
+        [
+            f"{' and '.join(transcript['damaged'])} of the conversation {transcript['thread']!r}: the content differs "
+            "from its checksum, or is missing. To begin anew, export what is intact and run: "
+            f"softgraft threads delete {domain} {name} --yes"
+        ]
+    )
+    raise typer.Exit(dict(OUTCOMES)[MemoryDamagedError].exit_code)
 
 
 def _conversations(domain: str) -> Conversations:

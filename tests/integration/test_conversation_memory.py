@@ -88,6 +88,39 @@ def test_two_processes_on_one_id_lose_no_turn(tmp_path: Path) -> None:
     assert sorted(json.dumps(turn["citations"]) for turn in turns) == cited
 
 
+# Asks one question with a clock that is some days off.
+CLOCK = """
+import sys, time
+from pathlib import Path
+
+days, real = float(sys.argv[4]), time.time_ns
+time.time_ns = lambda: real() + int(days * 86400e9)
+sys.path.insert(0, sys.argv[1])
+from tests.support.small_bank import ScriptedChat, make_answering, make_index
+from chains import DomainChain
+
+folder, number = Path(sys.argv[2]), sys.argv[3]
+chain = DomainChain(make_answering(make_index(folder / number), ScriptedChat()), folder / "memory.sqlite")
+for name in ("one", number):
+    chain.invoke({"question": f"What does card {number} cost?"}, {"configurable": {"thread_id": name}})
+chain.close()
+"""
+
+
+@pytest.mark.slow
+def test_processes_with_different_clocks_lose_no_turn(tmp_path: Path) -> None:
+    for number, days in enumerate((0, -1, 2)):
+        command = [sys.executable, "-c", CLOCK, str(ROOT), str(tmp_path), str(number), str(days)]
+        subprocess.run(command, check=True, timeout=300, cwd=ROOT)
+        stored = Conversations(tmp_path / "memory.sqlite")
+        wanted = [f"What does card {earlier} cost?" for earlier in range(number + 1)]
+        assert [turn["question"] for turn in stored.history("one")] == wanted
+        assert [entry.thread for entry in stored.threads()] == [
+            str(number), "one", *(str(earlier) for earlier in reversed(range(number))),
+        ]  # fmt: skip
+        stored.close()
+
+
 @pytest.mark.parametrize("kind", ["text", "kv"])
 def test_the_real_backbone_says_the_same_with_and_without_what_it_knows(backbone: Backbone, kind: str) -> None:
     template = load_template(find_template("closed-book"))

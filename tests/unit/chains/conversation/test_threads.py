@@ -254,7 +254,7 @@ def answers_nothing(call: Callable[[], object], kind: type[Exception], chat: Scr
     return caught.value
 
 
-@pytest.mark.parametrize("damage", ["no database", "torn", "another schema", "blob"])
+@pytest.mark.parametrize("damage", ["no database", "torn", "another schema"])
 def test_a_damaged_database_is_reported_and_not_changed(make_chain: MakeChain, path: Path, damage: str) -> None:
     first = make_chain(chat := ScriptedChat())
     first.invoke({"question": ASKED * 40}, thread("1"))
@@ -266,10 +266,7 @@ def test_a_damaged_database_is_reported_and_not_changed(make_chain: MakeChain, p
         path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
     else:
         with sqlite3.connect(path) as connection:
-            if damage == "blob":
-                connection.execute("UPDATE checkpoints SET checkpoint = x'c1c1c1'")
-            else:
-                connection.execute("ALTER TABLE checkpoints RENAME COLUMN parent_checkpoint_id TO parent")
+            connection.execute("ALTER TABLE checkpoints RENAME COLUMN parent_checkpoint_id TO parent")
         connection.close()
     before = path.read_bytes()
     chain = make_chain(chat)
@@ -287,7 +284,7 @@ def test_a_damaged_database_is_reported_and_not_changed(make_chain: MakeChain, p
 def test_a_locked_database_is_reported_and_loses_nothing(
     make_chain: MakeChain, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chains.conversation.memory._LOCK_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("chains.conversation.waiting.WAIT_SECONDS", 0.05)
     chain = make_chain(ScriptedChat())
     chain.invoke({"question": ASKED}, thread("1"))
     other = sqlite3.connect(path, isolation_level=None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,8 +79,8 @@ def test_export_writes_json_and_markdown(run: Run, with_conversations: Domain, t
     )
     code, page, _ = run("threads", "export", "house", "anna")
     assert code == 0
-    assert page.startswith("# The house: conversation anna\n")
-    assert f"\n## 1. {QUESTION}\n" in page
+    assert page.startswith("# `The house`: conversation `anna`\n")
+    assert f"\n## 1. `{QUESTION}`\n" in page
     code, out, _ = run("threads", "export", "house", "anna", "--output", "anna.md")
     assert (code, out.strip()) == (0, "wrote anna.md")
     assert (tmp_path / "anna.md").read_text(encoding="utf-8") == page
@@ -93,12 +95,21 @@ def test_a_page_has_the_location_of_each_quote() -> None:
         "quote": "It costs\n12 euros.", "title": "Fees", "heading": "Cards", "doc_id": "cards", "page": 3,
         "start": 10, "end": 30,
     }  # fmt: skip
-    turn: dict[str, Any] = {"question": "# How\nmuch?", "answer": "    12 euros.\nReally.", "citations": [citation]}
-    kept = {"thread": "1", "updated": "", "summary": "We spoke\nof fees.", "turns": [turn]}
-    assert as_markdown(kept, "The house") == (
-        "# The house: conversation 1\n\nSummary of the earlier turns: We spoke of fees.\n\n## 1. # How much?\n\n"
-        "12 euros.\nReally.\n\n> It costs 12 euros.\n>\n> Fees > Cards, page 3 (cards, characters 10 to 30)\n"
-    )
+    turn: dict[str, Any] = {
+        "number": 3, "question": "# How\nmuch?", "answer": "    12 euros.\nReally.", "citations": [citation],
+        "at": "2026-01-02T03:04:05+00:00", "notices": ["the oldest turns were left out"],
+    }  # fmt: skip
+    kept = {"thread": "1", "updated": "", "summary": "We spoke\nof fees.", "damaged": ["turn 1", "turn 2"]}
+    assert as_markdown({**kept, "turns": [turn]}, "The house").splitlines() == [
+        "# `The house`: conversation `1`", "",
+        "Damaged, and left out: turn 1, turn 2.", "",
+        "Summary of the earlier turns:", "", "```text", "We spoke", "of fees.", "```", "",
+        "## 3. `# How much?`", "",
+        "Answered at `2026-01-02T03:04:05+00:00`:", "",
+        "```text", "    12 euros.", "Really.", "```", "",
+        "> `It costs 12 euros.`", ">", "> from `Fees > Cards, page 3 (cards, characters 10 to 30)`", "",
+        "Note: `the oldest turns were left out`",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [(True, 0, ["bert"]), (False, 1, ["anna", "bert"])])
@@ -129,6 +140,59 @@ def test_a_damaged_memory_has_its_exit_code(run: Run, with_conversations: Domain
     code, out, err = run("threads", "list", "house")
     assert (code, out) == (5, "")
     assert "start a new database: mv" in err
+
+
+def damage(domain: Domain, statement: str) -> None:
+    domain.close()
+    with sqlite3.connect(domain.build / "memory.sqlite") as connection:
+        assert connection.execute(statement).rowcount
+    connection.close()
+
+
+def test_a_damaged_turn_is_reported_and_the_others_are_exported(
+    run: Run, with_conversations: Domain, tmp_path: Path
+) -> None:
+    damage(with_conversations, "UPDATE turns SET turn = x'80' WHERE thread_id = 'anna' AND number = 1")
+    code, out, err = run("threads", "show", "house", "anna")
+    assert (code, "And [/] abroad?" in out, QUESTION in out) == (5, True, False)
+    assert "turn 1 of the conversation 'anna'" in err
+    assert "softgraft threads delete house anna --yes" in err
+    code, out, _ = run("threads", "show", "house", "anna", "--json")
+    assert (code, json.loads(out)["damaged"]) == (5, ["turn 1"])
+    code, out, _ = run("threads", "export", "house", "anna", "--output", "anna.md")
+    page = (tmp_path / "anna.md").read_text(encoding="utf-8")
+    assert (code, "Damaged, and left out: turn 1." in page, "## 2. `And [/] abroad?`" in page) == (5, True, True)
+    code, out, err = run("threads", "list", "house")
+    assert (code, "(damaged)" in out, "threads show house" in err) == (0, True, True)
+    [_, bert] = json.loads(run("threads", "list", "house", "--json")[1])["threads"]
+    assert (bert["thread"], bert["turns"], bert["damaged"]) == ("bert", 1, False)
+    assert run("threads", "show", "house", "bert")[0] == 0
+    assert run("threads", "delete", "house", "anna", "--yes")[1].strip() == "deleted anna (2 turns)"
+    assert run("threads", "show", "house", "anna")[0] == 3
+
+
+def test_delete_says_that_the_text_is_still_in_the_file(
+    run: Run, with_conversations: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chains.conversation.erasure.WAIT_SECONDS", 0.05)
+    with_conversations.close()
+    other = sqlite3.connect(with_conversations.build / "memory.sqlite", isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT COUNT(*) FROM turns").fetchone()
+    code, out, err = run("threads", "delete", "house", "anna", "--yes")
+    assert (code, out) == (6, "")
+    assert "'anna' is deleted, but its text is still in" in err
+    code, out, _ = run("threads", "delete", "house", "anna", "--yes", "--json")
+    assert (code, json.loads(out)["error"]["type"]) == (6, "ErasureIncompleteError")
+    other.close()
+    code, out, _ = run("threads", "delete", "house", "anna", "--yes")
+    assert (code, out.strip()) == (0, "deleted anna: its text is gone from the file")
+    assert run("threads", "delete", "house", "anna", "--yes")[0] == 3
+
+
+def test_an_exported_file_is_the_owners_alone(run: Run, with_conversations: Domain, tmp_path: Path) -> None:
+    assert run("threads", "export", "house", "anna", "--output", "anna.md")[0] == 0
+    assert stat.S_IMODE((tmp_path / "anna.md").stat().st_mode) == 0o600
 
 
 def test_threads_need_no_model(run: Run, with_conversations: Domain) -> None:
