@@ -76,12 +76,12 @@ def parse_yaml(text: str) -> YamlDocument:
     """Parse a text of one document.
 
     Raises:
-        YamlError: if it is not YAML, is beyond a limit, or has a value that cannot be built, such as an impossible date.
+        YamlError: if it is not YAML, is beyond a limit, or has a value that is none, such as an impossible date.
     """
     try:
         _check_limits(text)
         node = yaml.compose(text, Loader=_Loader)
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+        data = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(part for part in (error.context, error.problem) if part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ BOMB = "".join(
 NESTED_BOMB = "remote:\n  options:\n" + "".join(f"    {line}\n" for line in BOMB.splitlines())
 MERGES = "a: &a {x: 1}\n" + "".join(
     f"{name}: &{name} {{<<: [{', '.join([f'*{before}'] * 9)}]}}\n"
-    for before, name in zip(NAMES, NAMES[1:], strict=False)
+    for before, name in itertools.pairwise(NAMES)
 )
 
 HOSTILE = {
