@@ -95,8 +95,13 @@ def export_command(
         typer.echo(text, nl=False)
         return
     try:
-        with output.open("x", encoding="utf-8") as file:
-            file.write(text)
+        file = output.open("x", encoding="utf-8")
+        try:
+            with file:
+                file.write(text)
+        except OSError:
+            output.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise UsageError(
             found=f"{output} cannot be written: {error.strerror}",

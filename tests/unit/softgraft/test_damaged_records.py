@@ -64,7 +64,9 @@ TRIALS = (Trial("ab12", {"epochs": 2}, 0.5, 0.25, None, 1.5, 60.0, "cd34"), Tria
 RECORDS = {
     "evidence": Record(lambda path: save_scale(SCALE, path), load_scale, RetrievalError),
     "weights": Record(
-        lambda path: write_bytes(path, with_checksum(_CHOICE.dump_json(WEIGHTS, indent=1))), load_weights, RetrievalError
+        lambda path: write_bytes(path, with_checksum(_CHOICE.dump_json(WEIGHTS, indent=1))),
+        load_weights,
+        RetrievalError,
     ),
     "answer form": Record(lambda path: save_form(FORM, path), load_form, DomainError),
     "start": Record(lambda path: save_start(START, path), load_start, DomainError),

@@ -23,8 +23,7 @@ BOMB = "".join(
 # Within a setting that takes any values.
 NESTED_BOMB = "remote:\n  options:\n" + "".join(f"    {line}\n" for line in BOMB.splitlines())
 MERGES = "a: &a {x: 1}\n" + "".join(
-    f"{name}: &{name} {{<<: [{', '.join([f'*{before}'] * 9)}]}}\n"
-    for before, name in itertools.pairwise(NAMES)
+    f"{name}: &{name} {{<<: [{', '.join([f'*{before}'] * 9)}]}}\n" for before, name in itertools.pairwise(NAMES)
 )
 
 HOSTILE = {
