@@ -147,7 +147,8 @@ def complete_lines(path: Path) -> list[str]:
 def append_line(path: Path, line: str, *, sync: bool = True) -> None:
     """Add a line to a JSONL file. What a killed process left of a line before it is removed.
 
-    If the line cannot be written, the file stays without it. With `sync`, the line is on the disk afterwards, which takes time on a busy one.
+    A line that cannot be written, as on a full disk, is not written in part. With `sync`, the line is on the disk
+    afterwards, which takes time on a busy one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     end = None

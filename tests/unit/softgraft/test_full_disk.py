@@ -57,14 +57,12 @@ def test_an_error_on_a_full_disk_in_json(run: Run, documents: Path) -> None:
 
 def failed(work: Callable[[], object]) -> Exception:
     """The error of this project with which some work ends."""
-    try:
+    with pytest.raises((*KNOWN, OSError)) as caught:
         work()
-    except Exception as error:
-        known = error if isinstance(error, KNOWN) else known_error(error)
-        assert known is not None, repr(error)
-        assert outcome_of(known).exit_code in (4, 6)
-        return known
-    raise AssertionError("it did not fail")
+    known = caught.value if isinstance(caught.value, KNOWN) else known_error(caught.value)
+    assert known is not None
+    assert outcome_of(known).exit_code in (4, 6)
+    return known
 
 
 def leftovers(folder: Path) -> list[str]:
