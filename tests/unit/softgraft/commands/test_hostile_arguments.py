@@ -110,6 +110,7 @@ def test_every_command_is_walked() -> None:
         assert any(one[: len(words)] == words for one in walked), words
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_name_gives_a_traceback(run: Run, workplace: Path, command: str) -> None:
     for case, name in NAMES.items():

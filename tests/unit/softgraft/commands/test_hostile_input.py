@@ -90,6 +90,7 @@ def test_files_of_prompts_render(run: Run, house: Domain, tmp_path: Path, conten
     check(run(*render, "--context", "passages.txt"), may_pass=True)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("options", [(), ("--json",)])
 @pytest.mark.parametrize("content", [b"caf\xe9\n", b"\xed\xa0\x80\n", b"\0\n", b"\xff" * 10_000])
 def test_standard_input(
@@ -133,6 +134,7 @@ FILES: dict[str, Any] = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("content", FILES, ids=lambda content: f"{FILES[content]} {content[:20]}")
 def test_files_of_a_domain(run: Run, house: Domain, content: str) -> None:
     path = house.folder / FILES[content]
