@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -139,7 +140,16 @@ def _json_values(data: bytes, path: Path, row_format: RowFormat[Any]) -> Iterato
             raise _error(number, path, f"Invalid JSON: {error}", row_format.expected) from error
         if not isinstance(values, dict):
             raise _error(number, path, "Input should be a JSON object", row_format.expected)
+        if not _is_finite(values):
+            raise _error(number, path, "a number beyond the largest one", row_format.expected)
         yield number, values
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether no number in a JSON value is infinite, as 1e999 is."""
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return all(map(_is_finite, value)) if isinstance(value, list) else not isinstance(value, float) or isfinite(value)
 
 
 def _csv_values(data: bytes, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

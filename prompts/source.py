@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from prompts.yaml_document import YamlError, parse_yaml, read_text
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -44,27 +46,21 @@ def read_source(path: Path) -> TemplateSource:
     """Read and parse a file; failures are recorded as its problems."""
     source = TemplateSource(path)
     try:
-        source.text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        source.text = read_text(path)
+        document = parse_yaml(source.text)
+    except YamlError as error:
+        source.problems.append(Problem(path, error.line, error.message))
+        return source
+    except (OSError, ValueError) as error:
+        # A path with a NUL is a ValueError.
         source.problems.append(Problem(path, None, str(error)))
         return source
-    try:
-        source.node = yaml.compose(source.text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(source.text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        reason = ", ".join(part for part in (error.context, error.problem) if part)
-        source.problems.append(Problem(path, mark.line + 1 if mark else None, f"this is not YAML: {reason}"))
-        return source
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # An invalid date, a character that YAML forbids, or brackets nested too deeply.
-        source.problems.append(Problem(path, None, "this is not YAML: " + str(error).replace("\n", " ")))
-        return source
+    source.node, data = document.node, document.data
     if not isinstance(data, dict):
         source.problems.append(Problem(path, 1, "the file is empty or not a mapping"))
         return source
     source.data = data
-    for line, key in _duplicate_keys(source.node, set()):
+    for line, key in document.duplicates:
         source.problems.append(Problem(path, line, f"duplicate key {key!r}; keep one of them"))
     return source
 
@@ -92,23 +88,3 @@ def _descend(node: Any, loc: Sequence[str | int]) -> tuple[Any, Any]:
             break
         start, node = entry
     return start, node
-
-
-def _duplicate_keys(node: Any, seen: set[int]) -> list[tuple[int, str]]:
-    """Line and name of every repeated key. `seen` holds visited nodes, since an alias may form a cycle."""
-    if id(node) in seen:
-        return []
-    seen.add(id(node))
-    duplicates: list[tuple[int, str]] = []
-    if isinstance(node, yaml.MappingNode):
-        names: set[str] = set()
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in names:
-                    duplicates.append((key.start_mark.line + 1, key.value))
-                names.add(key.value)
-            duplicates += _duplicate_keys(value, seen)
-    elif isinstance(node, yaml.SequenceNode):
-        for child in node.value:
-            duplicates += _duplicate_keys(child, seen)
-    return duplicates

@@ -9,6 +9,8 @@ from softgraft.shadowing import EXIT_CODE, ShadowedPackageError, require_own_pac
 
 # The exit code of a process that Ctrl-C ended, as in shells.
 INTERRUPTED = 130
+# The same if what reads its output has ended, as `head` does; Rich ends so too.
+UNREAD = 1
 
 
 def main() -> None:
@@ -20,7 +22,9 @@ def main() -> None:
         sys.exit(EXIT_CODE)
     from softgraft.commands.console import print_progress_note
     from softgraft.quiet import quiet_libraries
+    from softgraft.streams import set_up_streams
 
+    set_up_streams()
     with quiet_libraries(print_progress_note):
         code = _run()
     if code == INTERRUPTED:
@@ -31,22 +35,57 @@ def main() -> None:
 
 def _run() -> int | None:
     from softgraft.cli import app
-    from softgraft.commands.console import print_error
-    from softgraft.errors import KNOWN, outcome_of
+    from softgraft.failures import require_text
 
+    code: int | None
     try:
+        require_text(sys.argv[1:])
         # Without standalone mode, typer returns the exit code of the command.
-        code: int | None = app(prog_name="softgraft", standalone_mode=False)
-    except KNOWN as error:
-        print_error(error, json="--json" in sys.argv)
-        code = outcome_of(error).exit_code
+        code = app(prog_name="softgraft", standalone_mode=False)
     except Exception as error:
         code = _command_line_error(error)
-        if code is None:
+        if code is None and (code := _failure(error)) is None:
             raise
     except KeyboardInterrupt:
         code = INTERRUPTED
-    return code
+    return code if code else _flushed()
+
+
+def _failure(error: Exception) -> int | None:
+    """Print an error of this project, or what the operating system or a parser raised, and return its exit code.
+
+    None for any other error: it is a bug, whose traceback is wanted.
+    """
+    from softgraft.commands.console import print_error
+    from softgraft.errors import KNOWN, outcome_of
+    from softgraft.failures import known_error
+
+    if isinstance(error, BrokenPipeError) and error.filename is None:
+        return _flushed() or UNREAD
+    known = error if isinstance(error, KNOWN) else known_error(error)
+    if known is None:
+        return None
+    try:
+        print_error(known, json="--json" in sys.argv)
+    except OSError:
+        # It may be standard output that takes no more.
+        print_error(known, json=False)
+    return _flushed() or outcome_of(known).exit_code
+
+
+def _flushed() -> int | None:
+    """Flush standard output; the exit code if it takes no more, else None."""
+    from softgraft.commands.console import print_error
+    from softgraft.errors import outcome_of
+    from softgraft.failures import output_error
+    from softgraft.streams import flush_output
+
+    problem = flush_output()
+    if problem is None or isinstance(problem, BrokenPipeError):
+        return None if problem is None else UNREAD
+    error = output_error(problem)
+    print_error(error, json=False)
+    return outcome_of(error).exit_code
 
 
 def _command_line_error(error: Exception) -> int | None:

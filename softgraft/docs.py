@@ -38,6 +38,20 @@ _COMMANDS_INTRO = """# Commands
 
 The `--help` of every command. A domain is a name under `domains/` or a path. `make docs` generates
 this page.
+
+Every error says what was found, what was expected and what to do next; with `--json` as one JSON object. The exit code:
+
+| code | meaning |
+|---|---|
+| 0 | done |
+| 1 | something is broken (`doctor`), declined, or the reader of the output has gone |
+| 2 | the command was used wrongly: options, names, text that is not UTF-8 |
+| 3 | the domain, index or conversation does not exist, or `domain.yaml` has problems |
+| 4 | a document, question file or template is malformed |
+| 5 | an index, soft prompt or conversation is damaged, or belongs to something else |
+| 6 | a model, the disk, memory or the network is not available |
+| 7 | training cannot start or diverged |
+| 130 | Ctrl-C |
 """
 
 

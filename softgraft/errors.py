@@ -36,6 +36,10 @@ class UsageError(SoftgraftError):
     """A command or method was called in a way that cannot work."""
 
 
+class StorageError(SoftgraftError):
+    """The disk, memory or an output does not take what has to be written, or a file cannot be used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The exit code of a command and the HTTP status of a server that end with an error."""
@@ -59,6 +63,7 @@ OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
     (MemoryDamagedError, Outcome(5, 500)),
     (EncoderError, Outcome(6, 503)),
     (MemoryUnavailableError, Outcome(6, 503)),
+    (StorageError, Outcome(6, 503)),
     (RetrievalError, Outcome(4, 422)),
     (BackboneError, Outcome(6, 503)),
     (RemoteModelError, Outcome(6, 502)),

@@ -21,8 +21,8 @@ _LIBRARIES = (
     "accelerate", "faiss", "httpx", "huggingface_hub", "langchain", "langchain_core", "langgraph", "openai",
     "sentence_transformers", "torch", "transformers",
 )  # fmt: skip
-# What our packages say about work that takes long, such as unpacking the backbone.
-_OURS = ("soft_prompt", "retrieval")
+# What our packages say about work that takes long, such as unpacking the backbone, and about damaged files.
+_OURS = ("soft_prompt", "retrieval", "softgraft")
 
 
 @contextmanager

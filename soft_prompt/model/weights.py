@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from safetensors import SafetensorError
 
 from soft_prompt.errors import BackboneError
 from soft_prompt.model.file_digests import cache_folder, cached_sha256, sha256_file
@@ -138,7 +139,7 @@ def prepared_folder() -> Path:
             if target.exists():
                 shutil.rmtree(target)
             folder.rename(target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise BackboneError(
             found=f"the cache folder {target.parent} cannot be written: {error}",
             expected="about 300 MB of free space in a folder you may write",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chains.answering.answer_writer import AnswerForm
 from evaluation.systems import SystemAnswers
+from retrieval.store.checked_file import read_checked, with_checksum
 from soft_prompt import read_manifest
 from soft_prompt.files import write_bytes
 from softgraft.errors import DomainError
@@ -21,13 +22,16 @@ FORM = "answer_form.json"
 CANDIDATES: tuple[AnswerForm, ...] = ("generate", "both", "extract", "quote")
 
 
+_Score = Annotated[float, Field(ge=0, le=1)]
+
+
 class FormScores(BaseModel):
     """Mean scores of one form on dev, 0 to 1; `accuracy` is None if no question has a short answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    accuracy: float | None
-    token_f1: float
+    accuracy: _Score | None
+    token_f1: _Score
 
     @property
     def deciding(self) -> float:
@@ -47,7 +51,7 @@ class ChosenForm(BaseModel):
 
     form: Literal["generate", "extract", "quote", "both"]
     soft_prompt: str
-    questions: int
+    questions: Annotated[int, Field(ge=0)]
     scores: dict[str, FormScores]
 
     @property
@@ -101,20 +105,20 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def save_form(chosen: ChosenForm, path: Path) -> None:
-    """Write the choice, atomically."""
-    write_bytes(path, chosen.model_dump_json(indent=1).encode())
+    """Write the choice with a checksum, atomically."""
+    write_bytes(path, with_checksum(chosen.model_dump_json(indent=1).encode()))
 
 
 def load_form(path: Path) -> ChosenForm | None:
     """The saved choice, or None.
 
     Raises:
-        DomainError: if the file cannot be read.
+        DomainError: if the file cannot be read or is damaged.
     """
     if not path.is_file():
         return None
     try:
-        return ChosenForm.model_validate_json(path.read_bytes())
+        return ChosenForm.model_validate_json(read_checked(path))
     except (OSError, ValueError) as error:
         raise DomainError(
             found=f"{path} holds no form of answers: {str(error).splitlines()[0]}",

@@ -159,7 +159,7 @@ def demo(
         return
     if not brief:
         out.print()
-    out.print(f"[bold]Done in {seconds:.0f} s.[/] All files of the demo are in {opened.build}.")
+    out.print(f"[bold]Done in {seconds:.0f} s.[/] All files of the demo are in {escape(str(opened.build))}.")
     if not brief:
         _print_next_steps(domain)
 
@@ -201,4 +201,4 @@ def _print_next_steps(domain: str) -> None:
         (f"softgraft train {domain} && softgraft eval {domain}", "train and compare on all questions"),
         ("softgraft new NAME --from FOLDER", "create a domain from your own documents"),
     ):
-        out.print(f"  {command:<52} {purpose}")
+        out.print(f"  {escape(command.ljust(52))} {purpose}")

@@ -102,7 +102,7 @@ def _plan(opened: Domain, json: bool) -> IngestReport:
         f"{report.unchanged} unchanged; passages: {report.passages}, of which {report.embedded} to embed"
     )
     _print_unread(report)
-    out.print(f"nothing was written\nnext: softgraft ingest {opened.cli_name}")
+    out.print(f"nothing was written\nnext: softgraft ingest {escape(opened.cli_name)}")
     return report
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from softgraft.commands.console import JsonOption, out, print_json, print_notes
 from softgraft.settings.domain_file import Task
@@ -43,11 +44,12 @@ def new(
     print_notes([f"{file}: unused columns: {', '.join(names)}" for file, names in created["ignored_columns"].items()])
     counts = ", ".join(f"{count} {split}" for split, count in created["questions"].items())
     if created["task"] in ("chat", "extractive-qa"):
-        out.print(f"created {created['folder']}: {created['documents']} document files, questions: {counts or 'none'}")
+        folder = escape(created["folder"])
+        out.print(f"created {folder}: {created['documents']} document files, questions: {counts or 'none'}")
         print_notes(created["reading"])
-        out.print(f"next: softgraft ingest {name}")
+        out.print(f"next: softgraft ingest {escape(name)}")
     else:
         labels = f", {created['labels']} labels (labels.yaml)" if created["labels"] else ""
-        out.print(f"created {created['folder']} for {created['task']}, examples: {counts}{labels}")
+        out.print(f"created {escape(created['folder'])} for {created['task']}, examples: {counts}{labels}")
         print_notes(created["reading"])
-        out.print(f"next: softgraft train {name}")
+        out.print(f"next: softgraft train {escape(name)}")

@@ -83,7 +83,7 @@ def _list(opened: Domain, *, json: bool) -> None:
         print_json({"domain": opened.file.name, "file": str(file.path), **numbers})
         return
     out.print(_summary(numbers))
-    out.print(f"next: {_next_command(opened, numbers)}")
+    out.print(f"next: {escape(_next_command(opened, numbers))}")
 
 
 def _draft(opened: Domain, count: int, model: str | None, seed: int, *, json: bool) -> None:
@@ -99,7 +99,7 @@ def _draft(opened: Domain, count: int, model: str | None, seed: int, *, json: bo
                 on_progress=lambda done, total: progress("drafting questions", done, total),
             )
     except KeyboardInterrupt:
-        err.print(f"\nTo continue: softgraft questions {opened.cli_name} draft --count {count}")
+        err.print(f"\nTo continue: softgraft questions {escape(opened.cli_name)} draft --count {count}")
         raise
     if json:
         print_json(asdict(report))
@@ -116,10 +116,10 @@ def _print_report(opened: Domain, report: DraftReport, count: int) -> None:
         writers = ", ".join(f"{number} by {escape(name)}" for name, number in report.writers.items())
         out.print(f"worded: {report.generated}; used: {report.new}{f' ({writers})' if writers else ''}")
     for reason, number in report.dropped.items():
-        out.print(f"  dropped {number:>4}  {reason}")
+        out.print(f"  dropped {number:>4}  {escape(reason)}")
     if not report.complete:
         out.print(f"the documents gave {report.drafts} of {count} drafts; another --seed or --with may give more")
-    out.print(f"next: softgraft questions {opened.cli_name} review")
+    out.print(f"next: softgraft questions {escape(opened.cli_name)} review")
 
 
 def _review(opened: Domain) -> None:
@@ -132,7 +132,7 @@ def _review(opened: Domain) -> None:
             break
     numbers = review.counts()
     out.print(_summary(numbers))
-    out.print(f"next: {_next_command(opened, numbers)}")
+    out.print(f"next: {escape(_next_command(opened, numbers))}")
 
 
 def _decide(review: Review, draft: Draft, position: str) -> bool:

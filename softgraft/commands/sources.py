@@ -100,7 +100,11 @@ def _print_source(report: SourceReport) -> None:
     table = simple_table(["domain", "licence", "questions", "dev F1", "text twin"], left=["domain", "licence"])
     for one in card.domains:
         table.add_row(
-            one.name, one.licence or "unknown", str(one.questions), _score(one.token_f1), _score(one.token_f1_text_twin)
+            one.name,
+            escape(one.licence or "unknown"),
+            str(one.questions),
+            _score(one.token_f1),
+            _score(one.token_f1_text_twin),
         )
     for two in card.unseen:
         table.add_row(f"{two.name} (unseen)", "", "0", _score(two.token_f1), _score(two.token_f1_text_twin))
@@ -151,7 +155,7 @@ def sources_command(json: JsonOption = False) -> None:
         names = ", ".join(f"{one['name']} ({one['licence'] or 'licence unknown'})" for one in row["domains"])
         # Of a local folder, its name.
         backbone = Path(row["backbone"]).name if Path(row["backbone"]).is_absolute() else row["backbone"]
-        table.add_row(row["name"], backbone, row["template"], names, gain)
+        table.add_row(row["name"], *map(escape, (backbone, row["template"], names)), gain)
     out.print(table)
     out.print("gain: token F1 minus that of the text twin, mean over the domains that it was not trained on")
 
@@ -193,7 +197,7 @@ def transfer_command(
         print_json(asdict(report))
         return
     _print_transfer(report)
-    out.print(f"written to {output / 'transfer.json'} and transfer.png")
+    out.print(escape(f"written to {output / 'transfer.json'} and transfer.png"))
 
 
 def _print_transfer(report: TransferReport) -> None:

@@ -64,7 +64,7 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
         score, value = list(row.items())[1]
         if value is not None:
             rows.append(("test", f"{row['system']:<10} {score.replace('token_f1', 'token F1')} {value:.3f}"))
-    out.print(f"[bold]{escape(state['title'])}[/] ({state['folder']})")
+    out.print(f"[bold]{escape(state['title'])}[/] ({escape(state['folder'])})")
     for name, value in rows:
         out.print(f"  {name:<12} {escape(value)}")
     print_notes([*state["notices"], *state["reading"]], out)

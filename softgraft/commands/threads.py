@@ -112,8 +112,13 @@ def export_command(
         typer.echo(text, nl=False)
     else:
         try:
-            with new_private_file(output) as file:
-                file.write(text)
+            file = new_private_file(output)
+            try:
+                with file:
+                    file.write(text)
+            except OSError:
+                output.unlink(missing_ok=True)
+                raise
         except OSError as error:
             raise UsageError(
                 found=f"{output} cannot be written: {error.strerror}",

@@ -111,7 +111,7 @@ def train_command(
     except KeyboardInterrupt:
         given = {**options, "limit": limit, "minutes": minutes}.items()
         typed = "".join(_as_typed(name, value) for name, value in given) + (" --search" if search else "")
-        err.print(f"\nTo continue where it stopped: softgraft train {domain}{typed}")
+        err.print(f"\nTo continue where it stopped: softgraft train {escape(domain + typed)}")
         raise
     if not is_main_process():
         return
@@ -194,12 +194,13 @@ def search_domain(opened: Domain, settings: TrainSettings, minutes: float, limit
         note = f"{report.left_out} candidates did not fit into {minutes:g} minutes; run the same command to continue"
         out.print(note)
     if report.best is None:
-        out.print(f"every trial failed\nnext: softgraft train {opened.cli_name} --learning-rate {1e-3:g}")
+        out.print(f"every trial failed\nnext: softgraft train {escape(opened.cli_name)} --learning-rate {1e-3:g}")
         return
     out.print("the best settings, for domain.yaml:\n")
     out.print(yaml.safe_dump({"train": settings_to_show(report.best.settings)}, sort_keys=False))
     if report.kept:
-        out.print(f"soft prompt kept in {opened.build / 'soft_prompt'}\nnext: softgraft eval {opened.cli_name}")
+        kept = f"soft prompt kept in {opened.build / 'soft_prompt'}\nnext: softgraft eval {opened.cli_name}"
+        out.print(escape(kept))
     else:
         out.print(f"{_NOT_KEPT}\nnext: more questions in train.jsonl")
 
@@ -225,7 +226,7 @@ def _table(report: SearchReport) -> Table:
         best = report.best is not None and trial.fingerprint == report.best.fingerprint
         table.add_row(*settings, *scores, f"{trial.seconds:.0f}", style="bold" if best else None)
         if trial.problem:
-            table.caption = f"failed: {trial.problem}"
+            table.caption = escape(f"failed: {trial.problem}")
     return table
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
 
 from evaluation.items import spread
+from retrieval.store.checked_file import read_checked, with_checksum
 from soft_prompt import BackboneError, DivergedError
 from soft_prompt.files import write_bytes
 from soft_prompt.training.checkpoint import remove_checkpoint
@@ -24,6 +27,9 @@ from softgraft.training.run_data import TrainingSet
 from softgraft.training.task import OnScore, OnStep, TrainReport
 
 FILE = "search.json"
+_log = logging.getLogger(__name__)
+_Score = Annotated[float, Field(ge=0, le=1)]
+_Measured = Annotated[float, Field(ge=0, le=1e9)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +47,16 @@ class Trial:
 
     fingerprint: str
     settings: dict[str, Any]
-    dev_f1: float | None = None
-    dev_f1_text_twin: float | None = None
-    dev_f1_start: float | None = None
-    dev_loss: float | None = None
-    seconds: float = 0.0
+    dev_f1: _Score | None = None
+    dev_f1_text_twin: _Score | None = None
+    dev_f1_start: _Score | None = None
+    dev_loss: _Measured | None = None
+    seconds: _Measured = 0.0
     vectors_sha256: str | None = None
     problem: str | None = None
+
+
+_TRIALS = TypeAdapter(dict[Literal["trials"], tuple[Trial, ...]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +148,8 @@ def search(
         trial = all_trials[fingerprint] = _run_trial(
             domain, Trial(fingerprint, one.settings.model_dump()), lambda: train().report
         )
-        records = {"trials": [asdict(one) for one in all_trials.values()]}
-        write_bytes(domain.build / FILE, json.dumps(records, indent=1).encode())
+        records = _TRIALS.dump_json({"trials": tuple(all_trials.values())}, indent=1)
+        write_bytes(domain.build / FILE, with_checksum(records))
         return trial
 
     def recorded() -> list[Trial]:
@@ -207,13 +216,18 @@ def _run_trial(domain: Domain, trial: Trial, train: Callable[[], TrainReport]) -
 
 
 def _read_trials(path: Path) -> dict[str, Trial]:
-    """The finished trials of all searches of a domain, by fingerprint."""
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["trials"]
-        return {entry["fingerprint"]: Trial(**entry) for entry in entries}
-    except (OSError, ValueError, KeyError, TypeError):
-        # Without the records, every trial runs again.
+    """The finished trials of all searches of a domain, by fingerprint; none if they are damaged, so that all run again.
+
+    A trial that was recorded wrongly would decide which settings are the best.
+    """
+    if not path.is_file():
         return {}
+    try:
+        trials = _TRIALS.validate_json(read_checked(path)).get("trials", ())
+    except (OSError, ValueError) as error:
+        _log.info("all trials run again, since %s is damaged: %s", path, str(error).splitlines()[0])
+        return {}
+    return {trial.fingerprint: trial for trial in trials}
 
 
 def _data_digest(domain: Domain, data: TrainingSet) -> str:

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from evaluation.task_items import TEXT_TASKS, TextTask
 from prompts.load import TEMPLATES
+from prompts.yaml_document import parse_yaml, read_text
 from soft_prompt.training.config import METHOD_SETTINGS, GraftOptions, TrainingOptions
 from softgraft.errors import DomainError, UsageError
 from softgraft.settings.problems import in_line, problem_message, problems_of
@@ -23,6 +24,7 @@ from softgraft.settings.sections import (
     RemoteSettings,
     RetrievalSettings,
     Settings,
+    require_usable_number,
 )
 
 FILE = "domain.yaml"
@@ -59,6 +61,8 @@ class TrainSettings(TrainingOptions, GraftOptions):
     def teacher_behind_api(self) -> bool:
         """Whether the teacher is `PROVIDER:MODEL`."""
         return self.teacher is not None and _BEHIND_API.fullmatch(self.teacher) is not None
+
+    _require_usable_numbers = field_validator("*")(require_usable_number)
 
     @model_validator(mode="after")
     def _check_replay(self) -> Self:
@@ -264,22 +268,24 @@ def read_domain_file(folder: Path) -> DomainFile:
     """
     path = folder / FILE
     try:
-        text = path.read_text(encoding="utf-8")
-        data = yaml.safe_load(text)
+        document = parse_yaml(read_text(path))
     except FileNotFoundError as error:
         raise DomainError(
             found=f"no {FILE} in {folder}",
             expected="a folder with domain.yaml and docs/",
             next_step=f"make one: softgraft new {folder.name} --from FOLDER",
         ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _problem(path, [str(error).replace("\n", " ")]) from error
+    except (OSError, ValueError) as error:
+        raise _problem(path, [str(error)]) from error
+    repeated = [f"{key}: a second time (line {line}); keep one of them" for line, key in document.duplicates]
     try:
-        file = DomainFile.model_validate(data)
+        file = DomainFile.model_validate(document.data)
     except ValidationError as error:
-        raise _problem(path, problems_of(error, DomainFile, text)) from error
+        raise _problem(path, [*repeated, *problems_of(error, DomainFile, document.node)]) from error
+    if repeated:
+        raise _problem(path, repeated)
     if file.language not in (languages := template_languages(folder)):
-        line = in_line(text, ("language",))
+        line = in_line(document.node, ("language",))
         raise _problem(path, [f"language: no templates in {file.language!r}{line}; {supported_languages(languages)}"])
     return file
 

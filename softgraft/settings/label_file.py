@@ -10,6 +10,7 @@ import yaml
 from chains.errors import InputError
 from chains.tasks.verbalizer import Verbalizer, default_words
 from evaluation.items import Item
+from prompts.yaml_document import parse_yaml, read_text
 from softgraft.errors import DomainError
 
 FILE = "labels.yaml"
@@ -42,11 +43,13 @@ def read_labels(folder: Path) -> Verbalizer:
     """
     path = folder / FILE
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = parse_yaml(read_text(path))
+        document.require_unique_keys()
+        data = document.data
         if not isinstance(data, dict) or not all(isinstance(x, str) for pair in data.items() for x in pair):
             raise ValueError("not a mapping of labels to words; quote labels and words that YAML reads as another type")
         return Verbalizer(data)
-    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError, InputError) as error:
+    except (OSError, ValueError, InputError) as error:
         found = error.found if isinstance(error, InputError) else str(error).replace("\n", " ")
         raise DomainError(
             found=f"{path}: {found}",

@@ -13,28 +13,28 @@ from pydantic import BaseModel, ValidationError
 Location = tuple[str | int, ...]
 
 
-def problems_of(error: ValidationError, model: type[BaseModel], text: str = "") -> list[str]:
+def problems_of(error: ValidationError, model: type[BaseModel], node: yaml.Node | None = None) -> list[str]:
     """One line per problem: `retrieval.depth: unknown setting (line 7); did you mean ...?`.
 
     Args:
         error: what pydantic found.
         model: the model that was validated.
-        text: the YAML text, for the lines; without it there are none.
+        node: the tree of the YAML text, for the lines; without it there are none.
     """
     problems = []
     for problem in error.errors():
         path = problem["loc"]
         if problem["type"] == "extra_forbidden":
-            words = f"unknown setting{in_line(text, path)}{_suggestion(model, path)}"
+            words = f"unknown setting{in_line(node, path)}{_suggestion(model, path)}"
         else:
-            words = f"{problem_message(problem['msg'])}{in_line(text, path)}"
+            words = f"{problem_message(problem['msg'])}{in_line(node, path)}"
         problems.append(f"{'.'.join(map(str, path)) or 'file'}: {words}")
     return problems
 
 
-def in_line(text: str, path: Location) -> str:
+def in_line(node: yaml.Node | None, path: Location) -> str:
     """` (line 7)` for a setting that is in the text, else the line of the section around it, or nothing."""
-    line = _line(yaml.compose(text, Loader=yaml.SafeLoader), path) if text else None
+    line = _line(node, path)
     return f" (line {line})" if line else ""
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, field_validator, model_validator
 
 from retrieval.conversion.limits import DEFAULT_LIMITS, Limits
 from retrieval.store.faiss_record import IndexChoice
@@ -18,10 +19,23 @@ Auto = Literal["auto"]
 MIN_OWN_SCALE = 40
 
 
+# Larger numbers overflow in the libraries that get them, and mean nothing in any setting.
+MAX_NUMBER = 2**31 - 1
+
+
+def require_usable_number(value: Any) -> Any:
+    """The value of a setting; raises ValueError if it is a number that is not finite, or beyond `MAX_NUMBER`."""
+    if isinstance(value, (int, float)) and not abs(value) <= MAX_NUMBER:
+        raise ValueError(f"Input should be a finite number of at most {MAX_NUMBER}")
+    return value
+
+
 class Settings(BaseModel):
-    """Base of all sections: unknown keys are errors, and values do not change."""
+    """Base of all sections: unknown keys are errors, values do not change, and numbers are of a usable size."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    _require_usable_numbers = field_validator("*")(require_usable_number)
 
 
 class RetrievalSettings(Settings):
@@ -194,7 +208,7 @@ class RemoteSettings(Settings):
         default=None, description="Maximum time without a response from the server, in seconds."
     )
     max_retries: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Maximum number of retries.")
-    options: dict[str, Any] = Field(
+    options: dict[str, JsonValue] = Field(
         default={},
         description="Further arguments of the provider's LangChain chat model. Keys and passwords are refused: they "
         "are read from the environment.",
@@ -206,6 +220,12 @@ class RemoteSettings(Settings):
         if secrets := [name for name in self.options if _SECRET.search(name.lower())]:
             raise ValueError(f"options hold {', '.join(secrets)}; keys are read from the environment alone")
         return self
+
+    @field_validator("options")
+    @classmethod
+    def _require_finite_numbers(cls, options: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        json.dumps(options, allow_nan=False)
+        return options
 
 
 class ClassificationSettings(Settings):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from prompts import Template
+from retrieval.store.checked_file import read_checked, with_checksum
 from soft_prompt import Manifest
 from soft_prompt.errors import ArtifactError
 from soft_prompt.files import write_bytes
@@ -33,8 +35,8 @@ class ChosenStart(BaseModel):
 
     source: str
     vectors_sha256: str
-    questions: int
-    scores: dict[str, float]
+    questions: Annotated[int, Field(ge=0)]
+    scores: dict[str, Annotated[float, Field(ge=0, le=1)]]
 
 
 def domain_start(file: DomainFile, build: Path, template: Template) -> Source | None:
@@ -126,20 +128,20 @@ def _chosen(chosen: ChosenStart, file: DomainFile, template: Template) -> Source
 
 
 def save_start(chosen: ChosenStart, path: Path) -> None:
-    """Write the choice, atomically."""
-    write_bytes(path, chosen.model_dump_json(indent=1).encode())
+    """Write the choice with a checksum, atomically."""
+    write_bytes(path, with_checksum(chosen.model_dump_json(indent=1).encode()))
 
 
 def load_start(path: Path) -> ChosenStart | None:
     """The saved choice, or None.
 
     Raises:
-        DomainError: if the file cannot be read.
+        DomainError: if the file cannot be read or is damaged.
     """
     if not path.is_file():
         return None
     try:
-        return ChosenStart.model_validate_json(path.read_bytes())
+        return ChosenStart.model_validate_json(read_checked(path))
     except (OSError, ValueError) as error:
         raise DomainError(
             found=f"{path} holds no start: {str(error).splitlines()[0]}",

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from chains.answering.speaker import PreparedPrompt
-from chains.tasks.labels import Calibration, CalibrationMethod, LabelScorer, LabelScores, contextual_bias, prior_bias
+from chains.tasks.labels import (
+    Calibration,
+    CalibrationMethod,
+    LabelScorer,
+    LabelScores,
+    Normalise,
+    contextual_bias,
+    prior_bias,
+)
 from evaluation.items import Item, spread
+from retrieval.store.checked_file import read_checked, with_checksum
+from soft_prompt.files import write_bytes
 from softgraft.errors import UsageError
 from softgraft.settings.sections import ClassificationSettings
 
@@ -25,6 +37,7 @@ _WITHIN = 20.0
 
 Prompts = Callable[[Sequence[str], bool], list[PreparedPrompt]]
 OnFit = Callable[[int, int], None]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,21 +123,44 @@ def fit_labels(
     return LabelFit(Calibration(best, settings.normalise, chosen[best]), accuracy, tuple(predicted[best]))
 
 
+class _StoredCalibration(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    way: CalibrationMethod
+    normalise: Normalise
+    bias: tuple[Annotated[float, Field(ge=-1e6, le=1e6)], ...]
+
+
+class _StoredFit(BaseModel):
+    """What the file holds; `fingerprint` identifies everything that the calibration depends on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fingerprint: str
+    calibration: _StoredCalibration
+    dev_accuracy: dict[CalibrationMethod, Annotated[float, Field(ge=0, le=1)]]
+
+
 def keep_fit(path: Path, fingerprint: str, fit: LabelFit) -> None:
-    """Store a calibration, with the fingerprint of everything it depends on."""
+    """Store a calibration with a checksum, and with the fingerprint of everything it depends on."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"fingerprint": fingerprint, "calibration": fit.calibration.to_json(), "dev_accuracy": fit.dev_accuracy}
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+    calibration = _StoredCalibration.model_validate(fit.calibration.to_json())
+    stored = _StoredFit(fingerprint=fingerprint, calibration=calibration, dev_accuracy=fit.dev_accuracy)
+    write_bytes(path, with_checksum(stored.model_dump_json(indent=1).encode()))
 
 
 def read_fit(path: Path, fingerprint: str) -> LabelFit | None:
-    """A stored calibration; None if there is none, or it belongs to something else."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["fingerprint"] != fingerprint:
-            return None
-        stored = record["calibration"]
-        return LabelFit(Calibration.from_json(stored), record["dev_accuracy"])
-    except (OSError, ValueError, KeyError, TypeError):
-        # It is only a cache: a broken record is fitted again.
+    """A stored calibration; None if there is none, it belongs to something else, or it is damaged.
+
+    It is only a cache: what is missing is fitted again, to the same result.
+    """
+    if not path.is_file():
         return None
+    try:
+        stored = _StoredFit.model_validate_json(read_checked(path))
+    except (OSError, ValueError) as error:
+        _log.info("%s is fitted again, since it is damaged: %s", path, str(error).splitlines()[0])
+        return None
+    if stored.fingerprint != fingerprint:
+        return None
+    return LabelFit(Calibration.from_json(stored.calibration.model_dump()), stored.dev_accuracy)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from chains.messages.prompt_template import history_turns
 from prompts import PassageInput, TemplateFile, Turn, load_template
@@ -41,7 +41,8 @@ def open_for_rendering(name: str, domain: str | None) -> tuple[Domain, TemplateF
 def read_history(path: Path) -> list[Turn]:
     """A conversation from a JSON list of [question, answer] pairs."""
     try:
-        return history_turns(json.loads(_text(path)))
+        # Unlike the standard library, it refuses lone surrogates, which no tokenizer reads.
+        return history_turns(from_json(_text(path)))
     except (ValueError, RecursionError) as error:
         raise _unreadable(path, str(error), 'a JSON list such as [["question", "answer"]]') from error
 

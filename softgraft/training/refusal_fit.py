@@ -6,12 +6,15 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from evaluation import RefusalClassifier, fit_refusal_classifier, normalise
 from evaluation.items import Item
 from retrieval import Encoder
+from retrieval.store.checked_file import read_checked, with_checksum
 from soft_prompt.files import write_bytes
 from softgraft.errors import DomainError
 
@@ -19,6 +22,18 @@ from softgraft.errors import DomainError
 REFUSALS = "refusals.json"
 # Share of the words of the domain's refusal that a sentence must have to count as one.
 _SAME_WORDS = 0.8
+_Weight = Annotated[float, Field(ge=-1e6, le=1e6)]
+
+
+class _StoredClassifier(BaseModel):
+    """What the file holds. Files of the first release have no digest of their `questions`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    encoder: str
+    questions: str | None = None
+    weights: tuple[_Weight, ...]
+    bias: _Weight
 
 
 def fit_refusals(build: Path, encoder: Encoder, items: Sequence[Item]) -> RefusalClassifier | None:
@@ -33,13 +48,10 @@ def fit_refusals(build: Path, encoder: Encoder, items: Sequence[Item]) -> Refusa
     if classifier is None:
         (build / REFUSALS).unlink(missing_ok=True)
         return None
-    content = {
-        "encoder": encoder.id,
-        "questions": digest,
-        "weights": classifier.weights.tolist(),
-        "bias": classifier.bias,
-    }
-    write_bytes(build / REFUSALS, json.dumps(content).encode())
+    stored = _StoredClassifier(
+        encoder=encoder.id, questions=digest, weights=tuple(classifier.weights.tolist()), bias=classifier.bias
+    )
+    write_bytes(build / REFUSALS, with_checksum(stored.model_dump_json().encode()))
     return classifier
 
 
@@ -65,21 +77,21 @@ def _load(encoder: Encoder, path: Path, questions: str | None = None) -> Refusal
     """The stored classifier; None if there is none, or it was fitted with another encoder or other questions.
 
     Raises:
-        DomainError: if it cannot be read.
+        DomainError: if it cannot be read or is damaged.
     """
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        weights = np.array(content["weights"], dtype=np.float32)
-        if content["encoder"] != encoder.id or (questions is not None and content.get("questions") != questions):
+        stored = _StoredClassifier.model_validate_json(read_checked(path))
+        if stored.encoder != encoder.id or (questions is not None and stored.questions != questions):
             return None
+        weights = np.array(stored.weights, dtype=np.float32)
         if weights.shape != (encoder.dimension,):
             raise ValueError(f"{weights.shape} weights")
-        return RefusalClassifier(encoder, weights, float(content["bias"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return RefusalClassifier(encoder, weights, stored.bias)
+    except (OSError, ValueError) as error:
         raise DomainError(
-            found=f"{path} is not a valid classifier of refusals: {error}",
+            found=f"{path} is not a valid classifier of refusals: {str(error).splitlines()[0]}",
             expected="the file that `softgraft ingest` wrote",
             next_step=f"delete {path} and run: softgraft ingest DOMAIN",
         ) from error

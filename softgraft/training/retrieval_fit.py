@@ -11,8 +11,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import ConfigDict, NonNegativeFloat, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
 from chains import AnswerSettings
@@ -28,10 +29,11 @@ from retrieval.ranking.evidence_score import LabelledRanking
 from retrieval.ranking.index import DEFAULT_WEIGHTS
 from retrieval.ranking.rerank import POOL
 from retrieval.ranking.scale_files import default_scale
+from retrieval.store.checked_file import read_checked, with_checksum
 from retrieval.store.store import recorded_encoder
 from soft_prompt.files import write_bytes
 from softgraft.settings.domain_file import EVIDENCE, DomainFile
-from softgraft.settings.sections import MIN_OWN_SCALE
+from softgraft.settings.sections import MAX_NUMBER, MIN_OWN_SCALE
 
 WEIGHTS = "weights.json"
 OnFit = Callable[[int, int], None]
@@ -51,6 +53,10 @@ _DEPTH = POOL + 12
 _BATCH = 64
 
 
+_Weight = Annotated[float, Field(ge=0, le=MAX_NUMBER)]
+_Score = Annotated[float, Field(ge=0, le=1)]
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ChosenWeights:
     """Weights of the dense and the BM25 ranking, and how they were chosen.
@@ -60,10 +66,16 @@ class ChosenWeights:
         usual_ndcg_at_10: score of the default weights of the language.
     """
 
-    weights: tuple[NonNegativeFloat, NonNegativeFloat]
-    questions: int = 0
-    ndcg_at_10: float | None = None
-    usual_ndcg_at_10: float | None = None
+    weights: tuple[_Weight, _Weight]
+    questions: Annotated[int, Field(ge=0)] = 0
+    ndcg_at_10: _Score | None = None
+    usual_ndcg_at_10: _Score | None = None
+
+    @model_validator(mode="after")
+    def _require_a_ranking(self) -> Self:
+        if not any(self.weights):
+            raise ValueError("both weights are 0, so no passage is found")
+        return self
 
 
 _CHOICE = TypeAdapter(ChosenWeights)
@@ -110,12 +122,12 @@ def load_weights(path: Path) -> ChosenWeights | None:
     """The saved choice, or None.
 
     Raises:
-        RetrievalError: if the file cannot be read.
+        RetrievalError: if the file cannot be read or is damaged.
     """
     if not path.is_file():
         return None
     try:
-        return _CHOICE.validate_json(path.read_bytes())
+        return _CHOICE.validate_json(read_checked(path))
     except (OSError, ValueError) as error:
         raise RetrievalError(
             found=f"{path} holds no weights: {error}",
@@ -130,7 +142,8 @@ def fit_weights(file: DomainFile, build: Path, index: Index, items: Sequence[Ite
     path.unlink(missing_ok=True)
     if file.retrieval.dense_weight == file.retrieval.bm25_weight == "auto":
         usual = usual_weights(file.language, index.encoder.id)
-        write_bytes(path, _CHOICE.dump_json(choose_weights(index, usual, items, on_progress), indent=1))
+        chosen = choose_weights(index, usual, items, on_progress)
+        write_bytes(path, with_checksum(_CHOICE.dump_json(chosen, indent=1)))
 
 
 def search_weights(file: DomainFile, build: Path) -> Weights:

@@ -147,21 +147,30 @@ def complete_lines(path: Path) -> list[str]:
 def append_line(path: Path, line: str, *, sync: bool = True) -> None:
     """Add a line to a JSONL file. What a killed process left of a line before it is removed.
 
-    With `sync`, the line is on the disk afterwards, which takes time on a busy one.
+    A line that cannot be written, as on a full disk, is not written in part. With `sync`, the line is on the disk
+    afterwards, which takes time on a busy one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        file.seek(0)
-        content = file.read()
-        last = content.rpartition(b"\n")[2]
-        if last and _is_json(last):
-            line = f"\n{line}"
-        elif last:
-            file.truncate(len(content) - len(last))
-        file.write(f"{line}\n".encode())
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
+    end = None
+    try:
+        with path.open("a+b") as file:
+            file.seek(0)
+            content = file.read()
+            last = content.rpartition(b"\n")[2]
+            if last and _is_json(last):
+                line = f"\n{line}"
+            elif last:
+                file.truncate(len(content) - len(last))
+            end = file.seek(0, os.SEEK_END)
+            file.write(f"{line}\n".encode())
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+    except OSError:
+        # Closed first: what is still buffered would be written at the next attempt.
+        if end is not None:
+            os.truncate(path, end)
+        raise
 
 
 def counts(drafts: Sequence[Draft]) -> dict[str, int]:
@@ -179,7 +188,7 @@ def counts(drafts: Sequence[Draft]) -> dict[str, int]:
 def _is_json(line: bytes) -> bool:
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -64,6 +64,7 @@ def test_other_files_are_refused(tmp_path: Path, damage: dict[str, Any]) -> None
     path = tmp_path / "evidence.json"
     save_scale(SCALE, path)
     raw = json.loads(path.read_text())
+    del raw["checksum"]
     raw["scale"]["model"] |= damage
     path.write_text(json.dumps(raw))
     with pytest.raises(RetrievalError, match="not a valid evidence scale") as caught:
