@@ -123,7 +123,10 @@ def _ingest(opened: Domain, json: bool, warm: bool, index: IndexChoice | None) -
             f"{warmed.disk_bytes / 2**20:,.0f} MiB on disk"
         )
         if warmed.passages < warmed.of:
-            err.print("[yellow]the cache is full:[/] raise `cache: disk_gib` in domain.yaml, or free disk space")
+            err.print(
+                "[yellow]the cache does not hold all passages:[/] raise `cache: disk_gib` in domain.yaml, free disk "
+                "space, or make build/passages writable"
+            )
     state = opened.status()
     print_notes(state["reading"])
     print_next(state)
