@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -66,6 +66,12 @@ def print_notes(notes: Sequence[str], console: Console = err) -> None:
     """Print notices, by default to standard error."""
     for note in notes:
         console.print(f"[yellow]note:[/] {escape(note)}")
+
+
+def print_left_out(files: Iterable[tuple[str, str]]) -> None:
+    """Print the names of files that are left out, with the reasons."""
+    for name, reason in files:
+        err.print(f"[yellow]left out:[/] {escape(name)}: {escape(reason)}")
 
 
 def print_next(state: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from softgraft.commands.console import (
     out,
     print_error,
     print_json,
+    print_left_out,
     print_next,
     print_notes,
     progress_bars,
@@ -136,12 +137,13 @@ def _ingest(opened: Domain, json: bool, warm: bool, index: IndexChoice | None) -
 def _watch(opened: Domain, json: bool) -> None:
     """Ingest now and after every change. Ctrl-C while waiting is the normal end; during an ingest it is an error."""
     changes: Sequence[Change] = ()
+    follow_links = opened.file.ingest.follow_links
     while True:
         # Taken before the ingest, so that a change during the ingest is noticed.
-        before = snapshot(opened.docs)
+        before = snapshot(opened.docs, follow_links=follow_links)
         _ingest_changes(opened, changes, json)
         try:
-            changes = wait_for_changes(opened.docs, before)
+            changes = wait_for_changes(opened.docs, before, follow_links=follow_links)
         except KeyboardInterrupt:
             err.print("\nno longer watching; the index is up to date")
             return
@@ -189,8 +191,7 @@ _NOTES_SHOWN = 10
 
 
 def _print_unread(report: IngestReport) -> None:
-    for name, message in report.failed:
-        err.print(f"[yellow]left out:[/] {escape(name)}: {escape(message)}")
+    print_left_out(report.failed)
     for name in report.skipped:
         err.print(f"[yellow]skipped:[/] {escape(name)} (not a supported document format)")
     # What could not be read comes first.
