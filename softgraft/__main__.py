@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
+import traceback
 
 from softgraft.shadowing import EXIT_CODE, ShadowedPackageError, require_own_packages
+from softgraft.terminal import json_text, visible
 
 # The exit code of a process that Ctrl-C ended, as in shells.
 INTERRUPTED = 130
+# The exit code of a process that an unexpected error ended, as in Python.
+FAILED = 1
 
 
 def main() -> None:
@@ -18,13 +21,14 @@ def main() -> None:
         # The console needs the packages that are shadowed.
         _print_plain(error)
         sys.exit(EXIT_CODE)
-    from softgraft.commands.console import print_progress_note
+    from softgraft.commands.console import print_progress_note, safe_streams
     from softgraft.quiet import quiet_libraries
 
-    with quiet_libraries(print_progress_note):
-        code = _run()
-    if code == INTERRUPTED:
-        sys.stderr.write("\nStopped. Everything that was saved before is kept.\n")
+    with safe_streams():
+        with quiet_libraries(print_progress_note):
+            code = _run()
+        if code == INTERRUPTED:
+            sys.stderr.write("\nStopped. Everything that was saved before is kept.\n")
     if code:
         sys.exit(code)
 
@@ -43,7 +47,9 @@ def _run() -> int | None:
     except Exception as error:
         code = _command_line_error(error)
         if code is None:
-            raise
+            # Here, because Python would print it after the streams are restored.
+            traceback.print_exc()
+            code = FAILED
     except KeyboardInterrupt:
         code = INTERRUPTED
     return code
@@ -64,9 +70,9 @@ def _print_plain(error: ShadowedPackageError) -> None:
     """As `print_error`, with the standard library alone."""
     fields = {name: getattr(error, name) for name in ("found", "expected", "next_step")}
     if "--json" in sys.argv:
-        sys.stdout.write(json.dumps({"error": {"type": type(error).__name__, **fields}}, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text({"error": {"type": type(error).__name__, **fields}}, indent=None) + "\n")
         return
-    sys.stderr.write(f"error: {error.found}\n  expected: {error.expected}\n  next:     {error.next_step}\n")
+    sys.stderr.write(visible(f"error: {error.found}\n  expected: {error.expected}\n  next:     {error.next_step}\n"))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from retrieval.errors import NoDocumentsError
 from retrieval.store.faiss_record import IndexChoice
@@ -24,6 +23,7 @@ from softgraft.commands.console import (
     print_next,
     print_notes,
     progress_bars,
+    styled,
 )
 from softgraft.commands.data_notes import data_notes
 from softgraft.errors import UsageError
@@ -125,8 +125,8 @@ def _ingest(opened: Domain, json: bool, warm: bool, index: IndexChoice | None) -
         )
         if warmed.passages < warmed.of:
             err.print(
-                "[yellow]the cache does not hold all passages:[/] raise `cache: disk_gib` in domain.yaml, free disk "
-                "space, or make build/passages writable"
+                styled("the cache does not hold all passages:", "yellow"),
+                "raise `cache: disk_gib` in domain.yaml, free disk space, or make build/passages writable",
             )
     state = opened.status()
     print_notes(state["reading"])
@@ -151,7 +151,7 @@ def _watch(opened: Domain, json: bool) -> None:
 
 def _ingest_changes(opened: Domain, changes: Sequence[Change], json: bool) -> None:
     for change in changes if not json else ():
-        out.print(f"{change.kind} {escape(change.name)}")
+        out.print(f"{change.kind} {change.name}")
     try:
         ingested = opened.ingest()
     except NoDocumentsError as error:
@@ -165,7 +165,7 @@ def _ingest_changes(opened: Domain, changes: Sequence[Change], json: bool) -> No
             _print_unread(ingested.report)
             print_notes(data_notes(ingested.questions))
     if not changes:
-        err.print(f"watching {escape(str(opened.docs))}; press Ctrl-C to stop")
+        err.print(f"watching {opened.docs}; press Ctrl-C to stop")
 
 
 def _as_json(ingested: Ingested) -> dict[str, Any]:
@@ -193,7 +193,7 @@ _NOTES_SHOWN = 10
 def _print_unread(report: IngestReport) -> None:
     print_left_out(report.failed)
     for name in report.skipped:
-        err.print(f"[yellow]skipped:[/] {escape(name)} (not a supported document format)")
+        err.print(styled("skipped:", "yellow"), f"{name} (not a supported document format)")
     # What could not be read comes first.
     notes = sorted(report.notes, key=lambda note: note[0] not in report.unread)
     shown = notes[: max(_NOTES_SHOWN, len(report.unread))]

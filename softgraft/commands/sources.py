@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from soft_prompt.training.distributed import is_main_process
 from softgraft.commands.console import (
@@ -105,7 +104,7 @@ def _print_source(report: SourceReport) -> None:
     for two in card.unseen:
         table.add_row(f"{two.name} (unseen)", "", "0", _score(two.token_f1), _score(two.token_f1_text_twin))
     out.print(table)
-    out.print(f"kept in {escape(report.folder)}\nnext: write `start: {card.name}` to domain.yaml of another domain")
+    out.print(f"kept in {report.folder}\nnext: write `start: {card.name}` to domain.yaml of another domain")
 
 
 def sources_command(json: JsonOption = False) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json as json_format
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
 
 from softgraft.commands.answer import citation_location, print_citations
-from softgraft.commands.console import DomainArgument, JsonOption, out, print_json, print_notes, simple_table
+from softgraft.commands.console import DomainArgument, JsonOption, out, print_json, print_notes, simple_table, styled
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import MEMORY, read_domain_file
 from softgraft.settings.location import domain_folder
+from softgraft.terminal import json_text
 
 if TYPE_CHECKING:
     from chains import Conversations
@@ -44,12 +43,12 @@ def list_command(domain: DomainArgument, json: JsonOption = False) -> None:
         print_json({"threads": [asdict(entry) for entry in conversations]})
         return
     if not conversations:
-        out.print(f'no conversations yet\nnext: softgraft ask {escape(domain)} "..." --thread NAME')
+        out.print(f'no conversations yet\nnext: softgraft ask {domain} "..." --thread NAME')
         return
     table = simple_table(["thread", "turns", "last", "first question"], left=["thread", "last", "first question"])
     for entry in conversations:
         first = entry.first if len(entry.first) <= _QUESTION_WIDTH else entry.first[: _QUESTION_WIDTH - 3] + "..."
-        table.add_row(escape(entry.thread), str(entry.turns), entry.updated[:16].replace("T", " "), escape(first))
+        table.add_row(entry.thread, str(entry.turns), entry.updated[:16].replace("T", " "), first)
     out.print(table)
 
 
@@ -64,10 +63,10 @@ def show_command(domain: DomainArgument, thread: ThreadArgument, json: JsonOptio
         print_json(transcript)
         return
     if transcript["summary"]:
-        out.print(f"[dim]summary of the earlier turns: {escape(transcript['summary'])}[/]")
+        out.print(styled(f"summary of the earlier turns: {transcript['summary']}", "dim"))
     for turn in transcript["turns"]:
-        out.print(f"[bold]> {escape(turn['question'])}[/]")
-        out.print(escape(turn["answer"]))
+        out.print(styled(f"> {turn['question']}", "bold"))
+        out.print(turn["answer"])
         print_citations(turn["citations"], turn["answer"])
         print_notes(turn.get("notices", []), out)
 
@@ -87,11 +86,10 @@ def export_command(
     """
     transcript = _conversations(domain).transcript(thread)
     if format == "json":
-        text = json_format.dumps(transcript, ensure_ascii=False, indent=1) + "\n"
+        text = json_text(transcript) + "\n"
     else:
         text = as_markdown(transcript, read_domain_file(domain_folder(domain)).title)
     if output is None:
-        # The console would interpret brackets as markup.
         typer.echo(text, nl=False)
         return
     try:
@@ -103,7 +101,7 @@ def export_command(
             expected="a new file in a folder that exists",
             next_step="give --output another name",
         ) from error
-    out.print(f"wrote {escape(str(output))}")
+    out.print(f"wrote {output}")
 
 
 @threads.command("delete")
@@ -134,7 +132,7 @@ def delete_command(
     if json:
         print_json({"deleted": thread, "turns": turns})
     else:
-        out.print(f"deleted {escape(thread)} ({turn_count})")
+        out.print(f"deleted {thread} ({turn_count})")
 
 
 def as_markdown(transcript: dict[str, Any], title: str) -> str:

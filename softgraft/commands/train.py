@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
-from rich.markup import escape
 from rich.table import Table
 
 from soft_prompt.training.distributed import is_main_process
@@ -121,7 +120,7 @@ def train_command(
     unit = "questions" if opened.file.text_task is None else "texts"
     print_notes(data_notes(report.questions))
     for line in report_lines(report, unit):
-        out.print(escape(line))
+        out.print(line)
 
 
 def report_lines(report: TrainReport, unit: str) -> Iterator[str]:

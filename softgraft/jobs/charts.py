@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from softgraft.terminal import visible
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -97,9 +99,14 @@ def _new(width: float, height: float) -> tuple[Figure, Any]:
 def _svg(figure: Figure) -> str:
     """The figure as an SVG element. The same figure always gives the same text."""
     import matplotlib
+    from matplotlib.text import Text
 
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "softgraft", "svg.fonttype": "none"}):
+    for shown in figure.findobj(Text):
+        shown.set_parse_math(False)
+        shown.set_text(visible(shown.get_text()))
+    settings = {"svg.hashsalt": "softgraft", "svg.fonttype": "none", "text.parse_math": False}
+    with matplotlib.rc_context(settings):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]

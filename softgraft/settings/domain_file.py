@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from chains.speakers.secrets import remember_secrets
 from evaluation.task_items import TEXT_TASKS, TextTask
 from prompts.load import TEMPLATES
 from soft_prompt.training.config import METHOD_SETTINGS, GraftOptions, TrainingOptions
@@ -256,6 +257,7 @@ def read_domain_file(folder: Path) -> DomainFile:
         ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise _problem(path, [str(error).replace("\n", " ")]) from error
+    remember_secrets(data)
     try:
         file = DomainFile.model_validate(data)
     except ValidationError as error:
