@@ -44,7 +44,7 @@ def _run() -> int | None:
     except KNOWN as error:
         print_error(error, json="--json" in sys.argv)
         code = outcome_of(error).exit_code
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 -- the last resort, which shows the traceback
         code = _command_line_error(error)
         if code is None:
             # Here, because Python would print it after the streams are restored.

@@ -33,7 +33,8 @@ _PATTERNS = (
     re.compile(r"(?<=://)[^\s/?#'\"]+(?=@)"),
     re.compile(r"(?i)(?<=[?&])((?:api[-_]?key|key|token|access_token|sig|signature|secret|password)=)[^&\s#'\"]+"),
     re.compile(
-        r"(?i)(\b(?:authorization|cookie|password|secret|[\w-]{0,40}api[-_]?key)[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic) )?)"
+        r"(?i)(\b(?:authorization|cookie|password|secret|[\w-]{0,40}api[-_]?key)[\"']?\s*[:=]\s*[\"']?"
+        r"(?:(?:bearer|basic) )?)"
         r"(?!\[hidden\]|(?:bearer|basic) )[^\s\"',;}]{6,}"
     ),
 )

@@ -92,7 +92,8 @@ def ingest(
     document is one transaction, so an interrupted ingest continues where it stopped.
 
     `max_tokens` limits a passage. `index` is the kind of FAISS index from now on; None keeps the previous choice,
-    initially `auto`. `follow_links` also reads what links outside the folder lead to. `progress` is called by one thread at a time, but not always by the caller's.
+    initially `auto`. `follow_links` also reads what links outside the folder lead to. `progress` is called by one
+    thread at a time, but not always by the caller's.
 
     Raises:
         NoDocumentsError: if the folder has no documents; the index is unchanged.

@@ -154,7 +154,7 @@ def _checksum(entry: Tensor) -> str:
 
 
 def temporary_folder(prefix: str) -> Path:
-    """A new temporary folder; a path that cannot be made if there is no place for one, so that a store keeps nothing."""
+    """A new temporary folder; if there is no place for one, a path that cannot be made, where a store keeps nothing."""
     try:
         return Path(tempfile.mkdtemp(prefix=prefix))
     except OSError:

@@ -13,7 +13,7 @@ from softgraft.commands.console import DomainArgument, JsonOption, out, print_js
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import MEMORY, read_domain_file
 from softgraft.settings.location import domain_folder
-from softgraft.terminal import json_text
+from softgraft.terminal import json_text, visible
 
 if TYPE_CHECKING:
     from chains import Conversations
@@ -88,7 +88,7 @@ def export_command(
     if format == "json":
         text = json_text(transcript) + "\n"
     else:
-        text = as_markdown(transcript, read_domain_file(domain_folder(domain)).title)
+        text = visible(as_markdown(transcript, read_domain_file(domain_folder(domain)).title))
     if output is None:
         typer.echo(text, nl=False)
         return

@@ -20,7 +20,7 @@ def read_only(folder: Path) -> Iterator[None]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     if root:
         for parent in folder.resolve().parents:
-            if not parent.stat().st_mode & 0o005 == 0o005:
+            if parent.stat().st_mode & 0o005 != 0o005:
                 parent.chmod(parent.stat().st_mode | 0o055)
         os.seteuid(_NOBODY)
     try:
