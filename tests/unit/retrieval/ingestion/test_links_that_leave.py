@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +111,9 @@ def test_a_file_without_a_size_is_read_up_to_the_limit(tmp_path: Path) -> None:
             path = Path(f"/proc/{process.pid}/environ")
             if not path.is_file():
                 pytest.skip("only Linux has files without a size")
+            # Empty until the process has started.
+            while not path.read_bytes():
+                time.sleep(0.01)
             with pytest.raises(ConversionError, match=r"environ has 1\.0 MiB"):
                 read_bytes(path, path.parent, Limits(file_mib=1))
         finally:
