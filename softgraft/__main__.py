@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
+import traceback
 
 from softgraft.shadowing import EXIT_CODE, ShadowedPackageError, require_own_packages
+from softgraft.terminal import json_text, visible
 
 # The exit code of a process that Ctrl-C ended, as in shells.
 INTERRUPTED = 130
 # The same if what reads its output has ended, as `head` does; Rich ends so too.
 UNREAD = 1
+# The exit code of a process that an unexpected error ended, as in Python.
+FAILED = 1
 
 
 def main() -> None:
@@ -20,15 +23,16 @@ def main() -> None:
         # The console needs the packages that are shadowed.
         _print_plain(error)
         sys.exit(EXIT_CODE)
-    from softgraft.commands.console import print_progress_note
+    from softgraft.commands.console import print_progress_note, safe_streams
     from softgraft.quiet import quiet_libraries
     from softgraft.streams import set_up_streams
 
     set_up_streams()
-    with quiet_libraries(print_progress_note):
-        code = _run()
-    if code == INTERRUPTED:
-        sys.stderr.write("\nStopped. Everything that was saved before is kept.\n")
+    with safe_streams():
+        with quiet_libraries(print_progress_note):
+            code = _run()
+        if code == INTERRUPTED:
+            sys.stderr.write("\nStopped. Everything that was saved before is kept.\n")
     if code:
         sys.exit(code)
 
@@ -42,10 +46,12 @@ def _run() -> int | None:
         require_text(sys.argv[1:])
         # Without standalone mode, typer returns the exit code of the command.
         code = app(prog_name="softgraft", standalone_mode=False)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 -- the last resort, which shows the traceback
         code = _command_line_error(error)
         if code is None and (code := _failure(error)) is None:
-            raise
+            # Here, because Python would print it after the streams are restored.
+            traceback.print_exc()
+            code = FAILED
     except KeyboardInterrupt:
         code = INTERRUPTED
     return code if code else _flushed()
@@ -103,9 +109,9 @@ def _print_plain(error: ShadowedPackageError) -> None:
     """As `print_error`, with the standard library alone."""
     fields = {name: getattr(error, name) for name in ("found", "expected", "next_step")}
     if "--json" in sys.argv:
-        sys.stdout.write(json.dumps({"error": {"type": type(error).__name__, **fields}}, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text({"error": {"type": type(error).__name__, **fields}}, indent=None) + "\n")
         return
-    sys.stderr.write(f"error: {error.found}\n  expected: {error.expected}\n  next:     {error.next_step}\n")
+    sys.stderr.write(visible(f"error: {error.found}\n  expected: {error.expected}\n  next:     {error.next_step}\n"))
 
 
 if __name__ == "__main__":

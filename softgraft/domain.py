@@ -362,9 +362,9 @@ class Domain(DomainParts):
     def _read_documents(
         self, work: Callable[..., IngestReport], on_progress: Callable[[IngestProgress], None] | None
     ) -> IngestReport:
-        tokens, limits = self.file.retrieval.passage_tokens, self.file.ingest.limits()
-        index = self.build / "index"
-        return work(self.docs, index, self.encoder, max_tokens=tokens, limits=limits, progress=on_progress)
+        read, index = self.file.ingest, self.build / "index"
+        given = {"max_tokens": self.file.retrieval.passage_tokens, "limits": read.limits()}
+        return work(self.docs, index, self.encoder, **given, follow_links=read.follow_links, progress=on_progress)
 
     def _system(self, name: str) -> System:
         if name == "base":

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from chains.errors import RemoteModelError
+from chains.speakers.secrets import remember_secrets, without_secrets
 
 # The openai client's own default is ten minutes, too long for interactive use.
 OPENAI_TIMEOUT = 60.0
@@ -60,6 +61,7 @@ def remote_chat(
              "max_retries": max_retries}  # fmt: skip
     settings = {setting: value for setting, value in common.items() if value is not None}
     extra = dict(options or {})
+    remember_secrets({"base_url": base_url, **extra})
     if duplicates := sorted(set(extra) & set(common)):
         raise RemoteModelError(
             found=f"{', '.join(duplicates)} among the options of {name!r}",
@@ -120,7 +122,7 @@ def _create(name: str, provider: str, model: str, settings: dict[str, Any]) -> B
             problems = ((".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors())
             message = "; ".join(f"{place}: {problem}" if place else problem for place, problem in problems)
         raise RemoteModelError(
-            found=f"the chat model of {name!r} cannot be created: {message}",
+            found=without_secrets(f"the chat model of {name!r} cannot be created: {message}"),
             expected="settings that the provider's package accepts, and its key in the environment",
             next_step="set what the message names, in the environment or under `remote.options` in domain.yaml",
         ) from error

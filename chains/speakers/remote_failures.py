@@ -20,6 +20,7 @@ from langchain_core.exceptions import (
 from langchain_core.messages import AIMessage
 
 from chains.errors import RemoteModelError
+from chains.speakers.secrets import without_secrets
 
 _KEY = "check the key in the environment, OPENAI_API_KEY for `openai:`"
 # Exception classes, what was found, and the next step; the first match is used.
@@ -79,7 +80,8 @@ _FINISHES = ("finish_reason", "stop_reason", "done_reason", "status")
 
 
 def to_remote_error(error: Exception) -> RemoteModelError:
-    message = " ".join(str(error).split()) or type(error).__name__
+    # Some servers repeat the request's headers in their error.
+    message = without_secrets(" ".join(str(error).split())) or type(error).__name__
     kind = _kind(error)
     for kinds, found, next_step in _FAILURES:
         if issubclass(kind, kinds):

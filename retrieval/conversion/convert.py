@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,8 +80,12 @@ def read_bytes(path: Path, root: Path, limits: Limits = DEFAULT_LIMITS) -> bytes
     source = source_name(path, root)
     setting, mib = ("rows_mib", limits.rows_mib) if has_rows(path) else ("file_mib", limits.file_mib)
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
+        # The file may have become a pipe, which would block, since the folder was listed.
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError("is not a regular file")
+            size = status.st_size
             # One byte more than allowed: a file may grow, and some files report no size.
             data = file.read(mib * _MIB + 1) if size <= mib * _MIB else b""
     except OSError as error:
@@ -96,6 +101,10 @@ def read_bytes(path: Path, root: Path, limits: Limits = DEFAULT_LIMITS) -> bytes
             next_step=f"split {source}, or raise `{setting}` under `ingest:` in domain.yaml",
         )
     return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def convert_here(data: bytes, suffix: str, name: str) -> Converted:

@@ -12,12 +12,15 @@ from retrieval.conversion.convert import SUFFIXES, source_name
 from retrieval.errors import ConversionError, NoDocumentsError
 
 
-def find_files(docs: Path) -> FolderFiles:
-    """All files below `docs` except hidden ones. Links to outside folders are followed, each folder once.
+def find_files(docs: Path, *, follow_links: bool = False) -> FolderFiles:
+    """All files below `docs` except hidden ones.
+
+    Links that leave the folder are reported and not read, since they may lead to any file of this machine; with
+    `follow_links` they are followed, each folder once.
 
     Raises NoDocumentsError if there is no file to read.
     """
-    files = walk_files(docs)
+    files = walk_files(docs, follow_links=follow_links)
     if not files.files:
         raise NoDocumentsError(
             found="; ".join(reason for _, reason in files.failed)
@@ -28,9 +31,9 @@ def find_files(docs: Path) -> FolderFiles:
     return files
 
 
-def walk_files(docs: Path) -> FolderFiles:
+def walk_files(docs: Path, *, follow_links: bool = False) -> FolderFiles:
     """`find_files` for a folder that may be empty or missing."""
-    files = FolderFiles(docs)
+    files = FolderFiles(docs, follow_links)
     files.walk()
     return files
 
@@ -38,11 +41,12 @@ def walk_files(docs: Path) -> FolderFiles:
 class FolderFiles:
     """Files to read in order, names of skipped files with an unsupported suffix, and failed names with the reason."""
 
-    def __init__(self, docs: Path) -> None:
+    def __init__(self, docs: Path, follow_links: bool = False) -> None:
         self.files: list[Path] = []
         self.skipped: list[str] = []
         self.failed: list[tuple[str, str]] = []
         self._docs = docs
+        self._follow_links = follow_links
         self._seen: set[tuple[int, int]] = set()
         self._links: deque[Path] = deque()
 
@@ -71,9 +75,25 @@ class FolderFiles:
         if folder.name.startswith(".") or not self._has_valid_name(folder):
             return False
         if folder.is_symlink():
-            self._links.append(folder)
+            if not self._leaves(folder):
+                self._links.append(folder)
             return False
         return self._is_new(folder)
+
+    def _leaves(self, link: Path) -> bool:
+        """Whether a link leads outside the folder, and is not to be followed; it is reported then."""
+        if self._follow_links:
+            return False
+        try:
+            target = link.resolve(strict=True)
+        except (OSError, RuntimeError):
+            # Broken and circular links lead nowhere; Python raises either error for the latter.
+            return False
+        if target.is_relative_to(self._docs.resolve()):
+            return False
+        next_step = "copy what it links to; `ingest.follow_links: true` in domain.yaml follows links in docs/"
+        self._fail(link, "links to a place outside the docs folder", "links within the folder", next_step)
+        return True
 
     def _is_new(self, folder: Path) -> bool:
         try:
@@ -102,6 +122,8 @@ class FolderFiles:
             return
         if not supported:
             self.skipped.append(source_name(path, self._docs))
+        elif path.is_symlink() and self._leaves(path):
+            return
         elif stat.S_ISREG(mode):
             self.files.append(path)
         else:

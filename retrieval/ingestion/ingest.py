@@ -83,6 +83,7 @@ def ingest(
     max_tokens: int = DEFAULT_MAX_TOKENS,
     index: IndexChoice | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    follow_links: bool = False,
     progress: OnProgress | None = None,
 ) -> IngestReport:
     """Make the index contain exactly the documents below a folder.
@@ -91,7 +92,8 @@ def ingest(
     document is one transaction, so an interrupted ingest continues where it stopped.
 
     `max_tokens` limits a passage. `index` is the kind of FAISS index from now on; None keeps the previous choice,
-    initially `auto`. `progress` is called by one thread at a time, but not always by the caller's.
+    initially `auto`. `follow_links` also reads what links outside the folder lead to. `progress` is called by one
+    thread at a time, but not always by the caller's.
 
     Raises:
         NoDocumentsError: if the folder has no documents; the index is unchanged.
@@ -101,7 +103,7 @@ def ingest(
     """
     _check_window(max_tokens, encoder)
     reporter = _ProgressReporter(progress)
-    files = find_files(docs)
+    files = find_files(docs, follow_links=follow_links)
     splitter = f"{SPLITTER};max_tokens={max_tokens}"
     with PassageStore.open(index_dir / DATABASE_NAME, create=True) as store, Converter(limits) as converter:
         store.bind_encoder(encoder.id, encoder.dimension)
@@ -128,12 +130,13 @@ def plan_ingest(
     *,
     max_tokens: int = DEFAULT_MAX_TOKENS,
     limits: Limits = DEFAULT_LIMITS,
+    follow_links: bool = False,
     progress: OnProgress | None = None,
 ) -> IngestReport:
     """What `ingest` would do: the same counts and errors, without encoding or writing anything."""
     _check_window(max_tokens, encoder)
     reporter = _ProgressReporter(progress)
-    files = find_files(docs)
+    files = find_files(docs, follow_links=follow_links)
     path = index_dir / DATABASE_NAME
     # An index that does not exist yet is planned as an empty one.
     with (

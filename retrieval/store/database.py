@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -92,16 +93,41 @@ def open_database(path: Path, *, create: bool) -> Database:
 def connect(path: Path) -> Database:
     """Open or create the database at `path`; in memory for `:memory:`."""
     with _errors_translated(path):
-        connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            migrate(connection, path.name)
-        except BaseException:
-            connection.close()
-            raise
+            connection = _opened(path, str(path))
+        except sqlite3.OperationalError:
+            if not _is_complete_and_read_only(path):
+                raise
+            connection = _opened(path, f"{path.resolve().as_uri()}?immutable=1", uri=True)
     return Database(path, connection)
+
+
+def _opened(path: Path, name: str, *, uri: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        name, timeout=_LOCK_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        migrate(connection, path.name)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_complete_and_read_only(path: Path) -> bool:
+    """Whether a database is in a folder that this process cannot write, without changes that wait in its log.
+
+    SQLite needs two more files beside a database with a log, even for reading. Where it cannot make them, it must be
+    told that nobody changes the database; it would then ignore a log.
+    """
+    if str(path) == ":memory:" or not path.is_file():
+        return False
+    effective = os.access in os.supports_effective_ids
+    log = path.with_name(f"{path.name}-wal")
+    return not os.access(path.parent, os.W_OK, effective_ids=effective) and not log.exists()
 
 
 def select_in(

@@ -1,13 +1,16 @@
 """Keys and values on disk: one safetensors file per entry, memory-mapped when it is read.
 
 Every process checks the checksum of an entry once, since a damaged entry would silently change answers. Any problem
-with a file or the disk costs time, never correctness: the entry counts as absent and is computed again.
+with a file or the disk costs time, never correctness: the entry counts as absent and is computed again. A warning says
+once that nothing is kept.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import tempfile
 import zlib
 from collections import OrderedDict
 from contextlib import suppress
@@ -22,6 +25,7 @@ _SUFFIX = ".safetensors"
 _TENSOR, _CHECKSUM = "kv", "crc32"
 # Free space that the store leaves on the disk.
 RESERVE = 1024**3
+_log = logging.getLogger(__name__)
 
 
 class DiskStore:
@@ -36,6 +40,7 @@ class DiskStore:
         self._entries: OrderedDict[str, int] | None = None
         self._verified: set[str] = set()
         self._total = 0
+        self._warned = False
 
     @property
     def total_bytes(self) -> int:
@@ -81,14 +86,17 @@ class DiskStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self.folder).free < size + RESERVE:
-                raise OSError(f"less than {RESERVE} bytes would be left on the disk of {self.folder}")
+                raise OSError(f"less than {RESERVE / 1024**3:.0f} GiB would be left on the disk")
             data = entry.detach().cpu().contiguous()
             scratch.write_bytes(save({_TENSOR: data}, {_CHECKSUM: _checksum(data)}))
             scratch.replace(path)
-        except OSError:
-            scratch.unlink(missing_ok=True)
+        except (OSError, SafetensorError) as error:
+            # Where nothing can be written, deleting fails too.
+            with suppress(OSError):
+                scratch.unlink(missing_ok=True)
             # The disk is full or read-only: stop growing.
             self.budget = self._total
+            self._warn(error)
             return False
         sizes[key] = size
         self._total += size
@@ -98,11 +106,37 @@ class DiskStore:
     def _sizes(self) -> OrderedDict[str, int]:
         """Keys and sizes, the least recently used first. Lists the folder once."""
         if self._entries is None:
-            files = [(p.stat(), p) for p in self.folder.glob(f"*{_SUFFIX}")] if self.folder.is_dir() else []
+            files = self._list()
             files.sort(key=lambda pair: pair[0].st_mtime_ns)
             self._entries = OrderedDict((path.name.removesuffix(_SUFFIX), stat.st_size) for stat, path in files)
             self._total = sum(self._entries.values())
         return self._entries
+
+    def _list(self) -> list[tuple[os.stat_result, Path]]:
+        """The files of the entries; none if the folder cannot be listed."""
+        files = []
+        try:
+            with os.scandir(self.folder) as listed:
+                for entry in listed:
+                    # Another process may delete a file meanwhile.
+                    with suppress(FileNotFoundError):
+                        if entry.name.endswith(_SUFFIX):
+                            files.append((entry.stat(), Path(entry.path)))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._warn(error)
+        return files
+
+    def _warn(self, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
+            reason = getattr(error, "strerror", None) or error
+            _log.warning(
+                "the cache of keys and values in %s cannot be used (%s); they are computed again each time",
+                self.folder,
+                reason,
+            )
 
     def _forget(self, key: str) -> None:
         self._total -= self._sizes().pop(key)
@@ -117,3 +151,12 @@ class DiskStore:
 
 def _checksum(entry: Tensor) -> str:
     return f"{zlib.crc32(entry.flatten().view(torch.uint8).numpy().data):08x}"
+
+
+def temporary_folder(prefix: str) -> Path:
+    """A new temporary folder; if there is no place for one, a path that cannot be made, where a store keeps nothing."""
+    try:
+        return Path(tempfile.mkdtemp(prefix=prefix))
+    except OSError:
+        # A file, so nothing can be made below it.
+        return Path(os.devnull) / prefix

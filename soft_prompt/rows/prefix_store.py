@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,7 @@ from soft_prompt.model.backbone import Backbone
 from soft_prompt.model.kv_cache import prefill
 from soft_prompt.positions.rotary import shift
 from soft_prompt.rows.conversation_cache import ConversationCache, ReusedPrefix
-from soft_prompt.rows.disk_store import DiskStore
+from soft_prompt.rows.disk_store import DiskStore, temporary_folder
 from soft_prompt.rows.row import Row
 
 GIB = 1024**3
@@ -190,7 +189,7 @@ class PrefixStore:
     def _disk_store(self) -> DiskStore:
         if self._disk is None:
             if self.folder is None:
-                folder = Path(tempfile.mkdtemp(prefix="softgraft-prefixes-"))
+                folder = temporary_folder("softgraft-prefixes-")
             else:
                 backbone = self.backbone
                 identity = f"{backbone.digest} {backbone.tokenizer_hash} {backbone.dtype} {backbone.device.type}"

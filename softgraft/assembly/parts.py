@@ -11,6 +11,7 @@ from chains import Answering, LocalSpeaker, SoftPromptChat, Speaker
 from chains.answering.answer_writer import AnswerForm
 from chains.answering.examples import NearestExamples, SolvedQuestion
 from chains.answering.speaker import DeferredSpeaker
+from chains.speakers.secrets import data_without_secrets
 from evaluation import items_hash
 from evaluation.hardware import describe_machine
 from evaluation.items import Item, read_item_file
@@ -202,7 +203,7 @@ class DomainParts:
     def evaluation_config(self, split: str, items: Sequence[Item]) -> dict[str, Any]:
         """Settings, data, soft prompt and machine of an evaluation, for its report."""
         return {
-            "domain": self.file.model_dump(),
+            "domain": data_without_secrets(self.file.model_dump()),
             "split": split,
             "data_sha256": items_hash(items),
             "soft_prompt": manifest.model_dump() if (manifest := self.manifest) else None,

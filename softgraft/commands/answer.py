@@ -7,7 +7,6 @@ import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from retrieval.markup import plain
 from softgraft.commands.console import (
@@ -19,6 +18,7 @@ from softgraft.commands.console import (
     print_json,
     print_notes,
     progress_bars,
+    styled,
 )
 from softgraft.errors import UsageError
 
@@ -74,7 +74,7 @@ def chat(
     opened = open_domain(domain)
     if not json:
         earlier = len(opened.chain.history(thread))
-        out.print(f"[bold]{escape(opened.file.title)}[/], conversation {escape(thread)!r}: {earlier} earlier turns")
+        out.print(styled(opened.file.title, "bold"), f", conversation {thread!r}: {earlier} earlier turns", sep="")
     while True:
         try:
             question = input("" if json else "> ").strip()
@@ -106,15 +106,15 @@ def stream_answer(domain: Domain, question: str, thread: str | None) -> None:
         warnings.simplefilter("ignore")
         for part in domain.chain.stream({"question": question}, config=_config(thread)):
             if "answer" in part:
-                out.print(escape(part["answer"]), end="")
+                out.print(part["answer"], end="")
                 result["answer"] += part["answer"]
             if part.get("query") and part["query"] != question:
-                err.print(f"[dim]searched for: {escape(part['query'])}[/]")
+                err.print(styled(f"searched for: {part['query']}", "dim"))
             result |= {key: part[key] for key in ("citations", "supported") if key in part}
             notices += part.get("notices", [])
     out.print()
     if result.get("supported") is False:
-        out.print("[yellow](not all of this is supported by the documents)[/]")
+        out.print(styled("(not all of this is supported by the documents)", "yellow"))
     print_citations(result["citations"], result["answer"])
     print_notes(notices)
 
@@ -132,9 +132,9 @@ def print_citations(citations: list[dict[str, Any]], answer: str) -> None:
     for citation, is_contained in zip(distinct, contained, strict=True):
         quote = plain(citation["quote"], citation.get("markup", "markdown"))
         if not is_contained:
-            out.print(f'  "{escape(quote)}"')
+            out.print(f'  "{quote}"')
         words = f"{_first_words(quote)}: " if is_contained and sum(contained) > 1 else ""
-        out.print(f"[dim]    {escape(words + citation_location(citation))}[/]")
+        out.print(styled(f"    {words}{citation_location(citation)}", "dim"))
 
 
 def _first_words(text: str) -> str:
@@ -164,9 +164,9 @@ def _run_task(domain: Domain, text: str, thread: str | None, *, json: bool) -> N
         return
     if "label" in result:
         for label, probability in list(result["probabilities"].items())[:_SHOWN_LABELS]:
-            out.print(f"{probability:.3f}  {escape(label)}")
+            out.print(f"{probability:.3f}  {label}")
     else:
-        out.print(escape(result["reply"]))
+        out.print(result["reply"])
     print_notes(notices)
 
 

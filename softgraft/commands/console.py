@@ -1,24 +1,29 @@
 """What all commands share: their options, opening the domain, and printing.
 
-Answers and tables go to standard output; progress bars, notes and errors go to standard error.
+Answers and tables go to standard output; progress bars, notes and errors go to standard error. Whatever is printed is
+text of documents, models, users or servers, so the consoles show it as it is: brackets are no markup, control
+characters are visible, and secrets are hidden.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
+from chains.speakers.secrets import data_without_secrets, without_known_secrets, without_secrets
+from softgraft import terminal
 from softgraft.settings.location import domain_folder
+from softgraft.terminal import Clean, json_text, visible
 
 if TYPE_CHECKING:
     from retrieval import IngestProgress
@@ -33,8 +38,58 @@ LimitOption = Annotated[
 
 # Without a terminal the default width is 80, which wraps every table.
 _PIPE_WIDTH = 120
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH)
+
+
+class Styled(str):
+    """Text with a style, such as `bold red`."""
+
+    style: str
+
+
+def styled(text: object, style: str) -> Styled:
+    """Text to print in a style."""
+    result = Styled(text)
+    result.style = style
+    return result
+
+
+class SafeConsole(Console):
+    """A console without markup and emoji codes, which cleans every text before it shows it."""
+
+    def __init__(self, clean: Clean, *, stderr: bool = False) -> None:
+        stream = sys.stderr if stderr else sys.stdout
+        width = None if stream.isatty() else _PIPE_WIDTH
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True, width=width)
+        self._clean = clean
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        if isinstance(text, Styled):
+            options["style"] = text.style
+        return super().render_str(self._clean(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        # What did not begin as a string, such as the text beside a progress bar.
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(self._clean(segment.text), segment.style)
+
+
+def _clean_answer(text: str) -> str:
+    """For standard output: a document may show a key as an example, so only known secrets are hidden."""
+    return visible(without_known_secrets(text))
+
+
+def _clean_message(text: str) -> str:
+    """For standard error."""
+    return visible(without_secrets(text))
+
+
+out = SafeConsole(_clean_answer)
+err = SafeConsole(_clean_message, stderr=True)
+
+
+def safe_streams() -> AbstractContextManager[None]:
+    """A context in which all other output is cleaned as well: prompts, warnings, log lines and tracebacks."""
+    return terminal.safe_streams(_clean_answer, _clean_message)
 
 
 def open_domain(name: str) -> Domain:
@@ -47,7 +102,7 @@ def open_domain(name: str) -> Domain:
 
 def print_json(data: Any, *, indent: int | None = 1) -> None:
     """Print one JSON object to standard output at once, so that another program can read it."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=indent) + "\n")
+    sys.stdout.write(json_text(data, indent=indent) + "\n")
     sys.stdout.flush()
 
 
@@ -55,29 +110,35 @@ def print_error(error: Any, *, json: bool) -> None:
     """Print an error of this project: in three lines to standard error, or as one JSON object to standard output."""
     if json:
         fields = {name: getattr(error, name) for name in ("found", "expected", "next_step")}
-        print_json({"error": {"type": type(error).__name__, **fields}}, indent=None)
+        print_json(data_without_secrets({"error": {"type": type(error).__name__, **fields}}), indent=None)
         return
-    err.print(f"[bold red]error:[/] {escape(error.found)}")
-    err.print(f"  expected: {escape(error.expected)}")
-    err.print(f"  next:     {escape(error.next_step)}")
+    err.print(styled("error:", "bold red"), error.found)
+    err.print(f"  expected: {error.expected}")
+    err.print(f"  next:     {error.next_step}")
 
 
 def print_notes(notes: Sequence[str], console: Console = err) -> None:
     """Print notices, by default to standard error."""
     for note in notes:
-        console.print(f"[yellow]note:[/] {escape(note)}")
+        console.print(styled("note:", "yellow"), note)
+
+
+def print_left_out(files: Iterable[tuple[str, str]]) -> None:
+    """Print the names of files that are left out, with the reasons."""
+    for name, reason in files:
+        err.print(styled("left out:", "yellow"), f"{name}: {reason}")
 
 
 def print_next(state: Mapping[str, Any]) -> None:
     """The next command of a domain's status, and how its answers could become better."""
-    out.print(f"next: {escape(state['next'])}")
+    out.print(f"next: {state['next']}")
     if state["better"]:
-        out.print(f"[dim]{escape(state['better'])}[/]", highlight=False)
+        out.print(styled(state["better"], "dim"))
 
 
 def print_progress_note(message: str) -> None:
     """Print what our packages log about work that takes long, such as unpacking the backbone at its first use."""
-    err.print(f"[dim]{escape(message)}[/]")
+    err.print(styled(message, "dim"))
 
 
 def on_terminal() -> bool:
@@ -95,13 +156,16 @@ class UpdateProgress(Protocol):
 def progress_bars(show: bool) -> Iterator[UpdateProgress]:
     """Show progress bars on a terminal, and nothing elsewhere."""
     with Progress(
-        TextColumn("{task.description:<22}"),
+        TextColumn("{task.description:<22}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[remark]}"),
+        TextColumn("{task.fields[remark]}", markup=False),
         console=err,
+        # What else is printed meanwhile would be read as control characters.
+        redirect_stdout=False,
+        redirect_stderr=False,
         disable=not (show and on_terminal()),
     ) as progress:
         tasks: dict[str, Any] = {}

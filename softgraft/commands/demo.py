@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from softgraft.commands.answer import invoke, stream_answer
 from softgraft.commands.console import (
@@ -22,6 +21,7 @@ from softgraft.commands.console import (
     out,
     print_json,
     progress_bars,
+    styled,
 )
 from softgraft.commands.evaluate import interval, report_lines, report_table
 from softgraft.settings.location import domain_folder
@@ -72,11 +72,11 @@ def demo(
     def begin(title: str) -> None:
         if not json:
             title = f"{next(stage)}. {title}"
-            out.print(f"{escape(title)}:" if brief else f"\n[bold]{escape(title)}[/]", end=" " if brief else "\n")
+            out.print(f"{title}:" if brief else styled(f"\n{title}", "bold"), end=" " if brief else "\n")
 
     def figures(text: str) -> None:
         if not json:
-            out.print(escape(text))
+            out.print(text)
 
     begin(f"Index the documents of {opened.file.title}")
     with progress_bars(not json) as progress:
@@ -147,7 +147,7 @@ def demo(
         if json or brief:
             stages["ask"].append(invoke(opened, question, THREAD))
         else:
-            out.print(f"\n> {escape(question)}")
+            out.print(f"\n> {question}")
             stream_answer(opened, question, THREAD)
     if brief:
         answers = (f"{result['question']} {' '.join(result['answer'].split())}" for result in stages["ask"])
@@ -159,7 +159,7 @@ def demo(
         return
     if not brief:
         out.print()
-    out.print(f"[bold]Done in {seconds:.0f} s.[/] All files of the demo are in {escape(str(opened.build))}.")
+    out.print(styled(f"Done in {seconds:.0f} s.", "bold"), f"All files of the demo are in {opened.build}.")
     if not brief:
         _print_next_steps(domain)
 
@@ -201,4 +201,4 @@ def _print_next_steps(domain: str) -> None:
         (f"softgraft train {domain} && softgraft eval {domain}", "train and compare on all questions"),
         ("softgraft new NAME --from FOLDER", "create a domain from your own documents"),
     ):
-        out.print(f"  {escape(command.ljust(52))} {purpose}")
+        out.print(f"  {command.ljust(52)} {purpose}")

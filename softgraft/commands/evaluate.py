@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
 
 from softgraft.commands.console import (
     DomainArgument,
@@ -54,7 +53,7 @@ def evaluate_command(
     for line in _task_lines(report) if is_task else report_lines(report):
         out.print(line)
     next_command = f'softgraft ask {domain} "..."' if is_task else f"softgraft chat {domain}"
-    out.print(escape(f"written to {opened.build / 'reports'}\nnext: {next_command}"))
+    out.print(f"written to {opened.build / 'reports'}\nnext: {next_command}")
 
 
 def curve_command(
@@ -91,7 +90,7 @@ def curve_command(
         scores = map(short_interval, (point.accuracy, point.token_f1))
         table.add_row(point.start, "" if point.start == "quote" else str(point.labels), *scores)
     out.print(table)
-    out.print(escape(f"written to {opened.build / 'label_curve.json'}\nnext: softgraft report {domain}"))
+    out.print(f"written to {opened.build / 'label_curve.json'}\nnext: softgraft report {domain}")
 
 
 def label_counts(text: str) -> list[int]:
@@ -131,7 +130,7 @@ def report_command(
     if json:
         print_json({"file": str(path), "sections": sections})
         return
-    out.print(escape(f"written: {path} ({', '.join(section.lower() for section in sections)})"))
+    out.print(f"written: {path} ({', '.join(section.lower() for section in sections)})")
 
 
 def report_table(report: Report) -> Table:

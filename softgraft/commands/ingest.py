@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from retrieval.errors import NoDocumentsError
 from retrieval.store.faiss_record import IndexChoice
@@ -20,9 +19,11 @@ from softgraft.commands.console import (
     out,
     print_error,
     print_json,
+    print_left_out,
     print_next,
     print_notes,
     progress_bars,
+    styled,
 )
 from softgraft.commands.data_notes import data_notes
 from softgraft.errors import UsageError
@@ -102,7 +103,7 @@ def _plan(opened: Domain, json: bool) -> IngestReport:
         f"{report.unchanged} unchanged; passages: {report.passages}, of which {report.embedded} to embed"
     )
     _print_unread(report)
-    out.print(f"nothing was written\nnext: softgraft ingest {escape(opened.cli_name)}")
+    out.print(f"nothing was written\nnext: softgraft ingest {opened.cli_name}")
     return report
 
 
@@ -123,7 +124,10 @@ def _ingest(opened: Domain, json: bool, warm: bool, index: IndexChoice | None) -
             f"{warmed.disk_bytes / 2**20:,.0f} MiB on disk"
         )
         if warmed.passages < warmed.of:
-            err.print("[yellow]the cache is full:[/] raise `cache: disk_gib` in domain.yaml, or free disk space")
+            err.print(
+                styled("the cache does not hold all passages:", "yellow"),
+                "raise `cache: disk_gib` in domain.yaml, free disk space, or make build/passages writable",
+            )
     state = opened.status()
     print_notes(state["reading"])
     print_next(state)
@@ -133,12 +137,13 @@ def _ingest(opened: Domain, json: bool, warm: bool, index: IndexChoice | None) -
 def _watch(opened: Domain, json: bool) -> None:
     """Ingest now and after every change. Ctrl-C while waiting is the normal end; during an ingest it is an error."""
     changes: Sequence[Change] = ()
+    follow_links = opened.file.ingest.follow_links
     while True:
         # Taken before the ingest, so that a change during the ingest is noticed.
-        before = snapshot(opened.docs)
+        before = snapshot(opened.docs, follow_links=follow_links)
         _ingest_changes(opened, changes, json)
         try:
-            changes = wait_for_changes(opened.docs, before)
+            changes = wait_for_changes(opened.docs, before, follow_links=follow_links)
         except KeyboardInterrupt:
             err.print("\nno longer watching; the index is up to date")
             return
@@ -146,7 +151,7 @@ def _watch(opened: Domain, json: bool) -> None:
 
 def _ingest_changes(opened: Domain, changes: Sequence[Change], json: bool) -> None:
     for change in changes if not json else ():
-        out.print(f"{change.kind} {escape(change.name)}")
+        out.print(f"{change.kind} {change.name}")
     try:
         ingested = opened.ingest()
     except NoDocumentsError as error:
@@ -160,7 +165,7 @@ def _ingest_changes(opened: Domain, changes: Sequence[Change], json: bool) -> No
             _print_unread(ingested.report)
             print_notes(data_notes(ingested.questions))
     if not changes:
-        err.print(f"watching {escape(str(opened.docs))}; press Ctrl-C to stop")
+        err.print(f"watching {opened.docs}; press Ctrl-C to stop")
 
 
 def _as_json(ingested: Ingested) -> dict[str, Any]:
@@ -186,10 +191,9 @@ _NOTES_SHOWN = 10
 
 
 def _print_unread(report: IngestReport) -> None:
-    for name, message in report.failed:
-        err.print(f"[yellow]left out:[/] {escape(name)}: {escape(message)}")
+    print_left_out(report.failed)
     for name in report.skipped:
-        err.print(f"[yellow]skipped:[/] {escape(name)} (not a supported document format)")
+        err.print(styled("skipped:", "yellow"), f"{name} (not a supported document format)")
     # What could not be read comes first.
     notes = sorted(report.notes, key=lambda note: note[0] not in report.unread)
     shown = notes[: max(_NOTES_SHOWN, len(report.unread))]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from softgraft.commands.console import (
     DomainArgument,
@@ -47,10 +46,10 @@ def export_command(
     if json:
         print_json(asdict(report))
         return
-    out.print(f"{report.method}, {report.size:,} bytes in {escape(report.folder)}: {escape(', '.join(report.files))}")
+    out.print(f"{report.method}, {report.size:,} bytes in {report.folder}: {', '.join(report.files)}")
     print_notes(report.notes)
     for command in report.next:
-        out.print(f"next: {escape(command)}")
+        out.print(f"next: {command}")
 
 
 def import_command(
@@ -80,10 +79,10 @@ def import_command(
     )
     print_notes(report.notes)
     if report.kept:
-        out.print(escape(f"kept in {report.folder}\nnext: softgraft eval {domain}"))
+        out.print(f"kept in {report.folder}\nnext: softgraft eval {domain}")
     else:
         out.print(
             "not kept: it does not beat the text twin on dev, so answers do not change\n"
-            f"next: softgraft train {escape(domain)}, or to keep it anyway: "
-            f"softgraft import {escape(domain)} --from {escape(str(folder))} --keep"
+            f"next: softgraft train {domain}, or to keep it anyway: "
+            f"softgraft import {domain} --from {folder} --keep"
         )

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from softgraft.commands.console import JsonOption, out, print_json, print_notes
+from softgraft.commands.console import JsonOption, out, print_json, print_left_out, print_notes
 from softgraft.settings.domain_file import Task
 
 
@@ -41,15 +40,16 @@ def new(
     if json:
         print_json(created)
         return
+    print_left_out(created["left_out"])
     print_notes([f"{file}: unused columns: {', '.join(names)}" for file, names in created["ignored_columns"].items()])
     counts = ", ".join(f"{count} {split}" for split, count in created["questions"].items())
     if created["task"] in ("chat", "extractive-qa"):
-        folder = escape(created["folder"])
+        folder = created["folder"]
         out.print(f"created {folder}: {created['documents']} document files, questions: {counts or 'none'}")
         print_notes(created["reading"])
-        out.print(f"next: softgraft ingest {escape(name)}")
+        out.print(f"next: softgraft ingest {name}")
     else:
         labels = f", {created['labels']} labels (labels.yaml)" if created["labels"] else ""
-        out.print(f"created {escape(created['folder'])} for {created['task']}, examples: {counts}{labels}")
+        out.print(f"created {created['folder']} for {created['task']}, examples: {counts}{labels}")
         print_notes(created["reading"])
-        out.print(f"next: softgraft train {escape(name)}")
+        out.print(f"next: softgraft train {name}")

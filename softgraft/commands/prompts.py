@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from softgraft.commands.console import JsonOption, err, out, print_json
+from softgraft.commands.console import JsonOption, err, out, print_json, print_notes, styled
 from softgraft.settings.location import domain_folder
 
 if TYPE_CHECKING:
@@ -37,14 +36,15 @@ def list_command(domain: DomainOption = None, json: JsonOption = False) -> None:
         print_json({"templates": rows})
         return
     for row in rows:
-        version = (
-            f"version {row['version']}" if row["version"] else "[red]has problems[/]; run: softgraft prompts check"
-        )
+        version = f"version {row['version']}" if row["version"] else "has problems; run: softgraft prompts check"
         used = f", used by {', '.join(row['used_by'])}" if row["used_by"] else ""
-        out.print(f"[bold]{row['name']}[/] ({row['language']}, {version}{escape(used)})")
+        out.print(
+            styled(row["name"], "bold"), f" ({row['language']}, ", styled(version, "" if row["version"] else "red"),
+            f"{used})", sep="",
+        )  # fmt: skip
         if row["description"]:
-            out.print(f"  {escape(row['description'])}")
-        out.print(f"  [dim]{escape(row['path'])}[/]")
+            out.print(f"  {row['description']}")
+        out.print(styled(f"  {row['path']}", "dim"))
 
 
 @prompts_app.command("show")
@@ -68,8 +68,8 @@ def show_command(name: TemplateArgument, domain: DomainOption = None, json: Json
             }
         )
         return
-    err.print(f"[dim]{escape(short_path(path))}, hash {template.content_hash[:16]}[/]")
-    out.print(escape(template.text.rstrip("\n")))
+    err.print(styled(f"{short_path(path)}, hash {template.content_hash[:16]}", "dim"))
+    out.print(template.text.rstrip("\n"))
 
 
 @prompts_app.command("check")
@@ -94,7 +94,7 @@ def check_command(
         print_json({"files": [short_path(path) for path in files], "problems": rows})
     else:
         for problem in problems:
-            out.print(escape(f"{short_path(problem.path)}:{problem.line or 1}: {problem.message}"))
+            out.print(f"{short_path(problem.path)}:{problem.line or 1}: {problem.message}")
         err.print(f"{len(files)} template files, {len(problems)} problems")
     if problems:
         raise typer.Exit(PROBLEMS)
@@ -122,8 +122,7 @@ def diff_command(
         return
     colours = {"+": "green", "-": "red", "@": "cyan"}
     for line in comparison["diff"]:
-        colour = colours.get(line[:1])
-        out.print(f"[{colour}]{escape(line)}[/]" if colour else escape(line))
+        out.print(styled(line, colours.get(line[:1], "")))
     if not comparison["diff"]:
         out.print("the texts are identical")
     versions = " and ".join(f"version {comparison[s]['version']} ({comparison[s]['hash'][:8]})" for s in ("old", "new"))
@@ -177,27 +176,28 @@ def render_command(
 def _print_rendering(rendering: dict[str, Any]) -> None:
     template = rendering["template"]
     out.print(
-        f"[bold]{template['name']}[/] ({template['language']}, version {template['version']}, hash "
-        f"{template['hash'][:8]}) for {escape(rendering['backbone'])}"
+        styled(template["name"], "bold"),
+        f"({template['language']}, version {template['version']}, hash {template['hash'][:8]}) for "
+        f"{rendering['backbone']}",
     )
     if rendering["query"] is not None:
-        out.print(f"searched for: {escape(rendering['query'])}")
+        out.print(f"searched for: {rendering['query']}")
     totals: Counter[str] = Counter()
     for part in rendering["parts"]:
         count = "" if part["tokens"] is None else f", {part['tokens']} tokens"
         kind = f"soft slot {part['slot']}: {part['fill']}" if "slot" in part else part["kind"]
         label = f"{part['role']} {kind}".lstrip()
-        out.print(f"[cyan]--- {escape(label)}{count}[/]")
+        out.print(styled(f"--- {label}{count}", "cyan"))
         vectors = part.get("fill", "text twin") != "text twin"
-        out.print(f"[dim]{escape(part['text'])}[/]" if vectors else escape(part["text"]))
+        out.print(styled(part["text"], "dim" if vectors else ""))
         totals[part["kind"]] += part["tokens"] or 0
     if rendering["tokens"] is None:
         out.print("tokens: unknown, because the model is behind an API; it gets the text twin in the soft slot")
     else:
         by_kind = ", ".join(f"{kind} {count}" for kind, count in totals.items())
-        out.print(f"[bold]{rendering['tokens']} tokens[/] of at most {rendering['context']}: {by_kind}")
+        out.print(styled(f"{rendering['tokens']} tokens", "bold"), f"of at most {rendering['context']}: {by_kind}")
     if rendering["refused"]:
-        out.print("[yellow]note:[/] the evidence is too weak, so the answer is the refusal and the model is not called")
+        print_notes(["the evidence is too weak, so the answer is the refusal and the model is not called"], out)
 
 
 def _templates_of(name: str | None) -> DomainTemplates | None:

@@ -6,9 +6,17 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
 
-from softgraft.commands.console import DomainArgument, JsonOption, err, open_domain, out, print_json, progress_bars
+from softgraft.commands.console import (
+    DomainArgument,
+    JsonOption,
+    err,
+    open_domain,
+    out,
+    print_json,
+    progress_bars,
+    styled,
+)
 from softgraft.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,7 +91,7 @@ def _list(opened: Domain, *, json: bool) -> None:
         print_json({"domain": opened.file.name, "file": str(file.path), **numbers})
         return
     out.print(_summary(numbers))
-    out.print(f"next: {escape(_next_command(opened, numbers))}")
+    out.print(f"next: {_next_command(opened, numbers)}")
 
 
 def _draft(opened: Domain, count: int, model: str | None, seed: int, *, json: bool) -> None:
@@ -99,7 +107,7 @@ def _draft(opened: Domain, count: int, model: str | None, seed: int, *, json: bo
                 on_progress=lambda done, total: progress("drafting questions", done, total),
             )
     except KeyboardInterrupt:
-        err.print(f"\nTo continue: softgraft questions {escape(opened.cli_name)} draft --count {count}")
+        err.print(f"\nTo continue: softgraft questions {opened.cli_name} draft --count {count}")
         raise
     if json:
         print_json(asdict(report))
@@ -109,17 +117,17 @@ def _draft(opened: Domain, count: int, model: str | None, seed: int, *, json: bo
 
 def _print_report(opened: Domain, report: DraftReport, count: int) -> None:
     out.print(
-        f"{report.new} new drafts, {report.drafts} in {escape(report.file)}, of which {report.unanswerable} have no "
+        f"{report.new} new drafts, {report.drafts} in {report.file}, of which {report.unanswerable} have no "
         f"answer in the documents; {report.seconds:.0f} s"
     )
     if report.generated:
-        writers = ", ".join(f"{number} by {escape(name)}" for name, number in report.writers.items())
+        writers = ", ".join(f"{number} by {name}" for name, number in report.writers.items())
         out.print(f"worded: {report.generated}; used: {report.new}{f' ({writers})' if writers else ''}")
     for reason, number in report.dropped.items():
-        out.print(f"  dropped {number:>4}  {escape(reason)}")
+        out.print(f"  dropped {number:>4}  {reason}")
     if not report.complete:
         out.print(f"the documents gave {report.drafts} of {count} drafts; another --seed or --with may give more")
-    out.print(f"next: softgraft questions {escape(opened.cli_name)} review")
+    out.print(f"next: softgraft questions {opened.cli_name} review")
 
 
 def _review(opened: Domain) -> None:
@@ -132,7 +140,7 @@ def _review(opened: Domain) -> None:
             break
     numbers = review.counts()
     out.print(_summary(numbers))
-    out.print(f"next: {escape(_next_command(opened, numbers))}")
+    out.print(f"next: {_next_command(opened, numbers)}")
 
 
 def _decide(review: Review, draft: Draft, position: str) -> bool:
@@ -178,18 +186,18 @@ def _ask(prompt: str) -> str | None:
 
 
 def _show(draft: Draft, position: str) -> None:
-    out.print(f"\n[bold]{position}[/] [dim]({escape(draft.kind)}, worded by {escape(draft.writer)})[/]")
-    out.print(f"  question  [bold]{escape(draft.question)}[/]")
+    out.print(styled(f"\n{position}", "bold"), styled(f"({draft.kind}, worded by {draft.writer})", "dim"))
+    out.print("  question ", styled(draft.question, "bold"))
     if draft.answerable:
-        out.print(f"  answer    {escape(draft.answers[0])}")
+        out.print(f"  answer    {draft.answers[0]}")
     if draft.response:
-        out.print(f"  reply     {escape(draft.response)}")
+        out.print(f"  reply     {draft.response}")
     place = f"{' > '.join(part for part in (draft.title, draft.heading) if part)} ({draft.doc_id}"
     if draft.answerable:
-        out.print(f'  quote     "{escape(" ".join(draft.quote.split()))}"')
-        out.print(f"[dim]            {escape(place)}, characters {draft.start} to {draft.end})[/]")
+        out.print(f'  quote     "{" ".join(draft.quote.split())}"')
+        out.print(styled(f"            {place}, characters {draft.start} to {draft.end})", "dim"))
     else:
-        out.print(f"[dim]            no answer in the documents; the nearest is {escape(place)})[/]")
+        out.print(styled(f"            no answer in the documents; the nearest is {place})", "dim"))
 
 
 def _summary(numbers: dict[str, int]) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from soft_prompt.training.distributed import is_main_process
 from softgraft.commands.console import (
@@ -101,7 +100,7 @@ def _print_source(report: SourceReport) -> None:
     for one in card.domains:
         table.add_row(
             one.name,
-            escape(one.licence or "unknown"),
+            one.licence or "unknown",
             str(one.questions),
             _score(one.token_f1),
             _score(one.token_f1_text_twin),
@@ -109,7 +108,7 @@ def _print_source(report: SourceReport) -> None:
     for two in card.unseen:
         table.add_row(f"{two.name} (unseen)", "", "0", _score(two.token_f1), _score(two.token_f1_text_twin))
     out.print(table)
-    out.print(f"kept in {escape(report.folder)}\nnext: write `start: {card.name}` to domain.yaml of another domain")
+    out.print(f"kept in {report.folder}\nnext: write `start: {card.name}` to domain.yaml of another domain")
 
 
 def sources_command(json: JsonOption = False) -> None:
@@ -155,7 +154,7 @@ def sources_command(json: JsonOption = False) -> None:
         names = ", ".join(f"{one['name']} ({one['licence'] or 'licence unknown'})" for one in row["domains"])
         # Of a local folder, its name.
         backbone = Path(row["backbone"]).name if Path(row["backbone"]).is_absolute() else row["backbone"]
-        table.add_row(row["name"], *map(escape, (backbone, row["template"], names)), gain)
+        table.add_row(row["name"], backbone, row["template"], names, gain)
     out.print(table)
     out.print("gain: token F1 minus that of the text twin, mean over the domains that it was not trained on")
 
@@ -197,7 +196,7 @@ def transfer_command(
         print_json(asdict(report))
         return
     _print_transfer(report)
-    out.print(escape(f"written to {output / 'transfer.json'} and transfer.png"))
+    out.print(f"written to {output / 'transfer.json'} and transfer.png")
 
 
 def _print_transfer(report: TransferReport) -> None:

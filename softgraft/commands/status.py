@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from softgraft.commands.console import DomainArgument, JsonOption, open_domain, out, print_json, print_next, print_notes
+from chains.speakers.secrets import without_secrets
+from softgraft.commands.console import (
+    DomainArgument,
+    JsonOption,
+    open_domain,
+    out,
+    print_json,
+    print_next,
+    print_notes,
+    styled,
+)
 from softgraft.jobs.findings import Finding
 from softgraft.settings.location import domain_folder
 
@@ -64,9 +73,9 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
         score, value = list(row.items())[1]
         if value is not None:
             rows.append(("test", f"{row['system']:<10} {score.replace('token_f1', 'token F1')} {value:.3f}"))
-    out.print(f"[bold]{escape(state['title'])}[/] ({escape(state['folder'])})")
+    out.print(styled(state["title"], "bold"), f"({state['folder']})")
     for name, value in rows:
-        out.print(f"  {name:<12} {escape(value)}")
+        out.print(f"  {name:<12} {value}")
     print_notes([*state["notices"], *state["reading"]], out)
     print_next(state)
 
@@ -95,20 +104,25 @@ def doctor(
     Example: `softgraft doctor bank`
     """
     folder = domain_folder(domain) if domain is not None else None
-    findings = _examine(folder)
+    findings = [_without_secrets(finding) for finding in _examine(folder)]
     broken = [finding for finding in findings if finding.state == "broken"]
     if json:
         print_json({"broken": len(broken), "findings": [asdict(finding) for finding in findings]})
     else:
-        marks = {"ok": "[green]ok[/]  ", "note": "[yellow]note[/]", "broken": "[bold red]bad[/] "}
+        marks = {"ok": ("ok", "green"), "note": ("note", "yellow"), "broken": ("bad", "bold red")}
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
-            out.print(f"{marks[finding.state]}  {finding.name:<{width}}  {escape(finding.value)}")
+            mark, colour = marks[finding.state]
+            out.print(styled(f"{mark:<4}", colour), f" {finding.name:<{width}}  {finding.value}")
             if finding.fix is not None:
-                out.print(f"      {'':<{width}}  fix: {escape(finding.fix)}")
+                out.print(f"      {'':<{width}}  fix: {finding.fix}")
         out.print(f"{len(broken)} broken" if broken else "nothing is broken")
     if broken:
         raise typer.Exit(BROKEN)
+
+
+def _without_secrets(finding: Finding) -> Finding:
+    return replace(finding, value=without_secrets(finding.value), fix=finding.fix and without_secrets(finding.fix))
 
 
 def _examine(folder: Path | None) -> list[Finding]:

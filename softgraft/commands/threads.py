@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json as json_format
 import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
 
 from chains.errors import MemoryDamagedError
 from soft_prompt.private_files import new_private_file
 from softgraft.commands.answer import citation_location, print_citations
-from softgraft.commands.console import DomainArgument, JsonOption, out, print_json, print_notes, simple_table
+from softgraft.commands.console import DomainArgument, JsonOption, out, print_json, print_notes, simple_table, styled
 from softgraft.errors import OUTCOMES, UsageError
 from softgraft.jobs.markdown import code_block, code_span
 from softgraft.settings.domain_file import MEMORY, read_domain_file
 from softgraft.settings.location import domain_folder
+from softgraft.terminal import json_text, visible
 
 if TYPE_CHECKING:
     from chains import Conversations
@@ -48,15 +47,15 @@ def list_command(domain: DomainArgument, json: JsonOption = False) -> None:
         print_json({"threads": [asdict(entry) for entry in conversations]})
         return
     if not conversations:
-        out.print(f'no conversations yet\nnext: softgraft ask {escape(domain)} "..." --thread NAME')
+        out.print(f'no conversations yet\nnext: softgraft ask {domain} "..." --thread NAME')
         return
     table = simple_table(["thread", "turns", "last", "first question"], left=["thread", "last", "first question"])
     for entry in conversations:
         if entry.damaged:
-            table.add_row(escape(entry.thread), str(entry.turns), entry.updated[:16].replace("T", " "), "(damaged)")
+            table.add_row(entry.thread, str(entry.turns), entry.updated[:16].replace("T", " "), "(damaged)")
             continue
         first = entry.first if len(entry.first) <= _QUESTION_WIDTH else entry.first[: _QUESTION_WIDTH - 3] + "..."
-        table.add_row(escape(entry.thread), str(entry.turns), entry.updated[:16].replace("T", " "), escape(first))
+        table.add_row(entry.thread, str(entry.turns), entry.updated[:16].replace("T", " "), first)
     out.print(table)
     if any(entry.damaged for entry in conversations):
         print_notes([f"for what is damaged, run: softgraft threads show {domain} THREAD"])
@@ -76,10 +75,10 @@ def show_command(domain: DomainArgument, thread: ThreadArgument, json: JsonOptio
         _exit_if_damaged(domain, transcript)
         return
     if transcript["summary"]:
-        out.print(f"[dim]summary of the earlier turns: {escape(transcript['summary'])}[/]")
+        out.print(styled(f"summary of the earlier turns: {transcript['summary']}", "dim"))
     for turn in transcript["turns"]:
-        out.print(f"[bold]> {escape(turn['question'])}[/]")
-        out.print(escape(turn["answer"]))
+        out.print(styled(f"> {turn['question']}", "bold"))
+        out.print(turn["answer"])
         print_citations(turn["citations"], turn["answer"])
         print_notes(turn.get("notices", []), out)
     _exit_if_damaged(domain, transcript)
@@ -102,13 +101,10 @@ def export_command(
     """
     transcript = _conversations(domain).transcript(thread)
     if format == "json":
-        text = json_format.dumps(transcript, ensure_ascii=False, indent=1) + "\n"
-        # A lone surrogate cannot be written as it is; the escape of Python is that of JSON.
-        text = text.encode("utf-8", "backslashreplace").decode()
+        text = json_text(transcript) + "\n"
     else:
-        text = as_markdown(transcript, read_domain_file(domain_folder(domain)).title)
+        text = visible(as_markdown(transcript, read_domain_file(domain_folder(domain)).title))
     if output is None:
-        # The console would interpret brackets as markup.
         typer.echo(text, nl=False)
     else:
         try:
@@ -125,7 +121,7 @@ def export_command(
                 expected="a new file in a folder that exists",
                 next_step="give --output another name",
             ) from error
-        out.print(f"wrote {escape(str(output))}")
+        out.print(f"wrote {output}")
     _exit_if_damaged(domain, transcript)
 
 
@@ -159,10 +155,10 @@ def delete_command(
     if json:
         print_json({"deleted": thread, "turns": turns})
     elif turns:
-        out.print(f"deleted {escape(thread)} ({turn_count})")
+        out.print(f"deleted {thread} ({turn_count})")
     else:
         # An earlier call had deleted it, but could not overwrite its text.
-        out.print(f"deleted {escape(thread)}: its text is gone from the file")
+        out.print(f"deleted {thread}: its text is gone from the file")
 
 
 def as_markdown(transcript: dict[str, Any], title: str) -> str:

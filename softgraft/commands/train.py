@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
-from rich.markup import escape
 from rich.table import Table
 
 from soft_prompt.training.distributed import is_main_process
@@ -111,7 +110,7 @@ def train_command(
     except KeyboardInterrupt:
         given = {**options, "limit": limit, "minutes": minutes}.items()
         typed = "".join(_as_typed(name, value) for name, value in given) + (" --search" if search else "")
-        err.print(f"\nTo continue where it stopped: softgraft train {escape(domain + typed)}")
+        err.print(f"\nTo continue where it stopped: softgraft train {domain + typed}")
         raise
     if not is_main_process():
         return
@@ -121,7 +120,7 @@ def train_command(
     unit = "questions" if opened.file.text_task is None else "texts"
     print_notes(data_notes(report.questions))
     for line in report_lines(report, unit):
-        out.print(escape(line))
+        out.print(line)
 
 
 def report_lines(report: TrainReport, unit: str) -> Iterator[str]:
@@ -194,13 +193,13 @@ def search_domain(opened: Domain, settings: TrainSettings, minutes: float, limit
         note = f"{report.left_out} candidates did not fit into {minutes:g} minutes; run the same command to continue"
         out.print(note)
     if report.best is None:
-        out.print(f"every trial failed\nnext: softgraft train {escape(opened.cli_name)} --learning-rate {1e-3:g}")
+        out.print(f"every trial failed\nnext: softgraft train {opened.cli_name} --learning-rate {1e-3:g}")
         return
     out.print("the best settings, for domain.yaml:\n")
     out.print(yaml.safe_dump({"train": settings_to_show(report.best.settings)}, sort_keys=False))
     if report.kept:
         kept = f"soft prompt kept in {opened.build / 'soft_prompt'}\nnext: softgraft eval {opened.cli_name}"
-        out.print(escape(kept))
+        out.print(kept)
     else:
         out.print(f"{_NOT_KEPT}\nnext: more questions in train.jsonl")
 
@@ -226,7 +225,7 @@ def _table(report: SearchReport) -> Table:
         best = report.best is not None and trial.fingerprint == report.best.fingerprint
         table.add_row(*settings, *scores, f"{trial.seconds:.0f}", style="bold" if best else None)
         if trial.problem:
-            table.caption = escape(f"failed: {trial.problem}")
+            table.caption = f"failed: {trial.problem}"
     return table
 
 

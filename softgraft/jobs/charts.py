@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from softgraft.terminal import visible
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -25,7 +27,7 @@ def interval_chart(rows: Sequence[tuple[str, float, float, float]], label: str) 
     means = [mean for _, mean, _, _ in rows]
     errors = np.array([(mean - low, high - mean) for _, mean, low, high in rows]).T
     axes.errorbar(means, places, xerr=np.clip(errors, 0, None), fmt="o", color=BLUE, capsize=3)
-    axes.set_yticks(places, [name for name, *_ in rows])
+    axes.set_yticks(places, [visible(name) for name, *_ in rows])
     axes.set_xlim(0, 1)
     axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.3)
@@ -57,7 +59,7 @@ def curve_chart(lines: Sequence[tuple[str, Sequence[tuple[int, float, float, flo
         labels, means = [point[0] for point in points], [point[1] for point in points]
         errors = np.array([(mean - low, high - mean) for _, mean, low, high in points]).T
         style = {"color": (BLUE, ORANGE)[number % 2], "marker": "os^"[number % 3], "linestyle": ("-", "--")[number % 2]}
-        axes.errorbar(labels, means, yerr=np.clip(errors, 0, None), capsize=3, label=name, **style)
+        axes.errorbar(labels, means, yerr=np.clip(errors, 0, None), capsize=3, label=visible(name), **style)
     if level is not None:
         axes.axhline(level, color="black", linestyle=":", label="quote")
     axes.set_ylim(0, 1)
@@ -78,8 +80,8 @@ def matrix_figure(rows: Sequence[str], columns: Sequence[str], values: Sequence[
     figure, axes = _new(2.2 + 0.9 * len(columns), 1.0 + 0.4 * len(rows))
     grid = np.array(values, dtype=np.float64)
     axes.imshow(grid, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), [visible(name) for name in columns])
+    axes.set_yticks(range(len(rows)), [visible(name) for name in rows])
     axes.set_xlabel(label)
     for y, x in np.ndindex(*grid.shape):
         axes.text(x, y, f"{grid[y, x]:.2f}", ha="center", va="center", color="white" if grid[y, x] > 0.6 else "black")
@@ -97,9 +99,13 @@ def _new(width: float, height: float) -> tuple[Figure, Any]:
 def _svg(figure: Figure) -> str:
     """The figure as an SVG element. The same figure always gives the same text."""
     import matplotlib
+    from matplotlib.text import Text
 
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "softgraft", "svg.fonttype": "none"}):
+    # A name with dollar signs is no formula.
+    for shown in figure.findobj(Text):
+        shown.set_parse_math(False)
+    with matplotlib.rc_context({"svg.hashsalt": "softgraft", "svg.fonttype": "none", "text.parse_math": False}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -16,6 +16,7 @@ from evaluation.rows import SUFFIXES as ROW_SUFFIXES
 from evaluation.rows import split_file
 from evaluation.task_items import FIELDS, TEXT_TASKS, TextTask, read_task_file, stratified_split, task_line
 from retrieval.conversion.convert import SUFFIXES
+from retrieval.ingestion.docs_folder import walk_files
 from softgraft.assembly.reading import file_texts, reading_notes
 from softgraft.errors import DomainError, UsageError
 from softgraft.settings.domain_file import DomainFile, Task, TrainSettings, template_languages, write_domain_file
@@ -52,7 +53,8 @@ def create_domain(
 
     Returns:
         Folder, number of document files, number of questions per split, template, task, number of labels, the columns
-        of each question file that nothing uses, and notes on the language of the documents (`reading`).
+        of each question file that nothing uses, notes on the language of the documents (`reading`), and the names of
+        files that were `left_out`, with the reason.
 
     Raises:
         UsageError: if the source has no documents, or no examples of the task, or the name or language is invalid.
@@ -60,7 +62,7 @@ def create_domain(
     """
     folder = Path(name) if "/" in name or os.sep in name else DOMAINS / name
     text_task = task if task in TEXT_TASKS else None
-    documents = _documents(source, required=text_task is None)
+    documents, left_out = _documents(source, required=text_task is None)
     if folder.exists():
         raise DomainError(
             found=f"{folder} already exists",
@@ -111,6 +113,7 @@ def create_domain(
             files[split].path.name: list(files[split].ignored) for split in files if files[split].ignored
         },
         "reading": reading_notes(file, file_texts(path for path, _ in documents)),
+        "left_out": left_out,
     }
 
 
@@ -145,27 +148,38 @@ def _settings(
         ) from error
 
 
-def _documents(source: Path, *, required: bool) -> list[tuple[Path, Path]]:
-    """Document files and their targets below docs/. Without `required`, only docs.jsonl and docs/ count."""
-    if (source / "docs.jsonl").is_file():
-        return [(source / "docs.jsonl", Path("docs.jsonl"))]
+def _documents(source: Path, *, required: bool) -> tuple[list[tuple[Path, Path]], list[tuple[str, str]]]:
+    """Document files and their targets below docs/, and names of those that are left out with the reason.
+
+    Without `required`, only docs.jsonl and docs/ count.
+    """
+    if _is_own_file(source / "docs.jsonl"):
+        return [(source / "docs.jsonl", Path("docs.jsonl"))], []
     folder = source if required else source / "docs"
     question_files = {source / f"{split}{suffix}" for split in _SPLITS for suffix in ROW_SUFFIXES}
-    documents = [
-        (path, path.relative_to(folder))
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and path.suffix.lower() in SUFFIXES
-        and path not in question_files
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
+    walked = walk_files(folder)
+    documents = [(path, path.relative_to(folder)) for path in walked.files if path not in question_files]
     if not documents and (required or folder.is_dir()):
+        reasons = "; ".join(reason for _, reason in walked.failed)
         raise UsageError(
-            found=f"no documents in {folder}" if folder.is_dir() else f"no folder {folder}",
+            found=reasons or (f"no documents in {folder}" if folder.is_dir() else f"no folder {folder}"),
             expected=f"files ending in {', '.join(sorted(SUFFIXES))}, or a docs.jsonl",
             next_step="give the folder that holds them: softgraft new NAME --from FOLDER",
         )
-    return documents
+    return documents, walked.failed
+
+
+def _is_own_file(path: Path) -> bool:
+    """Whether a data file exists. Raises UsageError if it is a link that leaves its folder."""
+    if not path.is_file():
+        return False
+    if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
+        raise UsageError(
+            found=f"{path} links to a place outside its folder",
+            expected="the file itself, since a link may lead to any file of this machine",
+            next_step="copy what it links to in its place: cp -L",
+        )
+    return True
 
 
 def _read_splits(source: Path, task: TextTask | None) -> dict[str, ItemFile]:
@@ -173,7 +187,7 @@ def _read_splits(source: Path, task: TextTask | None) -> dict[str, ItemFile]:
     files = {
         split: read_item_file(path) if task is None else read_task_file(path, task)
         for split in _SPLITS
-        if (path := split_file(source, split)).is_file()
+        if _is_own_file(path := split_file(source, split))
     }
     if task is not None and not ("train" in files and files["train"].items):
         text, target = FIELDS[task]

@@ -25,9 +25,9 @@ class Change:
     name: str
 
 
-def snapshot(docs: Path) -> Snapshot:
+def snapshot(docs: Path, *, follow_links: bool = False) -> Snapshot:
     """The state of all files that an ingest reads or reports as unreadable."""
-    walked = walk_files(docs)
+    walked = walk_files(docs, follow_links=follow_links)
     state: dict[str, tuple[int, ...]] = {name: () for name, _ in walked.failed}
     for path in walked.files:
         try:
@@ -47,12 +47,12 @@ def changes(before: Snapshot, after: Snapshot) -> list[Change]:
     return sorted([*removed, *added, *changed], key=lambda change: change.name)
 
 
-def wait_for_changes(docs: Path, before: Snapshot) -> list[Change]:
+def wait_for_changes(docs: Path, before: Snapshot, *, follow_links: bool = False) -> list[Change]:
     """Return the changes once the folder differs from `before` and has not changed for a second."""
-    last = snapshot(docs)
+    last = snapshot(docs, follow_links=follow_links)
     while True:
         time.sleep(INTERVAL_SECONDS)
-        now = snapshot(docs)
+        now = snapshot(docs, follow_links=follow_links)
         if now == last and now != before:
             return changes(before, now)
         last = now

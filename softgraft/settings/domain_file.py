@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from chains.speakers.secrets import remember_secrets
 from evaluation.task_items import TEXT_TASKS, TextTask
 from prompts.load import TEMPLATES
 from prompts.yaml_document import parse_yaml, read_text
@@ -277,6 +278,7 @@ def read_domain_file(folder: Path) -> DomainFile:
         ) from error
     except (OSError, ValueError) as error:
         raise _problem(path, [str(error)]) from error
+    remember_secrets(document.data)
     repeated = [f"{key}: a second time (line {line}); keep one of them" for line, key in document.duplicates]
     try:
         file = DomainFile.model_validate(document.data)

@@ -94,7 +94,7 @@ class RetrievalSettings(Settings):
 
 
 class IngestSettings(Settings):
-    """Limits for reading one file. A file beyond a limit is reported and left out."""
+    """Limits for reading one file, and which links are followed. A file beyond a limit is reported and left out."""
 
     file_mib: PositiveInt = Field(default=DEFAULT_LIMITS.file_mib, description="Maximum size of a file in MiB.")
     rows_mib: PositiveInt = Field(
@@ -108,10 +108,15 @@ class IngestSettings(Settings):
     memory_mib: PositiveInt = Field(
         default=DEFAULT_LIMITS.memory_mib, description="Maximum memory to convert a file, in MiB."
     )
+    follow_links: bool = Field(
+        default=False,
+        description="Whether links in `docs/` that lead outside it are followed. By default they are reported and not "
+        "read. Whoever can put a link there could otherwise make any file of this machine a document.",
+    )
 
     def limits(self) -> Limits:
         """The same limits in the form that `retrieval` takes."""
-        return Limits(**self.model_dump())
+        return Limits(**self.model_dump(exclude={"follow_links"}))
 
 
 class CacheSettings(Settings):

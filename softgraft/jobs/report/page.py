@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from chains.speakers.secrets import without_known_secrets
 from evaluation import Estimate
 from evaluation.items import Item
 from evaluation.systems import question_and_history
@@ -23,6 +24,7 @@ from softgraft.jobs.report.files import (
     read_replies,
     worst_answers,
 )
+from softgraft.terminal import visible
 
 WORST = 10
 _STYLE = """
@@ -202,4 +204,5 @@ def _number(value: float | None) -> str:
 
 
 def _text(text: str) -> str:
-    return html.escape(text)
+    """Text of a document, a model or a user, safe in a page: no markup, control characters or secrets."""
+    return html.escape(visible(without_known_secrets(text)))

@@ -15,6 +15,7 @@ from oracle import some_ids
 from soft_prompt import Backbone, PrefixStore
 from soft_prompt.rows import disk_store
 from soft_prompt.rows.disk_store import DiskStore
+from tests.support.read_only import read_only
 
 ENTRY = torch.arange(48, dtype=torch.float32).reshape(3, 2, 2, 2, 2)
 
@@ -157,3 +158,43 @@ def test_a_folder_that_cannot_be_written_is_still_read(folder: Path, monkeypatch
     store = DiskStore(folder, 10**6)
     assert torch.equal(store.get("entry"), ENTRY)  # type: ignore[arg-type]
     assert store.get("damaged") is None
+
+
+def test_a_folder_that_cannot_be_made_costs_the_cache_alone(
+    folder: Path, caplog: pytest.LogCaptureFixture, tiny_backbone: Backbone
+) -> None:
+    folder.write_text("a file where the folder of the cache should be")
+    store = PrefixStore(tiny_backbone, folder=folder)
+    entries = [store.get(some_ids(6, seed)) for seed in (1, 2)]
+    assert [torch.equal(store.get(some_ids(6, seed)), entry) for seed, entry in ((1, entries[0]), (2, entries[1]))]
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert str(folder) in message
+    assert "Not a directory" in message
+
+
+def test_a_folder_that_cannot_be_listed_counts_as_empty(
+    tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    DiskStore(folder, 10**6).put("entry", ENTRY)
+    with read_only(folder.parent):
+        assert torch.equal(DiskStore(folder, 10**6).get("entry"), ENTRY)  # type: ignore[arg-type]
+        assert not DiskStore(folder, 10**6).put("another", ENTRY)
+    (tmp_path / "elsewhere").mkdir()
+    folder.chmod(0)
+    with read_only(tmp_path / "elsewhere"):
+        store = DiskStore(folder, 10**6)
+        assert store.get("entry") is None
+        assert store.total_bytes == 0
+    folder.chmod(0o755)
+    assert ["Permission denied" in record.getMessage() for record in caplog.records] == [True, True]
+
+
+def test_without_a_temporary_folder_entries_are_computed_again(
+    tmp_path: Path, tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    store = PrefixStore(tiny_backbone, memory_bytes=1)
+    first = store.get(some_ids(6, 1)).clone()
+    assert torch.equal(store.get(some_ids(6, 1)), first)
+    assert store.computed_tokens == 12
+    assert len(caplog.records) == 1

@@ -171,3 +171,19 @@ def test_waiting_ends_when_the_folder_no_longer_changes(tmp_path: Path, monkeypa
     found = wait_for_changes(tmp_path, snapshot(tmp_path))
     assert found == [Change("added", "a.md")]
     assert len(polls) == 5
+
+
+def test_links_that_leave_docs_are_followed_only_by_the_setting(run: Run, domain: Domain, tmp_path: Path) -> None:
+    (tmp_path / "outside.md").write_text("# Outside\n\nThe password is swordfish.")
+    (domain.docs / "notes.md").symlink_to(tmp_path / "outside.md")
+    place = str(domain.folder)
+    code, out, err = run("ingest", place, "--strict")
+    assert (code, out.startswith("documents: 5 added")) == (FILES_FAILED, True)
+    assert "left out: notes.md: notes.md links to a place outside the docs folder. " in err
+    assert json.loads(run("ingest", place, "--json")[1])["ingest"]["failed"][0][0] == "notes.md"
+    assert snapshot(domain.docs)["notes.md"] == ()
+    path = domain.folder / "domain.yaml"
+    path.write_text(path.read_text(encoding="utf-8") + "ingest: {follow_links: true}\n", encoding="utf-8")
+    code, out, err = run("ingest", place, "--strict")
+    assert (code, out.startswith("documents: 1 added")) == (0, True)
+    assert snapshot(domain.docs, follow_links=True)["notes.md"] != ()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,7 @@ def test_a_folder_of_documents_becomes_a_domain(leaflets: Path) -> None:
         "labels": 0,
         "ignored_columns": {},
         "reading": [],
+        "left_out": [],
     }
     folder = Path("domains/shop")
     assert files(folder) == ["docs/cards/lost.TXT", "docs/fees.md", "docs/page.html", "domain.yaml"]
@@ -180,3 +183,42 @@ def test_questions_may_be_csv_and_unknown_columns_are_named(leaflets: Path) -> N
     assert made["ignored_columns"] == {"train.csv": ["author"], "test.jsonl": ["page"]}
     [first, _] = read_items(Path("domains/shop/train.jsonl"))
     assert (first.question, first.answers, first.doc_id) == ("What does it cost?", ("6 pounds", "£6"), "fees.md")
+
+
+def test_links_that_leave_the_folder_are_not_copied(leaflets: Path, working_folder: Path) -> None:
+    (working_folder / "outside").mkdir()
+    (working_folder / "outside" / "secret.md").write_text("swordfish")
+    (leaflets / "notes.md").symlink_to("../outside/secret.md")
+    (leaflets / "more").symlink_to("../outside")
+    (leaflets / "same.md").symlink_to("fees.md")
+    (leaflets / "nothing.md").symlink_to("nowhere.md")
+    os.mkfifo(leaflets / "pipe.md")
+    made = create_domain("shop", leaflets)
+    assert made["documents"] == 4
+    assert {name: why.split(". ")[0] for name, why in made["left_out"]} == {
+        "more": "more links to a place outside the docs folder",
+        "notes.md": "notes.md links to a place outside the docs folder",
+        "nothing.md": "nothing.md is a broken link",
+        "pipe.md": "pipe.md is not a regular file",
+    }
+    assert not any("swordfish" in path.read_text() for path in Path("domains/shop").rglob("*") if path.is_file())
+    assert not (Path("domains/shop") / "docs" / "same.md").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["docs.jsonl", "train.jsonl"])
+def test_a_data_file_that_links_elsewhere_is_refused(data: Path, working_folder: Path, name: str) -> None:
+    (data / name).rename(working_folder / "elsewhere.jsonl")
+    (data / name).symlink_to(working_folder / "elsewhere.jsonl")
+    with pytest.raises(UsageError, match=rf"{name} links to a place outside"):
+        create_domain("covid", data)
+    assert not Path("domains/covid").exists()
+
+
+def test_the_command_names_what_was_left_out(leaflets: Path, run: Callable[..., tuple[int, str, str]]) -> None:
+    (leaflets / "notes.md").symlink_to("/etc/hostname")
+    code, out, err = run("new", "shop", "--from", str(leaflets))
+    assert (code, out.splitlines()[0]) == (0, "created domains/shop: 3 document files, questions: none")
+    assert err.startswith("left out: notes.md: notes.md links to a place outside the docs folder. ")
+    code, out, err = run("new", "shop-again", "--from", str(leaflets), "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["left_out"][0][0] == "notes.md"

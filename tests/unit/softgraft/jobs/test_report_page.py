@@ -12,7 +12,7 @@ from house_domain import write_items
 
 from softgraft import Domain
 from softgraft.errors import UsageError
-from softgraft.jobs.charts import interval_chart, loss_chart, matrix_chart
+from softgraft.jobs.charts import curve_chart, interval_chart, loss_chart, matrix_chart
 from softgraft.jobs.curve import measure_curve
 from softgraft.jobs.report.files import read_losses, read_matrix, worst_answers
 from softgraft.jobs.report.page import write_page
@@ -98,3 +98,15 @@ def test_charts_say_the_same_each_time() -> None:
     ):
         assert chart() == chart()
         assert chart().startswith("<svg")
+
+
+def test_charts_show_hostile_names_as_text() -> None:
+    name = "$\\frac{$ <script>x</script> \x1b[2J \u202e\ud800"
+    for chart in (
+        interval_chart([(name, 0.8, 0.7, 0.9)], "accuracy"),
+        curve_chart([(name, [(0, 0.5, 0.4, 0.6)])], 0.5),
+        matrix_chart([name], [name], [[0.5]], "asked"),
+    ):
+        assert "$\\frac{$ &lt;script&gt;x&lt;/script&gt; \\x1b[2J \\u202e\\ud800" in chart
+        assert "<script>" not in chart
+        assert "\x1b" not in chart
