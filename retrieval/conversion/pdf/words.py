@@ -24,6 +24,9 @@ _HAS_DIGIT = re.compile(r"\d")
 _OTHER_SIZE, _OTHER_BASE = 0.12, 0.1
 # Relative to the size of the text.
 _CAPITAL_HEIGHT = 0.7
+# A word that seems wider, relative to the size of the text, has a gap after it. Most words are not: to ask for the box
+# of each would take long.
+_WIDE_LETTER, _GAP = 0.5, 0.9
 
 
 @dataclass(slots=True)
@@ -126,6 +129,8 @@ class _Reader:
             if turn == 0 and text[end : end + 1] == " " and not has_rtl and (token.isalpha() or not has_digit(token)):
                 origin(handle, end, to_x, to_y)
                 right = at_x.value
+                if right - left > (_WIDE_LETTER * (end - start) + _GAP) * size:
+                    right = min(right, self._box(end - 1, 0)[1])
                 plain = token if token.isascii() else _plain(token)
                 words.append(Word(plain, left, right if right > left else left, base, size, spaces, breaks))
             else:
@@ -154,7 +159,7 @@ class _Reader:
             parts = [(start, end, left, base, size)]
         words: list[Word] = []
         for number, (first, last, x, y, height) in enumerate(parts):
-            right = parts[number + 1][2] if number + 1 < len(parts) else self._end(last, turn, x)
+            right = parts[number + 1][2] if number + 1 < len(parts) else self._end(first, last, turn, x, height)
             words.append(Word(_plain(self._text[first:last]), x, right, y, height, turn=turn))
         words[0].spaces, words[0].breaks = spaces, breaks
         return words
@@ -222,12 +227,16 @@ class _Reader:
         self._get_origin(self._handle, index, self._to_x, self._to_y)
         return _turned(self._x.value, self._y.value, turn)
 
-    def _end(self, end: int, turn: int, left: float) -> float:
-        """The x after the last character: that of the space or line end which follows, or the edge of its box."""
+    def _end(self, start: int, end: int, turn: int, left: float, size: float) -> float:
+        """The x after the last character: that of the space or line end which follows, or the edge of its box.
+
+        A space that PDFium puts into a gap stands at the end of the gap.
+        """
         follows = self._text[end : end + 1]
-        if follows and follows in " \r\n\xa0" and self._text[end - 1] != HYPHEN:
-            return max(left, self._origin(end, turn)[0])
-        return max(left, self._box(end - 1, turn)[1])
+        right = self._origin(end, turn)[0] if follows and follows in " \r\n\xa0" else math.inf
+        if self._text[end - 1] == HYPHEN or right - left > (_WIDE_LETTER * (end - start) + _GAP) * size:
+            right = min(right, self._box(end - 1, turn)[1])
+        return max(left, right)
 
     def _box(self, index: int, turn: int) -> tuple[float, float]:
         left, bottom, right, top = self._page.get_charbox(index, loose=True)
