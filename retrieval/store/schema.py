@@ -89,9 +89,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             id, doc_id, title, heading, text, start, end, page, embedded_digest, metadata
         )""",
     ),
-    (
-        *_NEW_WORDS,
-    ),
+    (*_NEW_WORDS,),
     (
         # How texts are written, and the headings, lists and tables that a converter recorded.
         "ALTER TABLE documents ADD COLUMN writing TEXT NOT NULL DEFAULT 'markdown'",

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import pairwise
 from typing import TypeAlias
 
-from retrieval.conversion.pdf.rows import Line
+from retrieval.conversion.pdf.line import Line
 from retrieval.conversion.pdf.rules import Rules
 from retrieval.conversion.pdf.tables import LINE_DROP, Rows, Table, build_table, drop
 from retrieval.conversion.pdf.words import HYPHEN, LOWER_START, SENTENCE_END

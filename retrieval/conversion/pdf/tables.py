@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from retrieval.conversion.pdf.rows import Line
+from retrieval.conversion.pdf.line import Line
 from retrieval.conversion.pdf.rules import Rules
 
 Rows: TypeAlias = Sequence[list[Line]]
