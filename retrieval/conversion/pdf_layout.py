@@ -18,14 +18,13 @@ from retrieval.conversion.pdf.line import Line
 from retrieval.conversion.pdf.listings import is_one_listing, leave_words_in_prose, listing_text
 from retrieval.conversion.pdf.regions import Region
 from retrieval.conversion.pdf.tables import Table
-from retrieval.conversion.pdf.words import HYPHEN, LOWER_START, SENTENCE_END
+from retrieval.conversion.pdf.words import HYPHEN, LEADER, LOWER_START, SENTENCE_END
 from retrieval.conversion.raised import in_line, leading_mark, raised
 
 _BULLET = re.compile(r"^\s*(?:[•◦▪‣∙●○■·–]|[-*])\s+")
 _NUMBERED = re.compile(r"^\s*(?:\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
 _SMALL_NOTE = re.compile(r"(\d{1,3})[.)]?\s+(?=\S)")
 _GOES_ON = re.compile(r"[,&/(]$|\w-$|\b(?:and|or|the|a|an|of|to|in|for|with|und|oder|der|die|das|et|ou|de|la|le)$")
-_LEADER = re.compile(r"(?:\.\s?){4,}\s*\w{1,6}$")  # a line of a table of contents
 _START = re.compile(r"[\W_]*(?:\d|[A-ZÀ-ÖØ-ÞА-Я])")
 
 _MAX_HEADING_CHARACTERS = 120
@@ -207,7 +206,7 @@ def _kept_lines(group: Sequence[Line]) -> list[list[Line]]:
         room = previous.room - inset
         would_fit = room > max(line.first_width + 2 * line.size, _FREE_WIDTH * width)
         ends_line = is_list if is_narrow else would_fit
-        if _LEADER.search(previous.text[-200:]) or (ends_line and _may_end(previous, line, is_list=is_list)):
+        if LEADER.search(previous.text[-200:]) or (ends_line and _may_end(previous, line, is_list=is_list)):
             parts.append([line])
         else:
             parts[-1].append(line)

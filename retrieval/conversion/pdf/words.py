@@ -22,6 +22,8 @@ _FORMS = re.compile("[\ufb1d-\ufdcf\ufdf0-\ufdff\ufe70-\ufefe]")
 _MARKERS = re.compile("[\ufdd0-\ufdef]")
 SENTENCE_END = re.compile(r"""[.!?:;。！？；：]["'”’)\]]*$""")
 LOWER_START = re.compile(r"[\W_]*[a-zß-öø-ÿа-я]")
+# The end of a line of a table of contents or an index.
+LEADER = re.compile(r"(?:\.\s?){4,}\s*\w{1,6}$")
 _HAS_DIGIT = re.compile(r"\d")
 _GET_ORIGIN = CFUNCTYPE(c_int, c_void_p, c_int, c_void_p, c_void_p)
 _GET_SIZE = CFUNCTYPE(c_double, c_void_p, c_int)
