@@ -170,7 +170,9 @@ def _lowered(text: str, before: str) -> str:
         return f"_{inner}"
     if _SIGNED.fullmatch(inner) and before[-1:] and not before[-1].isspace():
         return inner.translate(_TO_LOWERED)
-    return f"_{inner}" if before[-1:].isalpha() and inner.isalnum() else text
+    # Below a raised number, as in a formula.
+    follows = before[-1:].isalpha() or before[-1:] in _RAISED
+    return f"_{inner}" if follows and inner.isalnum() else text
 
 
 def _note(mark: str, before: str, after: str) -> str:

@@ -111,6 +111,9 @@ def _joins(run: _Run, word: Word) -> bool:
         # A jump back begins another run, as in a second column.
         return word.is_rtl or last.is_rtl or word.left >= last.left
     is_short = len(word.text) <= _MAX_SCRIPT_CHARACTERS
+    if is_short and len(run.words) > 1 and _is_below_raised(word, run):
+        _mark(word, lowered(word.text), 0.0, run.size)
+        return True
     if is_short and gap < _NEAR * run.size and word.left > last.left:
         small = _is_small(word, run.size)
         has_digits = word.text[:1].isdigit() and word.size <= run.size * 1.02
@@ -129,6 +132,18 @@ def _joins(run: _Run, word: Word) -> bool:
         run.base, run.size = word.base, word.size
         return True
     return False
+
+
+def _is_below_raised(word: Word, run: _Run) -> bool:
+    """Whether a word is lowered below a raised one, as in a formula."""
+    before, last = run.words[-2:]
+    return (
+        last.text == raised(last.text.strip("\ufdd0\ufdd3"))
+        and last.base > run.base > word.base > run.base - _LOWERED_MOST * run.size
+        and _is_small(word, run.size)
+        and abs(word.left - last.left) < _NEAR * run.size
+        and word.left > before.left
+    )
 
 
 def _is_small(word: Word, size: float) -> bool:

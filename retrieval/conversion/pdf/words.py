@@ -113,8 +113,8 @@ class _Reader:
         self._to_x, self._to_y = addressof(self._x), addressof(self._y)
         # By address: ctypes takes longer to check typed pointers than PDFium takes to answer.
         self._address = cast(self._handle, c_void_p).value
-        self._get_origin = _GET_ORIGIN(cast(raw.FPDFText_GetCharOrigin, c_void_p).value)
-        self._get_size = _GET_SIZE(cast(raw.FPDFText_GetFontSize, c_void_p).value)
+        self._get_origin = _GET_ORIGIN(cast(raw.FPDFText_GetCharOrigin, c_void_p).value or 0)
+        self._get_size = _GET_SIZE(cast(raw.FPDFText_GetFontSize, c_void_p).value or 0)
         self._fonts = Fonts(text_page)
         self._matrix = raw.FS_MATRIX()
         self._text = self._read_text()
@@ -227,7 +227,9 @@ class _Reader:
         is_near_digit = False
         for index in range(start, end):
             is_digit = self._text[index].isdigit()
-            is_near_digit, was_near = is_digit, is_near_digit
+            was_near = is_near_digit
+            # A bracket around a raised number is raised with it.
+            is_near_digit = is_digit or (was_near and self._text[index] == ")")
             if parts and not is_digit and not was_near:
                 parts[-1] = (parts[-1][0], index + 1, *parts[-1][2:])
                 continue
@@ -240,6 +242,12 @@ class _Reader:
                     parts[-1] = (first, index + 1, left, base, size)
                     continue
             nominal = font_size
+            opened = parts and index - 1 > parts[-1][0] and self._text[index - 1] == "("
+            if opened and abs(self._origin(index - 1, turn)[1] - y) <= _OTHER_BASE * self._size(index)[0]:
+                first, _, left, base, size = parts[-1]
+                parts[-1] = (first, index - 1, left, base, size)
+                parts.append((index - 1, index + 1, self._origin(index - 1, turn)[0], y, self._size(index)[0]))
+                continue
             parts.append((index, index + 1, x, y, self._size(index)[0]))
         return parts
 

@@ -10,7 +10,7 @@ import pytest
 from fpdf import FPDF
 
 from retrieval.conversion.convert import convert_here
-from tests.support.pdf_files import PROSE, page, printed
+from tests.support.pdf_files import PROSE, drawn, page, printed
 
 
 def read(pdf: FPDF | bytes) -> str:
@@ -133,8 +133,8 @@ def test_hebrew_and_arabic_are_in_logical_order() -> None:
 def test_lines_drawn_from_bottom_to_top(pitch: int) -> None:
     texts = ("First comes 33.", "Then comes 44.", "Last comes the end.")
     lines = [(10, 20 + pitch * number, text) for number, text in enumerate(texts)]
-    for drawn in (lines[::-1], [lines[1], lines[0], lines[2]], [lines[2], *lines[:2]]):
-        assert " ".join(read(printed(drawn)).split()) == " ".join(texts)
+    for ordered in (lines[::-1], [lines[1], lines[0], lines[2]], [lines[2], *lines[:2]]):
+        assert " ".join(read(printed(ordered)).split()) == " ".join(texts)
 
 
 def test_columns_of_lines_at_different_heights_are_in_the_order_of_the_file() -> None:
@@ -174,3 +174,12 @@ def test_text_outside_the_page_is_not_read() -> None:
     cropped = data.replace(b"/Type /Page\n", b"/Type /Page /CropBox [0 99 595 700]\n")
     assert cropped != data
     assert read(cropped) == "The price is 10 euros.\n"
+
+
+def test_a_number_above_a_letter_below_stays_with_its_symbol() -> None:
+    text = (
+        "BT /F 10 Tf 1 0 0 1 60 700 Tm (The field G) Tj /F 7 Tf 1 0 0 1 109 704 Tm (\\(0\\)) Tj "
+        "1 0 0 1 109 697 Tm (ij) Tj "
+        "/F 10 Tf 1 0 0 1 121 700 Tm (is a sum of weights) Tj 1 0 0 1 60 688 Tm (over all of the data.) Tj ET"
+    )
+    assert read(drawn(text)) == "The field G⁽⁰⁾_ij is a sum of weights over all of the data.\n"
