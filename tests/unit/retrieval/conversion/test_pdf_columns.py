@@ -194,3 +194,27 @@ def test_a_sign_above_or_below_its_row_joins_no_rows(rise: int) -> None:
     text = read(drawn(f"BT /F 10 Tf {' '.join(texts)} /F 11 Tf {sign} ET"))
     assert [line.split(" | ")[0] for line in text.splitlines()] == ["sin(x)", "sqrt(x)", "tan(x)"]
     assert "v" in text.splitlines()[1]
+
+
+def test_a_displayed_formula_is_no_table() -> None:
+    places = [
+        (60, 700, "The weight of a point is given by"),
+        (150, 660, "W = exp"),
+        (220, 667, "x - X"),
+        (300, 667, "y - Y"),
+    ]
+    places += [(270, 660, "+"), (228, 653, "L"), (308, 653, "M"), (60, 620, "Here L and M are lengths of the grid.")]
+    texts = " ".join(f"1 0 0 1 {x} {y} Tm ({text}) Tj" for x, y, text in places)
+    text = read(drawn(f"BT /F 10 Tf {texts} ET"))
+    assert "|" not in text
+    words = " ".join(text.split())
+    assert words == "The weight of a point is given by x - X y - Y W = exp + L M Here L and M are lengths of the grid."
+
+
+def test_a_table_of_short_cells_is_no_formula() -> None:
+    lines = [
+        (20 + 30 * x, 40 + 5 * y, text)
+        for y, row in enumerate(("x y z", "1 2 =", "4 5 ="))
+        for x, text in enumerate(row.split())
+    ]
+    assert read(printed(lines, size=10)) == "x | y | z\n1 | 2 | =\n4 | 5 | =\n"
