@@ -27,6 +27,7 @@ LEADER = re.compile(r"(?:\.\s?){4,}\s*\w{1,6}$")
 _HAS_DIGIT = re.compile(r"\d")
 _GET_ORIGIN = CFUNCTYPE(c_int, c_void_p, c_int, c_void_p, c_void_p)
 _GET_SIZE = CFUNCTYPE(c_double, c_void_p, c_int)
+_OPENS = frozenset("(+−–-")
 _SPACES = frozenset(" \r\n\xa0")
 # Within a word, characters whose size or base line differs by more are raised or lowered.
 _OTHER_SIZE, _OTHER_BASE = 0.12, 0.1
@@ -228,7 +229,7 @@ class _Reader:
         for index in range(start, end):
             is_digit = self._text[index].isdigit()
             was_near = is_near_digit
-            # A bracket around a raised number is raised with it.
+            # A bracket or a sign at a raised number is raised with it.
             is_near_digit = is_digit or (was_near and self._text[index] == ")")
             if parts and not is_digit and not was_near:
                 parts[-1] = (parts[-1][0], index + 1, *parts[-1][2:])
@@ -242,7 +243,7 @@ class _Reader:
                     parts[-1] = (first, index + 1, left, base, size)
                     continue
             nominal = font_size
-            opened = parts and index - 1 > parts[-1][0] and self._text[index - 1] == "("
+            opened = parts and index - 1 > parts[-1][0] and self._text[index - 1] in _OPENS
             if opened and abs(self._origin(index - 1, turn)[1] - y) <= _OTHER_BASE * self._size(index)[0]:
                 first, _, left, base, size = parts[-1]
                 parts[-1] = (first, index - 1, left, base, size)

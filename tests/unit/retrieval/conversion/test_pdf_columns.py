@@ -182,13 +182,13 @@ def test_wrapped_cells_without_inner_rules_are_one_row() -> None:
     )
 
 
-@pytest.mark.parametrize("rise", [-5, 5])
+@pytest.mark.parametrize("rise", [-7, -5, 5, 7])
 def test_a_sign_above_or_below_its_row_joins_no_rows(rise: int) -> None:
     rows = [("sin(x)", "any", "the sine of x"), ("sqrt(x)", "real", "the root of x"), ("tan(x)", "any", "the tangent")]
     texts = [
         f"1 0 0 1 {x} {700 - 12 * n} Tm ({cell.replace('(', chr(92) + '(').replace(')', chr(92) + ')')}) Tj"
         for n, row in enumerate(rows)
-        for x, cell in zip((100, 200, 310), row, strict=True)
+        for x, cell in zip((100, 200, 310 if n == 1 else 304.4), row, strict=True)
     ]
     sign = f"1 0 0 1 304.4 {688 + rise} Tm (v) Tj"
     text = read(drawn(f"BT /F 10 Tf {' '.join(texts)} /F 11 Tf {sign} ET"))

@@ -114,7 +114,7 @@ def test_a_document_in_a_typewriter_font_is_prose() -> None:
     pdf = FPDF()
     pdf.add_page()
     pdf.set_font("Courier", size=11)
-    pdf.multi_cell(0, 5, PROSE * 4)
+    pdf.multi_cell(0, 5, PROSE * 4, align="L")
     converted = read(pdf)
     assert listings(converted) == []
     assert converted.text == " ".join((PROSE * 4).split()) + "\n"

@@ -183,3 +183,11 @@ def test_a_number_above_a_letter_below_stays_with_its_symbol() -> None:
         "/F 10 Tf 1 0 0 1 121 700 Tm (is a sum of weights) Tj 1 0 0 1 60 688 Tm (over all of the data.) Tj ET"
     )
     assert read(drawn(text)) == "The field G⁽⁰⁾_ij is a sum of weights over all of the data.\n"
+
+
+def test_a_raised_minus_is_part_of_the_power() -> None:
+    text = (
+        "BT /F 10 Tf 1 0 0 1 60 700 Tm (The value is sinh) Tj /F 7 Tf 1 0 0 1 134.4 704 Tm (-1) Tj "
+        "/F 10 Tf 1 0 0 1 144 700 Tm (x here.) Tj ET"
+    )
+    assert read(drawn(text)) == "The value is sinh⁻¹ x here.\n"
