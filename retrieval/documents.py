@@ -14,9 +14,9 @@ Writing = Literal["markdown", "plain", "fields"]
 
 
 class Mark(NamedTuple):
-    """A heading, list or table that a converter recorded, as a span of the text. `level` is that of a heading."""
+    """A heading, list, table or code that a converter recorded, as a span of the text. `level` is that of a heading."""
 
-    kind: Literal["heading", "list", "table"]
+    kind: Literal["heading", "list", "table", "code"]
     start: int
     end: int
     level: int = 0
@@ -32,7 +32,7 @@ class Document:
         source_digest: SHA-256 (hex) of the file or the row, so that an edited row does not change the others.
         page_starts: the offset in `text` of each page; empty for formats without pages.
         writing: how `text` is written.
-        marks: the headings, lists and tables of plain text, in order.
+        marks: the headings, lists, tables and code of plain text, in order.
         metadata: a JSON object by which the passages can be filtered: the columns of a row.
     """
 

@@ -18,8 +18,8 @@ _PROBLEMS_SHOWN = 5
 class Converted:
     """A text, the document's own title (None: none), and page offsets in code points.
 
-    `marks` are the headings, lists and tables of plain text. If they are not given, they are those of the `Written`
-    text; a text joined from several is searched for what a writer puts on lines of their own.
+    `marks` are the headings, lists, tables and code of plain text. If they are not given, they are those of the
+    `Written` text; a text joined from several is searched for what a writer puts on lines of their own.
 
     `notes` say what was left out on purpose, such as navigation, and `unread` which parts could not be read.
     """
@@ -40,7 +40,7 @@ class Converted:
 
 
 class Written(str):
-    """The text of a writer, with the spans of its headings, lists and tables."""
+    """The text of a writer, with the spans of its headings, lists, tables and code."""
 
     marks: tuple[Mark, ...]
 
@@ -183,6 +183,10 @@ class MarkdownWriter:
         if line.strip(" |"):
             self._add("table", line)
 
+    def code(self, text: str) -> None:
+        """Lines of code, with the spaces before and between their words."""
+        self._add("code", text.strip("\n"))
+
     def end_group(self) -> None:
         """A following list or table is a new one."""
         self._last_kind = ""
@@ -190,7 +194,7 @@ class MarkdownWriter:
     def text(self) -> Written:
         return Written("".join(self._pieces) + ("\n" if self._pieces else ""), self._marks)
 
-    def _add(self, kind: Literal["heading", "list", "table", "paragraph"], text: str, level: int = 0) -> None:
+    def _add(self, kind: Literal["heading", "list", "table", "code", "paragraph"], text: str, level: int = 0) -> None:
         if not text.strip():
             return
         together = kind == self._last_kind and kind in {"list", "table"}

@@ -20,7 +20,7 @@ from retrieval.errors import ConversionError
 if TYPE_CHECKING:
     from docx.opc.part import Part
 
-VERSION = "docx/2"
+VERSION = "docx/3"
 
 _MIB = 2**20
 # XML takes many times its size in memory; pictures are unpacked but not parsed.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from retrieval.conversion.html.sinks import PageSink
 
-VERSION = "html/3"
+VERSION = "html/4"
 
 # What is kept, step by step, if a page has no content otherwise.
 _SPARED = ((), (NAVIGATION,), (NAVIGATION, FOOTERS), (NAVIGATION, FOOTERS, BANNERS, HIDDEN, STRUCK))

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from retrieval.conversion.converted import Converted
 from retrieval.conversion.pdf.forms import read_fields, with_fields
+from retrieval.conversion.pdf.listings import is_typewritten
 from retrieval.conversion.pdf.pictures import is_picture, pages_note
 from retrieval.conversion.pdf.regions import Region, read_regions
 from retrieval.conversion.pdf.rows import read_rows
 from retrieval.conversion.pdf.rules import Rules, read_rules
-from retrieval.conversion.pdf.words import read_words
+from retrieval.conversion.pdf.words import Word, read_words
 from retrieval.conversion.pdf_layout import lay_out
 from retrieval.errors import ConversionError
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
 
-VERSION = "pdf/2"
+VERSION = "pdf/3"
+
+# The pages by which a document is judged to be written in a typewriter's font.
+_PAGES_JUDGED = 5
 
 # PDFium has global state: one thread at a time.
 _PDFIUM_LOCK = threading.Lock()
@@ -63,28 +69,46 @@ def _read_pages(document: PdfDocument) -> tuple[list[list[Region]], list[int]]:
     form = document.formenv.raw if document.formenv is not None else None
     pages: list[list[Region]] = []
     pictures: list[int] = []
-    for number in range(len(document)):
-        regions, picture = _read_page(document[number], form)
+    for number, (page, words) in enumerate(_pages_of_words(document), start=1):
+        try:
+            regions, picture = _read_page(page, words, form)
+        finally:
+            page.close()
         pages.append(regions)
         if picture:
-            pictures.append(number + 1)
+            pictures.append(number)
     return pages, pictures
 
 
-def _read_page(page: PdfPage, form: Any) -> tuple[list[Region], bool]:
-    """The regions of a page, and whether it is a picture of text."""
+def _pages_of_words(document: PdfDocument) -> Iterator[tuple[PdfPage, list[Word]]]:
+    """The pages with their words. In a document in a typewriter's font, nothing is a listing."""
+    first = [_page_of_words(document, number) for number in range(min(_PAGES_JUDGED, len(document)))]
+    has_listings = not is_typewritten(word for _, words in first for word in words)
+    others = (_page_of_words(document, number) for number in range(len(first), len(document)))
+    for page, words in chain(first, others):
+        if not has_listings:
+            for word in words:
+                word.advance = 0.0
+        yield page, words
+
+
+def _page_of_words(document: PdfDocument, number: int) -> tuple[PdfPage, list[Word]]:
+    page = document[number]
     text_page = page.get_textpage()
     try:
-        words = read_words(text_page, page.get_bbox())
-        by_turn = {turn: [row.lines() for row in rows] for turn, rows in read_rows(words).items()}
-        fields = read_fields(page, form)
-        if fields:
-            by_turn[0] = with_fields(by_turn.get(0, []), fields)
-        regions: list[Region] = []
-        for turn, rows in by_turn.items():
-            regions += read_regions(rows, Rules if turn else partial(read_rules, page))
-        characters = sum(len(line.text) for rows in by_turn.values() for row in rows for line in row)
-        return regions, is_picture(page, characters)
+        return page, read_words(text_page, page.get_bbox())
     finally:
         text_page.close()
-        page.close()
+
+
+def _read_page(page: PdfPage, words: list[Word], form: Any) -> tuple[list[Region], bool]:
+    """The regions of a page, and whether it is a picture of text."""
+    by_turn = {turn: [row.lines() for row in rows] for turn, rows in read_rows(words).items()}
+    fields = read_fields(page, form)
+    if fields:
+        by_turn[0] = with_fields(by_turn.get(0, []), fields)
+    regions: list[Region] = []
+    for turn, rows in by_turn.items():
+        regions += read_regions(rows, Rules if turn else partial(read_rules, page))
+    characters = sum(len(line.text) for rows in by_turn.values() for row in rows for line in row)
+    return regions, is_picture(page, characters)

@@ -1,4 +1,4 @@
-"""The layout of a PDF: printed lines back to headings, paragraphs, lists and tables.
+"""The layout of a PDF: printed lines back to headings, paragraphs, lists, tables and code.
 
 A sentence that was wrapped is on one line again, so that quotes of it can be found. A line that ends although the next
 word would have fitted stays a line of its own.
@@ -14,17 +14,17 @@ from itertools import chain, pairwise
 
 from retrieval.conversion.converted import Converted, MarkdownWriter, joined
 from retrieval.conversion.pdf.hyphens import Hyphens
+from retrieval.conversion.pdf.line import Line
+from retrieval.conversion.pdf.listings import is_one_listing, leave_words_in_prose, listing_text
 from retrieval.conversion.pdf.regions import Region
-from retrieval.conversion.pdf.rows import Line
 from retrieval.conversion.pdf.tables import Table
-from retrieval.conversion.pdf.words import HYPHEN, LOWER_START, SENTENCE_END
+from retrieval.conversion.pdf.words import HYPHEN, LEADER, LOWER_START, SENTENCE_END
 from retrieval.conversion.raised import in_line, leading_mark, raised
 
 _BULLET = re.compile(r"^\s*(?:[•◦▪‣∙●○■·–]|[-*])\s+")
 _NUMBERED = re.compile(r"^\s*(?:\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
 _SMALL_NOTE = re.compile(r"(\d{1,3})[.)]?\s+(?=\S)")
 _GOES_ON = re.compile(r"[,&/(]$|\w-$|\b(?:and|or|the|a|an|of|to|in|for|with|und|oder|der|die|das|et|ou|de|la|le)$")
-_LEADER = re.compile(r"(?:\.\s?){4,}\s*\w{1,6}$")  # a line of a table of contents
 _START = re.compile(r"[\W_]*(?:\d|[A-ZÀ-ÖØ-ÞА-Я])")
 
 _MAX_HEADING_CHARACTERS = 120
@@ -59,14 +59,17 @@ class _Document:
     """What the pages of a document have in common: the size of its text, its headings and its words."""
 
     def __init__(self, pages: Sequence[Sequence[Region]]) -> None:
-        lines = [line for page in pages for line in _lines(page)]
+        for region in chain.from_iterable(pages):
+            if isinstance(region, list):
+                leave_words_in_prose(region)
+        lines = [line for page in pages for line in _lines(page) if not line.advance]
         self._body = _body_size(lines)
         self._levels = _heading_levels(lines, self._body)
         cells = (cell for page in pages for table in page if isinstance(table, Table) for cell in chain(*table.rows))
         self._hyphens = Hyphens([*(line.text for line in lines), *cells])
 
     def write(self, page: Sequence[Region], writer: MarkdownWriter) -> None:
-        marks = _mark_notes(list(_lines(page)), self._body)
+        marks = _mark_notes([line for line in _lines(page) if not line.advance], self._body)
         pitch = _usual_pitch(page, self._body)
         for region in page:
             if isinstance(region, Table):
@@ -76,6 +79,9 @@ class _Document:
                 self._write_group(group, writer, marks)
 
     def _write_group(self, group: Sequence[Line], writer: MarkdownWriter, marks: set[str]) -> None:
+        if group[0].advance:
+            writer.code(listing_text(group))
+            return
         level = self._heading_level(group)
         if level:
             writer.heading(level, in_line(self._hyphens.join([line.text for line in group]), marks))
@@ -159,6 +165,7 @@ def _usual_pitch(page: Sequence[Region], body: float) -> float:
         for previous, line in pairwise(region)
         if 0 < previous.base - line.base < 3 * max(body, 1.0)
         and _same_size(previous, line)
+        and not previous.advance
         and round(line.size, 1) == body
     ]
     # The low quartile: a page of short paragraphs has more gaps between than within them.
@@ -170,6 +177,8 @@ def _same_size(one: Line, other: Line) -> bool:
 
 
 def _starts_paragraph(previous: Line, line: Line, pitch: float) -> bool:
+    if previous.advance or line.advance:
+        return not is_one_listing(previous, line)
     if not _same_size(previous, line) or leading_mark(line.text):
         return True
     if _BULLET.match(line.text) or _NUMBERED.match(line.text):
@@ -197,7 +206,7 @@ def _kept_lines(group: Sequence[Line]) -> list[list[Line]]:
         room = previous.room - inset
         would_fit = room > max(line.first_width + 2 * line.size, _FREE_WIDTH * width)
         ends_line = is_list if is_narrow else would_fit
-        if _LEADER.search(previous.text[-200:]) or (ends_line and _may_end(previous, line, is_list=is_list)):
+        if LEADER.search(previous.text[-200:]) or (ends_line and _may_end(previous, line, is_list=is_list)):
             parts.append([line])
         else:
             parts[-1].append(line)

@@ -2,16 +2,18 @@
 
 | printed | written |
 |---|---|
-| a raised number after a number | `10^6` |
+| a raised number after a number | `10⁶` |
 | the same, if a note of that number is known | `30[2]` |
-| a raised mark after a word or punctuation, or at the start of a note | `days[2]`, `[2] Not for gifts` |
-| a power of a unit or of a single letter | `m²`, `kg⁻¹`, `x²` |
+| a power of a unit, a letter, a product or a function | `m²`, `x²`, `mc²`, `sin²` |
+| a raised negative number | `kg⁻¹`, `day⁻¹` |
+| a raised mark after another word or punctuation, or at the start of a note | `days[2]`, `[2] Not for gifts` |
+| other raised text after a number | `2^n`, `10^(2n)` |
 | lowered digits after a letter; after a number | `CO₂`; `10_2` |
 | a raised number before a letter | `^14C` |
 | a fraction of small digits | `2 1/2` |
 
-The same holds for the characters that Unicode has for raised and lowered digits and fractions: their compatibility
-form (NFKC) is made of ordinary digits.
+The characters that Unicode has for raised and lowered digits stay as they are. Those for fractions and numbers in
+circles are kept apart from digits beside them.
 """
 
 from __future__ import annotations
@@ -29,10 +31,6 @@ _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾", "0123456789+-=(
 _LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎", "0123456789+-=()", strict=True))
 _TO_RAISED = str.maketrans({plain: raised for raised, plain in _RAISED.items()} | {"−": "⁻", "–": "⁻"})
 _TO_LOWERED = str.maketrans({plain: lowered for lowered, plain in _LOWERED.items()} | {"−": "₋", "–": "₋"})
-_FROM_RAISED, _FROM_LOWERED = str.maketrans(_RAISED), str.maketrans(_LOWERED)
-
-_RAISED_RUN = re.compile(f"[{''.join(_RAISED)}]+")
-_LOWERED_RUN = re.compile(f"[{''.join(_LOWERED)}]+")
 # Runs of the same kind, one after the other.
 _SAME = re.compile(f"(?P<kind>[{_UP}{_DOWN}])(?P<text>[^{_MARKERS}]*){_END}(?P=kind)")
 _FRACTION = re.compile(
@@ -47,9 +45,20 @@ _SIGNED = re.compile(r"[+−–-]?\d+|\d*[+−–-]")
 _SEVERAL = re.compile(r"\d+[a-z]?(?:\s*[,;–-]\s*\d+[a-z]?)+")
 _MARK = re.compile(r"\(?(\d{1,3}|[a-zA-Z])[.)]?")
 _SYMBOLS = re.compile(r"[*†‡§¶#]+")
+_IN_BRACKETS = re.compile(r"\([+−–-]?\d{1,3}\)")
+_NEGATIVE = re.compile(r"[−–-]\d+")
 _UNITS = frozenset({"mm", "cm", "dm", "km", "ft", "in", "yd", "mi", "nm", "µm", "μm", "kg", "mol", "sec", "min", "Hz"})
 _CHARGED = re.compile(r"(?:[A-Z][a-z]?|[)\]\u2080-\u2089])$")
 _LAST_WORD = re.compile(r"[^\W\d_]+$")
+_FUNCTIONS = re.compile(r"(?:arc|ar)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|lg|exp")
+# Letters that are no word: they have no vowel, or stand in a formula.
+_VOWELLESS = re.compile(r"[b-df-hj-np-tv-xz]{2}|[xyz]{2,3}")
+_GREEK_AND_LATIN = re.compile("[α-ωΑ-Ωϕϵ]{1,2}[a-zA-Z]{1,2}")
+_IN_FORMULA = re.compile(r"(?:[=×·∙⋅<>≤≥≈∝√]\s?|\d)[^\W\d_]{2}$")
+_NO_PRODUCTS = frozenset(
+    {"am", "pm", "st", "nd", "rd", "th", "vs", "cf", "mr", "ms", "dr", "nr", "no", "pp", "ff", "to", "in", "at"}
+    | {"is", "it", "of", "or", "on", "if", "so", "an", "as", "be", "by", "do", "he", "me", "my", "up", "us", "we"}
+)
 _WORDLESS_BRACKETS = re.compile(r"\((?:(?![^\W\d_]{3})[^()]){1,40}\)$")
 
 
@@ -81,8 +90,6 @@ def leading_mark(text: str) -> str:
 
 def in_line(text: str, notes: Collection[str] = ()) -> str:
     """The text with raised and lowered parts as the table above says. `notes` are the numbers of known notes."""
-    text = _RAISED_RUN.sub(lambda run: f"{_UP}{run[0].translate(_FROM_RAISED)}{_END}", text)
-    text = _LOWERED_RUN.sub(lambda run: f"{_DOWN}{run[0].translate(_FROM_LOWERED)}{_END}", text)
     if _STRAY.search(text):
         text = _FRACTION.sub(_fraction, _joined(text))
         text = _written(text, notes)
@@ -115,7 +122,7 @@ def _written(text: str, notes: Collection[str]) -> str:
             written = _raised(match["text"], before, after, notes)
         else:
             written = _lowered(match["text"], before)
-        if after.isdigit() and written[-1:].isalnum():
+        if after.isdecimal() and written[-1:].isalnum():
             written += " "
         pieces += plain, written
         before, done = f"{before}{written}"[-80:], match.end()
@@ -128,16 +135,23 @@ def _raised(text: str, before: str, after: str, notes: Collection[str]) -> str:
     is_signed = _SIGNED.fullmatch(inner) is not None
     starts = not before or before[-1] == "\n"
     mark = _MARK.fullmatch(inner)
-    if before[-1:].isdigit():
+    if before[-1:] in {"⁻", "⁺"} and inner.isdecimal():
+        return inner.translate(_TO_RAISED)
+    if before[-1:] in _RAISED and mark is not None:
+        return _note(mark[1], before, after)
+    if before[-1:].isdecimal():
         if mark and mark[1].isdigit() and (not inner.isdigit() or (inner in notes and not _is_power(before, inner))):
             return _note(mark[1], before, after)
         if _SEVERAL.fullmatch(inner):
             return _note(inner, before, after)
+        if is_signed:
+            return inner.translate(_TO_RAISED)
         # French ordinals are 1er and 2e.
-        if is_signed or (len(inner) == 1 and inner.isalpha() and inner not in "eºª"):
+        if len(inner) == 1 and inner.isalpha() and inner not in "eºª":
             return f"^{inner}"
         return f"^({inner})" if inner[:1].isdigit() and len(inner) > 1 else text
-    if is_signed and not starts and _takes_power(before, inner):
+    is_power = is_signed or _IN_BRACKETS.fullmatch(inner) is not None
+    if is_power and not starts and _takes_power(before, inner):
         return inner.translate(_TO_RAISED)
     if is_signed and inner.isdigit() and after.isalpha() and not starts and before[-1].isspace():
         return f"^{inner}"
@@ -152,11 +166,13 @@ def _raised(text: str, before: str, after: str, notes: Collection[str]) -> str:
 
 def _lowered(text: str, before: str) -> str:
     inner = text.strip()
-    if before[-1:].isdigit():
+    if before[-1:].isdecimal():
         return f"_{inner}"
     if _SIGNED.fullmatch(inner) and before[-1:] and not before[-1].isspace():
         return inner.translate(_TO_LOWERED)
-    return f"_{inner}" if before[-1:].isalpha() and inner.isalnum() else text
+    # Below a raised number, as in a formula.
+    follows = before[-1:].isalpha() or before[-1:] in _RAISED
+    return f"_{inner}" if follows and inner.isalnum() else text
 
 
 def _note(mark: str, before: str, after: str) -> str:
@@ -173,15 +189,31 @@ def _is_power(before: str, exponent: str) -> bool:
 
 
 def _takes_power(before: str, exponent: str) -> bool:
+    is_plain = exponent.isdecimal()
+    word = _LAST_WORD.search(before)
+    if exponent[0] == "(":
+        return word is not None and len(word[0]) == 1
     if _WORDLESS_BRACKETS.search(before):
         return True
-    is_plain = exponent.isdigit()
     if not is_plain and _CHARGED.search(before):
         return True
-    word = _LAST_WORD.search(before)
     if word is None:
         return before[-1] in "°%" and not is_plain
-    return len(word[0]) == 1 or (word[0] in _UNITS and (not is_plain or exponent in {"2", "3"}))
+    # A note has no negative number.
+    if len(word[0]) == 1 or _NEGATIVE.fullmatch(exponent) or _FUNCTIONS.fullmatch(word[0]):
+        return True
+    if word[0] in _UNITS:
+        return not is_plain or exponent in {"2", "3"}
+    return len(exponent) == 1 and _is_product(word[0], before)
+
+
+def _is_product(word: str, before: str) -> bool:
+    """Whether letters are symbols multiplied with each other, as in mc or 2πr, rather than a word."""
+    return word.casefold() not in _NO_PRODUCTS and (
+        _VOWELLESS.fullmatch(word) is not None
+        or _GREEK_AND_LATIN.fullmatch(word) is not None
+        or _IN_FORMULA.search(before) is not None
+    )
 
 
 def _is_abbreviation(before: str, letter: str) -> bool:

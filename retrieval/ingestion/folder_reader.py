@@ -24,6 +24,8 @@ from retrieval.errors import ConversionError, NoDocumentsError
 from retrieval.ingestion.docs_folder import FolderFiles
 from retrieval.store.store import StoredDocument
 
+_ROWS_SHOWN = 5
+
 
 @dataclass
 class FolderReader:
@@ -101,9 +103,12 @@ class FolderReader:
             self.notes += [(source, note) for note in notes]
         else:
             documents = convert_bytes(data, path, self.docs, self._convert)
+        if has_rows(path):
+            documents = self._within_limits(documents, source)
         for document in documents:
             self._check_id(document.id, source)
-            self.limits.check_text(document.text, f"{source}, document {document.id!r}" if has_rows(path) else source)
+            if not has_rows(path):
+                self.limits.check_text(document.text, source)
         self._source_of.update((document.id, source) for document in documents)
         changed = [
             one
@@ -112,6 +117,29 @@ class FolderReader:
         ]
         self.unchanged += len(documents) - len(changed)
         return changed
+
+    def _within_limits(self, documents: list[Document], source: str) -> list[Document]:
+        """The rows of a file without those with too much text, which are noted as unread.
+
+        What the index already has of such a row is kept. Raises ConversionError if nothing is left.
+        """
+        kept: list[Document] = []
+        problems: list[ConversionError] = []
+        for document in documents:
+            try:
+                self.limits.check_text(document.text, f"{source}, document {document.id!r}")
+            except ConversionError as error:
+                problems.append(error)
+                if document.id in self.stored:
+                    self._source_of[document.id] = source
+            else:
+                kept.append(document)
+        if problems and not kept:
+            raise problems[0]
+        more = len(problems) - _ROWS_SHOWN
+        unread = [*map(str, problems[:_ROWS_SHOWN])] + ([f"and {more} more such rows"] if more > 0 else [])
+        self._note_unread(source, tuple(unread))
+        return kept
 
     def _convert(self, data: bytes, suffix: str, source: str) -> Converted:
         converted = self.convert(data, suffix, source)

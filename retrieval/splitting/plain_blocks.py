@@ -19,7 +19,7 @@ FIELD = re.compile(r"(?![-*+>][ \t]|\d+[.)][ \t])(?P<name>[^\s:][^:\n]{0,100}):[
 
 
 def read_plain(text: str, marks: Sequence[Mark]) -> Structure:
-    """Headings, lists and tables stand where the marks say; everything else is paragraphs."""
+    """Headings, lists, tables and code stand where the marks say; everything else is paragraphs."""
     lines = Lines(text)
     headings: list[Heading] = []
     blocks: list[Block] = []
@@ -93,6 +93,9 @@ def _block(mark: Mark, text: str, lines: Lines, first: int, last: int) -> Block:
         table = read_table(text, lines.starts(first, last), mark.end, "plain")
         rows = lines.spans(list(range(first, last + 1)))
         return Block(mark.start, mark.end, rows, (table,) if table is not None else ())
+    if mark.kind == "code":
+        start, end = lines.span(first, last) or (mark.start, mark.end)
+        return Block(start, end, lines.spans(list(range(first, last + 1))))
     entries = list(_entries(text, lines, first, last))
     return Block(mark.start, mark.end, lines.spans(sorted({first, *entries, last})))
 

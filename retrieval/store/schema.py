@@ -12,6 +12,20 @@ from retrieval.store.terms import TOKENIZER, searchable
 # "SGFT": marks a SQLite file as a database of this package.
 APPLICATION_ID = 0x53474654
 
+# The full-text table anew, by other rules for words. It holds nothing that the passages do not.
+_NEW_WORDS = (
+    "DROP TABLE passages_terms",
+    "DROP TABLE passages_fts",
+    f'''CREATE VIRTUAL TABLE passages_fts USING fts5 (
+        title, heading, text, bigrams, tokenize = "{TOKENIZER}"
+    )''',
+    "CREATE VIRTUAL TABLE passages_terms USING fts5vocab (passages_fts, 'row')",
+    """INSERT INTO passages_fts (rowid, title, heading, text, bigrams)
+        SELECT number, words(title), words(heading), words(text),
+            bigrams(title) || ' ' || bigrams(heading) || ' ' || bigrams(text)
+        FROM passages""",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -75,19 +89,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             id, doc_id, title, heading, text, start, end, page, embedded_digest, metadata
         )""",
     ),
-    (
-        # The full-text table anew, by other rules for words. It holds nothing that the passages do not.
-        "DROP TABLE passages_terms",
-        "DROP TABLE passages_fts",
-        f'''CREATE VIRTUAL TABLE passages_fts USING fts5 (
-            title, heading, text, bigrams, tokenize = "{TOKENIZER}"
-        )''',
-        "CREATE VIRTUAL TABLE passages_terms USING fts5vocab (passages_fts, 'row')",
-        """INSERT INTO passages_fts (rowid, title, heading, text, bigrams)
-            SELECT number, words(title), words(heading), words(text),
-                bigrams(title) || ' ' || bigrams(heading) || ' ' || bigrams(text)
-            FROM passages""",
-    ),
+    (*_NEW_WORDS,),
     (
         # How texts are written, and the headings, lists and tables that a converter recorded.
         "ALTER TABLE documents ADD COLUMN writing TEXT NOT NULL DEFAULT 'markdown'",
@@ -100,6 +102,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             id, doc_id, title, heading, text, start, end, page, markup, embedded_digest, metadata
         )""",
     ),
+    # Letters of Arabic, Persian and Urdu that are used for one another are equal, and 10⁵ is not 105.
+    _NEW_WORDS,
 )
 
 FORMAT_VERSION = len(MIGRATIONS)

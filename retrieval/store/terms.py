@@ -28,6 +28,19 @@ _UNSPACED_RUN = re.compile(f"[{CJK}]+|[{SOUTHEAST_ASIAN}][{SOUTHEAST_ASIAN}{MARK
 # Some texts mark where words end with a space of no width.
 _WORD_END = re.compile(f"(?<=[{SOUTHEAST_ASIAN}{MARKS}])\u200b+(?=[{SOUTHEAST_ASIAN}])")
 
+# One letter for those that writers of Arabic, Persian and Urdu use for one another: the forms of alef, of ya with alef
+# maqsura, of kaf, and of ha with ta marbuta.
+_ARABIC_LETTERS = str.maketrans(
+    {
+        **dict.fromkeys("\u0622\u0623\u0625\u0671\u0672\u0673\u0675", "\u0627"),
+        **dict.fromkeys("\u0649\u06cc\u06cd\u06ce\u06d0\u06d2\u06d3", "\u064a"),
+        **dict.fromkeys("\u06a9\u06aa", "\u0643"),
+        **dict.fromkeys("\u0629\u06be\u06c0\u06c1\u06c2\u06c3\u06d5", "\u0647"),
+    }
+)
+# 10⁵ is not 105.
+_POWER = re.compile("(?<=[0-9])(?=[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉])")
+
 # fmt: off
 STOP_WORDS = frozenset({
     "a", "about", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because",
@@ -59,7 +72,8 @@ class Term:
 def searchable(text: str) -> tuple[str, str]:
     """A text as the FTS table stores it: words, and the character pairs of runs without spaces.
 
-    Both are in the form in which words are compared (`folded`), in which superscripts and fractions are plain digits.
+    Both are in the form in which words are compared (`folded`), in which superscripts and fractions are plain digits,
+    apart from a number before them, and Arabic letters that are used for one another are one.
     """
     normal = _normal(text)
     pairs = (pair for run in _UNSPACED_RUN.findall(normal) for pair in _pairs(run))
@@ -111,7 +125,10 @@ class Tokenizer:
 
 
 def _normal(text: str) -> str:
-    return _WORD_END.sub("", folded(unicodedata.normalize("NFKC", text)))
+    if text.isascii():
+        return text
+    plain = unicodedata.normalize("NFKC", _POWER.sub(" ", text))
+    return _WORD_END.sub("", folded(plain)).translate(_ARABIC_LETTERS)
 
 
 def _pairs(run: str, *, whole: bool = False) -> Iterator[str]:

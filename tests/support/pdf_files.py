@@ -41,6 +41,19 @@ def pictures(texts: Iterable[str]) -> bytes:
     return bytes(pdf.output())
 
 
+def drawn(content: str) -> bytes:
+    """A page with a content stream in points from the bottom left corner; /F is Helvetica, and /M is Courier."""
+    return _file(
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 5 0 R "
+        "/Resources << /Font << /F 4 0 R /M 6 0 R >> >> >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        f"<< /Length {len(content)} >>\nstream\n{content}\nendstream",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Courier >>",
+    )
+
+
 def form(labels: Iterable[tuple[int, int, str]], fields: Iterable[str], annotations: Iterable[str] = ()) -> bytes:
     """A page with texts at x and y in points, form fields and annotations as PDF dictionaries."""
     content = "".join(f"BT /F 11 Tf {x} {y} Td ({text}) Tj ET " for x, y, text in labels)
@@ -60,6 +73,10 @@ def form(labels: Iterable[tuple[int, int, str]], fields: Iterable[str], annotati
         *widgets,
         *notes,
     ]
+    return _file(*objects)
+
+
+def _file(*objects: str) -> bytes:
     data = b"%PDF-1.7\n"
     offsets: list[int] = []
     for number, body in enumerate(objects, start=1):

@@ -10,7 +10,7 @@ from retrieval.conversion.office.grid import Grid
 from retrieval.conversion.office.odf_styles import Styles, attribute, tag
 from retrieval.conversion.raised import in_line, lowered, raised
 
-VERSION = "odt/1"
+VERSION = "odt/2"
 
 _LEFT_OUT = {
     "tracked-changes",

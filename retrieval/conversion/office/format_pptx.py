@@ -9,7 +9,7 @@ from retrieval.conversion.office.archive import Archive, opened, relation_id
 from retrieval.conversion.office.grid import Grid
 from retrieval.conversion.raised import in_line, lowered, raised
 
-VERSION = "pptx/1"
+VERSION = "pptx/2"
 
 _MAIN = "ppt/presentation.xml"
 # Repeated on each slide.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrieval.conversion.converted import one_line
-from retrieval.conversion.pdf.rows import Line
+from retrieval.conversion.pdf.line import Line
 from retrieval.conversion.raised import without_markers
 
 _MAX_ANNOTATIONS = 20_000

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import pairwise
 from typing import TypeAlias
 
-from retrieval.conversion.pdf.rows import Line
+from retrieval.conversion.pdf.line import Line
 from retrieval.conversion.pdf.rules import Rules
 from retrieval.conversion.pdf.tables import LINE_DROP, Rows, Table, build_table, drop
 from retrieval.conversion.pdf.words import HYPHEN, LOWER_START, SENTENCE_END
@@ -29,6 +29,10 @@ _FULL_STOP = re.compile(r"""[.!?]["'”’)]*(?:\s|$)""")
 _PAGE_NUMBER = re.compile(r"\d{1,4}|[ivxlc]{1,7}")
 _HEAD_DROP = 2.3
 _FULL_LINE = 0.7
+# The parts of a displayed formula: their distance relative to the size of the text, and their names.
+_MAX_FORMULA_ROWS, _FORMULA_DROP, _MAX_NAME = 8, 0.85, 2.5
+_NAME = re.compile(r"[^\W\d_]+")
+_OPERATOR = re.compile("[=+−×·√∫∑∏≤≥<>±]")
 _MAX_DEPTH = 3
 # Of the rows of a table, at least this share has more than one cell.
 _MIN_ROWS_WITH_CELLS = 0.4
@@ -78,7 +82,8 @@ def _read(rows: list[list[Line]], regions: list[Region], rules: Callable[[], Rul
             at, text = end, []
             continue
         end = _end_of_table(rows, at, end)
-        if end - at <= 2 and text and _is_stretched([text[-1], *rows[at:end]], edges):
+        is_formula = _is_formula(rows[at:end])
+        if is_formula or (end - at <= 2 and text and _is_stretched([text[-1], *rows[at:end]], edges)):
             text += [[_as_one(row)] for row in rows[at:end]]
         elif sum(len(row) > 1 for row in rows[at:end]) >= _MIN_ROWS_WITH_CELLS * (end - at):
             _add_text(text, edges, regions)
@@ -229,6 +234,19 @@ def _is_stretched(rows: Rows, edges: tuple[float, float]) -> bool:
     return all(
         row[-1].right >= edges[1] - 0.5 * row[-1].size and row[0].left <= edges[0] + 3 * row[0].size for row in rows
     ) and all(drop(rows, at) <= LINE_DROP * rows[at][0].size for at in range(1, len(rows)))
+
+
+def _is_formula(rows: Rows) -> bool:
+    """Whether a few rows are the parts of a displayed formula: nearer than lines, with an operator and short names."""
+    if not 1 < len(rows) <= _MAX_FORMULA_ROWS:
+        return False
+    text = " ".join(line.text for row in rows for line in row)
+    names = _NAME.findall(text)
+    return (
+        any(drop(rows, at) < _FORMULA_DROP * rows[at][0].size for at in range(1, len(rows)))
+        and _OPERATOR.search(text) is not None
+        and sum(map(len, names)) <= _MAX_NAME * len(names)
+    )
 
 
 def _as_one(row: list[Line]) -> Line:

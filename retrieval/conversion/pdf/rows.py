@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 
 from retrieval.conversion.pdf.bidi import logical_order
+from retrieval.conversion.pdf.line import Line
+from retrieval.conversion.pdf.listings import keep_grid
 from retrieval.conversion.pdf.words import Word
 from retrieval.conversion.raised import lowered, raised
 
@@ -27,35 +29,6 @@ _LABEL = re.compile(
     r"(?:[•◦▪‣∙●○■·–*-]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)]|\(?[ivxlIVXL]{1,6}[.)]|§+\s?\d+[a-z]?|\[[x ]?\]|\ufdd0.*\ufdd3)"
 )
 _NUMBER_LABEL = re.compile(r"\d{1,3}(?:\.\d{1,3})+\.?")
-
-
-@dataclass(slots=True)
-class Line:
-    """A printed line, or a cell of a row. Coordinates in points; y grows upwards.
-
-    Attributes:
-        text: may have the markers of `raised`.
-        first_width: the width of the first word.
-        edges: the left and right edge of the column that it stands in.
-        order: its place in the file.
-        field: the name of the form field whose value it is; "" for printed text.
-    """
-
-    text: str
-    size: float
-    left: float
-    right: float
-    base: float
-    first_width: float = 0.0
-    edges: tuple[float, float] = (0.0, 0.0)
-    order: int = 0
-    is_rtl: bool = False
-    field: str = ""
-
-    @property
-    def room(self) -> float:
-        """The free width between its end and the edge of the column."""
-        return self.left - self.edges[0] if self.is_rtl else self.edges[1] - self.right
 
 
 @dataclass(slots=True)
@@ -98,7 +71,10 @@ class Row:
         first = next((number for number, word in enumerate(ordered) if number and word.spaces), len(ordered))
         width = sum(word.right - word.left for word in ordered[:first])
         left, right = min(word.left for word in words), max(word.right for word in words)
-        return Line(text, self.size, left, right, self.base, width, order=self.order, is_rtl=is_rtl)
+        line = Line(text, self.size, left, right, self.base, width, order=self.order, is_rtl=is_rtl)
+        if words[0].advance and all(word.advance == words[0].advance for word in words):
+            line.advance, line.words = words[0].advance, words
+        return line
 
 
 def read_rows(words: Sequence[Word]) -> dict[int, list[Row]]:
@@ -115,6 +91,8 @@ def _runs(words: Sequence[Word]) -> list[_Run]:
             run.words.append(word)
         else:
             runs.append(_Run([word], word.base, word.size, order=len(runs)))
+    for run in runs:
+        keep_grid(run.words)
     return runs
 
 
@@ -133,6 +111,9 @@ def _joins(run: _Run, word: Word) -> bool:
         # A jump back begins another run, as in a second column.
         return word.is_rtl or last.is_rtl or word.left >= last.left
     is_short = len(word.text) <= _MAX_SCRIPT_CHARACTERS
+    if is_short and len(run.words) > 1 and _is_below_raised(word, run):
+        _mark(word, lowered(word.text), 0.0, run.size)
+        return True
     if is_short and gap < _NEAR * run.size and word.left > last.left:
         small = _is_small(word, run.size)
         has_digits = word.text[:1].isdigit() and word.size <= run.size * 1.02
@@ -151,6 +132,18 @@ def _joins(run: _Run, word: Word) -> bool:
         run.base, run.size = word.base, word.size
         return True
     return False
+
+
+def _is_below_raised(word: Word, run: _Run) -> bool:
+    """Whether a word is lowered below a raised one, as in a formula."""
+    before, last = run.words[-2:]
+    return (
+        last.text == raised(last.text.strip("\ufdd0\ufdd3"))
+        and last.base > run.base > word.base > run.base - _LOWERED_MOST * run.size
+        and _is_small(word, run.size)
+        and abs(word.left - last.left) < _NEAR * run.size
+        and word.left > before.left
+    )
 
 
 def _is_small(word: Word, size: float) -> bool:
@@ -196,7 +189,7 @@ def _find_cuts(rows: Sequence[Row]) -> None:
     for row in rows:
         for place, (before, after) in enumerate(pairwise(row.words), start=1):
             gap = after.left - before.right
-            if gap < _MAYBE_ALIGNED_GAP * row.size or not after.spaces:
+            if gap < _MAYBE_ALIGNED_GAP * row.size or not after.spaces or (before.advance and after.advance):
                 continue
             least = _MAYBE_GAP if after.breaks else _WIDE_GAP + _SPACE * (after.spaces - 1)
             is_wide = gap > least * row.size

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
-from retrieval.conversion.pdf.rows import Line
+from retrieval.conversion.pdf.line import Line
 from retrieval.conversion.pdf.rules import Rules
+from retrieval.conversion.pdf.words import LEADER
 
 Rows: TypeAlias = Sequence[list[Line]]
+# The left and right edge of each column.
+Spans: TypeAlias = Sequence[tuple[float, float]]
 
 # The most that lines of one paragraph are apart, and the least that rows are, relative to the size of the text.
 LINE_DROP = 1.35
 _HALF_LINE = 0.85
+_TOUCHES = 0.12
+_ROWS_NEAR = 3
+# Of the rows as near as lines, at least so many, and this share, must have all cells to be rows of their own.
+_MIN_FULL_ROWS, _MOST = 2, 0.7
+# A table of at least so many rows has no column for a single cell, which is a part of a formula.
+_MIN_ROWS_OF_COLUMN = 5
 # In points: how far a rule may reach into the lines above and below it.
 _OVERLAP = 2.0
 
@@ -41,7 +51,7 @@ def build_table(rows: Rows, rules: Rules) -> Table:
             joined.append(row)
     firsts = [at for at in range(len(rows)) if not at or bands[at] != bands[at - 1]]
     _fill_merged(joined, [_merged(rules, spans, rows, at) for at in firsts[1:]])
-    joined = _with_headers(joined, spans)
+    joined = _without_single_cells(_with_headers(joined, spans))
     return Table(joined, min(line.size for row in rows for line in row))
 
 
@@ -50,14 +60,14 @@ def drop(rows: Rows, at: int) -> float:
     return rows[at - 1][0].base - rows[at][0].base
 
 
-def _bands(rows: Rows, cells: list[list[str]], rules: Rules, spans: Sequence[tuple[float, float]]) -> list[int]:
+def _bands(rows: Rows, cells: list[list[str]], rules: Rules, spans: Spans) -> list[int]:
     """For each printed row, the number of the row of the table that it is a line of."""
     left, right = spans[0][0], spans[-1][1]
     top, bottom = rows[0][0].base + rows[0][0].size, rows[-1][0].base
     heights = [y for y in rules.heights(left, right) if bottom - rows[-1][0].size < y < top + rows[0][0].size]
     by_rules = [sum(y > row[0].base + 0.3 * row[0].size for y in heights) for row in rows]
     is_grid = rules.has_columns(left, right, bottom, top)
-    by_distance = _by_distance(rows, cells)
+    by_distance = _by_distance(rows, spans)
     bands = [0]
     for at in range(1, len(rows)):
         same = [number for number in range(len(rows)) if by_rules[number] == by_rules[at]]
@@ -71,7 +81,7 @@ def _bands(rows: Rows, cells: list[list[str]], rules: Rules, spans: Sequence[tup
     return bands
 
 
-def _merged(rules: Rules, spans: Sequence[tuple[float, float]], rows: Rows, at: int) -> list[bool | None]:
+def _merged(rules: Rules, spans: Spans, rows: Rows, at: int) -> list[bool | None]:
     """For each column, whether its cell goes on from the row above although rules part other cells there.
 
     None if a rule parts it.
@@ -97,7 +107,7 @@ def _fill_merged(rows: list[list[str]], merged: Sequence[Sequence[bool | None]])
             start = end
 
 
-def _with_headers(rows: list[list[str]], spans: Sequence[tuple[float, float]]) -> list[list[str]]:
+def _with_headers(rows: list[list[str]], spans: Spans) -> list[list[str]]:
     """The rows with each name that stands beside the cells of its column, as to the left of numbers, above them."""
     columns = [list(column) for column in zip(*rows, strict=True)]
     places = list(spans)
@@ -119,31 +129,115 @@ def _with_headers(rows: list[list[str]], spans: Sequence[tuple[float, float]]) -
     return [list(row) for row in zip(*columns, strict=True)]
 
 
+def _without_single_cells(rows: list[list[str]]) -> list[list[str]]:
+    """The rows with each cell that is alone in its column, and that follows another one, in the column before it."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    at = len(columns) - 1
+    while len(rows) >= _MIN_ROWS_OF_COLUMN and at > 1:
+        filled = [number for number, cell in enumerate(columns[at]) if cell]
+        if len(filled) == 1 and filled[0] and columns[at - 1][filled[0]]:
+            columns[at - 1][filled[0]] += f" {columns[at][filled[0]]}"
+            del columns[at]
+        at -= 1
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
 def _is_one_row(cells: list[list[str]]) -> bool:
     """Whether printed rows between two rules may be one: some column has one line, and others have more."""
     return any(sum(map(bool, column)) == 1 for column in zip(*cells, strict=True))
 
 
-def _by_distance(rows: Rows, cells: list[list[str]]) -> list[bool]:
+def _by_distance(rows: Rows, spans: Spans) -> list[bool]:
     """For each printed row, whether it begins a row of the table, judged by the distance to the row above."""
-    drops = [0.0, *(drop(rows, at) for at in range(1, len(rows)))]
-    tight = [at for at in range(1, len(rows)) if drops[at] <= LINE_DROP * rows[at][0].size]
-    has_loose = len(tight) < len(rows) - 1
+    # A sign of a formula, such as that of a root, is printed above or below the row that it belongs to.
+    parts = _parts(rows, [len(row) for row in rows])
+    mains = [at for at in range(len(rows)) if at not in parts]
+    whole = {at: [*rows[at]] for at in mains}
+    for at, main in parts.items():
+        whole[main] += rows[at]
+    cells = {at: _cells(sorted(row, key=_left), spans) for at, row in whole.items()}
+    drops = {at: rows[before][0].base - rows[at][0].base for before, at in pairwise(mains)}
+    tight = {at for at in drops if drops[at] <= LINE_DROP * rows[at][0].size}
+    has_loose = len(tight) < len(drops) and not _are_rows(
+        whole, [pair for pair in pairwise(mains) if pair[1] in tight], spans
+    )
     begins = [True] * len(rows)
     filled = 0
-    for at, row in enumerate(cells):
-        count = sum(map(bool, row))
-        if at and (
-            drops[at] < _HALF_LINE * rows[at][0].size
-            # If some rows are further apart than lines, the others are lines of one row. One with more cells than the
-            # rows above it, as below a heading, begins a row.
-            or (has_loose and at in tight and count <= filled)
-        ):
+    for before, at in pairwise([mains[0], *mains]):
+        count = sum(map(bool, cells[at]))
+        # If some rows are further apart than lines, the others are lines of one row. One with more cells than the rows
+        # above it, as below a heading, begins a row.
+        if at != before and has_loose and at in tight and count <= filled:
             begins[at] = False
             filled = max(filled, count)
         else:
             filled = count
+    for at, main in sorted(parts.items()):
+        begins[at] = at < main and begins[main] and (at - 1 not in parts or parts[at - 1] != main)
+    for main in {main for at, main in parts.items() if at < main}:
+        begins[main] = False
+    begins[0] = True
     return begins
+
+
+def _parts(rows: Rows, counts: Sequence[int]) -> dict[int, int]:
+    """Printed rows that are parts of another one because they are nearer to it than lines are, by their number.
+
+    `counts`: the number of cells of each. The fuller of two rows is the whole.
+    """
+    parts: dict[int, int] = {}
+    mains: set[int] = set()
+    for at in sorted(range(len(rows)), key=lambda at: (-counts[at], at)):
+        near = [
+            other
+            for other in range(at - _ROWS_NEAR, at + _ROWS_NEAR + 1)
+            if other in mains and abs(rows[other][0].base - rows[at][0].base) < _HALF_LINE * rows[at][0].size
+        ]
+        if near:
+            parts[at] = min(near, key=lambda other: _distance(rows[other], rows[at]))
+        else:
+            mains.add(at)
+    return parts
+
+
+def _distance(row: list[Line], part: list[Line]) -> tuple[bool, float]:
+    """How far a part is from a row: a part that touches a cell of the row is nearest."""
+    size = part[0].size
+    touches = any(
+        -_TOUCHES * size < cell.left - line.right < _TOUCHES * size
+        or -_TOUCHES * size < line.left - cell.right < _TOUCHES * size
+        for line in part
+        for cell in row
+    )
+    return not touches, abs(row[0].base - part[0].base)
+
+
+def _left(line: Line) -> float:
+    return line.left
+
+
+def _are_rows(rows: Mapping[int, list[Line]], near: Sequence[tuple[int, int]], spans: Spans) -> bool:
+    """Whether pairs of rows as near as lines are rows of their own rather than wrapped cells.
+
+    They are if most begin in the same column and share another one, and the next word would have fitted into a cell
+    above.
+    """
+    cells = {at: _by_column(row, spans) for at, row in rows.items()}
+    both = [(cells[before], cells[at]) for before, at in near]
+    both = [(above, below) for above, below in both if min(above) == min(below) and len(above.keys() & below) > 1]
+    if len(both) < _MIN_FULL_ROWS or len(both) < _MOST * len(near):
+        return False
+    return sum(_has_room(above, below, spans) for above, below in both) > 0.5 * len(both)
+
+
+def _has_room(above: Mapping[int, Line], below: Mapping[int, Line], spans: Spans) -> bool:
+    """Whether some cell ended although the first word of the cell below would have fitted into it."""
+    return any(
+        spans[column][1] - spans[column][0] - (above[column].right - above[column].left)
+        > below[column].first_width + 0.5 * below[column].size
+        or LEADER.search(above[column].text[-200:])
+        for column in above.keys() & below
+    )
 
 
 def _spans(rows: Rows) -> list[tuple[float, float]]:
@@ -160,10 +254,22 @@ def _spans(rows: Rows) -> list[tuple[float, float]]:
     return sorted(spans)
 
 
-def _cells(row: Sequence[Line], spans: Sequence[tuple[float, float]]) -> list[str]:
+def _by_column(row: Sequence[Line], spans: Spans) -> dict[int, Line]:
+    """The first line in each column of a row."""
+    found: dict[int, Line] = {}
+    for line in sorted(row, key=_left):
+        found.setdefault(_column(line, spans), line)
+    return found
+
+
+def _cells(row: Sequence[Line], spans: Spans) -> list[str]:
     cells = [""] * len(spans)
     for line in row:
-        over = [number for number, (left, right) in enumerate(spans) if line.left < right and line.right > left]
-        place = over[0] if over else 0
+        place = _column(line, spans)
         cells[place] = f"{cells[place]} {line.text}".strip()
     return cells
+
+
+def _column(line: Line, spans: Spans) -> int:
+    """The first column that a line stands in."""
+    return next((number for number, (left, right) in enumerate(spans) if line.left < right and line.right > left), 0)

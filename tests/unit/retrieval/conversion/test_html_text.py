@@ -15,16 +15,16 @@ def read(html: str) -> str:
     ("html", "text"),
     [
         # Exponents.
-        ("10<sup>6</sup> bricks", "10^6 bricks"),
-        ("10<sup> 6 </sup>5", "10^6 5"),
-        ("10<sup>-6</sup>", "10^-6"),
-        ("10<sup><b>6</b></sup>", "10^6"),
-        ("<b>10</b><sup>6</sup>", "10^6"),
+        ("10<sup>6</sup> bricks", "10⁶ bricks"),
+        ("10<sup> 6 </sup>5", "10⁶ 5"),
+        ("10<sup>-6</sup>", "10⁻⁶"),
+        ("10<sup><b>6</b></sup>", "10⁶"),
+        ("<b>10</b><sup>6</sup>", "10⁶"),
         ("2<sup>1.5</sup>", "2^(1.5)"),
         ("10<sup>2n</sup> and 2<sup>n</sup>", "10^(2n) and 2^n"),
         ("25 m<sup>2</sup> or km<sup>2</sup>, 3 in<sup>3</sup>, x<sup>2</sup>", "25 m² or km², 3 in³, x²"),
-        ("a<sup>2</sup>+b<sup>2</sup> (R<sup>2</sup>), 10⁶", "a²+b² (R²), 10^6"),
-        ("10<span style='vertical-align: super'>6</span>", "10^6"),
+        ("a<sup>2</sup>+b<sup>2</sup> (R<sup>2</sup>), 10⁶", "a²+b² (R²), 10⁶"),
+        ("10<span style='vertical-align: super'>6</span>", "10⁶"),
         # Marks of notes.
         ("30<sup><a href='#x'>2</a></sup> days", "30[2] days"),
         ("30<a href='#x'><sup>2</sup></a> days", "30[2] days"),
@@ -34,7 +34,7 @@ def read(html: str) -> str:
         ("30<a href='#_ftn1'>[1]</a> days", "30[1] days"),
         ("30<sup>2</sup> days<p><sup>2</sup> Not for gifts.", "30[2] days\n\n[2] Not for gifts."),
         ("30<sup>2)</sup> days", "30[2] days"),
-        ("10<sup>6</sup><sup>2</sup>", "10^6[2]"),
+        ("10<sup>6</sup><sup>2</sup>", "10⁶[2]"),
         ("goods<sup>3</sup>, all.<sup>4</sup> (see it)<sup>5</sup>", "goods[3], all.[4] (see it)[5]"),
         ("goods<sup>1,&nbsp;2</sup>", "goods[1, 2]"),
         ("goods<sup><a href='#a'>a</a></sup>", "goods[a]"),
@@ -47,7 +47,7 @@ def read(html: str) -> str:
         # Other raised text.
         ("1<sup>st</sup> and 2<sup>e</sup>, Acme<sup>TM</sup>, price<sup>*</sup>", "1st and 2e, AcmeTM, price*"),
         ("a<sub>n</sub>", "a_n"),
-        ("<table><tr><td>30<sup>2</sup><td>10<sub>4</sub></table>", "30^2 | 10_4"),
+        ("<table><tr><td>30<sup>2</sup><td>10<sub>4</sub></table>", "30² | 10_4"),
     ],
 )
 def test_raised_and_lowered_numbers(html: str, text: str) -> None:

@@ -93,7 +93,7 @@ def test_slides_in_their_order_with_lists_tables_and_notes() -> None:
     assert converted.title == "First"
     assert converted.text == (
         "# First\n\n- top\n  - inner\n\n- 3. Sign\n- 4. Send\n\n# Prices\n\nNote\n\nCard | Fee\nGold | 40\n\n"
-        "# Last\n\n30^2 m of H₂\n\nSay hello\n"
+        "# Last\n\n30² m of H₂\n\nSay hello\n"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from fpdf import FPDF
 
 from retrieval.conversion.convert import convert_here
-from tests.support.pdf_files import page, printed
+from tests.support.pdf_files import drawn, page, printed
 
 
 def read(pdf: FPDF | bytes) -> str:
@@ -122,3 +122,99 @@ def test_the_running_head_of_a_page_is_no_row_of_its_table() -> None:
     )
     years = [(20, 15, "Year"), (70, 15, "2030"), (20, 21, "Fee"), (70, 21, "3"), (20, 27, "Rate"), (70, 27, "4")]
     assert read(printed(years)) == "Year | 2030\nFee | 3\nRate | 4\n"
+
+
+FUNCTIONS = (
+    ("Function", "Arguments", "Returns"),
+    ("acos(x)", "any", "the inverse cosine of x"),
+    ("besj0(x)", "int or real", "the Bessel function of order 0 in radians"),
+    ("EllipticPi(n,k)", "real n below 1", "the complete integral of the third kind of Legendre"),
+    ("ceil(x)", "any", "the smallest integer"),
+    ("cos(x)", "any", "the cosine of x"),
+    ("rand(x)", "int", "a number between 0 and 1"),
+)
+
+
+@pytest.mark.parametrize("header_drop", [12, 16])
+@pytest.mark.parametrize("by_distance", [False, True])
+def test_rows_in_a_frame_without_inner_rules(header_drop: int, by_distance: bool) -> None:
+    ys = [700, *(700 - header_drop - 12 * number for number in range(len(FUNCTIONS) - 1))]
+    texts = []
+    for y, row in zip(ys, FUNCTIONS, strict=True):
+        # Centred, but for the last column.
+        xs = [140 - 2.4 * len(row[0]), 230 - 2.4 * len(row[1]), 300]
+        if by_distance:
+            widths = [helvetica(cell) for cell in row]
+            gaps = [-100 * (xs[n + 1] - xs[n] - widths[n]) for n in range(2)]
+            cells = [cell.replace("(", "\\(").replace(")", "\\)") for cell in row]
+            texts.append(
+                f"1 0 0 1 {xs[0]} {y} Tm [({cells[0]}) {gaps[0]:.0f} ({cells[1]}) {gaps[1]:.0f} ({cells[2]})] TJ"
+            )
+        else:
+            for x, cell in zip(xs, row, strict=True):
+                text = cell.replace("(", "\\(").replace(")", "\\)")
+                texts.append(f"1 0 0 1 {x} {y} Tm ({text}) Tj")
+    frame = f"90 {ys[-1] - 6} 460 {712 - ys[-1]} re S 90 {ys[0] - 5} m 550 {ys[0] - 5} l S "
+    assert read(drawn(f"{frame} BT /F 10 Tf {' '.join(texts)} ET")) == (
+        "\n".join(" | ".join(row) for row in FUNCTIONS) + "\n"
+    )
+
+
+def helvetica(text: str) -> float:
+    """The width of a text of size 10 in points."""
+    pdf = page(10)
+    return pdf.get_string_width(text) * pdf.k
+
+
+def test_wrapped_cells_without_inner_rules_are_one_row() -> None:
+    fees = (
+        (40, "payment by card in a", "two per cent of the amount, and"),
+        (44.5, "shop abroad", "at least one euro each"),
+        (56, "cash from a machine", "four per cent of the amount,"),
+        (60.5, "in another country", "and at least five euros"),
+    )
+    lines = [(x, y, text) for y, *texts in fees for x, text in zip((20, 90), texts, strict=True)]
+    heads = [(20, 33, "Service"), (90, 33, "Fee"), (160, 33, "Since"), (160, 40, "1999"), (160, 56, "2004")]
+    assert read(printed([*heads, *lines], size=10)) == (
+        "Service | Fee | Since\n"
+        "payment by card in a shop abroad | two per cent of the amount, and at least one euro each | 1999\n"
+        "cash from a machine in another country | four per cent of the amount, and at least five euros | 2004\n"
+    )
+
+
+@pytest.mark.parametrize("rise", [-7, -5, 5, 7])
+def test_a_sign_above_or_below_its_row_joins_no_rows(rise: int) -> None:
+    rows = [("sin(x)", "any", "the sine of x"), ("sqrt(x)", "real", "the root of x"), ("tan(x)", "any", "the tangent")]
+    texts = [
+        f"1 0 0 1 {x} {700 - 12 * n} Tm ({cell.replace('(', chr(92) + '(').replace(')', chr(92) + ')')}) Tj"
+        for n, row in enumerate(rows)
+        for x, cell in zip((100, 200, 310 if n == 1 else 304.4), row, strict=True)
+    ]
+    sign = f"1 0 0 1 304.4 {688 + rise} Tm (v) Tj"
+    text = read(drawn(f"BT /F 10 Tf {' '.join(texts)} /F 11 Tf {sign} ET"))
+    assert [line.split(" | ")[0] for line in text.splitlines()] == ["sin(x)", "sqrt(x)", "tan(x)"]
+    assert "v" in text.splitlines()[1]
+
+
+def test_a_displayed_formula_is_no_table() -> None:
+    places = [
+        (60, 700, "The weight of a point is given by"),
+        (150, 660, "W = exp"),
+        (220, 667, "x - X"),
+        (300, 667, "y - Y"),
+    ]
+    places += [(270, 660, "+"), (228, 653, "L"), (308, 653, "M"), (60, 620, "Here L and M are lengths of the grid.")]
+    texts = " ".join(f"1 0 0 1 {x} {y} Tm ({text}) Tj" for x, y, text in places)
+    text = read(drawn(f"BT /F 10 Tf {texts} ET"))
+    assert "|" not in text
+    words = " ".join(text.split())
+    assert words == "The weight of a point is given by x - X y - Y W = exp + L M Here L and M are lengths of the grid."
+
+
+def test_a_table_of_short_cells_is_no_formula() -> None:
+    lines = [
+        (20 + 30 * x, 40 + 5 * y, text)
+        for y, row in enumerate(("x y z", "1 2 =", "4 5 ="))
+        for x, text in enumerate(row.split())
+    ]
+    assert read(printed(lines, size=10)) == "x | y | z\n1 | 2 | =\n4 | 5 | =\n"

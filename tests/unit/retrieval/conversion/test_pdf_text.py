@@ -10,7 +10,7 @@ import pytest
 from fpdf import FPDF
 
 from retrieval.conversion.convert import convert_here
-from tests.support.pdf_files import PROSE, page, printed
+from tests.support.pdf_files import PROSE, drawn, page, printed
 
 
 def read(pdf: FPDF | bytes) -> str:
@@ -29,11 +29,11 @@ def written(*parts: tuple[str, str]) -> FPDF:
 @pytest.mark.parametrize(
     ("parts", "text"),
     [
-        ((("LINE", "within 30"), ("SUP", "2"), ("LINE", " days")), "within 30^2 days"),
-        ((("LINE", "10"), ("SUP", "6"), ("LINE", " bricks")), "10^6 bricks"),
+        ((("LINE", "within 30"), ("SUP", "2"), ("LINE", " days")), "within 30² days"),
+        ((("LINE", "10"), ("SUP", "6"), ("LINE", " bricks")), "10⁶ bricks"),
         ((("LINE", "some word"), ("SUP", "12"), ("LINE", ", more")), "some word[12], more"),
         ((("LINE", "20 m"), ("SUP", "2"), ("LINE", " of H"), ("SUB", "2"), ("LINE", "O")), "20 m² of H₂O"),
-        ((("LINE", "within 30\xb2 days"),), "within 30^2 days"),
+        ((("LINE", "within 30\xb2 days"),), "within 30² days"),
     ],
 )
 def test_raised_and_lowered_numbers_stay_apart(parts: tuple[tuple[str, str], ...], text: str) -> None:
@@ -46,7 +46,7 @@ def test_a_number_with_a_note_on_the_page_is_a_mark() -> None:
     pdf.set_font(size=8)
     pdf.char_vpos = "LINE"
     pdf.write(5, "2 Not for gift cards.")
-    assert read(pdf) == "within 30[2] days, 10^6 bricks\n\n[2] Not for gift cards.\n"
+    assert read(pdf) == "within 30[2] days, 10⁶ bricks\n\n[2] Not for gift cards.\n"
 
 
 def test_a_line_that_was_ended_stays_a_line() -> None:
@@ -133,8 +133,8 @@ def test_hebrew_and_arabic_are_in_logical_order() -> None:
 def test_lines_drawn_from_bottom_to_top(pitch: int) -> None:
     texts = ("First comes 33.", "Then comes 44.", "Last comes the end.")
     lines = [(10, 20 + pitch * number, text) for number, text in enumerate(texts)]
-    for drawn in (lines[::-1], [lines[1], lines[0], lines[2]], [lines[2], *lines[:2]]):
-        assert " ".join(read(printed(drawn)).split()) == " ".join(texts)
+    for ordered in (lines[::-1], [lines[1], lines[0], lines[2]], [lines[2], *lines[:2]]):
+        assert " ".join(read(printed(ordered)).split()) == " ".join(texts)
 
 
 def test_columns_of_lines_at_different_heights_are_in_the_order_of_the_file() -> None:
@@ -174,3 +174,20 @@ def test_text_outside_the_page_is_not_read() -> None:
     cropped = data.replace(b"/Type /Page\n", b"/Type /Page /CropBox [0 99 595 700]\n")
     assert cropped != data
     assert read(cropped) == "The price is 10 euros.\n"
+
+
+def test_a_number_above_a_letter_below_stays_with_its_symbol() -> None:
+    text = (
+        "BT /F 10 Tf 1 0 0 1 60 700 Tm (The field G) Tj /F 7 Tf 1 0 0 1 109 704 Tm (\\(0\\)) Tj "
+        "1 0 0 1 109 697 Tm (ij) Tj "
+        "/F 10 Tf 1 0 0 1 121 700 Tm (is a sum of weights) Tj 1 0 0 1 60 688 Tm (over all of the data.) Tj ET"
+    )
+    assert read(drawn(text)) == "The field G⁽⁰⁾_ij is a sum of weights over all of the data.\n"
+
+
+def test_a_raised_minus_is_part_of_the_power() -> None:
+    text = (
+        "BT /F 10 Tf 1 0 0 1 60 700 Tm (The value is sinh) Tj /F 7 Tf 1 0 0 1 134.4 704 Tm (-1) Tj "
+        "/F 10 Tf 1 0 0 1 144 700 Tm (x here.) Tj ET"
+    )
+    assert read(drawn(text)) == "The value is sinh⁻¹ x here.\n"

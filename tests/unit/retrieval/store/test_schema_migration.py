@@ -82,3 +82,18 @@ def test_words_of_an_older_format_are_indexed_anew(docs: Path, index_dir: Path, 
     with PassageStore.open(path) as store, store.reading() as connection:
         assert connection.execute("SELECT term, doc, cnt FROM passages_terms ORDER BY term").fetchall() == terms
         assert sorted(connection.execute("SELECT * FROM passages_fts")) == sorted(rows)
+
+
+def test_arabic_words_of_format_6_are_found_in_every_spelling(docs: Path, index_dir: Path, encoder: Encoder) -> None:
+    (docs / "ar.txt").write_text("مستشفى المدينة في أوروبا\n", encoding="utf-8")
+    ingest(docs, index_dir, encoder)
+    path = index_dir / "index.sqlite"
+    old = sqlite3.connect(path, isolation_level=None)
+    # What the rules of the time made of it.
+    old.execute("DELETE FROM passages_fts")
+    old.execute("INSERT INTO passages_fts (rowid, text) SELECT number, text FROM passages")
+    old.execute("PRAGMA user_version = 6")
+    old.close()
+    with open_index(index_dir, encoder) as index:
+        for query in ("مستشفي", "مستشفى", "اوروبا", "أوروبا", "dispute"):
+            assert index.search(query, 1, weights=(0.0, 1.0))[0].coverage == 1.0
