@@ -117,7 +117,7 @@ def _write_model(folder: Path, vocabulary: ExtendedVocabulary) -> None:
 
     # Without memory: all weights come from the state.
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(vocabulary.config)
+        model = AutoModelForCausalLM.from_config(vocabulary.config, trust_remote_code=False)
     model.load_state_dict(vocabulary.state, assign=True)
     model.generation_config = vocabulary.generation_config
     logging.disable_progress_bar()
@@ -154,7 +154,7 @@ def _gives_same_ids(folder: Path, vocabulary: ExtendedVocabulary) -> bool:
     """Whether the saved tokenizer gives the token ids of `encode_prompt`."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     texts = difficult_texts(vocabulary.backbone)
     for name, graft in vocabulary.grafts.items():
         for question in texts:

@@ -172,13 +172,16 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
             gguf_file=gguf.name,
             dtype=torch.float32,
             quantization_config=GgufConfig(dequantize=True),
+            trust_remote_code=False,
         )
-        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name, trust_remote_code=False)
         config = model.config
         # A model read from GGUF refuses save_pretrained while its config has a quantization_config.
         settings = {k: v for k, v in config.to_dict().items() if k != "quantization_config"}
         settings["_name_or_path"] = "SmolLM2-135M-Instruct"
-        plain = AutoModelForCausalLM.from_config(type(config).from_dict(settings), dtype=torch.bfloat16)
+        plain = AutoModelForCausalLM.from_config(
+            type(config).from_dict(settings), dtype=torch.bfloat16, trust_remote_code=False
+        )
         plain.load_state_dict({k: v.to(torch.bfloat16) for k, v in model.state_dict().items()})
         plain.generation_config = model.generation_config
         plain.save_pretrained(folder)
