@@ -90,7 +90,9 @@ def _require_sizes(config: Any, tensors: int, size: int) -> None:
         rows, width = part.get("vocab_size"), part.get("hidden_size", part.get("n_embd", part.get("d_model")))
         # Two weights per byte at most.
         if isinstance(rows, int) and isinstance(width, int) and rows * width > 2 * size:
-            raise ValueError(f"config.json says {rows:,} tokens of {width:,} numbers, and its weights are {size:,} bytes")
+            raise ValueError(
+                f"config.json says {rows:,} tokens of {width:,} numbers, and its weights are {size:,} bytes"
+            )
 
 
 def _parts(config: Any) -> Iterator[dict[str, Any]]:

@@ -27,7 +27,11 @@ class OwnModel(LlamaForCausalLM):
 class OwnTokenizer(PreTrainedTokenizerFast):
     pass
 """
-OWN = {"AutoConfig": "own_code.OwnConfig", "AutoModelForCausalLM": "own_code.OwnModel", "AutoModel": "own_code.OwnModel"}
+OWN = {
+    "AutoConfig": "own_code.OwnConfig",
+    "AutoModelForCausalLM": "own_code.OwnModel",
+    "AutoModel": "own_code.OwnModel",
+}
 # Loads each folder, and prints what came of it. Standard input answers yes to any question.
 LOAD = """
 import json, sys
