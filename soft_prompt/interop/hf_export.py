@@ -27,6 +27,7 @@ from soft_prompt.interop.extended_vocabulary import ExtendedVocabulary, HfGraft,
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.rows.encode import encode_prompt
 from soft_prompt.rows.row import Row
+from soft_prompt.tokens.limited_rendering import render_chat
 
 RECORD = "softgraft.json"
 # For a conversion of the checkpoint to GGUF: llama.cpp would read the boundaries between segments as text.
@@ -160,8 +161,7 @@ def _gives_same_ids(folder: Path, vocabulary: ExtendedVocabulary) -> bool:
         for question in texts:
             prompt = _prompt(graft.template, texts, question)
             row = encode_prompt(vocabulary.backbone, prompt, {graft.soft_prompt.slot: graft.soft_prompt})
-            settings = {"domain": name, "tokenize": False, "add_generation_prompt": True}
-            text = tokenizer.apply_chat_template(request(prompt), **settings)
+            text = render_chat(tokenizer, request(prompt), domain=name)
             if tokenizer.encode(text, add_special_tokens=False) != token_ids(row, vocabulary.tokens[name]):
                 return False
     return True

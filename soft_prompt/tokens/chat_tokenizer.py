@@ -11,6 +11,7 @@ from typing import Any
 from prompts import Message, RenderedPrompt
 from soft_prompt.errors import BackboneError
 from soft_prompt.tokens.chat_template import control_texts, default_chat_template, template_supports_tools
+from soft_prompt.tokens.limited_rendering import RenderLimitError, render_chat
 
 _MARKUP = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
 
@@ -90,9 +91,13 @@ class ChatTokenizer:
         if self.tokenizer.chat_template is None:
             return default_chat_template(messages)
         try:
-            rendered: str = self.tokenizer.apply_chat_template(
-                messages, tools=tools or None, tokenize=False, add_generation_prompt=True
-            )
+            return render_chat(self.tokenizer, messages, tools)
+        except RenderLimitError as error:
+            raise BackboneError(
+                found=f"the chat template of the backbone {self.id!r} {error}",
+                expected="a chat template that writes the messages and ends",
+                next_step="choose another backbone, or repair chat_template.jinja in its folder",
+            ) from error
         except Exception as error:  # a chat template is foreign code and may raise anything
             roles = tuple(message["role"] for message in messages)
             raise BackboneError(
@@ -100,4 +105,3 @@ class ChatTokenizer:
                 expected="a chat template that takes system messages and any order of roles",
                 next_step="choose a template with the roles that this backbone knows, or another backbone",
             ) from error
-        return rendered
