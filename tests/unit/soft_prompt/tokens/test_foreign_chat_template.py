@@ -110,3 +110,30 @@ def test_plain_templates_are_rendered_here(template: str) -> None:
 @pytest.mark.parametrize("template", NOT_PLAIN.values(), ids=NOT_PLAIN)
 def test_what_may_run_for_long_is_not_plain(template: str) -> None:
     assert not is_plain(template)
+
+
+@pytest.mark.parametrize("end", ["", "{{ strftime_now('%N') }}"], ids=["always the same", "time"])
+def test_conversations_of_the_same_form_are_rendered_once(
+    make_tiny_backbone: Callable[..., Backbone], end: str
+) -> None:
+    backbone = make_tiny_backbone()
+    backbone.tokenizer.chat_template = CHATML + end
+    rendered: list[str] = []
+    apply = backbone.tokenizer.apply_chat_template
+
+    def counted(*arguments: object, **settings: object) -> str:
+        rendered.append("once")
+        return str(apply(*arguments, **settings))
+
+    backbone.tokenizer.apply_chat_template = counted
+    first, contents = backbone.control_texts(PROMPT)
+    other = RenderedPrompt((Message("system", (TextSegment("c"),)), Message("user", (TextSegment("d"),))))
+    again, other_contents = backbone.control_texts(other)
+    assert first == again
+    assert (contents, other_contents) == (list(PROMPT.messages), list(other.messages))
+    # A template that writes the time is not plain, and is rendered in the child process.
+    assert len(rendered) == (0 if end else 1)
+    longer, _ = backbone.control_texts(RenderedPrompt((*PROMPT.messages, *PROMPT.messages)))
+    assert len(longer) == 5
+    backbone.tokenizer.chat_template = CHATML.replace("<|im_start|>", "<s>") + end
+    assert backbone.control_texts(PROMPT)[0] != first
