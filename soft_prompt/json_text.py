@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 
-def dump_json(data: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:
+def dump_json(data: Any, *, indent: int | None = None, sort_keys: bool = False, ensure_ascii: bool = True) -> str:
     """JSON of `data`, with null in the place of numbers that are not finite."""
-    return json.dumps(_finite(data), ensure_ascii=False, indent=indent, sort_keys=sort_keys, allow_nan=False)
+    finite = _finite(data)
+    return json.dumps(finite, ensure_ascii=ensure_ascii, indent=indent, sort_keys=sort_keys, allow_nan=False)
 
 
 def parse_json(text: str | bytes) -> Any:

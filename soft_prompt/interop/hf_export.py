@@ -24,6 +24,7 @@ from soft_prompt.files import new_folder
 from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.interop.chat_template import chat_template, difficult_texts, passage_format, split_at
 from soft_prompt.interop.extended_vocabulary import ExtendedVocabulary, HfGraft, extend_vocabulary
+from soft_prompt.json_text import dump_json
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.rows.encode import encode_prompt
 from soft_prompt.rows.row import Row
@@ -70,7 +71,7 @@ def export_hf(folder: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -
         same_ids = _write_tokenizer(scratch, vocabulary)
         (scratch / LLAMA_CPP_CHAT).write_text(chat_template(vocabulary, ""), encoding="utf-8")
         record = export_record(vocabulary) | {"same_ids": same_ids}
-        (scratch / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (scratch / RECORD).write_text(dump_json(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return HfExport(folder, vocabulary.tokens, same_ids)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from evaluation.items import spread
 from soft_prompt import BackboneError, DivergedError
 from soft_prompt.files import write_bytes
+from soft_prompt.json_text import dump_json
 from soft_prompt.training.checkpoint import remove_checkpoint
 from soft_prompt.training.distributed import is_distributed
 from softgraft.domain import Domain
@@ -138,7 +139,7 @@ def search(
         train = partial(one.train, data, twin_f1=twin_f1, above=above, on_step=on_step, on_score=on_score)
         trial = all_trials[fingerprint] = _run_trial(domain, Trial(fingerprint, one.settings.model_dump()), train)
         records = {"trials": [asdict(one) for one in all_trials.values()]}
-        write_bytes(domain.build / FILE, json.dumps(records, indent=1).encode())
+        write_bytes(domain.build / FILE, dump_json(records, indent=1).encode())
         return trial
 
     def recorded() -> list[Trial]:

@@ -13,6 +13,7 @@ import numpy as np
 from chains.answering.speaker import PreparedPrompt
 from chains.tasks.labels import Calibration, CalibrationMethod, LabelScorer, LabelScores, contextual_bias, prior_bias
 from evaluation.items import Item, spread
+from soft_prompt.json_text import dump_json
 from softgraft.errors import UsageError
 from softgraft.settings.sections import ClassificationSettings
 
@@ -114,7 +115,7 @@ def keep_fit(path: Path, fingerprint: str, fit: LabelFit) -> None:
     """Store a calibration, with the fingerprint of everything it depends on."""
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"fingerprint": fingerprint, "calibration": fit.calibration.to_json(), "dev_accuracy": fit.dev_accuracy}
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+    path.write_text(dump_json(record, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def read_fit(path: Path, fingerprint: str) -> LabelFit | None:

@@ -13,6 +13,7 @@ from evaluation import RefusalClassifier, fit_refusal_classifier, normalise
 from evaluation.items import Item
 from retrieval import Encoder
 from soft_prompt.files import write_bytes
+from soft_prompt.json_text import dump_json
 from softgraft.errors import DomainError
 
 # In build/: the fitted classifier.
@@ -39,7 +40,7 @@ def fit_refusals(build: Path, encoder: Encoder, items: Sequence[Item]) -> Refusa
         "weights": classifier.weights.tolist(),
         "bias": classifier.bias,
     }
-    write_bytes(build / REFUSALS, json.dumps(content).encode())
+    write_bytes(build / REFUSALS, dump_json(content).encode())
     return classifier
 
 
