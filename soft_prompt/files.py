@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from soft_prompt.errors import ArtifactError
+from soft_prompt.scratch import scratch_folder
 
 
 @contextmanager
@@ -41,7 +40,6 @@ def new_file(file: Path) -> Iterator[Path]:
 
 @contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    scratch = None
     try:
         empty = path.is_dir() and not path.is_symlink() and not any(path.iterdir())
         if not empty and (path.exists() or path.is_symlink()):
@@ -51,17 +49,14 @@ def _scratch(path: Path) -> Iterator[Path]:
                 next_step="choose another one with --out, or move that one away",
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-        yield scratch
+        with scratch_folder(path) as scratch:
+            yield scratch
     except (OSError, SafetensorError) as error:
         raise ArtifactError(
             found=f"{path} cannot be written: {error}",
             expected="a path that you may write to, on a disk with free space",
             next_step="choose another one with --out, or free some space",
         ) from error
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -46,7 +46,7 @@ def measure_ingest(options: argparse.Namespace, encoder: Encoder) -> dict[str, A
     """Documents per second of an ingest and of the bare encoder on the same passages; the two take turns."""
     folder, index = _make_documents(options, options.documents), options.work / "index-ingest"
     texts = _embedded_texts(folder, encoder)
-    bare = SentenceTransformer(str(PACKAGED[MINILM].checked_file().parent))
+    bare = SentenceTransformer(str(PACKAGED[MINILM].checked_file().parent), trust_remote_code=False)
     encode = partial(bare.encode, texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
     seconds: dict[str, list[float]] = {"ingest": [], "bare": []}
     for _ in range(3):

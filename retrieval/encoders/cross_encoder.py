@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.documents import RankedPassage, passage_text
+from retrieval.encoders.model_folder import check_model, problem_line, without_questions
 from retrieval.errors import RerankerError
 
 # Number of passages that it reads.
@@ -31,14 +32,17 @@ def load_reranker(name: str) -> PairScorer:
     """
     # These take seconds to import.
     import torch
-    from safetensors import SafetensorError
     from sentence_transformers import CrossEncoder
 
+    # Some models have unbounded scores, but a score margin should have one meaning. Without it, the library would call
+    # what the model's settings name.
+    sigmoid = torch.nn.Sigmoid()
     try:
-        model = CrossEncoder(name)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        line = (str(error).splitlines() or [""])[0]
-        raise _reranker_error(f"the reranker {name!r} cannot be loaded ({type(error).__name__}: {line})") from error
+        check_model(name)
+        with without_questions():
+            model = CrossEncoder(name, trust_remote_code=False, activation_fn=sigmoid)
+    except Exception as error:  # settings of a foreign model may make the library raise anything
+        raise _reranker_error(f"the reranker {name!r} cannot be loaded ({problem_line(error)})") from error
     if model.num_labels != 1:
         raise _reranker_error(f"the reranker {name!r} has {model.num_labels} scores per pair")
     model.eval()
@@ -51,8 +55,7 @@ def load_reranker(name: str) -> PairScorer:
                 list(pairs),
                 batch_size=_BATCH,
                 show_progress_bar=False,
-                # Some models have unbounded scores, but a score margin should have one meaning.
-                activation_fn=torch.nn.Sigmoid(),
+                activation_fn=sigmoid,
                 convert_to_numpy=True,
             )
         return np.asarray(scores, dtype=np.float32).reshape(len(pairs))

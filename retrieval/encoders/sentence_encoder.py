@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from retrieval.encoders.batches import BATCH, encode_in_batches
 from retrieval.encoders.encoder import Encoder
 from retrieval.encoders.instructions import Instructions, instructions_of
+from retrieval.encoders.model_folder import check_model, problem_line, without_questions
 from retrieval.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _DEFAULT_WINDOW = 512
-# What loading a damaged folder raises.
-_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError)
 
 
 def load_sentence_encoder(name: str, *, encoder_id: str | None = None, local_files_only: bool = False) -> Encoder:
@@ -32,17 +31,16 @@ def load_sentence_encoder(name: str, *, encoder_id: str | None = None, local_fil
     Queries and passages get the instructions of the model's configuration (`instructions_of`). The default
     `encoder_id` is the name and a digest of the loaded weights and of these instructions. Raises EncoderError.
     """
-    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     try:
-        with _no_progress_bars():
-            model = SentenceTransformer(name, local_files_only=local_files_only)
+        check_model(name, local_files_only=local_files_only)
+        with _no_progress_bars(), without_questions():
+            model = SentenceTransformer(name, local_files_only=local_files_only, trust_remote_code=False)
         instructions = instructions_of(model.prompts, model.default_prompt_name)
-    except (*_UNREADABLE, SafetensorError) as error:
-        line = (str(error).splitlines() or [""])[0]
+    except Exception as error:  # settings of a foreign model may make the library raise anything
         raise EncoderError(
-            found=f"the encoder {name!r} cannot be loaded ({type(error).__name__}: {line})",
+            found=f"the encoder {name!r} cannot be loaded ({problem_line(error)})",
             expected="a folder, or a Hugging Face id, of a sentence-transformers model",
             next_step=(
                 'check the name, and unset HF_HUB_OFFLINE if it has to be downloaded; or use the encoder "embedded"'

@@ -7,32 +7,35 @@ docs/artifact.md.
 from __future__ import annotations
 
 import hashlib
-import shutil
+import math
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from soft_prompt.artifact.manifest import (
-    MANIFEST,
-    RETRAIN_COMMAND,
-    Manifest,
-    read_manifest,
-    require_backbone,
-    restore_old_folder,
+from soft_prompt.artifact.manifest import RETRAIN_COMMAND, Manifest, read_manifest, require_backbone
+from soft_prompt.artifact.saved_folder import (
+    TEMPLATE,
+    VECTORS,
+    current_file,
+    current_folder,
+    read_current,
+    write_version,
 )
 from soft_prompt.artifact.stored_tensors import from_stored, to_stored
 from soft_prompt.errors import ArtifactError
-from soft_prompt.files import write_bytes
+from soft_prompt.foreign_files import MIB, ForeignFileError
 from soft_prompt.graft.adapter import adapter_shapes, scaling_shapes
 from soft_prompt.graft.prompt import LOWER, SoftPrompt
 from soft_prompt.graft.prompt import VECTORS as VECTORS_TENSOR
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.positions.probe import require_movable_positions
 
-VECTORS = "soft_prompt.safetensors"
-TEMPLATE = "template.yaml"
+# Above the header of any soft prompt.
+_HEADER_BYTES = 4 * MIB
+# Versions that a reader may see go by while it looks for the files of one.
+_MAX_TRIES = 100
 
 
 def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest, template: str = "") -> Manifest:
@@ -42,36 +45,70 @@ def save_soft_prompt(folder: Path, soft_prompt: SoftPrompt, manifest: Manifest, 
     `manifest.stored` says how the tensors are written.
 
     Returns:
-        The manifest as written, with the digest of the vectors.
+        The manifest as written, with the digests of the vectors and of itself.
+
+    Raises:
+        ArtifactError: if a tensor is not finite. The previous soft prompt stays.
     """
-    data = save(to_stored(soft_prompt.tensors() | soft_prompt.frozen_tensors(), manifest.stored))
-    manifest = manifest.model_copy(update={"vectors_sha256": hashlib.sha256(data).hexdigest()})
-    restore_old_folder(folder)
-    new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    new.mkdir(parents=True)
-    write_bytes(new / VECTORS, data)
-    write_bytes(new / MANIFEST, manifest.model_dump_json(indent=1).encode())
-    if template:
-        write_bytes(new / TEMPLATE, template.encode())
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    tensors = to_stored(soft_prompt.tensors() | soft_prompt.frozen_tensors(), manifest.stored)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ArtifactError(
+                found=f"{name} with numbers that are infinite or undefined",
+                expected="finite numbers; nothing was saved",
+                next_step=f"train with a lower `learning_rate`, or import another adapter: {RETRAIN_COMMAND}",
+            )
+    data = save(tensors)
+    digest = hashlib.sha256(data).hexdigest()
+    manifest = manifest.model_copy(update={"vectors_sha256": digest, "manifest_sha256": ""})
+    manifest = manifest.model_copy(update={"manifest_sha256": manifest.own_digest()})
+    files = {VECTORS: data, **({TEMPLATE: template.encode()} if template else {})}
+
+    def current() -> str:
+        try:
+            previous = read_manifest(folder)
+        except ArtifactError:
+            # It is replaced.
+            previous = None
+        return previous.vectors_sha256 if previous else ""
+
+    write_version(folder, files, manifest.model_dump_json(indent=1).encode(), digest, current)
     return manifest
 
 
 def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Manifest] | None:
-    """Read a saved soft prompt for a backbone, or None if none was saved.
+    """Read a saved soft prompt for a backbone, or None if none was saved. Another process may replace it meanwhile.
 
     Raises:
         ArtifactError: if it is damaged, or was trained on another backbone or tokenizer.
         BackboneError: if it is of the kind `kv`, and keys and values of this backbone cannot be moved.
     """
     manifest = read_manifest(folder)
-    if manifest is None:
-        return None
+    for _ in range(_MAX_TRIES):
+        if manifest is None:
+            return None
+        try:
+            return _load_version(current_folder(folder), manifest, backbone)
+        except ArtifactError:
+            newer = read_manifest(folder)
+            if newer == manifest:
+                raise
+            # The files of that version are gone, since a newer one took their place.
+            manifest = newer
+    raise ArtifactError(
+        found=f"{folder} was replaced {_MAX_TRIES} times while it was read",
+        expected="a soft prompt that stays as it is for a moment",
+        next_step="try again when no other process trains this domain",
+    )
+
+
+def trained_template(folder: Path) -> Path:
+    """The file with the template that a saved soft prompt was trained with; it may not exist."""
+    manifest = read_manifest(folder)
+    return folder / TEMPLATE if manifest is None else current_file(folder, TEMPLATE, manifest.vectors_sha256)
+
+
+def _load_version(folder: Path, manifest: Manifest, backbone: Backbone) -> tuple[SoftPrompt, Manifest]:
     retrain = f"train for this backbone: {RETRAIN_COMMAND}; or set `backbone: {manifest.backbone}` in domain.yaml"
     require_backbone(manifest, backbone, f"the soft prompt in {folder}", retrain)
     if manifest.kind == "kv":
@@ -82,17 +119,22 @@ def load_soft_prompt(folder: Path, backbone: Backbone) -> tuple[SoftPrompt, Mani
         next_step = f"delete {folder} and run: {RETRAIN_COMMAND}"
         return ArtifactError(found=f"{path} {found}", expected=expected, next_step=next_step)
 
+    widest = max(backbone.hidden_size, backbone.context_length)
+    if max(manifest.length, manifest.adapter_rank or 0, manifest.layers or 0) > widest:
+        raise damaged(f"should have {manifest.length:,} positions and the rank {manifest.adapter_rank}")
+    shapes = _expected_shapes(backbone, manifest)
+    # At most four bytes per number, and the scales of int8.
+    limit = 8 * sum(map(math.prod, shapes.values())) + _HEADER_BYTES
     try:
-        data = path.read_bytes()
-    except OSError as error:
+        data = read_current(folder, VECTORS, manifest.vectors_sha256, limit)
+    except (OSError, ForeignFileError) as error:
         raise damaged(f"cannot be read: {error}") from error
     if hashlib.sha256(data).hexdigest() != manifest.vectors_sha256:
         raise damaged("does not have the digest that its manifest names")
     try:
         tensors = from_stored(load(data), manifest.stored)
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, KeyError, OverflowError) as error:
         raise damaged(f"is no soft prompt: {error}") from error
-    shapes = _expected_shapes(backbone, manifest)
     for name in dict.fromkeys([*shapes, *tensors]):
         tensor, shape = tensors.get(name), shapes.get(name)
         found = None if tensor is None else tuple(tensor.shape)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from prompts import Template
+from soft_prompt.artifact.saved_folder import MANIFEST, current_folder
 from soft_prompt.artifact.stored_tensors import Stored
 from soft_prompt.errors import ArtifactError
+from soft_prompt.foreign_files import SETTINGS_LIMIT, read_regular
 from soft_prompt.graft.adapter import AdapterMethod
 from soft_prompt.graft.prompt import SoftPrompt, SoftPromptKind
+from soft_prompt.json_text import parse_json
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.rows.row import Attention
 
-# 2: `trained_on` and `start`.
-FORMAT_VERSION = 2
-MANIFEST = "manifest.json"
+# 2: `trained_on` and `start`. 3: `manifest_sha256`.
+FORMAT_VERSION = 3
 RETRAIN_COMMAND = "softgraft train DOMAIN"
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -28,10 +31,10 @@ class DevScores(BaseModel):
     """Scores on dev. Token F1 is between 0 and 1; losses are in nats per answer token."""
 
     model_config = ConfigDict(extra="forbid")
-    dev_loss: float
-    dev_loss_text_twin: float
-    dev_token_f1: float
-    dev_token_f1_text_twin: float
+    dev_loss: FiniteFloat
+    dev_loss_text_twin: FiniteFloat
+    dev_token_f1: FiniteFloat
+    dev_token_f1_text_twin: FiniteFloat
 
 
 class TrainedOn(BaseModel):
@@ -57,13 +60,14 @@ class Manifest(BaseModel):
         trained_on: its domains; empty if it is older than this field, or was imported.
         start: what training started from: the name of a source graft, or empty for the text twin.
         stored: how the tensors are stored; `int8` is rounded, and a quarter as large.
+        manifest_sha256: of the other fields, so that damage is noticed; empty if the format is older.
     """
 
     model_config = ConfigDict(extra="forbid")
     format_version: int
     kind: SoftPromptKind
     slot: str
-    length: int
+    length: int = Field(ge=0)
     hidden_size: int
     shape: list[int]
     adapter: AdapterMethod | None = None
@@ -86,18 +90,23 @@ class Manifest(BaseModel):
     trained_on: list[TrainedOn] = []
     start: str = ""
     stored: Stored = "float32"
+    manifest_sha256: str = ""
+
+    @model_validator(mode="after")
+    def _require_own_digest(self) -> Self:
+        if self.manifest_sha256 and self.manifest_sha256 != self.own_digest():
+            raise ValueError("it does not have the digest that it names, so it is damaged")
+        return self
+
+    def own_digest(self) -> str:
+        """SHA-256 of its fields, without `manifest_sha256`."""
+        fields = self.model_dump(mode="json", exclude={"manifest_sha256"})
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     @property
     def adapter_method(self) -> AdapterMethod | None:
         """The method of its adapter. Older manifests contain the rank alone, which means `lora`."""
         return self.adapter or (None if self.adapter_rank is None else "lora")
-
-
-def restore_old_folder(folder: Path) -> None:
-    """Restore the previous folder if a save was interrupted between its two renames."""
-    old = folder.with_name(f".{folder.name}.old")
-    if not folder.exists() and old.exists():
-        old.rename(folder)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -106,9 +115,11 @@ def read_manifest(folder: Path) -> Manifest | None:
     Raises:
         ArtifactError: if it is damaged, or of a newer format.
     """
-    restore_old_folder(folder)
+    folder = current_folder(folder)
     retrain = f"delete the folder {folder} and run: {RETRAIN_COMMAND}"
-    return read_record(folder / MANIFEST, Manifest, FORMAT_VERSION, retrain) if folder.exists() else None
+    if not folder.exists():
+        return None
+    return read_record(folder / MANIFEST, Manifest, FORMAT_VERSION, retrain)
 
 
 def read_record(path: Path, record: type[Record], newest: int, next_step: str) -> Record:
@@ -118,7 +129,7 @@ def read_record(path: Path, record: type[Record], newest: int, next_step: str) -
         ArtifactError: if it is damaged, or of a newer format.
     """
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parse_json(read_regular(path, SETTINGS_LIMIT))
         version = raw["format_version"]
         if not isinstance(version, int) or version > newest:
             raise ArtifactError(

@@ -22,6 +22,7 @@ from soft_prompt.files import new_file
 from soft_prompt.interop.chat_template import chat_template
 from soft_prompt.interop.extended_vocabulary import ExtendedVocabulary, HfGraft, extend_vocabulary
 from soft_prompt.interop.hf_export import export_record
+from soft_prompt.json_text import dump_json
 from soft_prompt.model.backbone import Backbone
 
 PROVENANCE = "softgraft.provenance"
@@ -107,7 +108,7 @@ def _write(file: Path, vocabulary: ExtendedVocabulary) -> None:
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
         writer.add_file_type(LlamaFileType["ALL_F32" if dtype == "F32" else f"MOSTLY_{dtype}"])
-        writer.add_string(PROVENANCE, json.dumps(export_record(vocabulary), ensure_ascii=False))
+        writer.add_string(PROVENANCE, dump_json(export_record(vocabulary), ensure_ascii=False))
         _add_tokenizer(writer, vocabulary)
         for name, array in _arrays(vocabulary):
             kind = GGMLQuantizationType[dtype if array.ndim > 1 else "F32"]

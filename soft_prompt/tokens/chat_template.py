@@ -18,15 +18,46 @@ from soft_prompt.errors import BackboneError
 
 # Renders messages and tool declarations, with the generation prompt added.
 ApplyTemplate = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str]
+# What a chat template may call that gives another text each time.
+_CHANGING = re.compile("strftime_now|lipsum|random")
+_MAX_KNOWN = 256
+
+
+class KnownTexts:
+    """The control texts of conversations of the same form, whose rendering need not be repeated.
+
+    They depend on the roles, the number of calls and the tools, never on contents, which the template does not see. A
+    template that writes the time or random words is rendered each time.
+    """
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[Any, ...], list[str]] = {}
+
+    def texts(self, template: str, prompt: RenderedPrompt, render: Callable[[], list[str]]) -> list[str]:
+        """The texts of a conversation of this form, rendered if they are not known."""
+        if _CHANGING.search(template):
+            return render()
+        form = tuple((message.role, bool(message.segments), len(message.calls)) for message in prompt.messages)
+        key = (template, form, prompt.tools)
+        if (known := self._texts.get(key)) is None:
+            known = render()
+            if len(self._texts) >= _MAX_KNOWN:
+                self._texts.clear()
+            self._texts[key] = known
+        return list(known)
 
 
 def control_texts(
-    apply: ApplyTemplate, prompt: RenderedPrompt, control_tokens: Sequence[str] = ()
+    apply: ApplyTemplate,
+    prompt: RenderedPrompt,
+    control_tokens: Sequence[str] = (),
+    known: KnownTexts | None = None,
+    template: str = "",
 ) -> tuple[list[str], list[Message]]:
     """The texts before, between and after the contents of a prompt, and the contents, each as a message with its role.
 
     Names and arguments of calls are contents of their own. The declarations of tools are not, so they must not hold one
-    of the `control_tokens`.
+    of the `control_tokens`. `known` has the texts of earlier prompts by `template`, the one that `apply` renders.
 
     Raises:
         BackboneError: if a declaration holds a control token, or the chat template leaves out, repeats or reorders
@@ -61,11 +92,15 @@ def control_texts(
             function = {"name": name, "arguments": {arguments[-1]: ""}}
             entry.setdefault("tool_calls", []).append({"type": "function", "function": function})
         messages.append(entry)
-    rendered = apply(messages, [{"type": "function", "function": json.loads(tool)} for tool in prompt.tools])
-    for key in arguments:
-        # The placeholder replaces the whole object of arguments, however the template writes an object.
-        rendered = re.sub(r"\{\s*['\"]" + key + r"['\"]\s*:\s*['\"]{2}\s*\}", key, rendered)
-    return _split_at(rendered, placeholders), contents
+
+    def render() -> list[str]:
+        rendered = apply(messages, [{"type": "function", "function": json.loads(tool)} for tool in prompt.tools])
+        for key in arguments:
+            # The placeholder replaces the whole object of arguments, however the template writes an object.
+            rendered = re.sub(r"\{\s*['\"]" + key + r"['\"]\s*:\s*['\"]{2}\s*\}", key, rendered)
+        return _split_at(rendered, placeholders)
+
+    return render() if known is None else known.texts(template, prompt, render), contents
 
 
 def _split_at(rendered: str, placeholders: Sequence[tuple[str, str]]) -> list[str]:

@@ -10,7 +10,13 @@ from typing import Any
 
 from prompts import Message, RenderedPrompt
 from soft_prompt.errors import BackboneError
-from soft_prompt.tokens.chat_template import control_texts, default_chat_template, template_supports_tools
+from soft_prompt.tokens.chat_template import (
+    KnownTexts,
+    control_texts,
+    default_chat_template,
+    template_supports_tools,
+)
+from soft_prompt.tokens.limited_rendering import RenderLimitError, render_chat
 
 _MARKUP = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
 
@@ -66,6 +72,10 @@ class ChatTokenizer:
         return ids
 
     @cached_property
+    def _known_texts(self) -> KnownTexts:
+        return KnownTexts()
+
+    @cached_property
     def supports_tools(self) -> bool:
         """Whether the backbone's own chat template writes tools, calls and results."""
         return self.tokenizer.chat_template is not None and template_supports_tools(self._apply_chat_template)
@@ -84,15 +94,20 @@ class ChatTokenizer:
                 expected="a prompt in which they are text",
                 next_step="pass the prompt through prompts.tools_as_text first",
             )
-        return control_texts(self._apply_chat_template, prompt, self.control_tokens)
+        template = str(self.tokenizer.chat_template)
+        return control_texts(self._apply_chat_template, prompt, self.control_tokens, self._known_texts, template)
 
     def _apply_chat_template(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> str:
         if self.tokenizer.chat_template is None:
             return default_chat_template(messages)
         try:
-            rendered: str = self.tokenizer.apply_chat_template(
-                messages, tools=tools or None, tokenize=False, add_generation_prompt=True
-            )
+            return render_chat(self.tokenizer, messages, tools)
+        except RenderLimitError as error:
+            raise BackboneError(
+                found=f"the chat template of the backbone {self.id!r} {error}",
+                expected="a chat template that writes the messages and ends",
+                next_step="choose another backbone, or repair chat_template.jinja in its folder",
+            ) from error
         except Exception as error:  # a chat template is foreign code and may raise anything
             roles = tuple(message["role"] for message in messages)
             raise BackboneError(
@@ -100,4 +115,3 @@ class ChatTokenizer:
                 expected="a chat template that takes system messages and any order of roles",
                 next_step="choose a template with the roles that this backbone knows, or another backbone",
             ) from error
-        return rendered

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from soft_prompt.errors import TrainingError
 from soft_prompt.files import write_bytes
+from soft_prompt.json_text import dump_json
 
 FILE = "checkpoint.safetensors"
 FORMAT = "2"
@@ -135,7 +136,7 @@ class TrainLog:
         """Write the line of a step or an epoch; `seconds` is the time since the start of the run, stops left out."""
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({**fields, "seconds": round(seconds, 3)}) + "\n")
+                file.write(dump_json({**fields, "seconds": round(seconds, 3)}) + "\n")
 
 
 def _before_checkpoint(line: bytes, state: RunState) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evaluation.items import Item, spread
 from soft_prompt.files import write_bytes
+from soft_prompt.json_text import dump_json
 from softgraft.errors import UsageError
 
 # The most frequent answer of train; only for answers from a small closed set.
@@ -69,6 +69,6 @@ def write_report(build: Path, split: str, report: Mapping[str, Any], replies: It
     """Write the figures to `reports/eval-SPLIT.json`, and a line per reply to `reports/eval-SPLIT-replies.jsonl`."""
     folder = build / "reports"
     folder.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(reply, ensure_ascii=False) + "\n" for reply in replies)
+    lines = (dump_json(reply, ensure_ascii=False) + "\n" for reply in replies)
     write_bytes(folder / f"eval-{split}-replies.jsonl", "".join(lines).encode())
-    write_bytes(folder / f"eval-{split}.json", json.dumps(report, indent=1, ensure_ascii=False).encode())
+    write_bytes(folder / f"eval-{split}.json", dump_json(report, indent=1, ensure_ascii=False).encode())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from soft_prompt.json_text import dump_json
 from soft_prompt.training.distributed import is_main_process
 from softgraft.commands.console import (
     JsonOption,
@@ -187,10 +188,9 @@ def transfer_command(
             on_cell=lambda asked, done, total: progress(f"asking {asked}", done, total),
             on_step=on_train(progress),
         )
-    import json as json_module
 
     output.mkdir(parents=True, exist_ok=True)
-    write_bytes(output / "transfer.json", json_module.dumps(asdict(report), indent=1).encode() + b"\n")
+    write_bytes(output / "transfer.json", dump_json(asdict(report), indent=1).encode() + b"\n")
     save_heat_map(report, output / "transfer.png")
     if json:
         print_json(asdict(report))

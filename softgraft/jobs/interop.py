@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from soft_prompt import (
+    ArtifactError,
     Backbone,
     DevScores,
     TrainingError,
@@ -19,7 +21,7 @@ from soft_prompt.interop.gguf_export import export_gguf
 from soft_prompt.interop.hf_export import export_hf
 from soft_prompt.interop.invocation import invocation_ids, invoked_at_slot, slot_ids
 from soft_prompt.interop.peft_export import export_peft
-from soft_prompt.interop.peft_folder import LORA, PeftFolder, read_peft_folder
+from soft_prompt.interop.peft_folder import IMPORT_ANOTHER, LORA, PeftFolder, read_peft_folder
 from soft_prompt.interop.peft_import import import_peft
 from soft_prompt.training.distributed import init_distributed
 from softgraft.assembly.answers import load_at_strength, sample_prompts
@@ -188,7 +190,8 @@ def import_graft(domain: Domain, folder: Path, *, keep: bool = False, on_score: 
     `keep` is true.
 
     Raises:
-        ArtifactError: if the adapter is damaged, of another backbone, or of an unsupported method.
+        ArtifactError: if the adapter is damaged, of another backbone, or of an unsupported method, or if the model does
+            not compute finite numbers with it. The previous soft prompt stays, also if `keep` is true.
         TrainingError: if there is no slot to fill, or no dev question to measure on.
     """
     store, template = domain.store, domain.template.current()
@@ -210,14 +213,20 @@ def import_graft(domain: Domain, folder: Path, *, keep: bool = False, on_score: 
             expected="questions in dev.jsonl that the documents answer",
             next_step="write some to dev.jsonl",
         )
-    report, distributed = on_score or (lambda *_: None), init_distributed(store.backbone.device)
-    imported = grafting.scores(dev, soft_prompt, "imported", report, distributed)
-    of_twin = grafting.scores(dev, twin, "text-twin", report, distributed)
-    score, f1, twin_score, twin_f1 = imported.score, imported.f1, of_twin.score, of_twin.f1
     loss, twin_loss = (
         mean_loss(domain.store, dev, slot, fill, domain.file.attention, domain.file.train.batch_size)
         for fill in (soft_prompt, twin)
     )
+    if not math.isfinite(loss):
+        raise ArtifactError(
+            found=f"the adapter in {folder} makes the loss on dev {loss}",
+            expected="an adapter with which the model computes finite numbers; the domain stays as it was",
+            next_step=IMPORT_ANOTHER,
+        )
+    report, distributed = on_score or (lambda *_: None), init_distributed(store.backbone.device)
+    imported = grafting.scores(dev, soft_prompt, "imported", report, distributed)
+    of_twin = grafting.scores(dev, twin, "text-twin", report, distributed)
+    score, f1, twin_score, twin_f1 = imported.score, imported.f1, of_twin.score, of_twin.f1
     kept = keep or score > twin_score
     target = domain.build / "soft_prompt"
     if kept:

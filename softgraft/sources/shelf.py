@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soft_prompt import Manifest, read_manifest
+from soft_prompt.artifact.saved_folder import current_folder
 from soft_prompt.errors import ArtifactError
 from softgraft.errors import DomainError
 from softgraft.settings.location import DOMAINS
@@ -102,7 +103,7 @@ def find_source(name: str) -> Source:
         ArtifactError: if it is damaged.
     """
     for folder in (Path(name), GRAFTS / name, Path(name) / "build", DOMAINS / name / "build"):
-        if (folder / CARD).is_file() or (folder / SOFT_PROMPT).is_dir():
+        if (folder / CARD).is_file() or current_folder(folder / SOFT_PROMPT).is_dir():
             return read_source(folder)
     known = sorted({path.name for path in source_folders() if path.parent == GRAFTS})
     similar = difflib.get_close_matches(name, known, n=1)

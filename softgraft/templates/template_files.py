@@ -23,8 +23,8 @@ from softgraft.errors import DomainError, UsageError
 from softgraft.settings.domain_file import FILE, DomainFile, read_domain_file
 from softgraft.settings.location import DOMAINS, cli_name
 
-# The template that the soft prompt was trained with.
-TRAINED = Path("build") / "soft_prompt" / "template.yaml"
+# The soft prompt, with the template that it was trained with.
+TRAINED = Path("build") / "soft_prompt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,10 @@ def compare(first: str | None, second: str | None, domain: DomainTemplates | Non
 
 
 def _trained_with(domain: DomainTemplates) -> Path:
-    path = domain.folder / TRAINED
+    # Imports PyTorch, which takes seconds.
+    from soft_prompt.artifact.artifact import trained_template
+
+    path = trained_template(domain.folder / TRAINED)
     if not path.is_file():
         raise UsageError(
             found=f"no {path.name if path.parent.is_dir() else 'soft prompt'} in {path.parent}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -173,6 +174,7 @@ class Grafting:
         else:
             twin = twin_f1
         kept = soft > max(twin, above, -1.0 if source is None else source)
+        kept = kept and math.isfinite(result.dev_loss) and math.isfinite(twin_loss)
         if kept and devices.is_main_process:
             scores = DevScores(
                 dev_loss=result.dev_loss,

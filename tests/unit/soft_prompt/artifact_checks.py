@@ -16,7 +16,8 @@ from soft_prompt import (
     load_soft_prompt,
     save_soft_prompt,
 )
-from soft_prompt.artifact.manifest import FORMAT_VERSION, MANIFEST
+from soft_prompt.artifact.manifest import FORMAT_VERSION
+from soft_prompt.artifact.saved_folder import MANIFEST
 
 
 def manifest_for(backbone: Backbone, soft_prompt: SoftPrompt) -> Manifest:
@@ -56,5 +57,7 @@ def loaded(folder: Path, backbone: Backbone) -> SoftPrompt:
 
 
 def change(folder: Path, **changes: Any) -> None:
+    """Change the manifest, without the digest of itself, as an older version would have written it."""
     path = folder / MANIFEST
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    fields = {name: value for name, value in json.loads(path.read_text()).items() if name != "manifest_sha256"}
+    path.write_text(json.dumps({**fields, **changes}))

@@ -32,7 +32,7 @@ from soft_prompt import (
     save_soft_prompt,
     weights_checksum,
 )
-from soft_prompt.artifact.artifact import VECTORS
+from soft_prompt.artifact.saved_folder import VECTORS
 from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
 from soft_prompt.rows.batch import assemble
 from soft_prompt.training.answer_loss import answer_loss

@@ -259,7 +259,7 @@ def test_a_malformed_config_is_refused(tiny_backbone: Backbone, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format_version": 2}, "has the format 2"),
+        ({"format_version": 3}, "has the format 3"),
         ({"format_version": None}, "has the format None"),
         ({"colour": "red"}, "cannot be read"),
         ({"backbone_digest": "1" * 64}, "was trained on 'tiny' (weights 1111111111111111)"),

@@ -86,7 +86,7 @@ def test_a_folder_that_is_not_there_is_refused(name: str) -> None:
 def test_damaged_weights_are_a_backbone_error(folder: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(BackboneError, match="does not load"):
+    with pytest.raises(BackboneError, match=r"model\.safetensors has a header"):
         Backbone.load(str(folder))
 
 

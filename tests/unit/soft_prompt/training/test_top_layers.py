@@ -27,8 +27,7 @@ from soft_prompt import (
     load_soft_prompt,
     save_soft_prompt,
 )
-from soft_prompt.artifact.artifact import VECTORS
-from soft_prompt.artifact.manifest import MANIFEST
+from soft_prompt.artifact.saved_folder import MANIFEST, VECTORS
 
 # Left out of `make check`.
 pytestmark = pytest.mark.heavy

@@ -256,6 +256,25 @@ def test_soft_prompts_of_peft_come_with_a_note(grafted: Domain, tmp_path: Path) 
     assert "PEFT trained it at the start of the prompt" in note
 
 
+@pytest.mark.parametrize("change", [{"lora_alpha": 1e308}, {"lora_alpha": 1e30}], ids=str)
+def test_an_adapter_that_gives_no_finite_numbers_replaces_nothing(
+    grafted: Domain, tmp_path: Path, change: dict[str, float]
+) -> None:
+    untouched = words_with_adapter(grafted)
+    assert untouched.adapter is not None
+    ones = {name: torch.ones_like(up) for name, up in untouched.adapter.up.items()}
+    soft_prompt = replace(untouched, adapter=replace(untouched.adapter, up=ones))
+    export_peft(tmp_path / "out", soft_prompt, grafted.store.backbone, invocation_ids=[5])
+    (tmp_path / "out" / "softgraft.json").unlink()
+    config = config_of(tmp_path / "out") | change
+    (tmp_path / "out" / "adapter_config.json").write_text(json.dumps(config))
+    before = stored(grafted)
+    with pytest.raises(ArtifactError, match=r"infinite|the loss on dev") as caught:
+        import_graft(grafted, tmp_path / "out", keep=True)
+    assert "ANOTHER_FOLDER" in caught.value.next_step
+    assert stored(grafted) == before
+
+
 def test_an_import_without_dev_questions_is_refused(grafted: Domain, tmp_path: Path) -> None:
     export_grafts([grafted], "peft", tmp_path / "out")
     write_items(grafted.folder / "dev.jsonl", [])

@@ -446,12 +446,15 @@ def test_damage_is_never_read_as_no_soft_prompt(grafted: Domain, damage: Callabl
         grafted.evaluate(limit=1)
 
 
-def test_a_save_that_was_cut_off_is_mended(grafted: Domain) -> None:
+def test_a_save_of_an_earlier_version_that_was_cut_off_is_read(grafted: Domain) -> None:
     before = stored(grafted)
     folder = grafted.build / "soft_prompt"
     folder.rename(folder.with_name(".soft_prompt.old"))
     # What a save leaves that was cut off between moving the old folder away and the new one in.
     shutil.copytree(folder.with_name(".soft_prompt.old"), folder.with_name(".soft_prompt.new"))
     assert grafted.status()["soft_prompt"] is not None
-    assert stored(grafted) == before
+    # Readers write nothing.
+    assert stored(grafted) == {}
+    left = folder.with_name(".soft_prompt.old")
+    assert {path.name: path.read_bytes() for path in left.iterdir()} == before
     assert grafted.chain.invoke({"question": "What is the fee of a replacement card?"})["answer"] == ANSWER
