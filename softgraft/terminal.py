@@ -30,7 +30,11 @@ def visible(text: str) -> str:
 
 def json_text(data: Any, *, indent: int | None = 1) -> str:
     """JSON without control characters, so that it is the same data for a program and safe on a terminal."""
-    text = json.dumps(data, ensure_ascii=False, indent=indent)
+    return safe_json(json.dumps(data, ensure_ascii=False, indent=indent))
+
+
+def safe_json(text: str) -> str:
+    """The same JSON with escapes in place of control characters."""
     return _UNESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

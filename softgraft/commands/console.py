@@ -21,9 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from chains.speakers.secrets import data_without_secrets, without_known_secrets, without_secrets
+from soft_prompt.json_text import dump_json
 from softgraft import terminal
 from softgraft.settings.location import domain_folder
-from softgraft.terminal import Clean, json_text, visible
+from softgraft.terminal import Clean, safe_json, visible
 
 if TYPE_CHECKING:
     from retrieval import IngestProgress
@@ -102,7 +103,7 @@ def open_domain(name: str) -> Domain:
 
 def print_json(data: Any, *, indent: int | None = 1) -> None:
     """Print one JSON object to standard output at once, so that another program can read it."""
-    sys.stdout.write(json_text(data, indent=indent) + "\n")
+    sys.stdout.write(safe_json(dump_json(data, indent=indent, ensure_ascii=False)) + "\n")
     sys.stdout.flush()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 
 import pytest
@@ -70,3 +71,10 @@ def test_secrets_are_hidden_in_answers_and_messages(
     said = capsys.readouterr()
     assert said.out == '[hidden], sk-abcdefghijklmnop\n{\n "text": "[hidden], sk-abcdefghijklmnop"\n}\n'
     assert said.err == "[hidden], [hidden]\n" * 2
+
+
+def test_printed_json_holds_no_number_that_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"loss": float("nan"), "rows": [float("inf"), 1.5], "text": "a\x85b"})
+    said = capsys.readouterr().out
+    assert json.loads(said, parse_constant=pytest.fail) == {"loss": None, "rows": [None, 1.5], "text": "a\x85b"}
+    assert "\\u0085" in said
