@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -60,13 +60,17 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: after a crash it is the old or the new one."""
+    """Write a file atomically: after a crash it is the old or the new one. A file that exists keeps its mode."""
     scratch = path.with_name(f".{path.name}.tmp")
     try:
         with scratch.open("wb") as file:
+            with suppress(FileNotFoundError):
+                os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
     finally:
-        scratch.unlink(missing_ok=True)
+        # On a disk that has become read-only; that is what the caller has to learn, not this.
+        with suppress(OSError):
+            scratch.unlink()

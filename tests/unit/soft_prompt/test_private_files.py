@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from soft_prompt.files import write_bytes
 from soft_prompt.private_files import close_to_others, new_private_file, private_file, private_folder
 
 
@@ -64,3 +65,12 @@ def test_a_new_text_file_is_private_and_overwrites_nothing(tmp_path: Path) -> No
     assert file.read_text(encoding="utf-8") == "“120 days”\n"
     with pytest.raises(FileExistsError):
         new_private_file(file)
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
+    file = tmp_path / "scores.json"
+    write_bytes(file, b"old")
+    file.chmod(0o600)
+    write_bytes(file, b"new")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"new", 0o600)
+    assert [one.name for one in tmp_path.iterdir()] == ["scores.json"]
