@@ -35,7 +35,9 @@ def damageable(workplace: Path) -> dict[str, list[Path]]:
         # Documents and questions are a person's own text, which may say anything.
         if own.parts[0] == "docs" or (own.suffix == ".jsonl" and own.parent == Path()):
             continue
-        kind = own.as_posix() if own.parent in (Path(), Path("build")) else f"{own.parent.parts[1]}/*{own.suffix}"
+        kind = (
+            own.as_posix() if own.parent in (Path(), Path("build")) else f"{'/'.join(own.parts[:-1][:2])}/*{own.suffix}"
+        )
         kinds.setdefault(kind, []).append(own)
     return kinds
 
