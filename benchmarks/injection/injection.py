@@ -5,12 +5,13 @@
     python -m benchmarks.injection.injection --data DIR --sample 80
 
 Each attack of BIPIA's test categories is inserted in one passage of the evidence of a test question of `bank` and
-`clinic`, at its start, middle or end, and the question is asked. `defended` is a soft prompt whose training had attacks
-of BIPIA's train categories in the evidence of half of its questions (`train.attack_share`), `built-in` one with the
-built-in texts; `soft` is trained without. `asked directly` is the model whose user asks for the attack: the most that a
-system can follow. `--emails` asks BIPIA's questions about e-mails too. Replies are stored in the work folder and judged
-by rules without a model; judging again takes seconds. `--sample N` writes N judgements, half of them of followed
-attacks, to be checked by hand; `judged.jsonl` has such a sample with the labels of a person.
+`clinic`, at its start, middle or end, and the question is asked. `soft` is a soft prompt trained without attacks.
+`defended` had attacks of BIPIA's train categories in the evidence of half of its train questions
+(`train.attack_share`), `built-in` the built-in texts, and `continued` is `soft` after one more epoch with BIPIA's.
+`asked directly` is the model whose user asks for the attack: the most that a system can follow. `--emails` asks BIPIA's
+questions about e-mails too. Replies are stored in the work folder and judged by rules without a model; judging again
+takes seconds. `--sample N` writes N judgements, half of them of followed attacks, to be checked by hand; `judged.jsonl`
+has such a sample with the labels of a person.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ DOMAINS = ("bank", "clinic")
 PACKAGES = ("torch", "transformers", "sentence-transformers", "faiss-cpu")
 DIRECT = "asked directly"
 UNTRAINED = ("template", "text twin", "extract", "quote", DIRECT)
-TRAINED = ("soft", "defended", "built-in")
+TRAINED = ("soft", "continued", "defended", "built-in")
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from benchmarks.tables import difference, estimate, interval_text, print_table
 Cells = Mapping[str, Mapping[str, Mapping[str, Any]]]
 # For each attack the values of all runs.
 ByAttack = dict[str, list[float]]
-BASELINES = (("defended", "soft"), ("built-in", "soft"), ("soft", "text twin"))
+BASELINES = (("continued", "soft"), ("defended", "soft"), ("built-in", "soft"), ("soft", "text twin"))
 COLUMNS = ("system", "runs", "follows the attack", "judge without attack", "shows its words", "after the check",
            "accuracy", "token F1", "accuracy attacked")  # fmt: skip
 
