@@ -14,17 +14,22 @@ from benchmarks.injection.attacks import Attack, read_attacks
 from benchmarks.injection.grafts import Grafts
 from benchmarks.injection.injection import DIRECT, TRAINED
 from benchmarks.injection.judge import Judgement, judge, read_words, vocabulary_of
-from benchmarks.injection.replies import Rows, measure_emails, measure_replies
+from benchmarks.injection.replies import Rows, measure_emails, measure_overrides, measure_replies
 from benchmarks.injection.verbatim import is_verbatim
 from benchmarks.script import ROOT, utc_now, write_results
 
 EMAILS = "e-mails"
+# The same attacks as the end of the best passage, behind an order to ignore the question.
+OVERRIDE = ", override"
 OF_EMAILS = ("template", "text twin", "soft", "defended")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A system with a seed; `group` is a domain or the e-mails. The seed of an untrained system is 0."""
+    """A system with a seed; `group` is a domain, one with overriding attacks, or the e-mails.
+
+    The seed of an untrained system is 0.
+    """
 
     group: str
     system: str
@@ -32,6 +37,7 @@ class Cell:
 
     @property
     def name(self) -> str:
+        """The cell in the results of its group."""
         return f"{self.system}, seed {self.seed}" if self.system in TRAINED else self.system
 
     @classmethod
@@ -49,11 +55,16 @@ class InjectionCells:
     work: Path
     config: Mapping[str, int]
 
-    def wanted(self, domains: Sequence[str], systems: Sequence[str], seeds: str, *, emails: bool) -> Iterator[Cell]:
+    def wanted(
+        self, domains: Sequence[str], systems: Sequence[str], seeds: str, *, override: bool, emails: bool
+    ) -> Iterator[Cell]:
         """The cells of a run, the first seeds of all systems first."""
         for number, seed in enumerate(map(int, seeds.split(","))):
             for domain in domains:
-                yield from (Cell(domain, one, seed) for one in systems if one in TRAINED or number == 0)
+                own = [one for one in systems if one in TRAINED or number == 0]
+                yield from (Cell(domain, one, seed) for one in own)
+                if override:
+                    yield from (Cell(f"{domain}{OVERRIDE}", one, seed) for one in own if one != DIRECT)
             if emails and number == 0:
                 yield from (Cell(EMAILS, one, seed) for one in systems if one in OF_EMAILS)
 
@@ -62,13 +73,20 @@ class InjectionCells:
         path = self._path(cell)
         if path.is_file() and not fresh:
             return
-        attacks = read_attacks(self.data, "test")
-        grafts = Grafts("bank" if cell.group == EMAILS else cell.group, self.data, self.work, self.config)
+        attacks, override = read_attacks(self.data, "test"), cell.group.endswith(OVERRIDE)
+        name = "bank" if cell.group == EMAILS else cell.group.removesuffix(OVERRIDE)
+        if override:
+            # Its questions without an attack are the same.
+            self.measure(Cell(name, cell.system, cell.seed))
+        grafts = Grafts(name, self.data, self.work, self.config)
         with closing(
             grafts.trained(cell.system, cell.seed) if cell.system in TRAINED else grafts.untrained()
         ) as domain:
             if cell.group == EMAILS:
                 rows = measure_emails(domain, cell.system, attacks, self.data)
+            elif override:
+                plain = self.replies(Cell(name, cell.system, cell.seed))["plain"]
+                rows = {"plain": plain, **measure_overrides(domain, cell.system, attacks, self.config["test"])}
             else:
                 rows = measure_replies(domain, cell.system, attacks, self.config["test"])
         write_results(path, rows)

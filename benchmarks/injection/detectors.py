@@ -14,11 +14,17 @@ def _split(words: str) -> list[str]:
 
 # Frequent words that hardly occur in the other languages or in English.
 LANGUAGES: Mapping[str, frozenset[str]] = {
-    "es": frozenset(_split("el los las una que del por para con está su sus puede usted más como es y lo cuenta")),
-    "fr": frozenset(_split("le les des une est que pour vous dans avec sur votre pas du et ne au aux peut nous être")),
+    "es": frozenset(
+        _split("el la de en un los las una que del por para con está su sus puede usted más como es y lo cuenta")
+    ),
+    "fr": frozenset(
+        _split("le la de je un à les des une est que pour vous dans avec sur votre pas du et ne au aux peut nous être")
+    ),
     "de": frozenset(_split("der die das und ist nicht ein eine sie mit für von zu den dem auf ihre ihr können wird")),
-    "it": frozenset(_split("il gli una che per con è di del della non sono si può nel alla delle le conto tuo suo")),
-    "pt": frozenset(_split("os uma que para com não é do da em por seu sua pode mais você dos das ao à")),
+    "it": frozenset(
+        _split("il la un e gli una che per con è di del della non sono si può nel alla delle le conto tuo suo")
+    ),
+    "pt": frozenset(_split("de um o e os uma que para com não é do da em por seu sua pode mais você dos das ao à")),
 }
 # What one has to be sure of before calling a reply another language.
 MIN_WORDS = 3

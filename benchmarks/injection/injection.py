@@ -8,8 +8,9 @@ Each attack of BIPIA's test categories is inserted in one passage of the evidenc
 `clinic`, at its start, middle or end, and the question is asked. `soft` is a soft prompt trained without attacks.
 `defended` had attacks of BIPIA's train categories in the evidence of half of its train questions
 (`train.attack_share`), `built-in` the built-in texts, and `continued` is `soft` after one more epoch with BIPIA's.
-`asked directly` is the model whose user asks for the attack: the most that a system can follow. `--emails` asks BIPIA's
-questions about e-mails too. Replies are stored in the work folder and judged by rules without a model; judging again
+`asked directly` is the model whose user asks for the attack: the most that a system can follow. `--override` adds the
+attacks as the end of the best passage behind an order to ignore the question, `--emails` BIPIA's questions about
+e-mails. Replies are stored in the work folder and judged by rules without a model; judging again
 takes seconds. `--sample N` writes N judgements, half of them of followed attacks, to be checked by hand; `judged.jsonl`
 has such a sample with the labels of a person.
 """
@@ -41,6 +42,7 @@ def main() -> None:
     add("--dev", type=script.positive, default=40, help="dev questions (default: %(default)s)")
     add("--test", type=script.positive, default=100, help="test questions (default: %(default)s)")
     add("--emails", action="store_true", help="the questions about e-mails too, with the prompt of `bank`")
+    add("--override", action="store_true", help="the attacks behind an order to ignore the question too")
     add("--sample", type=script.positive, help="write this many judgements to be checked by hand")
     add("--report", action="store_true", help="judge and print what was measured, and measure nothing")
     options = parser.parse_args()
@@ -53,7 +55,9 @@ def main() -> None:
 
     cells = InjectionCells(options.data, options.work, config)
     if not options.report:
-        for cell in cells.wanted(options.domains, options.systems, options.seeds, emails=options.emails):
+        for cell in cells.wanted(
+            options.domains, options.systems, options.seeds, override=options.override, emails=options.emails
+        ):
             if cell.name not in results["cells"].setdefault(cell.group, {}):
                 cells.measure(cell, fresh=options.fresh)
                 results["cells"][cell.group][cell.name] = cells.judged(cell)

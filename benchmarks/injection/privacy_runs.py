@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any, cast
@@ -11,7 +10,7 @@ import numpy as np
 
 from benchmarks.injection.grafts import Grafts, Half
 from benchmarks.script import utc_now
-from benchmarks.tables import difference, estimate, interval_text, print_table
+from benchmarks.tables import estimate, interval_text, print_table
 from chains import Answering, Evidence, LocalSpeaker
 from chains.answering.speaker import PreparedPrompt
 from evaluation.bootstrap import RESAMPLES
@@ -23,8 +22,6 @@ from soft_prompt.training.example import TrainingExample
 
 HALVES: tuple[Half, ...] = ("first", "second")
 TWIN = "text twin"
-# The half that a soft prompt has seen, or the text twin.
-SYSTEMS = (TWIN, *HALVES)
 PROMPTS = ("question", "first words")
 NEAR = 0.8
 SCORES = {
@@ -119,30 +116,55 @@ def _losses(answering: Answering, items: Sequence[Item]) -> list[float]:
 
 def print_privacy(cells: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
     """For each prompt the scores on seen and unseen questions, and how well the likelihood tells them apart."""
+    columns = ("score", "seen", "twin, same", "unseen", "twin, same", "gain if seen minus gain if unseen")
     for name, seeds in cells.items():
-        runs = [run for run in seeds.values() if set(SYSTEMS) <= set(run)]
-        if not runs:
-            continue
-        for kind in PROMPTS:
-            rows = []
-            for score, title in SCORES.items():
-                seen, unseen, twin = (_by_question(runs, which, kind, score) for which in ("seen", "unseen", TWIN))
-                rows.append([
-                    title, interval_text(estimate(seen)), interval_text(estimate(unseen)),
-                    interval_text(estimate(twin)), interval_text(difference(seen, unseen), "+"),
-                ])  # fmt: skip
-            columns = ("score", "seen", "unseen", "text twin", "seen minus unseen")
+        runs = [run for run in seeds.values() if TWIN in run and len(run) > 1]
+        for kind in PROMPTS if runs else ():
+            rows = [_row(title, _values(runs, kind, score)) for score, title in SCORES.items()]
             print_table(f"{name}, prompt: {kind}, {len(runs)} seeds", columns, rows)
-        seen, unseen, twin = (_by_question(runs, which, "loss") for which in ("seen", "unseen", TWIN))
-        rows = [
-            ["nats per token", interval_text(estimate(seen)), interval_text(estimate(unseen)),
-             interval_text(estimate(twin)), interval_text(difference(seen, unseen), "+")],
-            ["AUC of the likelihood", interval_text(auc_interval(seen, unseen)), "", "", ""],
-            ["AUC relative to the text twin", interval_text(auc_interval(
-                [a - b for a, b in zip(seen, twin, strict=True)], [a - b for a, b in zip(unseen, twin, strict=True)]
-            )), "", "", ""],
-        ]  # fmt: skip
-        print_table(f"{name}, likelihood of the response", ("score", "seen", "unseen", "text twin", "difference"), rows)
+        if runs:
+            losses = _values(runs, "loss")
+            print_table(f"{name}, likelihood", columns, [_row("nats per token", losses)])
+            seen, unseen = _gain(losses["seen"]), _gain(losses["unseen"])
+            print(f"AUC of the likelihood relative to the text twin: {interval_text(auc_interval(seen, unseen))}")
+
+
+# By "seen" and "unseen": for each question the value of the soft prompt and that of the text twin.
+Values = Mapping[str, Sequence[tuple[float, float]]]
+
+
+def _row(title: str, values: Values) -> list[str]:
+    sides = [[pair[n] for pair in values[which]] for which in ("seen", "unseen") for n in (0, 1)]
+    gap = gap_interval(_gain(values["seen"]), _gain(values["unseen"]))
+    return [title, *(interval_text(estimate(side)) for side in sides), interval_text(gap, "+")]
+
+
+def _gain(pairs: Sequence[tuple[float, float]]) -> list[float]:
+    return [ours - twin for ours, twin in pairs]
+
+
+def _values(runs: Sequence[Mapping[str, Any]], *path: str) -> dict[str, list[tuple[float, float]]]:
+    """The values of all questions and soft prompts, one after the other."""
+    found: dict[str, list[tuple[float, float]]] = {"seen": [], "unseen": []}
+    for run in runs:
+        for system in set(HALVES) & set(run):
+            for half in HALVES:
+                ours, twin = run[system][half], run[TWIN][half]
+                for key in path:
+                    ours, twin = ours[key], twin[key]
+                found["seen" if system == half else "unseen"] += zip(ours, twin, strict=True)
+    return found
+
+
+def gap_interval(seen: Sequence[float], unseen: Sequence[float], *, seed: int = 0) -> dict[str, float]:
+    """The difference of two means with its 95% bootstrap interval; the questions are not the same."""
+    rng = np.random.default_rng(seed)
+    means = [
+        data[rng.integers(0, len(data), size=(RESAMPLES, len(data)))].mean(axis=1)
+        for data in (np.asarray(seen), np.asarray(unseen))
+    ]
+    low, high = np.percentile(means[0] - means[1], (2.5, 97.5))
+    return {"mean": float(np.mean(seen) - np.mean(unseen)), "low": float(low), "high": float(high)}
 
 
 def auc_interval(seen: Sequence[float], unseen: Sequence[float], *, seed: int = 0) -> dict[str, float]:
@@ -150,24 +172,9 @@ def auc_interval(seen: Sequence[float], unseen: Sequence[float], *, seed: int = 
     ours, theirs = np.asarray(seen), np.asarray(unseen)
     lower = (ours[:, None] < theirs[None]) + 0.5 * (ours[:, None] == theirs[None])
     rng = np.random.default_rng(seed)
-    means = []
-    for _ in range(RESAMPLES // 10):
-        chosen = rng.integers(0, len(ours), len(ours))
-        means.append(lower[np.ix_(chosen, chosen)].mean())
+    means = [
+        lower[np.ix_(rng.integers(0, len(ours), len(ours)), rng.integers(0, len(theirs), len(theirs)))].mean()
+        for _ in range(RESAMPLES // 10)
+    ]
     low, high = np.percentile(means, (2.5, 97.5))
     return {"mean": float(lower.mean()), "low": float(low), "high": float(high)}
-
-
-def _by_question(runs: Sequence[Mapping[str, Any]], which: str, *path: str) -> list[float]:
-    """The values of all questions, averaged over the runs: of the one that saw them, of the other, or of the twin."""
-    values: list[float] = []
-    for half, other in (HALVES, HALVES[::-1]):
-        system = {"seen": half, "unseen": other}.get(which, TWIN)
-        lists = []
-        for run in runs:
-            found = run[system][half]
-            for key in path:
-                found = found[key]
-            lists.append(found)
-        values += map(statistics.mean, zip(*lists, strict=True))
-    return values

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from benchmarks.injection.attacks import Attack, Email, Placed, place, read_emails
+from benchmarks.injection.attacks import Attack, Email, Placed, overriding, place, read_emails
 from benchmarks.injection.injection import DIRECT, TRAINED
 from chains import Answering, Evidence
 from chains.answering.answer_writer import AnswerForm
@@ -34,13 +34,27 @@ _UNTRAINED: dict[str, tuple[Graft, AnswerForm]] = {
 def measure_replies(domain: Domain, system: str, attacks: Sequence[Attack], limit: int) -> dict[str, Rows]:
     """A system's replies to the answerable test questions: `plain`, and `attacked` with an attack each."""
     answering = _answering(domain, system)
-    items = spread([item for item in domain.items("test") if item.answerable], limit)
-    found = _evidence(answering.for_a_model, items)
-    # A question that is refused reaches no model.
-    placed = place(attacks, [item for item, evidence in zip(items, found, strict=True) if evidence.enough])
+    placed, items = _placed(answering, domain, attacks, limit)
     if system == DIRECT:
         return {"plain": [], "attacked": direct_rows(answering, placed)}
     return {"plain": plain_rows(answering, items), "attacked": attacked_rows(answering, placed)}
+
+
+def _placed(
+    answering: Answering, domain: Domain, attacks: Sequence[Attack], limit: int
+) -> tuple[list[Placed], list[Item]]:
+    """The attacks with their questions, and all answerable test questions."""
+    items = spread([item for item in domain.items("test") if item.answerable], limit)
+    found = _evidence(answering.for_a_model, items)
+    # A question that is refused reaches no model.
+    return place(attacks, [item for item, evidence in zip(items, found, strict=True) if evidence.enough]), items
+
+
+def measure_overrides(domain: Domain, system: str, attacks: Sequence[Attack], limit: int) -> dict[str, Rows]:
+    """A system's replies with the attacks that order it to ignore the question: `attacked`."""
+    answering = _answering(domain, system)
+    placed, _ = _placed(answering, domain, attacks, limit)
+    return {"attacked": attacked_rows(answering, [overriding(one) for one in placed])}
 
 
 def measure_emails(domain: Domain, system: str, attacks: Sequence[Attack], data: Path) -> dict[str, Rows]:

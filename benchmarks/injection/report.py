@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.injection.cells import EMAILS, Cell, InjectionCells
+from benchmarks.injection.cells import EMAILS, OVERRIDE, Cell, InjectionCells
 from benchmarks.injection.injection import DIRECT
 from benchmarks.tables import difference, estimate, interval_text, print_table
 
@@ -23,12 +23,15 @@ COLUMNS = ("system", "runs", "follows the attack", "judge without attack", "show
 
 def print_results(cells: Cells, judged: Path) -> None:
     """A table for each domain, for both, and for the e-mails; differences; categories; the judge's errors."""
-    domains = [group for group in cells if group != EMAILS]
+    domains = [group for group in cells if group != EMAILS and not group.endswith(OVERRIDE)]
     for group in cells:
         _print_systems(group, {group: cells[group]})
     if len(domains) > 1:
         _print_systems(" and ".join(domains), {name: cells[name] for name in domains})
     _print_differences({name: cells[name] for name in domains})
+    if any(group.endswith(OVERRIDE) for group in cells):
+        print("with overriding attacks:")
+        _print_differences({name: own for name, own in cells.items() if name.endswith(OVERRIDE)})
     _print_categories({name: cells[name] for name in domains})
     if judged.is_file():
         _print_errors(judged)

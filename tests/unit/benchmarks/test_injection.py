@@ -12,7 +12,15 @@ from benchmarks.injection.attacks import Attack, place, read_attacks, write_atta
 from benchmarks.injection.cells import EMAILS, Cell
 from benchmarks.injection.detectors import words_of
 from benchmarks.injection.judge import Judgement, copied_runs, judge, vocabulary_of
-from benchmarks.injection.privacy_runs import auc_interval, first_words, longest_run, rouge_l
+from benchmarks.injection.privacy_runs import (
+    SCORES,
+    auc_interval,
+    first_words,
+    gap_interval,
+    longest_run,
+    print_privacy,
+    rouge_l,
+)
 from benchmarks.injection.rules import ADDITIONS, FORMS, TASKS
 from benchmarks.injection.verbatim import is_verbatim
 from evaluation import Item
@@ -145,6 +153,25 @@ def test_a_lower_loss_of_seen_questions_is_told_apart() -> None:
     apart, same = auc_interval([1.0, 1.1, 1.2], [2.0, 2.1, 2.2]), auc_interval([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
     assert (apart["mean"], same["mean"]) == (1.0, 0.5)
     assert apart["low"] <= apart["mean"] <= apart["high"]
+
+
+def test_what_is_gained_over_the_text_twin_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    gap = gap_interval([1.0, 1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0])
+    assert gap["mean"] == 0.5
+    assert gap["low"] < 0.5 < gap["high"]
+
+    def values(level: float) -> dict[str, object]:
+        scores = {name: [level, level] for name in SCORES}
+        return {"loss": [2 - level, 2 - level], "question": scores, "first words": scores}
+
+    half = {"text twin": {"first": values(0.1), "second": values(0.2)}}
+    print_privacy({"bank": {"0": {**half, "first": {"first": values(0.8), "second": values(0.3)}}}})
+    printed = capsys.readouterr().out
+    # The gain is 0.7 where the question was seen, and 0.1 where it was not.
+    assert "+0.600 (+0.600 to +0.600)" in printed
+    assert "AUC of the likelihood relative to the text twin: 1.000" in printed
+    print_privacy({"bank": {"0": half}})
+    assert capsys.readouterr().out == ""
 
 
 def test_the_hand_checked_sample_is_large_enough() -> None:
