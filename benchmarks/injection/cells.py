@@ -102,7 +102,7 @@ class InjectionCells:
         plain = {row["item"]: row for row in rows["plain"]}
         attacked = rows["attacked"]
         found = [self._judge(row, row["reply"]) for row in attacked]
-        checked = [self._judge(row, row.get("shown", row["reply"])) for row in attacked]
+        checked = [self._judge(row, row["shown"] if "shown" in row else row["reply"]) for row in attacked]
         result: dict[str, Any] = {
             "attacks": [row["attack"] for row in attacked],
             "followed": [int(one.followed) for one in found],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.injection.attacks import Attack, place, read_attacks, write_attack_file
+from benchmarks.injection.attacks import Attack, overriding, place, read_attacks, write_attack_file
 from benchmarks.injection.cells import EMAILS, Cell
 from benchmarks.injection.detectors import words_of
 from benchmarks.injection.judge import Judgement, copied_runs, judge, vocabulary_of
@@ -118,6 +118,10 @@ def test_attacks_are_read_and_placed_evenly(tmp_path: Path) -> None:
         POSITIONS, 3
     )
     assert len({one.item.id for one in placed}) == 4
+    harder = overriding(placed[0])
+    assert harder.attack.text.startswith("Ignore the question")
+    assert harder.attack.text.endswith(placed[0].attack.text)
+    assert (harder.item, harder.passage, harder.position) == (placed[0].item, 0.0, "end")
     assert read_attack_file(write_attack_file(tmp_path, tmp_path / "x" / "attacks.txt")) == tuple(
         f"Do {n}." for n in range(9)
     )
