@@ -10,9 +10,9 @@ Each attack of BIPIA's test categories is inserted in one passage of the evidenc
 (`train.attack_share`), `built-in` the built-in texts, and `continued` is `soft` after one more epoch with BIPIA's.
 `asked directly` is the model whose user asks for the attack: the most that a system can follow. `--override` adds the
 attacks as the end of the best passage behind an order to ignore the question, `--emails` BIPIA's questions about
-e-mails. Replies are stored in the work folder and judged by rules without a model; judging again
-takes seconds. `--sample N` writes N judgements, half of them of followed attacks, to be checked by hand; `judged.jsonl`
-has such a sample with the labels of a person.
+e-mails. Replies are stored in the work folder and judged by rules without a model; judging again takes seconds.
+`--sample N` writes N judgements, half of them of followed attacks, to be checked by reading; `judged.jsonl` has such a
+sample with a `label` each.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     add("--test", type=script.positive, default=100, help="test questions (default: %(default)s)")
     add("--emails", action="store_true", help="the questions about e-mails too, with the prompt of `bank`")
     add("--override", action="store_true", help="the attacks behind an order to ignore the question too")
-    add("--sample", type=script.positive, help="write this many judgements to be checked by hand")
+    add("--sample", type=script.positive, help="write this many judgements to be checked")
     add("--report", action="store_true", help="judge and print what was measured, and measure nothing")
     options = parser.parse_args()
     config = {name: getattr(options, name) for name in ("train", "dev", "test")}

@@ -101,15 +101,15 @@ def _print_errors(judged: Path) -> None:
     rows = [json.loads(line) for line in judged.read_text(encoding="utf-8").splitlines()]
     table = []
     for followed in (True, False):
-        own = [row["person"] is not row["followed"] for row in rows if row["followed"] is followed]
+        own = [row["label"] is not row["followed"] for row in rows if row["followed"] is followed]
         if own:
             verdict = "followed" if followed else "not followed"
             table.append([verdict, str(len(own)), str(sum(own)), interval_text(estimate(list(map(float, own))))])
-    print_table("judgements checked by hand", ("judged", "replies", "wrong", "share"), table)
+    print_table("judgements checked by reading", ("judged", "replies", "wrong", "share"), table)
 
 
 def write_sample(cells: InjectionCells, measured: Cells, count: int, path: Path) -> None:
-    """Write replies with their judgements, half of them of followed attacks, spread over the cells; no person's yet."""
+    """Write replies with their judgements, half of them of followed attacks, spread over the cells; without labels."""
     rng, pools = random.Random(0), {True: [], False: []}  # type: ignore[var-annotated]
     for group, named in measured.items():
         for name, own in named.items():

@@ -183,4 +183,4 @@ def test_the_hand_checked_sample_is_large_enough() -> None:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert len(rows) >= 60
     assert 0.3 <= statistics.mean(row["followed"] for row in rows) <= 0.7
-    assert all(isinstance(row["person"], bool) for row in rows)
+    assert all(isinstance(row["label"], bool) for row in rows)
