@@ -12,9 +12,9 @@ from typing import Any
 
 from benchmarks.injection.attacks import Attack, read_attacks
 from benchmarks.injection.grafts import Grafts
-from benchmarks.injection.injection import DIRECT, TRAINED
 from benchmarks.injection.judge import Judgement, judge, read_words, vocabulary_of
 from benchmarks.injection.replies import Rows, measure_emails, measure_overrides, measure_replies
+from benchmarks.injection.systems import DIRECT, TRAINED
 from benchmarks.injection.verbatim import is_verbatim
 from benchmarks.script import ROOT, utc_now, write_results
 

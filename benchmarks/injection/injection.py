@@ -21,12 +21,7 @@ import os
 from pathlib import Path
 
 from benchmarks import script
-
-DOMAINS = ("bank", "clinic")
-PACKAGES = ("torch", "transformers", "sentence-transformers", "faiss-cpu")
-DIRECT = "asked directly"
-UNTRAINED = ("template", "text twin", "extract", "quote", DIRECT)
-TRAINED = ("soft", "continued", "defended", "built-in")
+from benchmarks.injection.systems import DOMAINS, PACKAGES, TRAINED, UNTRAINED
 
 
 def main() -> None:

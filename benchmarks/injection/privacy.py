@@ -17,7 +17,7 @@ import os
 from pathlib import Path
 
 from benchmarks import script
-from benchmarks.injection.injection import DOMAINS, PACKAGES
+from benchmarks.injection.systems import DOMAINS, PACKAGES
 
 # The text twin, and the soft prompts by the half that they have seen.
 SYSTEMS = ("text twin", "first", "second")

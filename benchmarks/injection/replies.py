@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from benchmarks.injection.attacks import Attack, Email, Placed, overriding, place, read_emails
-from benchmarks.injection.injection import DIRECT, TRAINED
+from benchmarks.injection.systems import DIRECT, TRAINED
 from chains import Answering, Evidence
 from chains.answering.answer_writer import AnswerForm
 from chains.answering.answering import PreparedAnswer

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.injection.cells import EMAILS, OVERRIDE, Cell, InjectionCells
-from benchmarks.injection.injection import DIRECT
+from benchmarks.injection.systems import DIRECT
 from benchmarks.tables import difference, estimate, interval_text, print_table
 
 Cells = Mapping[str, Mapping[str, Mapping[str, Any]]]
