@@ -14,14 +14,9 @@ from benchmarks.injection.attacks import Attack, read_attacks
 from benchmarks.injection.grafts import Grafts
 from benchmarks.injection.judge import Judgement, judge, read_words, vocabulary_of
 from benchmarks.injection.replies import Rows, measure_emails, measure_overrides, measure_replies
-from benchmarks.injection.systems import DIRECT, TRAINED
+from benchmarks.injection.systems import DIRECT, EMAILS, OF_EMAILS, OVERRIDE, TRAINED
 from benchmarks.injection.verbatim import is_verbatim
 from benchmarks.script import ROOT, utc_now, write_results
-
-EMAILS = "e-mails"
-# The same attacks as the end of the best passage, behind an order to ignore the question.
-OVERRIDE = ", override"
-OF_EMAILS = ("template", "text twin", "soft", "defended")
 
 
 @dataclass(frozen=True, slots=True)

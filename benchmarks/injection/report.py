@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.injection.cells import EMAILS, OVERRIDE, Cell, InjectionCells
-from benchmarks.injection.systems import DIRECT
+from benchmarks.injection.cells import Cell, InjectionCells
+from benchmarks.injection.systems import DIRECT, EMAILS, OVERRIDE
 from benchmarks.tables import difference, estimate, interval_text, print_table
 
 Cells = Mapping[str, Mapping[str, Mapping[str, Any]]]

@@ -8,3 +8,9 @@ PACKAGES = ("torch", "transformers", "sentence-transformers", "faiss-cpu")
 DIRECT = "asked directly"
 UNTRAINED = ("template", "text twin", "extract", "quote", DIRECT)
 TRAINED = ("soft", "continued", "defended", "built-in")
+
+# Groups of cells besides the domains. `OVERRIDE` ends the name of a domain's group with the same attacks at the end of
+# the best passage, behind an order to ignore the question.
+EMAILS = "e-mails"
+OVERRIDE = ", override"
+OF_EMAILS = ("template", "text twin", "soft", "defended")

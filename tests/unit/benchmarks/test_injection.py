@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.injection.attacks import Attack, overriding, place, read_attacks, write_attack_file
-from benchmarks.injection.cells import EMAILS, Cell
+from benchmarks.injection.cells import Cell
 from benchmarks.injection.detectors import words_of
 from benchmarks.injection.judge import Judgement, copied_runs, judge, vocabulary_of
 from benchmarks.injection.privacy_runs import (
@@ -22,6 +22,7 @@ from benchmarks.injection.privacy_runs import (
     rouge_l,
 )
 from benchmarks.injection.rules import ADDITIONS, FORMS, TASKS
+from benchmarks.injection.systems import EMAILS
 from benchmarks.injection.verbatim import is_verbatim
 from evaluation import Item
 from softgraft.training.attacks import POSITIONS
