@@ -36,6 +36,7 @@ from softgraft.tasks.evaluation import evaluate_task
 from softgraft.tasks.training import TaskTraining
 from softgraft.tasks.work import TaskWork
 from softgraft.training.advice import next_steps
+from softgraft.training.attacks import training_attacks
 from softgraft.training.grafting import Grafting
 from softgraft.training.methods import (
     OF_ONE_DOMAIN,
@@ -295,8 +296,17 @@ class Domain(DomainParts):
     def grafting(self, settings: TrainSettings | None = None, *, start: bool = True) -> Grafting:
         """A training run, with these settings or those in domain.yaml; from the text twin if `start` is False."""
         chat, settings = self.chat("text-twin"), settings or self.file.train
+        if settings.attack_share is not None and self.file.text_task is not None:
+            raise UsageError(
+                found=f"attack_share with the task {self.file.text_task} of {self.cli_name}",
+                expected="attacks in the evidence of questions, with `task: chat` or `extractive-qa`",
+                next_step="leave out `train.attack_share` in domain.yaml, or --attack-share",
+            )
         task: TrainingTask = (
-            ChatTraining(self.answering("text-twin", form="generate", speaker=LocalSpeaker(chat)))
+            ChatTraining(
+                self.answering("text-twin", form="generate", speaker=LocalSpeaker(chat)),
+                training_attacks(settings, self.folder),
+            )
             if self.file.text_task is None
             else TaskTraining(self.work)
         )

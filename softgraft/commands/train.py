@@ -146,6 +146,8 @@ def report_lines(report: TrainReport, unit: str) -> Iterator[str]:
         yield f"replayed: {report.replayed} {unit} of the domains that the start was trained on{equal}"
     if report.taught:
         yield f"{report.taught} {unit} without an answer were answered by the teacher"
+    if report.attack_share:
+        yield f"attacks: an instruction was inserted in the evidence of {report.attack_share:.0%} of the train {unit}"
     if report.start:
         yield f"start: {report.start}, {report.metric} {report.dev_score_start or 0:.3f} before training"
     if report.comparison is not None:

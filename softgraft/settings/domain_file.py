@@ -31,6 +31,8 @@ from softgraft.settings.sections import (
 FILE = "domain.yaml"
 # PROVIDER:MODEL. A Hugging Face id contains no colon, and a Windows drive is a single letter.
 _BEHIND_API = re.compile(r"[a-z][a-z0-9_-]+:.+")
+# Settings of `train` that the training loop does not know: they say what it trains on.
+OWN_TRAIN_SETTINGS = ("replay_from", "attack_share", "attack_file", "teacher")
 Task = Literal["chat", "extractive-qa", "classification", "summarisation", "translation"]
 # In build/: the conversations, the evidence scale, and a line per step and epoch of the last training run.
 MEMORY, EVIDENCE, TRAIN_LOG = "memory.sqlite", "evidence.json", "train_log.jsonl"
@@ -44,6 +46,25 @@ class TrainSettings(TrainingOptions, GraftOptions):
         description="Domains that `replay` and `weighted-replay` replay, names or paths separated by commas; by "
         "default those that the start was trained on.",
     )
+    attack_share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Share of the train questions whose evidence has an instruction inserted, such as 0.5, so that the "
+        "soft prompt learns not to follow instructions in documents; none by default. See docs/research/injection.md.",
+    )
+    attack_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Text file with these instructions, one per line; built-in English ones by default. A path from "
+        "the domain's folder or from the working directory.",
+    )
+
+    @model_validator(mode="after")
+    def _check_attacks(self) -> Self:
+        if self.attack_file is not None and self.attack_share is None:
+            raise ValueError("attack_file without attack_share; expected both, such as `attack_share: 0.5`")
+        return self
 
     teacher: str | None = Field(
         default=None,
@@ -321,7 +342,7 @@ def write_domain_file(folder: Path, file: DomainFile, note: str) -> None:
         "retrieval": file.retrieval.model_dump(),
         "answer": file.answer.model_dump(),
         "train": file.train.model_dump(
-            exclude={name for name in (*METHOD_SETTINGS, "replay_from", "teacher") if getattr(file.train, name) is None}
+            exclude={name for name in (*METHOD_SETTINGS, *OWN_TRAIN_SETTINGS) if getattr(file.train, name) is None}
         ),
     }
     comment = "".join(f"# {line}\n" for line in note.splitlines())

@@ -45,7 +45,7 @@ from soft_prompt.training.config import METHOD_SETTINGS
 from soft_prompt.training.distributed import DistributedContext, init_distributed
 from soft_prompt.training.example import TrainingExample
 from soft_prompt.training.methods.replay import effective_sample_size
-from softgraft.settings.domain_file import TRAIN_LOG, TrainSettings
+from softgraft.settings.domain_file import OWN_TRAIN_SETTINGS, TRAIN_LOG, TrainSettings
 from softgraft.sources.shelf import Source
 from softgraft.sources.start import unlike
 from softgraft.training.decision import MajorityComparison, compare_on_dev, compare_with_majority
@@ -55,7 +55,7 @@ from softgraft.training.task import UNTAUGHT, OnScore, OnStep, Prompted, Trainin
 from softgraft.training.teachers import LocalTeacher, Teacher
 
 # Settings of what is trained, and where it comes from.
-_NOT_OF_THE_RUN = {"kind", "length", "adapter", "adapter_rank", "replay_from", "teacher"}
+_NOT_OF_THE_RUN = {"kind", "length", "adapter", "adapter_rank", *OWN_TRAIN_SETTINGS}
 
 
 @dataclass(frozen=True)
@@ -228,6 +228,7 @@ class Grafting:
             replayed=len(extra.replayed),
             taught=data.taught,
             effective_replayed=effective_sample_size(extra.weights) if extra.weights else None,
+            attack_share=self.settings.attack_share,
         )
         return Trained(train_report, result.soft_prompt, of_soft, of_twin)
 
@@ -311,6 +312,8 @@ class Grafting:
         return mean_loss(self.chat.store, examples, slot, fill, self.attention, self.settings.batch_size)
 
     def _manifest(self, result: TrainResult, config: TrainConfig, data: TrainingSet, scores: DevScores) -> Manifest:
+        share = self.settings.attack_share
+        attacked = {} if share is None else {"attack_share": share}
         return make_manifest(
             result.soft_prompt,
             self.chat.store.backbone,
@@ -319,7 +322,7 @@ class Grafting:
             objective=self.task.objective,
             seed=config.seed,
             data_hash=items_hash(with_target(data.items)),
-            train={**_said(config), "micro_batch": result.micro_batch, "processes": result.processes},
+            train={**_said(config), **attacked, "micro_batch": result.micro_batch, "processes": result.processes},
             scores=scores,
             adapter_layers=config.layers,
             trained_on=self.trained_on or (self._own(data),),

@@ -15,6 +15,7 @@ from evaluation.systems import gold_evidence, question_and_history
 from evaluation.text_scores import token_f1
 from soft_prompt import TrainStep
 from softgraft.settings.question_files import QuestionReport
+from softgraft.training.attacks import TrainingAttacks
 from softgraft.training.decision import DevComparison, MajorityComparison
 
 OBJECTIVE = "cross entropy of the response, evidence as retrieved"
@@ -57,6 +58,7 @@ class TrainReport:
         method: how it was trained; with `replayed`, the number of questions of the source domains, and, if these were
             weighted, how many equally weighted ones would have the same variance.
         taught: number of train and dev questions whose answers are the teacher's, since they had none.
+        attack_share: share of the train questions whose evidence had an instruction inserted; None if none had.
         majority: the soft prompt beside the most frequent answer; None unless the answers are from a closed set.
         form: the form of the answers that was chosen on dev; None if nothing was kept, or domain.yaml sets a form.
         form_scores: what each form scored there by `form_metric`, the best first.
@@ -103,6 +105,7 @@ class TrainReport:
     replayed: int = 0
     effective_replayed: float | None = None
     taught: int = 0
+    attack_share: float | None = None
     questions: tuple[QuestionReport, ...] = ()
     next_steps: tuple[str, ...] = ()
 
@@ -164,14 +167,16 @@ class ChatTraining(TrainingTask):
     metric = "token F1"
     answers_questions = True
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: Answering, attacks: TrainingAttacks | None = None) -> None:
+        self.attacks = attacks
         # Whatever the form of the answers, what is trained are the model's own words.
         self.answering = replace(answering, settings=replace(answering.settings, form="generate"))
 
     def prompted(self, items: Sequence[Item], *, teach: bool) -> tuple[Prompted, Withheld]:
         """Where retrieval missed the answer, teaching adds the passage that holds it.
 
-        A prompt that is taught to answer without its answer learns to invent.
+        A prompt that is taught to answer without its answer learns to invent. Attacks are inserted in what is taught
+        alone: dev measures normal answers.
         """
         answering, chosen = self.answering, with_target(items)
         asked = [question_and_history(item) for item in chosen]
@@ -182,6 +187,8 @@ class ChatTraining(TrainingTask):
             known = gold_evidence(answering, chosen, gold)
             for n, item in enumerate(chosen):
                 evidence[n], keep[n] = _with_gold(evidence[n], known[n], item, gold, answering.settings.passages)
+            if self.attacks is not None:
+                evidence = self.attacks.insert(evidence)
         prepared = [answering.prepare(*asked[n], evidence[n], keep=keep[n]) for n in range(len(chosen))]
         withheld: Counter[Reason] = Counter()
         if untaught := len(items) - len(chosen):
