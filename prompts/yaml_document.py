@@ -6,6 +6,7 @@ alias repeats what its anchor holds, so a file of a few lines could otherwise st
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,9 @@ def read_text(path: Path) -> str:
         OSError: if it cannot be read.
         YamlError: if it is too large or not UTF-8.
     """
+    if path.exists() and not path.is_file():
+        # Opening a pipe waits for its other end.
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.encoders.encoder import Encoder
+from retrieval.regular_files import open_regular
 
 _DIGEST = hashlib.sha256().digest_size
 _SUFFIX = ".vectors"
@@ -28,7 +29,8 @@ def kept_vectors(texts: Sequence[str], encoder: Encoder, folder: Path) -> NDArra
     name = hashlib.sha256(json.dumps([encoder.id, list(texts)]).encode()).hexdigest()
     path, shape = folder / f"{name[:32]}{_SUFFIX}", (len(texts), encoder.dimension)
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read()
     except OSError:
         data = b""
     body = data[_DIGEST:]

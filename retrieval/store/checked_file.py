@@ -11,6 +11,8 @@ import hashlib
 import re
 from pathlib import Path
 
+from retrieval.regular_files import open_regular
+
 # Far above what these files hold.
 MAX_BYTES = 16 * 1024 * 1024
 _END = re.compile(rb',\n "checksum": "([0-9a-f]{64})"\n\}\n\Z')
@@ -33,7 +35,7 @@ def read_checked(path: Path) -> bytes:
         OSError: if the file cannot be read.
         DamagedFileError: if its bytes do not match its checksum, or are too many.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise DamagedFileError(f"it is larger than {MAX_BYTES // 2**20} MiB")

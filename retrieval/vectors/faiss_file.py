@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import RetrievalError
+from retrieval.regular_files import open_regular
 from retrieval.store.faiss_record import INDEX_CHOICES, INDEX_KINDS, FaissRecord, IndexChoice
 from retrieval.store.store import PassageStore
 from retrieval.vectors.candidates import candidates, exact_scores
@@ -154,7 +155,7 @@ def _read_verified(path: Path, digest: str) -> Any | None:
     import faiss
 
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != digest:
                 return None
             # A writer may have replaced the file since it was opened: FAISS opens by name.

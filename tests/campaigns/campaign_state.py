@@ -63,7 +63,9 @@ def problems_of(done: Done) -> list[str]:
         found.append(f"a traceback: {done.err[-800:]}")
     if done.ended == "timed out":
         found.append("it does not end")
-    if done.code not in (0, None) and "next" not in done.err and "Usage" not in done.err and '"error"' not in done.out:
+    # `doctor` ends with 1 if it found something, and says what.
+    told = ("next" in done.err, "Usage" in done.err, '"error"' in done.out, '"findings"' in done.out)
+    if done.code not in (0, None) and not any(told):
         found.append(f"exit code {done.code} without a next step: {done.err[-300:]}")
     if any(bare in done.out for bare in (": NaN", ": Infinity", ": -Infinity")):
         found.append("a number that JSON does not know")

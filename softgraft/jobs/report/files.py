@@ -86,14 +86,15 @@ def worst_answers(replies: Iterable[Mapping[str, Any]], system: str, count: int)
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError):
         return None
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
     except (OSError, ValueError):
         return []
     return [row for row in rows if isinstance(row, dict)]

@@ -235,7 +235,8 @@ def test_documents_with_such_names_and_contents_are_passages_like_any_other(
 
 def test_template_text_with_escaped_braces_is_rendered_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "closed-book.en.yaml"
-    for text in STRINGS[::3]:
+    # A template is YAML, which no reader accepts with this character.
+    for text in [text for text in STRINGS[::3] if "\0" not in text]:
         doubled = text.replace("{", "{{").replace("}", "}}")
         messages = [{"role": "system", "content": doubled + "{domain}"}, {"role": "user", "content": "{question}"}]
         source = {

@@ -188,16 +188,23 @@ def test_what_is_saved_comes_back_exactly(tmp_path: Path, tiny_backbone: Backbon
     assert (tmp_path / "soft" / VECTORS).is_file()
 
 
-@pytest.mark.parametrize("fault", ["rank", "unnamed", "missing", "nan"])
+@pytest.mark.parametrize("fault", ["rank", "unnamed", "missing"])
 def test_an_adapter_that_does_not_fit_its_manifest_is_refused(
     tmp_path: Path, tiny_backbone: Backbone, fault: str
 ) -> None:
     adapter = some_adapter(tiny_backbone, 3, 2)
-    if fault == "nan":
-        first = next(iter(adapter.up))
-        adapter = Adapter(adapter.down, {**adapter.up, first: adapter.up[first] * math.nan})
     soft = replace(some_soft_prompt(tiny_backbone, 4, 1), adapter=None if fault == "missing" else adapter)
     save_one(tmp_path / "soft", tiny_backbone, soft, {"rank": 4, "unnamed": None}.get(fault, 3))
     with pytest.raises(ArtifactError, match=r"holds (down|up)\.") as caught:
         load_soft_prompt(tmp_path / "soft", tiny_backbone)
     assert "softgraft train" in caught.value.next_step
+
+
+def test_an_adapter_that_is_not_finite_is_not_saved(tmp_path: Path, tiny_backbone: Backbone) -> None:
+    adapter = some_adapter(tiny_backbone, 3, 2)
+    first = next(iter(adapter.up))
+    adapter = Adapter(adapter.down, {**adapter.up, first: adapter.up[first] * math.nan})
+    soft = replace(some_soft_prompt(tiny_backbone, 4, 1), adapter=adapter)
+    with pytest.raises(ArtifactError, match="infinite or undefined"):
+        save_one(tmp_path / "soft", tiny_backbone, soft, 3)
+    assert load_soft_prompt(tmp_path / "soft", tiny_backbone) is None

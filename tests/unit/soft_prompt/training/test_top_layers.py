@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from adapter_checks import hidden_states, last_logits, some_adapter_above
-from artifact_checks import manifest_for
+from artifact_checks import change, manifest_for
 from kv_task import kv_start
 from oracle import some_ids, some_soft_prompt
 from safetensors.torch import load, save
@@ -27,7 +26,7 @@ from soft_prompt import (
     load_soft_prompt,
     save_soft_prompt,
 )
-from soft_prompt.artifact.saved_folder import MANIFEST, VECTORS
+from soft_prompt.artifact.saved_folder import VECTORS
 
 # Left out of `make check`.
 pytestmark = pytest.mark.heavy
@@ -148,9 +147,7 @@ def test_layers_that_do_not_fit_the_manifest_are_refused(
         tensors["lower"] = tensors["lower"][:1]
     data = save(tensors)
     (folder / VECTORS).write_bytes(data)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["vectors_sha256"] = hashlib.sha256(data).hexdigest()
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    change(folder, vectors_sha256=hashlib.sha256(data).hexdigest())
     with pytest.raises(ArtifactError, match=r"holds (lower|vectors)") as caught:
         load_soft_prompt(folder, tiny_backbone)
     assert "softgraft train" in caught.value.next_step

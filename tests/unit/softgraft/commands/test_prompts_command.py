@@ -161,7 +161,7 @@ def test_check_takes_files_and_folders(run: Run, domain_folder: Path) -> None:
 def test_diff_shows_what_changed_since_training(run: Run, domain_folder: Path) -> None:
     same = as_json(run("prompts", "diff", "--domain", "house", "--json"))
     assert (same["diff"], same["same_for_the_model"]) == ([], True)
-    assert same["old"]["path"] == f"domains/house/{TRAINED}"
+    assert same["old"]["path"] == f"domains/house/{TRAINED}/template.yaml"
     path = domain_folder / "templates" / "rag-chat.en.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("helpful", "patient"), encoding="utf-8")
     code, out, err = run("prompts", "diff", "--domain", "house")
@@ -169,7 +169,7 @@ def test_diff_shows_what_changed_since_training(run: Run, domain_folder: Path) -
     assert any(line.startswith("-") and "helpful" in line for line in out.splitlines())
     assert any(line.startswith("+") and "patient" in line for line in out.splitlines())
     assert "the model reads different texts" in err
-    (domain_folder / TRAINED).unlink()
+    (domain_folder / TRAINED / "template.yaml").unlink()
     code, _, err = run("prompts", "diff", "--domain", "house")
     assert code == 2
     assert "softgraft train house" in err
@@ -275,5 +275,5 @@ def test_inputs_that_do_not_fit_the_template_are_refused(
 
 
 def test_a_trained_soft_prompt_keeps_the_text_of_its_template(trained: tuple[Path, TrainReport]) -> None:
-    kept = load_template(trained[0] / TRAINED)
+    kept = load_template(trained[0] / TRAINED / "template.yaml")
     assert kept.content_hash == load_template(trained[0] / "templates" / "rag-chat.en.yaml").content_hash

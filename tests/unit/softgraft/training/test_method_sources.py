@@ -186,7 +186,7 @@ def test_settings_of_another_method_are_an_error_in_the_file(make_domain: MakeDo
 def test_only_methods_that_tell_domains_apart_get_groups(make_domain: MakeDomain) -> None:
     domain = make_domain("west", ingest=True)
     grafting = domain.grafting()
-    run = MethodRun(domain.store, grafting.task, grafting.folder, MethodSources())
+    run = MethodRun(domain.store, grafting.task, grafting.folder, MethodSources(), lambda: grafting.teacher)
     start = from_text_twin(domain.store.backbone, "domain", "Answer the question.", 4)
     for method, expected in (("plain", ()), ("reptile", (0, 1)), ("shared", (0, 1))):
         assert tuple(method_data(run, [], (0, 1), start, TrainConfig(method=method)).groups) == expected
