@@ -35,7 +35,7 @@ domain = open_domain(sys.argv[1])
 start = seconds()
 domain.plan_ingest()
 read = seconds() - start
-domain.encoder.embed_queries(["loads the model"])
+domain.encoder.encode_queries(["loads the model"])
 start = seconds()
 domain.ingest()
 print(json.dumps({"read": read, "ingest": seconds() - start}))

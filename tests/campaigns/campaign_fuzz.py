@@ -43,8 +43,6 @@ def seeds() -> Mapping[str, tuple[bytes, ...]]:
         b"---\ntitle: A\n---\n# One\n\n1. first\n2. second\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```\n# code\n```\n"
     ]
     found[".txt"] = ["A line.\nAnother, 5 km (see 1.2).\n\n\u0939\u093f\u0928\u094d\u0926 \u0e20\u0e32\n".encode()]
-        "A line.\nAnother, 5 km (see 1.2).\n\n\u0939\u093f\u0928\u094d\u0926\u0940 \u0e20\u0e32\u0e29\n".encode()
-    ]
     found[".csv"] = [b'id,title,text\n1,Fees,It costs 5\n2,Hours,"Open, 9 to 5"\n']
     found[".jsonl"] = [
         b'{"id": 1, "title": "Fees", "text": "It costs 5", "more": {"a": [1, 2]}}\n{"id": "b", "text": "x"}\n'
