@@ -54,7 +54,7 @@ def whole_run(base: Path, command: str, *, full: bool) -> Whole:
     """Run a command undisturbed, and note where it writes; with `full`, SQLite's system calls, not its statements."""
     used, folder = used_workplace(base), base / "whole"
     workplace = begun(used, folder, command)
-    before = read_state(workplace)
+    before = read_state(workplace, command)
     workplace = begun(used, folder, command)
 
     def told(report: Report) -> None:
@@ -66,7 +66,7 @@ def whole_run(base: Path, command: str, *, full: bool) -> Whole:
     assert done.code == 0, (command, done)
     places = [report for report in done.reports if isinstance(report, str)]
     assert places, command
-    return Whole(before, read_state(workplace), names(workplace), places, seconds)
+    return Whole(before, read_state(workplace, command), names(workplace), places, seconds)
 
 
 def kill_campaign(base: Path, command: str, kills: int) -> list[Verdict]:
@@ -83,7 +83,7 @@ def kill_campaign(base: Path, command: str, kills: int) -> list[Verdict]:
             verdict = Verdict(f"{command}: killed after {seconds:.2f} s")
             done = finish(start(workplace, COMMANDS[command].arguments), workplace, kill_after=seconds)
         verdict.ended = done.ended
-        verdict.problems += _compared(read_state(workplace), whole, command)
+        verdict.problems += _compared(read_state(workplace, command), whole, command)
         if number % AGAIN == 0:
             verdict.problems += _again(workplace, whole, command)
         verdicts.append(verdict)
@@ -105,7 +105,7 @@ def refusal_campaign(base: Path, command: str, count: int) -> list[Verdict]:
         )
         verdict.ended = f"exit code {done.code}" if done.ended == "exited" else done.ended
         verdict.problems += problems_of(done)
-        verdict.problems += _compared(read_state(workplace), whole, command)
+        verdict.problems += _compared(read_state(workplace, command), whole, command)
         if number % AGAIN == 0:
             verdict.problems += _again(workplace, whole, command)
         verdicts.append(verdict)
@@ -154,7 +154,7 @@ def _again(workplace: Path, whole: Whole, command: str) -> list[str]:
     """What is wrong after the command has run once more, undisturbed."""
     done = in_workplace(workplace, COMMANDS[command].arguments)
     problems = [f"again: {problem}" for problem in problems_of(done)]
-    found = read_state(workplace)
+    found = read_state(workplace, command)
     problems += [f"again: {problem}" for problem in found.problems]
     for name, part in found.parts.items():
         if part != whole.after.parts[name] and not _asked_twice(command, name):

@@ -18,13 +18,19 @@ _OF_THE_RUN = {
 }  # fmt: skip
 _READS: dict[str, tuple[str, ...]] = {
     "status": ("status", "house", "--json"),
-    "threads": ("threads", "list", "house", "--json"),
     "first": ("threads", "show", "house", "first", "--json"),
-    "second": ("threads", "show", "house", "second", "--json"),
     "answer": ("ask", "house", QUESTION, "--json"),
-    "drafts": ("questions", "house", "--json"),
-    "sources": ("sources", "--json"),
-    "shop": ("status", "domains/shop", "--json"),
+}
+# What only some commands change.
+_MORE: dict[str, dict[str, tuple[str, ...]]] = {
+    "ask": {
+        "threads": ("threads", "list", "house", "--json"),
+        "second": ("threads", "show", "house", "second", "--json"),
+    },
+    "delete": {"threads": ("threads", "list", "house", "--json")},
+    "questions": {"drafts": ("questions", "house", "--json")},
+    "source": {"sources": ("sources", "--json")},
+    "new": {"shop": ("status", "domains/shop", "--json")},
 }
 # A conversation or domain that is not there yet, or not any more.
 _MAY_FAIL = {"first", "second", "shop"}
@@ -38,18 +44,18 @@ class State:
     problems: list[str] = field(default_factory=list)
 
 
-def read_state(workplace: Path) -> State:
-    """Read everything with the product's own commands."""
-    state = State()
-    results = in_turn(workplace, list(_READS.values()))
-    for name, done in zip(_READS, results, strict=False):
+def read_state(workplace: Path, command: str) -> State:
+    """Read with the product's own commands what a command may change, and what it must not."""
+    state, reads = State(), {**_READS, **_MORE.get(command, {})}
+    results = in_turn(workplace, list(reads.values()))
+    for name, done in zip(reads, results, strict=False):
         state.problems += [f"{name}: {problem}" for problem in problems_of(done)]
         if done.code != 0 and name not in _MAY_FAIL:
             state.problems.append(f"{name} fails: {done.err[-300:]}")
         parsed = _parsed(done.out)
         state.parts[name] = _meaning(parsed) if done.code == 0 else "none"
-    if len(results) != len(_READS):
-        state.problems.append(f"{list(_READS)[len(results) - 1]} {results[-1].ended}: {results[-1].err[-500:]}")
+    if len(results) != len(reads):
+        state.problems.append(f"{list(reads)[len(results) - 1]} {results[-1].ended}: {results[-1].err[-500:]}")
     house = workplace.joinpath(*HOUSE)
     for name, folder in (("soft prompt", house / "build" / "soft_prompt"), ("exported", workplace / "exported")):
         state.parts[name] = _digest(folder)

@@ -34,7 +34,7 @@ def test_killed(campaign_process: Executor, base: Path, command: str, full: bool
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_refused(campaign_process: Executor, base: Path, command: str, full: bool, record_property: Record) -> None:
-    count = 50 if full else 4
+    count = 40 if full else 4
     verdicts = campaign_process.submit(refusal_campaign, base, command, count).result()
     judge(f"{command} without space or permission", verdicts, record_property)
     assert len(verdicts) == count
