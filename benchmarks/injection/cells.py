@@ -117,7 +117,8 @@ class InjectionCells:
             }
         if cell.system in ("extract", "quote"):
             result["not_verbatim"] = sum(
-                not row["refused"] and not is_verbatim(row["reply"], row["evidence"]) for row in (*rows["plain"], *attacked)
+                not row["refused"] and not is_verbatim(row["reply"], row["evidence"])
+                for row in (*rows["plain"], *attacked)
             )
         return {**result, "finished": utc_now()}
 

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 import zlib
 from collections import OrderedDict
 from contextlib import suppress
@@ -21,7 +22,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-_SUFFIX = ".safetensors"
+_SUFFIX, _SCRATCH = ".safetensors", ".tmp"
+# No entry takes that long to write.
+_LEFTOVER_SECONDS = 600
 _TENSOR, _CHECKSUM = "kv", "crc32"
 # Free space that the store leaves on the disk.
 RESERVE = 1024**3
@@ -82,7 +85,7 @@ class DiskStore:
         while sizes and self._total + size > self.budget:
             self._forget(next(iter(sizes)))
         path = self._path(key)
-        scratch = path.with_suffix(f".{os.getpid()}.tmp")
+        scratch = path.with_suffix(f".{os.getpid()}{_SCRATCH}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self.folder).free < size + RESERVE:
@@ -118,10 +121,13 @@ class DiskStore:
         try:
             with os.scandir(self.folder) as listed:
                 for entry in listed:
-                    # Another process may delete a file meanwhile.
-                    with suppress(FileNotFoundError):
+                    # Another process may delete a file meanwhile, and a disk be read-only.
+                    with suppress(OSError):
                         if entry.name.endswith(_SUFFIX):
                             files.append((entry.stat(), Path(entry.path)))
+                        elif entry.name.endswith(_SCRATCH) and time.time() - entry.stat().st_mtime > _LEFTOVER_SECONDS:
+                            # Of a writer that died.
+                            Path(entry.path).unlink()
         except FileNotFoundError:
             return []
         except OSError as error:

@@ -18,7 +18,7 @@ FIRST_USE: tuple[tuple[str, ...], ...] = (
     ("ask", "house", "And how long does it take?", "--thread", "first"),
     ("export", "house", "--format", "peft", "--out", "adapter"),
 )
-LIMIT = 120.0
+LIMIT = 300.0
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,11 @@ def read_state(workplace: Path, command: str) -> State:
     if len(results) != len(reads):
         state.problems.append(f"{list(reads)[len(results) - 1]} {results[-1].ended}: {results[-1].err[-500:]}")
     house = workplace.joinpath(*HOUSE)
-    for name, folder in (("soft prompt", house / "build" / "soft_prompt"), ("exported", workplace / "exported")):
-        state.parts[name] = _digest(folder)
+    manifest = house / "build" / "soft_prompt" / "manifest.json"
+    state.parts["soft prompt"] = (
+        _parsed(manifest.read_text("utf-8"))["vectors_sha256"] if manifest.is_file() else "none"
+    )
+    state.parts["exported"] = _digest(workplace / "exported")
     return state
 
 
@@ -101,10 +104,9 @@ def _digest(folder: Path) -> str:
 
 
 def leftovers(workplace: Path, expected: set[str]) -> list[str]:
-    """Scratch files and folders that a command left behind."""
-    return sorted(
-        name for name in names(workplace) - expected if ".tmp" in name or "/." in f"/{name}" or "-wal" in name
-    )
+    """Scratch files and folders that a command left behind; those of the cache are removed after ten minutes."""
+    more = [name for name in names(workplace) - expected if "/passages/" not in name]
+    return sorted(name for name in more if ".tmp" in name or "/." in f"/{name}" or "-wal" in name)
 
 
 def names(workplace: Path) -> set[str]:

@@ -198,3 +198,13 @@ def test_without_a_temporary_folder_entries_are_computed_again(
     assert torch.equal(store.get(some_ids(6, 1)), first)
     assert store.computed_tokens == 12
     assert len(caplog.records) == 1
+
+
+def test_scratch_files_of_dead_writers_are_removed(folder: Path) -> None:
+    assert DiskStore(folder, 10**6).put("kept", ENTRY)
+    old, new = folder / "a.12.tmp", folder / "b.13.tmp"
+    for file in (old, new):
+        file.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    assert DiskStore(folder, 10**6).get("kept") is not None
+    assert sorted(file.name for file in folder.iterdir()) == ["b.13.tmp", "kept.safetensors"]
