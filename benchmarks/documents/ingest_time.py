@@ -1,15 +1,16 @@
-"""Ingest time per document of two checkouts of the project, for each of four formats.
+"""Ingest time per file of two checkouts of the project, for each of four formats.
 
     python -m benchmarks.documents.ingest_time --before DIR
 
-The files are the cases of `benchmarks.documents.readers` in HTML, DOCX, PDF, and rows (CSV and JSONL). Each checkout in
-turn makes a new domain from them in a process of its own. `read` is what `plan_ingest` takes: reading and splitting
-alone. `ingest` also embeds. Both are processor time, with the child process that converts. A ratio below 1 means that
-this checkout is faster.
+The files are the cases of `benchmarks.documents.readers` in HTML, DOCX and PDF, and the paragraphs of `bank` as rows of
+CSV and JSONL files. Each checkout in turn makes a new domain from them in a process of its own. `read` is what
+`plan_ingest` takes: reading and splitting alone. `ingest` also embeds. Both are processor time, with the child process
+that converts. A ratio below 1 means that this checkout is faster.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -70,7 +71,7 @@ def main() -> None:
     head = results_head(config, ("pypdfium2", "python-docx", "selectolax", "torch"))
     write_results(results_path(options.out, "ingest_time", head["hardware"]), {**head, "formats": rows})
     print_table(
-        "milliseconds per document",
+        "milliseconds per file",
         ("format", "documents", "part", "before", "after", "after / before", "of the rounds"),
         [
             [
@@ -88,15 +89,31 @@ def main() -> None:
 
 
 def write_documents(folder: Path, suffixes: tuple[str, ...], copies: int) -> Path:
-    """The cases with one of the suffixes, each several times under another name."""
+    """The cases with one of the suffixes, each several times under another name; rows are made from `bank`."""
     from benchmarks.documents.cases import all_cases
 
     folder.mkdir(parents=True)
+    if "jsonl" in suffixes:
+        for path in sorted((ROOT / "domains" / "bank" / "docs").glob("*.md")):
+            rows = [one for one in path.read_text("utf-8").split("\n\n") if not one.startswith("#")]
+            for copy in range(copies):
+                write_rows(folder / f"{copy}-{path.stem}", path.stem, rows)
+        return folder
     for case in all_cases():
         if case.suffix[1:] in suffixes:
             for copy in range(copies):
                 (folder / f"{copy}-{case.file_name}").write_bytes(case.build())
     return folder
+
+
+def write_rows(path: Path, title: str, texts: list[str]) -> None:
+    """A CSV and a JSONL file with a row for each text."""
+    rows = [{"id": f"{path.name}-{n}", "title": f"{title} {n}", "text": text} for n, text in enumerate(texts)]
+    with path.with_suffix(".csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, ["id", "title", "text"])
+        table.writeheader()
+        table.writerows([{**row, "id": f"csv-{row['id']}"} for row in rows])
+    path.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def one_round(checkout: Path, documents: Path) -> dict[str, float]:
