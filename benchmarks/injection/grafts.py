@@ -64,7 +64,7 @@ class Grafts:
         # One epoch leaves nothing to choose on dev.
         count = 8 if method == CONTINUED else self.config["dev"]
         dev = spread([item for item in domain.items("dev") if item.answerable], count)
-        trained = grafting.train_and_score(grafting.training_set(self.half(domain, half), dev), twin_f1=0.0)
+        trained = grafting.train(grafting.training_set(self.half(domain, half), dev), twin_f1=0.0)
         if grafting.source is not None and not trained.report.kept:
             save_soft_prompt(domain.build / "soft_prompt", trained.soft_prompt, grafting.source.manifest)
 
