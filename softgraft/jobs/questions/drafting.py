@@ -35,6 +35,8 @@ Wording = Literal["auto", "rules", "model"]
 # Share of the drafts that the documents do not answer.
 UNANSWERABLE = 0.175
 # For near misses: enough to choose from, and a domain may have very many documents.
+# What was tried: the key of a source or a question, and the writer of the wording.
+Tried = tuple[str, str]
 _DOCUMENTS, _SENTENCES = 100, 300
 
 
@@ -177,16 +179,19 @@ class _Drafting:
         while len(self.run.drafts) < count:
             without = counts(self.run.drafts)["unanswerable"]
             wanted = int(UNANSWERABLE * (len(self.run.drafts) + 1))
-            draft = next(unanswerable, None) if without < wanted else None
-            draft = draft or next(answerable, None)
-            if draft is None:
+            found = next(unanswerable, None) if without < wanted else None
+            found = found or next(answerable, None)
+            if found is None:
                 return
+            draft, tried = found
             self.file.append(draft)
+            # Not before: a run that is killed in between would never draft it.
+            self._remember(*tried)
             self.run.drafts.append(draft)
             self.round_trip.add_known([draft.question], [(draft.doc_id, draft.start)])
             report(len(self.run.drafts), count)
 
-    def _answerable(self) -> Iterator[Draft]:
+    def _answerable(self) -> Iterator[tuple[Draft, Tried]]:
         drafted = {draft.source for draft in self.run.drafts}
         for source in spread_sources(self.index.document_ids(), self.index.document, self.seed):
             by_rule = source.worded is not None and not self.model_first and self.wording != "model"
@@ -198,10 +203,11 @@ class _Drafting:
             questions = [source.worded.question] if by_rule and source.worded else self.writer.write(source, self.seed)
             verdicts = self.round_trip.check(source, questions)
             self._count(verdicts)
-            self._remember(source.key, name)
             usable = [(v.gain, -n) for n, v in enumerate(verdicts) if v.problem is None]
             if usable:
-                yield self._draft(source, questions[-max(usable)[1]], name)
+                yield self._draft(source, questions[-max(usable)[1]], name), (source.key, name)
+            else:
+                self._remember(source.key, name)
 
     def _draft(self, source: Source, question: str, writer: str) -> Draft:
         by_rule = source.worded if writer == RULES else None
@@ -226,7 +232,7 @@ class _Drafting:
             subject=by_rule.subject if by_rule else "",
         )
 
-    def _unanswerable(self) -> Iterator[Draft]:
+    def _unanswerable(self) -> Iterator[tuple[Draft, Tried]]:
         ids = self.index.document_ids()
         random.Random(self.seed).shuffle(ids)
         documents = {doc_id: self.index.document(doc_id) for doc_id in ids[:_DOCUMENTS]}
@@ -248,9 +254,10 @@ class _Drafting:
             if problem is None and self.round_trip.is_known(near_miss.question, ("", -1)):
                 problem = "too close to another question"
             self._count([Verdict(problem)])
-            self._remember(near_miss.question, RULES)
             if problem is None:
-                yield self._without_answer(near_miss)
+                yield self._without_answer(near_miss), (near_miss.question, RULES)
+            else:
+                self._remember(near_miss.question, RULES)
 
     def _without_answer(self, near_miss: NearMiss) -> Draft:
         subject = near_miss.subject

@@ -13,7 +13,7 @@ from retrieval import NotIngestedError
 from softgraft import Domain
 from softgraft.errors import UsageError
 from softgraft.jobs.questions import drafting, writer
-from softgraft.jobs.questions.draft_file import DraftFile
+from softgraft.jobs.questions.draft_file import Draft, DraftFile
 from softgraft.jobs.questions.drafting import draft_questions
 from softgraft.jobs.questions.round_trip import RoundTrip
 from tests.support.small_bank import ScriptedChat
@@ -96,6 +96,30 @@ def test_a_stopped_run_loses_no_draft(domain: Domain) -> None:
     assert len(file.read()) == 3
     draft_questions(domain, count=6, wording="rules")
     assert len({draft.question for draft in file.read()}) == 6
+
+
+def test_a_run_that_ends_before_it_writes_a_draft_writes_it_later(
+    domain: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft_questions(domain, count=6, wording="rules")
+    file = DraftFile(domain.folder, domain.build)
+    at_once = file.read()
+    append = DraftFile.append
+    for number in range(6):
+        file.path.unlink()
+        (domain.build / "drafts-tried.jsonl").unlink(missing_ok=True)
+
+        def ends(self: DraftFile, draft: Draft, number: int = number) -> None:
+            if len(self.read()) == number:
+                raise KeyboardInterrupt
+            append(self, draft)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(DraftFile, "append", ends)
+            with pytest.raises(KeyboardInterrupt):
+                draft_questions(domain, count=6, wording="rules")
+        draft_questions(domain, count=6, wording="rules")
+        assert file.read() == at_once
 
 
 @pytest.mark.heavy
