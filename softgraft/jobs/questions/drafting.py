@@ -34,9 +34,9 @@ RULES = "rules"
 Wording = Literal["auto", "rules", "model"]
 # Share of the drafts that the documents do not answer.
 UNANSWERABLE = 0.175
-# For near misses: enough to choose from, and a domain may have very many documents.
 # What was tried: the key of a source or a question, and the writer of the wording.
 Tried = tuple[str, str]
+# For near misses: enough to choose from, and a domain may have very many documents.
 _DOCUMENTS, _SENTENCES = 100, 300
 
 
