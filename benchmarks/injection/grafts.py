@@ -50,7 +50,7 @@ class Grafts:
             self.untrained().close()
             shutil.rmtree(build, ignore_errors=True)
             shutil.copytree(self.work / self.name / "build", build, ignore=shutil.ignore_patterns(FOLDER))
-            # What stands before the soft slot has the same keys and values in every system.
+            # The text before the soft slot is the same in every system, and so are its keys and values.
             (build / FOLDER).symlink_to((self.work / self.name / "build" / FOLDER).absolute())
             with closing(self._open(build)) as domain:
                 self._train(domain, method, seed, half)

@@ -146,7 +146,7 @@ class Grafting:
         store, start = self.chat.store, self._start(data.train)
         devices = init_distributed(store.backbone.device)
         config = TrainConfig(attention=self.attention, **self.settings.model_dump(exclude=_NOT_OF_THE_RUN))
-        run = MethodRun(store, self.task, self.folder, self.method_sources, lambda: self._teacher(start))
+        run = MethodRun(store, self.task, self.folder, self.method_sources, lambda: self.teacher)
         extra = method_data(run, data.train, data.groups, start, config)
         result = train(
             store,
@@ -234,18 +234,15 @@ class Grafting:
 
     @cached_property
     def teacher(self) -> Teacher:
-        """The teacher that the settings name; else the start, with the source's soft prompt or the text twin."""
-        slots = self.template.current().soft_slots
-        source = self.start_source
-        loaded = load_soft_prompt(source.soft_prompt, self.chat.store.backbone) if source is not None else None
-        return self._teacher(loaded[0] if loaded else self.template.current().text_twin(next(iter(slots))))
-
-    def _teacher(self, start: SlotFill) -> Teacher:
+        """The teacher that the settings name; else what training starts from, a source or the text twin."""
         named = self.method_sources.teacher()
         if named is not None:
             return named
+        template, source, backbone = self.template.current(), self.start_source, self.chat.store.backbone
+        loaded = load_soft_prompt(source.soft_prompt, backbone) if source is not None else None
+        start = loaded[0] if loaded else template.text_twin(next(iter(template.soft_slots)))
         chat: SoftPromptChat = self.chat.model_copy(update={"fills": self._fills(start)})
-        return LocalTeacher(chat, self.chat.store.backbone, self.settings.batch_size)
+        return LocalTeacher(chat, backbone, self.settings.batch_size)
 
     def _fills(self, fill: SlotFill) -> dict[str, SlotFill]:
         # Any other slot stays empty, as in training.

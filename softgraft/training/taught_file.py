@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from chains.speakers.listed_replies import ListedReply
 
@@ -17,9 +19,9 @@ class TaughtFile:
         self._replies: dict[str, ListedReply] | None = None
 
     @staticmethod
-    def key(teacher: str, prompt: str) -> str:
-        """Identifies what a teacher was asked."""
-        return hashlib.sha256(json.dumps([teacher, prompt]).encode()).hexdigest()
+    def key(teacher: str, messages: Sequence[tuple[str, Any]]) -> str:
+        """Identifies what a teacher was asked: its name, and the role and content of each message."""
+        return hashlib.sha256(json.dumps([teacher, messages]).encode()).hexdigest()
 
     def read(self) -> dict[str, ListedReply]:
         """The replies by key."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 from chains import LocalSpeaker, RemoteSpeaker, SoftPromptChat
 from chains.answering.speaker import OnReply, PreparedPrompt
@@ -79,7 +79,7 @@ def require_same_vocabulary(teacher: Backbone, student: Backbone) -> None:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class RemoteTeacher:
     """A model behind an API. It answers, and lists its most likely tokens if the API can.
 
@@ -94,30 +94,28 @@ class RemoteTeacher:
     speaker: RemoteSpeaker
     student: Backbone
     file: TaughtFile
-    _known: dict[str, ListedReply] = field(default_factory=dict, init=False)
 
     def answers(self, prompts: Sequence[PreparedPrompt], on_reply: OnReply) -> list[str]:
-        return [self._reply(prompt, lambda n=number: on_reply(n)).text for number, prompt in enumerate(prompts, 1)]
+        replies = []
+        for number, prompt in enumerate(prompts, 1):
+            key = self._key(prompt)
+            reply = self.file.read().get(key)
+            if reply is None:
+                reply = listed_reply(self.speaker, prompt, LISTED)
+                self.file.add(key, reply)
+            replies.append(reply.text)
+            on_reply(number)
+        return replies
 
     def targets(self, shown: Sequence[tuple[PreparedPrompt, Item]]) -> list[TeacherTargets | None]:
-        found: list[TeacherTargets | None] = []
-        for prompt, item in shown:
-            reply = self._known.get(self._key(prompt))
-            found.append(self._targets(reply) if reply is not None and reply.text == item.target else None)
-        return found
+        replies = [self.file.read().get(self._key(prompt)) for prompt, _ in shown]
+        return [
+            self._targets(reply) if reply is not None and reply.text == item.target else None
+            for reply, (_, item) in zip(replies, shown, strict=True)
+        ]
 
     def _key(self, prompt: PreparedPrompt) -> str:
-        return self.file.key(self.name, repr(self.speaker.messages(prompt)))
-
-    def _reply(self, prompt: PreparedPrompt, done: Any) -> ListedReply:
-        key = self._key(prompt)
-        reply = self.file.read().get(key)
-        if reply is None:
-            reply = listed_reply(self.speaker, prompt, LISTED)
-            self.file.add(key, reply)
-        self._known[key] = reply
-        done()
-        return reply
+        return self.file.key(self.name, [(one.type, one.content) for one in self.speaker.messages(prompt)])
 
     def _targets(self, reply: ListedReply) -> TeacherTargets | None:
         """None if the API lists no tokens, or others than the student's for this answer."""

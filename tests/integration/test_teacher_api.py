@@ -13,6 +13,7 @@ from api_server import ApiError, Reply, Server, open_shop, serve
 from chains import RemoteModelError
 from retrieval import Encoder
 from soft_prompt import Backbone
+from soft_prompt.training.methods.data import MethodData
 from softgraft import Domain
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.allow_hosts(["127.0.0.1"]), pytest.mark.heavy]
@@ -74,7 +75,7 @@ def listed(backbone: Backbone, text: str) -> list[dict[str, Any]]:
 
 
 def test_the_teacher_is_asked_once_and_its_tokens_are_learned(
-    make_domain: Callable[[], Domain], server: Server
+    make_domain: Callable[[], Domain], server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     domain = make_domain()
     backbone = domain.store.backbone
@@ -91,9 +92,15 @@ def test_the_teacher_is_asked_once_and_its_tokens_are_learned(
         assert one.ids[:, 0].tolist() == [*ids, backbone.end_id]
         assert one.log_probabilities[:-1, 0].tolist() == pytest.approx([-0.1] * len(ids))
         assert one.log_probabilities[-1, 0] == 0
+    # A run of its own reads the replies from the file.
+    assert domain.grafting().teacher.targets(data.train)[0] is not None
+    learned: list[object] = []
+    monkeypatch.setattr(MethodData, "require", lambda own, *_: learned.extend(own.teacher))
     asked = len(server.requests)
     report = domain.train()
     assert report.taught == 6
+    assert len(learned) == len(data.train)
+    assert None not in learned
     assert len(server.requests) == asked, "replies are remembered"
 
 

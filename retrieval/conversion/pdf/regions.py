@@ -182,7 +182,7 @@ def _is_text(column: Sequence[Line]) -> bool:
 
 
 def _has_full_lines(column: Sequence[Line], least: int) -> bool:
-    """Whether lines fill their column with text, and have at least so many characters each on average."""
+    """Whether half of the lines are as wide as their column, with `least` characters per line on average."""
     left, right = _edges(column)
     full = sum(line.right - line.left >= _FULL_LINE * (right - left) for line in column)
     text = "".join(line.text for line in column)

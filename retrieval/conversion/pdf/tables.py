@@ -20,9 +20,9 @@ LINE_DROP = 1.35
 _HALF_LINE = 0.85
 _TOUCHES = 0.12
 _ROWS_NEAR = 3
-# Of the rows as near as lines, at least so many, and this share, must have all cells to be rows of their own.
+# Rows that are as close as lines of text are rows of a table if at least two of them, and 70%, have all their cells.
 _MIN_FULL_ROWS, _MOST = 2, 0.7
-# A table of at least so many rows has no column for a single cell, which is a part of a formula.
+# In a table of five rows or more, a column with a single cell is no column but a part of a formula.
 _MIN_ROWS_OF_COLUMN = 5
 # In points: how far a rule may reach into the lines above and below it.
 _OVERLAP = 2.0

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from retrieval import load_encoder
 from retrieval.encoders.cross_encoder import load_reranker
 from retrieval.encoders.model_folder import without_questions
 from retrieval.errors import EncoderError, RerankerError
+from tests.support.hostile_files import endless, loaded_apart, pipe, sparse
 from tests.support.small_sentence_encoder import write_sentence_encoder
 
 # Left out of `make check`: it starts a process.
@@ -109,18 +107,7 @@ def test_the_code_of_a_folder_never_runs(tmp_path: Path) -> None:
         write_sentence_encoder(folder, None)
         (folder / "own_code.py").write_text(CODE)
         REFUSED[name](folder)
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", LOAD, *map(str, folders.values())],
-        input="y\n" * 50,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        env={**os.environ, "MARK": str(tmp_path / "mark"), "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"},
-    )
-    assert not (tmp_path / "mark").exists(), done.stdout
-    assert done.returncode == 0, done.stderr
-    assert "[y/N]" not in done.stdout + done.stderr
-    said = [json.loads(line) for line in done.stdout.splitlines()]
+    said = loaded_apart(LOAD, folders.values(), tmp_path / "mark", 150)
     assert len(said) == 2 * len(folders)
     for folder, loader, outcome in said:
         assert outcome != "loaded", (folder, loader)
@@ -161,21 +148,6 @@ def test_transformers_asks_nothing_where_the_library_forgets_to_refuse(
     with without_questions(), pytest.raises(ValueError, match="trust_remote_code"):
         AutoConfig.from_pretrained(folder)
     assert len(asked) == 1
-
-
-def pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def endless(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/dev/zero")
-
-
-def sparse(path: Path) -> None:
-    with path.open("ab") as file:
-        file.truncate(2**40)
 
 
 @pytest.mark.parametrize("name", ["config.json", "modules.json", "tokenizer.json", "1_Pooling/config.json"])

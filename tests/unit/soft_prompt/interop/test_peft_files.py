@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from soft_prompt import ArtifactError, Backbone
 from soft_prompt.interop.peft_export import export_peft
 from soft_prompt.interop.peft_import import import_peft
+from tests.support.hostile_files import endless, huge_header, pipe, sparse
 
 # Left out of `make check`.
 pytestmark = pytest.mark.heavy
@@ -57,26 +58,6 @@ def foreign(folder: Path) -> Path:
 
 def change(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **changes}))
-
-
-def pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def endless(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/dev/zero")
-
-
-def sparse(path: Path) -> None:
-    with path.open("ab") as file:
-        file.truncate(2**40)
-
-
-def huge_header(path: Path) -> None:
-    path.write_bytes((2**39).to_bytes(8, "little"))
-    sparse(path)
 
 
 @pytest.mark.parametrize("name", [CONFIG, TENSORS, OWN])

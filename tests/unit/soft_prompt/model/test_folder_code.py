@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import pytest
 
 from soft_prompt import Backbone
+from tests.support.hostile_files import loaded_apart
 
 # Left out of `make check`: it starts a process.
 pytestmark = pytest.mark.heavy
@@ -85,18 +83,7 @@ def test_the_code_of_a_folder_never_runs(tmp_path: Path, tiny_backbone: Backbone
         tiny_backbone.tokenizer.save_pretrained(folder)
         (folder / "own_code.py").write_text(CODE)
         {**REFUSED, **LOADED}[name](folder)
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", LOAD, *map(str, folders.values())],
-        input="y\n" * 50,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={**os.environ, "MARK": str(tmp_path / "mark"), "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"},
-    )
-    assert not (tmp_path / "mark").exists(), done.stdout
-    assert done.returncode == 0, done.stderr
-    assert "[y/N]" not in done.stdout + done.stderr
-    said = [json.loads(line) for line in done.stdout.splitlines()]
+    said = loaded_apart(LOAD, folders.values(), tmp_path / "mark", 100)
     assert len(said) == 2 * len(folders)
     for folder, loader, outcome in said:
         if Path(folder).name in LOADED:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from soft_prompt import Backbone, BackboneError
+from tests.support.hostile_files import endless, huge_header, pipe, sparse
 
 # Left out of `make check`.
 pytestmark = pytest.mark.heavy
@@ -38,26 +38,6 @@ def folder(tmp_path: Path, tiny_backbone: Backbone) -> Path:
     return tmp_path
 
 
-def pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def endless(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/dev/zero")
-
-
-def sparse(path: Path) -> None:
-    with path.open("ab") as file:
-        file.truncate(2**40)
-
-
-def larger_header(path: Path) -> None:
-    path.write_bytes((2**39).to_bytes(8, "little"))
-    sparse(path)
-
-
 NAMES = ("model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 
 
@@ -72,7 +52,7 @@ def test_only_regular_files_of_a_plausible_size_are_read(
 
 
 def test_a_header_that_claims_a_terabyte_is_refused(folder: Path) -> None:
-    larger_header(folder / "model.safetensors")
+    huge_header(folder / "model.safetensors")
     with pytest.raises(BackboneError, match="has a header of"):
         Backbone.load(str(folder))
 
