@@ -65,7 +65,27 @@ def answer_loss(
     """
     if store.backbone.encoder_decoder:
         return _encoder_decoder_loss(store.backbone, examples)
-    logits = answer_logits(store, examples)
+    return _summed_loss(answer_logits(store, examples), examples, distillation)
+
+
+def answer_loss_and_states(store: PrefixStore, examples: Sequence[TrainingExample]) -> tuple[Tensor, Tensor]:
+    """The loss of `answer_loss`, and the hidden states that predict the first token of each answer.
+
+    Returns:
+        Loss, and states `[examples, hidden]`, fp32: the last layer's, after its norm. Both are differentiable in the
+        soft prompts' vectors.
+    """
+    output = _answer_output(store, examples, states=True)
+    logits: Tensor = output.logits.float()
+    loss, _ = _summed_loss(logits.reshape(-1, logits.shape[-1]), examples, None)
+    states: Tensor = output.hidden_states[-1]
+    first = torch.tensor([states.shape[1] - len(example.answer) for example in examples], device=states.device)
+    return loss, states[torch.arange(len(examples), device=states.device), first].float()
+
+
+def _summed_loss(
+    logits: Tensor, examples: Sequence[TrainingExample], distillation: Distillation | None
+) -> tuple[Tensor, int]:
     targets = torch.tensor([token for example in examples for token in example.answer], device=logits.device)
     if distillation is None and all(example.weight == 1 for example in examples):
         return cross_entropy(logits, targets, reduction="sum"), len(targets)
@@ -138,6 +158,12 @@ def answer_logits(store: PrefixStore, examples: Sequence[TrainingExample]) -> Te
     Returns:
         `[answer tokens, vocabulary]`, fp32, differentiable in the soft prompts' vectors.
     """
+    logits: Tensor = _answer_output(store, examples).logits.float()
+    return logits.reshape(-1, logits.shape[-1])
+
+
+def _answer_output(store: PrefixStore, examples: Sequence[TrainingExample], *, states: bool = False) -> Any:
+    """The backbone's output, with logits at the answer positions and, with `states`, the hidden states everywhere."""
     batch = assemble(store, [example.full for example in examples])
     tokens = batch.embeddings.shape[1]
     lengths = torch.tensor([len(example.answer) for example in examples], device=batch.mask.device)
@@ -150,8 +176,7 @@ def answer_logits(store: PrefixStore, examples: Sequence[TrainingExample]) -> Te
     else:
         backbone = optimized(store.backbone, "own")
     with start:
-        logits: Tensor = _forward(backbone, batch, examples, answer_positions).logits.float()
-    return logits.reshape(-1, logits.shape[-1])
+        return _forward(backbone, batch, examples, answer_positions, states=states)
 
 
 def cache_lower_layers(
@@ -206,7 +231,12 @@ def _same_logits(store: PrefixStore, plain: Sequence[TrainingExample], cached: S
 
 
 def _forward(
-    backbone: Backbone, batch: Batch, examples: Sequence[TrainingExample], logits_to_keep: Tensor | int
+    backbone: Backbone,
+    batch: Batch,
+    examples: Sequence[TrainingExample],
+    logits_to_keep: Tensor | int,
+    *,
+    states: bool = False,
 ) -> Any:
     frozen = batch.cached_layers() if supports_frozen_prefix(backbone) else []
     cache = suffix_cache(frozen, batch.kv_prompt_layers()) if frozen else dynamic_cache(batch.layers())
@@ -219,6 +249,7 @@ def _forward(
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=logits_to_keep,
+            **({"output_hidden_states": True} if states else {}),
         )
 
 

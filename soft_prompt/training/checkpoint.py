@@ -21,6 +21,7 @@ from soft_prompt.json_text import dump_json
 
 FILE = "checkpoint.safetensors"
 FORMAT = "2"
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class RunState:
         best_loss, best_epoch: the lowest dev loss so far, and the epochs finished then; 0 is the start.
         micro_batch: examples per forward pass, as chosen at the start or after memory ran out; 0 before that.
         losses: the loss of every step.
+        domain_accuracies: for `adversarial`: accuracy of the domain classifier in every step.
     """
 
     epoch: int = 0
@@ -59,6 +61,7 @@ class RunState:
     epoch_tokens: int = 0
     micro_batch: int = 0
     losses: list[float] = field(default_factory=list)
+    domain_accuracies: list[float] = field(default_factory=list)
     scores: list[EpochScore] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -106,6 +109,28 @@ def load_checkpoint(folder: Path, fingerprint: str) -> tuple[RunState, dict[str,
 def remove_checkpoint(folder: Path) -> None:
     """Delete the checkpoint of a run."""
     (folder / FILE).unlink(missing_ok=True)
+
+
+def optimiser_tensors(by_name: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Trained tensors and AdamW's moments, by name, as a checkpoint stores them."""
+    tensors = {f"trained.{name}": tensor for name, tensor in by_name.items()}
+    for name, tensor in by_name.items():
+        tensors |= {f"{key}.{name}": moment for key, moment in optimizer.state.get(tensor, {}).items()}
+    return tensors
+
+
+def restore_optimiser(
+    by_name: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    """Restore what `optimiser_tensors` returned; the optimiser has the tensors in the order of `by_name`."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for number, (name, tensor) in enumerate(by_name.items()):
+        with torch.no_grad():
+            tensor.copy_(tensors[f"trained.{name}"])
+        if f"exp_avg.{name}" in tensors:
+            moments[number] = {key: tensors[f"{key}.{name}"] for key in _MOMENTS}
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:

@@ -15,7 +15,7 @@ from soft_prompt.errors import TrainingError
 
 # AdamW fails with a rate that fp32 cannot hold.
 LearningRate = Annotated[float, Field(ge=0, lt=1e30)]
-Method = Literal["plain", "replay", "weighted-replay", "mixture", "shared", "distillation", "reptile"]
+Method = Literal["plain", "replay", "weighted-replay", "mixture", "shared", "distillation", "adversarial", "reptile"]
 # The settings that belong to some methods alone.
 METHOD_SETTINGS: Mapping[str, tuple[Method, ...]] = {
     "replay_share": ("replay", "weighted-replay"),
@@ -24,6 +24,7 @@ METHOD_SETTINGS: Mapping[str, tuple[Method, ...]] = {
     "difference_rank": ("shared",),
     "teacher_share": ("distillation",),
     "teacher_temperature": ("distillation",),
+    "adversarial_weight": ("adversarial",),
     "inner_steps": ("reptile",),
     "outer_rate": ("reptile",),
 }
@@ -87,7 +88,8 @@ class TrainingOptions(BaseModel):
         description="How it is trained; see docs/methods.md. `replay`: batches also hold examples of the source "
         "domains. `weighted-replay`: these count by their likelihood. `mixture`: starts from a learned mean of several "
         "sources. `shared`: only a low-rank difference to the start. `distillation`: also learns the distributions of "
-        "the start, which is shown the right passage. `reptile`: only with `softgraft source`.",
+        "the start, which is shown the right passage. `adversarial`: for classification, hides from which of several "
+        "domains a text is. `reptile`: only with `softgraft source`.",
     )
     replay_share: float | None = Field(
         default=None, gt=0, lt=1, description="Share of each batch and of the loss that is replayed; 0.25 by default."
@@ -109,7 +111,15 @@ class TrainingOptions(BaseModel):
     teacher_temperature: float | None = Field(
         default=None, gt=0, description="Temperature of `distillation`; 2 by default."
     )
-    inner_steps: int | None = Field(default=None, ge=1, description="Steps of `reptile` on one domain; 4 by default.")
+    adversarial_weight: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="Weight of the reversed gradient of `adversarial` at the end of the run; 0.1 by default.",
+    )
+    inner_steps: int | None = Field(
+        default=None, ge=1, description="Steps of `reptile` on one group of questions; 4 by default."
+    )
     outer_rate: float | None = Field(
         default=None, gt=0, le=1, description="Share of these steps that `reptile` keeps; 0.5 by default."
     )

@@ -29,6 +29,8 @@ class TrainingExample:
         weight: factor of its tokens in the loss.
         group: number of its domain, for the methods that train on several.
         teacher: what a teacher's distributions are at the answer.
+        domain: for `adversarial`: number of its domain; 0 is the one that the unlabelled texts are of.
+        labelled: whether its answer is learned. An unlabelled text has the end token as its answer, and the weight 0.
     """
 
     row: Row
@@ -38,6 +40,8 @@ class TrainingExample:
     weight: float = 1.0
     group: int | None = None
     teacher: TeacherTargets | None = field(default=None, compare=False)
+    domain: int = 0
+    labelled: bool = True
 
     @property
     def full(self) -> Row:

@@ -36,6 +36,8 @@ class TrainResult:
         losses: of every step, in nats per answer token.
         seconds: duration of the run, without the time between a stop and a resumption.
         micro_batch: examples per forward pass, in each of the `processes`.
+        domain_accuracies: for `adversarial`: the accuracy of the domain classifier in every step, in which every domain
+            counts the same.
     """
 
     soft_prompt: SoftPrompt
@@ -48,6 +50,7 @@ class TrainResult:
     resumed: bool
     micro_batch: int
     processes: int
+    domain_accuracies: tuple[float, ...] = ()
 
 
 def save_loss_curve(result: TrainResult, path: Path, title: str) -> None:

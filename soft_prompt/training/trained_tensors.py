@@ -10,11 +10,10 @@ from torch import Tensor
 
 from soft_prompt.errors import TrainingError
 from soft_prompt.graft.prompt import SoftPrompt
+from soft_prompt.training.checkpoint import optimiser_tensors, restore_optimiser
 from soft_prompt.training.config import TrainConfig
 from soft_prompt.training.methods.parametrisation import Parametrisation
 from soft_prompt.training.schedule import learning_rate
-
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class TrainedTensors:
@@ -65,18 +64,8 @@ class TrainedTensors:
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint needs: the tensors and AdamW's moments."""
-        tensors = {f"trained.{name}": tensor for name, tensor in self.by_name.items()}
-        for name, tensor in self.by_name.items():
-            tensors |= {f"{key}.{name}": moment for key, moment in self.optimizer.state.get(tensor, {}).items()}
-        return tensors
+        return optimiser_tensors(self.by_name, self.optimizer)
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned."""
-        moments: dict[int, dict[str, Tensor]] = {}
-        for number, (name, tensor) in enumerate(self.by_name.items()):
-            with torch.no_grad():
-                tensor.copy_(tensors[f"trained.{name}"])
-            if f"exp_avg.{name}" in tensors:
-                moments[number] = {key: tensors[f"{key}.{name}"] for key in _MOMENTS}
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        restore_optimiser(self.by_name, self.optimizer, tensors)

@@ -21,7 +21,7 @@ from soft_prompt.errors import DivergedError, TrainingError
 from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.model.memory import free_memory
 from soft_prompt.rows.prefix_store import PrefixStore
-from soft_prompt.training.answer_loss import answer_loss, cache_lower_layers, distillation
+from soft_prompt.training.answer_loss import answer_loss, answer_loss_and_states, cache_lower_layers, distillation
 from soft_prompt.training.checkpoint import (
     EpochScore,
     RunState,
@@ -34,8 +34,9 @@ from soft_prompt.training.config import TrainConfig
 from soft_prompt.training.distributed import init_distributed
 from soft_prompt.training.example import TrainingExample, encode_example
 from soft_prompt.training.layer_split import frozen_lower_layers
+from soft_prompt.training.methods.adversarial import adversary
 from soft_prompt.training.methods.batches import BatchOrder
-from soft_prompt.training.methods.data import MethodData, PromptAndAnswer, with_method_data
+from soft_prompt.training.methods.data import MethodData, PromptAndAnswer, pool_of, with_method_data
 from soft_prompt.training.methods.parametrisation import on_cpu, parametrisation
 from soft_prompt.training.methods.reptile import OUTER_RATE
 from soft_prompt.training.micro_batch import largest_micro_batch
@@ -85,7 +86,8 @@ def train(
         ContextError: if an example is longer than the backbone's context.
     """
     config, report = config or TrainConfig(), on_step or (lambda _: None)
-    run = _TrainingRun(store, start, examples, dev, config, folder, log, report, data or MethodData())
+    data = data or MethodData()
+    run = _TrainingRun(store, start, [*examples, *data.labelled], dev, config, folder, log, report, data)
     result = run.run()
     if folder is not None and not keep_state and run.distributed.is_main_process:
         remove_checkpoint(folder)
@@ -121,14 +123,14 @@ class _TrainingRun:
         self.trained = TrainedTensors(self.parts, config, backbone.device)
         # Where training starts, which is not the start itself for a mixture.
         first = on_cpu(self.trained.soft_prompt())
-        self.examples, self.dev, self.replayed = (
-            [encode_example(backbone, prompt, answer, first, config.attention) for prompt, answer in pairs]
-            for pairs in (*splits, self.data.replayed)
-        )
-        self.examples = with_method_data(self.examples, self.data.groups, self.data.teacher)
-        weights = self.data.weights or [1.0] * len(self.replayed)
-        self.replayed = [replace(one, weight=weight) for one, weight in zip(self.replayed, weights, strict=True)]
-        self.distillation = distillation(config)
+
+        def encode(pair: PromptAndAnswer) -> TrainingExample:
+            return encode_example(backbone, *pair, first, config.attention)
+
+        self.examples, self.dev = ([encode(pair) for pair in pairs] for pairs in splits)
+        self.examples = with_method_data(self.examples, self.data)
+        self.replayed = pool_of(self.data, encode)
+        self.distillation, self.adversary = distillation(config), adversary(config, backbone, self.data.domains)
         self.best, self.state, self.anchor = self.trained.snapshot(), RunState(), self.trained.snapshot()
         self.order = BatchOrder(config, self.examples, self.replayed)
         self.plan = self.order.plan()
@@ -161,6 +163,7 @@ class _TrainingRun:
             resumed=resumed,
             micro_batch=state.micro_batch,
             processes=self.distributed.world_size,
+            domain_accuracies=tuple(state.domain_accuracies),
         )
 
     def _compute_prefixes(self) -> None:
@@ -227,13 +230,20 @@ class _TrainingRun:
         """One optimiser step. Returns its loss per answer token, and more fields for the log."""
         state, trained = self.state, self.trained
         rate = trained.set_learning_rates(state.step, self.plan.steps)
-        tokens = sum(len(example.answer) for example in examples)
+        tokens = sum(len(example.answer) for example in examples if example.labelled)
         total = self._summed_loss(examples, tokens)
-        self.distributed.sum_gradients(trained.by_name.values())
+        self.distributed.sum_gradients(
+            [*trained.by_name.values(), *(self.adversary.by_name.values() if self.adversary else ())]
+        )
         norm, loss = trained.clip_gradients(), total / tokens
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise self._diverged(f"a loss of {loss}", "a finite loss", state.step + 1)
         trained.optimizer.step()
+        fields = {"learning_rate": rate, "gradient_norm": norm}
+        if self.adversary is not None:
+            self.adversary.optimizer.step()
+            fields["domain_accuracy"] = self.distributed.sum(self.adversary.accuracy)
+            state.domain_accuracies.append(fields["domain_accuracy"])
         state.step += 1
         state.epoch_loss += total
         state.epoch_tokens += tokens
@@ -242,7 +252,7 @@ class _TrainingRun:
         if (mean := loss_above_start(state.losses, start_loss, self.config.warmup_steps)) is not None:
             found = f"a mean loss of {mean:.3g} in the last steps, above the dev loss of {start_loss:.3g} at the start,"
             raise self._diverged(found, "a loss that falls", state.step)
-        return loss, {"learning_rate": rate, "gradient_norm": norm}
+        return loss, fields
 
     def _summed_loss(self, examples: Sequence[TrainingExample], tokens: int | None) -> float:
         """Summed loss of a batch over all processes, one micro-batch at a time.
@@ -253,6 +263,8 @@ class _TrainingRun:
         own, state = self.distributed.shard(examples), self.state
         while True:
             self.trained.optimizer.zero_grad(set_to_none=True)
+            if self.adversary is not None and tokens:
+                self.adversary.start_step([example.domain for example in examples], state.step / self.plan.steps)
             total = 0.0
             try:
                 for first in range(0, len(own), state.micro_batch):
@@ -260,9 +272,14 @@ class _TrainingRun:
                     # Built anew for each backward pass, since the methods compute it from other tensors.
                     soft_prompts = {group: self.trained.soft_prompt(group) for group in {e.group for e in part}}
                     part = [e.with_soft_prompt(soft_prompts[e.group]) for e in part]
-                    loss, _ = answer_loss(self.store, part, self.distillation if tokens else None)
-                    if tokens:
-                        torch.autograd.backward(loss / tokens)
+                    if self.adversary is not None and tokens:
+                        loss, states = answer_loss_and_states(self.store, part)
+                        apart = self.adversary.loss(states, [example.domain for example in part])
+                        torch.autograd.backward(loss / tokens + apart)
+                    else:
+                        loss, _ = answer_loss(self.store, part, self.distillation if tokens else None)
+                        if tokens:
+                            torch.autograd.backward(loss / tokens)
                     total += float(loss.detach())
                 return self.distributed.sum(total)
             except torch.OutOfMemoryError as error:
@@ -326,6 +343,8 @@ class _TrainingRun:
             return False
         self.state, tensors = checkpoint
         self.trained.load_state(tensors)
+        if self.adversary is not None:
+            self.adversary.load_state(tensors)
         self.best = {name: tensors[f"best.{name}"].to(tensor.device) for name, tensor in self.best.items()}
         self.anchor = {
             name: tensors.get(f"anchor.{name}", tensor).to(tensor.device) for name, tensor in self.anchor.items()
@@ -339,6 +358,8 @@ class _TrainingRun:
         kept = {f"best.{name}": tensor for name, tensor in self.best.items()}
         if self.config.method == "reptile":
             kept |= {f"anchor.{name}": tensor for name, tensor in self.anchor.items()}
+        if self.adversary is not None:
+            kept |= self.adversary.state()
         save_checkpoint(self.folder, self.fingerprint, self.state, self.trained.state() | kept)
 
     def _fingerprint(self) -> str:
@@ -354,6 +375,7 @@ class _TrainingRun:
         for example in [*self.examples, *self.replayed, *self.dev]:
             ids = [p if isinstance(p, tuple) else ("slot", p.slot) for p in example.row.suffix]
             digest.update(repr((example.row.prefix, ids, example.answer, example.group, example.weight)).encode())
+            digest.update(repr((example.domain, example.labelled)).encode() if self.adversary else b"")
             if example.teacher is not None:
                 for tensor in (example.teacher.ids, example.teacher.log_probabilities):
                     digest.update(tensor.numpy().tobytes())

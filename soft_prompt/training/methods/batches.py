@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from soft_prompt.training.config import TrainConfig
 from soft_prompt.training.example import TrainingExample
+from soft_prompt.training.methods.adversarial import UNLABELLED_SHARE
 from soft_prompt.training.methods.replay import Replay, token_weights
 from soft_prompt.training.methods.reptile import INNER_STEPS, grouped_batches
 from soft_prompt.training.schedule import EpochPlan, epoch_batches, plan_epochs
@@ -21,7 +22,8 @@ class BatchOrder:
 
     Attributes:
         examples: of the domain.
-        replayed: of the source domains, for the methods that replay, each with its weight among them.
+        replayed: of the source domains, for the methods that replay, each with its weight among them; for
+            `adversarial` the unlabelled texts.
     """
 
     config: TrainConfig
@@ -61,6 +63,9 @@ class BatchOrder:
         if not self.replayed:
             return list(batch)
         config = self.config
+        if config.method == "adversarial":
+            texts = Replay(len(self.replayed), config.batch_size, UNLABELLED_SHARE, False, steps, config.seed)
+            return [*batch, *(self.replayed[i] for i in texts.chosen_at(step))]
         share = REPLAY_SHARE if config.replay_share is None else config.replay_share
         replay = Replay(
             len(self.replayed), config.batch_size, share, bool(config.replay_anneal), steps, config.seed
