@@ -32,20 +32,14 @@ from softgraft.settings.domain_file import MEMORY, TrainSettings, read_domain_fi
 from softgraft.settings.question_files import SPLITS, QuestionReport, SplitItems, SplitName, has_split, read_questions
 from softgraft.sources.shelf import Source
 from softgraft.sources.start import unlike
+from softgraft.tasks.adversarial_texts import adversarial_texts
 from softgraft.tasks.evaluation import evaluate_task
 from softgraft.tasks.training import TaskTraining
 from softgraft.tasks.work import TaskWork
 from softgraft.training.advice import next_steps
 from softgraft.training.attacks import training_attacks
 from softgraft.training.grafting import Grafting
-from softgraft.training.methods import (
-    OF_ONE_DOMAIN,
-    OF_TEXT_TASKS,
-    MethodSources,
-    replayed_domains,
-    require_method,
-    sources_like,
-)
+from softgraft.training.methods import MethodSources, methods_of, replayed_domains, require_method, sources_like
 from softgraft.training.refusal_fit import fit_refusals
 from softgraft.training.retrieval_fit import fit_evidence, fit_weights
 from softgraft.training.start_choice import choose_start
@@ -193,8 +187,7 @@ class Domain(DomainParts):
         """
         # First, because it refuses a model behind an API.
         grafting = self.grafting(settings, start=False)
-        allowed = OF_ONE_DOMAIN if self.file.text_task is None else OF_TEXT_TASKS
-        require_method(grafting.settings.method, allowed, self.cli_name)
+        require_method(grafting.settings.method, methods_of(self.file.task), self.cli_name)
         train, dev = spread(self.items("train"), limit), spread(self.items("dev"), dev_limit)
         choose_start(grafting, self.file, self.build, dev, on_score=on_score)
         grafting = replace(grafting, source=self._source_for(grafting.settings))
@@ -324,6 +317,7 @@ class Domain(DomainParts):
                 partial(self._replayed, settings),
                 partial(self._mixed, settings),
                 lambda: named_teacher(self.file, settings, self.template, self.build, self.store.backbone),
+                lambda: adversarial_texts(self.work, settings),
             ),
         )
 

@@ -48,6 +48,10 @@ def source_command(
         Literal["plain", "shared", "reptile"] | None,
         typer.Option(help="How it is trained; see docs/methods.md.", show_default="domain.yaml or plain"),
     ] = None,
+    reptile_groups: Annotated[
+        Literal["domains", "documents"] | None,
+        typer.Option(help="Groups of questions that `reptile` takes in turn.", show_default="domain.yaml or domains"),
+    ] = None,
 ) -> None:
     """Train one soft prompt on several domains, for others to start from. An interrupted run continues.
 
@@ -59,7 +63,8 @@ def source_command(
     from softgraft.jobs.source import make_source
 
     opened = _opened(domains)
-    settings = opened[0].file.train.with_options({"seed": seed, "method": method}) if opened else None
+    given = {"seed": seed, "method": method, "reptile_groups": reptile_groups}
+    settings = opened[0].file.train.with_options(given) if opened else None
     try:
         with progress_bars(not json and is_main_process()) as progress:
             report = make_source(

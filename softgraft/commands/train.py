@@ -144,6 +144,11 @@ def report_lines(report: TrainReport, unit: str) -> Iterator[str]:
     if report.replayed:
         equal = f", weighted like {report.effective_replayed:.0f} equal ones" if report.effective_replayed else ""
         yield f"replayed: {report.replayed} {unit} of the domains that the start was trained on{equal}"
+    if report.domain_accuracy is not None:
+        yield (
+            f"beside {report.unlabelled} unlabelled {unit} and {report.sourced} labelled ones of other domains; the "
+            f"domain classifier was right for {report.domain_accuracy:.0%} of the {unit} in the last steps"
+        )
     if report.taught:
         yield f"{report.taught} {unit} without an answer were answered by the teacher"
     if report.attack_share:

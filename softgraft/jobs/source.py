@@ -27,7 +27,7 @@ from softgraft.settings.question_files import SplitName
 from softgraft.sources.card import SourceCard, SourceDomain, UnseenDomain, write_card
 from softgraft.sources.mixing import TEMPERATURE, mixed
 from softgraft.sources.shelf import GRAFTS, SOFT_PROMPT, Source, read_source
-from softgraft.training.methods import OF_SEVERAL_DOMAINS, require_method
+from softgraft.training.methods import OF_SEVERAL_DOMAINS, reptile_groups, require_method
 from softgraft.training.run_data import DevScoresByQuestion, TrainingSet
 from softgraft.training.task import OnScore, OnStep, Reason, TrainReport
 
@@ -98,6 +98,7 @@ def make_source(
         grafting = replace(first.grafting(settings, start=False), name=name, folder=target, chat=chat, stored=stored)
         sets = [_questions(domain, limit, dev_limit) for domain in domains]
         data = _together(sets, temperature)
+        data = replace(data, groups=reptile_groups(settings, data.groups, [item for _, item in data.train]))
         trained_on = tuple(
             TrainedOn(
                 domain=domain.file.name,

@@ -32,7 +32,10 @@ FILE = "domain.yaml"
 # PROVIDER:MODEL. A Hugging Face id contains no colon, and a Windows drive is a single letter.
 _BEHIND_API = re.compile(r"[a-z][a-z0-9_-]+:.+")
 # Settings of `train` that the training loop does not know: they say what it trains on.
-OWN_TRAIN_SETTINGS = ("replay_from", "attack_share", "attack_file", "teacher")
+OWN_TRAIN_SETTINGS = (
+    "replay_from", "attack_share", "attack_file", "teacher", "adversarial_from", "reptile_groups",
+    "reptile_min_questions",
+)  # fmt: skip
 Task = Literal["chat", "extractive-qa", "classification", "summarisation", "translation"]
 # In build/: the conversations, the evidence scale, and a line per step and epoch of the last training run.
 MEMORY, EVIDENCE, TRAIN_LOG = "memory.sqlite", "evidence.json", "train_log.jsonl"
@@ -45,6 +48,23 @@ class TrainSettings(TrainingOptions, GraftOptions):
         default=None,
         description="Domains that `replay` and `weighted-replay` replay, names or paths separated by commas; by "
         "default those that the start was trained on.",
+    )
+    adversarial_from: str | None = Field(
+        default=None,
+        description="Other classification domains whose labelled texts `adversarial` learns too, names or paths "
+        "separated by commas; their labels must be among the domain's own. By default none: the examples are told "
+        "from the texts of `unlabelled.jsonl`.",
+    )
+    reptile_groups: Literal["domains", "documents"] | None = Field(
+        default=None,
+        description="What `reptile` makes its steps on in turn: the questions of one domain, or those of one document; "
+        "`domains` by default.",
+    )
+    reptile_min_questions: int | None = Field(
+        default=None,
+        ge=1,
+        description="Minimum number of questions of a group with `reptile_groups: documents`; documents with fewer are "
+        "joined. 4 by default.",
     )
     attack_share: float | None = Field(
         default=None,
@@ -87,9 +107,14 @@ class TrainSettings(TrainingOptions, GraftOptions):
     _require_usable_numbers = field_validator("*")(require_usable_number)
 
     @model_validator(mode="after")
-    def _check_replay(self) -> Self:
+    def _check_own_settings_of_methods(self) -> Self:
         if self.replay_from is not None and self.method not in METHOD_SETTINGS["replay_share"]:
             raise ValueError(f"replay_from with `method: {self.method}`, which replays nothing")
+        for name, method in {"adversarial_from": "adversarial", "reptile_groups": "reptile"}.items():
+            if getattr(self, name) is not None and self.method != method:
+                raise ValueError(f"{name} with `method: {self.method}`; expected `method: {method}`")
+        if self.reptile_min_questions is not None and self.reptile_groups != "documents":
+            raise ValueError("reptile_min_questions without groups of documents; expected `reptile_groups: documents`")
         return self
 
     @property

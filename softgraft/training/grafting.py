@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -49,11 +50,13 @@ from softgraft.settings.domain_file import OWN_TRAIN_SETTINGS, TRAIN_LOG, TrainS
 from softgraft.sources.shelf import Source
 from softgraft.sources.start import unlike
 from softgraft.training.decision import MajorityComparison, compare_on_dev, compare_with_majority
-from softgraft.training.methods import MethodRun, MethodSources, answered, method_data
+from softgraft.training.methods import AdversarialTexts, MethodRun, MethodSources, answered, method_data
 from softgraft.training.run_data import DevScoresByQuestion, Trained, TrainingSet
 from softgraft.training.task import UNTAUGHT, OnScore, OnStep, Prompted, TrainingTask, TrainReport, with_target
 from softgraft.training.teachers import LocalTeacher, Teacher
 
+# The reported accuracy of the domain classifier is the mean of this many last steps.
+ACCURACY_STEPS = 20
 # Settings of what is trained, and where it comes from.
 _NOT_OF_THE_RUN = {"kind", "length", "adapter", "adapter_rank", *OWN_TRAIN_SETTINGS}
 
@@ -146,7 +149,9 @@ class Grafting:
         store, start = self.chat.store, self._start(data.train)
         devices = init_distributed(store.backbone.device)
         config = TrainConfig(attention=self.attention, **self.settings.model_dump(exclude=_NOT_OF_THE_RUN))
-        run = MethodRun(store, self.task, self.folder, self.method_sources, lambda: self.teacher)
+        run = MethodRun(
+            store, self.task, self.folder, self.method_sources, lambda: self.teacher, lambda: self.adversarial_texts
+        )
         extra = method_data(run, data.train, data.groups, start, config)
         result = train(
             store,
@@ -228,9 +233,17 @@ class Grafting:
             replayed=len(extra.replayed),
             taught=data.taught,
             effective_replayed=effective_sample_size(extra.weights) if extra.weights else None,
+            sourced=len(extra.labelled),
+            unlabelled=len(extra.unlabelled),
+            domain_accuracy=statistics.mean(last) if (last := result.domain_accuracies[-ACCURACY_STEPS:]) else None,
             attack_share=self.settings.attack_share,
         )
         return Trained(train_report, result.soft_prompt, of_soft, of_twin)
+
+    @cached_property
+    def adversarial_texts(self) -> AdversarialTexts:
+        """What `adversarial` reads besides the domain's own examples; nothing for other methods."""
+        return self.method_sources.adversarial() if self.settings.method == "adversarial" else AdversarialTexts()
 
     @cached_property
     def teacher(self) -> Teacher:
@@ -322,7 +335,7 @@ class Grafting:
             train={**_said(config), **attacked, "micro_batch": result.micro_batch, "processes": result.processes},
             scores=scores,
             adapter_layers=config.layers,
-            trained_on=self.trained_on or (self._own(data),),
+            trained_on=self.trained_on or (self._own(data), *(one for one, _ in self.adversarial_texts.labelled)),
             start=self.start_source.name if self.start_source else "",
             stored=self.stored,
         )

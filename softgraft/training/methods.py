@@ -9,18 +9,27 @@ from pathlib import Path
 
 from evaluation.items import Item
 from prompts import Template
-from soft_prompt import BackboneError, PrefixStore, SoftPrompt, TrainConfig, TrainingError, load_soft_prompt
+from soft_prompt import (
+    BackboneError,
+    PrefixStore,
+    SoftPrompt,
+    TrainConfig,
+    TrainedOn,
+    TrainingError,
+    load_soft_prompt,
+)
 from soft_prompt.errors import ArtifactError
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.training.answer_loss import answer_losses
 from soft_prompt.training.config import Method
 from soft_prompt.training.example import encode_example
 from soft_prompt.training.methods.batches import REPLAY_SHARE
-from soft_prompt.training.methods.data import MethodData
+from soft_prompt.training.methods.data import MethodData, ModelInput
 from soft_prompt.training.methods.replay import likelihood_weights
+from soft_prompt.training.methods.reptile import MIN_GROUP_QUESTIONS, document_groups
 from soft_prompt.training.teacher import TeacherTargets
 from softgraft.errors import UsageError
-from softgraft.settings.domain_file import DomainFile, TrainSettings
+from softgraft.settings.domain_file import DomainFile, Task, TrainSettings
 from softgraft.settings.location import DOMAINS
 from softgraft.sources.shelf import Source, read_source, source_folders
 from softgraft.sources.start import is_own_starter, misfits, unlike
@@ -30,7 +39,16 @@ from softgraft.training.teachers import Teacher
 OF_ONE_DOMAIN: tuple[Method, ...] = ("plain", "replay", "weighted-replay", "mixture", "shared", "distillation")
 OF_SEVERAL_DOMAINS: tuple[Method, ...] = ("plain", "shared", "reptile")
 OF_TEXT_TASKS: tuple[Method, ...] = ("plain", "shared")
+OF_CLASSIFICATION: tuple[Method, ...] = (*OF_TEXT_TASKS, "adversarial")
 REPLAYS: tuple[Method, ...] = ("replay", "weighted-replay")
+
+
+@dataclass(frozen=True)
+class AdversarialTexts:
+    """What `adversarial` reads besides a domain's own examples: unlabelled prompts, and other domains' examples."""
+
+    unlabelled: Sequence[ModelInput] = ()
+    labelled: Sequence[tuple[TrainedOn, Prompted]] = ()
 
 
 @dataclass(frozen=True)
@@ -41,18 +59,20 @@ class MethodSources:
         replayed: examples of the source domains, about as many as given.
         mixed: the soft prompts of all sources that fit.
         teacher: the teacher that domain.yaml names; None for the start.
+        adversarial: the texts of the other domains.
     """
 
     replayed: Callable[[int], Prompted] = lambda _: []
     mixed: Callable[[], Sequence[SoftPrompt]] = tuple
     teacher: Callable[[], Teacher | None] = lambda: None
+    adversarial: Callable[[], AdversarialTexts] = AdversarialTexts
 
 
 @dataclass(frozen=True)
 class MethodRun:
     """The run whose method needs data: its backbone, its task, its build folder and where its data come from.
 
-    `teacher` is called by `distillation` alone.
+    `teacher` is called by `distillation` alone, `texts` by `adversarial`.
     """
 
     store: PrefixStore
@@ -60,6 +80,7 @@ class MethodRun:
     folder: Path
     sources: MethodSources
     teacher: Callable[[], Teacher]
+    texts: Callable[[], AdversarialTexts] = AdversarialTexts
 
 
 def require_method(method: Method, allowed: Sequence[Method], where: str) -> None:
@@ -76,6 +97,50 @@ def require_method(method: Method, allowed: Sequence[Method], where: str) -> Non
         )
 
 
+def methods_of(task: Task) -> tuple[Method, ...]:
+    """The methods that train a domain with this task."""
+    if task in ("chat", "extractive-qa"):
+        return OF_ONE_DOMAIN
+    return OF_CLASSIFICATION if task == "classification" else OF_TEXT_TASKS
+
+
+def named_folders(names: Sequence[str], next_step: str) -> list[Path]:
+    """The folders of domains, given by name or path.
+
+    Raises:
+        UsageError: if one is not here.
+    """
+    folders = [Path(name) if (Path(name) / "domain.yaml").is_file() else DOMAINS / name for name in names]
+    missing = [name for name, folder in zip(names, folders, strict=True) if not (folder / "domain.yaml").is_file()]
+    if missing:
+        raise UsageError(
+            found=f"no folder of the domain {', '.join(missing)}",
+            expected="the folders of the domains that are trained on, with their documents and questions",
+            next_step=next_step,
+        )
+    return folders
+
+
+def reptile_groups(settings: TrainSettings, domains: Sequence[int], items: Sequence[Item]) -> Sequence[int]:
+    """The groups that `reptile` makes its steps on in turn: the domains of the questions, or groups of their documents.
+
+    Raises:
+        UsageError: if the documents make a single group.
+    """
+    if settings.reptile_groups != "documents":
+        return domains
+    minimum = settings.reptile_min_questions or MIN_GROUP_QUESTIONS
+    documents = [min(item.documents, default="") for item in items]
+    groups = document_groups(domains, documents, [item.id for item in items], minimum)
+    if len(set(groups)) < 2:
+        raise UsageError(
+            found=f"one group of questions: {len(set(documents))} documents, {len(items)} questions",
+            expected=f"at least two groups with {minimum} questions each; `doc_id` says which document a question asks",
+            next_step="lower `train.reptile_min_questions` in domain.yaml, or set `reptile_groups: domains`",
+        )
+    return groups
+
+
 def replayed_domains(settings: TrainSettings, source: Source | None) -> list[Path]:
     """The folders of the domains to replay: those that the settings name, else those that the start was trained on.
 
@@ -85,15 +150,14 @@ def replayed_domains(settings: TrainSettings, source: Source | None) -> list[Pat
     names = [name.strip() for name in (settings.replay_from or "").split(",") if name.strip()]
     if not names and source is not None:
         names = [one.name for one in source.card.domains]
-    folders = [Path(name) if (Path(name) / "domain.yaml").is_file() else DOMAINS / name for name in names]
-    missing = [name for name, folder in zip(names, folders, strict=True) if not (folder / "domain.yaml").is_file()]
-    if missing or not names:
+    name_them = "name them: softgraft train DOMAIN --method replay --replay-from bank,clinic"
+    if not names:
         raise UsageError(
-            found=f"no folder of the domain {', '.join(missing)}" if missing else "no domain to replay",
+            found="no domain to replay",
             expected="the folders of the domains that the start was trained on, with their documents and questions",
-            next_step="name them: softgraft train DOMAIN --method replay --replay-from bank,clinic",
+            next_step=name_them,
         )
-    return folders
+    return named_folders(names, name_them)
 
 
 def sources_like(
@@ -136,8 +200,20 @@ def method_data(
         return MethodData(sources=run.sources.mixed())
     if method == "distillation":
         return MethodData(teacher=_taught(run, train))
+    if method == "adversarial":
+        return _apart(run.texts(), len(train))
     # Of no use to other methods: each group of a batch would get a copy of the same soft prompt.
     return MethodData(groups=groups if method in ("shared", "reptile") else ())
+
+
+def _apart(texts: AdversarialTexts, own: int) -> MethodData:
+    """Domain 0 is this one, unless its own examples are to be told from its unlabelled texts: these are then 0."""
+    labelled = [(number, pair) for number, (_, prompted) in enumerate(texts.labelled, 1) for pair in prompted]
+    return MethodData(
+        labelled=[(prompt.model_input, item.target) for _, (prompt, item) in labelled],
+        domains=[0 if texts.labelled else 1] * own + [number for number, _ in labelled],
+        unlabelled=texts.unlabelled,
+    )
 
 
 def _weights(run: MethodRun, replayed: Prompted, config: TrainConfig) -> list[float]:

@@ -59,6 +59,9 @@ class TrainReport:
             weighted, how many equally weighted ones would have the same variance.
         taught: number of train and dev questions whose answers are the teacher's, since they had none.
         attack_share: share of the train questions whose evidence had an instruction inserted; None if none had.
+        sourced, unlabelled: for `adversarial`: number of labelled examples of other domains, and of unlabelled texts.
+        domain_accuracy: for `adversarial`: accuracy of the domain classifier in the last steps, in which every domain
+            counts the same.
         majority: the soft prompt beside the most frequent answer; None unless the answers are from a closed set.
         form: the form of the answers that was chosen on dev; None if nothing was kept, or domain.yaml sets a form.
         form_scores: what each form scored there by `form_metric`, the best first.
@@ -106,6 +109,9 @@ class TrainReport:
     effective_replayed: float | None = None
     taught: int = 0
     attack_share: float | None = None
+    sourced: int = 0
+    unlabelled: int = 0
+    domain_accuracy: float | None = None
     questions: tuple[QuestionReport, ...] = ()
     next_steps: tuple[str, ...] = ()
 

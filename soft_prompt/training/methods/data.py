@@ -13,7 +13,8 @@ from soft_prompt.training.config import Method
 from soft_prompt.training.example import TrainingExample
 from soft_prompt.training.teacher import TeacherTargets
 
-PromptAndAnswer = tuple[RenderedPrompt | TokenizedPrompt, str]
+ModelInput = RenderedPrompt | TokenizedPrompt
+PromptAndAnswer = tuple[ModelInput, str]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class MethodData:
     teacher: Sequence[TeacherTargets | None] = ()
     labelled: Sequence[PromptAndAnswer] = ()
     domains: Sequence[int] = ()
-    unlabelled: Sequence[RenderedPrompt | TokenizedPrompt] = ()
+    unlabelled: Sequence[ModelInput] = ()
 
     def require(self, method: Method, examples: int) -> None:
         """Refuse a method without what it needs.

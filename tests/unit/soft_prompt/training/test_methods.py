@@ -31,6 +31,7 @@ from soft_prompt.training.example import TrainingExample, encode_example
 from soft_prompt.training.methods.batches import BatchOrder
 from soft_prompt.training.methods.data import MethodData
 from soft_prompt.training.methods.parametrisation import Mixture, Shared, on_cpu
+from soft_prompt.training.methods.reptile import document_groups
 
 pytestmark = pytest.mark.heavy
 
@@ -242,6 +243,28 @@ def test_reptile_with_the_whole_way_is_training_domain_by_domain(tiny_backbone: 
     moved = [(one.soft_prompt.vectors - start.vectors).norm() for one in (whole, half, tiny)]
     assert moved[0] > moved[1] > moved[2]
     assert moved[2] < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("domains", "documents", "questions", "minimum", "groups"),
+    [
+        # b and d are joined.
+        ([0] * 7, "aabcccd", range(7), 2, [0, 0, 2, 1, 1, 1, 2]),
+        ([0] * 7, "aabcccd", range(7), 1, [0, 0, 1, 2, 2, 2, 3]),
+        # b is left over, and joins the last group.
+        ([0] * 5, "aabcc", range(5), 2, [0, 0, 1, 1, 1]),
+        ([0] * 3, "abc", range(3), 9, [0, 0, 0]),
+        # Documents of different domains are never joined.
+        ([0, 0, 1, 1, 1, 1], "abaabc", range(6), 2, [0, 0, 1, 1, 2, 2]),
+        ([0, 1], "aa", range(2), 4, [0, 1]),
+        # A repeated question counts once.
+        ([0] * 4, "aabb", [1, 1, 2, 3], 2, [0, 0, 0, 0]),
+    ],
+)
+def test_documents_are_groups_and_small_ones_are_joined(
+    domains: list[int], documents: str, questions: Sequence[int], minimum: int, groups: list[int]
+) -> None:
+    assert document_groups(domains, list(documents), questions, minimum) == groups
 
 
 # Distillation

@@ -12,11 +12,12 @@ from house_domain import TRAIN, opened, questions, write_domain, write_items
 
 from chains.answering.speaker import PreparedPrompt
 from prompts import PassageSegment, RenderedPrompt
-from soft_prompt import TrainConfig, TrainingError, from_text_twin
+from soft_prompt import TrainConfig, TrainingError, TrainStep, from_text_twin
 from softgraft import Domain
 from softgraft.commands.train import report_lines
 from softgraft.errors import DomainError, UsageError
 from softgraft.jobs.source import make_source
+from softgraft.sources.shelf import read_source
 from softgraft.training.methods import MethodRun, MethodSources, method_data
 
 pytestmark = pytest.mark.heavy
@@ -160,6 +161,54 @@ def test_sources_are_made_by_the_methods_for_several_domains(workplace: Path, tm
         domain.close()
 
 
+def by_document(domain: Domain) -> Domain:
+    """The domain with four train questions each of two documents."""
+    rows = [
+        {**row, "id": f"{row['id']}-{doc}", "doc_id": doc} for doc in ("cards", "fees") for row in questions("train")
+    ]
+    write_items(domain.folder / "train.jsonl", rows)
+    domain.ingest()
+    return domain
+
+
+def test_a_source_of_one_domain_takes_its_documents_in_turn(
+    make_domain: MakeDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domain = by_document(make_domain("west"))
+    chosen = domain.file.train.with_options({"method": "reptile", "reptile_groups": "documents", "inner_steps": 1})
+    groups: list[Any] = []
+
+    def recorded(*given: Any) -> Any:
+        data = method_data(*given)
+        groups.append(list(data.groups))
+        return data
+
+    monkeypatch.setattr("softgraft.training.grafting.method_data", recorded)
+    report = make_source("west", [domain], folder=tmp_path / "whole", settings=chosen)
+    assert groups == [[0, 0, 0, 0, 1, 1, 1, 1]]
+    assert report.training.dev_loss < report.training.dev_loss_text_twin
+
+    def stop(step: TrainStep) -> None:
+        if step.phase == "train" and step.done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_source("west", [domain], folder=tmp_path / "again", settings=chosen, on_step=stop)
+    again = make_source("west", [domain], folder=tmp_path / "again", settings=chosen)
+    assert again.training.resumed
+    assert read_source(tmp_path / "again").manifest.vectors_sha256 == (
+        read_source(tmp_path / "whole").manifest.vectors_sha256
+    )
+
+
+def test_documents_with_too_few_questions_are_no_groups(make_domain: MakeDomain, tmp_path: Path) -> None:
+    domain = by_document(make_domain("west"))
+    given = {"method": "reptile", "reptile_groups": "documents", "reptile_min_questions": 5}
+    with pytest.raises(UsageError, match="one group of questions: 2 documents, 8 questions"):
+        make_source("west", [domain], folder=tmp_path / "source", settings=domain.file.train.with_options(given))
+    assert not (tmp_path / "source" / "soft_prompt").exists()
+
+
 def test_methods_are_refused_where_they_do_not_belong(workplace: Path, make_domain: MakeDomain) -> None:
     domain = make_domain("west", ingest=True, train=settings("reptile"))
     with pytest.raises(UsageError, match="`method: reptile` for"):
@@ -177,6 +226,10 @@ def test_settings_of_another_method_are_an_error_in_the_file(make_domain: MakeDo
         ({"replay_share": 0.5}, "replay_share with `method: plain`"),
         ({"replay_from": "north"}, "replay_from with `method: plain`"),
         ({"method": "replay", "replay_share": 1.5}, "replay_share"),
+        ({"method": "plain", "reptile_groups": "documents"}, "reptile_groups with `method: plain`"),
+        ({"method": "reptile", "reptile_min_questions": 2}, "reptile_min_questions without groups of documents"),
+        ({"method": "reptile", "adversarial_from": "north"}, "adversarial_from with `method: reptile`"),
+        ({"method": "adversarial", "adversarial_weight": 0}, "adversarial_weight"),
     ):
         path.write_text(yaml.safe_dump({**file, "train": {**TRAIN, **wrong}}), encoding="utf-8")
         with pytest.raises(DomainError, match=found):
