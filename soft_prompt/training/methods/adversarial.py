@@ -50,7 +50,7 @@ class _Reversal(torch.autograd.Function):
 
 def reverse_gradient(values: Tensor, weight: float) -> Tensor:
     """The values unchanged; their gradient is multiplied by `-weight`."""
-    reversed_values: Tensor = _Reversal.apply(values, weight)
+    reversed_values: Tensor = _Reversal.apply(values, weight)  # type: ignore[no-untyped-call]
     return reversed_values
 
 
