@@ -65,6 +65,7 @@ def test_labelled_texts_of_other_domains_are_learned_and_recorded(make: Callable
         ("letters", "MIT", 18),
     ]
     assert manifest.train["method"] == "adversarial"
+    assert manifest.train["adversarial_from"] == str(other.folder)
     # The domain classifier is no part of the soft prompt.
     folder = domain.build / "soft_prompt"
     assert not any("adversary" in path.name for path in folder.iterdir())
