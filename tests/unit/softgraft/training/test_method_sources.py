@@ -210,6 +210,13 @@ def test_documents_with_too_few_questions_are_no_groups(make_domain: MakeDomain,
     assert not (tmp_path / "source" / "soft_prompt").exists()
 
 
+def test_groups_are_an_option_of_the_command(make_domain: MakeDomain, run: Callable[..., tuple[int, str, str]]) -> None:
+    domain = make_domain("west")
+    code, _, err = run("source", "west", "--from", str(domain.folder), "--reptile-groups", "documents")
+    assert code == 3
+    assert "reptile_groups with `method: plain`" in " ".join(err.split())
+
+
 def test_methods_are_refused_where_they_do_not_belong(workplace: Path, make_domain: MakeDomain) -> None:
     domain = make_domain("west", ingest=True, train=settings("reptile"))
     with pytest.raises(UsageError, match="`method: reptile` for"):
