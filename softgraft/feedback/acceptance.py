@@ -179,7 +179,8 @@ class Acceptance:
             doc_id=quote.doc_id if quote else "",
             quote=quote.quote if quote else "",
             group=quote.doc_id if quote else "",
-            history=entry.history,
+            # A question that was searched for as it is needs no turns before it.
+            history=() if entry.query == entry.question else entry.history,
         )
         return Candidate(entry, row, tuple(notes))
 

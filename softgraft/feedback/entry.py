@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,13 @@ from soft_prompt.json_text import dump_json
 Rating = Literal["up", "down"]
 # Characters. A longer text is a document, not an answer.
 MAX_CORRECTION = 8000
+
+
+def graft_digest(answered_by: Mapping[str, str]) -> str:
+    """A short digest of what `Answering.answered_by` returns; "" if it is empty."""
+    if not answered_by:
+        return ""
+    return hashlib.sha256(dump_json(dict(answered_by), sort_keys=True).encode()).hexdigest()[:12]
 
 
 class EvidenceSpan(BaseModel):
@@ -69,9 +77,7 @@ class Feedback(BaseModel):
     @property
     def graft(self) -> str:
         """A digest of what answered: soft prompt or text twin, template, index, backbone; "" if it is unknown."""
-        if not self.answered_by:
-            return ""
-        return hashlib.sha256(dump_json(self.answered_by, sort_keys=True).encode()).hexdigest()[:12]
+        return graft_digest(self.answered_by)
 
     @property
     def system(self) -> str:
