@@ -40,6 +40,11 @@ class ServedDomains:
     def __init__(self, folders: Mapping[str, Path], *, check_seconds: float = 1.0) -> None:
         self._entries = {name: _Entry(name, folder, check_seconds) for name, folder in folders.items()}
 
+    @property
+    def count(self) -> int:
+        """Number of all domains, whoever may use them."""
+        return len(self._entries)
+
     def names(self) -> list[str]:
         """The domains that the current caller may use."""
         caller = current_caller()
