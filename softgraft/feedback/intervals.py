@@ -42,6 +42,9 @@ def sign_test(wins: int, losses: int) -> float:
     1.0 if there are neither.
     """
     trials = wins + losses
-    tail = sum(math.comb(trials, k) for k in range(min(wins, losses) + 1))
     # Whole numbers up to the division: a power of two would exceed a float.
-    return min(1.0, float(2 * tail / 2**trials))
+    tail, ways = 0, 1
+    for k in range(min(wins, losses) + 1):
+        tail += ways
+        ways = ways * (trials - k) // (k + 1)
+    return min(1.0, 2 * tail / 2**trials)

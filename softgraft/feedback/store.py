@@ -143,7 +143,12 @@ def mark_accepted(domain: HasConversations, entry: Feedback) -> None:
     with domain.conversations.memory.cursor() as cursor:
         current = _row(cursor, entry.thread, entry.turn)
         if current is not None:
-            _write(cursor, current.model_copy(update={"accepted": now()}))
+            content, digest = _content(current.model_copy(update={"accepted": now()}))
+            # In place: the order of the entries is that of people's changes.
+            cursor.execute(
+                "UPDATE feedback SET digest = ?, entry = ? WHERE thread_id = ? AND turn = ?",
+                (digest, content, entry.thread, entry.turn),
+            )
 
 
 def checked_correction(correction: str | None) -> str:
@@ -230,13 +235,18 @@ def _span(record: dict[str, Any], quote: str = "") -> EvidenceSpan:
 
 
 def _write(cursor: sqlite3.Cursor, entry: Feedback) -> None:
-    content = entry.model_dump_json().encode()
-    digest = row_digest(entry.thread, entry.turn, content)
+    content, digest = _content(entry)
     # A replaced row gets the largest row id, which is the order of `read_feedback`.
     cursor.execute(
         "INSERT OR REPLACE INTO feedback (thread_id, turn, digest, entry) VALUES (?, ?, ?, ?)",
         (entry.thread, entry.turn, digest, content),
     )
+
+
+def _content(entry: Feedback) -> tuple[bytes, bytes]:
+    """The content of a row, and its checksum."""
+    content = entry.model_dump_json().encode()
+    return content, row_digest(entry.thread, entry.turn, content)
 
 
 def _row(cursor: sqlite3.Cursor, thread: str, turn: int) -> Feedback | None:
