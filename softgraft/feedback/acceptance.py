@@ -117,7 +117,7 @@ class Acceptance:
             shown = {candidate.entry.id: candidate for candidate in candidates}
             current = self._offer([one for one in entries(self._domain) if one.id in shown], rows)
             added = [one for one in current.candidates if one.row == shown[one.entry.id].row]
-            gone = shown.keys() - {one.entry.id for one in (*added, *current.left_out)}
+            gone = shown.keys() - {one.entry.id for one in added} - {one.entry.id for one in current.left_out}
             if added:
                 content = self.path.read_bytes() if self.path.is_file() else b""
                 separator = b"\n" if content and not content.endswith(b"\n") else b""

@@ -120,7 +120,7 @@ def _wanted(offer: Offer, ids: Sequence[str]) -> Offer:
 
 def _require_known(domain: StoredDomain, name: str, ids: Sequence[str], offer: Offer) -> None:
     """Refuse an id that names nothing to add, before anything is added."""
-    known = {one.entry.id for one in (*offer.candidates, *offer.left_out)}
+    known = {one.entry.id for one in offer.candidates} | {one.entry.id for one in offer.left_out}
     stored = {entry.id: entry for entry in read_feedback(domain).entries}
     for one in ids:
         if one in known:

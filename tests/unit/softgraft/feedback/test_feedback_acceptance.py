@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ANSWER, ASKED
 from full_disk import full_disk
 from house_domain import item, write_items
+from rated_house import ANSWER, ASKED
 
 from evaluation import read_items
 from softgraft import feedback

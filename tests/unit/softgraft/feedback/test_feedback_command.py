@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ASKED
 from house_domain import item, write_items
+from rated_house import ASKED
 
 from evaluation import read_items
 from softgraft import feedback

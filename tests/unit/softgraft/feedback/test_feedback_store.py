@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ANSWER, ASKED, BY
+from rated_house import ANSWER, ASKED, BY
 
 from chains import InputError, MemoryDamagedError, MemoryUnavailableError, UnknownThreadError
 from softgraft import feedback
