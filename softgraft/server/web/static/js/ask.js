@@ -16,7 +16,7 @@ export async function askPage(context, id) {
   const view = new AskView(context, conversation);
   fill(main, view.element);
   view.show();
-  return { title: view.heading(), leave: () => view.leave(), focus: view.input };
+  return { title: view.name(), leave: () => view.leave(), focus: view.input };
 }
 
 class AskView {
@@ -24,8 +24,8 @@ class AskView {
     this.context = context;
     this.conversation = conversation;
     this.draftKey = `softgraft.draft.${conversation.domain}.${conversation.id ?? ""}`;
-    this.unread = "";
     this.live = null;
+    this.frame = null;
     this.turns = h("div", { class: "turns" });
     this.form = this.makeForm();
     const isNew = conversation.id === null && conversation.pending === null;
@@ -53,8 +53,12 @@ class AskView {
   }
 
   heading() {
-    const { title, turns, pending } = this.conversation;
-    return title || turns[0]?.question || pending?.question || this.context.domain.title;
+    return this.conversation.title || this.context.domain.title;
+  }
+
+  /** Name of the tab: the title, or the first question. */
+  name() {
+    return this.conversation.title || (this.conversation.turns[0]?.question ?? t("ask"));
   }
 
   leave() {
@@ -110,9 +114,9 @@ class AskView {
   }
 
   async run(work, question) {
-    this.unread = "";
     this.element.querySelector(".intro")?.remove();
     this.turns.lastElementChild?.scrollIntoView({ block: "nearest" });
+    const asked = this.conversation.pending;
     await work;
     const { pending, turns } = this.conversation;
     if (pending !== null) {
@@ -120,10 +124,10 @@ class AskView {
       return;
     }
     if (!this.input.value) sessionStorage.removeItem(this.draftKey);
-    if (!this.input.isConnected) return;
-    if (this.unread.trim()) announce(this.unread);
-    this.unread = "";
-    announce(turns.at(-1).refused ? t("refused") : t("answerReady", turns.at(-1).citations.length));
+    const turn = turns.at(-1);
+    const rest = turn.answer.slice(asked?.announced ?? 0).trim();
+    if (rest) announce(rest);
+    announce(turn.refused ? t("refused") : t("answerReady", turn.citations.length));
   }
 
   /** Draw what has changed: stored turns once, the pending one anew. */
@@ -145,16 +149,19 @@ class AskView {
     if (follow) this.toEnd();
   }
 
-  /** Show more of the answer, and read finished sentences aloud. */
+  /** Show what has arrived since the last frame; laying out each piece would take longer than writing it. */
   grow() {
-    if (this.live === null) return;
-    const follow = this.isAtEnd();
-    const added = this.conversation.pending.text.slice(this.live.length);
-    this.live.appendData(added);
-    const [sentences, rest] = completeSentences(this.unread + added);
-    this.unread = rest;
-    if (sentences) announce(sentences);
-    if (follow) this.toEnd();
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      const { pending } = this.conversation;
+      if (this.live === null || pending === null) return;
+      const follow = this.isAtEnd();
+      this.live.appendData(pending.text.slice(this.live.length));
+      const sentences = completeSentences(pending.text.slice(pending.announced));
+      pending.announced += sentences.length;
+      if (sentences.trim()) announce(sentences.trim());
+      if (follow) this.toEnd();
+    });
   }
 
   adopt() {
@@ -165,8 +172,7 @@ class AskView {
     this.element.querySelector(".new-thread").hidden = false;
     // The address of the conversation, so that a reload shows it again.
     history.replaceState(null, "", `#/${encodeURIComponent(domain)}/ask/${encodeURIComponent(id)}`);
-    this.element.querySelector("h1").textContent = this.heading();
-    this.context.setTitle(this.heading());
+    this.context.setTitle(this.name());
   }
 
   isAtEnd() {

@@ -8,8 +8,8 @@ const unfinished = new Set();
 /**
  * Events: `change` (turns or the pending turn), `text` (more of the pending answer), `thread` (the id is known).
  *
- * `pending` is the turn that is not stored: `{question, query, text, state, message}`, with the state `running`,
- * `stopped` or `failed`.
+ * `pending` is the turn that is not stored: `{question, query, text, announced, state, message}`. The state is
+ * `running`, `stopped` or `failed`; `announced` counts the units of `text` that were read to screen readers.
  */
 export class Conversation extends EventTarget {
   constructor(domain, id = null) {
@@ -36,7 +36,7 @@ export class Conversation extends EventTarget {
   }
 
   async ask(question) {
-    this.pending = { question, query: "", text: "", state: "running", message: "" };
+    this.pending = { question, query: "", text: "", announced: 0, state: "running", message: "" };
     this.controller = new AbortController();
     unfinished.add(this);
     this.emit("change");

@@ -45,11 +45,11 @@ export function citedPieces(answer, citations) {
   return { pieces, sources };
 }
 
-/** The complete sentences at the beginning of a text, and the rest. */
+/** The complete sentences at the beginning of a text. */
 export function completeSentences(text) {
-  const end = Math.max(...[". ", "! ", "? ", "\n", "。", "！", "？", "؟ "].map((mark) => {
+  const ends = [". ", "! ", "? ", "\n", "。", "！", "？", "؟ "].map((mark) => {
     const at = text.lastIndexOf(mark);
     return at < 0 ? 0 : at + mark.length;
-  }));
-  return [text.slice(0, end).trim(), text.slice(end)];
+  });
+  return text.slice(0, Math.max(...ends));
 }

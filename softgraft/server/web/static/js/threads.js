@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { forget } from "./conversation.js";
 import { announce, fill, h, icon, saveAs } from "./dom.js";
-import { number, t, when } from "./i18n.js";
+import { t, when } from "./i18n.js";
 
 export async function threadsPage({ domain, main }) {
   const { threads } = await api.threads(domain.name);
@@ -53,7 +53,7 @@ export async function threadsPage({ domain, main }) {
       ),
     );
     const head = h("div", { class: "thread-head" }, h("a", { class: "thread-name", href: address(thread.id), dir: "auto" }, name));
-    const meta = [t("turns", number(thread.turns)), when(thread.updated), thread.damaged && t("damagedThread")];
+    const meta = [t("turns", thread.turns), when(thread.updated), thread.damaged && t("damagedThread")];
     const item = h("li", {}, head, h("p", { class: "quiet" }, meta.filter(Boolean).join(" · ")), actions);
     return item;
 

@@ -86,13 +86,18 @@ function sourceList(sources) {
     h(
       "ol",
       {},
-      sources.map((source) =>
+      sources.map((source, at) =>
         h(
           "li",
           {},
-          h("a", { href: source.href.slice(1), dir: "auto" }, place(source)),
-          source.page ? h("span", { class: "quiet" }, ` · ${t("page", source.page)}`) : null,
-          h("q", { class: "quote", dir: "auto" }, source.quote),
+          h("span", { class: "source-number" }, String(at + 1)),
+          h(
+            "div",
+            { dir: "auto" },
+            h("a", { href: source.href.slice(1) }, place(source)),
+            source.page ? h("span", { class: "quiet" }, ` · ${t("page", source.page)}`) : null,
+            h("q", { class: "quote" }, source.quote),
+          ),
         ),
       ),
     ),
