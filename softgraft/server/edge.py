@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from softgraft.errors import StorageError
 from softgraft.server.callers import Caller, calling
-from softgraft.server.errors import RequestError, as_request_error
+from softgraft.server.errors import RequestError, as_request_error, explained
 from softgraft.server.keys import KeyFile
 from softgraft.server.metrics import Metrics
 from softgraft.server.settings import ServerSettings
@@ -74,17 +74,17 @@ class Edge:
         try:
             self._check_source(scope)
             await self._app(scope, receive, answer)
-        except RequestError as error:
-            await error.response()(scope, receive, answer)
         except asyncio.CancelledError:
             status = status or 499
             raise
-        except Exception:
-            _log.exception("id=%s failed", request_id)
+        except Exception as error:
+            problem = explained(error)
+            if problem is None:
+                _log.exception("id=%s failed", request_id)
+                problem = RequestError(f"Internal error. The server's log has more under {request_id}.", status=500)
             if status:
                 raise
-            error = RequestError(f"Internal error. The log of the server has more under {request_id}.", status=500)
-            await error.response()(scope, receive, answer)
+            await problem.response()(scope, receive, answer)
         finally:
             self._record(scope, request_id, status, time.perf_counter() - started)
 

@@ -14,8 +14,10 @@ from chains.speakers.secrets import without_secrets
 from soft_prompt.errors import ConstraintError, ContextError
 from soft_prompt.json_text import dump_json
 from softgraft.errors import KNOWN, outcome_of
+from softgraft.failures import known_error
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_ROLES = ("assistant", "developer", "system", "tool", "user")
 _CODES = {
     400: "invalid_request",
     401: "invalid_api_key",
@@ -92,6 +94,14 @@ def as_request_error(error: Exception) -> RequestError:
     return RequestError(str(error), status=status, retry_after=5 if status == 503 else None)
 
 
+def explained(error: Exception) -> RequestError | None:
+    """The response to an error, also of the operating system; None for a bug."""
+    if isinstance(error, RequestError):
+        return error
+    known = error if isinstance(error, KNOWN) else known_error(error)
+    return None if known is None else as_request_error(known)
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every error of a route with OpenAI's error object."""
 
@@ -141,11 +151,13 @@ def validation_error(problems: Sequence[Mapping[str, Any]]) -> RequestError:
 
 
 def _param(path: Sequence[object]) -> str:
-    text = ""
+    text, before = "", None
     for part in path:
-        # Names of the variants of a union are no part of the parameter.
+        # The names of a union's variants are no part of the parameter: the role of a message, or a type.
+        is_variant = isinstance(before, int) and part in _ROLES
         if isinstance(part, int):
             text += f"[{part}]"
-        elif isinstance(part, str) and part.replace("_", "").isalnum():
+        elif isinstance(part, str) and part.replace("_", "").isalnum() and not is_variant:
             text += f".{part}" if text else part
+        before = part
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from softgraft.errors import UsageError
 from softgraft.server.app import make_app
@@ -35,19 +37,25 @@ def run_server(
     listening = bind(settings)
     _log_to_stderr()
     app = make_app(served, settings)
-    config = uvicorn.Config(
+    server = _Server(
+        server_config(app, settings), app.state.limits, lambda: on_address(address_of(listening, settings))
+    )
+    server.run(sockets=[listening])
+
+
+def server_config(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
+    """How uvicorn runs the application; the socket is passed when it starts."""
+    return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
         ws="none",
-        # A header of another proxy would be believed.
+        # The header of a proxy would be believed whoever sends it.
         proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
         h11_max_incomplete_event_size=64 * 1024,
     )
-    server = _Server(config, app.state.limits, lambda: on_address(address_of(listening, settings)))
-    server.run(sockets=[listening])
 
 
 def require_keys(settings: ServerSettings) -> None:
@@ -98,9 +106,10 @@ class _Server(uvicorn.Server):
             self._on_start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # From now on new requests are refused, and /readyz says so.
+        # From now on new requests are refused, and /readyz says so. A second Ctrl-C does not wait for running answers.
         self._limits.draining = True
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def _log_to_stderr() -> None:

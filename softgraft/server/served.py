@@ -84,7 +84,13 @@ class ServedDomains:
 
     def problems(self) -> dict[str, str]:
         """Domains that cannot be loaded, or whose newest version cannot, with the reason."""
-        return {name: entry.problem for name, entry in self._entries.items() if entry.problem}
+        reasons = {name: entry.load_problem or entry.version_problem for name, entry in self._entries.items()}
+        return {name: reason for name, reason in reasons.items() if reason}
+
+    @property
+    def usable(self) -> int:
+        """Number of domains that answer, possibly with an earlier version."""
+        return sum(not entry.load_problem for entry in self._entries.values())
 
     def preload(self) -> None:
         """Load all domains, so that no caller has to wait for it. A domain that cannot be loaded becomes a problem."""
@@ -92,7 +98,7 @@ class ServedDomains:
             try:
                 entry.enter(load=True).leave()
             except KNOWN as error:
-                _log.warning("domain %s is not ready: %s", entry.name, error)
+                _log.warning("domain %s is not ready: %s", entry.name, _in_line(error))
 
     def close(self) -> None:
         """Close the domains, each as soon as its last user has left."""
@@ -154,7 +160,9 @@ class _Entry:
 
     def __init__(self, name: str, folder: Path, check_seconds: float) -> None:
         self.name = name
-        self.problem = ""
+        # Why the newest version is not used, and why the current one cannot be loaded.
+        self.version_problem = ""
+        self.load_problem = ""
         self._folder = folder
         self._check_seconds = check_seconds
         self._guard = threading.Lock()
@@ -175,11 +183,11 @@ class _Entry:
         if load:
             try:
                 version.load()
-                self.problem, self._loaded = "", True
+                self.load_problem, self._loaded = "", True
             except BaseException as error:
                 version.leave()
                 if isinstance(error, KNOWN):
-                    self.problem = str(error)
+                    self.load_problem = str(error)
                 raise
         return version
 
@@ -221,10 +229,10 @@ class _Entry:
                 newer.retire()
                 raise
         except KNOWN as error:
-            self._failed, self.problem = state, str(error)
-            _log.warning("domain %s keeps its version, the new one cannot be opened: %s", self.name, error)
+            self._failed, self.version_problem = state, str(error)
+            _log.warning("domain %s keeps its version, the new one cannot be opened: %s", self.name, _in_line(error))
             return version
-        self.problem = ""
+        self.version_problem = ""
         _log.info("domain %s has a new version", self.name)
         return self._replace(newer)
 
@@ -278,6 +286,10 @@ def served_folders(names: Sequence[str]) -> dict[str, Path]:
             next_step="make one: softgraft new NAME --from FOLDER",
         )
     return folders
+
+
+def _in_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _leave_at_once(entering: asyncio.Future[_Version]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -10,9 +11,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
-from softgraft.errors import KNOWN
 from softgraft.server.edge import DOMAIN
-from softgraft.server.errors import JsonResponse, RequestError, as_request_error, error_object
+from softgraft.server.errors import JsonResponse, RequestError, error_object, explained
 from softgraft.server.limits import Limits, Ticket
 from softgraft.server.metrics import Metrics
 from softgraft.server.protocol.answers import Question, answer_pieces, read_question
@@ -24,6 +24,7 @@ from softgraft.server.served import ServedDomains
 from softgraft.server.settings import ServerSettings
 
 Piece = str | Finished
+_log = logging.getLogger("softgraft.server")
 
 
 def chat_router(served: ServedDomains, settings: ServerSettings, limits: Limits, metrics: Metrics) -> APIRouter:
@@ -155,8 +156,8 @@ async def _events(answer: _Answer, first: Piece, completion: Completion, usage: 
             piece = await answer.relay.next()
     except StopAsyncIteration:
         error = _stopped()
-    except KNOWN as known:
-        error = as_request_error(known)
+    except Exception as problem:  # noqa: BLE001 the status is sent already, so the error is an event
+        error = explained(problem) or _failed(problem)
     else:
         answer.finish(piece)
         yield completion.last("".join(texts), piece)
@@ -164,8 +165,12 @@ async def _events(answer: _Answer, first: Piece, completion: Completion, usage: 
             yield completion.usage(piece)
         yield DONE
         return
-    # The status is sent already.
     yield event({"error": error_object(error.message, error.status, error.param, error.code)})
+
+
+def _failed(problem: Exception) -> RequestError:
+    _log.error("an answer failed", exc_info=problem)
+    return RequestError("Internal error. The server's log has more.", status=500)
 
 
 def _stopped() -> RequestError:
