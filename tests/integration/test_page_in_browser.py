@@ -15,9 +15,10 @@ from api_server import Reply, Server
 
 from softgraft.feedback import entries
 
-playwright_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-pytest.importorskip("fastapi", reason="needs the extra `serve`")
+MISSING = "for the tests of the page: pip install playwright axe-playwright-python 'softgraft[serve]'"
+playwright_api = pytest.importorskip("playwright.sync_api", reason=MISSING)
+axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason=MISSING)
+pytest.importorskip("fastapi", reason=MISSING)
 
 from page_server import (  # noqa: E402
     ARABIC,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.heavy,
     pytest.mark.enable_socket,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium for the tests of the page: apt-get install chromium"),
 ]
 
 expect = playwright_api.expect
