@@ -47,4 +47,4 @@ def sign_test(wins: int, losses: int) -> float:
     for k in range(min(wins, losses) + 1):
         tail += ways
         ways = ways * (trials - k) // (k + 1)
-    return min(1.0, 2 * tail / 2**trials)
+    return min(1.0, 2 * tail / (1 << trials))

@@ -190,3 +190,22 @@ def test_days_count_each_rating_once(house: StoredDomain, monkeypatch: pytest.Mo
     feedback.record(house, "anna", 1, "down")
     days = [(one.day, one.up, one.down, one.corrections) for one in feedback.per_day(house)]
     assert days == [("2026-01-02", 0, 1, 1), ("2026-01-03", 0, 1, 0)]
+
+
+def test_a_turn_of_an_earlier_version_can_be_rated(house: StoredDomain) -> None:
+    memory = house.conversations.memory
+    found = memory.get_tuple({"configurable": {"thread_id": "anna"}})
+    assert found is not None
+    values = found.checkpoint["channel_values"]
+    old = [{name: turn[name] for name in ("question", "answer", "citations")} for turn in values["turns"]]
+    key = {"thread_id": "anna", "checkpoint_ns": ""}
+    memory.put(
+        {"configurable": key},  # type: ignore[arg-type]
+        {**found.checkpoint, "channel_values": {**values, "turns": old}},
+        found.metadata,
+        {},
+    )
+    entry = feedback.record(house, "anna", 2, "down", "No.")
+    assert (entry.query, entry.graft, entry.system, entry.form) == ("", "", "", "")
+    assert entry.history == ((ASKED, ANSWER),)
+    assert entry.cited
