@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what the campaigns tried, one line of each test that records a `campaign`, and whether there was no browser."""
+    """Say what the campaigns tried (one line of each test that records a `campaign`), and whether a browser lacked."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
     lines = [str(value) for report in reports for name, value in report.user_properties if name == "campaign"]
     if lines:

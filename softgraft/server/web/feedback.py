@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from softgraft.feedback import record, withdraw
-from softgraft.server.callers import stored_thread
 from softgraft.server.served import ServedDomains
+from softgraft.server.web.turns import own_thread
 
 
 class FeedbackBody(BaseModel):
@@ -27,9 +27,8 @@ class FeedbackBody(BaseModel):
 def add_feedback_route(router: APIRouter, served: ServedDomains) -> None:
     @router.post("/api/feedback")
     def feedback(body: FeedbackBody) -> dict[str, Any]:
-        thread = stored_thread(body.thread)
         correction = (body.correction or "").strip() or None
-        with served.open(body.domain) as domain:
+        with served.open(body.domain) as domain, own_thread(body.thread) as thread:
             if body.rating is None:
                 withdraw(domain, thread, body.turn)
                 return {"feedback": None}

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from softgraft.feedback import read_feedback
 from softgraft.jobs.transcript import as_markdown
-from softgraft.server.callers import shown_thread, stored_thread
+from softgraft.server.callers import shown_thread
 from softgraft.server.served import ServedDomains
-from softgraft.server.web.turns import shown_turn
+from softgraft.server.web.turns import own_thread, shown_turn
 from softgraft.terminal import json_text, visible
 
 _Id = Annotated[str, Query(min_length=1, max_length=400)]
@@ -51,8 +51,7 @@ def add_thread_routes(router: APIRouter, served: ServedDomains) -> None:
 
     @router.get("/api/thread")
     def thread(domain: str, id: _Id) -> dict[str, Any]:
-        stored = stored_thread(id)
-        with served.open(domain) as opened:
+        with served.open(domain) as opened, own_thread(id) as stored:
             transcript = opened.conversations.transcript(stored)
             rated = {entry.turn: entry for entry in read_feedback(opened).entries if entry.thread == stored}
         return {
@@ -63,19 +62,19 @@ def add_thread_routes(router: APIRouter, served: ServedDomains) -> None:
 
     @router.patch("/api/thread")
     def rename(domain: str, id: _Id, body: TitleBody) -> dict[str, Any]:
-        with served.open(domain) as opened:
-            return {"id": id, "title": opened.conversations.rename(stored_thread(id), body.title)}
+        with served.open(domain) as opened, own_thread(id) as stored:
+            return {"id": id, "title": opened.conversations.rename(stored, body.title)}
 
     @router.delete("/api/thread")
     def delete(domain: str, id: _Id) -> dict[str, Any]:
-        with served.open(domain) as opened:
-            opened.conversations.delete(stored_thread(id))
+        with served.open(domain) as opened, own_thread(id) as stored:
+            opened.conversations.delete(stored)
         return {"deleted": id}
 
     @router.get("/api/thread/export")
     def export(domain: str, id: _Id, format: Literal["markdown", "json"] = "markdown") -> Response:
-        with served.open(domain) as opened:
-            transcript = {**opened.conversations.transcript(stored_thread(id)), "thread": id}
+        with served.open(domain) as opened, own_thread(id) as stored:
+            transcript = {**opened.conversations.transcript(stored), "thread": id}
             title = opened.file.title
         if format == "json":
             return _file(json_text(transcript) + "\n", "application/json", f"{id}.json")

@@ -1,12 +1,32 @@
-"""A stored turn as the page shows it."""
+"""Stored conversations and turns as the page shows them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from chains import UnknownThreadError
 from softgraft.feedback import Feedback
+from softgraft.server.callers import stored_thread
+from softgraft.server.errors import RequestError
 from softgraft.server.links import document_path
+
+
+@contextmanager
+def own_thread(thread_id: str) -> Iterator[str]:
+    """The id under which a conversation of the caller is stored.
+
+    Raises:
+        RequestError: if the code in this context finds no such conversation or turn. The error of the store lists
+            known ids, which may be those of other callers.
+    """
+    try:
+        yield stored_thread(thread_id)
+    except UnknownThreadError:
+        raise RequestError(
+            f"There is no conversation {thread_id!r} with such a turn. Next: list them: GET /api/threads.", status=404
+        ) from None
 
 
 def shown_turn(domain: str, turn: Mapping[str, Any], feedback: Feedback | None) -> dict[str, Any]:
