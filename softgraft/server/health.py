@@ -33,12 +33,14 @@ def health_router(served: ServedDomains, limits: Limits, metrics: Metrics, readi
 
         The names of the domains are not secret to callers with a key only, so this has only their number.
         """
-        ready = readiness.loaded and not limits.draining and problems < served.count
-        status = (
-            "stopping" if limits.draining else "ready" if ready else "loading" if not readiness.loaded else "failed"
-        )
+        if limits.draining:
+            status = "stopping"
+        elif not readiness.loaded:
+            status = "loading"
+        else:
+            status = "ready" if served.usable else "failed"
         body = {"status": status, "domains": served.count, "problems": len(served.problems())}
-        return JsonResponse(body, status_code=200 if ready else 503)
+        return JsonResponse(body, status_code=200 if status == "ready" else 503)
 
     @router.get("/metrics", response_class=Response)
     async def prometheus() -> Response:

@@ -68,10 +68,8 @@ def running(folders: Mapping[str, Path], **settings: Any) -> Iterator[LiveServer
     """Serve the domains in the folders; `settings` are those of the server."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(served_module, "open_domain", opened)
-        server = LiveServer(
-            ServedDomains(folders, check_seconds=0.0),
-            ServerSettings(**{"port": 0, "preload": False, "drain_seconds": 5, **settings}),
-        )
+        given: dict[str, Any] = {"port": 0, "preload": False, "drain_seconds": 5, **settings}
+        server = LiveServer(ServedDomains(folders, check_seconds=0.0), ServerSettings(**given))
         try:
             yield server
         finally:

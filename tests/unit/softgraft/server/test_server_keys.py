@@ -21,16 +21,17 @@ from softgraft.server.settings import ServerSettings, is_loopback
 pytestmark = [pytest.mark.enable_socket, pytest.mark.allow_hosts(["127.0.0.1"])]
 
 
+# A server with keys, its file of keys, and the keys by name.
+Locked = tuple[LiveServer, Path, dict[str, str]]
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory, backbone_folders: tuple[Path, Path]) -> dict[str, Path]:
     return two_domains(tmp_path_factory.mktemp("keys"), backbone_folders[0])
 
 
 @pytest.fixture(scope="module")
-def locked(
-    folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[LiveServer, Path, dict[str, str]]]:
-    """A server with keys, its file of keys, and the keys by name."""
+def locked(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
     file = tmp_path_factory.mktemp("secret") / "keys.jsonl"
     keys = {"anna": new_key(file, "anna", ["quotes"]), "bert": new_key(file, "bert", [])}
     with running(folders, keys=file) as server:
@@ -69,7 +70,7 @@ def test_damaged_keys_let_nobody_in(tmp_path: Path) -> None:
         KeyFile(file).caller(key)
 
 
-def test_a_request_without_a_valid_key_is_refused(locked: tuple[LiveServer, Path, dict[str, str]]) -> None:
+def test_a_request_without_a_valid_key_is_refused(locked: Locked) -> None:
     server, _, keys = locked
     with pytest.raises(AuthenticationError) as raised:
         ask(server.client("sg-wrong"))
@@ -86,7 +87,7 @@ def test_a_request_without_a_valid_key_is_refused(locked: tuple[LiveServer, Path
         assert "quotes" not in http.get("/readyz").text
 
 
-def test_a_key_allows_its_domains_only(locked: tuple[LiveServer, Path, dict[str, str]]) -> None:
+def test_a_key_allows_its_domains_only(locked: Locked) -> None:
     server, _, keys = locked
     anna, bert = server.client(keys["anna"]), server.client(keys["bert"])
     assert QUOTE in ask(anna).choices[0].message.content
@@ -102,7 +103,7 @@ def test_a_key_allows_its_domains_only(locked: tuple[LiveServer, Path, dict[str,
     assert ask(bert, "words").choices[0].message.content
 
 
-def test_callers_do_not_share_conversations(locked: tuple[LiveServer, Path, dict[str, str]]) -> None:
+def test_callers_do_not_share_conversations(locked: Locked) -> None:
     server, _, keys = locked
     for name in ("anna", "bert"):
         reply = ask(server.client(keys[name]), extra_body={"metadata": {"thread_id": "1"}})
@@ -112,8 +113,8 @@ def test_callers_do_not_share_conversations(locked: tuple[LiveServer, Path, dict
     assert turns == {"anna/1": 1, "bert/1": 1}
 
 
-def test_a_deleted_line_revokes_its_key(locked: tuple[LiveServer, Path, dict[str, str]]) -> None:
-    server, file, _ = locked
+def test_a_deleted_line_revokes_its_key(locked: Locked) -> None:
+    _, file, _ = locked
     key, before = new_key(file, "carl", []), file.read_text()
     keys = KeyFile(file)
     assert keys.caller(key) is not None
@@ -152,9 +153,7 @@ def test_foreign_pages_are_kept_out(unlocked: LiveServer) -> None:
         assert response.status_code == 400
 
 
-def test_cors_is_for_the_configured_origins(
-    unlocked: LiveServer, locked: tuple[LiveServer, Path, dict[str, str]]
-) -> None:
+def test_cors_is_for_the_configured_origins(unlocked: LiveServer, locked: Locked) -> None:
     def allowed(server: LiveServer, origin: str) -> str | None:
         ask_first = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         with server.http() as http:
@@ -166,7 +165,7 @@ def test_cors_is_for_the_configured_origins(
     assert allowed(locked[0], "https://chat.example") is None
 
 
-def test_every_response_has_its_headers(unlocked: LiveServer, locked: tuple[LiveServer, Path, dict[str, str]]) -> None:
+def test_every_response_has_its_headers(unlocked: LiveServer, locked: Locked) -> None:
     ids = set()
     with unlocked.http() as http, locked[0].http() as other:
         for response in (
@@ -184,7 +183,7 @@ def test_every_response_has_its_headers(unlocked: LiveServer, locked: tuple[Live
 
 
 def test_the_log_has_ids_and_no_questions(
-    locked: tuple[LiveServer, Path, dict[str, str]], folders: dict[str, Path], caplog: pytest.LogCaptureFixture
+    locked: Locked, folders: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     server, _, keys = locked
     with caplog.at_level(logging.INFO, logger="softgraft.server"):

@@ -1,4 +1,4 @@
-"""Limits of a server, callers that leave, and the end of a server: with a model that waits until it is told to go on."""
+"""Limits of a server, callers that leave, and its end, with a model that waits until it is told to go on."""
 
 from __future__ import annotations
 
