@@ -90,7 +90,6 @@ def test_a_conversation_from_the_first_question_to_its_deletion(tab: OpenPage, p
     bank = tab()
     turn = ask(bank, BOX_QUESTION)
     expect(turn.locator(".answer")).to_contain_text(BOX)
-    expect(turn.locator(".quote")).to_have_text(BOX)
 
     # A citation opens the document with the quoted words marked.
     turn.get_by_role("link", name="Source 1: Rates").click()
@@ -166,6 +165,13 @@ def test_an_answer_streams_in_and_is_marked_as_unsupported(tab: OpenPage, page_a
     expect(announcer).to_contain_text("The answer is complete")
 
 
+def test_a_supported_sentence_shows_the_words_it_rests_on(tab: OpenPage, page_api: Server) -> None:
+    page_api.responses[:] = [Reply("A safe deposit box costs 48 euros.")]
+    turn = ask(tab("#/writer/ask"), BOX_QUESTION)
+    expect(turn.locator(".quote")).to_have_text(BOX)
+    expect(turn.locator(".mark-line")).to_have_count(0)
+
+
 def test_a_refusal_is_marked(tab: OpenPage) -> None:
     turn = ask(tab(), "Who is the tallest person in Hexley?")
     expect(turn.locator(".mark-line")).to_contain_text("Refused")
@@ -212,7 +218,7 @@ def test_a_broken_connection_loses_no_words_and_can_be_tried_again(tab: OpenPage
     bank.unroute("**/api/ask")
     bank.get_by_role("button", name="Try again").click()
     expect(bank.locator("[data-pending]")).to_have_count(0)
-    expect(bank.locator("article.turn .quote")).to_have_text(BOX)
+    expect(bank.locator("article.turn .reference")).to_have_count(1)
     with closing(opened(page.folders["bank"])) as domain:
         assert domain.conversations.turn_count(thread_of(bank)) == 1
 
@@ -239,7 +245,6 @@ def test_positions_count_code_points(tab: OpenPage) -> None:
     """Emoji before the quoted words: JavaScript counts two for each of them, the server one."""
     bank = tab()
     turn = ask(bank, "What does a rune stone weigh?")
-    expect(turn.locator(".quote")).to_have_text("A rune stone weighs 7 pounds.")
     turn.locator(".reference").click()
     expect(bank.locator("mark")).to_have_text("A rune stone weighs 7 pounds.")
 
@@ -308,9 +313,12 @@ def test_no_serious_findings_of_axe(tab: OpenPage, page: PageServer, scheme: str
 
 def serious(tab: Page) -> dict[str, str]:
     """Serious and critical findings, with the first element of each."""
-    found = axe_api.Axe().run(tab).response["violations"]
+    found = axe_api.Axe().run(tab).response
+    assert len(found["passes"]) > 15
     return {
-        f"{tab.url} {one['id']}": one["nodes"][0]["html"] for one in found if one["impact"] in ("serious", "critical")
+        f"{tab.url} {one['id']}": one["nodes"][0]["html"]
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
     }
 
 

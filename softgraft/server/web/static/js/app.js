@@ -129,6 +129,7 @@ function frame(domain, page) {
 }
 
 function picker(domain, page) {
+  if (domains.length === 1) return h("span", { class: "domain", dir: "auto" }, domain.title);
   const select = h(
     "select",
     { "aria-label": t("domain"), onchange: () => location.assign(`#/${encodeURIComponent(select.value)}/${page}`) },

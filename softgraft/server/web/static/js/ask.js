@@ -1,7 +1,7 @@
 // The page that asks: a conversation, and the form below it.
 
 import { conversationOf } from "./conversation.js";
-import { announce, fill, h } from "./dom.js";
+import { announce, fill, h, icon } from "./dom.js";
 import { t } from "./i18n.js";
 import { completeSentences } from "./text.js";
 import { pendingTurn, storedTurn } from "./turn.js";
@@ -39,7 +39,8 @@ class AskView {
         h("a", { class: "link new-thread", href: `#/${encodeURIComponent(conversation.domain)}/ask`, hidden: isNew }, t("newThread")),
       ),
       isNew && h("p", { class: "intro" }, t("askIntro", context.domain.title)),
-      conversation.damaged.length > 0 && h("p", { class: "mark-line" }, t("damaged", conversation.damaged.join(", "))),
+      conversation.damaged.length > 0 &&
+        h("p", { class: "mark-line" }, icon("warning"), h("span", {}, t("damaged", conversation.damaged.join(", ")))),
       conversation.summary && h("details", {}, h("summary", {}, t("summary")), h("p", { dir: "auto" }, conversation.summary)),
       this.turns,
       this.form,

@@ -17,7 +17,8 @@ export class CodePoints {
 
 /**
  * An answer as pieces: `{text}`, or `{text, numbers}` for a sentence with the numbers of its citations.
- * Citations of one quote share a number; `sources` has one citation per number.
+ * Citations of one quote share a number; `sources` has one citation per number, which is `verbatim` if the answer
+ * repeats the whole quote.
  */
 export function citedPieces(answer, citations) {
   const points = new CodePoints(answer);
@@ -27,7 +28,8 @@ export function citedPieces(answer, citations) {
   for (const citation of citations) {
     const key = `${citation.document}\n${citation.span.join()}`;
     if (!numbers.has(key)) {
-      sources.push(citation);
+      const sentence = points.slice(citation.start, citation.end);
+      sources.push({ ...citation, verbatim: sentence.includes(citation.quote) });
       numbers.set(key, sources.length);
     }
     const end = Math.min(Math.max(citation.end, 0), points.length);

@@ -60,10 +60,10 @@ function searched(asked, query) {
 }
 
 function mark(turn, sources) {
-  if (turn.refused) return h("p", { class: "mark-line" }, icon("refused"), t("refused"));
-  if (turn.supported === false) return h("p", { class: "mark-line" }, icon("warning"), t("unsupported"));
-  if (sources.length === 0) return h("p", { class: "mark-line" }, icon("warning"), t("noSources"));
-  return null;
+  const line = (name, text) => h("p", { class: "mark-line" }, icon(name), h("span", {}, text));
+  if (turn.refused) return line("refused", t("refused"));
+  if (turn.supported === false) return line("warning", t("unsupported"));
+  return sources.length === 0 ? line("warning", t("noSources")) : null;
 }
 
 function reference(number, source) {
@@ -96,7 +96,8 @@ function sourceList(sources) {
             { dir: "auto" },
             h("a", { href: source.href.slice(1) }, place(source)),
             source.page ? h("span", { class: "quiet" }, ` · ${t("page", source.page)}`) : null,
-            h("q", { class: "quote" }, source.quote),
+            // An answer that is the quote itself need not be read twice.
+            source.verbatim ? null : h("q", { class: "quote" }, source.quote),
           ),
         ),
       ),
