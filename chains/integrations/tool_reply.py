@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from langchain.agents.middleware import ModelRequest, ModelResponse
+from langchain.agents.middleware import ExtendedModelResponse, ModelRequest, ModelResponse
 from langchain_core.messages import AIMessage, SystemMessage, convert_to_messages
 from langgraph.types import Command
 
@@ -60,7 +60,7 @@ async def reply_with_tools(
         bound_call |= settings.decoding
 
     async def reply(request: ModelRequest[Any]) -> ModelResponse[Any]:
-        model = request.model.bind_tools(list(tools), **bound_call)
+        model = request.model.bind_tools([dict(tool) for tool in tools], **bound_call)
         system = [request.system_message] if request.system_message is not None else []
         message = await model.ainvoke([*system, *request.messages])
         usage.add(message)
@@ -74,10 +74,11 @@ async def reply_with_tools(
     )
     response = await GraftMiddleware(answering).awrap_model_call(request, reply)
     state: Mapping[str, Any] = {}
-    if isinstance(command := getattr(response, "command", None), Command):
-        state = cast(Mapping[str, Any], command.update)
-    result = getattr(response, "model_response", response).result
-    message = cast(AIMessage, result[-1])
+    if isinstance(response, ExtendedModelResponse):
+        if isinstance(response.command, Command):
+            state = cast(Mapping[str, Any], response.command.update)
+        response = response.model_response
+    message = cast(AIMessage, response.result[-1])
     return ToolReply(
         text=message.text,
         calls=[dict(one) for one in message.tool_calls],

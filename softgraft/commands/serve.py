@@ -48,6 +48,9 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="Name that a request's Host header may have, besides loopback names."),
     ] = None,
+    public_url: Annotated[
+        str, typer.Option(metavar="URL", help="Address of a proxy before the server, for links to documents.")
+    ] = "",
     log_questions: Annotated[
         bool, typer.Option("--log-questions", help="Write questions into the log, which has none by default.")
     ] = False,
@@ -88,6 +91,7 @@ def serve(
         keys=keys,
         origins=tuple(cors or ()),
         hosts=tuple(allow_host or ()),
+        public_url=public_url,
         log_questions=log_questions,
         preload=preload,
     )

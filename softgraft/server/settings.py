@@ -23,6 +23,7 @@ class ServerSettings:
         keys: file of hashed keys; None for a server without keys.
         origins: origins of web pages that may call the server (CORS); empty for none.
         hosts: names that the Host header may have, in addition to the loopback names.
+        public_url: address that links to documents begin with, behind a proxy; empty for that of the request.
         log_questions: whether the log contains the questions.
         preload: whether domains are loaded at the start instead of at their first question.
     """
@@ -40,6 +41,7 @@ class ServerSettings:
     keys: Path | None = None
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    public_url: str = ""
     log_questions: bool = False
     preload: bool = True
 

@@ -39,7 +39,8 @@ def chat_router(served: ServedDomains, settings: ServerSettings, limits: Limits,
         question = read_question(asked, name, settings.answer_tokens)
         if settings.log_questions:
             request.state.question = question.text
-        completion = Completion(asked.model, name, str(request.base_url), question.thread)
+        base = settings.public_url or str(request.base_url)
+        completion = Completion(asked.model, name, base, question.thread)
         ticket = limits.admit(stream=bool(asked.stream))
         answer = _Answer(ticket, served, question, limits, metrics, settings)
         handed_over = False
