@@ -39,6 +39,11 @@ class Limits:
         """Number of open streams."""
         return self._streams
 
+    @property
+    def first_token_seconds(self) -> float:
+        """Maximum time from the arrival of a request to the first piece of its answer."""
+        return self._settings.first_token_seconds
+
     def admit(self, *, stream: bool) -> Ticket:
         """Admit a request to the queue. The ticket must be closed.
 

@@ -34,11 +34,14 @@ QUESTIONS = (
 def main() -> None:
     images = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, running_server({"bank": make_bank(Path(folder))}) as server:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-            take(browser, server.address, images)
-            browser.close()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server({"bank": make_bank(Path(folder))}) as server,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        take(browser, server.address, images)
+        browser.close()
     for image in sorted(images.glob("page-*.png")):
         print(image.name, f"{image.stat().st_size / 1000:.0f} kB")  # noqa: T201
 

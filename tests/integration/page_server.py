@@ -95,6 +95,14 @@ class PageServer:
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self.port = 0
 
+    def wait_until_idle(self) -> None:
+        """Wait until no stream is open and no answer is written; RuntimeError after ten seconds."""
+        limits, deadline = self.app.state.limits, time.monotonic() + 10
+        while limits.running or limits.streams:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{limits.running} answers are written, {limits.streams} streams are open")
+            time.sleep(0.01)
+
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}/"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from api_server import Reply, Server
+from api_server import Reply, Server, Silence
 
 pytest.importorskip("fastapi", reason="needs the extra `serve`")
 
@@ -179,7 +179,7 @@ def test_a_caller_that_leaves_stops_the_model_and_stores_nothing(
         next(line for line in response.iter_lines() if line == "event: text")
     assert page_api.disconnected.wait(10)
     assert client.get("api/thread", params={"domain": "writer", "id": "left"}).status_code == 404
-    assert page.app.state.limits.streams == 0
+    page.wait_until_idle()
 
 
 def test_an_error_within_a_stream_is_its_last_event(client: httpx.Client, page_api: Server) -> None:
@@ -190,6 +190,20 @@ def test_an_error_within_a_stream_is_its_last_event(client: httpx.Client, page_a
     assert data["message"]
     assert data["status"] == 502
     assert client.get("api/thread", params={"domain": "writer", "id": "broken"}).status_code == 404
+
+
+def test_an_answer_that_does_not_begin_in_time_is_refused(page_folders: dict[str, Path], page_api: Server) -> None:
+    page_api.disconnected.clear()
+    page_api.responses[:] = [Silence()]
+    with (
+        running_server(page_folders, first_token_seconds=3) as server,
+        httpx.Client(base_url=server.address, timeout=30, trust_env=False) as client,
+    ):
+        response = client.post("api/ask", json={"domain": "writer", "question": BOX_QUESTION})
+        name, data = events(response)[-1]
+        assert (name, data["status"]) == ("error", 503)
+        assert "within 3 seconds" in data["message"]
+        server.wait_until_idle()
 
 
 def test_callers_with_keys_see_only_their_own(page_folders: dict[str, Path], tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ from page_server import (  # noqa: E402
     SCRIPT,
     PageServer,
     opened,
+    running_server,
 )
+
+from softgraft.server.keys import new_key  # noqa: E402
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -98,6 +101,7 @@ def test_a_conversation_from_the_first_question_to_its_deletion(tab: OpenPage, p
     expect(bank.locator("mark")).to_be_focused()
     bank.get_by_role("button", name="Back").click()
     expect(bank.locator("article.turn")).to_have_count(1)
+    expect(bank.get_by_role("link", name="Source 1: Rates")).to_be_focused()
 
     follow_up = ask(bank, "Does it have to be cancelled in writing?")
     expect(follow_up.locator(".searched")).to_contain_text(BOX_QUESTION)
@@ -190,7 +194,7 @@ def test_stopping_ends_the_model_and_keeps_the_question(tab: OpenPage, page: Pag
     assert page_api.disconnected.wait(10)
     expect(writer.locator(".state")).to_contain_text("not saved")
     expect(writer.get_by_label("Your question")).to_have_value(BOX_QUESTION)
-    assert page.app.state.limits.running == 0
+    page.wait_until_idle()
     writer.reload()
     expect(writer.locator("article.turn")).to_have_count(0)
     expect(writer.get_by_label("Your question")).to_have_value(BOX_QUESTION)
@@ -295,6 +299,23 @@ def test_the_keyboard_reaches_everything_in_order(tab: OpenPage) -> None:
     bank.locator(".skip").focus()
     bank.keyboard.press("Enter")
     assert bank.evaluate("document.activeElement.id") == "main"
+
+
+def test_a_server_with_keys_asks_for_one(browser: Browser, page_folders: dict[str, Path], tmp_path: Path) -> None:
+    key = new_key(tmp_path / "keys", "anna", ["bank"])
+    with (
+        running_server(page_folders, keys=tmp_path / "keys") as server,
+        closing(browser.new_context(locale="en-GB")) as context,
+    ):
+        keyed = context.new_page()
+        keyed.goto(server.address)
+        for given, said in (("sg-wrong", "needs a key"), (key, "does not accept")):
+            expect(keyed.get_by_role("dialog")).to_contain_text(said)
+            keyed.get_by_label("Your key").fill(given)
+            keyed.keyboard.press("Enter")
+        turn = ask(keyed, BOX_QUESTION)
+        expect(turn.locator(".answer")).to_contain_text(BOX)
+        assert key not in keyed.url
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -62,11 +62,14 @@ def add_ask_route(router: APIRouter, served: ServedDomains) -> None:
         request.scope[DOMAIN] = body.domain
         ticket = limits.admit(stream=True)
         relay = Relay(ticket, lambda: _events(served, body))
+        deadline = asyncio.get_running_loop().time() + limits.first_token_seconds
         handed_over = False
         try:
-            first = await unless_caller_leaves(request, relay.next())
+            first = await unless_caller_leaves(request, asyncio.wait_for(relay.next(), limits.first_token_seconds))
             handed_over = True
-            return AnswerResponse(first, relay, ticket)
+            return AnswerResponse(first, relay, ticket, limits, deadline)
+        except TimeoutError:
+            raise limits.too_late() from None
         except CallerLeftError:
             return Response(status_code=499)
         finally:
@@ -76,14 +79,19 @@ def add_ask_route(router: APIRouter, served: ServedDomains) -> None:
 
 
 class AnswerResponse(StreamingResponse):
-    """The events of one answer. However the response ends, the answer stops and its place is free."""
+    """The events of one answer. However the response ends, the answer stops and its place is free.
 
-    def __init__(self, first: Event, relay: Relay[Event], ticket: Ticket) -> None:
+    `deadline` is the time of the event loop at which the first text must have come.
+    """
+
+    def __init__(self, first: Event, relay: Relay[Event], ticket: Ticket, limits: Limits, deadline: float) -> None:
         # A proxy must not collect the events.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(self._text(first), media_type="text/event-stream", headers=headers)
         self._relay = relay
         self._ticket = ticket
+        self._limits = limits
+        self._deadline = deadline
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         watching = asyncio.create_task(self._stop_when_caller_leaves(receive))
@@ -102,15 +110,22 @@ class AnswerResponse(StreamingResponse):
     async def _text(self, first: Event) -> AsyncIterator[bytes]:
         yield _encoded(first)
         waiting = asyncio.ensure_future(self._relay.next())
+        has_begun = False
         try:
             while True:
-                done, _ = await asyncio.wait({waiting}, timeout=_PING_SECONDS)
-                if not done:
+                left = self._deadline - asyncio.get_running_loop().time()
+                done, _ = await asyncio.wait(
+                    {waiting}, timeout=_PING_SECONDS if has_begun else min(left, _PING_SECONDS)
+                )
+                if done:
+                    event = waiting.result()
+                    has_begun = has_begun or event[0] in ("text", "answer")
+                    waiting = asyncio.ensure_future(self._relay.next())
+                    yield _encoded(event)
+                elif has_begun or left > _PING_SECONDS:
                     yield KEEPALIVE_COMMENT
-                    continue
-                event = waiting.result()
-                waiting = asyncio.ensure_future(self._relay.next())
-                yield _encoded(event)
+                else:
+                    raise self._limits.too_late()
         except StopAsyncIteration:
             return
         except Exception as error:  # noqa: BLE001 the status has been sent, so the error is an event

@@ -17,6 +17,8 @@ const PAGES = ["ask", "threads", "documents", "quality"];
 let domains = [];
 let leave = () => undefined;
 let visit = 0;
+// The address that was shown before.
+let before = "";
 
 function route() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
@@ -41,7 +43,10 @@ async function start() {
     failure(document.getElementById("main"), error, start);
     return;
   }
-  window.addEventListener("hashchange", () => show(true));
+  window.addEventListener("hashchange", (event) => {
+    before = new URL(event.oldURL).hash;
+    show(true);
+  });
   await show(false);
 }
 
@@ -86,9 +91,18 @@ async function show(moved) {
 function settle(main, focus, moved) {
   const mark = main.querySelector("mark");
   if (!moved && mark === null) return;
-  if (mark === null) window.scrollTo({ top: focus instanceof HTMLTextAreaElement ? document.documentElement.scrollHeight : 0 });
-  else mark.scrollIntoView({ block: "center" });
-  (focus ?? main.querySelector("h1"))?.focus({ preventScroll: true });
+  // Whoever comes back goes on at the link that led away.
+  const link = mark === null && [...main.querySelectorAll("a")].find((one) => one.getAttribute("href") === before);
+  const place = mark ?? link;
+  if (place) {
+    place.scrollIntoView({ block: "center" });
+    place.focus({ preventScroll: true });
+    return;
+  }
+  window.scrollTo({ top: focus instanceof HTMLTextAreaElement ? document.documentElement.scrollHeight : 0 });
+  // On a touch screen, a focused field would bring up the keyboard.
+  const target = matchMedia("(pointer: coarse)").matches ? null : focus;
+  (target ?? main.querySelector("h1"))?.focus({ preventScroll: true });
 }
 
 function pageOf(context, page, id, parameters) {
