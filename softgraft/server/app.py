@@ -58,7 +58,7 @@ def make_app(served: ServedDomains, settings: ServerSettings) -> FastAPI:
     if find_spec("softgraft.server.web") is not None and find_spec(_PAGE) is not None:
         app.include_router(import_module(_PAGE).page_router(served))
     # The last one added is the outermost.
-    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(Gate, settings=settings, limits=limits)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,

@@ -21,6 +21,7 @@ from softgraft.errors import StorageError
 from softgraft.server.callers import Caller, calling
 from softgraft.server.errors import RequestError, as_request_error, explained
 from softgraft.server.keys import KeyFile
+from softgraft.server.limits import Limits
 from softgraft.server.metrics import Metrics
 from softgraft.server.settings import ServerSettings
 
@@ -31,6 +32,8 @@ _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 # The rest is the page's own code, which contains nothing, and the health checks.
 _KEPT = ("/v1", "/api", "/metrics")
+# These take a place of the server.
+_QUESTIONS = frozenset({"/api/ask", "/v1/chat/completions", "/v1/embeddings"})
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -127,10 +130,14 @@ class Edge:
 
 
 class Gate:
-    """Lets callers with a valid key pass, and no body that is too large."""
+    """Lets callers with a valid key pass, and no body that is too large.
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+    Under overload, a question is refused here: reading and checking its body would take the time of others.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings, limits: Limits) -> None:
         self._app = app
+        self._limits = limits
         self._most = settings.body_bytes
         self._keys = KeyFile(settings.keys) if settings.keys is not None else None
 
@@ -141,6 +148,8 @@ class Gate:
         try:
             caller = await self._caller(scope)
             self._check_length(scope)
+            if scope["method"] == "POST" and scope["path"] in _QUESTIONS:
+                self._limits.require_place()
         except RequestError as error:
             await error.response()(scope, receive, send)
             return

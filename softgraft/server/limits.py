@@ -50,15 +50,23 @@ class Limits:
         Raises:
             RequestError: 429 if the queue is full or too many streams are open, 503 if the server is stopping.
         """
-        if self.draining:
-            raise self._refusal("stopping", "the server is stopping", 503)
-        if self._admitted >= self._settings.running + self._settings.queue:
-            raise self._refusal("queue", f"{self._admitted} requests are running or waiting", 429)
+        self.require_place()
         if stream and self._streams >= self._settings.streams:
             raise self._refusal("streams", f"{self._streams} streams are open", 429)
         self._admitted += 1
         self._streams += stream
         return Ticket(self, stream=stream)
+
+    def require_place(self) -> None:
+        """Refuse a request that has no chance, before its body is read.
+
+        Raises:
+            RequestError: 429 if the queue is full, 503 if the server is stopping.
+        """
+        if self.draining:
+            raise self._refusal("stopping", "the server is stopping", 503)
+        if self._admitted >= self._settings.running + self._settings.queue:
+            raise self._refusal("queue", f"{self._admitted} requests are running or waiting", 429)
 
     def too_late(self) -> RequestError:
         """The error for a request whose answer did not begin in time."""

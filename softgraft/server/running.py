@@ -19,6 +19,9 @@ from softgraft.server.keys import read_keys
 from softgraft.server.served import ServedDomains
 from softgraft.server.settings import ServerSettings
 
+# Models and retrieval run in threads. With Python's 5 ms, each of them delays the event loop by that much.
+_SWITCH_SECONDS = 0.0005
+
 
 def run_server(
     served: ServedDomains, settings: ServerSettings, on_address: Callable[[str], None] = lambda address: None
@@ -36,6 +39,7 @@ def run_server(
         read_keys(settings.keys)
     listening = bind(settings)
     _log_to_stderr()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     app = make_app(served, settings)
     server = _Server(
         server_config(app, settings), app.state.limits, lambda: on_address(address_of(listening, settings))

@@ -208,7 +208,7 @@ class _Entry:
                 return self._current or self._replace(self._open())
         state = domain_state(version.domain)
         # One thread opens the new version; the others go on with the old one.
-        if state != version.state and self._has_settled(state) and self._opening.acquire(blocking=False):
+        if state != version.state and self._has_settled(state, version.state) and self._opening.acquire(blocking=False):
             try:
                 return self._reopened(version, state)
             finally:
@@ -243,10 +243,10 @@ class _Entry:
             before.retire()
         return version
 
-    def _has_settled(self, state: State) -> bool:
+    def _has_settled(self, state: State, before: State) -> bool:
         if state == self._failed:
             return False
-        newest = max((changed for _, _, changed, _ in state), default=0) / 1e9
+        newest = max((changed for _, _, changed, _ in set(state) - set(before)), default=0) / 1e9
         # The second sight counts too: the clock of a file server may be ahead of ours.
         settled = time.time() - newest >= SETTLED_SECONDS or state == self._pending
         self._pending = state
