@@ -16,7 +16,7 @@ from softgraft.commands.interop import export_command, import_command
 from softgraft.commands.new import new
 from softgraft.commands.prompts import prompts_app
 from softgraft.commands.questions import questions
-from softgraft.commands.serve import serve
+from softgraft.commands.service.serve import serve
 from softgraft.commands.sources import source_command, sources_command, transfer_command
 from softgraft.commands.status import doctor, status
 from softgraft.commands.threads import threads

@@ -70,7 +70,7 @@ def test_a_port_in_use_is_an_error(run: Run, tmp_path: Path) -> None:
 
 
 def test_without_the_extra_the_error_has_the_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from softgraft.commands import serve
+    from softgraft.commands.service import serve
 
     monkeypatch.setitem(serve._PACKAGES, "no_such_module", "fastapi")
     code, _, err = run("serve")
