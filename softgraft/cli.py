@@ -10,11 +10,13 @@ import softgraft
 from softgraft.commands.answer import ask, chat
 from softgraft.commands.demo import demo
 from softgraft.commands.evaluate import curve_command, evaluate_command, report_command
+from softgraft.commands.feedback.command import feedback
 from softgraft.commands.ingest import ingest_command
 from softgraft.commands.interop import export_command, import_command
 from softgraft.commands.new import new
 from softgraft.commands.prompts import prompts_app
 from softgraft.commands.questions import questions
+from softgraft.commands.service.serve import serve
 from softgraft.commands.sources import source_command, sources_command, transfer_command
 from softgraft.commands.status import doctor, status
 from softgraft.commands.threads import threads
@@ -56,10 +58,12 @@ app.command("sources")(sources_command)
 app.command("transfer")(transfer_command)
 app.command("ask")(ask)
 app.command("chat")(chat)
+app.command("serve")(serve)
 app.command("export")(export_command)
 app.command("import")(import_command)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(threads, name="threads")
+app.command("feedback")(feedback)
 app.command("status")(status)
 app.command("doctor")(doctor)
 app.command("demo")(demo)

@@ -249,7 +249,7 @@ class Domain(DomainParts):
         closed = closed_answers(train)
         trained, source = self.graft == "soft", self.source is not None
         names = system_names(systems, trained=trained, cli_name=self.cli_name, closed=closed is not None, source=source)
-        compared = [self._system(name) for name in names if name != MAJORITY]
+        compared = [self.system(name) for name in names if name != MAJORITY]
         majority = closed.majority if closed is not None and MAJORITY in names else None
         judge = fit_refusals(self.build, self.encoder, train)
         config = self.evaluation_config(split, items)
@@ -370,7 +370,8 @@ class Domain(DomainParts):
         given = {"max_tokens": self.file.retrieval.passage_tokens, "limits": read.limits()}
         return work(self.docs, index, self.encoder, **given, follow_links=read.follow_links, progress=on_progress)
 
-    def _system(self, name: str) -> System:
+    def system(self, name: str) -> System:
+        """One of the systems that `evaluate` compares, by a name that this domain has."""
         if name == "base":
             closed = self.template_file(self.file.closed_book_template)
             return System(name, self.answering("empty", closed, form="generate"), "none")
@@ -378,10 +379,9 @@ class Domain(DomainParts):
             return System(name, self.answering("text-twin", form="quote"), "retrieved")
         if name == "auto":
             return System(name, self.answering(self.graft), "retrieved", self.graft)
-        grafts: dict[str, Graft] = {"template": "empty", "text-twin": "text-twin", SOURCE: "source"}
-        graft = grafts.get(name, "soft")
-        answering = self.answering(graft, form="generate")
-        return System(name, answering, "gold" if name == "soft-gold" else "retrieved", graft)
+        graft = cast(Graft, {"template": "empty", "text-twin": "text-twin", SOURCE: "source"}.get(name, "soft"))
+        evidence: Literal["gold", "retrieved"] = "gold" if name == "soft-gold" else "retrieved"
+        return System(name, self.answering(graft, form="generate"), evidence, graft)
 
 
 def open_domain(path: str | Path, *, build: str | Path | None = None) -> Domain:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # threads. PyTorch reads this when it is first imported; processes that a test starts inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# In the reason of tests that are skipped because there is no browser.
+BROWSER = "for the tests of the page"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -33,13 +36,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what the campaigns tried: one line of each test that records a `campaign`."""
+    """Say what the campaigns tried (one line of each test that records a `campaign`), and whether a browser lacked."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
     lines = [str(value) for report in reports for name, value in report.user_properties if name == "campaign"]
     if lines:
         terminalreporter.section("campaigns")
     for line in sorted(lines):
         terminalreporter.write_line(line)
+    skipped = [report.longrepr for report in terminalreporter.stats.get("skipped", [])]
+    reasons = {str(where[2]).removeprefix("Skipped: ") for where in skipped if isinstance(where, tuple)}
+    for reason in sorted(reason for reason in reasons if BROWSER in reason):
+        terminalreporter.section("the page was not tested in a browser")
+        terminalreporter.write_line(reason)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

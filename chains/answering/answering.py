@@ -105,6 +105,7 @@ class Answering:
         notices: returns warnings about the domain, such as a template that was edited after training.
         examples: selects the worked examples nearest to a question, if the template has a place for them.
         summary_template: summarises the history; None uses the built-in English one.
+        answered_by: returns what answers, as names and digests, so that a rating of an answer can be counted for it.
         refuses: whether a sentence of the model refuses, in words that may differ from the domain's refusal.
     """
 
@@ -120,6 +121,7 @@ class Answering:
     examples: ExampleSelector = lambda question, count: ()
     summary_template: TemplateFile | None = None
     refuses: Callable[[str], bool] | None = None
+    answered_by: Callable[[], Mapping[str, str]] = dict
 
     @cached_property
     def for_a_model(self) -> Answering:

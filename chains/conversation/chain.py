@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
+from copy import copy
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Lock
@@ -79,6 +80,15 @@ class DomainChain(TracedRunnable[dict[str, Any], dict[str, Any]]):
         """Raises UnknownThreadError if the id is unknown."""
         self._require_open()
         self.conversations.delete(str(thread_id))
+
+    def with_answering(self, answering: Answering) -> DomainChain:
+        """A chain that answers differently and stores its turns with those of this one; it takes milliseconds."""
+        other = copy(self)
+        other.answering = answering
+        other._graph_lock = Lock()
+        other._stateless_graph = build_graph(answering, None)
+        other._stateful_graph = None
+        return other
 
     def close(self) -> None:
         """Close the database of the conversations. A closed chain raises ClosedError when it is used."""

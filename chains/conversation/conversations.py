@@ -1,4 +1,4 @@
-"""The stored conversations of a domain: list, read and delete them."""
+"""The stored conversations of a domain: list, read, rename and delete them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 from chains.conversation.memory import ConversationMemory
 from chains.conversation.stored import StoredConversation
 from chains.conversation.thread_locks import ThreadLocks
+from chains.conversation.titles import checked_title
 from chains.errors import InputError, UnknownThreadError
 
 # Maximum number of ids that an error lists.
@@ -21,18 +22,25 @@ _LISTED_IDS = 5
 class TurnRecord(TypedDict):
     """One stored turn: a question and its answer, complete at the time `at` in UTC.
 
+    `query` is what was searched for, `passages` are the spans of the passages found (`doc_id`, `start`, `end`), and
+    `answered_by` names what answered: see `Answering.answered_by`.
+
     `history` describes what the model read: the number of earlier turns (`exchanges`), of those that it `read`
     verbatim, of those covered by a summary (`summarised`), and of `tokens`. `supported` is None if the question was
-    refused. Older conversations lack `refused`, `supported`, `notices`, `template`, `history` and `at`.
+    refused. Older conversations lack all but `question`, `answer` and `citations`.
     """
 
     question: str
+    query: str
     answer: str
     citations: list[dict[str, Any]]
+    passages: list[dict[str, str | int]]
     refused: bool
     supported: bool | None
     notices: list[str]
     template: dict[str, str | int]
+    form: str
+    answered_by: dict[str, str]
     history: dict[str, int]
     at: str
 
@@ -44,7 +52,8 @@ class ThreadSummary:
     Attributes:
         first: the first question; empty if it is damaged.
         updated: time of the last turn (ISO 8601 in UTC); empty if it is damaged.
-        damaged: whether the first turn or the state is damaged; `Conversations.transcript` checks all turns.
+        damaged: whether the first turn, the state or the title is damaged; `Conversations.transcript` checks all turns.
+        title: as given by `Conversations.rename`; empty if none was.
     """
 
     thread: str
@@ -52,6 +61,7 @@ class ThreadSummary:
     first: str
     updated: str
     damaged: bool = False
+    title: str = ""
 
 
 class Conversations:
@@ -96,6 +106,7 @@ class Conversations:
     def threads(self) -> list[ThreadSummary]:
         """All conversations, most recently updated first."""
         summaries = []
+        titles = self._titles()
         for thread in self._ids():
             stored = self.memory.read(thread, max_turns=1)
             if stored is None:
@@ -104,7 +115,9 @@ class Conversations:
             elif stored.count or stored.damaged:
                 first = stored.turns[1]["question"] if 1 in stored.turns else ""
                 updated = stored.checkpoint["ts"] if stored.checkpoint else ""
-                summaries.append(ThreadSummary(thread, stored.count, first, updated, bool(stored.damaged)))
+                title = titles.get(thread, "")
+                damaged = bool(stored.damaged) or title is None
+                summaries.append(ThreadSummary(thread, stored.count, first, updated, damaged, title or ""))
         return summaries
 
     def history(self, thread_id: str) -> list[TurnRecord]:
@@ -120,18 +133,21 @@ class Conversations:
     def transcript(self, thread_id: str) -> dict[str, Any]:
         """What can be read of one conversation, as plain data.
 
-        Its keys are `thread`, `updated`, `summary` (of its first turns, or None), `damaged` (what cannot be read, such
-        as "turn 2"; empty as a rule) and `turns`: the intact ones, each with its `number`, counted from 1.
+        Its keys are `thread`, `title` (empty if it has none), `updated`, `summary` (of its first turns, or None),
+        `damaged` (what cannot be read, such as "turn 2"; empty as a rule) and `turns`: the intact ones, each with its
+        `number`, counted from 1.
         """
         stored = self._stored(thread_id)
         if stored is None or not (stored.turns or stored.damaged):
             raise self._unknown_thread(thread_id)
         summary = stored.checkpoint["channel_values"].get("summary") if stored.checkpoint else None
+        title = self._titles().get(thread_id, "")
         return {
             "thread": thread_id,
+            "title": title or "",
             "updated": stored.checkpoint["ts"] if stored.checkpoint else None,
             "summary": summary["text"] if summary else None,
-            "damaged": list(stored.damaged),
+            "damaged": [*stored.damaged, *(["the title"] if title is None else [])],
             "turns": [{"number": number, **turn} for number, turn in stored.turns.items()],
         }
 
@@ -144,6 +160,18 @@ class Conversations:
         if stored is None and thread_id not in self._ids() and not self._awaits_erasure(thread_id):
             raise self._unknown_thread(thread_id)
         return 0 if stored is None else stored.count
+
+    def rename(self, thread_id: str, title: str) -> str:
+        """Give a conversation a title, or take it away with a blank one. Its id stays; returns the title as stored.
+
+        Raises:
+            UnknownThreadError: if the id is unknown.
+            InputError: if the title is too long or not valid Unicode.
+        """
+        title = checked_title(title)
+        if not self.path.is_file() or not self.memory.set_title(checked_id(thread_id), title):
+            raise self._unknown_thread(thread_id)
+        return title
 
     def delete(self, thread_id: str) -> None:
         """Delete one conversation, after the turn in progress, if any.
@@ -158,6 +186,9 @@ class Conversations:
 
     def _ids(self) -> list[str]:
         return list(self.memory.threads()) if self.path.is_file() else []
+
+    def _titles(self) -> dict[str, str | None]:
+        return self.memory.titles() if self.path.is_file() else {}
 
     def _awaits_erasure(self, thread_id: str) -> bool:
         return self.path.is_file() and self.memory.awaits_erasure(thread_id)

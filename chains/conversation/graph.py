@@ -27,6 +27,7 @@ from chains.answering.speaker import PreparedPrompt
 from chains.conversation.conversations import TurnRecord
 from chains.conversation.evidence_retriever import EvidenceRetriever
 from chains.conversation.history_node import HistoryNode, conversation, emit_notices, window_from_state
+from retrieval import Passage
 from soft_prompt import ContextError
 
 # Key of the config for an event that is set when the caller has stopped waiting. LangGraph neither traces nor stores
@@ -151,12 +152,16 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
         citations = [asdict(citation) for citation in checked.citations]
         turn = TurnRecord(
             question=state["question"],
+            query=state["query"],
             answer=state["answer"],
             citations=citations,
+            passages=[_span(entry.passage) for entry in evidence.passages],
             refused=state["refused"],
             supported=state["supported"],
             notices=[*state["notices"], *checked.notices],
             template=state["template"],
+            form=state["form"],
+            answered_by=dict(answering.answered_by()),
             history=window_from_state(state).counts,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -175,6 +180,11 @@ def build_graph(answering: Answering, checkpointer: BaseCheckpointSaver[str] | N
     for start, end in zip((START, *nodes), (*nodes, END), strict=True):
         graph.add_edge(start, end)
     return graph.compile(checkpointer=checkpointer)
+
+
+def _span(passage: Passage) -> dict[str, str | int]:
+    """Where a passage is; its text stays in the index."""
+    return {"doc_id": passage.doc_id, "start": passage.start, "end": passage.end}
 
 
 def _search_query(answering: Answering, state: ChainState, config: RunnableConfig) -> str:

@@ -21,6 +21,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from chains.conversation import erasure, waiting
 from chains.conversation.schema import upgrade
 from chains.conversation.stored import StoredConversation, delete_rows, newest_first, read_conversation, write_state
+from chains.conversation.titles import read_titles, write_title
 from chains.errors import ChainError, InputError, MemoryDamagedError, MemoryUnavailableError
 from soft_prompt.private_files import close_to_others, private_file, private_folder
 
@@ -107,7 +108,8 @@ class ConversationMemory(SqliteSaver):
             self.conn.execute(f"PRAGMA busy_timeout = {milliseconds}")
             self.setup()
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            # A message of SQLite that quotes a damaged name is not valid UTF-8.
             raise self._to_chain_error(error) from error
         finally:
             self.lock.release()
@@ -217,6 +219,14 @@ class ConversationMemory(SqliteSaver):
         if not erased:
             raise erasure.incomplete(self.path, thread_id)
 
+    def overwrite_deleted(self) -> bool:
+        """Overwrite the text of deleted rows in the file and its log. False if another program is using the database.
+
+        The caller has stored a mark with the deletion (`erasure.add_mark`), so the next opening tries again.
+        """
+        with self._connection():
+            return erasure.erase(self.conn, wait_seconds=0)
+
     def awaits_erasure(self, thread_id: str) -> bool:
         """Whether a conversation was deleted, but its text was still in the file when the database was opened."""
         with self.cursor(transaction=False) as cursor:
@@ -259,6 +269,16 @@ class ConversationMemory(SqliteSaver):
         with self.cursor(transaction=False) as cursor:
             return newest_first(cursor)
 
+    def titles(self) -> dict[str, str | None]:
+        """The titles of the conversations that have one; None if it is damaged."""
+        with self.cursor(transaction=False) as cursor:
+            return read_titles(cursor)
+
+    def set_title(self, thread_id: str, title: str) -> bool:
+        """Set or, with an empty title, remove the title of a conversation. False if there is no such conversation."""
+        with self.cursor() as cursor:
+            return write_title(cursor, thread_id, title)
+
     def damaged_conversation(self, thread_id: str, stored: StoredConversation) -> MemoryDamagedError:
         """The error for a conversation of which a part is damaged."""
         name = shlex.quote(thread_id)
@@ -270,7 +290,7 @@ class ConversationMemory(SqliteSaver):
             f"softgraft threads export DOMAIN {name} --output FILE, then softgraft threads delete DOMAIN {name} --yes",
         )
 
-    def _to_chain_error(self, error: sqlite3.Error) -> ChainError:
+    def _to_chain_error(self, error: sqlite3.Error | UnicodeDecodeError) -> ChainError:
         name = getattr(error, "sqlite_errorname", None) or ""
         if name.startswith(_BUSY):
             return self._busy()
@@ -280,6 +300,9 @@ class ConversationMemory(SqliteSaver):
                 expected="a database file that this user may write to, on a disk with free space",
                 next_step="fix the cause, then ask again; no stored turn is lost",
             )
+        return self._unreadable(error)
+
+    def _unreadable(self, error: Exception) -> MemoryDamagedError:
         return MemoryDamagedError(
             found=f"the conversations in {self.path} cannot be read: {error}",
             expected="an intact database of conversations; the file was not changed",

@@ -1,7 +1,7 @@
 """The tables of the conversations' database, and their upgrades.
 
 LangGraph's saver creates `checkpoints` and `writes`. Here they get what the saver lacks: a table with a row per turn,
-checksums, and marks of unfinished erasures. `PRAGMA user_version` counts the upgrades.
+checksums, marks of unfinished erasures, and tables for feedback and titles. `PRAGMA user_version` counts the upgrades.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from chains.conversation.erasure import OTHER_DATA, add_mark
 from chains.conversation.stored import UNREADABLE, config_free, write_state
+from chains.conversation.titles import add_table
 from chains.errors import MemoryUnavailableError
 
 
@@ -85,4 +86,22 @@ def _add_turns_and_checksums(cursor: sqlite3.Cursor, serde: SerializerProtocol) 
         add_mark(cursor, OTHER_DATA)
 
 
-_UPGRADES: tuple[Callable[[sqlite3.Cursor, SerializerProtocol], None], ...] = (_add_turns_and_checksums,)
+def _add_feedback(cursor: sqlite3.Cursor, serde: SerializerProtocol) -> None:
+    """Tables for ratings of turns, and for preferences between two systems. `softgraft.feedback` fills them."""
+    cursor.execute(
+        "CREATE TABLE feedback (thread_id TEXT NOT NULL, turn INTEGER NOT NULL, digest BLOB NOT NULL, "
+        "entry BLOB NOT NULL, PRIMARY KEY (thread_id, turn))"
+    )
+    cursor.execute("CREATE TABLE preferences (name TEXT PRIMARY KEY, digest BLOB NOT NULL, entry BLOB NOT NULL)")
+
+
+def _add_titles(cursor: sqlite3.Cursor, serde: SerializerProtocol) -> None:
+    """A title per conversation."""
+    add_table(cursor)
+
+
+_UPGRADES: tuple[Callable[[sqlite3.Cursor, SerializerProtocol], None], ...] = (
+    _add_turns_and_checksums,
+    _add_feedback,
+    _add_titles,
+)

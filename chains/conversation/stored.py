@@ -188,15 +188,20 @@ def newest_first(cursor: sqlite3.Cursor) -> list[str]:
 
 
 def delete_rows(cursor: sqlite3.Cursor, thread_id: str) -> int:
-    """Delete all rows of a conversation; returns their number."""
+    """Delete all rows of a conversation, with its title and the feedback on its turns; returns their number."""
     deleted = 0
-    for table in ("checkpoints", "turns", "writes"):
+    for table in ("checkpoints", "turns", "writes", "feedback", "titles"):
         # Compared here and not in SQL, since a damaged id is shown with replacement characters.
         found = cursor.execute(f"SELECT rowid, thread_id FROM {table}").fetchall()
         rows = [(row_id,) for row_id, name in found if name == thread_id]
         cursor.executemany(f"DELETE FROM {table} WHERE rowid = ?", rows)
         deleted += len(rows)
     return deleted
+
+
+def row_digest(*fields: str | bytes | int | None) -> bytes:
+    """The checksum of a row with these fields."""
+    return _digest_of(*fields).digest()
 
 
 def _digest_of(*fields: str | bytes | int | None) -> hashlib.blake2b:

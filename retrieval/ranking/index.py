@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -77,6 +78,7 @@ class Index:
         self._refreshing = threading.Lock()
         self._cache: dict[Hashable, list[RankedPassage]] = {}
         self._caching = threading.Lock()
+        self._content: tuple[int, str] | None = None
 
     @property
     def cosine_scale(self) -> float:
@@ -172,6 +174,16 @@ class Index:
             batch = numbers[first : first + _PASSAGES_PER_BATCH]
             by_number = self._store.passages_by_number(batch)
             yield from (by_number[number] for number in batch if number in by_number)
+
+    def content_digest(self) -> str:
+        """A digest of the documents and of the encoder: another one after an ingest that changed something."""
+        revision = self._store.revision
+        if self._content is None or self._content[0] != revision:
+            digest = hashlib.sha256(self.encoder.id.encode())
+            for doc_id, stored in sorted(self._store.stored_documents().items()):
+                digest.update(repr((doc_id, stored.source_digest, stored.converter, stored.splitter)).encode())
+            self._content = revision, digest.hexdigest()
+        return self._content[1]
 
     def document_passages(self, doc_ids: Sequence[str]) -> list[Passage]:
         """All passages of these documents, ordered by document and position."""

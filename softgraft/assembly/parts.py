@@ -21,6 +21,7 @@ from retrieval import Encoder, Index, load_encoder, load_reranker, open_index
 from retrieval.encoders.load import resolved_name
 from retrieval.store.store import recorded_encoder
 from soft_prompt import Manifest, PrefixStore, read_manifest
+from softgraft.assembly.answered_by import answered_by
 from softgraft.assembly.answers import Graft, answer_settings, make_speaker
 from softgraft.assembly.notices import example_notices, training_notices
 from softgraft.assembly.passage_cache import open_store
@@ -173,6 +174,9 @@ class DomainParts:
             refuses=refusal_check(self.file.refusal, self.encoder, self.build),
             notices=self.notices,
             examples=self.examples.nearest,
+            answered_by=answered_by(
+                graft, self.file, self.build, self.source if graft == "source" else None, template, self.index
+            ),
         )
 
     def speaker(self, graft: Graft, template: TemplateFile | None = None) -> Speaker:

@@ -21,6 +21,7 @@ from softgraft.commands.console import (
     styled,
 )
 from softgraft.errors import UsageError
+from softgraft.jobs.transcript import citation_location
 
 if TYPE_CHECKING:
     from softgraft.domain import Domain
@@ -140,13 +141,6 @@ def print_citations(citations: list[dict[str, Any]], answer: str) -> None:
 def _first_words(text: str) -> str:
     """The beginning of a text; a language without spaces has one word."""
     return textwrap.shorten(text, _FIRST_WORDS, placeholder=" …") if " " in text[:_FIRST_WORDS] else text[:8] + "…"
-
-
-def citation_location(citation: dict[str, Any]) -> str:
-    """The location of a quote: headings, page, document and characters."""
-    headings = " > ".join(part for part in (citation["title"], citation["heading"]) if part)
-    page = f", page {citation['page']}" if citation["page"] else ""
-    return f"{headings}{page} ({citation['doc_id']}, characters {citation['start']} to {citation['end']})"
 
 
 def _run_task(domain: Domain, text: str, thread: str | None, *, json: bool) -> None:

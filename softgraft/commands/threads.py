@@ -11,10 +11,10 @@ import typer
 
 from chains.errors import MemoryDamagedError
 from soft_prompt.private_files import new_private_file
-from softgraft.commands.answer import citation_location, print_citations
+from softgraft.commands.answer import print_citations
 from softgraft.commands.console import DomainArgument, JsonOption, out, print_json, print_notes, simple_table, styled
 from softgraft.errors import OUTCOMES, UsageError
-from softgraft.jobs.markdown import code_block, code_span
+from softgraft.jobs.transcript import as_markdown
 from softgraft.settings.domain_file import MEMORY, read_domain_file
 from softgraft.settings.location import domain_folder
 from softgraft.terminal import json_text, visible
@@ -159,27 +159,6 @@ def delete_command(
     else:
         # An earlier call had deleted it, but could not overwrite its text.
         out.print(f"deleted {thread}: its text is gone from the file")
-
-
-def as_markdown(transcript: dict[str, Any], title: str) -> str:
-    """A transcript as a page: a heading for each question, then its answer and its quotes with their locations.
-
-    Everything that people, documents or models wrote is code, so that nothing in it becomes a heading or a link.
-    """
-    lines = [f"# {code_span(title)}: conversation {code_span(transcript['thread'])}", ""]
-    if transcript["damaged"]:
-        lines += [f"Damaged, and left out: {', '.join(transcript['damaged'])}.", ""]
-    if transcript["summary"]:
-        lines += ["Summary of the earlier turns:", "", *code_block(transcript["summary"]), ""]
-    for turn in transcript["turns"]:
-        lines += [f"## {turn['number']}. {code_span(turn['question'])}", ""]
-        if turn.get("at"):
-            lines += [f"Answered at {code_span(turn['at'])}:", ""]
-        lines += [*code_block(turn["answer"]), ""]
-        for citation in turn["citations"]:
-            lines += [f"> {code_span(citation['quote'])}", ">", f"> from {code_span(citation_location(citation))}", ""]
-        lines += [line for notice in turn.get("notices", []) for line in (f"Note: {code_span(notice)}", "")]
-    return "\n".join(lines)
 
 
 def _exit_if_damaged(domain: str, transcript: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from chains import DomainChain, InputError, LocalSpeaker, RemoteModelError, SoftPromptChat
+from chains.conversation.conversations import TurnRecord
 from chains.messages.content import soft_block
 from chains.speakers import speakers
 from prompts import TemplateError, TemplateFile, find_template, load_template
@@ -202,7 +203,7 @@ def test_a_conversation_is_remembered_under_its_id(make_chain: MakeChain, chat: 
     assert read(chat)[1] == [ASKED, f"You asked: {ASKED}", "And how long does it take?"]
     turns = chain.history("42")
     assert [turn["question"] for turn in turns] == [ASKED, "And how long does it take?"]
-    kept = {"question", "answer", "citations", "refused", "supported", "notices", "template", "history", "at"}
+    kept = set(TurnRecord.__annotations__)
     assert all(set(turn) == kept for turn in turns)
     # An id may be a number; it is the same one.
     assert chain.invoke({"question": "And overseas?"}, thread(42))["query"].startswith("And how long")

@@ -156,7 +156,7 @@ def test_a_turn_that_replaces_another_leaves_its_text_in_no_file(chain: DomainCh
     found = chain.memory.get_tuple(thread("anna"))
     assert found is not None
     turns = [
-        {**turn, "question": "?", "answer": "!", "citations": []}
+        {**turn, "question": "?", "query": "?", "answer": "!", "citations": []}
         for turn in found.checkpoint["channel_values"]["turns"]
     ]
     values = {**found.checkpoint["channel_values"], "turns": turns[:2]}

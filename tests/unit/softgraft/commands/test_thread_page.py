@@ -11,7 +11,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from softgraft import Domain
-from softgraft.commands.threads import as_markdown
+from softgraft.jobs.transcript import as_markdown
 
 Run = Callable[..., tuple[int, str, str]]
 MARK = "\N{LATIN SMALL LETTER TURNED M}"

@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from softgraft import Domain
-from softgraft.commands.threads import as_markdown
+from softgraft.jobs.transcript import as_markdown
 from softgraft.settings.sections import AnswerFileSettings
 
 # Left out of `make check`.

@@ -1,0 +1,1 @@
+"""`softgraft feedback DOMAIN list|export|accept|report|compare`."""

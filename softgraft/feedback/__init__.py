@@ -1,0 +1,5 @@
+"""Ratings and corrections of answers: stored beside the conversations, counted, and turned into training questions."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
