@@ -1,0 +1,91 @@
+"""The forward pass of an engine step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from soft_prompt.engine.attention import engine_attention, engine_step, no_mask
+from soft_prompt.engine.block_pool import BlockPool
+from soft_prompt.engine.layout import RowTokens, make_layout
+from soft_prompt.engine.token_adapters import TokenAdapters
+from soft_prompt.graft.adapter import Adapter
+from soft_prompt.graft.adapter_hooks import apply_adapters
+from soft_prompt.model.backbone import Backbone
+from soft_prompt.model.optimized import replace_linear_layers, weight_sharing_copy
+
+_NAME = "softgraft_engine"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RowInput:
+    """One row's part of a step.
+
+    Attributes:
+        tokens: what the new tokens attend to.
+        embeddings: of the new tokens, `[new, hidden]`.
+        adapter: acts on the new tokens.
+        wants_logits: whether the last of them needs logits.
+    """
+
+    tokens: RowTokens
+    embeddings: Tensor
+    adapter: Adapter | None
+    wants_logits: bool
+
+
+def supports_engine(backbone: Backbone) -> bool:
+    """Whether rows of different length can share a forward pass: the model attends through Transformers' interface."""
+    return not backbone.encoder_decoder and bool(getattr(backbone.model, "_supports_attention_backend", False))
+
+
+class EngineModel:
+    """A backbone whose attention is the engine's. It shares its weights with the given one.
+
+    Attributes:
+        backbone: with the engine's model.
+        pool: the rows' own keys and values.
+    """
+
+    def __init__(self, backbone: Backbone, *, int8: bool = False) -> None:
+        model = weight_sharing_copy(backbone.model)
+        ALL_ATTENTION_FUNCTIONS.register(_NAME, engine_attention)
+        ALL_MASK_ATTENTION_FUNCTIONS.register(_NAME, no_mask)
+        model.config._attn_implementation = _NAME
+        replace_linear_layers(model, int8=int8)
+        self.backbone = replace(backbone, model=model)
+        self.pool = BlockPool(backbone.cache_layout, backbone.dtype, backbone.device)
+        self._groups = int(model.config.get_text_config().num_attention_heads) // backbone.cache_layout[1]
+        self._adapters = TokenAdapters()
+
+    def forward(self, rows: Sequence[RowInput], decoding: int) -> Tensor:
+        """Run the new tokens of all rows. The first `decoding` rows have one token each.
+
+        Returns:
+            Logits of the rows that want some, `[rows, vocabulary]`.
+        """
+        device = self.backbone.device
+        layout = make_layout(self.pool, [row.tokens for row in rows], decoding, self._groups)
+        firsts = [row.tokens.start + row.tokens.before for row in rows]
+        positions = [first + n for first, row in zip(firsts, rows, strict=True) for n in range(row.tokens.new)]
+        lasts, seen = [], 0
+        for row in rows:
+            seen += row.tokens.new
+            if row.wants_logits:
+                lasts.append(seen - 1)
+        # Prompts whose slices need no logits still get one position's, which costs less than a second code path.
+        wanted = torch.tensor(lasts or [0], device=device)
+        adapters = self._adapters.of_step(self.backbone, [(row.adapter, row.tokens.new) for row in rows])
+        with torch.no_grad(), engine_step(layout), apply_adapters(self.backbone, adapters):
+            logits: Tensor = self.backbone.model(
+                inputs_embeds=torch.cat([row.embeddings for row in rows])[None],
+                position_ids=torch.tensor([positions], device=device),
+                use_cache=False,
+                logits_to_keep=wanted,
+            ).logits[0]
+        return logits[: len(lasts)]

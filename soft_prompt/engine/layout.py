@@ -1,0 +1,216 @@
+"""Who attends to what in one engine step.
+
+The new tokens of all rows stand one after the other: first one token of each decoding row, then the prompts' slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from soft_prompt.engine.block_pool import BLOCK, BlockPool
+from soft_prompt.rows.runs import Run
+
+# Added to the scores of hidden positions. Finite, since a row that sees nothing of a run must not become NaN.
+_HIDDEN = -1e30
+_HIDDEN_HALF = -6e4
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RowTokens:
+    """The new tokens of one row.
+
+    Attributes:
+        runs: what stands before the row's own positions.
+        start: position of the row's first own token.
+        before: number of own tokens with keys and values from earlier steps.
+        new: number of new tokens.
+        blocks: the row's blocks, with places for the new tokens.
+    """
+
+    runs: tuple[Run, ...]
+    start: int
+    before: int
+    new: int
+    blocks: Sequence[int]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Level:
+    """The n-th run of each decoding row.
+
+    Attributes:
+        runs: each different run with the number of rows that have it.
+        order: the rows in the order of `runs`, `[rows with an n-th run]`, int64; None if it is that of the step.
+        rows: the same as numbers.
+    """
+
+    runs: tuple[tuple[Run, int], ...]
+    order: Tensor | None
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PromptSlice:
+    """The slice of a prompt: `tokens` tokens from token `first` of the step on."""
+
+    first: int
+    tokens: int
+    runs: tuple[Run, ...]
+    blocks: Tensor
+    row: RowTokens
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Window:
+    """Masks for layers that see a number of positions at a time, or all. None where every position is visible.
+
+    Attributes:
+        own_mask: of the decoding rows' own positions, `[rows, 1, 1, positions]`, fp32.
+        level_masks: per level and run, `[1, 1, rows * groups, positions]`.
+        prompt_own_masks, prompt_run_masks: per slice, and per run, `[1, 1, groups * tokens, positions]`.
+    """
+
+    own_mask: Tensor | None
+    level_masks: list[list[Tensor | None]]
+    prompt_own_masks: list[Tensor | None]
+    prompt_run_masks: list[list[Tensor | None]]
+
+
+@dataclass(eq=False)
+class StepLayout:
+    """The rows of one step.
+
+    Attributes:
+        pool: has the rows' blocks.
+        decoding: number of rows that decode, each with one new token.
+        places: block and offset of every new token, each `[tokens]`, int64.
+        tables: the decoding rows' blocks, `[rows * blocks per row]`; shorter rows repeat a block behind the mask.
+        levels, prompts: see there.
+        groups: number of query heads per key head.
+    """
+
+    pool: BlockPool
+    decoding: int
+    places: tuple[Tensor, Tensor]
+    tables: Tensor
+    levels: tuple[Level, ...]
+    prompts: tuple[PromptSlice, ...]
+    groups: int
+    rows: Sequence[RowTokens]
+    device: torch.device
+    _windows: dict[int | None, Window] = field(default_factory=dict)
+
+    def window(self, size: int | None) -> Window:
+        """The masks of layers whose tokens see `size` positions including their own; None for all."""
+        if size not in self._windows:
+            self._windows[size] = self._make_window(size)
+        return self._windows[size]
+
+    def _make_window(self, size: int | None) -> Window:
+        decoding = self.rows[: self.decoding]
+        width = len(self.tables) // self.decoding * BLOCK if self.decoding else 0
+        own = [_own_mask(row, width, size) for row in decoding]
+        return Window(
+            own_mask=self._placed(torch.stack(own)[:, None]) if own else None,
+            level_masks=[self._level_masks(level, size) for level in self.levels],
+            prompt_own_masks=[
+                self._placed(_own_mask(p.row, len(p.blocks) * BLOCK, size).repeat(self.groups, 1)[None, None])
+                for p in self.prompts
+            ],
+            prompt_run_masks=[
+                [self._by_token(_run_mask(run, _positions(p.row), size)) for run in p.runs] for p in self.prompts
+            ],
+        )
+
+    def _level_masks(self, level: Level, size: int | None) -> list[Tensor | None]:
+        masks, first = [], 0
+        for run, count in level.runs:
+            rows = [self.rows[number] for number in level.rows[first : first + count]]
+            mask = _run_mask(run, [position for row in rows for position in _positions(row)], size)
+            masks.append(None if mask is None else self._placed(mask.repeat_interleave(self.groups, 0)[None, None]))
+            first += count
+        return masks
+
+    def _by_token(self, mask: Tensor | None) -> Tensor | None:
+        return None if mask is None else self._placed(mask.repeat(self.groups, 1)[None, None])
+
+    def _placed(self, visible: Tensor) -> Tensor:
+        """The mask to add, from what is visible."""
+        dtype = self.pool.keys[0].dtype
+        hidden = _HIDDEN_HALF if dtype == torch.float16 else _HIDDEN
+        return torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, hidden).to(self.device)
+
+
+def make_layout(pool: BlockPool, rows: Sequence[RowTokens], decoding: int, groups: int) -> StepLayout:
+    """Lay out a step. The first `decoding` rows have one new token each."""
+    device = pool.keys[0].device
+    places = [divmod(row.before + n, BLOCK) for row in rows for n in range(row.new)]
+    owners = [row for row in rows for _ in range(row.new)]
+    blocks = [row.blocks[block] for row, (block, _) in zip(owners, places, strict=True)]
+    width = max((_used_blocks(row) for row in rows[:decoding]), default=0)
+    tables = [(*row.blocks[: _used_blocks(row)], *[row.blocks[0]] * (width - _used_blocks(row))) for row in rows[:decoding]]  # fmt: skip
+    prompts, first = [], decoding
+    for row in rows[decoding:]:
+        used = torch.tensor(row.blocks[: _used_blocks(row)], device=device)
+        prompts.append(PromptSlice(first, row.new, row.runs, used, row))
+        first += row.new
+    return StepLayout(
+        pool=pool,
+        decoding=decoding,
+        places=(torch.tensor(blocks, device=device), torch.tensor([offset for _, offset in places], device=device)),
+        tables=torch.tensor([block for table in tables for block in table], dtype=torch.int64, device=device),
+        levels=tuple(_levels(rows[:decoding], device)),
+        prompts=tuple(prompts),
+        groups=groups,
+        rows=rows,
+        device=device,
+    )
+
+
+def _levels(rows: Sequence[RowTokens], device: torch.device) -> list[Level]:
+    levels = []
+    for depth in range(max((len(row.runs) for row in rows), default=0)):
+        numbers: dict[Run, list[int]] = {}
+        for number, row in enumerate(rows):
+            if depth < len(row.runs):
+                numbers.setdefault(row.runs[depth], []).append(number)
+        order = tuple(number for some in numbers.values() for number in some)
+        in_order = order == tuple(range(len(rows)))
+        levels.append(
+            Level(
+                runs=tuple((run, len(some)) for run, some in numbers.items()),
+                order=None if in_order else torch.tensor(order, device=device),
+                rows=order,
+            )
+        )
+    return levels
+
+
+def _used_blocks(row: RowTokens) -> int:
+    return -(-(row.before + row.new) // BLOCK)
+
+
+def _positions(row: RowTokens) -> list[int]:
+    first = row.start + row.before
+    return list(range(first, first + row.new))
+
+
+def _own_mask(row: RowTokens, width: int, size: int | None) -> Tensor:
+    """What each new token sees of its row's own positions, `[new, width]`, bool."""
+    at = torch.arange(width)
+    tokens = torch.arange(row.before, row.before + row.new)[:, None]
+    visible = at <= tokens
+    if size is not None:
+        visible &= at > tokens - size
+    return visible
+
+
+def _run_mask(run: Run, positions: Sequence[int], size: int | None) -> Tensor | None:
+    """What tokens at some positions see of a run, `[tokens, run length]`, bool; None if all of it."""
+    if size is None or run.start > max(positions) - size:
+        return None
+    return torch.arange(run.start, run.start + run.length) > torch.tensor(positions)[:, None] - size
