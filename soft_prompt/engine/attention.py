@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from soft_prompt.engine.layout import StepLayout, Window
+from soft_prompt.engine.native.kernel import Kernel
 
 # Attended values, fp32 or the backbone's dtype, `[..., rows, head_dim]`, and the log of the sum of exponentials of the
 # scores in fp32, `[..., rows]`.
@@ -25,13 +26,13 @@ _active = threading.local()
 
 
 @contextmanager
-def engine_step(layout: StepLayout) -> Iterator[None]:
-    """Within this context, attention in this thread is that of an engine step."""
-    _active.layout = layout
+def engine_step(layout: StepLayout, kernel: Kernel | None) -> Iterator[None]:
+    """Within this context, attention in this thread is that of an engine step, with or without a compiled kernel."""
+    _active.layout, _active.kernel = layout, kernel
     try:
         yield
     finally:
-        _active.layout = None
+        _active.layout = _active.kernel = None
 
 
 def no_mask(*_: object, **__: object) -> None:
@@ -59,14 +60,30 @@ def engine_attention(
     kv_heads = key.shape[1]
     scale = float(options.get("scaling") or head_dim**-0.5)
     softcap, window = options.get("softcap"), layout.window(options.get("sliding_window"))
-    layout.pool.write(layer, *layout.places, key[0].transpose(0, 1), value[0].transpose(0, 1))
+    new_keys, new_values = key[0].transpose(0, 1), value[0].transpose(0, 1)
+    # The kernel writes the keys and values of decoding rows itself.
+    written = layout.decoding if layout.kernel_step is not None else 0
+    if written < tokens:
+        places = (layout.places[0][written:], layout.places[1][written:])
+        layout.pool.write(layer, *places, new_keys[written:], new_values[written:])
     # Query heads that share a key head become rows of one head.
     grouped = query[0].view(kv_heads, heads // kv_heads, tokens, head_dim)
     results = []
     if layout.decoding:
-        rows = grouped[:, :, : layout.decoding].permute(2, 0, 1, 3)
-        parts = [*_run_parts(rows, layout, window, layer, scale, softcap), _own_part(rows, layout, window, layer, scale, softcap)]  # fmt: skip
-        results.append(_join(parts).reshape(-1, heads, head_dim))
+        count = layout.decoding
+        rows = grouped[:, :, :count].permute(2, 0, 1, 3)
+        parts = list(_run_parts(rows, layout, window, layer, scale, softcap)) if layout.levels else []
+        if layout.kernel_step is not None:
+            part = _as_part(parts, heads)
+            some = (rows.reshape(count, heads, head_dim).contiguous(), new_keys[:count].contiguous())
+            results.append(
+                _active.kernel.attend(
+                    *some, new_values[:count].contiguous(), layout.kernel_step, layer, window.low, scale, softcap, part
+                )
+            )
+        else:
+            parts.append(_own_part(rows, layout, window, layer, scale, softcap))
+            results.append(_join(parts).reshape(-1, heads, head_dim))
     for number, prompt in enumerate(layout.prompts):
         rows = grouped[:, :, prompt.first : prompt.first + prompt.tokens].reshape(1, kv_heads, -1, head_dim)
         parts = []
@@ -140,6 +157,19 @@ def _attend(
     scores = scores if mask is None else scores + mask
     log_sum = torch.logsumexp(scores, dim=-1)
     return torch.matmul(torch.exp(scores - log_sum[..., None]).to(value.dtype), value), log_sum
+
+
+def _as_part(parts: Sequence[Part], heads: int) -> Part | None:
+    """Several parts as one, for the kernel: fp32, `[rows, heads, head_dim]` and `[rows, heads]`."""
+    if not parts:
+        return None
+    log_sums = torch.stack([log_sum for _, log_sum in parts])
+    log_sum = torch.logsumexp(log_sums, dim=0)
+    weights = torch.exp(log_sums - log_sum)[..., None]
+    joined = parts[0][0].float() * weights[0]
+    for (out, _), weight in zip(parts[1:], weights[1:], strict=True):
+        joined = torch.addcmul(joined, out.float(), weight)
+    return joined.reshape(-1, heads, joined.shape[-1]).contiguous(), log_sum.reshape(-1, heads).contiguous()
 
 
 def _join(parts: Sequence[Part]) -> Tensor:

@@ -43,11 +43,14 @@ class Engine:
         backbone: shares its weights with the engine.
         int8: read the weights as int8 where few rows run.
         limits: see `Limits`.
+        native: whether to use the compiled attention kernel, if there is one; None uses it for all but toy models.
     """
 
-    def __init__(self, backbone: Backbone, *, int8: bool = False, limits: Limits | None = None) -> None:
+    def __init__(
+        self, backbone: Backbone, *, int8: bool = False, limits: Limits | None = None, native: bool | None = None
+    ) -> None:
         self.limits = limits or Limits()
-        self._model = EngineModel(backbone, int8=int8)
+        self._model = EngineModel(backbone, int8=int8, native=native)
         self._scheduler = Scheduler(self.limits, self._model.pool.block_bytes)
         self._table = RunTable()
         self._new: deque[Running] = deque()

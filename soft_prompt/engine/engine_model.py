@@ -12,14 +12,17 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from soft_prompt.engine.attention import engine_attention, engine_step, no_mask
 from soft_prompt.engine.block_pool import BlockPool
-from soft_prompt.engine.layout import RowTokens, make_layout
+from soft_prompt.engine.layout import RowTokens, RunsForKernel, make_layout
+from soft_prompt.engine.native.kernel import Kernel
 from soft_prompt.engine.token_adapters import TokenAdapters
 from soft_prompt.graft.adapter import Adapter
 from soft_prompt.graft.adapter_hooks import apply_adapters
 from soft_prompt.model.backbone import Backbone
+from soft_prompt.model.fused import fuse_layers
 from soft_prompt.model.optimized import replace_linear_layers, weight_sharing_copy
 
 _NAME = "softgraft_engine"
+_SMALL = 10**7
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -50,18 +53,26 @@ class EngineModel:
     Attributes:
         backbone: with the engine's model.
         pool: the rows' own keys and values.
+        kernel: the compiled attention kernel; None if there is none.
     """
 
-    def __init__(self, backbone: Backbone, *, int8: bool = False) -> None:
+    def __init__(self, backbone: Backbone, *, int8: bool = False, native: bool | None = None) -> None:
         model = weight_sharing_copy(backbone.model)
         ALL_ATTENTION_FUNCTIONS.register(_NAME, engine_attention)
         ALL_MASK_ATTENTION_FUNCTIONS.register(_NAME, no_mask)
         model.config._attn_implementation = _NAME
         replace_linear_layers(model, int8=int8)
+        fuse_layers(model)
         self.backbone = replace(backbone, model=model)
         self.pool = BlockPool(backbone.cache_layout, backbone.dtype, backbone.device)
         self._groups = int(model.config.get_text_config().num_attention_heads) // backbone.cache_layout[1]
         self._adapters = TokenAdapters()
+        if native is None:
+            # A toy model would wait longer for the compiler than it ever decodes.
+            native = sum(parameter.numel() for parameter in model.parameters()) > _SMALL
+        shape = (self._groups, backbone.cache_layout[2])
+        self.kernel = Kernel.load(backbone.dtype, backbone.device, *shape) if native else None
+        self._kernel_runs = None if self.kernel is None else RunsForKernel()
 
     def forward(self, rows: Sequence[RowInput], decoding: int) -> Tensor:
         """Run the new tokens of all rows. The first `decoding` rows have one token each.
@@ -70,7 +81,7 @@ class EngineModel:
             Logits of the rows that want some, `[rows, vocabulary]`.
         """
         device = self.backbone.device
-        layout = make_layout(self.pool, [row.tokens for row in rows], decoding, self._groups)
+        layout = make_layout(self.pool, [row.tokens for row in rows], decoding, self._groups, self._kernel_runs)
         firsts = [row.tokens.start + row.tokens.before for row in rows]
         positions = [first + n for first, row in zip(firsts, rows, strict=True) for n in range(row.tokens.new)]
         lasts, seen = [], 0
@@ -81,7 +92,7 @@ class EngineModel:
         # Prompts whose slices need no logits still get one position's, which costs less than a second code path.
         wanted = torch.tensor(lasts or [0], device=device)
         adapters = self._adapters.of_step(self.backbone, [(row.adapter, row.tokens.new) for row in rows])
-        with torch.no_grad(), engine_step(layout), apply_adapters(self.backbone, adapters):
+        with torch.no_grad(), engine_step(layout, self.kernel), apply_adapters(self.backbone, adapters):
             logits: Tensor = self.backbone.model(
                 inputs_embeds=torch.cat([row.embeddings for row in rows])[None],
                 position_ids=torch.tensor([positions], device=device),

@@ -5,18 +5,24 @@ The new tokens of all rows stand one after the other: first one token of each de
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from soft_prompt.engine.block_pool import BLOCK, BlockPool
+from soft_prompt.engine.native.kernel import KernelRuns, KernelStep, kernel_runs
 from soft_prompt.rows.runs import Run
 
 # Added to the scores of hidden positions. Finite, since a row that sees nothing of a run must not become NaN.
 _HIDDEN = -1e30
 _HIDDEN_HALF = -6e4
+# From this number of rows on, one product with a run's keys is faster than the kernel, which reads them for each row.
+_SHARED = 6
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -69,15 +75,17 @@ class Window:
     """Masks for layers that see a number of positions at a time, or all. None where every position is visible.
 
     Attributes:
-        own_mask: of the decoding rows' own positions, `[rows, 1, 1, positions]`, fp32.
+        own_mask: of the decoding rows' own positions, `[rows, 1, 1, positions]`.
         level_masks: per level and run, `[1, 1, rows * groups, positions]`.
         prompt_own_masks, prompt_run_masks: per slice, and per run, `[1, 1, groups * tokens, positions]`.
+        low: the first position that each decoding row sees, as an int64 array.
     """
 
     own_mask: Tensor | None
     level_masks: list[list[Tensor | None]]
     prompt_own_masks: list[Tensor | None]
     prompt_run_masks: list[list[Tensor | None]]
+    low: Any
 
 
 @dataclass(eq=False)
@@ -91,6 +99,8 @@ class StepLayout:
         tables: the decoding rows' blocks, `[rows * blocks per row]`; shorter rows repeat a block behind the mask.
         levels, prompts: see there.
         groups: number of query heads per key head.
+        kernel_step: the decoding rows for the compiled kernel, which attends to their own positions and to runs that
+            few rows share; `levels` has the others. None without the kernel.
     """
 
     pool: BlockPool
@@ -102,6 +112,7 @@ class StepLayout:
     groups: int
     rows: Sequence[RowTokens]
     device: torch.device
+    kernel_step: KernelStep | None
     _windows: dict[int | None, Window] = field(default_factory=dict)
 
     def window(self, size: int | None) -> Window:
@@ -112,8 +123,9 @@ class StepLayout:
 
     def _make_window(self, size: int | None) -> Window:
         decoding = self.rows[: self.decoding]
+        last = [row.start + row.before for row in decoding]
         width = len(self.tables) // self.decoding * BLOCK if self.decoding else 0
-        own = [_own_mask(row, width, size) for row in decoding]
+        own = [_own_mask(row, width, size) for row in decoding] if width else []
         return Window(
             own_mask=self._placed(torch.stack(own)[:, None]) if own else None,
             level_masks=[self._level_masks(level, size) for level in self.levels],
@@ -124,6 +136,7 @@ class StepLayout:
             prompt_run_masks=[
                 [self._by_token(_run_mask(run, _positions(p.row), size)) for run in p.runs] for p in self.prompts
             ],
+            low=np.array([0 if size is None else max(0, position - size + 1) for position in last], dtype=np.int64),
         )
 
     def _level_masks(self, level: Level, size: int | None) -> list[Tensor | None]:
@@ -145,39 +158,74 @@ class StepLayout:
         return torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, hidden).to(self.device)
 
 
-def make_layout(pool: BlockPool, rows: Sequence[RowTokens], decoding: int, groups: int) -> StepLayout:
-    """Lay out a step. The first `decoding` rows have one new token each."""
+class RunsForKernel:
+    """The runs of the last step's rows for the kernel, which mostly are those of the next step too."""
+
+    def __init__(self) -> None:
+        self._rows: tuple[tuple[Run, ...], ...] = ()
+        self._runs: KernelRuns | None = None
+
+    def of(self, rows: tuple[tuple[Run, ...], ...], layers: int) -> KernelRuns:
+        if self._runs is None or rows != self._rows:
+            self._rows, self._runs = rows, kernel_runs(rows, layers)
+        return self._runs
+
+
+def make_layout(
+    pool: BlockPool, rows: Sequence[RowTokens], decoding: int, groups: int, kernel: RunsForKernel | None
+) -> StepLayout:
+    """Lay out a step. The first `decoding` rows have one new token each. `kernel`: None for none."""
     device = pool.keys[0].device
     places = [divmod(row.before + n, BLOCK) for row in rows for n in range(row.new)]
     owners = [row for row in rows for _ in range(row.new)]
     blocks = [row.blocks[block] for row, (block, _) in zip(owners, places, strict=True)]
-    width = max((_used_blocks(row) for row in rows[:decoding]), default=0)
-    tables = [(*row.blocks[: _used_blocks(row)], *[row.blocks[0]] * (width - _used_blocks(row))) for row in rows[:decoding]]  # fmt: skip
     prompts, first = [], decoding
     for row in rows[decoding:]:
         used = torch.tensor(row.blocks[: _used_blocks(row)], device=device)
         prompts.append(PromptSlice(first, row.new, row.runs, used, row))
         first += row.new
+    decoding_rows = rows[:decoding]
+    shared = [row.runs for row in decoding_rows]
+    kernel_step = None
+    if kernel is not None and decoding:
+        users = Counter(run for row in decoding_rows for run in row.runs)
+        shared = [tuple(run for run in row.runs if users[run] >= _SHARED) for row in decoding_rows]
+        others = tuple(tuple(run for run in row.runs if users[run] < _SHARED) for row in decoding_rows)
+        kernel_step = KernelStep(
+            pool,
+            kernel.of(others, pool.layers),
+            np.array(_tables(decoding_rows), dtype=np.int64),
+            np.array([row.before + row.new for row in decoding_rows], dtype=np.int64),
+            np.array([row.start for row in decoding_rows], dtype=np.int64),
+        )
+    tables = [] if kernel_step is not None else [block for table in _tables(decoding_rows) for block in table]
     return StepLayout(
         pool=pool,
         decoding=decoding,
         places=(torch.tensor(blocks, device=device), torch.tensor([offset for _, offset in places], device=device)),
-        tables=torch.tensor([block for table in tables for block in table], dtype=torch.int64, device=device),
-        levels=tuple(_levels(rows[:decoding], device)),
+        tables=torch.tensor(tables, dtype=torch.int64, device=device),
+        levels=tuple(_levels(shared, device)),
         prompts=tuple(prompts),
         groups=groups,
         rows=rows,
         device=device,
+        kernel_step=kernel_step,
     )
 
 
-def _levels(rows: Sequence[RowTokens], device: torch.device) -> list[Level]:
+def _tables(rows: Sequence[RowTokens]) -> list[list[int]]:
+    """The rows' blocks, as many for each row."""
+    width = max((_used_blocks(row) for row in rows), default=0)
+    return [[*row.blocks[: _used_blocks(row)], *[row.blocks[0]] * (width - _used_blocks(row))] for row in rows]
+
+
+def _levels(rows: Sequence[Sequence[Run]], device: torch.device) -> list[Level]:
     levels = []
-    for depth in range(max((len(row.runs) for row in rows), default=0)):
+    for depth in range(max(map(len, rows), default=0)):
         numbers: dict[Run, list[int]] = {}
-        for number, row in enumerate(rows):
-            if depth < len(row.runs):
-                numbers.setdefault(row.runs[depth], []).append(number)
+        for number, runs in enumerate(rows):
+            if depth < len(runs):
+                numbers.setdefault(runs[depth], []).append(number)
         order = tuple(number for some in numbers.values() for number in some)
         in_order = order == tuple(range(len(rows)))
         levels.append(

@@ -10,7 +10,7 @@ so it uses the layer's own weights.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 
 import torch
 from torch import Tensor
@@ -71,19 +71,25 @@ class Int8Linear(FlattenedLinear):
         return product.view(*x.shape[:-1], self.out_features)
 
 
-# By weight, so that copies of a model share them.
-_packed: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
+# By the first weight, so that copies of a model share them, and they are freed with it.
+_packed: MutableMapping[Tensor, dict[int, Tensor]] = WeakTensorKeyDictionary()
 # The layout does not depend on it; PyTorch asks for the usual number of rows.
 _ROWS = 16
 
 
+def packed_weights(weights: Sequence[Tensor]) -> Tensor:
+    """The bf16 weights of layers with the same input, one below the other in oneDNN's layout."""
+    by_count = _packed.setdefault(weights[0], {})
+    if len(weights) not in by_count:
+        joined = weights[0].detach() if len(weights) == 1 else torch.cat([weight.detach() for weight in weights])
+        by_count[len(weights)] = torch.ops.mkldnn._reorder_linear_weight(joined, _ROWS)
+    return by_count[len(weights)]
+
+
 def add_packed_weights(layer: torch.nn.Linear) -> None:
     """Turn a layer with bf16 weights on the CPU into a `PackedLinear` in place."""
-    weight = layer.weight
-    if weight not in _packed:
-        _packed[weight] = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _ROWS)
     # Not a buffer: it has no storage that could be saved, copied or moved.
-    object.__setattr__(layer, "packed", _packed[weight])
+    object.__setattr__(layer, "packed", packed_weights([layer.weight]))
     layer.__class__ = PackedLinear
 
 

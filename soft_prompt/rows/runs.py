@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
 
 from soft_prompt.model.kv_cache import LayerKV
 
@@ -15,7 +19,8 @@ class Run:
     Attributes:
         start: the first position.
         length: number of positions.
-        layers: keys and values, one pair per layer, each `[kv_heads, length, head_dim]`. Do not write to them.
+        layers: keys and values, one pair per layer, each `[kv_heads, length, head_dim]`, with the positions of a head
+            one behind the other in memory, and the same distance between heads everywhere. Do not write to them.
         owner: what must stay alive with the run, because the run is identified by it.
     """
 
@@ -28,6 +33,16 @@ class Run:
     def nbytes(self) -> int:
         """Size of the keys and values in bytes."""
         return sum(keys.nbytes + values.nbytes for keys, values in self.layers)
+
+    @cached_property
+    def addresses(self) -> Any:
+        """Of the keys and values in memory, `[layers, 2]`, int64."""
+        return np.array([(keys.data_ptr(), values.data_ptr()) for keys, values in self.layers], dtype=np.int64)
+
+    @cached_property
+    def head_stride(self) -> int:
+        """Distance of two heads in memory, in numbers."""
+        return int(self.layers[0][0].stride(0))
 
     def first(self, length: int) -> Run:
         """The run's first positions."""
