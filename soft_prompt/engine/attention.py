@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from soft_prompt.engine.layout import StepLayout, Window
-from soft_prompt.engine.native.kernel import Kernel
+from soft_prompt.engine.native.kernel import Kernels
 
 # Attended values, fp32 or the backbone's dtype, `[..., rows, head_dim]`, and the log of the sum of exponentials of the
 # scores in fp32, `[..., rows]`.
@@ -26,13 +26,13 @@ _active = threading.local()
 
 
 @contextmanager
-def engine_step(layout: StepLayout, kernel: Kernel | None) -> Iterator[None]:
-    """Within this context, attention in this thread is that of an engine step, with or without a compiled kernel."""
-    _active.layout, _active.kernel = layout, kernel
+def engine_step(layout: StepLayout, kernels: Kernels | None) -> Iterator[None]:
+    """Within this context, attention in this thread is that of an engine step, with or without a compiled kernels."""
+    _active.layout, _active.kernels = layout, kernels
     try:
         yield
     finally:
-        _active.layout = _active.kernel = None
+        _active.layout = _active.kernels = None
 
 
 def no_mask(*_: object, **__: object) -> None:
@@ -70,18 +70,14 @@ def engine_attention(
     grouped = query[0].view(kv_heads, heads // kv_heads, tokens, head_dim)
     results = []
     if layout.decoding:
-        count = layout.decoding
-        rows = grouped[:, :, :count].permute(2, 0, 1, 3)
-        parts = list(_run_parts(rows, layout, window, layer, scale, softcap)) if layout.levels else []
+        rows = grouped[:, :, : layout.decoding].permute(2, 0, 1, 3)
         if layout.kernel_step is not None:
-            part = _as_part(parts, heads)
-            some = (rows.reshape(count, heads, head_dim).contiguous(), new_keys[:count].contiguous())
-            results.append(
-                _active.kernel.attend(
-                    *some, new_values[:count].contiguous(), layout.kernel_step, layer, window.low, scale, softcap, part
-                )
-            )
+            new = (x[: layout.decoding].contiguous() for x in (query[0].transpose(0, 1), new_keys, new_values))
+            call = _active.kernels.attention(*new, layout.kernel_step, layer, window.low, scale, softcap)
+            call.write()
+            results.append(call.attend(run_parts_as_one(rows, layout, window, layer, scale, softcap)))
         else:
+            parts = list(_run_parts(rows, layout, window, layer, scale, softcap))
             parts.append(_own_part(rows, layout, window, layer, scale, softcap))
             results.append(_join(parts).reshape(-1, heads, head_dim))
     for number, prompt in enumerate(layout.prompts):
@@ -95,6 +91,33 @@ def engine_attention(
         attended = _join(parts).view(heads, prompt.tokens, head_dim)
         results.append(attended.transpose(0, 1))
     return (results[0] if len(results) == 1 else torch.cat(results))[None], None
+
+
+def run_parts_as_one(
+    rows: Tensor, layout: StepLayout, window: Window, layer: int, scale: float, softcap: float | None
+) -> Part | None:
+    """Attention to the runs in the layout's levels, for the kernels; None if there are none.
+
+    Args:
+        rows: queries of the decoding rows, `[rows, kv_heads, groups, head_dim]`.
+        layout, window, layer, scale, softcap: of the step and the layer.
+
+    Returns:
+        fp32 and contiguous, `[rows, heads, head_dim]` and the log sums, `[rows, heads]`.
+    """
+    parts = list(_run_parts(rows, layout, window, layer, scale, softcap))
+    if not parts:
+        return None
+    joined, log_sum = parts[0][0].float(), parts[0][1]
+    if len(parts) > 1:
+        log_sums = torch.stack([one for _, one in parts])
+        log_sum = torch.logsumexp(log_sums, dim=0)
+        weights = torch.exp(log_sums - log_sum)[..., None]
+        joined = joined * weights[0]
+        for (out, _), weight in zip(parts[1:], weights[1:], strict=True):
+            joined = torch.addcmul(joined, out.float(), weight)
+    count, head_dim = len(rows), rows.shape[-1]
+    return joined.reshape(count, -1, head_dim).contiguous(), log_sum.reshape(count, -1).contiguous()
 
 
 def _run_parts(
@@ -157,19 +180,6 @@ def _attend(
     scores = scores if mask is None else scores + mask
     log_sum = torch.logsumexp(scores, dim=-1)
     return torch.matmul(torch.exp(scores - log_sum[..., None]).to(value.dtype), value), log_sum
-
-
-def _as_part(parts: Sequence[Part], heads: int) -> Part | None:
-    """Several parts as one, for the kernel: fp32, `[rows, heads, head_dim]` and `[rows, heads]`."""
-    if not parts:
-        return None
-    log_sums = torch.stack([log_sum for _, log_sum in parts])
-    log_sum = torch.logsumexp(log_sums, dim=0)
-    weights = torch.exp(log_sums - log_sum)[..., None]
-    joined = parts[0][0].float() * weights[0]
-    for (out, _), weight in zip(parts[1:], weights[1:], strict=True):
-        joined = torch.addcmul(joined, out.float(), weight)
-    return joined.reshape(-1, heads, joined.shape[-1]).contiguous(), log_sum.reshape(-1, heads).contiguous()
 
 
 def _join(parts: Sequence[Part]) -> Tensor:

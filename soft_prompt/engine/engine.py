@@ -112,6 +112,7 @@ class Engine:
                 while self._new:
                     self._scheduler.add(self._new.popleft())
                 if self._scheduler.idle:
+                    self._model.rest()
                     # A request that comes now finds no thread and starts one.
                     self._thread = None
                     return
@@ -143,7 +144,7 @@ class Engine:
         for running, row_input in zip(rows, inputs, strict=True):
             running.advance(row_input.tokens.new)
         finished = [running for running, row_input in zip(rows, inputs, strict=True) if row_input.wants_logits]
-        for running, token in zip(finished, choose_tokens(logits, finished), strict=True):
+        for running, token in zip(finished, self._choose(logits, finished), strict=True):
             try:
                 delta = running.add_token(token)
             except Exception as error:  # noqa: BLE001 raised where the reply is awaited
@@ -187,20 +188,19 @@ class Engine:
         for job in jobs.values():
             job.fail(error)
 
-
-def choose_tokens(logits: Tensor, rows: Sequence[Running]) -> list[int]:
-    """The next token of each row. `logits`: `[rows, vocabulary]`."""
-    constrained = [number for number, row in enumerate(rows) if row.matcher is not None]
-    if constrained:
-        logits = logits.clone()
-        for number in constrained:
-            matcher = rows[number].matcher
-            assert matcher is not None
-            allowed = matcher.allowed_tokens(logits.shape[-1]).to(logits.device)
-            logits[number].masked_fill_(~allowed, -torch.inf)
-    tokens: list[int] = logits.argmax(dim=-1).tolist()
-    for number, row in enumerate(rows):
-        decoding = row.request.decoding
-        if decoding.temperature > 0:
-            [tokens[number]] = next_tokens(logits[number : number + 1], decoding, [row.generator]).tolist()
-    return tokens
+    def _choose(self, logits: Tensor, rows: Sequence[Running]) -> list[int]:
+        """The next token of each row. `logits`: `[rows, vocabulary]`."""
+        constrained = [number for number, row in enumerate(rows) if row.matcher is not None]
+        if constrained:
+            logits = logits.clone()
+            for number in constrained:
+                matcher = rows[number].matcher
+                assert matcher is not None
+                allowed = matcher.allowed_tokens(logits.shape[-1]).to(logits.device)
+                logits[number].masked_fill_(~allowed, torch.finfo(logits.dtype).min)
+        tokens = self._model.argmax(logits) if rows else []
+        for number, row in enumerate(rows):
+            decoding = row.request.decoding
+            if decoding.temperature > 0:
+                [tokens[number]] = next_tokens(logits[number : number + 1], decoding, [row.generator]).tolist()
+        return tokens

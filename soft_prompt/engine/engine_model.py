@@ -12,8 +12,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from soft_prompt.engine.attention import engine_attention, engine_step, no_mask
 from soft_prompt.engine.block_pool import BlockPool
-from soft_prompt.engine.layout import RowTokens, RunsForKernel, make_layout
-from soft_prompt.engine.native.kernel import Kernel
+from soft_prompt.engine.fast_layers import FastLayers
+from soft_prompt.engine.layout import KernelLayout, RowTokens, make_layout
+from soft_prompt.engine.native.kernel import Kernels
 from soft_prompt.engine.token_adapters import TokenAdapters
 from soft_prompt.graft.adapter import Adapter
 from soft_prompt.graft.adapter_hooks import apply_adapters
@@ -53,7 +54,7 @@ class EngineModel:
     Attributes:
         backbone: with the engine's model.
         pool: the rows' own keys and values.
-        kernel: the compiled attention kernel; None if there is none.
+        kernels: the compiled kernels; None if there are none.
     """
 
     def __init__(self, backbone: Backbone, *, int8: bool = False, native: bool | None = None) -> None:
@@ -71,8 +72,10 @@ class EngineModel:
             # A toy model would wait longer for the compiler than it ever decodes.
             native = sum(parameter.numel() for parameter in model.parameters()) > _SMALL
         shape = (self._groups, backbone.cache_layout[2])
-        self.kernel = Kernel.load(backbone.dtype, backbone.device, *shape) if native else None
-        self._kernel_runs = None if self.kernel is None else RunsForKernel()
+        self.kernels = Kernels.load(backbone.dtype, backbone.device, *shape) if native else None
+        self._kernel_layout = None if self.kernels is None else KernelLayout()
+        # Int8 weights are read by their own layers.
+        self._fast = None if int8 else FastLayers.of(model, self.kernels, backbone.cache_layout[1])
 
     def forward(self, rows: Sequence[RowInput], decoding: int) -> Tensor:
         """Run the new tokens of all rows. The first `decoding` rows have one token each.
@@ -81,9 +84,17 @@ class EngineModel:
             Logits of the rows that want some, `[rows, vocabulary]`.
         """
         device = self.backbone.device
-        layout = make_layout(self.pool, [row.tokens for row in rows], decoding, self._groups, self._kernel_runs)
+        layout = make_layout(self.pool, [row.tokens for row in rows], decoding, self._groups, self._kernel_layout)
         firsts = [row.tokens.start + row.tokens.before for row in rows]
-        positions = [first + n for first, row in zip(firsts, rows, strict=True) for n in range(row.tokens.new)]
+        numbers = [first + n for first, row in zip(firsts, rows, strict=True) for n in range(row.tokens.new)]
+        positions = torch.tensor([numbers], device=device)
+        adapters = self._adapters.of_step(self.backbone, [(row.adapter, row.tokens.new) for row in rows])
+        embeddings = torch.cat([row.embeddings for row in rows])
+        model = self.backbone.model
+        if self._fast is not None and decoding == len(rows):
+            with torch.no_grad():
+                fast: Tensor = model.lm_head(self._fast.forward(embeddings, positions, layout, adapters))
+            return fast
         lasts, seen = [], 0
         for row in rows:
             seen += row.tokens.new
@@ -91,12 +102,19 @@ class EngineModel:
                 lasts.append(seen - 1)
         # Prompts whose slices need no logits still get one position's, which costs less than a second code path.
         wanted = torch.tensor(lasts or [0], device=device)
-        adapters = self._adapters.of_step(self.backbone, [(row.adapter, row.tokens.new) for row in rows])
-        with torch.no_grad(), engine_step(layout, self.kernel), apply_adapters(self.backbone, adapters):
-            logits: Tensor = self.backbone.model(
-                inputs_embeds=torch.cat([row.embeddings for row in rows])[None],
-                position_ids=torch.tensor([positions], device=device),
-                use_cache=False,
-                logits_to_keep=wanted,
+        with torch.no_grad(), engine_step(layout, self.kernels), apply_adapters(self.backbone, adapters):
+            logits: Tensor = model(
+                inputs_embeds=embeddings[None], position_ids=positions, use_cache=False, logits_to_keep=wanted
             ).logits[0]
         return logits[: len(lasts)]
+
+    def argmax(self, logits: Tensor) -> list[int]:
+        """The most likely token of each row, `[rows, vocabulary]`."""
+        largest = logits.argmax(dim=-1) if self.kernels is None else self.kernels.largest(logits.contiguous())
+        tokens: list[int] = largest.tolist()
+        return tokens
+
+    def rest(self) -> None:
+        """Free what is kept from step to step."""
+        if self._kernel_layout is not None:
+            self._kernel_layout.clear()

@@ -5,7 +5,7 @@ The new tokens of all rows stand one after the other: first one token of each de
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,13 +16,15 @@ from torch import Tensor
 
 from soft_prompt.engine.block_pool import BLOCK, BlockPool
 from soft_prompt.engine.native.kernel import KernelRuns, KernelStep, kernel_runs
-from soft_prompt.rows.runs import Run
+from soft_prompt.rows.runs import Run, joined_run
 
 # Added to the scores of hidden positions. Finite, since a row that sees nothing of a run must not become NaN.
 _HIDDEN = -1e30
 _HIDDEN_HALF = -6e4
 # From this number of rows on, one product with a run's keys is faster than the kernel, which reads them for each row.
 _SHARED = 6
+# Joined runs that are kept: copies of what the store has.
+_JOINED = 8
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -158,21 +160,44 @@ class StepLayout:
         return torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, hidden).to(self.device)
 
 
-class RunsForKernel:
-    """The runs of the last step's rows for the kernel, which mostly are those of the next step too."""
+class KernelLayout:
+    """Which runs the kernels read, and which are read once for many rows. Mostly that is as in the step before."""
 
     def __init__(self) -> None:
         self._rows: tuple[tuple[Run, ...], ...] = ()
         self._runs: KernelRuns | None = None
+        self._joined: OrderedDict[tuple[Run, ...], Run] = OrderedDict()
 
-    def of(self, rows: tuple[tuple[Run, ...], ...], layers: int) -> KernelRuns:
-        if self._runs is None or rows != self._rows:
-            self._rows, self._runs = rows, kernel_runs(rows, layers)
-        return self._runs
+    def split(
+        self, rows: Sequence[tuple[Run, ...]], layers: int
+    ) -> tuple[KernelRuns, list[tuple[Run, ...]]]:
+        """The runs for the kernels, and each row's runs that are shared."""
+        users = Counter(run for row in rows for run in row)
+        shared = [tuple(run for run in row if users[run] >= _SHARED) for row in rows]
+        others = tuple(tuple(run for run in row if users[run] < _SHARED) for row in rows)
+        if self._runs is None or others != self._rows:
+            self._rows, self._runs = others, kernel_runs(others, layers)
+        # Runs with the same rows become one, so that there is one product instead of several.
+        whole = Counter(shared)
+        joined = {runs: (self._join(runs),) for runs, count in whole.items() if count >= _SHARED and len(runs) > 1}
+        return self._runs, [joined.get(runs, runs) for runs in shared]
+
+    def _join(self, runs: tuple[Run, ...]) -> Run:
+        if runs not in self._joined:
+            self._joined[runs] = joined_run(runs)
+            while len(self._joined) > _JOINED:
+                self._joined.popitem(last=False)
+        self._joined.move_to_end(runs)
+        return self._joined[runs]
+
+    def clear(self) -> None:
+        """Forget everything, which frees the runs."""
+        self._rows, self._runs = (), None
+        self._joined.clear()
 
 
 def make_layout(
-    pool: BlockPool, rows: Sequence[RowTokens], decoding: int, groups: int, kernel: RunsForKernel | None
+    pool: BlockPool, rows: Sequence[RowTokens], decoding: int, groups: int, kernel: KernelLayout | None
 ) -> StepLayout:
     """Lay out a step. The first `decoding` rows have one new token each. `kernel`: None for none."""
     device = pool.keys[0].device
@@ -188,12 +213,10 @@ def make_layout(
     shared = [row.runs for row in decoding_rows]
     kernel_step = None
     if kernel is not None and decoding:
-        users = Counter(run for row in decoding_rows for run in row.runs)
-        shared = [tuple(run for run in row.runs if users[run] >= _SHARED) for row in decoding_rows]
-        others = tuple(tuple(run for run in row.runs if users[run] < _SHARED) for row in decoding_rows)
+        runs, shared = kernel.split([row.runs for row in decoding_rows], pool.layers)
         kernel_step = KernelStep(
             pool,
-            kernel.of(others, pool.layers),
+            runs,
             np.array(_tables(decoding_rows), dtype=np.int64),
             np.array([row.before + row.new for row in decoding_rows], dtype=np.int64),
             np.array([row.start for row in decoding_rows], dtype=np.int64),

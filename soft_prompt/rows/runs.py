@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 from soft_prompt.model.kv_cache import LayerKV
 
@@ -60,3 +61,12 @@ def first_positions(runs: Sequence[Run], length: int) -> tuple[Run, ...]:
         kept.append(run.first(length))
         length -= run.length
     return tuple(kept)
+
+
+def joined_run(runs: Sequence[Run]) -> Run:
+    """Consecutive runs as one, which is a copy."""
+    layers = [
+        tuple(torch.cat(parts, dim=-2) for parts in zip(*pairs, strict=True))
+        for pairs in zip(*(run.layers for run in runs), strict=True)
+    ]
+    return Run(runs[0].start, sum(run.length for run in runs), tuple(layers))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Compiles the attention kernel once per machine, and loads it.
+"""Compiles the kernels once per machine, and loads it.
 
 The kernel is optional: without a C compiler the engine computes attention in PyTorch. `SOFTGRAFT_NATIVE=0` does so too.
 """
@@ -20,7 +20,7 @@ import torch
 from soft_prompt.model.file_digests import cache_folder
 from soft_prompt.private_files import private_folder
 
-_SOURCES = ("attention.c", "attention_body.h")
+_SOURCES = ("kernels.c", "kernels_body.h")
 # -march=native: the file is for this machine alone. -ffast-math: sums in any order, no infinities are used.
 _FLAGS = ("-O3", "-march=native", "-ffast-math", "-fPIC", "-fopenmp")
 _SECONDS = 120
@@ -46,11 +46,11 @@ def native_library() -> ctypes.CDLL | None:
 
 def _compiled(compiler: str) -> Path:
     folder, here = cache_folder() / "native", Path(__file__).parent
-    target = folder / f"attention-{_identity(compiler, here)}.so"
+    target = folder / f"kernels-{_identity(compiler, here)}.so"
     if not _is_ours(target):
         private_folder(folder)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            compiled, linked = Path(scratch) / "attention.o", Path(scratch) / "attention.so"
+            compiled, linked = Path(scratch) / "kernels.o", Path(scratch) / "kernels.so"
             for command in (
                 [compiler, *_FLAGS, "-c", str(here / _SOURCES[0]), "-o", str(compiled)],
                 [compiler, "-shared", str(compiled), "-o", str(linked), "-lm"],

@@ -1,7 +1,8 @@
-// Attention of one new token per row to keys and values that stand in several places, without copying them.
+// What a decoding step does between its matrix products, for one new token per row.
 //
-// A row sees its runs, which other rows may share, and its own positions, which stand in blocks of a pool. Compiled
-// twice: with REAL as bf16 (uint16_t) and as float. Scores and sums are in float.
+// Attention reads keys and values where they stand, without copying them: a row sees its runs, which other rows may
+// share, and its own positions, which stand in blocks of a pool. Everything is compiled twice, with REAL as bf16
+// (uint16_t) and as float. Scores and sums are in float.
 
 #include <math.h>
 #include <stdint.h>
@@ -12,11 +13,12 @@
 #define MAX_DIM 256
 
 typedef struct {
-  // Queries and results, [rows, kv_heads * groups, dim].
+  // Queries, [rows, kv_heads * groups, dim], `query_stride` numbers from row to row, and results without gaps.
   const void *query;
   void *result;
-  // The rows' new keys and values, [rows, kv_heads, dim], which are written to the pool first.
+  // The rows' new keys and values, [rows, kv_heads, dim], `new_stride` from row to row, which go to the pool first.
   const void *new_key, *new_value;
+  int64_t query_stride, new_stride;
   int64_t rows, kv_heads, groups, dim;
   float scale, softcap;
   // Runs: row r has those from first_run[r] to first_run[r + 1]. Addresses are those of this layer.
@@ -31,6 +33,9 @@ typedef struct {
   // Attention to other positions, [rows, kv_heads * groups, dim] and [rows, kv_heads * groups], or null.
   const float *part, *part_log_sum;
 } Call;
+
+// From this number of values on, work is shared between threads.
+#define MANY 16384
 
 #define JOIN2(a, b) a##b
 #define JOIN(a, b) JOIN2(a, b)
@@ -49,7 +54,7 @@ static inline uint16_t from_float_bf16(float value) {
   // Round to the nearest, ties to even.
   return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
-#include "attention_body.h"
+#include "kernels_body.h"
 #undef REAL
 #undef NAME
 
@@ -57,4 +62,4 @@ static inline uint16_t from_float_bf16(float value) {
 #define NAME(x) JOIN(x, _fp32)
 static inline float to_float_fp32(float x) { return x; }
 static inline float from_float_fp32(float x) { return x; }
-#include "attention_body.h"
+#include "kernels_body.h"

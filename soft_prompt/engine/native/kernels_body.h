@@ -1,4 +1,4 @@
-// The part of attention.c that depends on the type of keys and values.
+// The part of kernels.c that depends on the type of keys and values.
 
 typedef struct {
   float query[MAX_GROUPS][MAX_DIM];
@@ -51,7 +51,7 @@ static inline __attribute__((always_inline)) void NAME(attend_head)(
     const Call *c, int64_t row, int64_t head, int groups, int dim) {
   NAME(State) state;
   int64_t at = (row * c->kv_heads + head) * groups;
-  const REAL *query = (const REAL *)c->query + at * dim;
+  const REAL *query = (const REAL *)c->query + row * c->query_stride + head * groups * dim;
   for (int g = 0; g < groups; g++) {
     for (int d = 0; d < dim; d++) state.query[g][d] = NAME(to_float)(query[g * dim + d]) * c->scale;
     int given = c->part != 0;
@@ -87,15 +87,19 @@ static inline __attribute__((always_inline)) void NAME(attend_head)(
   }
 }
 
-void NAME(attend)(const Call *c) {
+// Write the rows' new keys and values to the pool.
+void NAME(write)(const Call *c) {
   int64_t width = c->kv_heads * c->dim;
   for (int64_t row = 0; row < c->rows; row++) {
     int64_t last = c->own_length[row] - 1;
     int64_t block = c->table[row * c->width + last / c->block];
     int64_t place = (block * c->block + last % c->block) * width;
-    memcpy((REAL *)c->pool_key + place, (const REAL *)c->new_key + row * width, width * sizeof(REAL));
-    memcpy((REAL *)c->pool_value + place, (const REAL *)c->new_value + row * width, width * sizeof(REAL));
+    memcpy((REAL *)c->pool_key + place, (const REAL *)c->new_key + row * c->new_stride, width * sizeof(REAL));
+    memcpy((REAL *)c->pool_value + place, (const REAL *)c->new_value + row * c->new_stride, width * sizeof(REAL));
   }
+}
+
+void NAME(attend)(const Call *c) {
   int64_t tasks = c->rows * c->kv_heads;
 #pragma omp parallel for schedule(dynamic, 1)
   for (int64_t task = 0; task < tasks; task++) {
@@ -107,5 +111,79 @@ void NAME(attend)(const Call *c) {
     else if (dim == 64) NAME(attend_head)(c, row, head, groups, 64);
     else if (dim == 128) NAME(attend_head)(c, row, head, groups, 128);
     else NAME(attend_head)(c, row, head, groups, dim);
+  }
+}
+
+// One row's root mean square norm; `weight` may be null.
+static inline void NAME(norm_row)(const REAL *in, const REAL *weight, REAL *out, int64_t size, float epsilon) {
+  float squares = 0;
+  for (int64_t n = 0; n < size; n++) squares += NAME(to_float)(in[n]) * NAME(to_float)(in[n]);
+  float scale = 1.0f / sqrtf(squares / (float)size + epsilon);
+  // Rounded before the weight is applied, as Transformers does.
+  for (int64_t n = 0; n < size; n++)
+    out[n] = NAME(from_float)(NAME(to_float)(NAME(from_float)(NAME(to_float)(in[n]) * scale)) * NAME(to_float)(weight[n]));
+}
+
+// Add `more` to `hidden` unless it is null, and write the norm of the sum to `out`. All [rows, size].
+void NAME(add_norm)(
+    REAL *hidden, const REAL *more, const REAL *weight, REAL *out, int64_t rows, int64_t size, float epsilon) {
+#pragma omp parallel for if (rows * size >= MANY)
+  for (int64_t row = 0; row < rows; row++) {
+    REAL *own = hidden + row * size;
+    if (more)
+      for (int64_t n = 0; n < size; n++)
+        own[n] = NAME(from_float)(NAME(to_float)(own[n]) + NAME(to_float)(more[row * size + n]));
+    NAME(norm_row)(own, weight, out + row * size, size, epsilon);
+  }
+}
+
+// Rotate queries and keys in place, after an optional norm of each head. `joined`: [rows, query, key and value heads,
+// dim]. `cosine` and `sine`: [rows, dim].
+void NAME(rotate)(
+    REAL *joined, const float *cosine, const float *sine, const REAL *query_norm, const REAL *key_norm, int64_t rows,
+    int64_t heads, int64_t kv_heads, int64_t dim, float epsilon) {
+  int64_t half = dim / 2;
+#pragma omp parallel for if (rows * (heads + kv_heads) * dim >= MANY)
+  for (int64_t row = 0; row < rows; row++) {
+    const float *c = cosine + row * dim, *s = sine + row * dim;
+    for (int64_t head = 0; head < heads + kv_heads; head++) {
+      REAL *x = joined + (row * (heads + 2 * kv_heads) + head) * dim;
+      const REAL *norm = head < heads ? query_norm : key_norm;
+      if (norm) NAME(norm_row)(x, norm, x, dim, epsilon);
+      for (int64_t n = 0; n < half; n++) {
+        float a = NAME(to_float)(x[n]), b = NAME(to_float)(x[n + half]);
+        x[n] = NAME(from_float)(a * c[n] - b * s[n]);
+        x[n + half] = NAME(from_float)(b * c[n + half] + a * s[n + half]);
+      }
+    }
+  }
+}
+
+// silu(gate) * up. `joined`: [rows, 2 * size], gates first; `out`: [rows, size].
+void NAME(gated)(const REAL *joined, REAL *out, int64_t rows, int64_t size) {
+#pragma omp parallel for if (rows * size >= MANY)
+  for (int64_t row = 0; row < rows; row++) {
+    const REAL *gate = joined + row * 2 * size, *up = gate + size;
+    for (int64_t n = 0; n < size; n++) {
+      float x = NAME(to_float)(gate[n]);
+      float activated = NAME(to_float)(NAME(from_float)(x / (1.0f + expf(-x))));
+      out[row * size + n] = NAME(from_float)(activated * NAME(to_float)(up[n]));
+    }
+  }
+}
+
+// The index of the largest value of each row, the first one of several. `values`: [rows, size].
+void NAME(largest)(const REAL *values, int64_t *out, int64_t rows, int64_t size) {
+#pragma omp parallel for if (rows * size >= MANY)
+  for (int64_t row = 0; row < rows; row++) {
+    const REAL *own = values + row * size;
+    float top = NAME(to_float)(own[0]);
+    for (int64_t n = 1; n < size; n++) {
+      float x = NAME(to_float)(own[n]);
+      top = x > top ? x : top;
+    }
+    int64_t at = 0;
+    while (NAME(to_float)(own[at]) != top && at < size - 1) at++;
+    out[row] = at;
   }
 }
