@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from soft_prompt.engine.layout import StepLayout, Window
+from soft_prompt.engine.layout import PromptGroup, PromptMasks, StepLayout, Window
 from soft_prompt.engine.native.kernel import Kernels
 
 # Attended values, fp32 or the backbone's dtype, `[..., rows, head_dim]`, and the log of the sum of exponentials of the
@@ -56,41 +56,91 @@ def engine_attention(
     """
     layout: StepLayout = _active.layout
     layer = int(module.layer_idx)  # type: ignore[arg-type]
-    heads, tokens, head_dim = query.shape[1:]
-    kv_heads = key.shape[1]
-    scale = float(options.get("scaling") or head_dim**-0.5)
-    softcap, window = options.get("softcap"), layout.window(options.get("sliding_window"))
-    new_keys, new_values = key[0].transpose(0, 1), value[0].transpose(0, 1)
-    # The kernel writes the keys and values of decoding rows itself.
-    written = layout.decoding if layout.kernel_step is not None else 0
+    scale = float(options.get("scaling") or query.shape[-1] ** -0.5)
+    tokens = (x[0].transpose(0, 1) for x in (query, key, value))
+    window = layout.window(options.get("sliding_window"))
+    return attend_tokens(*tokens, layout, window, layer, scale, options.get("softcap"), _active.kernels)[None], None
+
+
+def attend_tokens(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    layout: StepLayout,
+    window: Window,
+    layer: int,
+    scale: float,
+    softcap: float | None,
+    kernels: Kernels | None,
+) -> Tensor:
+    """Write the new keys and values of a step to the pool, and attend.
+
+    Args:
+        query: `[tokens, heads, head_dim]`.
+        key, value: `[tokens, kv_heads, head_dim]`.
+        layout: of the step.
+        window: of the layer.
+        layer: its number.
+        scale, softcap: of the scores.
+        kernels: for decoding rows, if `layout` was made for them.
+
+    Returns:
+        `[tokens, heads, head_dim]`.
+    """
+    tokens, heads, head_dim = query.shape
+    kv_heads, count = key.shape[1], layout.decoding
+    # The kernels write the keys and values of decoding rows themselves.
+    written = count if layout.kernel_step is not None else 0
     if written < tokens:
         places = (layout.places[0][written:], layout.places[1][written:])
-        layout.pool.write(layer, *places, new_keys[written:], new_values[written:])
+        layout.pool.write(layer, *places, key[written:], value[written:])
     # Query heads that share a key head become rows of one head.
-    grouped = query[0].view(kv_heads, heads // kv_heads, tokens, head_dim)
+    grouped = query.reshape(tokens, kv_heads, heads // kv_heads, head_dim)
     results = []
-    if layout.decoding:
-        rows = grouped[:, :, : layout.decoding].permute(2, 0, 1, 3)
-        if layout.kernel_step is not None:
-            new = (x[: layout.decoding].contiguous() for x in (query[0].transpose(0, 1), new_keys, new_values))
-            call = _active.kernels.attention(*new, layout.kernel_step, layer, window.low, scale, softcap)
-            call.write()
-            results.append(call.attend(run_parts_as_one(rows, layout, window, layer, scale, softcap)))
-        else:
-            parts = list(_run_parts(rows, layout, window, layer, scale, softcap))
-            parts.append(_own_part(rows, layout, window, layer, scale, softcap))
-            results.append(_join(parts).reshape(-1, heads, head_dim))
-    for number, prompt in enumerate(layout.prompts):
-        rows = grouped[:, :, prompt.first : prompt.first + prompt.tokens].reshape(1, kv_heads, -1, head_dim)
-        parts = []
-        for run, mask in zip(prompt.runs, window.prompt_run_masks[number], strict=True):
-            keys, values = run.layers[layer]
-            parts.append(_attend(rows, keys[None], values[None], mask, scale, softcap))
-        own = layout.pool.positions(layer, prompt.blocks, 1)
-        parts.append(_attend(rows, *own, window.prompt_own_masks[number], scale, softcap))
-        attended = _join(parts).view(heads, prompt.tokens, head_dim)
-        results.append(attended.transpose(0, 1))
-    return (results[0] if len(results) == 1 else torch.cat(results))[None], None
+    if layout.kernel_step is not None and kernels is not None:
+        new = [x[:count] if x.stride()[1:] == (head_dim, 1) else x[:count].contiguous() for x in (query, key, value)]
+        if new[1].stride(0) != new[2].stride(0):
+            new[1:] = [x.contiguous() for x in new[1:]]
+        call = kernels.attention(*new, layout.kernel_step, layer, window.low, scale, softcap)
+        call.write()
+        results.append(call.attend(run_parts_as_one(grouped[:count], layout, window, layer, scale, softcap)))
+    elif count:
+        parts = list(_run_parts(grouped[:count], layout, window, layer, scale, softcap))
+        parts.append(_own_part(grouped[:count], layout, window, layer, scale, softcap))
+        results.append(_join(parts).reshape(-1, heads, head_dim))
+    for group, masks in zip(layout.prompts, window.prompts, strict=True):
+        rows = grouped[group.first : group.first + group.tokens]
+        results.append(_prompt_attention(rows, group, masks, layout, layer, scale, softcap))
+    return results[0] if len(results) == 1 else torch.cat(results)
+
+
+def _prompt_attention(
+    rows: Tensor,
+    group: PromptGroup,
+    masks: PromptMasks,
+    layout: StepLayout,
+    layer: int,
+    scale: float,
+    softcap: float | None,
+) -> Tensor:
+    """Attention of slices with the same runs, `[tokens, kv_heads, groups, head_dim]` to `[tokens, heads, head_dim]`."""
+    tokens, kv_heads, groups, head_dim = rows.shape
+
+    def by_head(some: Tensor) -> Tensor:
+        """`[1, kv_heads, tokens * groups, head_dim]`."""
+        return some.transpose(0, 1).reshape(1, kv_heads, -1, head_dim)
+
+    together, parts = by_head(rows), []
+    for run, mask in zip(group.runs, masks.runs, strict=True):
+        keys, values = run.layers[layer]
+        parts.append(_attend(together, keys[None], values[None], mask, scale, softcap))
+    own, first = [], 0
+    for one, mask in zip(group.slices, masks.own, strict=True):
+        some = together if len(group.slices) == 1 else by_head(rows[first : first + one.tokens])
+        own.append(_attend(some, *layout.pool.positions(layer, one.blocks, 1), mask, scale, softcap))
+        first += one.tokens
+    parts.append(own[0] if len(own) == 1 else tuple(torch.cat(some, dim=2) for some in zip(*own, strict=True)))
+    return _join(parts).view(kv_heads, tokens, groups, head_dim).transpose(0, 1).reshape(tokens, -1, head_dim)
 
 
 def run_parts_as_one(

@@ -5,11 +5,12 @@ The thread starts with the first request and ends with the last one.
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections import deque
 from collections.abc import MutableMapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import Tensor
@@ -25,6 +26,16 @@ from soft_prompt.model.backbone import Backbone
 
 _engines: MutableMapping[Any, dict[bool, Engine]] = WeakKeyDictionary()
 _engines_lock = threading.Lock()
+_all_engines: WeakSet[Engine] = WeakSet()
+# A step takes less, except on a machine that has no memory left.
+_STOP_SECONDS = 20.0
+
+
+@atexit.register
+def _stop_all() -> None:
+    """End the threads before the interpreter does, which would stop them in the middle of PyTorch's code."""
+    for engine in list(_all_engines):
+        engine.stop()
 
 
 def engine_of(backbone: Backbone, *, int8: bool = False) -> Engine:
@@ -57,7 +68,9 @@ class Engine:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._in_line = 0
+        self._stopping = False
         self.steps = 0
+        _all_engines.add(self)
 
     @property
     def waiting(self) -> int:
@@ -106,12 +119,19 @@ class Engine:
                 self._thread.start()
         return job
 
+    def stop(self) -> None:
+        """End the thread after the step that it is in. What runs or waits gets no reply, and nothing new runs."""
+        self._stopping = True
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_STOP_SECONDS)
+
     def _run(self) -> None:
         while True:
             with self._lock:
                 while self._new:
                     self._scheduler.add(self._new.popleft())
-                if self._scheduler.idle:
+                if self._scheduler.idle or self._stopping:
                     self._model.rest()
                     # A request that comes now finds no thread and starts one.
                     self._thread = None

@@ -91,10 +91,6 @@ class EngineModel:
         adapters = self._adapters.of_step(self.backbone, [(row.adapter, row.tokens.new) for row in rows])
         embeddings = torch.cat([row.embeddings for row in rows])
         model = self.backbone.model
-        if self._fast is not None and decoding == len(rows):
-            with torch.no_grad():
-                fast: Tensor = model.lm_head(self._fast.forward(embeddings, positions, layout, adapters))
-            return fast
         lasts, seen = [], 0
         for row in rows:
             seen += row.tokens.new
@@ -102,6 +98,11 @@ class EngineModel:
                 lasts.append(seen - 1)
         # Prompts whose slices need no logits still get one position's, which costs less than a second code path.
         wanted = torch.tensor(lasts or [0], device=device)
+        if self._fast is not None:
+            with torch.no_grad():
+                hidden = self._fast.forward(embeddings, positions, layout, adapters)
+                fast: Tensor = model.lm_head(hidden if len(lasts) == len(hidden) else hidden[wanted])
+            return fast[: len(lasts)]
         with torch.no_grad(), engine_step(layout, self.kernels), apply_adapters(self.backbone, adapters):
             logits: Tensor = model(
                 inputs_embeds=embeddings[None], position_ids=positions, use_cache=False, logits_to_keep=wanted

@@ -1,8 +1,8 @@
-"""A decoding step of Llama-like models with the compiled kernels: few operations per layer.
+"""A step of Llama-like models with the compiled kernels: few operations per layer.
 
 For one token per row, starting operations takes longer than the arithmetic between the matrix products. Here a layer is
-four products and a handful of calls. Models with another structure, prompts, and machines without the kernels run
-Transformers' own layers.
+four products and a handful of calls. Models with another structure, and machines without the kernels, run Transformers'
+own layers.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from soft_prompt.engine.attention import run_parts_as_one
+from soft_prompt.engine.attention import attend_tokens
 from soft_prompt.engine.layout import StepLayout
 from soft_prompt.engine.native.kernel import Kernels
 from soft_prompt.graft.adapter_hooks import BatchAdapters, LayerAdapter
 from soft_prompt.model.linear import packed_weights
+from soft_prompt.model.optimized import can_pack
 
 # Models whose layers are: norm, attention with rotary positions, norm, gated MLP.
 _MODELS = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
@@ -98,7 +99,7 @@ class FastLayers:
         """The layers; None if the model has another structure, or there are no kernels."""
         config = model.config
         known = type(model).__name__ in _MODELS and getattr(config, "hidden_act", None) == "silu"
-        return cls(model, kernels, kv_heads) if known and kernels is not None else None
+        return cls(model, kernels, kv_heads) if known and kernels is not None and can_pack(model) else None
 
     def forward(self, hidden: Tensor, positions: Tensor, layout: StepLayout, adapters: BatchAdapters | None) -> Tensor:
         """Hidden states behind the last norm.
@@ -106,7 +107,7 @@ class FastLayers:
         Args:
             hidden: embeddings of the new tokens, `[rows, hidden]`, which are overwritten.
             positions: `[1, rows]`, int64.
-            layout: of the step, whose rows all decode.
+            layout: of the step.
             adapters: of the step.
 
         Returns:
@@ -114,21 +115,14 @@ class FastLayers:
         """
         kernels, rows = self._kernels, len(hidden)
         cosine, sine = (x[0].float().contiguous() for x in self._base.rotary_emb(hidden[None], position_ids=positions))
-        assert layout.kernel_step is not None
         more: Tensor | None = None
         for number, layer in enumerate(self._layers):
             normed = kernels.add_norm(hidden, more, layer.norms[0], self._epsilon)
             joined = layer.attention(normed, adapters).view(rows, self._heads + 2 * self._kv_heads, -1)
             kernels.rotate(joined, cosine, sine, layer.head_norms, self._heads, self._kv_heads, self._epsilon)
-            query, key, value = joined.split((self._heads, self._kv_heads, self._kv_heads), dim=1)
+            tokens = joined.split((self._heads, self._kv_heads, self._kv_heads), dim=1)
             window = layout.window(layer.window)
-            call = kernels.attention(query, key, value, layout.kernel_step, number, window.low, layer.scale)
-            call.write()
-            part = None
-            if layout.levels:
-                grouped = query.view(rows, self._kv_heads, self._heads // self._kv_heads, -1)
-                part = run_parts_as_one(grouped, layout, window, number, layer.scale, None)
-            attended = call.attend(part).view(rows, -1)
+            attended = attend_tokens(*tokens, layout, window, number, layer.scale, None, kernels).view(rows, -1)
             normed = kernels.add_norm(hidden, layer.output(attended, adapters), layer.norms[1], self._epsilon)
             more = layer.down(kernels.gated(layer.mlp(normed, adapters)), adapters)
         return kernels.add_norm(hidden, more, self._base.norm.weight, self._epsilon)

@@ -6,8 +6,9 @@ The new tokens of all rows stand one after the other: first one token of each de
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -63,13 +64,29 @@ class Level:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PromptSlice:
-    """The slice of a prompt: `tokens` tokens from token `first` of the step on."""
+    """The slice of one prompt: a number of tokens, and the row's blocks that have own positions."""
+
+    tokens: int
+    blocks: Tensor
+    row: RowTokens
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PromptGroup:
+    """Slices of prompts with the same runs, one after the other from token `first` of the step on."""
 
     first: int
     tokens: int
     runs: tuple[Run, ...]
-    blocks: Tensor
-    row: RowTokens
+    slices: tuple[PromptSlice, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PromptMasks:
+    """What a group's tokens see of each run and of their own positions, `[1, 1, tokens * groups, positions]`."""
+
+    runs: list[Tensor | None]
+    own: list[Tensor]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -79,14 +96,13 @@ class Window:
     Attributes:
         own_mask: of the decoding rows' own positions, `[rows, 1, 1, positions]`.
         level_masks: per level and run, `[1, 1, rows * groups, positions]`.
-        prompt_own_masks, prompt_run_masks: per slice, and per run, `[1, 1, groups * tokens, positions]`.
+        prompts: of each group.
         low: the first position that each decoding row sees, as an int64 array.
     """
 
     own_mask: Tensor | None
     level_masks: list[list[Tensor | None]]
-    prompt_own_masks: list[Tensor | None]
-    prompt_run_masks: list[list[Tensor | None]]
+    prompts: list[PromptMasks]
     low: Any
 
 
@@ -110,7 +126,7 @@ class StepLayout:
     places: tuple[Tensor, Tensor]
     tables: Tensor
     levels: tuple[Level, ...]
-    prompts: tuple[PromptSlice, ...]
+    prompts: tuple[PromptGroup, ...]
     groups: int
     rows: Sequence[RowTokens]
     device: torch.device
@@ -131,13 +147,7 @@ class StepLayout:
         return Window(
             own_mask=self._placed(torch.stack(own)[:, None]) if own else None,
             level_masks=[self._level_masks(level, size) for level in self.levels],
-            prompt_own_masks=[
-                self._placed(_own_mask(p.row, len(p.blocks) * BLOCK, size).repeat(self.groups, 1)[None, None])
-                for p in self.prompts
-            ],
-            prompt_run_masks=[
-                [self._by_token(_run_mask(run, _positions(p.row), size)) for run in p.runs] for p in self.prompts
-            ],
+            prompts=[self._prompt_masks(group, size) for group in self.prompts],
             low=np.array([0 if size is None else max(0, position - size + 1) for position in last], dtype=np.int64),
         )
 
@@ -146,12 +156,19 @@ class StepLayout:
         for run, count in level.runs:
             rows = [self.rows[number] for number in level.rows[first : first + count]]
             mask = _run_mask(run, [position for row in rows for position in _positions(row)], size)
-            masks.append(None if mask is None else self._placed(mask.repeat_interleave(self.groups, 0)[None, None]))
+            masks.append(None if mask is None else self._of_heads(mask))
             first += count
         return masks
 
-    def _by_token(self, mask: Tensor | None) -> Tensor | None:
-        return None if mask is None else self._placed(mask.repeat(self.groups, 1)[None, None])
+    def _prompt_masks(self, group: PromptGroup, size: int | None) -> PromptMasks:
+        positions = [position for one in group.slices for position in _positions(one.row)]
+        runs = [_run_mask(run, positions, size) for run in group.runs]
+        own = [_own_mask(one.row, len(one.blocks) * BLOCK, size) for one in group.slices]
+        return PromptMasks([None if mask is None else self._of_heads(mask) for mask in runs], list(map(self._of_heads, own)))  # fmt: skip
+
+    def _of_heads(self, visible: Tensor) -> Tensor:
+        """The mask to add, each token's once per query head of a group."""
+        return self._placed(visible.repeat_interleave(self.groups, 0)[None, None])
 
     def _placed(self, visible: Tensor) -> Tensor:
         """The mask to add, from what is visible."""
@@ -199,16 +216,14 @@ class KernelLayout:
 def make_layout(
     pool: BlockPool, rows: Sequence[RowTokens], decoding: int, groups: int, kernel: KernelLayout | None
 ) -> StepLayout:
-    """Lay out a step. The first `decoding` rows have one new token each. `kernel`: None for none."""
+    """Lay out a step. The first `decoding` rows have one new token each. `kernel`: None for none.
+
+    Neighbouring prompts with the same runs are laid out together.
+    """
     device = pool.keys[0].device
     places = [divmod(row.before + n, BLOCK) for row in rows for n in range(row.new)]
     owners = [row for row in rows for _ in range(row.new)]
     blocks = [row.blocks[block] for row, (block, _) in zip(owners, places, strict=True)]
-    prompts, first = [], decoding
-    for row in rows[decoding:]:
-        used = torch.tensor(row.blocks[: _used_blocks(row)], device=device)
-        prompts.append(PromptSlice(first, row.new, row.runs, used, row))
-        first += row.new
     decoding_rows = rows[:decoding]
     shared = [row.runs for row in decoding_rows]
     kernel_step = None
@@ -228,12 +243,20 @@ def make_layout(
         places=(torch.tensor(blocks, device=device), torch.tensor([offset for _, offset in places], device=device)),
         tables=torch.tensor(tables, dtype=torch.int64, device=device),
         levels=tuple(_levels(shared, device)),
-        prompts=tuple(prompts),
+        prompts=tuple(_prompt_groups(rows[decoding:], decoding, device)),
         groups=groups,
         rows=rows,
         device=device,
         kernel_step=kernel_step,
     )
+
+
+def _prompt_groups(rows: Sequence[RowTokens], first: int, device: torch.device) -> Iterator[PromptGroup]:
+    for runs, some in groupby(rows, key=lambda row: row.runs):
+        slices = [PromptSlice(r.new, torch.tensor(r.blocks[: _used_blocks(r)], device=device), r) for r in some]
+        tokens = sum(one.tokens for one in slices)
+        yield PromptGroup(first, tokens, runs, tuple(slices))
+        first += tokens
 
 
 def _tables(rows: Sequence[RowTokens]) -> list[list[int]]:

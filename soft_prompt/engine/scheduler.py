@@ -111,4 +111,6 @@ class Scheduler:
                 count = min(left, len(running.waiting))
                 slices.append((running, count))
                 left -= count
-        return decoding, slices
+        # Prompts with the same runs side by side, in the order of the first of them.
+        order = {running.runs: number for number, (running, _) in reversed(list(enumerate(slices)))}
+        return decoding, sorted(slices, key=lambda pair: order[pair[0].runs])

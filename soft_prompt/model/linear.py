@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from soft_prompt.model.huge_pages import use_huge_pages
+
 # Above this number of rows PyTorch's int8 kernel is slower than its bf16 kernel (measured on AVX-512).
 MAX_INT8_ROWS = 4
 
@@ -82,7 +84,9 @@ def packed_weights(weights: Sequence[Tensor]) -> Tensor:
     by_count = _packed.setdefault(weights[0], {})
     if len(weights) not in by_count:
         joined = weights[0].detach() if len(weights) == 1 else torch.cat([weight.detach() for weight in weights])
-        by_count[len(weights)] = torch.ops.mkldnn._reorder_linear_weight(joined, _ROWS)
+        packed = torch.ops.mkldnn._reorder_linear_weight(joined, _ROWS)
+        use_huge_pages(packed)
+        by_count[len(weights)] = packed
     return by_count[len(weights)]
 
 

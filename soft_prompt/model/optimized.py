@@ -102,18 +102,24 @@ def replace_linear_layers(model: Any, *, int8: bool = False) -> None:
     if int8:
         for layer in layers:
             add_int8_weights(layer)
-    elif _can_pack(model, layers):
+    elif can_pack(model) and model.dtype == torch.bfloat16:
         for layer in layers:
             add_packed_weights(layer)
     elif type(head := model.get_output_embeddings()) is torch.nn.Linear:
         head.__class__ = FlattenedLinear
 
 
-def _can_pack(model: Any, layers: Sequence[torch.nn.Linear]) -> bool:
-    if model.device.type != "cpu" or model.dtype != torch.bfloat16 or fast_dtype("cpu") != torch.bfloat16:
+def can_pack(model: Any) -> bool:
+    """Whether a model's linear layers may get packed copies of their weights.
+
+    They need oneDNN's arithmetic for the model's dtype, and a small part of the free memory: a second copy of a large
+    model's weights could take what its keys and values need.
+    """
+    if model.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    weights = {id(layer.weight): layer.weight.nbytes for layer in layers}
-    # A second copy of a large model's weights could take the memory that its keys and values need.
+    if model.dtype != torch.float32 and (model.dtype != torch.bfloat16 or fast_dtype("cpu") != torch.bfloat16):
+        return False
+    weights = {id(m.weight): m.weight.nbytes for m in model.modules() if isinstance(m, torch.nn.Linear)}
     return sum(weights.values()) < _PACKED_SHARE * free_memory(model.device)
 
 

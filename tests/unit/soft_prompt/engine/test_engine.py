@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -279,3 +281,18 @@ def test_nothing_grows_with_the_number_of_requests(tiny_backbone: Backbone) -> N
     wait_until_idle(engine)
     assert engine._model.pool.blocks == blocks
     assert len(engine._table._runs) == 0
+
+
+def test_a_process_may_end_in_the_middle_of_a_reply() -> None:
+    script = """
+import sys
+sys.path[:0] = sys.argv[1:]
+from tiny_backbones import make_backbone
+from soft_prompt import Decoding, PrefixStore, Row, stream
+pieces = stream(PrefixStore(make_backbone()), Row((), (tuple(range(3, 40)),)), Decoding(max_tokens=400))
+next(pieces)
+"""
+    support = [path for path in sys.path if path.endswith(("support", "soft_prompt"))]
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", script, *support], capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
