@@ -19,7 +19,7 @@ from soft_prompt.engine.token_adapters import TokenAdapters
 from soft_prompt.graft.adapter import Adapter
 from soft_prompt.graft.adapter_hooks import apply_adapters
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.model.fused import fuse_layers
+from soft_prompt.model.fused import fuse_norms
 from soft_prompt.model.optimized import replace_linear_layers, weight_sharing_copy
 
 _NAME = "softgraft_engine"
@@ -63,7 +63,7 @@ class EngineModel:
         ALL_MASK_ATTENTION_FUNCTIONS.register(_NAME, no_mask)
         model.config._attn_implementation = _NAME
         replace_linear_layers(model, int8=int8)
-        fuse_layers(model)
+        fuse_norms(model)
         self.backbone = replace(backbone, model=model)
         self.pool = BlockPool(backbone.cache_layout, backbone.dtype, backbone.device)
         self._groups = int(model.config.get_text_config().num_attention_heads) // backbone.cache_layout[1]

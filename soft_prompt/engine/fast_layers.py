@@ -17,7 +17,7 @@ from soft_prompt.engine.attention import attend_tokens
 from soft_prompt.engine.layout import StepLayout
 from soft_prompt.engine.native.kernel import Kernels
 from soft_prompt.graft.adapter_hooks import BatchAdapters, LayerAdapter
-from soft_prompt.model.linear import packed_weights
+from soft_prompt.model.linear import packed_product, packed_weights
 from soft_prompt.model.optimized import can_pack
 
 # Models whose layers are: norm, attention with rotary positions, norm, gated MLP.
@@ -47,7 +47,7 @@ class _Product:
         if scaled is not None:
             # Only the last layer of an MLP has scaled inputs, and it is alone in its product.
             x = torch.addcmul(x, x, scaled)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
+        product = packed_product(x, self._packed, self._bias)
         first = 0
         for size, adapter in zip(self.sizes, own, strict=False):
             if adapter is not None:

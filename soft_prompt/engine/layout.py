@@ -185,9 +185,7 @@ class KernelLayout:
         self._runs: KernelRuns | None = None
         self._joined: OrderedDict[tuple[Run, ...], Run] = OrderedDict()
 
-    def split(
-        self, rows: Sequence[tuple[Run, ...]], layers: int
-    ) -> tuple[KernelRuns, list[tuple[Run, ...]]]:
+    def split(self, rows: Sequence[tuple[Run, ...]], layers: int) -> tuple[KernelRuns, list[tuple[Run, ...]]]:
         """The runs for the kernels, and each row's runs that are shared."""
         users = Counter(run for row in rows for run in row)
         shared = [tuple(run for run in row if users[run] >= _SHARED) for row in rows]

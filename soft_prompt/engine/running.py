@@ -128,4 +128,3 @@ class Running:
         """Give back the memory."""
         pool.give_back(self.blocks)
         self.blocks, self.runs, self.waiting, self._opening = [], (), None, None
-

@@ -76,14 +76,14 @@ def decode_batch(
     if not supports_engine(store.backbone):
         yield from decode_static_batch(store, rows, decoding, numbers, batch_size=batch_size, cancelled=cancelled)
         return
-    # Sampling draws from the backbone's own probabilities, unless int8 is requested.
-    weights = "own" if decoding.weights == "auto" and decoding.temperature > 0 else decoding.weights
-    int8 = reads_int8(store.backbone, weights)
+    int8 = reads_int8(store.backbone, decoding.weights)
     engine = engine_of(store.backbone, int8=int8)
     # What a conversation leaves is only worth its memory if it goes on, which a batch does not. With rounded weights
     # keys depend on the number of rows that run together, so a reply would depend on how earlier turns were decoded.
     reuse = len(rows) == 1 and not int8
-    requests = [Request(store, row, decoding, number, reuse, cancelled) for number, row in zip(numbers, rows, strict=True)]
+    requests = [
+        Request(store, row, decoding, number, reuse, cancelled) for number, row in zip(numbers, rows, strict=True)
+    ]
     job = engine.submit(requests, limit=batch_size)
     try:
         yield from job

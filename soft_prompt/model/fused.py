@@ -6,13 +6,14 @@ product. The layers stay modules of their own with their own hooks, so adapters 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from soft_prompt.model.linear import PackedLinear, packed_weights
+from soft_prompt.model.linear import FlattenedLinear, packed_product, packed_weights
 
 # Attribute names of layers with the same input, in the order in which Transformers calls them.
 _GROUPS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
@@ -20,17 +21,17 @@ _GROUPS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 _NORMS = frozenset({"LlamaRMSNorm", "MistralRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm", "Phi3RMSNorm"})
 
 
-class _FirstLinear(PackedLinear):
+class _FirstLinear(FlattenedLinear):
     """The first layer of a group: runs all of them, and keeps the others' outputs until they are asked for."""
 
     group: _Group
 
     def forward(self, x: Tensor) -> Tensor:
         """`[..., inputs]` to `[..., outputs]`."""
-        return self.group.run(x)
+        return super().forward(x) if x.requires_grad else self.group.run(x)
 
 
-class _LaterLinear(PackedLinear):
+class _LaterLinear(FlattenedLinear):
     """Another layer of a group."""
 
     group: _Group
@@ -38,34 +39,36 @@ class _LaterLinear(PackedLinear):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[..., inputs]` to `[..., outputs]`."""
-        return self.group.output(self.number, x)
+        return super().forward(x) if x.requires_grad else self.group.output(self.number, x)
 
 
-class _Group:
-    """Linear layers with the same input. Only one thread may run them."""
+class _Group(threading.local):
+    """Linear layers with the same input. Each thread has its own outputs."""
 
-    def __init__(self, layers: Sequence[torch.nn.Linear]) -> None:
-        self._sizes = [layer.out_features for layer in layers]
-        self._inputs = layers[0].in_features
-        self._packed = packed_weights(tuple(layer.weight for layer in layers))
-        biases = [layer.bias for layer in layers]
-        self._bias = None if biases[0] is None else torch.cat([bias.detach() for bias in biases])
+    def __init__(self, sizes: Sequence[int], inputs: int, packed: Tensor, bias: Tensor | None) -> None:
+        self._sizes, self._inputs, self._packed, self._bias = list(sizes), inputs, packed, bias
         self._input: Tensor | None = None
         self._outputs: tuple[Tensor, ...] = ()
 
     def run(self, x: Tensor) -> Tensor:
-        rows = x.reshape(-1, self._inputs)
-        product = torch.ops.mkldnn._linear_pointwise(rows, self._packed, self._bias, "none", [], "")
+        product = packed_product(x.reshape(-1, self._inputs), self._packed, self._bias)
         self._outputs = product.view(*x.shape[:-1], -1).split(self._sizes, dim=-1)
         self._input = x
         return self._outputs[0]
 
     def output(self, number: int, x: Tensor) -> Tensor:
-        # An input hook of an adapter may have given one of the layers another input.
+        # A hook of an adapter may have given one of the layers another input.
         if x is not self._input:
             self.run(x)
-            self._input = None
-        return self._outputs[number]
+        outputs = self._outputs[number]
+        if number == len(self._sizes) - 1:
+            # Nothing is kept alive from one layer to the next.
+            self._input, self._outputs = None, ()
+        return outputs
+
+    def __deepcopy__(self, _memo: object) -> _Group:
+        # It holds no weights of its own, so copies of a model share it.
+        return self
 
 
 class _RMSNorm(torch.nn.Module):
@@ -79,18 +82,25 @@ class _RMSNorm(torch.nn.Module):
         return torch.rms_norm(hidden, self.weight.shape, self.weight, self.variance_epsilon)
 
 
-def fuse_layers(model: Any) -> None:
-    """Fuse the packed linear layers and the norms of a model in place, where their structure is known."""
+def fuse_linear_layers(model: Any) -> None:
+    """Let linear layers with the same input run as one product, in place."""
     for parent in model.modules():
         for names in _GROUPS:
             layers = [getattr(parent, name, None) for name in names]
-            if all(type(layer) is PackedLinear for layer in layers) and len({x.bias is None for x in layers}) == 1:
-                group = _Group(layers)
+            if all(type(layer) is torch.nn.Linear for layer in layers) and len({x.bias is None for x in layers}) == 1:
+                biases = [layer.bias for layer in layers]
+                bias = None if biases[0] is None else torch.cat([one.detach() for one in biases])
+                sizes = [layer.out_features for layer in layers]
+                packed = packed_weights([layer.weight for layer in layers])
+                group = _Group(sizes, layers[0].in_features, packed, bias)
                 for number, layer in enumerate(layers):
                     layer.__class__ = _LaterLinear if number else _FirstLinear
                     object.__setattr__(layer, "group", group)
                     object.__setattr__(layer, "number", number)
-                    # The group has packed weights of its own.
-                    object.__setattr__(layer, "packed", None)
-        if type(parent).__name__ in _NORMS:
-            parent.__class__ = _RMSNorm
+
+
+def fuse_norms(model: Any) -> None:
+    """Let norms of a known kind be one operation, in place."""
+    for module in model.modules():
+        if type(module).__name__ in _NORMS:
+            module.__class__ = _RMSNorm

@@ -48,8 +48,7 @@ class PackedLinear(FlattenedLinear):
         if x.requires_grad:
             return super().forward(x)
         rows = x.reshape(-1, self.in_features)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, "none", [], "")
-        return product.view(*x.shape[:-1], self.out_features)
+        return packed_product(rows, self.packed, self.bias).view(*x.shape[:-1], self.out_features)
 
 
 class Int8Linear(FlattenedLinear):
@@ -88,6 +87,12 @@ def packed_weights(weights: Sequence[Tensor]) -> Tensor:
         use_huge_pages(packed)
         by_count[len(weights)] = packed
     return by_count[len(weights)]
+
+
+def packed_product(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    """A linear layer with packed weights and without gradient: `[rows, inputs]` to `[rows, outputs]`."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    return product
 
 
 def add_packed_weights(layer: torch.nn.Linear) -> None:

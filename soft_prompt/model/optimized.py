@@ -24,6 +24,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from soft_prompt.errors import BackboneError
 from soft_prompt.model.backbone import Backbone, fast_dtype
 from soft_prompt.model.frozen_attention import frozen_prefix_of, prefix_attention
+from soft_prompt.model.fused import fuse_linear_layers
 from soft_prompt.model.linear import FlattenedLinear, PackedLinear, add_int8_weights, add_packed_weights
 from soft_prompt.model.memory import free_memory
 
@@ -44,7 +45,7 @@ def optimized(backbone: Backbone, weights: DecodeWeights = "auto") -> Backbone:
     Args:
         backbone: shares its weights with the result.
         weights: `own` reads them as they are; `int8` reads a rounded copy where few rows run, which needs a backbone
-            in bf16 on the CPU; `auto` is `int8` on such a backbone and `own` on others.
+            in bf16 on the CPU; `auto` is `own`, which is faster since its weights are packed.
 
     Raises:
         BackboneError: if `weights` is `int8` and the backbone is not in bf16 on the CPU.
@@ -63,14 +64,13 @@ def reads_int8(backbone: Backbone, weights: DecodeWeights) -> bool:
     Raises:
         BackboneError: if `weights` is `int8` and the backbone is not in bf16 on the CPU.
     """
-    supported = backbone.device.type == "cpu" and backbone.dtype == torch.bfloat16
-    if weights == "int8" and not supported:
+    if weights == "int8" and not (backbone.device.type == "cpu" and backbone.dtype == torch.bfloat16):
         raise BackboneError(
             found=f"int8 weights for the backbone {backbone.id!r}, which is {backbone.dtype} on {backbone.device}",
             expected="a backbone in bfloat16 on the CPU",
             next_step="set `decode_weights: auto`, or `dtype: bfloat16`, in domain.yaml",
         )
-    return supported and weights != "own"
+    return weights == "int8"
 
 
 def supports_frozen_prefix(backbone: Backbone) -> bool:
@@ -98,15 +98,19 @@ def _optimized_copy(model: Any, *, int8: bool) -> Any:
 
 def replace_linear_layers(model: Any, *, int8: bool = False) -> None:
     """Let the linear layers of an optimised copy read int8 or packed weights, where the machine has such kernels."""
-    layers = [module for module in model.modules() if type(module) is torch.nn.Linear]
     if int8:
-        for layer in layers:
+        for layer in _linear_layers(model):
             add_int8_weights(layer)
     elif can_pack(model) and model.dtype == torch.bfloat16:
-        for layer in layers:
+        fuse_linear_layers(model)
+        for layer in _linear_layers(model):
             add_packed_weights(layer)
     elif type(head := model.get_output_embeddings()) is torch.nn.Linear:
         head.__class__ = FlattenedLinear
+
+
+def _linear_layers(model: Any) -> list[torch.nn.Linear]:
+    return [module for module in model.modules() if type(module) is torch.nn.Linear]
 
 
 def can_pack(model: Any) -> bool:
