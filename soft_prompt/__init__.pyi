@@ -11,8 +11,8 @@ from .errors import (
 )
 from .generation.continuations import score_continuations
 from .generation.generation import generate, stream
-from .generation.reply import Delta, Reply
-from .generation.sampling import Decoding
+from .replies.reply import Delta, Reply
+from .replies.sampling import Decoding
 from .graft.adapter import Adapter, initial_adapter, initial_scaling
 from .graft.prompt import SoftPrompt
 from .graft.text_twin import adapter_prompt, at_strength, from_text_twin, kv_from_text_twin

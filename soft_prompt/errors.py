@@ -5,6 +5,7 @@ SoftPromptError
  ├─ ArtifactError    a saved soft prompt is missing, damaged, or belongs to another backbone
  ├─ ContextError     a prompt is longer than the backbone's context
  ├─ ConstraintError  a constraint on replies is invalid or not supported
+ ├─ QueueFullError   too many requests wait for the backbone
  └─ TrainingError    training cannot start or continue
      └─ DivergedError  the loss is NaN or infinite, or stays above its start
 """
@@ -36,6 +37,10 @@ class ContextError(SoftPromptError):
 
 class ConstraintError(SoftPromptError):
     """A constraint on replies is invalid, or uses what is not supported."""
+
+
+class QueueFullError(SoftPromptError):
+    """Too many requests wait for the backbone. A later one may succeed."""
 
 
 class TrainingError(SoftPromptError):

@@ -42,7 +42,9 @@ async def stream_in_thread(start: Callable[[Callable[[], bool]], Generator[T]]) 
             error = raised
         put(_End(error))
 
-    loop.run_in_executor(None, contextvars.copy_context().run, run_generator)
+    # A thread of its own: the loop's executor has only a few, and those that wait for the engine would fill it.
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run_generator,), name="softgraft-stream", daemon=True).start()
     try:
         while not isinstance(item := await items.get(), _End):
             yield item

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.model.kv_cache import LayerKV, preallocated_cache
-from soft_prompt.rows.batch import assemble, require_context
+from soft_prompt.model.kv_cache import preallocated_cache
+from soft_prompt.rows.batch import assemble
 from soft_prompt.rows.prefix_store import PrefixStore
-from soft_prompt.rows.row import Row, embed_parts
+from soft_prompt.rows.row import Row
 
 
 class DecoderOnlyPass:
@@ -22,33 +22,29 @@ class DecoderOnlyPass:
     Attributes:
         logits: of the next token of each row, `[rows, vocabulary]`.
         cached_tokens: for each row, the number of prompt positions that came from the store.
-        cache: keys and values of everything that has run.
-        reuse: whether the only row may continue an earlier conversation, and later ones this.
 
     Raises:
         ContextError: if a row and its reply are longer than the backbone's context.
         BackboneError: if the rows cannot run together on this backbone.
     """
 
-    def __init__(
-        self, store: PrefixStore, backbone: Backbone, rows: Sequence[Row], max_new_tokens: int, *, reuse: bool
-    ) -> None:
+    def __init__(self, store: PrefixStore, backbone: Backbone, rows: Sequence[Row], max_new_tokens: int) -> None:
         self._backbone = backbone
-        self.reuse = reuse
         self._row_adapters = [row.adapter for row in rows]
         self._adapters = batch_adapters(backbone, self._row_adapters)
         with torch.no_grad():
-            inputs, before, self.cached_tokens = _prefill_inputs(store, rows, max_new_tokens, reuse=reuse)
-        mask = inputs["attention_mask"]
+            batch = assemble(store, rows, max_new_tokens=max_new_tokens)
+        self.cached_tokens = batch.mask[:, : batch.cached_length].sum(dim=1).tolist()
+        mask = batch.mask
         self._width = mask.shape[1]
         # Without padding a token sees everything and needs no mask. Otherwise the mask is allocated once.
         self._mask = None if mask.all() else torch.nn.functional.pad(mask, (0, max_new_tokens), value=1)
-        self._positions = inputs["position_ids"][:, -1:]
+        self._positions = batch.positions[:, -1:]
         layers = int(backbone.model.config.get_text_config().num_hidden_layers)
-        self.cache = preallocated_cache(layers, self._width + max_new_tokens)
-        for number, (keys, values) in enumerate(before):
-            self.cache.update(keys, values, number)
-        self.logits = self._forward(**inputs)
+        self._cache = preallocated_cache(layers, self._width + max_new_tokens)
+        for number, (keys, values) in enumerate(batch.layers()):
+            self._cache.update(keys, values, number)
+        self.logits = self._forward(inputs_embeds=batch.embeddings, attention_mask=mask, position_ids=batch.positions)
 
     def select_rows(self, kept: Tensor) -> None:
         """Keep some rows of the batch. `kept`: their indices, `[kept]`, int64."""
@@ -56,7 +52,7 @@ class DecoderOnlyPass:
         self._mask = None if self._mask is None else self._mask[kept]
         self._row_adapters = [self._row_adapters[index] for index in kept.tolist()]
         self._adapters = batch_adapters(self._backbone, self._row_adapters)
-        self.cache.batch_select_indices(kept)
+        self._cache.batch_select_indices(kept)
 
     def step(self, tokens: Tensor) -> None:
         """Append one token per row. `tokens`: `[rows]`, int64."""
@@ -68,25 +64,6 @@ class DecoderOnlyPass:
     def _forward(self, **inputs: Any) -> Tensor:
         with torch.no_grad(), apply_adapters(self._backbone, self._adapters):
             logits: Tensor = self._backbone.model(
-                **inputs, past_key_values=self.cache, use_cache=True, logits_to_keep=1
+                **inputs, past_key_values=self._cache, use_cache=True, logits_to_keep=1
             ).logits[:, -1]
         return logits
-
-
-def _prefill_inputs(
-    store: PrefixStore, rows: Sequence[Row], max_new_tokens: int, *, reuse: bool
-) -> tuple[dict[str, Tensor], list[LayerKV], list[int]]:
-    """The model's inputs, the keys and values before them, and for each row how many of these positions it has."""
-    reused = store.reusable_prefix(rows[0]) if reuse else None
-    if reused is None:
-        batch = assemble(store, rows, max_new_tokens=max_new_tokens)
-        inputs = {"inputs_embeds": batch.embeddings, "attention_mask": batch.mask, "position_ids": batch.positions}
-        return inputs, batch.layers(), batch.mask[:, : batch.cached_length].sum(dim=1).tolist()
-    backbone, length = store.backbone, rows[0].length
-    require_context(backbone, length, max_new_tokens)
-    inputs = {
-        "inputs_embeds": embed_parts(backbone, reused.rest)[None],
-        "attention_mask": torch.ones((1, length), dtype=torch.int64, device=backbone.device),
-        "position_ids": torch.arange(reused.length, length, device=backbone.device)[None],
-    }
-    return inputs, reused.layers, [reused.length]

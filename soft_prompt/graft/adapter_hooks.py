@@ -30,12 +30,16 @@ class LayerAdapter:
             if no row has low-rank weights.
         scale_in: `[inputs]` or `[rows, 1, inputs]`; None if no row scales inputs.
         scale_out: `[outputs]` or `[rows, 1, outputs]`; None if no row scales outputs.
+        own: of tokens that stand one after the other, `[tokens, rank]`, 1 where a column of `down` belongs to the
+            token's own adapter; then `down` and `up` hold all adapters of the step side by side, and the scales are
+            `[tokens, ...]`. None if `down` and `up` are shared or per row.
     """
 
     down: Tensor | None
     up: Tensor | None
     scale_in: Tensor | None
     scale_out: Tensor | None
+    own: Tensor | None = None
 
 
 # By name of the layer. Layers that no row adapts are left out, so that backward need not run through them.
@@ -147,7 +151,8 @@ def _output_hook(name: str) -> Any:
         if adapter.scale_out is not None:
             output = _scaled(output, adapter.scale_out)
         if adapter.down is not None and adapter.up is not None:
-            output = output + (inputs[0] @ adapter.down.mT) @ adapter.up.mT
+            inner = inputs[0] @ adapter.down.mT
+            output = output + (inner if adapter.own is None else inner * adapter.own) @ adapter.up.mT
         return output
 
     return hook

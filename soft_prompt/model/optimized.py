@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Literal
@@ -22,13 +22,17 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from soft_prompt.errors import BackboneError
-from soft_prompt.model.backbone import Backbone
+from soft_prompt.model.backbone import Backbone, fast_dtype
 from soft_prompt.model.frozen_attention import frozen_prefix_of, prefix_attention
-from soft_prompt.model.linear import FlattenedLinear, add_int8_weights
+from soft_prompt.model.fused import fuse_linear_layers
+from soft_prompt.model.linear import FlattenedLinear, PackedLinear, add_int8_weights, add_packed_weights
+from soft_prompt.model.memory import free_memory
 
 DecodeWeights = Literal["auto", "own", "int8"]
 
 _GROUPED = "softgraft_grouped"
+# Of the free memory, for packed weights.
+_PACKED_SHARE = 0.25
 
 # By model, then by whether its weights are read as int8.
 _copies: MutableMapping[Any, dict[bool, Any]] = WeakKeyDictionary()
@@ -41,24 +45,32 @@ def optimized(backbone: Backbone, weights: DecodeWeights = "auto") -> Backbone:
     Args:
         backbone: shares its weights with the result.
         weights: `own` reads them as they are; `int8` reads a rounded copy where few rows run, which needs a backbone
-            in bf16 on the CPU; `auto` is `int8` on such a backbone and `own` on others.
+            in bf16 on the CPU; `auto` is `own`, which is faster since its weights are packed.
 
     Raises:
         BackboneError: if `weights` is `int8` and the backbone is not in bf16 on the CPU.
     """
-    supports_int8 = backbone.device.type == "cpu" and backbone.dtype == torch.bfloat16
-    if weights == "int8" and not supports_int8:
-        raise BackboneError(
-            found=f"int8 weights for the backbone {backbone.id!r}, which is {backbone.dtype} on {backbone.device}",
-            expected="a backbone in bfloat16 on the CPU",
-            next_step="set `decode_weights: auto`, or `dtype: bfloat16`, in domain.yaml",
-        )
-    int8 = supports_int8 and weights != "own"
+    int8 = reads_int8(backbone, weights)
     with _lock:
         copies = _copies.setdefault(backbone.model, {})
         if int8 not in copies:
             copies[int8] = _optimized_copy(backbone.model, int8=int8)
     return replace(backbone, model=copies[int8])
+
+
+def reads_int8(backbone: Backbone, weights: DecodeWeights) -> bool:
+    """Whether a backbone with these `weights` reads them as int8.
+
+    Raises:
+        BackboneError: if `weights` is `int8` and the backbone is not in bf16 on the CPU.
+    """
+    if weights == "int8" and not (backbone.device.type == "cpu" and backbone.dtype == torch.bfloat16):
+        raise BackboneError(
+            found=f"int8 weights for the backbone {backbone.id!r}, which is {backbone.dtype} on {backbone.device}",
+            expected="a backbone in bfloat16 on the CPU",
+            next_step="set `decode_weights: auto`, or `dtype: bfloat16`, in domain.yaml",
+        )
+    return weights == "int8"
 
 
 def supports_frozen_prefix(backbone: Backbone) -> bool:
@@ -68,7 +80,8 @@ def supports_frozen_prefix(backbone: Backbone) -> bool:
 
 def weight_sharing_copy(model: Any) -> Any:
     """A copy of a model's structure that shares every weight with it."""
-    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    packed = (module.packed for module in model.modules() if isinstance(module, PackedLinear))
+    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers(), packed)}
     return copy.deepcopy(model, shared)
 
 
@@ -79,13 +92,39 @@ def _optimized_copy(model: Any, *, int8: bool) -> Any:
         ALL_ATTENTION_FUNCTIONS.register(_GROUPED, grouped_attention)
         ALL_MASK_ATTENTION_FUNCTIONS.register(_GROUPED, sdpa_mask)
         copied.config._attn_implementation = _GROUPED
-    head = copied.get_output_embeddings()
-    if type(head) is torch.nn.Linear:
-        head.__class__ = FlattenedLinear
-    if int8:
-        for layer in [module for module in copied.modules() if type(module) in (torch.nn.Linear, FlattenedLinear)]:
-            add_int8_weights(layer)
+    replace_linear_layers(copied, int8=int8)
     return copied
+
+
+def replace_linear_layers(model: Any, *, int8: bool = False) -> None:
+    """Let the linear layers of an optimised copy read int8 or packed weights, where the machine has such kernels."""
+    if int8:
+        for layer in _linear_layers(model):
+            add_int8_weights(layer)
+    elif can_pack(model) and model.dtype == torch.bfloat16:
+        fuse_linear_layers(model)
+        for layer in _linear_layers(model):
+            add_packed_weights(layer)
+    elif type(head := model.get_output_embeddings()) is torch.nn.Linear:
+        head.__class__ = FlattenedLinear
+
+
+def _linear_layers(model: Any) -> list[torch.nn.Linear]:
+    return [module for module in model.modules() if type(module) is torch.nn.Linear]
+
+
+def can_pack(model: Any) -> bool:
+    """Whether a model's linear layers may get packed copies of their weights.
+
+    They need oneDNN's arithmetic for the model's dtype, and a small part of the free memory: a second copy of a large
+    model's weights could take what its keys and values need.
+    """
+    if model.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    if model.dtype != torch.float32 and (model.dtype != torch.bfloat16 or fast_dtype("cpu") != torch.bfloat16):
+        return False
+    weights = {id(m.weight): m.weight.nbytes for m in model.modules() if isinstance(m, torch.nn.Linear)}
+    return sum(weights.values()) < _PACKED_SHARE * free_memory(model.device)
 
 
 def grouped_attention(

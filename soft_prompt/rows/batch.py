@@ -95,7 +95,7 @@ def assemble(store: PrefixStore, rows: Sequence[Row], *, max_new_tokens: int = 0
         _refuse_sliding_windows(backbone)
     embeddings, mask, positions = [], [], []
     for row, cached_length, kv_length in zip(rows, cached_lengths, kv_lengths, strict=True):
-        vectors = embed_parts(backbone, [row.prefix[cached_length:], *_running_suffix(row)])
+        vectors = embed_parts(backbone, [row.prefix[cached_length:], *running_suffix(row)])
         pad = new - vectors.shape[0]
         embeddings.append(torch.nn.functional.pad(vectors, (0, 0, pad, 0)))
         mask.append(
@@ -129,7 +129,7 @@ def require_context(backbone: Backbone, prompt_length: int, max_new_tokens: int)
         )
 
 
-def _running_suffix(row: Row) -> list[RowPart]:
+def running_suffix(row: Row) -> list[RowPart]:
     """The parts of the suffix that run through the model: all but a `kv` soft prompt."""
     parts: list[RowPart] = []
     for number, part in enumerate(row.suffix):

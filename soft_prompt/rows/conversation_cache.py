@@ -11,42 +11,34 @@ bits from those of one pass over the whole prompt.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from transformers.cache_utils import Cache
-
 from soft_prompt.graft.prompt import SoftPrompt
-from soft_prompt.model.kv_cache import LayerKV, PreallocatedLayer
 from soft_prompt.rows.row import Row, RowPart
+from soft_prompt.rows.runs import Run, first_positions
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Entry:
-    """One prompt and its reply, which may still be growing.
+    """One prompt and its reply.
 
     Attributes:
         row: the prompt. It keeps its soft prompts alive, which are compared by identity.
-        prompt: contents of its positions, from `_contents`.
-        reply: the tokens decoded so far.
-        layers: keys and values of everything that has run through the model. Written positions never change.
+        contents: of the positions that have keys and values: those of the prompt, from `_contents`, and reply tokens.
+        reply: all tokens of the reply. The last one has no keys and values, because nothing came after it.
+        runs: the keys and values.
     """
 
     row: Row
-    prompt: tuple[int, ...]
-    reply: list[int]
-    layers: list[PreallocatedLayer]
-
-    @property
-    def contents(self) -> tuple[int, ...]:
-        """Contents of the positions that have keys and values in every layer."""
-        length = min(layer.get_seq_length() for layer in self.layers)
-        return (*self.prompt, *self.reply)[:length]
+    contents: tuple[int, ...]
+    reply: tuple[int, ...]
+    runs: tuple[Run, ...]
 
     @property
     def size(self) -> int:
-        """Size of the allocated buffers in bytes."""
-        return sum(layer.nbytes for layer in self.layers)
+        """Size of the keys and values in bytes, some of which the prefix store may hold too."""
+        return sum(run.nbytes for run in self.runs)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,12 +47,12 @@ class ReusedPrefix:
 
     Attributes:
         length: number of positions.
-        layers: keys and values, one pair per layer, each `[1, kv_heads, length, head_dim]`. Do not write to them.
+        runs: their keys and values.
         rest: token ids and soft prompts behind the prefix.
     """
 
     length: int
-    layers: list[LayerKV]
+    runs: tuple[Run, ...]
     rest: tuple[RowPart, ...]
 
 
@@ -95,21 +87,21 @@ class ConversationCache:
                 return None
             self._entries.remove(best)
             self._entries.append(best)
-        return ReusedPrefix(length, [layer.prefix(length) for layer in best.layers], tuple(_parts_after(row, length)))
+        return ReusedPrefix(length, first_positions(best.runs, length), tuple(_parts_after(row, length)))
 
-    def add(self, row: Row, reply: list[int], cache: Cache) -> None:
-        """Add a row that has run through the model, with the tokens of its reply so far.
+    def keeps(self, row: Row) -> bool:
+        """Whether `add` would keep a row, if it is not too large."""
+        return bool(self.limit_bytes) and not _is_trained(row)
 
-        The caller appends further tokens to the list `reply`. The cache is of one row without padding. Only the
-        decoding of this reply may write to it.
-        """
-        layers = [layer for layer in cache.layers if isinstance(layer, PreallocatedLayer)]
-        entry = _Entry(row, _contents(row), reply, layers)
-        if not self.limit_bytes or _is_trained(row) or entry.size > self.limit_bytes:
+    def add(self, row: Row, reply: Sequence[int], runs: Sequence[Run]) -> None:
+        """Add a row and the tokens of its reply, with the keys and values of everything that has run."""
+        contents = (*_contents(row), *reply)[: sum(run.length for run in runs)]
+        entry = _Entry(row, contents, tuple(reply), tuple(runs))
+        if not self.keeps(row) or entry.size > self.limit_bytes:
             return
         with self._lock:
             # An entry that is a prefix of this one is no longer needed.
-            others = [e for e in self._entries if _shared_length(e, row, entry.prompt) < len(e.contents)]
+            others = [e for e in self._entries if _shared_length(e, row, contents) < len(e.contents)]
             self._entries = [*others, entry]
             while self.used_bytes > self.limit_bytes:
                 del self._entries[0]

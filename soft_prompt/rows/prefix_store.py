@@ -19,6 +19,7 @@ import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -33,6 +34,23 @@ from soft_prompt.rows.row import Row
 
 GIB = 1024**3
 Segments = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class StoredSegment:
+    """One segment of a row's prefix.
+
+    Attributes:
+        key: identifies its content and what it sees.
+        start: its position in the row.
+        entry: keys and values, `[layers, 2, kv_heads, tokens, head_dim]`, shared: do not write to it.
+        base: the position at which they were computed. The keys need a rotation by `start - base`.
+    """
+
+    key: str
+    start: int
+    entry: Tensor
+    base: int
 
 
 class PrefixStore:
@@ -91,13 +109,18 @@ class PrefixStore:
 
         It is `[layers, 2, kv_heads, length, head_dim]`. Only the segments within `length` are looked up or computed.
         """
-        for start, entry, base in self._segments(row, length):
+        for segment in self._segments(row, length):
+            start, entry = segment.start, segment.entry
             count = min(entry.shape[-2], length - start)
             keys, values = entry[:, 0, :, :count], entry[:, 1, :, :count]
             target = into[..., start : start + count, :]
             target[:, 1] = values
             # At its base position an entry needs no rotation and loses no bit.
-            target[:, 0] = keys if start == base else shift(self.backbone, keys, start - base)
+            target[:, 0] = keys if start == segment.base else shift(self.backbone, keys, start - segment.base)
+
+    def segments(self, row: Row) -> Iterator[StoredSegment]:
+        """The stored segments of a row's prefix, in order. Each is looked up or computed when it is asked for."""
+        return self._segments(row, len(row.prefix))
 
     def reusable_prefix(self, row: Row) -> ReusedPrefix | None:
         """The prefix that a row shares with an earlier conversation, if it is longer than its prefix in this store."""
@@ -137,18 +160,20 @@ class PrefixStore:
                 shutil.rmtree(self._disk.folder, ignore_errors=True)
             self._disk = None
 
-    def _segments(self, row: Row, length: int) -> Iterator[tuple[int, Tensor, int]]:
-        """For each segment within `length`: its position in the row, its entry, and the entry's base position."""
+    def _segments(self, row: Row, length: int) -> Iterator[StoredSegment]:
+        """The segments that begin within `length`."""
         start, segments = 0, row.segments
         for number, ids in enumerate(segments):
             if start >= length:
                 return
             if row.attention == "block" and row.is_passage(number):
-                yield start, self.get(ids, segments[:1]), len(segments[0])
+                behind = (segments[0], ids)
+                yield StoredSegment(_key(behind), start, self.get(ids, segments[:1]), len(segments[0]))
             elif row.attention == "block" and number > 1:
-                yield start, self._text_behind_passages(row, ids, start), start
+                entry = self._text_behind_passages(row, ids, start)
+                yield StoredSegment(_key(segments, "block"), start, entry, start)
             else:
-                yield start, self.get(ids, segments[:number]), start
+                yield StoredSegment(_key(segments[: number + 1]), start, self.get(ids, segments[:number]), start)
             start += len(ids)
 
     def _text_behind_passages(self, row: Row, ids: tuple[int, ...], start: int) -> Tensor:

@@ -162,8 +162,7 @@ class AnswerFileSettings(Settings):
     decode_weights: Literal["auto", "own", "int8"] = Field(
         default="own",
         description="Weights used for decoding: `own` as they are, or `int8` quantised, which requires bfloat16 on the "
-        "CPU and takes half as much memory again. `auto` is `int8` where that applies and `temperature` is 0, else "
-        "`own`.",
+        "CPU and takes half as much memory again. `auto` is `own`, which is at least as fast.",
     )
     form: Literal["auto", "generate", "extract", "quote", "both"] = Field(
         default="auto",

@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 
 from chains import DomainChain, LocalSpeaker, SoftPromptChat
 from soft_prompt import Backbone, PrefixStore
-from soft_prompt.model.optimized import optimized
+from soft_prompt.engine.engine import engine_of
 
 # Left out of `make check`.
 pytestmark = pytest.mark.heavy
@@ -45,7 +45,7 @@ def backbone(make_tiny_backbone: Callable[..., Backbone]) -> Backbone:
 @pytest.fixture
 def steps(backbone: Backbone) -> Iterator[Steps]:
     counted = Steps()
-    hook = optimized(backbone).model.register_forward_pre_hook(counted)
+    hook = engine_of(backbone)._model.backbone.model.register_forward_pre_hook(counted)
     yield counted
     hook.remove()
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from soft_prompt import Decoding, SoftPromptError
-from soft_prompt.generation.sampling import next_tokens, row_generators
+from soft_prompt.replies.sampling import next_tokens, row_generators
 
 # Left out of `make check`.
 pytestmark = pytest.mark.heavy

@@ -145,12 +145,12 @@ def test_logits_in_int8_stay_close(half: Backbone) -> None:
     assert weights_checksum(half) == before
 
 
-def test_auto_takes_int8_for_greedy_bf16_on_the_cpu_and_nothing_else(half: Backbone, tiny_backbone: Backbone) -> None:
+def test_auto_reads_the_own_weights_and_int8_on_request_alone(half: Backbone, tiny_backbone: Backbone) -> None:
     def rounded(backbone: Backbone) -> bool:
         return any(isinstance(m, Int8Linear) for m in backbone.model.modules())
 
-    assert rounded(optimized(half))
-    assert not rounded(optimized(half, "own"))
+    assert not rounded(optimized(half))
+    assert rounded(optimized(half, "int8"))
     assert not rounded(optimized(tiny_backbone))
     row = Row(some_ids(9, 1), (some_ids(5, 2),))
 
@@ -158,8 +158,8 @@ def test_auto_takes_int8_for_greedy_bf16_on_the_cpu_and_nothing_else(half: Backb
         decoding = Decoding(max_tokens=40, temperature=temperature, seed=3, weights=weights)  # type: ignore[arg-type]
         return [reply.text for reply in generate(PrefixStore(half), [row], decoding)]
 
-    assert replies(0.0, "auto") == replies(0.0, "int8")
-    assert replies(1.0, "auto") == replies(1.0, "own") != replies(1.0, "int8")
+    for temperature in (0.0, 1.0):
+        assert replies(temperature, "auto") == replies(temperature, "own") != replies(temperature, "int8")
 
 
 def test_int8_is_refused_where_it_cannot_be(tiny_backbone: Backbone) -> None:

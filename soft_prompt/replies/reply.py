@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from soft_prompt.generation.sampling import Decoding
+from soft_prompt.replies.sampling import Decoding
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""An attention kernel in C, compiled on this machine if it has a compiler."""

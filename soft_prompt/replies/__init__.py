@@ -1,0 +1,1 @@
+"""Replies, and the choice of their tokens."""
