@@ -374,7 +374,8 @@ class Domain(DomainParts):
     ) -> IngestReport:
         read, index = self.file.ingest, self.build / "index"
         given = {"max_tokens": self.file.retrieval.passage_tokens, "limits": read.limits()}
-        return work(self.docs, index, self.encoder, **given, follow_links=read.follow_links, progress=on_progress)
+        how = {"follow_links": read.follow_links, "recognition": read.recognition()}
+        return work(self.docs, index, self.encoder, **given, **how, progress=on_progress)
 
     def _system(self, name: str) -> System:
         if name == "base":

@@ -94,7 +94,8 @@ def annotation(citation: Mapping[str, Any]) -> Citation:
     """Convert one of the chain's citations to a LangChain annotation.
 
     `start_index` and `end_index` are the span of the sentence in the answer, `cited_text` is the quote. `extras` has
-    the quote's span in the stored document (`doc_id`, `start`, `end`), and its heading, page and passage.
+    the quote's span in the stored document (`doc_id`, `start`, `end`), its heading, page and passage, and with `ocr`
+    whether the page was read by text recognition.
     """
     return create_citation(
         title=citation["title"],
@@ -104,6 +105,7 @@ def annotation(citation: Mapping[str, Any]) -> Citation:
         # Deterministic, so that a stored conversation keeps its ids.
         id=f"{citation['passage_id']}-{citation['start']}-{citation.get('answer_start', 0)}",
         **{name: citation[name] for name in _EXTRA_FIELDS},
+        **({"ocr": True} if citation.get("ocr") else {}),
     )
 
 
