@@ -55,7 +55,7 @@ class Converter:
             return convert_here(data, suffix, name)
         process = self._start()
         header = {"suffix": suffix, "name": name, "size": len(data)}
-        with _Deadline(process, self._limits.seconds) as deadline:
+        with Deadline(process, self._limits.seconds) as deadline:
             reply = _request(process, header, data, deadline.restart)
         if not reply.endswith(b"\n"):
             exit_code, last_line = self._stop(_EXIT_SECONDS)
@@ -90,7 +90,7 @@ class Converter:
         except OSError as error:
             raise _start_error(error.strerror or str(error)) from error
         assert self.process.stdout is not None
-        with _Deadline(self.process, _START_SECONDS):
+        with Deadline(self.process, _START_SECONDS):
             ready = self.process.stdout.readline()
         if ready.strip() != READY:
             exit_code, last_line = self._stop(_EXIT_SECONDS)
@@ -142,8 +142,8 @@ class Converter:
         )
 
 
-class _Deadline:
-    """Kills a process if the block takes longer; closing its pipes ends the block."""
+class Deadline:
+    """Kills a process if the block takes longer; closing its pipes ends the block. `restart` begins the time again."""
 
     def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         self.has_passed = False
@@ -159,7 +159,6 @@ class _Deadline:
         self._cancel()
 
     def restart(self) -> None:
-        """Let the time begin again."""
         self._cancel()
         if not self.has_passed:
             self._timer = threading.Timer(self._seconds, self._kill)

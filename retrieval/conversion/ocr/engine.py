@@ -96,12 +96,14 @@ def _pieces(pixels: NDArray[np.uint8]) -> list[Piece]:
 
 @cache
 def _engine() -> Any:
+    """The loaded engine. Raises ConversionError if its packages are missing or broken."""
     try:
+        import cv2
         from rapidocr import RapidOCR
     except ImportError as error:
-        raise missing_error(error.name or "rapidocr") from error
-    import cv2
-
+        if _is_out_of_memory(error):
+            raise MemoryError from error
+        raise missing_error(error.name or "rapidocr", str(error)) from error
     cv2.setNumThreads(1)
     logging.getLogger("RapidOCR").setLevel(logging.CRITICAL)
     return RapidOCR(
@@ -121,7 +123,7 @@ def _engine() -> Any:
 
 def _is_out_of_memory(error: Exception) -> bool:
     message = str(error).lower()
-    return any(sign in message for sign in ("bad_alloc", "insufficient memory", "failed to allocate", "out of memory"))
+    return any(sign in message for sign in ("bad_alloc", "insufficient memory", "failed to allocate", "out of memory", "failed to map"))
 
 
 def _is_turned(piece: Piece) -> bool:

@@ -47,22 +47,15 @@ def convert(data: bytes, name: str, recognition: Recognition | None = None) -> C
         )
     pages: list[list[Region]] = []
     counts = PageCounts()
-    try:
-        for number, image in enumerate(_pages(data, name), start=1):
-            if is_left_out(counts, recognition):
-                counts.left_out.append(number)
-                pages.append([])
-                continue
-            recognition.on_page()
-            words = read_image(image)
-            (counts.recognised if words else counts.empty).append(number)
-            pages.append(regions_of(words))
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
-        raise ConversionError(
-            found=f"{name} cannot be read as an image ({error})",
-            expected="an undamaged PNG, JPEG or TIFF file",
-            next_step=f"open {name} in an image viewer and save it again",
-        ) from error
+    for number, image in enumerate(_pages(data, name), start=1):
+        if is_left_out(counts, recognition):
+            counts.left_out.append(number)
+            pages.append([])
+            continue
+        recognition.on_page()
+        words = read_image(image)
+        (counts.recognised if words else counts.empty).append(number)
+        pages.append(regions_of(words))
     if not counts.recognised:
         raise ConversionError(
             found=f"text recognition (OCR) found no text on {name}",
@@ -81,19 +74,51 @@ def regions_of(words: list[Word]) -> list[Region]:
 
 
 def _pages(data: bytes, name: str) -> Iterator[Image]:
+    import PIL
     import PIL.Image
 
-    with warnings.catch_warnings():
-        # Pixels are counted here.
-        warnings.simplefilter("ignore")
-        with PIL.Image.open(io.BytesIO(data), formats=_FORMATS) as file:
-            for number in range(getattr(file, "n_frames", 1)):
-                file.seek(number)
-                if file.width * file.height > MAX_PIXELS:
-                    raise ConversionError(
-                        found=f"{name} has {file.width:,} × {file.height:,} pixels",
-                        expected=f"at most {MAX_PIXELS:,} pixels",
-                        next_step=f"scan {name} again with 300 pixels per inch",
-                    )
-                file.load()
-                yield file
+    bomb = PIL.Image.DecompressionBombError
+    number = 0
+    while True:
+        try:
+            with warnings.catch_warnings():
+                # Pixels are counted here.
+                warnings.simplefilter("ignore")
+                image = _page(data, name, number)
+        except bomb as error:
+            raise _too_large(name, "too many") from error
+        except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
+            # Pillow's message has the address of an object.
+            reason = "unknown format" if isinstance(error, PIL.UnidentifiedImageError) else error
+            raise ConversionError(
+                found=f"{name} cannot be read as an image ({reason})",
+                expected="an undamaged PNG, JPEG or TIFF file",
+                next_step=f"open {name} in an image viewer and save it again",
+            ) from error
+        if image is None:
+            return
+        with image:
+            yield image
+        number += 1
+
+
+def _page(data: bytes, name: str, number: int) -> Image | None:
+    """The page of a file, from 0; None after the last one."""
+    import PIL.Image
+
+    image = PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
+    if number >= getattr(image, "n_frames", 1):
+        return None
+    image.seek(number)
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(name, f"{image.width:,} × {image.height:,}")
+    image.load()
+    return image
+
+
+def _too_large(name: str, pixels: str) -> ConversionError:
+    return ConversionError(
+        found=f"{name} has {pixels} pixels",
+        expected=f"at most {MAX_PIXELS:,} pixels",
+        next_step=f"scan {name} again with 300 pixels per inch",
+    )

@@ -85,10 +85,10 @@ def missing_package() -> str | None:
     return None
 
 
-def missing_error(missing: str, found: str = "text recognition (OCR) is wanted") -> ConversionError:
-    """The error for a package that is not installed."""
+def missing_error(missing: str, reason: str = "it is not installed") -> ConversionError:
+    """The error for a package that cannot be used."""
     return ConversionError(
-        found=f"{found}, and the package {missing} is not installed",
+        found=f"text recognition (OCR) needs the package {missing} ({reason})",
         expected="the optional packages for text recognition",
         next_step=f"{PIP_INSTALL}; without it, set `ocr: false` under `ingest:` in domain.yaml",
     )
