@@ -123,7 +123,10 @@ def _engine() -> Any:
 
 def _is_out_of_memory(error: Exception) -> bool:
     message = str(error).lower()
-    return any(sign in message for sign in ("bad_alloc", "insufficient memory", "failed to allocate", "out of memory", "failed to map"))
+    return any(
+        sign in message
+        for sign in ("bad_alloc", "insufficient memory", "failed to allocate", "out of memory", "failed to map")
+    )
 
 
 def _is_turned(piece: Piece) -> bool:
