@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from retrieval.conversion.ocr.recognition import (
     with_pages,
 )
 from retrieval.conversion.pdf.forms import read_fields, with_fields
+from retrieval.conversion.pdf.fractions import join_fractions
 from retrieval.conversion.pdf.listings import is_typewritten
 from retrieval.conversion.pdf.pictures import is_picture
 from retrieval.conversion.pdf.regions import Region, read_regions
@@ -134,12 +135,14 @@ def _page_of_words(document: PdfDocument, number: int) -> tuple[PdfPage, list[Wo
 
 def _read_page(page: PdfPage, words: list[Word], form: Any) -> tuple[list[Region], bool]:
     """The regions of a page, and whether it is a picture of text."""
+    rules = cache(partial(read_rules, page))
+    words = join_fractions(words, rules)
     by_turn = {turn: [row.lines() for row in rows] for turn, rows in read_rows(words).items()}
     fields = read_fields(page, form)
     if fields:
         by_turn[0] = with_fields(by_turn.get(0, []), fields)
     regions: list[Region] = []
     for turn, rows in by_turn.items():
-        regions += read_regions(rows, Rules if turn else partial(read_rules, page))
+        regions += read_regions(rows, Rules if turn else rules)
     characters = sum(len(line.text) for rows in by_turn.values() for row in rows for line in row)
     return regions, is_picture(page, characters)
