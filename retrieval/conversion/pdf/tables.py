@@ -158,9 +158,10 @@ def _by_distance(rows: Rows, spans: Spans) -> list[bool]:
     cells = {at: _cells(sorted(row, key=_left), spans) for at, row in whole.items()}
     drops = {at: rows[before][0].base - rows[at][0].base for before, at in pairwise(mains)}
     tight = {at for at in drops if drops[at] <= LINE_DROP * rows[at][0].size}
-    has_loose = len(tight) < len(drops) and not _are_rows(
-        whole, [pair for pair in pairwise(mains) if pair[1] in tight], spans
-    )
+    # A row with one cell may be a wrapped line; it does not show how near the rows are.
+    near = [pair for pair in pairwise(mains) if pair[1] in tight and min(sum(map(bool, cells[at])) for at in pair) > 1]
+    has_wider = len(tight) < len(drops)
+    has_loose = has_wider and not _are_rows(whole, near, spans)
     begins = [True] * len(rows)
     filled = 0
     for before, at in pairwise([mains[0], *mains]):
@@ -170,6 +171,8 @@ def _by_distance(rows: Rows, spans: Spans) -> list[bool]:
         if at != before and has_loose and at in tight and count <= filled:
             begins[at] = False
             filled = max(filled, count)
+        elif has_wider and at in tight and count == 1 < filled and _is_wrapped(whole[before], whole[at], spans):
+            begins[at] = False
         else:
             filled = count
     for at, main in sorted(parts.items()):
@@ -228,6 +231,16 @@ def _are_rows(rows: Mapping[int, list[Line]], near: Sequence[tuple[int, int]], s
     if len(both) < _MIN_FULL_ROWS or len(both) < _MOST * len(near):
         return False
     return sum(_has_room(above, below, spans) for above, below in both) > 0.5 * len(both)
+
+
+def _is_wrapped(above: list[Line], below: list[Line], spans: Spans) -> bool:
+    """Whether the only cell of a row goes on from the cell above, which had no room for its first word."""
+    above_cells, below_cells = _by_column(above, spans), _by_column(below, spans)
+    return (
+        min(below_cells) > 0
+        and below_cells.keys() <= above_cells.keys()
+        and not (_has_room(above_cells, below_cells, spans))
+    )
 
 
 def _has_room(above: Mapping[int, Line], below: Mapping[int, Line], spans: Spans) -> bool:

@@ -248,3 +248,27 @@ def test_cells_that_end_with_numbers_stay_in_rows() -> None:
     text = read(index_page(left, right))
     assert "Ulm | 12, 14" in text
     assert "Celle | 31" in text
+
+
+def test_rows_as_near_as_lines_beside_some_that_are_further_apart() -> None:
+    """A larger font in one row moves it down; a cell of another row is wrapped."""
+    rows = [
+        (700, "Control", "Example", "Result"),
+        (688, "^", "a^x", "superscript"),
+        (676, "_", "a_x", "subscript"),
+        (664, "@", "a@b", "a box that takes no width, so that the next"),
+        (652, "", "", "one is printed over it"),
+        (640, "&", "d&b", "a space"),
+        (626, "~", "~a", "overprints"),
+        (614, "%", "a%b", "a share"),
+    ]
+    content = "".join(
+        f"BT /F 10 Tf {72 + 90 * column} {y} Td ({cell}) Tj ET "
+        for y, *cells in rows
+        for column, cell in enumerate(cells)
+    )
+    assert read(drawn(content)) == (
+        "Control | Example | Result\n^ | a^x | superscript\n_ | a_x | subscript\n"
+        "@ | a@b | a box that takes no width, so that the next one is printed over it\n"
+        "& | d&b | a space\n~ | ~a | overprints\n% | a%b | a share\n"
+    )
