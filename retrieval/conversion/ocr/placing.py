@@ -66,7 +66,7 @@ class _Place:
     def _edges(self, total: int) -> list[tuple[float, float]]:
         """The left and right edge of each character that is no space."""
         parts = [(len("".join(text.split())), left, right) for text, left, right in self.piece.characters]
-        if sum(count for count, _, _ in parts) != total:
+        if not parts or sum(count for count, _, _ in parts) != total:
             corners = self.piece.corners
             parts = [(total, min(x for x, _ in corners), max(x for x, _ in corners))]
         first, last = min(left for _, left, _ in parts), max(right for _, _, right in parts)

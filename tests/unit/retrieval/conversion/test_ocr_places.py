@@ -64,3 +64,4 @@ def test_words_have_the_places_of_their_characters() -> None:
 
 def test_a_page_without_text() -> None:
     assert words_of(Recognised([], WIDTH, HEIGHT), SCALE) == []
+    assert words_of(Recognised([piece(" ", 100, 100), piece("", 100, 200)], WIDTH, HEIGHT), SCALE) == []

@@ -272,3 +272,16 @@ def test_rows_as_near_as_lines_beside_some_that_are_further_apart() -> None:
         "@ | a@b | a box that takes no width, so that the next one is printed over it\n"
         "& | d&b | a space\n~ | ~a | overprints\n% | a%b | a share\n"
     )
+
+
+def test_the_rows_of_a_framed_table_without_rules_between_them() -> None:
+    rows = [("Name", "Price", "Use"), *((f"part {n}", f"{n}.50", "spare") for n in range(1, 8)), ("all", "31.50", "7")]
+    texts = "".join(
+        f"BT /F 10 Tf {72 + 100 * column} {700 - 12 * row} Td ({cell}) Tj ET "
+        for row, cells in enumerate(rows)
+        for column, cell in enumerate(cells)
+    )
+    across = " ".join(f"68 {y} m 362 {y} l S" for y in (711, 697, 613, 600))
+    upright = " ".join(f"{x} 711 m {x} 600 l S" for x in (68, 165, 265, 362))
+    text = read(drawn(f"{texts} 0.4 w {across} {upright}"))
+    assert text == "\n".join(" | ".join(cells) for cells in rows) + "\n"
