@@ -69,7 +69,7 @@ $(RUN): pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(DEV): $(RUN)
-	$(BIN)/pip install -q -e '.[embedded,dev]'
+	$(BIN)/pip install -q -e '.[embedded,dev,ocr]'
 	@# The first run of mypy analyses the libraries too, which takes most of a minute.
 	@$(BIN)/mypy --strict > /dev/null || true
 	@touch $@

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from retrieval.conversion.convert import convert_here, is_plain
 from retrieval.conversion.converted import Converted, decode_utf8
@@ -66,11 +66,10 @@ class Converter:
         answer = json.loads(reply)
         if "error" in answer:
             raise ConversionError(**answer["error"])
-        found = answer["converted"]
+        found: dict[str, Any] = answer["converted"]
         marks = tuple(Mark(*mark) for mark in found["marks"])
         tuples = {name: tuple(found[name]) for name in ("page_starts", "notes", "unread", "recognised")}
-        texts = {name: found[name] for name in ("text", "title", "writing", "variant")}
-        return Converted(**texts, **tuples, marks=marks)
+        return Converted(**{**found, **tuples, "marks": marks})
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self.process is not None and self.process.poll() is None:

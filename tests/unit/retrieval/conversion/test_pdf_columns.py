@@ -275,7 +275,9 @@ def test_rows_as_near_as_lines_beside_some_that_are_further_apart() -> None:
 
 
 def test_the_rows_of_a_framed_table_without_rules_between_them() -> None:
-    parts = [(name, f"{len(name)}.50", "spare") for name in ("bolt", "washer", "nut", "long screw", "pin", "rod", "cap")]
+    parts = [
+        (name, f"{len(name)}.50", "spare") for name in ("bolt", "washer", "nut", "long screw", "pin", "rod", "cap")
+    ]
     rows = [("Name", "Price", "Use"), *parts, ("all", "31.50", "7")]
     texts = "".join(
         f"BT /F 10 Tf {72 + 100 * column} {700 - 12 * row} Td ({cell}) Tj ET "
