@@ -372,10 +372,8 @@ class Domain(DomainParts):
     def _read_documents(
         self, work: Callable[..., IngestReport], on_progress: Callable[[IngestProgress], None] | None
     ) -> IngestReport:
-        read, index = self.file.ingest, self.build / "index"
-        given = {"max_tokens": self.file.retrieval.passage_tokens, "limits": read.limits()}
-        how = {"follow_links": read.follow_links, "recognition": read.recognition()}
-        return work(self.docs, index, self.encoder, **given, **how, progress=on_progress)
+        given = {"max_tokens": self.file.retrieval.passage_tokens, **self.file.ingest.arguments()}
+        return work(self.docs, self.build / "index", self.encoder, **given, progress=on_progress)
 
     def _system(self, name: str) -> System:
         if name == "base":

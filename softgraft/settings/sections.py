@@ -145,6 +145,10 @@ class IngestSettings(Settings):
         """The limits of a file in the form that `retrieval` takes."""
         return Limits(**self.model_dump(exclude={"follow_links", "ocr", "ocr_pages", "images"}))
 
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of `retrieval.ingest`."""
+        return {"limits": self.limits(), "follow_links": self.follow_links, "recognition": self.recognition()}
+
     def recognition(self) -> Recognition | None:
         """How pictures are read, in the form that `retrieval` takes; None if they are not."""
         if self.ocr is False or (self.ocr == "auto" and not self.images and missing_package() is not None):
