@@ -11,8 +11,6 @@ from .errors import (
 )
 from .generation.continuations import score_continuations
 from .generation.generation import generate, stream
-from .replies.reply import Delta, Reply
-from .replies.sampling import Decoding
 from .graft.adapter import Adapter, initial_adapter, initial_scaling
 from .graft.prompt import SoftPrompt
 from .graft.text_twin import adapter_prompt, at_strength, from_text_twin, kv_from_text_twin
@@ -20,6 +18,8 @@ from .grammar.constraint import Constraint
 from .model.backbone import Backbone, weights_checksum
 from .model.optimized import DecodeWeights
 from .positions.probe import positions_can_move, require_movable_positions
+from .replies.reply import Delta, Reply
+from .replies.sampling import Decoding
 from .rows.encode import encode_prompt, prompt_of
 from .rows.prefix_store import PrefixStore
 from .rows.row import Attention, Row, SlotFill

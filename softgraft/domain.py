@@ -366,9 +366,8 @@ class Domain(DomainParts):
     def _read_documents(
         self, work: Callable[..., IngestReport], on_progress: Callable[[IngestProgress], None] | None
     ) -> IngestReport:
-        read, index = self.file.ingest, self.build / "index"
-        given = {"max_tokens": self.file.retrieval.passage_tokens, "limits": read.limits()}
-        return work(self.docs, index, self.encoder, **given, follow_links=read.follow_links, progress=on_progress)
+        given = {"max_tokens": self.file.retrieval.passage_tokens, **self.file.ingest.arguments()}
+        return work(self.docs, self.build / "index", self.encoder, **given, progress=on_progress)
 
     def system(self, name: str) -> System:
         """One of the systems that `evaluate` compares, by a name that this domain has."""

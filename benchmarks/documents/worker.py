@@ -29,7 +29,7 @@ from benchmarks.machine import peak_resident_bytes, resident_bytes
 NOT_INSTALLED = 3
 
 
-class _Network:
+class RefusedNetwork:
     """Refuses connections, and remembers that one was wanted."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ def main() -> None:
     done = {json.loads(line).get("file") for line in out.read_text("utf-8").splitlines()} if out.is_file() else set()
     suffixes = _own_suffixes() if name == OURS else reader.suffixes
     todo = [path for path in sorted(folder.iterdir()) if path.suffix in suffixes]
-    network = _Network()
+    network = RefusedNetwork()
     read = ADAPTERS[name]
     with out.open("a", encoding="utf-8") as file:
         if not done:

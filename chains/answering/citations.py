@@ -34,7 +34,8 @@ class Citation:
 
     Spans are in code points. `page` is the page on which the quote starts, from 1; None if the document has no pages.
     `support` is the share of the sentence's word weight that is in the quote, 0 to 1. `markup` says how the quote is
-    written. If it is a row of a table, `heading` ends with the names of the columns.
+    written. If it is a row of a table, `heading` ends with the names of the columns. `ocr` says that the page was read
+    by text recognition, which may get a number wrong.
     """
 
     sentence: str
@@ -50,6 +51,7 @@ class Citation:
     end: int
     support: float
     markup: Markup = "markdown"
+    ocr: bool = False
 
 
 class CheckedCitations(NamedTuple):
@@ -117,7 +119,7 @@ def cite(
 
 
 def verify_citations(citations: Sequence[Citation], document_of: Callable[[str], Document]) -> CheckedCitations:
-    """Keep the citations whose quote is at its span in the stored document, and set the document's title and page.
+    """Keep the citations whose quote is at its span in the stored document, and set `title`, `page` and `ocr` from it.
 
     A document may have changed since it was searched; a notice reports each citation that is left out.
     """
@@ -137,8 +139,15 @@ def verify_citations(citations: Sequence[Citation], document_of: Callable[[str],
             continue
         page = bisect_right(document.page_starts, citation.start) or None
         # The passage's title may be shortened, and its page is the one on which the passage starts.
-        checked.append(replace(citation, title=document.title, page=page or citation.page))
+        page = page or citation.page
+        checked.append(replace(citation, title=document.title, page=page, ocr=_is_recognised(document, page)))
     return CheckedCitations(checked, list(dict.fromkeys(notices)))
+
+
+def _is_recognised(document: Document, page: int | None) -> bool:
+    """Whether a page of a document was read by text recognition."""
+    spans = document.metadata.get("ocr_pages", ()) if document.metadata.get("ocr") is True else ()
+    return page is not None and any(first <= page <= last for first, last in spans)
 
 
 def _words(text: str, *, decimal_comma: bool) -> frozenset[str]:

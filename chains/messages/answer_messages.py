@@ -94,8 +94,12 @@ def annotation(citation: Mapping[str, Any]) -> Citation:
     """Convert one of the chain's citations to a LangChain annotation.
 
     `start_index` and `end_index` are the span of the sentence in the answer, `cited_text` is the quote. `extras` has
-    the quote's span in the stored document (`doc_id`, `start`, `end`), and its heading, page and passage.
+    the quote's span in the stored document (`doc_id`, `start`, `end`), its heading, page and passage, and with `ocr`
+    whether the page was read by text recognition.
     """
+    extras: dict[str, Any] = {name: citation[name] for name in _EXTRA_FIELDS}
+    if citation.get("ocr"):
+        extras["ocr"] = True
     return create_citation(
         title=citation["title"],
         start_index=citation.get("answer_start"),
@@ -103,7 +107,7 @@ def annotation(citation: Mapping[str, Any]) -> Citation:
         cited_text=citation["quote"],
         # Deterministic, so that a stored conversation keeps its ids.
         id=f"{citation['passage_id']}-{citation['start']}-{citation.get('answer_start', 0)}",
-        **{name: citation[name] for name in _EXTRA_FIELDS},
+        **extras,
     )
 
 

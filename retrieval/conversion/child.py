@@ -9,15 +9,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from retrieval.conversion.convert import convert_here, is_plain
 from retrieval.conversion.converted import Converted, decode_utf8
 from retrieval.conversion.limits import Limits
-from retrieval.conversion.worker import OUT_OF_MEMORY, READY, send
+from retrieval.conversion.ocr.recognition import Recognition
+from retrieval.conversion.worker import OUT_OF_MEMORY, PAGE, READY, send
 from retrieval.documents import Mark
 from retrieval.errors import ConversionError, RetrievalError
 
@@ -29,12 +30,14 @@ _MIB = 2**20
 class Converter:
     """Converts plain text in this process, and other formats in a child process with time and memory limits.
 
+    Pages that are pictures are read with `recognition`; the time limit holds for each of them, and for all the rest.
     The child starts with the first file that needs it. After a crash or a limit, the next file gets a new child. Use
     it in one thread and in a `with` statement, which ends the child. The constructor does no I/O.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, recognition: Recognition | None = None) -> None:
         self._limits = limits
+        self._pages = 0 if recognition is None else recognition.pages
         self.process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
 
@@ -51,28 +54,29 @@ class Converter:
             self._limits.check_text(decode_utf8(data, name), name)
             return convert_here(data, suffix, name)
         process = self._start()
-        with self._killed_after(process, self._limits.seconds) as timed_out:
-            reply = _request(process, {"suffix": suffix, "name": name, "size": len(data)}, data)
+        header = {"suffix": suffix, "name": name, "size": len(data)}
+        with Deadline(process, self._limits.seconds) as deadline:
+            reply = _request(process, header, data, deadline.restart)
         if not reply.endswith(b"\n"):
             exit_code, last_line = self._stop(_EXIT_SECONDS)
-            raise self._error(name, timed_out.is_set(), exit_code, last_line)
-        if timed_out.is_set():
+            raise self._error(name, deadline.has_passed, exit_code, last_line)
+        if deadline.has_passed:
             # The reply arrived just before the process was killed.
             self._stop()
         answer = json.loads(reply)
         if "error" in answer:
             raise ConversionError(**answer["error"])
-        found = answer["converted"]
+        found: dict[str, Any] = answer["converted"]
         marks = tuple(Mark(*mark) for mark in found["marks"])
-        starts, notes, unread = (tuple(found[name]) for name in ("page_starts", "notes", "unread"))
-        return Converted(found["text"], found["title"], starts, found["writing"], marks, notes, unread)
+        tuples = {name: tuple(found[name]) for name in ("page_starts", "notes", "unread", "recognised")}
+        return Converted(**{**found, **tuples, "marks": marks})
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self.process is not None and self.process.poll() is None:
             return self.process
         self._stop()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by _stop
-        limits = (self._limits.memory_mib * _MIB, self._limits.file_mib * _MIB, self._limits.seconds)
+        limits = (self._limits.memory_mib * _MIB, self._limits.file_mib * _MIB, self._limits.seconds, self._pages)
         try:
             self.process = subprocess.Popen(
                 # -P: do not import modules from the current folder.
@@ -85,30 +89,12 @@ class Converter:
         except OSError as error:
             raise _start_error(error.strerror or str(error)) from error
         assert self.process.stdout is not None
-        with self._killed_after(self.process, _START_SECONDS):
+        with Deadline(self.process, _START_SECONDS):
             ready = self.process.stdout.readline()
         if ready.strip() != READY:
             exit_code, last_line = self._stop(_EXIT_SECONDS)
             raise _start_error(last_line or f"exit code {exit_code}")
         return self.process
-
-    @contextmanager
-    def _killed_after(self, process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
-        """Kill the process if the block takes longer; closing its pipes ends the block. Yields the timeout event."""
-        timed_out = threading.Event()
-
-        def kill() -> None:
-            timed_out.set()
-            process.kill()
-
-        timer = threading.Timer(seconds, kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield timed_out
-        finally:
-            timer.cancel()
-            timer.join()
 
     def _stop(self, wait_seconds: float = 0.0) -> tuple[int, str]:
         """End the process. Returns its exit code and the last line of its standard error.
@@ -155,13 +141,50 @@ class Converter:
         )
 
 
-def _request(process: subprocess.Popen[bytes], header: dict[str, object], data: bytes) -> bytes:
-    """The line of the reply; incomplete if the process ended without one."""
+class Deadline:
+    """Kills a process if the block takes longer; closing its pipes ends the block. `restart` begins the time again."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        self.has_passed = False
+        self._process = process
+        self._seconds = seconds
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        self.restart()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cancel()
+
+    def restart(self) -> None:
+        self._cancel()
+        if not self.has_passed:
+            self._timer = threading.Timer(self._seconds, self._kill)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+
+    def _kill(self) -> None:
+        self.has_passed = True
+        self._process.kill()
+
+
+def _request(
+    process: subprocess.Popen[bytes], header: dict[str, object], data: bytes, on_page: Callable[[], None]
+) -> bytes:
+    """The line of the reply; incomplete if the process ended without one. `on_page`: called before each page of OCR."""
     assert process.stdin is not None
     assert process.stdout is not None
     with suppress(OSError):
         send(process.stdin, json.dumps(header).encode(), data)
-        return process.stdout.readline()
+        while (line := process.stdout.readline()) == PAGE:
+            on_page()
+        return line
     return b""
 
 

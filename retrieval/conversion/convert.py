@@ -7,10 +7,13 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from retrieval.conversion import format_csv, format_docx, format_html, format_jsonl, format_pdf
 from retrieval.conversion.converted import Converted, SourceRows, decode_utf8
 from retrieval.conversion.limits import DEFAULT_LIMITS, Limits
+from retrieval.conversion.ocr import format_image
+from retrieval.conversion.ocr.recognition import Recognition, spans
 from retrieval.conversion.office import format_epub, format_odt, format_pptx, format_xlsx
 from retrieval.conversion.text import format_code, format_eml, format_subtitles
 from retrieval.documents import Document
@@ -63,6 +66,9 @@ _ROW_FORMATS: dict[str, tuple[Callable[[bytes, str], SourceRows], str]] = {
 }
 
 SUFFIXES = (*_FORMATS, *_ROW_FORMATS)
+# Image files are documents only where a domain wants it.
+IMAGE_SUFFIXES = format_image.SUFFIXES
+_FORMATS.update(dict.fromkeys(IMAGE_SUFFIXES, (format_image.convert, format_image.VERSION)))
 
 
 def convert_file(path: Path, root: Path) -> list[Document]:
@@ -107,8 +113,12 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def convert_here(data: bytes, suffix: str, name: str) -> Converted:
-    """The text of a file, converted in this process. Raises ConversionError."""
+def convert_here(data: bytes, suffix: str, name: str, recognition: Recognition | None = None) -> Converted:
+    """The text of a file, converted in this process; pictures are read with `recognition`. Raises ConversionError."""
+    if suffix == ".pdf":
+        return format_pdf.convert(data, name, recognition)
+    if suffix in IMAGE_SUFFIXES:
+        return format_image.convert(data, name, recognition)
     convert, _ = _format_of(suffix, name)
     return convert(data, name)
 
@@ -130,10 +140,16 @@ def convert_bytes(data: bytes, path: Path, root: Path, convert: Convert = conver
     id_, title = document_id(path, root), converted.title or path.stem
     return [
         Document(
-            id_, title, converted.text, id_, source, _sha256(data), version, converted.page_starts,
-            converted.writing, converted.marks or (),
+            id_, title, converted.text, id_, source, _sha256(data), version + converted.variant, converted.page_starts,
+            converted.writing, converted.marks or (), _metadata(converted),
         )
     ]  # fmt: skip
+
+
+def _metadata(converted: Converted) -> dict[str, Any]:
+    """That pages were read by text recognition, and the first and last page of each run of them."""
+    pages = spans(converted.recognised)
+    return {"ocr": True, "ocr_pages": [list(span) for span in pages]} if pages else {}
 
 
 def convert_rows(data: bytes, path: Path, root: Path) -> tuple[list[Document], tuple[str, ...]]:

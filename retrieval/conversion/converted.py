@@ -22,6 +22,7 @@ class Converted:
     `Written` text; a text joined from several is searched for what a writer puts on lines of their own.
 
     `notes` say what was left out on purpose, such as navigation, and `unread` which parts could not be read.
+    `recognised` are the pages, from 1, that were read by text recognition (OCR), and `variant` says how; "" without.
     """
 
     text: str
@@ -31,6 +32,8 @@ class Converted:
     marks: tuple[Mark, ...] | None = None
     notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    recognised: tuple[int, ...] = ()
+    variant: str = ""
 
     def __post_init__(self) -> None:
         if self.marks is None:

@@ -5,14 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from retrieval.conversion.converted import Converted
+from retrieval.conversion.ocr.format_image import regions_of
+from retrieval.conversion.ocr.pictures import read_page
+from retrieval.conversion.ocr.recognition import (
+    PageCounts,
+    Recognition,
+    how_to_recognise,
+    is_left_out,
+    pages_note,
+    with_pages,
+)
 from retrieval.conversion.pdf.forms import read_fields, with_fields
+from retrieval.conversion.pdf.fractions import join_fractions
 from retrieval.conversion.pdf.listings import is_typewritten
-from retrieval.conversion.pdf.pictures import is_picture, pages_note
+from retrieval.conversion.pdf.pictures import is_picture
 from retrieval.conversion.pdf.regions import Region, read_regions
 from retrieval.conversion.pdf.rows import read_rows
 from retrieval.conversion.pdf.rules import Rules, read_rules
@@ -23,7 +34,7 @@ from retrieval.errors import ConversionError
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
 
-VERSION = "pdf/3"
+VERSION = "pdf/4"
 
 # The pages by which a document is judged to be written in a typewriter's font.
 _PAGES_JUDGED = 5
@@ -32,13 +43,17 @@ _PAGES_JUDGED = 5
 _PDFIUM_LOCK = threading.Lock()
 
 
-def convert(data: bytes, name: str) -> Converted:
-    """Raises ConversionError if the file is damaged, has a password, or contains no text."""
+def convert(data: bytes, name: str, recognition: Recognition | None = None) -> Converted:
+    """The text of a PDF. Pages that are pictures are reported, or recognised with `recognition`.
+
+    Raises ConversionError if the file is damaged, has a password, or contains no text.
+    """
     import pypdfium2
 
+    counts = PageCounts()
     try:
         with _PDFIUM_LOCK, pypdfium2.PdfDocument(data) as document:
-            pages, pictures = _read_pages(document)
+            pages, pictures = _read_pages(document, recognition, counts)
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
             raise ConversionError(
@@ -55,15 +70,19 @@ def convert(data: bytes, name: str) -> Converted:
     if not converted.text.strip():
         raise ConversionError(
             found=f"{name} contains no text, only pictures",
-            expected="a PDF with a text layer",
-            next_step=f"run text recognition (OCR) on {name}",
+            expected="a PDF with a text layer" if recognition is None else "pictures of printed text",
+            next_step=how_to_recognise() if recognition is None else f"scan {name} again, or remove it",
         )
+    if recognition is not None:
+        return with_pages(converted, counts, len(pages), recognition)
     note = pages_note(pictures, len(pages))
     return replace(converted, unread=(note,)) if note else converted
 
 
-def _read_pages(document: PdfDocument) -> tuple[list[list[Region]], list[int]]:
-    """The regions of each page, and the numbers, from 1, of the pages that are pictures of text."""
+def _read_pages(
+    document: PdfDocument, recognition: Recognition | None, counts: PageCounts
+) -> tuple[list[list[Region]], list[int]]:
+    """The regions of each page, and the numbers, from 1, of the pages that are pictures and were not recognised."""
     # Needed for the values of fields, and before the first page is read.
     document.init_forms()
     form = document.formenv.raw if document.formenv is not None else None
@@ -72,12 +91,25 @@ def _read_pages(document: PdfDocument) -> tuple[list[list[Region]], list[int]]:
     for number, (page, words) in enumerate(_pages_of_words(document), start=1):
         try:
             regions, picture = _read_page(page, words, form)
+            if picture and recognition is None:
+                pictures.append(number)
+            elif picture and recognition is not None:
+                regions = _recognised(page, number, recognition, counts) or regions
         finally:
             page.close()
         pages.append(regions)
-        if picture:
-            pictures.append(number)
     return pages, pictures
+
+
+def _recognised(page: PdfPage, number: int, recognition: Recognition, counts: PageCounts) -> list[Region]:
+    """The regions of a page that is a picture; none without text, or beyond the limit."""
+    if is_left_out(counts, recognition):
+        counts.left_out.append(number)
+        return []
+    recognition.on_page()
+    words = read_page(page)
+    (counts.recognised if words else counts.empty).append(number)
+    return regions_of(words)
 
 
 def _pages_of_words(document: PdfDocument) -> Iterator[tuple[PdfPage, list[Word]]]:
@@ -103,12 +135,14 @@ def _page_of_words(document: PdfDocument, number: int) -> tuple[PdfPage, list[Wo
 
 def _read_page(page: PdfPage, words: list[Word], form: Any) -> tuple[list[Region], bool]:
     """The regions of a page, and whether it is a picture of text."""
+    rules = cache(partial(read_rules, page))
+    words = join_fractions(words, rules)
     by_turn = {turn: [row.lines() for row in rows] for turn, rows in read_rows(words).items()}
     fields = read_fields(page, form)
     if fields:
         by_turn[0] = with_fields(by_turn.get(0, []), fields)
     regions: list[Region] = []
     for turn, rows in by_turn.items():
-        regions += read_regions(rows, Rules if turn else partial(read_rules, page))
+        regions += read_regions(rows, Rules if turn else rules)
     characters = sum(len(line.text) for rows in by_turn.values() for row in rows for line in row)
     return regions, is_picture(page, characters)

@@ -18,7 +18,7 @@ from retrieval.conversion.pdf.line import Line
 from retrieval.conversion.pdf.listings import is_one_listing, leave_words_in_prose, listing_text
 from retrieval.conversion.pdf.regions import Region
 from retrieval.conversion.pdf.tables import Table
-from retrieval.conversion.pdf.words import HYPHEN, LEADER, LOWER_START, SENTENCE_END
+from retrieval.conversion.pdf.words import HYPHEN, INDEX_ENTRY, LEADER, LOWER_START, SENTENCE_END, has_index_entries
 from retrieval.conversion.raised import in_line, leading_mark, raised
 
 _BULLET = re.compile(r"^\s*(?:[•◦▪‣∙●○■·–]|[-*])\s+")
@@ -33,6 +33,7 @@ _SAME_SIZE = 0.06  # maximum relative difference of equal sizes
 _PARAGRAPH_GAP = 1.35  # gap between paragraphs, relative to the usual line distance
 _SHORT_LINE = 0.8  # a shorter line, relative to the width, ends its paragraph if its sentence ends
 _FREE_WIDTH = 0.15  # a line with more free width, relative to the column, and room for the next word was ended
+_MIN_INDEX_LINES = 3  # of the entries of an index in one paragraph
 _NARROW = 0.55  # a narrower paragraph, relative to the column, may be a list of short lines
 
 
@@ -201,12 +202,18 @@ def _kept_lines(group: Sequence[Line]) -> list[list[Line]]:
     ends = [line.left - left if line.is_rtl else right - line.right for line in group[:-1]]
     inset = min(line.room for line in group) if 2 * sum(end < 0.03 * width for end in ends) > len(ends) else 0.0
     is_narrow = right - left < _NARROW * width
+    is_index = len(group) >= _MIN_INDEX_LINES and has_index_entries([line.text for line in group])
     parts = [[group[0]]]
     for previous, line in pairwise(group):
         room = previous.room - inset
         would_fit = room > max(line.first_width + 2 * line.size, _FREE_WIDTH * width)
         ends_line = is_list if is_narrow else would_fit
-        if LEADER.search(previous.text[-200:]) or (ends_line and _may_end(previous, line, is_list=is_list)):
+        ends_entry = is_index and INDEX_ENTRY.fullmatch(previous.text[-200:]) and not previous.text.endswith(",")
+        if (
+            ends_entry
+            or LEADER.search(previous.text[-200:])
+            or (ends_line and _may_end(previous, line, is_list=is_list))
+        ):
             parts.append([line])
         else:
             parts[-1].append(line)

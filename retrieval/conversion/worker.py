@@ -1,8 +1,11 @@
-"""The child process that converts files: `python -m retrieval.conversion.worker MEMORY_BYTES TEXT_BYTES SECONDS`.
+"""The child process that converts files.
+
+    python -m retrieval.conversion.worker MEMORY_BYTES TEXT_BYTES SECONDS OCR_PAGES
 
 It reads files from standard input, each as a line of JSON with `suffix`, `name` and `size` and then the bytes, and
-answers each with a line of JSON on standard output: the converted text, or the parts of a ConversionError. It ends at
-the end of input, when a file exceeds a limit, and on any unexpected error, so that one file cannot affect the next.
+answers each with a line of JSON on standard output: the converted text, or the parts of a ConversionError. Before each
+page that it recognises, of OCR_PAGES at most, it writes a line that says so, and its time begins again. It ends at the
+end of input, when a file exceeds a limit, and on any unexpected error, so that one file cannot affect the next.
 """
 
 from __future__ import annotations
@@ -18,30 +21,40 @@ from pathlib import Path
 from typing import IO
 
 from retrieval.conversion.convert import convert_here
+from retrieval.conversion.ocr.recognition import Recognition
 from retrieval.errors import ConversionError
 
 # The parent kills a child that takes too long. If the parent is gone, the alarm does, a little later.
 _ALARM_GRACE_SECONDS = 5
 # The first line of the child, and its exit code when it runs out of memory.
 READY = b"ready"
+# The line before a page is recognised.
+PAGE = b"page\n"
 OUT_OF_MEMORY = 77
 
 
 def main() -> None:
-    memory_bytes, text_bytes, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    memory_bytes, text_bytes, seconds, pages = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
     # Ctrl-C reaches the whole process group; the parent decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Standard output is for replies only: output of libraries goes to standard error.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _limit_memory(memory_bytes)
+    alarm_seconds = math.ceil(seconds) + _ALARM_GRACE_SECONDS
+
+    def on_page() -> None:
+        _set_alarm(alarm_seconds)
+        send(replies, PAGE.rstrip())
+
+    recognition = Recognition(pages, on_page=on_page) if pages else None
     send(replies, READY)
     while header := sys.stdin.buffer.readline():
         request = json.loads(header)
         data = sys.stdin.buffer.read(request["size"])
-        _set_alarm(math.ceil(seconds) + _ALARM_GRACE_SECONDS)
+        _set_alarm(alarm_seconds)
         try:
-            reply = _converted(data, text_bytes, request["suffix"], request["name"])
+            reply = _converted(data, text_bytes, request["suffix"], request["name"], recognition)
         except MemoryError:
             # Too little memory is left for a message or for cleaning up.
             os._exit(OUT_OF_MEMORY)
@@ -49,9 +62,9 @@ def main() -> None:
         send(replies, reply)
 
 
-def _converted(data: bytes, text_bytes: int, suffix: str, name: str) -> bytes:
+def _converted(data: bytes, text_bytes: int, suffix: str, name: str, recognition: Recognition | None) -> bytes:
     try:
-        converted = convert_here(data, suffix, name)
+        converted = convert_here(data, suffix, name, recognition)
         # A small file may contain a lot of text.
         size = len(converted.text.encode("utf-8", "surrogatepass"))
         if size > text_bytes:

@@ -8,32 +8,32 @@ import stat
 from collections import deque
 from pathlib import Path
 
-from retrieval.conversion.convert import SUFFIXES, source_name
+from retrieval.conversion.convert import IMAGE_SUFFIXES, SUFFIXES, source_name
 from retrieval.errors import ConversionError, NoDocumentsError
 
 
-def find_files(docs: Path, *, follow_links: bool = False) -> FolderFiles:
-    """All files below `docs` except hidden ones.
+def find_files(docs: Path, *, follow_links: bool = False, images: bool = False) -> FolderFiles:
+    """All files below `docs` except hidden ones, and image files only with `images`.
 
     Links that leave the folder are reported and not read, since they may lead to any file of this machine; with
     `follow_links` they are followed, each folder once.
 
     Raises NoDocumentsError if there is no file to read.
     """
-    files = walk_files(docs, follow_links=follow_links)
+    files = walk_files(docs, follow_links=follow_links, images=images)
     if not files.files:
         raise NoDocumentsError(
             found="; ".join(reason for _, reason in files.failed)
             or (f"there is no document in {docs}" if docs.is_dir() else f"there is no folder {docs}"),
-            expected=f"files with one of the suffixes {' '.join(SUFFIXES)}",
+            expected=f"files with one of the suffixes {' '.join(files.suffixes)}",
             next_step=f"put documents into {docs} and ingest again; the index is unchanged",
         )
     return files
 
 
-def walk_files(docs: Path, *, follow_links: bool = False) -> FolderFiles:
+def walk_files(docs: Path, *, follow_links: bool = False, images: bool = False) -> FolderFiles:
     """`find_files` for a folder that may be empty or missing."""
-    files = FolderFiles(docs, follow_links)
+    files = FolderFiles(docs, follow_links, images)
     files.walk()
     return files
 
@@ -41,7 +41,8 @@ def walk_files(docs: Path, *, follow_links: bool = False) -> FolderFiles:
 class FolderFiles:
     """Files to read in order, names of skipped files with an unsupported suffix, and failed names with the reason."""
 
-    def __init__(self, docs: Path, follow_links: bool = False) -> None:
+    def __init__(self, docs: Path, follow_links: bool = False, images: bool = False) -> None:
+        self.suffixes = (*SUFFIXES, *(IMAGE_SUFFIXES if images else ()))
         self.files: list[Path] = []
         self.skipped: list[str] = []
         self.failed: list[tuple[str, str]] = []
@@ -107,7 +108,7 @@ class FolderFiles:
         return new
 
     def _add(self, path: Path) -> None:
-        supported = path.suffix.lower() in SUFFIXES
+        supported = path.suffix.lower() in self.suffixes
         if path.suffix and not supported:
             self.skipped.append(source_name(path, self._docs))
             return

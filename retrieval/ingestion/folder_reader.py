@@ -19,6 +19,7 @@ from retrieval.conversion.convert import (
 )
 from retrieval.conversion.converted import Converted
 from retrieval.conversion.limits import Limits
+from retrieval.conversion.ocr.recognition import Recognition, variant
 from retrieval.documents import Document
 from retrieval.errors import ConversionError, NoDocumentsError
 from retrieval.ingestion.docs_folder import FolderFiles
@@ -33,7 +34,8 @@ class FolderReader:
 
     `splitter` is the splitter with its settings; documents that were split otherwise count as changed. `on_file` is
     called before each file with the number of files read, their total, and the file's name. `stored_unread` are the
-    parts that earlier ingests could not read, by file: an unchanged file is not converted again.
+    parts that earlier ingests could not read, by file: an unchanged file is not converted again, unless pages that are
+    pictures can now be read with `recognition`.
     """
 
     docs: Path
@@ -44,6 +46,7 @@ class FolderReader:
     limits: Limits
     on_file: Callable[[int, int, str], None]
     stored_unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    recognition: Recognition | None = None
     added: int = 0
     changed: int = 0
     unchanged: int = 0
@@ -93,7 +96,8 @@ class FolderReader:
             id_ = document_id(path, self.docs)
             self._check_id(id_, source)
             digest = hashlib.sha256(data).hexdigest()
-            if self._is_stored(StoredDocument(id_, source, digest, converter_of(path), self.splitter)):
+            versions = self._current_versions(path, source)
+            if any(self._is_stored(StoredDocument(id_, source, digest, one, self.splitter)) for one in versions):
                 self._source_of[id_] = source
                 self.unchanged += 1
                 self._note_unread(source, self.stored_unread.get(source, ()))
@@ -152,6 +156,14 @@ class FolderReader:
         if parts:
             self.unread[source] = parts
             self.notes += [(source, part) for part in parts]
+
+    def _current_versions(self, path: Path, source: str) -> list[str]:
+        """The versions of a converter whose documents are up to date."""
+        version = converter_of(path)
+        if self.recognition is None:
+            return [version]
+        recognised = [version + variant(), version + variant(self.recognition.pages)]
+        return recognised if source in self.stored_unread else [version, version + variant()]
 
     def _is_stored(self, wanted: StoredDocument) -> bool:
         return self.stored.get(wanted.id) == wanted

@@ -12,6 +12,7 @@ from typing import Literal
 
 from retrieval.conversion.child import Converter
 from retrieval.conversion.limits import DEFAULT_LIMITS, Limits
+from retrieval.conversion.ocr.recognition import Recognition, missing_error, missing_package
 from retrieval.documents import embedded_digest
 from retrieval.encoders.encoder import Encoder
 from retrieval.errors import EncoderError
@@ -84,6 +85,7 @@ def ingest(
     index: IndexChoice | None = None,
     limits: Limits = DEFAULT_LIMITS,
     follow_links: bool = False,
+    recognition: Recognition | None = None,
     progress: OnProgress | None = None,
 ) -> IngestReport:
     """Make the index contain exactly the documents below a folder.
@@ -92,24 +94,32 @@ def ingest(
     document is one transaction, so an interrupted ingest continues where it stopped.
 
     `max_tokens` limits a passage. `index` is the kind of FAISS index from now on; None keeps the previous choice,
-    initially `auto`. `follow_links` also reads what links outside the folder lead to. `progress` is called by one
-    thread at a time, but not always by the caller's.
+    initially `auto`. `follow_links` also reads what links outside the folder lead to. With `recognition`, pages that
+    are pictures are read by text recognition (OCR). `progress` is called by one thread at a time, but not always by
+    the caller's.
 
     Raises:
         NoDocumentsError: if the folder has no documents; the index is unchanged.
         IndexMismatchError: if another encoder made the index.
+        ConversionError: if the packages for `recognition` are not installed; the index is unchanged.
         EncoderError: if `max_tokens` exceeds the encoder's window, or the encoder returns invalid vectors.
         ValueError: if `max_tokens` is below 16.
     """
     _check_window(max_tokens, encoder)
+    _check_recognition(recognition)
     reporter = _ProgressReporter(progress)
-    files = find_files(docs, follow_links=follow_links)
+    files = find_files(docs, follow_links=follow_links, images=recognition is not None and recognition.images)
     splitter = f"{SPLITTER};max_tokens={max_tokens}"
-    with PassageStore.open(index_dir / DATABASE_NAME, create=True) as store, Converter(limits) as converter:
+    with (
+        PassageStore.open(index_dir / DATABASE_NAME, create=True) as store,
+        Converter(limits, recognition) as converter,
+    ):
         store.bind_encoder(encoder.id, encoder.dimension)
         stored = store.stored_documents()
         on_file, on_embedded = partial(reporter, "reading"), partial(reporter, "embedding")
-        reader = FolderReader(docs, files, stored, splitter, converter.convert, limits, on_file, store.unread_parts())
+        reader = FolderReader(
+            docs, files, stored, splitter, converter.convert, limits, on_file, store.unread_parts(), recognition
+        )
         writer = BatchWriter(store, encoder, splitter, on_embedded)
         reporter.documents = lambda: reader.unchanged + writer.written
         writer.write(
@@ -131,24 +141,28 @@ def plan_ingest(
     max_tokens: int = DEFAULT_MAX_TOKENS,
     limits: Limits = DEFAULT_LIMITS,
     follow_links: bool = False,
+    recognition: Recognition | None = None,
     progress: OnProgress | None = None,
 ) -> IngestReport:
     """What `ingest` would do: the same counts and errors, without encoding or writing anything."""
     _check_window(max_tokens, encoder)
+    _check_recognition(recognition)
     reporter = _ProgressReporter(progress)
-    files = find_files(docs, follow_links=follow_links)
+    files = find_files(docs, follow_links=follow_links, images=recognition is not None and recognition.images)
     path = index_dir / DATABASE_NAME
     # An index that does not exist yet is planned as an empty one.
     with (
         PassageStore.open(path) if path.is_file() else PassageStore.in_memory() as store,
-        Converter(limits) as converter,
+        Converter(limits, recognition) as converter,
     ):
         # An empty index is not bound to an encoder yet.
         if store.counts()[0]:
             store.check_encoder(encoder.id, encoder.dimension)
         stored = store.stored_documents()
         on_file, splitter = partial(reporter, "reading"), f"{SPLITTER};max_tokens={max_tokens}"
-        reader = FolderReader(docs, files, stored, splitter, converter.convert, limits, on_file, store.unread_parts())
+        reader = FolderReader(
+            docs, files, stored, splitter, converter.convert, limits, on_file, store.unread_parts(), recognition
+        )
         reporter.documents = lambda: reader.unchanged
         passages, digests, replaced = 0, set[str](), list[str]()
         for document in reader.documents():
@@ -169,6 +183,12 @@ def _check_window(max_tokens: int, encoder: Encoder) -> None:
             expected=f"at most {encoder.window}, the encoder's window",
             next_step=f"set max_tokens to {encoder.window} or less, or choose an encoder with a wider window",
         )
+
+
+def _check_recognition(recognition: Recognition | None) -> None:
+    missing = missing_package() if recognition is not None else None
+    if missing is not None:
+        raise missing_error(missing)
 
 
 def _report(

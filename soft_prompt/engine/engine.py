@@ -21,8 +21,8 @@ from soft_prompt.engine.run_table import RunTable
 from soft_prompt.engine.running import Running
 from soft_prompt.engine.scheduler import Limits, Scheduler
 from soft_prompt.errors import QueueFullError
-from soft_prompt.replies.sampling import next_tokens
 from soft_prompt.model.backbone import Backbone
+from soft_prompt.replies.sampling import next_tokens
 
 _engines: MutableMapping[Any, dict[bool, Engine]] = WeakKeyDictionary()
 _engines_lock = threading.Lock()

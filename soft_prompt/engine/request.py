@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
+from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.replies.reply import Delta
 from soft_prompt.replies.sampling import Decoding
-from soft_prompt.graft.prompt import SoftPrompt
 from soft_prompt.rows.prefix_store import PrefixStore
 from soft_prompt.rows.row import Row
 

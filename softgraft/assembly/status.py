@@ -11,6 +11,7 @@ from evaluation import read_items
 from evaluation.rows import split_file
 from evaluation.task_items import read_task_items
 from retrieval import PassageStore, load_scale
+from retrieval.conversion.ocr.recognition import is_recognised
 from retrieval.store.store import DATABASE_NAME
 from soft_prompt.artifact.manifest import Manifest, read_manifest
 from softgraft.assembly.answer_form import answer_form
@@ -80,13 +81,15 @@ def _better(cli_name: str) -> str:
     return f"for better answers, write training questions: softgraft questions {cli_name} draft"
 
 
-def _index(build: Path) -> dict[str, int] | None:
+def _index(build: Path) -> dict[str, Any] | None:
+    """The numbers of documents and passages, and the files with pages that text recognition (OCR) read."""
     path = build / "index" / DATABASE_NAME
     if not path.is_file():
         return None
     with PassageStore.open(path) as store:
         documents, passages = store.counts()
-    return {"documents": documents, "passages": passages}
+        recognised = sorted(one.source for one in store.stored_documents().values() if is_recognised(one.converter))
+    return {"documents": documents, "passages": passages, "ocr": recognised}
 
 
 def _reading(build: Path, file: DomainFile) -> list[str]:

@@ -137,13 +137,13 @@ def _ingest(opened: Domain, json: bool, warm: bool, index: IndexChoice | None) -
 def _watch(opened: Domain, json: bool) -> None:
     """Ingest now and after every change. Ctrl-C while waiting is the normal end; during an ingest it is an error."""
     changes: Sequence[Change] = ()
-    follow_links = opened.file.ingest.follow_links
+    read = {"follow_links": opened.file.ingest.follow_links, "images": opened.file.ingest.images}
     while True:
         # Taken before the ingest, so that a change during the ingest is noticed.
-        before = snapshot(opened.docs, follow_links=follow_links)
+        before = snapshot(opened.docs, **read)
         _ingest_changes(opened, changes, json)
         try:
-            changes = wait_for_changes(opened.docs, before, follow_links=follow_links)
+            changes = wait_for_changes(opened.docs, before, **read)
         except KeyboardInterrupt:
             err.print("\nno longer watching; the index is up to date")
             return

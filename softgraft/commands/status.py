@@ -23,6 +23,8 @@ from softgraft.commands.console import (
 from softgraft.jobs.findings import Finding
 from softgraft.settings.location import domain_folder
 
+# More files read by text recognition are counted.
+_FILES_SHOWN = 3
 _FORMS = {
     "quote": "the best sentence of the documents, verbatim",
     "generate": "the model's own words, each sentence checked against the documents",
@@ -60,6 +62,7 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
         *((name, state[name]) for name in ("backbone", "task", "template", "attention")),
         ("questions", ", ".join(f"{count} {split}" for split, count in state["questions"].items()) or "none"),
         ("index", f"{index['documents']} documents, {index['passages']} passages" if index else "none"),
+        *([("OCR", _recognised(index["ocr"]))] if index and index["ocr"] else []),
         ("evidence", evidence),
         ("soft prompt", soft_prompt),
         *([("start", _start_text(state["start"]))] if state["start"] else []),
@@ -78,6 +81,12 @@ def status(domain: DomainArgument, json: JsonOption = False) -> None:
         out.print(f"  {name:<12} {value}")
     print_notes([*state["notices"], *state["reading"]], out)
     print_next(state)
+
+
+def _recognised(files: list[str]) -> str:
+    """The files with pages that text recognition read."""
+    more = f" and {len(files) - _FILES_SHOWN} more" if len(files) > _FILES_SHOWN else ""
+    return f"pages of {', '.join(files[:_FILES_SHOWN])}{more} read by text recognition, which may get a number wrong"
 
 
 def _start_text(start: Mapping[str, Any]) -> str:

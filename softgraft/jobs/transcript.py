@@ -32,4 +32,5 @@ def citation_location(citation: dict[str, Any]) -> str:
     """The location of a quote: headings, page, document and characters."""
     headings = " > ".join(part for part in (citation["title"], citation["heading"]) if part)
     page = f", page {citation['page']}" if citation["page"] else ""
+    page += ", read by OCR" if citation.get("ocr") else ""
     return f"{headings}{page} ({citation['doc_id']}, characters {citation['start']} to {citation['end']})"

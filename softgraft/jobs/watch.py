@@ -25,9 +25,9 @@ class Change:
     name: str
 
 
-def snapshot(docs: Path, *, follow_links: bool = False) -> Snapshot:
+def snapshot(docs: Path, *, follow_links: bool = False, images: bool = False) -> Snapshot:
     """The state of all files that an ingest reads or reports as unreadable."""
-    walked = walk_files(docs, follow_links=follow_links)
+    walked = walk_files(docs, follow_links=follow_links, images=images)
     state: dict[str, tuple[int, ...]] = {name: () for name, _ in walked.failed}
     for path in walked.files:
         try:
@@ -47,12 +47,12 @@ def changes(before: Snapshot, after: Snapshot) -> list[Change]:
     return sorted([*removed, *added, *changed], key=lambda change: change.name)
 
 
-def wait_for_changes(docs: Path, before: Snapshot, *, follow_links: bool = False) -> list[Change]:
+def wait_for_changes(docs: Path, before: Snapshot, *, follow_links: bool = False, images: bool = False) -> list[Change]:
     """Return the changes once the folder differs from `before` and has not changed for a second."""
-    last = snapshot(docs, follow_links=follow_links)
+    last = snapshot(docs, follow_links=follow_links, images=images)
     while True:
         time.sleep(INTERVAL_SECONDS)
-        now = snapshot(docs, follow_links=follow_links)
+        now = snapshot(docs, follow_links=follow_links, images=images)
         if now == last and now != before:
             return changes(before, now)
         last = now

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, field_validator, model_validator
 
 from retrieval.conversion.limits import DEFAULT_LIMITS, Limits
+from retrieval.conversion.ocr.recognition import Recognition, missing_package
 from retrieval.store.faiss_record import IndexChoice
 
 _SECRET = re.compile(r"(^|_)(key|secret|password|credentials)$")
@@ -94,7 +95,10 @@ class RetrievalSettings(Settings):
 
 
 class IngestSettings(Settings):
-    """Limits for reading one file, and which links are followed. A file beyond a limit is reported and left out."""
+    """Limits for reading one file, which links are followed, and whether pictures are read.
+
+    A file beyond a limit is reported and left out.
+    """
 
     file_mib: PositiveInt = Field(default=DEFAULT_LIMITS.file_mib, description="Maximum size of a file in MiB.")
     rows_mib: PositiveInt = Field(
@@ -103,7 +107,9 @@ class IngestSettings(Settings):
     )
     lines: PositiveInt = Field(default=DEFAULT_LIMITS.lines, description="Maximum number of lines of a document.")
     seconds: float = Field(
-        default=DEFAULT_LIMITS.seconds, gt=0, description="Maximum time to convert a file, in seconds."
+        default=DEFAULT_LIMITS.seconds,
+        gt=0,
+        description="Maximum time to convert a file, in seconds, and again for each page read by text recognition.",
     )
     memory_mib: PositiveInt = Field(
         default=DEFAULT_LIMITS.memory_mib, description="Maximum memory to convert a file, in MiB."
@@ -114,9 +120,40 @@ class IngestSettings(Settings):
         "read. Whoever can put a link there could otherwise make any file of this machine a document.",
     )
 
+    ocr: Auto | bool = Field(
+        default="auto",
+        description="Whether pages of a PDF that are pictures are read by text recognition (OCR). `auto` reads them "
+        'if it is installed (`pip install "softgraft[ocr]"`), and else reports them; `true` requires it. See '
+        "docs/documents.md#scanned-pages.",
+    )
+    ocr_pages: PositiveInt = Field(
+        default=200, description="Maximum number of pages of one file that are read by text recognition."
+    )
+    images: bool = Field(
+        default=False,
+        description="Whether image files (.png, .jpg, .tif) are documents, which text recognition reads. Off by "
+        "default, because image files beside other documents are mostly illustrations.",
+    )
+
+    @model_validator(mode="after")
+    def _require_ocr_for_images(self) -> Self:
+        if self.images and self.ocr is False:
+            raise ValueError("images: true needs text recognition; expected `ocr: auto` or `ocr: true` with it")
+        return self
+
     def limits(self) -> Limits:
-        """The same limits in the form that `retrieval` takes."""
-        return Limits(**self.model_dump(exclude={"follow_links"}))
+        """The limits of a file in the form that `retrieval` takes."""
+        return Limits(**self.model_dump(exclude={"follow_links", "ocr", "ocr_pages", "images"}))
+
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of `retrieval.ingest`."""
+        return {"limits": self.limits(), "follow_links": self.follow_links, "recognition": self.recognition()}
+
+    def recognition(self) -> Recognition | None:
+        """How pictures are read, in the form that `retrieval` takes; None if they are not."""
+        if self.ocr is False or (self.ocr == "auto" and not self.images and missing_package() is not None):
+            return None
+        return Recognition(self.ocr_pages, self.images)
 
 
 class CacheSettings(Settings):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 # Letters may be drawn as outlines, one or more paths each.
@@ -38,22 +37,6 @@ def is_picture(page: Any, characters: int) -> bool:
             ):
                 return True
     return characters == 0 and paths >= _MIN_PATHS
-
-
-def pages_note(pages: Sequence[int], of: int) -> str:
-    """What a user should know of these pages, which are counted from 1; "" if there are none."""
-    if not pages:
-        return ""
-    spans: list[list[int]] = []
-    for page in pages:
-        if spans and page == spans[-1][-1] + 1:
-            spans[-1].append(page)
-        else:
-            spans.append([page])
-    parts = [f"{span[0]} to {span[-1]}" if len(span) > 2 else ", ".join(map(str, span)) for span in spans]
-    listed = ", ".join(parts)
-    which, hold = (f"page {listed}", "holds") if len(pages) == 1 else (f"pages {listed}", "hold")
-    return f"{which} of {of} {hold} pictures and no text that can be read; run text recognition (OCR) on the file"
 
 
 def _area(raw: Any, item: Any) -> float:

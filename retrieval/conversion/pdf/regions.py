@@ -13,7 +13,7 @@ from typing import TypeAlias
 from retrieval.conversion.pdf.line import Line
 from retrieval.conversion.pdf.rules import Rules
 from retrieval.conversion.pdf.tables import LINE_DROP, Rows, Table, build_table, drop
-from retrieval.conversion.pdf.words import HYPHEN, LOWER_START, SENTENCE_END
+from retrieval.conversion.pdf.words import HYPHEN, LEADER, LOWER_START, SENTENCE_END, has_index_entries
 
 # Relative to the size of the text.
 _GUTTER = 0.6
@@ -33,6 +33,7 @@ _FULL_LINE = 0.7
 _MAX_FORMULA_ROWS, _FORMULA_DROP, _MAX_NAME = 8, 0.85, 2.5
 _NAME = re.compile(r"[^\W\d_]+")
 _OPERATOR = re.compile("[=+−×·√∫∑∏≤≥<>±]")
+_MIN_INDEX_LINES = 6
 _MAX_DEPTH = 3
 # Of the rows of a table, at least this share has more than one cell.
 _MIN_ROWS_WITH_CELLS = 0.4
@@ -178,7 +179,15 @@ def _columns(rows: Rows) -> list[list[Line]]:
 
 
 def _is_text(column: Sequence[Line]) -> bool:
-    return len(column) >= _MIN_COLUMN_LINES and _has_full_lines(column, _MIN_COLUMN_CHARACTERS)
+    return len(column) >= _MIN_COLUMN_LINES and (_has_full_lines(column, _MIN_COLUMN_CHARACTERS) or _is_index(column))
+
+
+def _is_index(column: Sequence[Line]) -> bool:
+    """Whether most lines are entries of an index: words, and after dots or a comma the numbers of their pages."""
+    with_dots = sum(LEADER.search(line.text[-200:]) is not None for line in column)
+    return with_dots >= 0.5 * len(column) or (
+        len(column) >= _MIN_INDEX_LINES and has_index_entries([line.text for line in column])
+    )
 
 
 def _has_full_lines(column: Sequence[Line], least: int) -> bool:

@@ -24,6 +24,8 @@ _ROWS_NEAR = 3
 _MIN_FULL_ROWS, _MOST = 2, 0.7
 # In a table of five rows or more, a column with a single cell is no column but a part of a formula.
 _MIN_ROWS_OF_COLUMN = 5
+# A frame around at least so many printed rows may have no rules between its rows.
+_MIN_ROWS_OF_FRAME = 5
 # In points: how far a rule may reach into the lines above and below it.
 _OVERLAP = 2.0
 
@@ -71,7 +73,9 @@ def _bands(rows: Rows, cells: list[list[str]], rules: Rules, spans: Spans) -> li
     bands = [0]
     for at in range(1, len(rows)):
         same = [number for number in range(len(rows)) if by_rules[number] == by_rules[at]]
-        if len(set(by_rules)) > 2 and (is_grid or _is_one_row([cells[number] for number in same])):
+        if is_grid and len(same) >= _MIN_ROWS_OF_FRAME and _are_lines_of_rows(rows, same, spans):
+            is_new = by_distance[at]
+        elif len(set(by_rules)) > 2 and (is_grid or _is_one_row([cells[number] for number in same])):
             is_new = by_rules[at] != by_rules[at - 1]
         else:
             is_new = by_distance[at]
@@ -158,9 +162,10 @@ def _by_distance(rows: Rows, spans: Spans) -> list[bool]:
     cells = {at: _cells(sorted(row, key=_left), spans) for at, row in whole.items()}
     drops = {at: rows[before][0].base - rows[at][0].base for before, at in pairwise(mains)}
     tight = {at for at in drops if drops[at] <= LINE_DROP * rows[at][0].size}
-    has_loose = len(tight) < len(drops) and not _are_rows(
-        whole, [pair for pair in pairwise(mains) if pair[1] in tight], spans
-    )
+    # A row with one cell may be a wrapped line; it does not show how near the rows are.
+    near = [pair for pair in pairwise(mains) if pair[1] in tight and min(sum(map(bool, cells[at])) for at in pair) > 1]
+    has_wider = len(tight) < len(drops)
+    has_loose = has_wider and not _are_rows(whole, near, spans)
     begins = [True] * len(rows)
     filled = 0
     for before, at in pairwise([mains[0], *mains]):
@@ -170,6 +175,8 @@ def _by_distance(rows: Rows, spans: Spans) -> list[bool]:
         if at != before and has_loose and at in tight and count <= filled:
             begins[at] = False
             filled = max(filled, count)
+        elif has_wider and at in tight and count == 1 < filled and _is_wrapped(whole[before], whole[at], spans):
+            begins[at] = False
         else:
             filled = count
     for at, main in sorted(parts.items()):
@@ -200,6 +207,11 @@ def _parts(rows: Rows, counts: Sequence[int]) -> dict[int, int]:
     return parts
 
 
+def _are_lines_of_rows(rows: Rows, same: Sequence[int], spans: Spans) -> bool:
+    """Whether the printed rows between two rules are rows of their own."""
+    return _are_rows({at: rows[at] for at in same}, list(pairwise(same)), spans)
+
+
 def _distance(row: list[Line], part: list[Line]) -> tuple[bool, float]:
     """How far a part is from a row: a part that touches a cell of the row is nearest."""
     size = part[0].size
@@ -227,7 +239,17 @@ def _are_rows(rows: Mapping[int, list[Line]], near: Sequence[tuple[int, int]], s
     both = [(above, below) for above, below in both if min(above) == min(below) and len(above.keys() & below) > 1]
     if len(both) < _MIN_FULL_ROWS or len(both) < _MOST * len(near):
         return False
-    return sum(_has_room(above, below, spans) for above, below in both) > 0.5 * len(both)
+    return sum(_has_room(above, below, spans) for above, below in both) >= 0.5 * len(both)
+
+
+def _is_wrapped(above: list[Line], below: list[Line], spans: Spans) -> bool:
+    """Whether the only cell of a row goes on from the cell above, which had no room for its first word."""
+    above_cells, below_cells = _by_column(above, spans), _by_column(below, spans)
+    return (
+        min(below_cells) > 0
+        and below_cells.keys() <= above_cells.keys()
+        and not (_has_room(above_cells, below_cells, spans))
+    )
 
 
 def _has_room(above: Mapping[int, Line], below: Mapping[int, Line], spans: Spans) -> bool:

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Sequence
 from ctypes import CFUNCTYPE, addressof, c_double, c_int, c_ushort, c_void_p, cast
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,9 @@ SENTENCE_END = re.compile(r"""[.!?:;。！？；：]["'”’)\]]*$""")
 LOWER_START = re.compile(r"[\W_]*[a-zß-öø-ÿа-я]")
 # The end of a line of a table of contents or an index.
 LEADER = re.compile(r"(?:\.\s?){4,}\s*\w{1,6}$")
+# "errors, 44, 129–131"
+INDEX_ENTRY = re.compile(r".*[^\W\d].*(?:,\s?\d{1,4}(?:\s?[-–]\s?\d{1,4})?)+,?")
+_MOST = 0.7
 _HAS_DIGIT = re.compile(r"\d")
 _GET_ORIGIN = CFUNCTYPE(c_int, c_void_p, c_int, c_void_p, c_void_p)
 _GET_SIZE = CFUNCTYPE(c_double, c_void_p, c_int)
@@ -33,6 +37,8 @@ _SPACES = frozenset(" \r\n\xa0")
 _OTHER_SIZE, _OTHER_BASE = 0.12, 0.1
 # Relative to the size of the text.
 _CAPITAL_HEIGHT = 0.7
+# Parts whose base lines differ by more stand on different lines.
+_OTHER_LINE = 1.0
 # A word that seems wider, relative to the size of the text, has a gap after it. Most words are not: to ask for the box
 # of each would take long.
 _WIDE_LETTER, _GAP = 0.5, 0.9
@@ -63,6 +69,11 @@ class Word:
     is_rtl: bool = False
     advance: float = 0.0
     end: int = 0
+
+
+def has_index_entries(lines: Sequence[str]) -> bool:
+    """Whether most lines are words, a comma, and the numbers of pages."""
+    return sum(INDEX_ENTRY.fullmatch(line[-200:]) is not None for line in lines) >= _MOST * len(lines)
 
 
 def read_words(text_page: Any, box: tuple[float, float, float, float] | None = None) -> list[Word]:
@@ -214,8 +225,14 @@ class _Reader:
             parts = [(start, end, left, base, size)]
         words: list[Word] = []
         for number, (first, last, x, y, height) in enumerate(parts):
-            right = parts[number + 1][2] if number + 1 < len(parts) else self._end(last, turn, x)
-            words.append(Word(_plain(self._text[first:last]), x, right, y, height, turn=turn, advance=advance))
+            next_x, next_y = parts[number + 1][2:4] if number + 1 < len(parts) else (x, y)
+            # PDFium joins a number with one on the line below, as in a column of numbers.
+            is_last = next_x <= x or abs(next_y - y) > _OTHER_LINE * height
+            right = self._end(last, turn, x) if is_last else next_x
+            breaks_line = bool(words) and abs(words[-1].base - y) > _OTHER_LINE * height
+            words.append(
+                Word(_plain(self._text[first:last]), x, right, y, height, 0, breaks_line, turn, advance=advance)
+            )
         words[0].spaces, words[0].breaks = spaces, breaks
         if turn == 0 and self._text[end : end + 1] in _SPACES:
             words[-1].end = end

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from retrieval import ConversionError, Encoder, Limits, ingest
-from retrieval.conversion.child import Converter
+from retrieval.conversion.child import Converter, Deadline
 from retrieval.conversion.convert import convert_here
 
 pytestmark = pytest.mark.heavy
@@ -119,3 +121,14 @@ def test_an_ingest_continues_after_a_file_that_times_out(docs: Path, index_dir: 
     assert name == "a-slow.html"
     assert "took longer than 1 s" in why
     assert report.added == 4
+
+
+def test_the_time_of_a_file_begins_again_with_each_recognised_page() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        with Deadline(process, 1.0) as deadline:
+            for _ in range(3):
+                time.sleep(0.6)
+                deadline.restart()
+            assert process.poll() is None
+            assert process.wait(10) == -signal.SIGKILL
+        assert deadline.has_passed

@@ -218,3 +218,73 @@ def test_a_table_of_short_cells_is_no_formula() -> None:
         for x, text in enumerate(row.split())
     ]
     assert read(printed(lines, size=10)) == "x | y | z\n1 | 2 | =\n4 | 5 | =\n"
+
+
+def index_page(left: list[str], right: list[str]) -> bytes:
+    columns = ((20, left), (110, right))
+    return printed([(x, 30 + 5 * number, entry) for x, entries in columns for number, entry in enumerate(entries)], 9)
+
+
+def test_an_index_with_dots_is_read_column_by_column() -> None:
+    dots = " ." * 14
+    left = [f"axes, drawing{dots} 12", f"bars{dots} 31", f"colour names{dots} 8", f"dates{dots} 40", f"errors{dots} 77"]
+    right = [f"files{dots} 18", f"grids{dots} 55, 61", "images that were made from", f"grids{dots} 90", f"keys{dots} 3"]
+    text = read(index_page(left, right))
+    assert "|" not in text
+    places = [text.index(entry[:8]) for entry in (*left, right[0], right[2], right[4])]
+    assert places == sorted(places)
+
+
+def test_an_index_with_commas_is_read_column_by_column() -> None:
+    left = ["arrow, 92, 140", "axes, 12", "bars, 31-33", "border, 7", "colour names, 8", "dates, 40", "errors, 77"]
+    right = ["files, 18", "fonts, 22", "grids, 55, 61", "images, 90", "keys, 3", "labels, 14, 200", "legends, 6"]
+    lines = read(index_page(left, right)).split("\n")
+    assert [line for line in lines if line] == [*left, *right]
+
+
+def test_cells_that_end_with_numbers_stay_in_rows() -> None:
+    left = ["Ulm", "Bonn", "Kiel", "Trier", "Jena", "Hof", "Celle"]
+    right = ["12, 14", "3", "7, 9", "22", "5", "1, 2", "31"]
+    text = read(index_page(left, right))
+    assert "Ulm | 12, 14" in text
+    assert "Celle | 31" in text
+
+
+def test_rows_as_near_as_lines_beside_some_that_are_further_apart() -> None:
+    """A larger font in one row moves it down; a cell of another row is wrapped."""
+    rows = [
+        (700, "Control", "Example", "Result"),
+        (688, "^", "a^x", "superscript"),
+        (676, "_", "a_x", "subscript"),
+        (664, "@", "a@b", "a box that takes no width, so that the next"),
+        (652, "", "", "one is printed over it"),
+        (640, "&", "d&b", "a space"),
+        (626, "~", "~a", "overprints"),
+        (614, "%", "a%b", "a share"),
+    ]
+    content = "".join(
+        f"BT /F 10 Tf {72 + 90 * column} {y} Td ({cell}) Tj ET "
+        for y, *cells in rows
+        for column, cell in enumerate(cells)
+    )
+    assert read(drawn(content)) == (
+        "Control | Example | Result\n^ | a^x | superscript\n_ | a_x | subscript\n"
+        "@ | a@b | a box that takes no width, so that the next one is printed over it\n"
+        "& | d&b | a space\n~ | ~a | overprints\n% | a%b | a share\n"
+    )
+
+
+def test_the_rows_of_a_framed_table_without_rules_between_them() -> None:
+    parts = [
+        (name, f"{len(name)}.50", "spare") for name in ("bolt", "washer", "nut", "long screw", "pin", "rod", "cap")
+    ]
+    rows = [("Name", "Price", "Use"), *parts, ("all", "31.50", "7")]
+    texts = "".join(
+        f"BT /F 10 Tf {72 + 100 * column} {700 - 12 * row} Td ({cell}) Tj ET "
+        for row, cells in enumerate(rows)
+        for column, cell in enumerate(cells)
+    )
+    across = " ".join(f"68 {y} m 362 {y} l S" for y in (711, 697, 613, 600))
+    upright = " ".join(f"{x} 711 m {x} 600 l S" for x in (68, 165, 265, 362))
+    text = read(drawn(f"{texts} 0.4 w {across} {upright}"))
+    assert text == "\n".join(" | ".join(cells) for cells in rows) + "\n"

@@ -9,6 +9,7 @@ import pytest
 from retrieval import Limits, ingest, plan_ingest
 from retrieval.conversion.child import Converter
 from retrieval.conversion.convert import convert_here
+from retrieval.conversion.ocr.recognition import how_to_recognise
 from tests.support.hashing_encoder import HashingEncoder
 from tests.support.pdf_files import PROSE, form, pictures
 
@@ -69,12 +70,12 @@ def test_several_choices_lines_and_text_typed_over_the_page() -> None:
 def test_pages_of_pictures_are_noted() -> None:
     converted = convert_here(pictures([PROSE, "", "", "", PROSE, "", PROSE]), ".pdf", "a.pdf")
     assert converted.unread == (
-        "pages 2 to 4, 6 of 7 hold pictures and no text that can be read; run text recognition (OCR) on the file",
+        f"pages 2 to 4, 6 of 7 hold pictures and no text that can be read; {how_to_recognise()}",
     )
     assert convert_here(pictures([PROSE]), ".pdf", "a.pdf").unread == ()
     with Converter(Limits()) as converter:
         assert converter.convert(pictures([PROSE, ""]), ".pdf", "a.pdf").unread == (
-            "page 2 of 2 holds pictures and no text that can be read; run text recognition (OCR) on the file",
+            f"page 2 of 2 holds pictures and no text that can be read; {how_to_recognise()}",
         )
 
 
@@ -87,7 +88,7 @@ def test_every_ingest_reports_the_pages_that_it_could_not_read(tmp_path: Path) -
     encoder = HashingEncoder(dimension=32)
     note = (
         "mixed.pdf",
-        "pages 2, 3 of 3 hold pictures and no text that can be read; run text recognition (OCR) on the file",
+        f"pages 2, 3 of 3 hold pictures and no text that can be read; {how_to_recognise()}",
     )
     for _ in range(2):
         report = ingest(docs, tmp_path / "index", encoder)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from oracle import some_ids, some_rows
 from transformers import LlamaForCausalLM
 
-from soft_prompt.engine.engine import engine_of
 from soft_prompt import Backbone, Decoding, Delta, PrefixStore, Reply, Row, generate, stream
+from soft_prompt.engine.engine import engine_of
 from soft_prompt.generation.generation import decode_batch
 
 # Left out of `make check`.

@@ -13,8 +13,8 @@ from transformers import MambaConfig, MambaForCausalLM
 
 import soft_prompt
 from soft_prompt import Backbone, BackboneError, TrainingError, from_text_twin, weights_checksum
-from soft_prompt.replies import sampling
 from soft_prompt.model.backbone import fast_dtype
+from soft_prompt.replies import sampling
 from soft_prompt.rows import encode
 
 # Left out of `make check`.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from softgraft.commands.answer import print_citations
+from softgraft.commands.answer import citation_location, print_citations
 
 
 def citation(quote: str, start: int) -> dict[str, Any]:
@@ -27,3 +27,8 @@ def test_the_locations_of_two_quotes_begin_with_their_words(capsys: pytest.Captu
         "    A lost card is replaced …: Fees (fees, characters 1 to 99)",
         "    它是免费的，并且…: Fees (fees, characters 2 to 99)",
     ]
+
+
+def test_a_quote_from_a_recognised_page_says_so() -> None:
+    scanned = {**citation("It is free.", 2), "page": 3, "ocr": True}
+    assert citation_location(scanned) == "Fees, page 3, read by OCR (fees, characters 2 to 99)"

@@ -1,0 +1,1 @@
+"""Text recognition (OCR) of pages that are pictures, with the optional package `rapidocr`; see docs/documents.md."""
