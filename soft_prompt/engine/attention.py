@@ -57,9 +57,10 @@ def engine_attention(
     layout: StepLayout = _active.layout
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     scale = float(options.get("scaling") or query.shape[-1] ** -0.5)
-    tokens = (x[0].transpose(0, 1) for x in (query, key, value))
-    window = layout.window(options.get("sliding_window"))
-    return attend_tokens(*tokens, layout, window, layer, scale, options.get("softcap"), _active.kernels)[None], None
+    query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))
+    window, softcap = layout.window(options.get("sliding_window")), options.get("softcap")
+    attended = attend_tokens(query, key, value, layout, window, layer, scale, softcap, _active.kernels)
+    return attended[None], None
 
 
 def attend_tokens(
@@ -98,10 +99,10 @@ def attend_tokens(
     grouped = query.reshape(tokens, kv_heads, heads // kv_heads, head_dim)
     results = []
     if layout.kernel_step is not None and kernels is not None:
-        new = [x[:count] if x.stride()[1:] == (head_dim, 1) else x[:count].contiguous() for x in (query, key, value)]
-        if new[1].stride(0) != new[2].stride(0):
-            new[1:] = [x.contiguous() for x in new[1:]]
-        call = kernels.attention(*new, layout.kernel_step, layer, window.low, scale, softcap)
+        rows, new_keys, new_values = (_with_dense_rows(x[:count]) for x in (query, key, value))
+        if new_keys.stride(0) != new_values.stride(0):
+            new_keys, new_values = new_keys.contiguous(), new_values.contiguous()
+        call = kernels.attention(rows, new_keys, new_values, layout.kernel_step, layer, window.low, scale, softcap)
         call.write()
         results.append(call.attend(run_parts_as_one(grouped[:count], layout, window, layer, scale, softcap)))
     elif count:
@@ -109,9 +110,14 @@ def attend_tokens(
         parts.append(_own_part(grouped[:count], layout, window, layer, scale, softcap))
         results.append(_join(parts).reshape(-1, heads, head_dim))
     for group, masks in zip(layout.prompts, window.prompts, strict=True):
-        rows = grouped[group.first : group.first + group.tokens]
-        results.append(_prompt_attention(rows, group, masks, layout, layer, scale, softcap))
+        some = grouped[group.first : group.first + group.tokens]
+        results.append(_prompt_attention(some, group, masks, layout, layer, scale, softcap))
     return results[0] if len(results) == 1 else torch.cat(results)
+
+
+def _with_dense_rows(x: Tensor) -> Tensor:
+    """`[rows, heads, head_dim]` with the heads of a row side by side in memory."""
+    return x if x.stride()[1:] == (x.shape[2], 1) else x.contiguous()
 
 
 def _prompt_attention(
@@ -139,7 +145,8 @@ def _prompt_attention(
         some = together if len(group.slices) == 1 else by_head(rows[first : first + one.tokens])
         own.append(_attend(some, *layout.pool.positions(layer, one.blocks, 1), mask, scale, softcap))
         first += one.tokens
-    parts.append(own[0] if len(own) == 1 else tuple(torch.cat(some, dim=2) for some in zip(*own, strict=True)))
+    outs, sums = zip(*own, strict=True)
+    parts.append(own[0] if len(own) == 1 else (torch.cat(outs, dim=2), torch.cat(sums, dim=2)))
     return _join(parts).view(kv_heads, tokens, groups, head_dim).transpose(0, 1).reshape(tokens, -1, head_dim)
 
 

@@ -203,8 +203,7 @@ class Engine:
         for running in [*self._scheduler.live, *self._scheduler.opening]:
             self._scheduler.leave(running)
             running.release(self._model.pool)
-        for running in self._scheduler.remove_waiting(lambda one: id(one.job) in jobs):
-            self._in_line -= 1
+        self._in_line -= len(self._scheduler.remove_waiting(lambda one: id(one.job) in jobs))
         for job in jobs.values():
             job.fail(error)
 

@@ -90,9 +90,19 @@ class FastLayers:
             block, attention = f"model.layers.{number}", layer.self_attn
             norms = (layer.input_layernorm.weight, layer.post_attention_layernorm.weight)
             own = (attention.q_norm.weight, attention.k_norm.weight) if hasattr(attention, "q_norm") else None
-            products = (_Product(block, names, modules) for names in (_ATTENTION, _OUTPUT, _MLP, _DOWN))
             window = getattr(attention, "sliding_window", None)
-            self._layers.append(_Layer(*products, norms, own, float(attention.scaling), _window(attention, window)))
+            self._layers.append(
+                _Layer(
+                    attention=_Product(block, _ATTENTION, modules),
+                    output=_Product(block, _OUTPUT, modules),
+                    mlp=_Product(block, _MLP, modules),
+                    down=_Product(block, _DOWN, modules),
+                    norms=norms,
+                    head_norms=own,
+                    scale=float(attention.scaling),
+                    window=_window(attention, window),
+                )
+            )
 
     @classmethod
     def of(cls, model: Any, kernels: Kernels | None, kv_heads: int) -> FastLayers | None:
@@ -120,9 +130,10 @@ class FastLayers:
             normed = kernels.add_norm(hidden, more, layer.norms[0], self._epsilon)
             joined = layer.attention(normed, adapters).view(rows, self._heads + 2 * self._kv_heads, -1)
             kernels.rotate(joined, cosine, sine, layer.head_norms, self._heads, self._kv_heads, self._epsilon)
-            tokens = joined.split((self._heads, self._kv_heads, self._kv_heads), dim=1)
-            window = layout.window(layer.window)
-            attended = attend_tokens(*tokens, layout, window, number, layer.scale, None, kernels).view(rows, -1)
+            query, key = joined[:, : self._heads], joined[:, self._heads : -self._kv_heads]
+            value, window = joined[:, -self._kv_heads :], layout.window(layer.window)
+            attended = attend_tokens(query, key, value, layout, window, number, layer.scale, None, kernels)
+            attended = attended.view(rows, -1)
             normed = kernels.add_norm(hidden, layer.output(attended, adapters), layer.norms[1], self._epsilon)
             more = layer.down(kernels.gated(layer.mlp(normed, adapters)), adapters)
         return kernels.add_norm(hidden, more, self._base.norm.weight, self._epsilon)

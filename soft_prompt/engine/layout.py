@@ -164,7 +164,10 @@ class StepLayout:
         positions = [position for one in group.slices for position in _positions(one.row)]
         runs = [_run_mask(run, positions, size) for run in group.runs]
         own = [_own_mask(one.row, len(one.blocks) * BLOCK, size) for one in group.slices]
-        return PromptMasks([None if mask is None else self._of_heads(mask) for mask in runs], list(map(self._of_heads, own)))  # fmt: skip
+        return PromptMasks(
+            runs=[None if mask is None else self._of_heads(mask) for mask in runs],
+            own=[self._of_heads(mask) for mask in own],
+        )
 
     def _of_heads(self, visible: Tensor) -> Tensor:
         """The mask to add, each token's once per query head of a group."""

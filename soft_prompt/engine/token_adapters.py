@@ -44,8 +44,8 @@ class TokenAdapters:
             if down is not None and ranks not in masks:
                 columns = torch.arange(len(ranks)).repeat_interleave(torch.tensor(ranks)).to(owners.device)
                 masks[ranks] = (columns == owners[:, None]).to(backbone.dtype)
-            scales = (None if scale is None else scale.index_select(0, owners) for scale in (scale_in, scale_out))
-            layers[name] = LayerAdapter(down, up, *scales, own=None if down is None else masks[ranks])
+            scale_in, scale_out = (None if s is None else s.index_select(0, owners) for s in (scale_in, scale_out))
+            layers[name] = LayerAdapter(down, up, scale_in, scale_out, None if down is None else masks[ranks])
         return layers
 
     def _prepare(self, backbone: Backbone, adapters: tuple[Adapter, ...]) -> None:

@@ -52,7 +52,7 @@ class _Group(threading.local):
 
     def run(self, x: Tensor) -> Tensor:
         product = packed_product(x.reshape(-1, self._inputs), self._packed, self._bias)
-        self._outputs = product.view(*x.shape[:-1], -1).split(self._sizes, dim=-1)
+        self._outputs = torch.split(product.view(*x.shape[:-1], -1), self._sizes, dim=-1)
         self._input = x
         return self._outputs[0]
 
@@ -86,17 +86,17 @@ def fuse_linear_layers(model: Any) -> None:
     """Let linear layers with the same input run as one product, in place."""
     for parent in model.modules():
         for names in _GROUPS:
-            layers = [getattr(parent, name, None) for name in names]
-            if all(type(layer) is torch.nn.Linear for layer in layers) and len({x.bias is None for x in layers}) == 1:
-                biases = [layer.bias for layer in layers]
-                bias = None if biases[0] is None else torch.cat([one.detach() for one in biases])
-                sizes = [layer.out_features for layer in layers]
-                packed = packed_weights([layer.weight for layer in layers])
-                group = _Group(sizes, layers[0].in_features, packed, bias)
-                for number, layer in enumerate(layers):
-                    layer.__class__ = _LaterLinear if number else _FirstLinear
-                    object.__setattr__(layer, "group", group)
-                    object.__setattr__(layer, "number", number)
+            found = [getattr(parent, name, None) for name in names]
+            layers = [layer for layer in found if type(layer) is torch.nn.Linear]
+            if len(layers) < len(names) or len({layer.bias is None for layer in layers}) > 1:
+                continue
+            bias = None if layers[0].bias is None else torch.cat([layer.bias.detach() for layer in layers])
+            sizes = [layer.out_features for layer in layers]
+            group = _Group(sizes, layers[0].in_features, packed_weights([layer.weight for layer in layers]), bias)
+            for number, layer in enumerate(layers):
+                layer.__class__ = _LaterLinear if number else _FirstLinear
+                object.__setattr__(layer, "group", group)
+                object.__setattr__(layer, "number", number)
 
 
 def fuse_norms(model: Any) -> None:

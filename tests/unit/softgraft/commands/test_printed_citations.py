@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from softgraft.commands.answer import citation_location, print_citations
+from softgraft.commands.answer import print_citations
+from softgraft.jobs.transcript import citation_location
 
 
 def citation(quote: str, start: int) -> dict[str, Any]:
