@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,10 +76,11 @@ def whole_run(base: Path, command: str, *, full: bool) -> Whole:
 def kill_campaign(base: Path, command: str, kills: int) -> list[Verdict]:
     """Kill a command: half of the times before one of its writes, half at some moment."""
     whole, seeded, verdicts = whole_run(base, command, full=False), random.Random(SEED), []
+    points = _points(whole.places, kills, seeded)
     for number in range(kills):
         workplace = begun(used_workplace(base), base / "case", command)
         if number % 2:
-            point = seeded.randrange(len(whole.places)) + 1
+            point = points[number]
             verdict = Verdict(f"{command}: killed before write {point}, {whole.places[point - 1]}")
             done = in_workplace(workplace, COMMANDS[command].arguments, _at(workplace, Counter(point, kill)))
         else:
@@ -96,9 +98,10 @@ def kill_campaign(base: Path, command: str, kills: int) -> list[Verdict]:
 def refusal_campaign(base: Path, command: str, count: int) -> list[Verdict]:
     """Let all writes of a command fail from one of them on, by turns for want of space and of permission."""
     whole, seeded, verdicts = whole_run(base, command, full=True), random.Random(SEED), []
+    points = _points(whole.places, count, seeded)
     for number in range(count):
         workplace = begun(used_workplace(base), base / "case", command)
-        point, code = seeded.randrange(len(whole.places)) + 1, (FULL, READ_ONLY)[number % 2]
+        point, code = points[number], (FULL, READ_ONLY)[number % 2]
         name = "disk full" if code == FULL else "read-only"
         verdict = Verdict(f"{command}: {name} from write {point} on, {whole.places[point - 1]}")
         done = in_workplace(
@@ -113,6 +116,16 @@ def refusal_campaign(base: Path, command: str, count: int) -> list[Verdict]:
             verdict.problems += _again(workplace, whole, command)
         verdicts.append(verdict)
     return verdicts
+
+
+def _points(places: Sequence[str], count: int, seeded: random.Random) -> list[int]:
+    """Numbers of writes, from 1: each different write about equally often, however many are alike."""
+    by_place: defaultdict[str, list[int]] = defaultdict(list)
+    for number, place in enumerate(places, 1):
+        by_place[place].append(number)
+    kinds = sorted(by_place)
+    seeded.shuffle(kinds)
+    return [seeded.choice(by_place[kinds[number % len(kinds)]]) for number in range(count)]
 
 
 def _at(workplace: Path, counter: Counter, *, full: bool = False, removes: bool = True) -> Callable[[Report], None]:
