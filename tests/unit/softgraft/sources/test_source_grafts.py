@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +16,7 @@ from soft_prompt import ArtifactError, TrainStep, read_manifest
 from softgraft import Domain
 from softgraft.errors import DomainError, UsageError
 from softgraft.jobs.source import SourceReport, make_source
-from softgraft.sources.card import CARD, read_card
+from softgraft.sources.card import CARD, read_card, write_card
 from softgraft.sources.shelf import GRAFTS, SOFT_PROMPT, find_source, read_source, source_folders
 from softgraft.sources.start import START, ChosenStart, load_start, save_start
 
@@ -180,6 +179,33 @@ def test_a_choice_that_no_longer_fits_is_not_used(
     assert not (other.build / START).exists()
 
 
+@pytest.mark.parametrize("start", ["auto", "broken"])
+def test_a_damaged_card_is_an_error_and_not_another_start(
+    start: str,
+    made: tuple[Path, SourceReport],
+    make_domain: MakeDomain,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / GRAFTS / "broken"
+    shutil.copytree(made[0], folder)
+    chosen = ChosenStart(
+        source=str(folder), vectors_sha256=read_source(folder).manifest.vectors_sha256, questions=24, scores={}
+    )
+    (folder / CARD).write_bytes((folder / CARD).read_bytes().replace(b"CC-BY-4.0", b"CC-BY-4.8"))
+    domain = make_domain("west", start=start)
+    domain.build.mkdir()
+    save_start(chosen, domain.build / START)
+    with pytest.raises(ArtifactError, match="does not match its checksum"):
+        domain.status()
+    with pytest.raises(ArtifactError, match="does not match its checksum"):
+        find_source("broken")
+    shutil.rmtree(folder)
+    if start == "auto":
+        assert domain.source is None
+
+
 def test_a_source_with_damaged_vectors_is_passed_over(
     made: tuple[Path, SourceReport], make_domain: MakeDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,8 +290,7 @@ def test_a_starter_of_another_backbone_is_passed_over(
 
 
 def _mislabel(folder: Path) -> None:
-    card = json.loads((folder / CARD).read_text())
-    (folder / CARD).write_text(json.dumps({**card, "vectors_sha256": "0" * 64}))
+    write_card(read_card(folder).model_copy(update={"vectors_sha256": "0" * 64}), folder)
 
 
 @pytest.mark.parametrize(
