@@ -20,9 +20,9 @@ from evaluation.items import Item
 from retrieval import EvidenceScale, RetrievalError, load_scale, save_scale
 from retrieval.ranking.evidence_score import LogisticModel
 from retrieval.store.checked_file import with_checksum
+from soft_prompt.errors import ArtifactError
 from soft_prompt.files import write_bytes
 from softgraft.assembly.answer_form import ChosenForm, FormScores, load_form, save_form
-from soft_prompt.errors import ArtifactError
 from softgraft.errors import DomainError
 from softgraft.jobs.search import _TRIALS, Trial, _read_trials
 from softgraft.sources.card import CARD, SourceCard, SourceDomain, UnseenDomain, read_card, write_card
