@@ -70,7 +70,10 @@ def whole_run(base: Path, command: str, *, full: bool) -> Whole:
     assert done.code == 0, (command, done)
     places = [report for report in done.reports if isinstance(report, str)]
     assert places, command
-    return Whole(before, read_state(workplace, command), names(workplace), places, seconds)
+    after = read_state(workplace, command)
+    # Of a command that changes nothing, any half of it would look right.
+    assert after.parts != before.parts, command
+    return Whole(before, after, names(workplace), places, seconds)
 
 
 def kill_campaign(base: Path, command: str, kills: int) -> list[Verdict]:

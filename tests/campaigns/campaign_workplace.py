@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors.torch import load_file, save_file
 
 from prompts import find_template
 from softgraft.__main__ import main
@@ -41,13 +42,21 @@ def _another_document(workplace: Path) -> None:
     (docs / "savings.md").unlink()
 
 
+def _another_adapter(workplace: Path) -> None:
+    """Other vectors than those of the domain: a version with the same ones could not be torn."""
+    file = workplace / "adapter" / "adapter_model.safetensors"
+    save_file({name: tensor * 1.01 for name, tensor in load_file(file).items()}, file)
+    # Its digest is that of the export.
+    (workplace / "adapter" / "softgraft.json").unlink()
+
+
 COMMANDS: Mapping[str, Command] = {
     "new": Command(("new", "shop", "--from", "leaflets")),
     "ingest": Command(("ingest", "house"), _another_document),
     "train": Command(("train", "house", "--seed", "1")),
     "ask": Command(("ask", "house", QUESTION, "--thread", "second")),
     "delete": Command(("threads", "delete", "house", "first", "--yes")),
-    "import": Command(("import", "house", "--from", "adapter", "--keep")),
+    "import": Command(("import", "house", "--from", "adapter", "--keep"), _another_adapter),
     "export": Command(("export", "house", "--format", "peft", "--out", "exported")),
     "questions": Command(("questions", "house", "draft", "--count", "4")),
     "eval": Command(("eval", "house")),
