@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,8 +16,10 @@ from training_checks import edit_template, stored
 from soft_prompt import ArtifactError, TrainStep, read_manifest
 from softgraft import Domain
 from softgraft.errors import DomainError, UsageError
+from softgraft.jobs import source as source_job
 from softgraft.jobs.source import SourceReport, make_source
 from softgraft.sources.card import CARD, read_card, write_card
+from softgraft.sources.finished import FINISHED, read_finished
 from softgraft.sources.shelf import GRAFTS, SOFT_PROMPT, find_source, read_source, source_folders
 from softgraft.sources.start import START, ChosenStart, load_start, save_start
 
@@ -88,6 +91,52 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     report = make_source("again", domains, folder=tmp_path / "again")
     assert report.training.resumed
     assert read_source(tmp_path / "again").manifest.vectors_sha256 == read_source(made[0]).manifest.vectors_sha256
+    for domain in domains:
+        domain.close()
+
+
+def test_a_run_that_is_interrupted_while_it_measures_does_not_train_again(
+    made: tuple[Path, SourceReport], workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, steps = tmp_path / "again", []
+    domains = [opened(workplace / name) for name in ("north", "south", "east")]
+
+    def make(*chosen: Domain, **settings: Any) -> SourceReport:
+        steps.clear()
+        return make_source(
+            "again", chosen, folder=target, unseen=domains[2:], on_step=lambda step: steps.append(step), **settings
+        )
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source_job, "measure_unseen", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make(*domains[:2])
+    assert read_card(target).unseen == ()
+    report = make(*domains[:2])
+    assert steps == []
+    assert report.training.resumed
+    assert report.card == read_card(target) == read_card(made[0]).model_copy(
+        update={"name": "again", "made_by": "", "seconds": report.card.seconds if report.card else 0.0}
+    )  # fmt: skip
+    # All is measured, so the next run is a new one.
+    assert not (target / FINISHED).exists()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source_job, "measure_unseen", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make(*domains[:2])
+    assert steps
+    # Damaged, it counts as none, and so it does for another run.
+    kept = (target / FINISHED).read_bytes()
+    (target / FINISHED).write_bytes(kept.replace(b'"kept":true', b'"kept":false').replace(b"north", b"nordh"))
+    assert read_finished(target, json.loads(kept)["run"]) is None
+    (target / FINISHED).write_bytes(kept)
+    assert read_finished(target, json.loads(kept)["run"]) is not None
+    make(domains[0])
+    assert steps
     for domain in domains:
         domain.close()
 
