@@ -21,7 +21,7 @@ SEED = 11
 # One case in so many also runs the command again.
 AGAIN = 5
 # An ingest stores one document after the other, and a draft is written as soon as it is there.
-_BIT_BY_BIT = {("ingest", "status"), ("questions", "drafts")}
+_BIT_BY_BIT = {("ingest", "status"), ("questions", "drafts"), ("curve", "curve")}
 
 
 @dataclass
@@ -168,6 +168,10 @@ def _compared(found: State, whole: Whole, command: str) -> list[str]:
             part, before, after = (_said(one) for one in (part, before, after))
         if part not in (before, after) and (command, name) not in _BIT_BY_BIT:
             problems.append(f"{name} is neither old nor new: {str(part)[:300]}")
+        # A curve is written after each of its points.
+        if name == "curve" and part not in (before, after):
+            wrong = not isinstance(part, dict) or [point for point in part["points"] if point not in after["points"]]
+            problems += [f"a curve with other points: {str(part)[:300]}"] if wrong else []
     return problems
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from campaign_process import Done, in_turn
 from campaign_workplace import HOUSE, QUESTION
 
+CURVE = "label_curve.json"
 # What differs from run to run without meaning anything.
 _OF_THE_RUN = {
     "at", "updated", "seconds", "latency", "folder", "created", "score", "dense", "bm25", "sentence", "around",
@@ -66,6 +67,8 @@ def read_state(workplace: Path, command: str) -> State:
     state.parts["soft prompt"] = (
         _parsed(manifest.read_text("utf-8"))["vectors_sha256"] if manifest.is_file() else "none"
     )
+    for name, file in (("transfer", workplace / "grafts" / "transfer.json"), ("curve", house / "build" / CURVE)):
+        state.parts[name] = _meaning(_parsed(file.read_text("utf-8"))) if file.is_file() else "none"
     state.parts["vectors"] = digest_of(loaded)
     state.parts["exported"] = digest_of(workplace / "exported")
     return state
