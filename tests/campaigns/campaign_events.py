@@ -33,7 +33,8 @@ def watch_writes(workplace: Path, event: Callable[[str], None], *, statements: b
             if name == "open" and not _writes(arguments):
                 return
             # Not resolved: that would follow the link that is about to be replaced.
-            inside = os.path.abspath(path).startswith(root) if path else False  # noqa: PTH100
+            # Beside it, the campaign keeps the command's output.
+            inside = os.path.abspath(path).startswith(f"{root}{os.sep}") if path else False  # noqa: PTH100
         finally:
             busy = False
         if inside:

@@ -66,7 +66,16 @@ def hostile_campaign(base: Path, count: int, at_once: int = 50, *, models: bool 
 def _asked_of_models(workplace: Path, texts: list[str]) -> Verdict:
     """Train on the texts, and ask a model about them."""
     house = workplace.joinpath(*HOUSE)
-    (house / "train.jsonl").write_bytes((house / "dev.jsonl").read_bytes())
+    for split in ("train", "dev"):
+        # With the same answer, which a random model can learn, so that its soft prompt is kept.
+        rows = [
+            {
+                "id": f"{split} {number} {text}", "question": f"What is the fee of case {number}, {text}?",
+                "answers": ["12", text], "response": "12", "group": f"{split}{number}",
+            }
+            for number, text in enumerate(texts[:8])
+        ]  # fmt: skip
+        (house / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     file = house / "domain.yaml"
     file.write_text(file.read_text("utf-8").replace("form: quote", "form: generate"), encoding="utf-8")
     typed = "".join(f"What is {' '.join(text.split())}?\n" for text in texts[:6])
