@@ -24,10 +24,10 @@ from softgraft.assembly.evaluation import held_out
 from softgraft.assembly.passage_cache import open_store
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
+from softgraft.jobs.finished_source import FinishedTraining, forget_finished, keep_finished, read_finished
 from softgraft.settings.domain_file import TrainSettings
 from softgraft.settings.question_files import SplitName
 from softgraft.sources.card import SourceCard, SourceDomain, UnseenDomain, write_card
-from softgraft.sources.finished import FinishedTraining, forget_finished, keep_finished, read_finished
 from softgraft.sources.mixing import TEMPERATURE, mixed
 from softgraft.sources.shelf import GRAFTS, SOFT_PROMPT, Source, read_source
 from softgraft.training.grafting import Grafting

@@ -95,7 +95,7 @@ def read_attacks(path: Path) -> tuple[str, ...]:
         with open_regular(path) as file:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
-            raise _unusable(f"{path} with more than {MAX_FILE_BYTES} bytes")
+            raise _unusable(f"{path} with {path.stat().st_size} bytes")
         lines = [line.strip() for line in data.decode("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise _unusable(f"{path}, which cannot be read as text: {error}") from error

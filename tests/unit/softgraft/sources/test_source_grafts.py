@@ -17,9 +17,9 @@ from soft_prompt import ArtifactError, TrainStep, read_manifest
 from softgraft import Domain
 from softgraft.errors import DomainError, UsageError
 from softgraft.jobs import source as source_job
+from softgraft.jobs.finished_source import FINISHED, read_finished
 from softgraft.jobs.source import SourceReport, make_source
 from softgraft.sources.card import CARD, read_card, write_card
-from softgraft.sources.finished import FINISHED, read_finished
 from softgraft.sources.shelf import GRAFTS, SOFT_PROMPT, find_source, read_source, source_folders
 from softgraft.sources.start import START, ChosenStart, load_start, save_start
 
