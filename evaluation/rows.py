@@ -19,6 +19,7 @@ from evaluation.errors import ItemsError
 from retrieval import ConversionError
 from retrieval.conversion.columns import likely_meant
 from retrieval.conversion.format_csv import csv_rows
+from retrieval.regular_files import open_regular
 
 SUFFIXES = (".jsonl", ".csv")
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -60,10 +61,18 @@ def split_file(folder: Path, split: str) -> Path:
     """The file of a split, such as `train.jsonl` or `train.csv`; the first of them if neither exists.
 
     Raises:
-        ItemsError: if both exist.
+        ItemsError: if both exist, or one is no regular file.
     """
     paths = [folder / f"{split}{suffix}" for suffix in SUFFIXES]
-    existing = [path for path in paths if path.is_file()]
+    existing = [path for path in paths if path.exists()]
+    # It must not count as missing: dev would be cut from train.
+    for path in existing:
+        if not path.is_file():
+            raise ItemsError(
+                found=f"{path} is a folder, a pipe, a device or a socket",
+                expected="a regular file",
+                next_step=f"move {path} away",
+            )
     if len(existing) > 1:
         raise ItemsError(
             found=" and ".join(map(str, existing)),
@@ -82,7 +91,8 @@ def read_data_file(path: Path, row_format: RowFormat[_Model], *, create: str) ->
         ItemsError: if the file cannot be read, a row is malformed, or a column is probably misspelt.
     """
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read()
         rows = _csv_values(data, path) if path.suffix.lower() == ".csv" else _json_values(data, path, row_format)
         ignored: dict[str, None] = {}
         validated = tuple((line, _validated(line, values, path, row_format, ignored)) for line, values in rows)

@@ -13,6 +13,7 @@ import yaml
 from prompts.pieces import Slot, parse_pieces, slot_names, to_source
 from prompts.schema import NAME
 from prompts.source import TemplateSource, find_node
+from prompts.yaml_document import YamlError, read_text
 
 BLOCKS = "blocks"
 
@@ -31,15 +32,15 @@ def find_block(name: str, language: str, folders: Sequence[Path]) -> Block:
     if not NAME.fullmatch(name):
         return Block(None, f"{name!r} is not a block name; expected lower-case letters, digits and -", ())
     candidates = tuple(folder / BLOCKS / f"{name}.{language}.txt" for folder in folders)
-    number = next((number for number, path in enumerate(candidates) if path.is_file()), None)
+    number = next((number for number, path in enumerate(candidates) if path.exists()), None)
     if number is None:
         return Block(None, f"no block {name!r} in this language; expected the file {candidates[0]}", candidates)
     path, tried = candidates[number], candidates[: number + 1]
     if not path.resolve().is_relative_to(folders[number].resolve()):
         return Block(None, f"{path} leads out of the template folder", tried)
     try:
-        text = path.read_text(encoding="utf-8-sig").removesuffix("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path).removesuffix("\n")
+    except (OSError, YamlError) as error:
         return Block(None, f"{path} cannot be read: {error}", tried)
     return Block(text, "", tried) if text.strip() else Block(None, f"{path} is empty", tried)
 

@@ -21,7 +21,8 @@ def find_template(name: str, language: str = "en", folders: Sequence[Path] = ())
     if NAME.fullmatch(name):
         for folder in searched:
             path = folder / f"{name}.{language}.yaml"
-            if path.is_file():
+            # What is no regular file is an error when it is read, not another template.
+            if path.exists():
                 return path
     known = sorted({f.name.removesuffix(f".{language}.yaml") for p in searched for f in p.glob(f"*.{language}.yaml")})
     raise UnknownTemplateError(

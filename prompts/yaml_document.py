@@ -6,12 +6,13 @@ alias repeats what its anchor holds, so a file of a few lines could otherwise st
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from prompts.regular_file import read_regular
 
 MAX_BYTES = 512 * 1024
 MAX_DEPTH = 40
@@ -63,11 +64,7 @@ def read_text(path: Path) -> str:
         OSError: if it cannot be read.
         YamlError: if it is too large or not UTF-8.
     """
-    if path.exists() and not path.is_file():
-        # Opening a pipe waits for its other end.
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
+    data = read_regular(path, MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise YamlError(f"the file is larger than {MAX_BYTES // 1024} KiB")
     try:

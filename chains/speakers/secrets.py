@@ -11,7 +11,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -39,6 +39,8 @@ _PATTERNS = (
     ),
 )
 
+_WORD = re.compile(r"\w")
+
 _lock = threading.Lock()
 _remembered: frozenset[str] = frozenset()
 
@@ -61,8 +63,62 @@ def without_secrets(text: str) -> str:
 
 def without_known_secrets(text: str) -> str:
     """The text without the secrets that this process knows."""
-    known = _remembered | frozenset(_environment_secrets())
+    known = _known()
     return _any_of(known).sub(HIDDEN, text) if known else text
+
+
+class StreamWithoutSecrets:
+    """Hides the secrets that this process knows in a text that arrives in pieces.
+
+    The pieces that it returns are together `without_known_secrets` of the whole text. Only the longest end that a
+    secret may begin with is held back, so that a stream stays live.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+        # The last character before what is held back: a short secret is hidden as a whole word only.
+        self._before = ""
+
+    def feed(self, piece: str) -> str:
+        """What can be shown after this piece; it may be empty."""
+        return self._shown(self._held + piece, is_end=False)
+
+    def finish(self) -> str:
+        """What was held back, at the end of the text."""
+        return self._shown(self._held, is_end=True)
+
+    def _shown(self, text: str, *, is_end: bool) -> str:
+        known = _known()
+        offset, text = len(self._before), self._before + text
+        # From `offset` on, but a match sees the character before.
+        found = [match.span() for match in _any_of(known).finditer(text, offset)] if known else []
+        end = len(text) if is_end else _open_end(text, offset, found, _forms(known))
+        parts, at = [], offset
+        for start, stop in found:
+            if stop <= end:
+                parts += [text[at:start], HIDDEN]
+                at = stop
+        parts.append(text[at:end])
+        self._held, self._before = text[end:], text[:end][-1:]
+        return "".join(parts)
+
+
+def _open_end(text: str, offset: int, found: Sequence[tuple[int, int]], forms: Mapping[str, bool]) -> int:
+    """Where the longest end begins that may become a secret, or a longer one, with what follows it."""
+    longest = max(map(len, forms), default=0)
+    for start in range(max(offset, len(text) - longest), len(text)):
+        end, is_word_start = text[start:], not (start and _WORD.match(text[start - 1]))
+        # A short secret that is complete may be the start of a longer word.
+        may_grow = any(
+            form.startswith(end) and (is_word_start if is_short else form != end) for form, is_short in forms.items()
+        )
+        if may_grow and not any(first < start < last for first, last in found):
+            return start
+    return len(text)
+
+
+def _known() -> frozenset[str]:
+    return _remembered | frozenset(_environment_secrets())
 
 
 def data_without_secrets(data: Any) -> Any:
@@ -75,6 +131,15 @@ def data_without_secrets(data: Any) -> Any:
             for name, value in data.items()
         }
     return [data_without_secrets(value) for value in data] if isinstance(data, list | tuple) else data
+
+
+def data_without_known_secrets(data: Any) -> Any:
+    """Plain data without the secrets that this process knows in its texts."""
+    if isinstance(data, str):
+        return without_known_secrets(data)
+    if isinstance(data, Mapping):
+        return {name: data_without_known_secrets(value) for name, value in data.items()}
+    return [data_without_known_secrets(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 def _environment_secrets() -> Iterator[str]:
@@ -125,16 +190,21 @@ def _secrets_of_url(text: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=8)
-def _any_of(secrets: frozenset[str]) -> re.Pattern[str]:
-    """Matches each secret as it is, as JSON and in a URL; the longest first, and short ones as whole words."""
+def _forms(secrets: frozenset[str]) -> dict[str, bool]:
+    """Each secret as it is, as JSON and in a URL, and whether it is short; the longest first."""
     forms = {
         form: len(secret) < 8
-        for secret in secrets
+        for secret in sorted(secrets)
         for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret, ""))
     }
+    return dict(sorted(forms.items(), key=lambda item: -len(item[0])))
+
+
+@lru_cache(maxsize=8)
+def _any_of(secrets: frozenset[str]) -> re.Pattern[str]:
+    """Matches each form of each secret, and short ones as whole words."""
     return re.compile(
         "|".join(
-            rf"(?<!\w){re.escape(form)}(?!\w)" if short else re.escape(form)
-            for form, short in sorted(forms.items(), key=lambda item: -len(item[0]))
+            rf"(?<!\w){re.escape(form)}(?!\w)" if short else re.escape(form) for form, short in _forms(secrets).items()
         )
     )

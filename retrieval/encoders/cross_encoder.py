@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.documents import RankedPassage, passage_text
-from retrieval.encoders.model_folder import check_model, problem_line, without_questions
+from retrieval.encoders.model_folder import (
+    SAFETENSORS,
+    checked_folder,
+    problem_line,
+    saved_as,
+    without_questions,
+    without_safetensors,
+)
 from retrieval.errors import RerankerError
 
 # Number of passages that it reads.
@@ -38,11 +45,19 @@ def load_reranker(name: str) -> PairScorer:
     # what the model's settings name.
     sigmoid = torch.nn.Sigmoid()
     try:
-        check_model(name)
         with without_questions():
-            model = CrossEncoder(name, trust_remote_code=False, activation_fn=sigmoid)
+            folder = checked_folder(name)
+            model = CrossEncoder(
+                str(folder), trust_remote_code=False, activation_fn=sigmoid, model_kwargs={"use_safetensors": True}
+            )
     except Exception as error:  # settings of a foreign model may make the library raise anything
-        raise _reranker_error(f"the reranker {name!r} cannot be loaded ({problem_line(error)})") from error
+        found = f"the reranker {name!r} cannot be loaded ({problem_line(error)})"
+        if not without_safetensors(error):
+            raise _reranker_error(found) from error
+        convert = f'CrossEncoder("{name}").save_pretrained("{saved_as(name)}")'
+        raise RerankerError(
+            found=found, expected=SAFETENSORS, next_step=f"if you trust its source, convert it: {convert}"
+        ) from error
     if model.num_labels != 1:
         raise _reranker_error(f"the reranker {name!r} has {model.num_labels} scores per pair")
     model.eval()

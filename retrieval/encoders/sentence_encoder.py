@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from retrieval.encoders.batches import BATCH, encode_in_batches
 from retrieval.encoders.encoder import Encoder
 from retrieval.encoders.instructions import Instructions, instructions_of
-from retrieval.encoders.model_folder import check_model, problem_line, without_questions
+from retrieval.encoders.model_folder import (
+    SAFETENSORS,
+    checked_folder,
+    problem_line,
+    saved_as,
+    without_questions,
+    without_safetensors,
+)
 from retrieval.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -34,18 +41,25 @@ def load_sentence_encoder(name: str, *, encoder_id: str | None = None, local_fil
     from sentence_transformers import SentenceTransformer
 
     try:
-        check_model(name, local_files_only=local_files_only)
         with _no_progress_bars(), without_questions():
-            model = SentenceTransformer(name, local_files_only=local_files_only, trust_remote_code=False)
+            folder = checked_folder(name, local_files_only=local_files_only)
+            model = SentenceTransformer(
+                str(folder),
+                local_files_only=local_files_only,
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},
+            )
         instructions = instructions_of(model.prompts, model.default_prompt_name)
     except Exception as error:  # settings of a foreign model may make the library raise anything
-        raise EncoderError(
-            found=f"the encoder {name!r} cannot be loaded ({problem_line(error)})",
-            expected="a folder, or a Hugging Face id, of a sentence-transformers model",
-            next_step=(
-                'check the name, and unset HF_HUB_OFFLINE if it has to be downloaded; or use the encoder "embedded"'
-            ),
-        ) from error
+        if without_safetensors(error):
+            expected = SAFETENSORS
+            convert = f'SentenceTransformer("{name}").save_pretrained("{saved_as(name)}")'
+            step = f"if you trust its source, convert it: {convert}"
+        else:
+            expected = "a folder, or a Hugging Face id, of a sentence-transformers model"
+            step = 'check the name, and unset HF_HUB_OFFLINE if it has to be downloaded; or use the encoder "embedded"'
+        found = f"the encoder {name!r} cannot be loaded ({problem_line(error)})"
+        raise EncoderError(found=found, expected=expected, next_step=step) from error
     model.eval()
     return _SentenceEncoder(model, instructions, encoder_id or f"{name}@sha256:{_digest(model, instructions)}")
 

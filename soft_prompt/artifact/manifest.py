@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -122,14 +123,20 @@ def read_manifest(folder: Path) -> Manifest | None:
     return read_record(folder / MANIFEST, Manifest, FORMAT_VERSION, retrain)
 
 
-def read_record(path: Path, record: type[Record], newest: int, next_step: str) -> Record:
-    """Read a JSON file whose `format_version` is at most `newest`.
+def read_record(
+    path: Path,
+    record: type[Record],
+    newest: int,
+    next_step: str,
+    read: Callable[[Path], bytes] = lambda path: read_regular(path, SETTINGS_LIMIT),
+) -> Record:
+    """Read a JSON file whose `format_version` is at most `newest`; `read` returns its content.
 
     Raises:
         ArtifactError: if it is damaged, or of a newer format.
     """
     try:
-        raw = parse_json(read_regular(path, SETTINGS_LIMIT))
+        raw = parse_json(read(path))
         version = raw["format_version"]
         if not isinstance(version, int) or version > newest:
             raise ArtifactError(

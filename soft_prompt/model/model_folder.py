@@ -18,6 +18,8 @@ _SETTINGS = ("config.json", "generation_config.json", "tokenizer_config.json", "
 # The largest tokenizers have about 35 MB.
 _OTHER_LIMIT = 512 * MIB
 _READ_SUFFIXES = (".json", ".jinja", ".txt", ".model", ".safetensors")
+# Of other formats for weights, most of which are pickles.
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".pkl", ".pickle")
 _LAYER_COUNTS = {
     "num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers",
     "num_encoder_layers", "num_decoder_layers",
@@ -31,7 +33,8 @@ def check_model_folder(folder: Path) -> None:
     """Check the files that Transformers reads in a folder.
 
     Raises:
-        BackboneError: if one is no regular file, is too large, or says sizes that the weights cannot have.
+        BackboneError: if one is no regular file, is too large, or says sizes that the weights cannot have, or if
+            the only weights are pickled.
     """
     try:
         tensors, size = 0, 0
@@ -44,10 +47,18 @@ def check_model_folder(folder: Path) -> None:
             else:
                 is_small = path.name in _SETTINGS or path.suffix == ".jinja"
                 regular_size(path, SETTINGS_LIMIT if is_small else _OTHER_LIMIT)
+        pickled = [] if size else [path.name for path in sorted(folder.iterdir()) if path.suffix in _PICKLED]
         if (folder / "adapter_config.json").exists():
             raise ForeignFileError(f"{folder / 'adapter_config.json'} belongs to a PEFT adapter, which is no model")
         if tensors and (folder / "config.json").exists():
             _require_sizes(json.loads(read_regular(folder / "config.json", SETTINGS_LIMIT)), tensors, size)
+        if pickled:
+            raise BackboneError(
+                found=f"the folder {folder} has no weights in safetensors, but {pickled[0]}",
+                expected="weights in safetensors; pickled weights are never read",
+                next_step=f'if you trust its source, convert it: AutoModelForCausalLM.from_pretrained("{folder}")'
+                f'.save_pretrained("{folder}")',
+            )
     except (OSError, ValueError, RecursionError) as error:
         raise BackboneError(
             found=f"the folder {folder} is no model that can be read: {_first_line(error)}",

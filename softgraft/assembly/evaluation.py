@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from chains.speakers.secrets import data_without_known_secrets
 from evaluation.items import Item, spread
 from soft_prompt.files import write_bytes
 from soft_prompt.json_text import dump_json
@@ -68,7 +69,9 @@ def held_out(items: Sequence[Item], limit: int | None, path: Path) -> list[Item]
 def write_report(build: Path, split: str, report: Mapping[str, Any], replies: Iterable[Mapping[str, Any]]) -> None:
     """Write the figures to `reports/eval-SPLIT.json`, and a line per reply to `reports/eval-SPLIT-replies.jsonl`."""
     folder = build / "reports"
+    report = data_without_known_secrets(report)
     folder.mkdir(parents=True, exist_ok=True)
-    lines = (dump_json(reply, ensure_ascii=False) + "\n" for reply in replies)
+    # A model behind an API may repeat a key.
+    lines = (dump_json(data_without_known_secrets(reply), ensure_ascii=False) + "\n" for reply in replies)
     write_bytes(folder / f"eval-{split}-replies.jsonl", "".join(lines).encode())
     write_bytes(folder / f"eval-{split}.json", dump_json(report, indent=1, ensure_ascii=False).encode())

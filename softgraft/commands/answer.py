@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chains.speakers.secrets import StreamWithoutSecrets
 from retrieval.markup import plain
 from softgraft.commands.console import (
     DomainArgument,
@@ -103,16 +104,21 @@ def stream_answer(domain: Domain, question: str, thread: str | None) -> None:
     result: dict[str, Any] = {"answer": "", "citations": []}
     # They come in several parts.
     notices: list[str] = []
+    # The console hides a secret that is in one piece.
+    shown = StreamWithoutSecrets()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for part in domain.chain.stream({"question": question}, config=_config(thread)):
-            if "answer" in part:
-                out.print(part["answer"], end="")
-                result["answer"] += part["answer"]
-            if part.get("query") and part["query"] != question:
-                err.print(styled(f"searched for: {part['query']}", "dim"))
-            result |= {key: part[key] for key in ("citations", "supported") if key in part}
-            notices += part.get("notices", [])
+        try:
+            for part in domain.chain.stream({"question": question}, config=_config(thread)):
+                if "answer" in part:
+                    out.print(shown.feed(part["answer"]), end="")
+                    result["answer"] += part["answer"]
+                if part.get("query") and part["query"] != question:
+                    err.print(styled(f"searched for: {part['query']}", "dim"))
+                result |= {key: part[key] for key in ("citations", "supported") if key in part}
+                notices += part.get("notices", [])
+        finally:
+            out.print(shown.finish(), end="")
     out.print()
     if result.get("supported") is False:
         out.print(styled("(not all of this is supported by the documents)", "yellow"))

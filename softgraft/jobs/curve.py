@@ -13,6 +13,7 @@ from evaluation import Estimate, System, evaluate
 from evaluation.bootstrap import mean_interval
 from evaluation.items import items_hash
 from evaluation.rows import split_file
+from retrieval.regular_files import open_regular
 from soft_prompt.files import write_bytes
 from softgraft.assembly.evaluation import held_out
 from softgraft.domain import Domain
@@ -140,6 +141,7 @@ def measure_curve(
 def read_curve(path: Path) -> LabelCurve | None:
     """The curve that was written; None if there is none, or if it cannot be read."""
     try:
-        return LabelCurve.model_validate_json(path.read_bytes())
+        with open_regular(path) as file:
+            return LabelCurve.model_validate_json(file.read())
     except (OSError, ValidationError):
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import shutil
 import statistics
@@ -16,17 +18,19 @@ from evaluation.items import Item, items_hash, spread
 from evaluation.rows import split_file
 from soft_prompt import TrainedOn, read_manifest
 from soft_prompt.artifact.stored_tensors import Stored
-from soft_prompt.training.distributed import is_main_process
+from soft_prompt.training.distributed import init_distributed, is_main_process
 from softgraft.assembly.answers import make_speaker
 from softgraft.assembly.evaluation import held_out
 from softgraft.assembly.passage_cache import open_store
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
+from softgraft.jobs.finished_source import FinishedTraining, forget_finished, keep_finished, read_finished
 from softgraft.settings.domain_file import TrainSettings
 from softgraft.settings.question_files import SplitName
 from softgraft.sources.card import SourceCard, SourceDomain, UnseenDomain, write_card
 from softgraft.sources.mixing import TEMPERATURE, mixed
 from softgraft.sources.shelf import GRAFTS, SOFT_PROMPT, Source, read_source
+from softgraft.training.grafting import Grafting
 from softgraft.training.methods import OF_SEVERAL_DOMAINS, reptile_groups, require_method
 from softgraft.training.run_data import DevScoresByQuestion, TrainingSet
 from softgraft.training.task import OnScore, OnStep, Reason, TrainReport
@@ -68,7 +72,8 @@ def make_source(
 ) -> SourceReport:
     """Train one soft prompt on the questions of several domains, each with evidence from its own documents.
 
-    Batches mix the domains. An interrupted run resumes, and ends with the same bits.
+    Batches mix the domains. An interrupted run resumes, and ends with the same bits; if
+    it was interrupted while the unseen domains were measured, only that is repeated.
 
     Args:
         folder: instead of grafts/NAME.
@@ -108,32 +113,41 @@ def make_source(
             )
             for domain, own in zip(domains, sets, strict=True)
         )
-        trained = replace(grafting, trained_on=trained_on).train(data, on_step=on_step, on_score=on_score)
-        card = None
-        if trained.report.kept:
-            manifest = read_manifest(target / SOFT_PROMPT)
-            assert manifest is not None
-            assert trained.twin is not None
-            card = SourceCard(
-                name=name,
-                vectors_sha256=manifest.vectors_sha256,
-                made_by=made_by,
-                seed=settings.seed,
-                seconds=round(trained.report.seconds, 1),
-                domains=_scored(trained_on, sets, trained.soft, trained.twin),
-            )
-            if is_main_process():
+        run = _run(grafting, stored, data)
+        finished = read_finished(target, run)
+        # Another process might delete it before this one has read it.
+        init_distributed(store.backbone.device).barrier()
+        if finished is not None:
+            report, card = replace(finished.report, resumed=True), finished.card
+        else:
+            trained = replace(grafting, trained_on=trained_on).train(data, on_step=on_step, on_score=on_score)
+            report, card = trained.report, None
+            if report.kept:
+                manifest = read_manifest(target / SOFT_PROMPT)
+                assert manifest is not None
+                assert trained.twin is not None
+                card = SourceCard(
+                    name=name,
+                    vectors_sha256=manifest.vectors_sha256,
+                    made_by=made_by,
+                    seed=settings.seed,
+                    seconds=round(report.seconds, 1),
+                    domains=_scored(trained_on, sets, trained.soft, trained.twin),
+                )
+        if card is not None and is_main_process():
+            keep_finished(FinishedTraining(run=run, card=card, report=report), target)
+            write_card(card, target)
+            for domain in unseen:
+                scores = measure_unseen(domain, read_source(target))
+                card = card.model_copy(update={"unseen": (*card.unseen, scores)})
                 write_card(card, target)
-                for domain in unseen:
-                    scores = measure_unseen(domain, read_source(target))
-                    card = card.model_copy(update={"unseen": (*card.unseen, scores)})
-                    write_card(card, target)
+            forget_finished(target)
     finally:
         store.close()
         if is_main_process():
             shutil.rmtree(target / "passages", ignore_errors=True)
     unknown = tuple(one.domain for one in trained_on if not one.licence)
-    return SourceReport(str(target), trained.report, card, unknown)
+    return SourceReport(str(target), report, card, unknown)
 
 
 def measure_unseen(domain: Domain, source: Source, split: SplitName = "dev", limit: int | None = None) -> UnseenDomain:
@@ -172,6 +186,17 @@ def measure_unseen(domain: Domain, source: Source, split: SplitName = "dev", lim
         accuracy_text_twin=mean("text-twin", "accuracy"),
         accuracy_quote=mean("quote", "accuracy"),
     )
+
+
+def _run(grafting: Grafting, stored: Stored, data: TrainingSet) -> str:
+    """Identifies everything that a training depends on."""
+    backbone, digest = grafting.chat.store.backbone, hashlib.sha256()
+    template = grafting.template.current().content_hash
+    settings = [grafting.name, grafting.settings.model_dump(mode="json"), grafting.attention, template, stored]
+    digest.update(json.dumps([*settings, backbone.digest, str(backbone.dtype), list(data.groups)]).encode())
+    for prompt, item in (*data.train, *data.dev):
+        digest.update(repr((prompt.prompt, item.target, item.answers)).encode())
+    return digest.hexdigest()
 
 
 def _unseen_items(domain: Domain, split: SplitName, limit: int | None) -> list[Item]:

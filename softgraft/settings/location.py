@@ -18,7 +18,7 @@ def domain_folder(name: str) -> Path:
         DomainError: if there is no domain.yaml in either place.
     """
     for folder in (Path(name), DOMAINS / name):
-        if (folder / FILE).is_file():
+        if (folder / FILE).exists():
             return folder
     known = sorted(file.parent.name for file in DOMAINS.glob(f"*/{FILE}"))
     by_lower = {folder.lower(): folder for folder in known}

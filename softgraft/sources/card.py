@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from retrieval.store.checked_file import read_checked, with_checksum
 from soft_prompt.artifact.manifest import read_record
 from soft_prompt.files import write_bytes
 
 CARD = "card.json"
-CARD_FORMAT: Literal[1] = 1
+# 2: with a checksum.
+CARD_FORMAT: Literal[2] = 2
 UNKNOWN_LICENCE = "licence unknown"
+
+_Count = Annotated[int, Field(ge=0)]
+_Mean = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Record(BaseModel):
@@ -30,10 +35,10 @@ class SourceDomain(_Record):
 
     name: str
     licence: str = ""
-    questions: int
-    dev_questions: int = 0
-    token_f1: float | None = None
-    token_f1_text_twin: float | None = None
+    questions: _Count
+    dev_questions: _Count = 0
+    token_f1: _Mean | None = None
+    token_f1_text_twin: _Mean | None = None
 
 
 class UnseenDomain(_Record):
@@ -41,12 +46,12 @@ class UnseenDomain(_Record):
 
     name: str
     split: Literal["dev", "test"]
-    questions: int
-    token_f1: float
-    token_f1_text_twin: float
-    accuracy: float | None = None
-    accuracy_text_twin: float | None = None
-    accuracy_quote: float | None = None
+    questions: _Count
+    token_f1: _Mean
+    token_f1_text_twin: _Mean
+    accuracy: _Mean | None = None
+    accuracy_text_twin: _Mean | None = None
+    accuracy_quote: _Mean | None = None
 
 
 class SourceCard(_Record):
@@ -58,12 +63,12 @@ class SourceCard(_Record):
         unseen: its scores on domains that it was not trained on, in the order in which they were measured.
     """
 
-    format_version: int = CARD_FORMAT
+    format_version: Annotated[int, Field(ge=1)] = CARD_FORMAT
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     vectors_sha256: str
     made_by: str = ""
-    seed: int
-    seconds: float
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     domains: tuple[SourceDomain, ...]
     unseen: tuple[UnseenDomain, ...] = ()
 
@@ -80,14 +85,16 @@ class SourceCard(_Record):
 
 
 def write_card(card: SourceCard, folder: Path) -> None:
-    """Write the card into the source's folder, atomically."""
-    write_bytes(folder / CARD, card.model_dump_json(indent=1).encode() + b"\n")
+    """Write the card into the source's folder with a checksum, atomically."""
+    current = card.model_copy(update={"format_version": CARD_FORMAT})
+    write_bytes(folder / CARD, with_checksum(current.model_dump_json(indent=1).encode()))
 
 
 def read_card(folder: Path) -> SourceCard:
-    """The card of a source's folder.
+    """The card of a source's folder. Cards of format 1 have no checksum.
 
     Raises:
-        ArtifactError: if it cannot be read.
+        ArtifactError: if it cannot be read, or does not match its checksum.
     """
-    return read_record(folder / CARD, SourceCard, CARD_FORMAT, f"make the source again, or delete {folder}")
+    next_step = f"make the source again, or delete {folder}"
+    return read_record(folder / CARD, SourceCard, CARD_FORMAT, next_step, read_checked)

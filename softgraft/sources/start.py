@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from prompts import Template
 from retrieval.store.checked_file import read_checked, with_checksum
 from soft_prompt import Manifest
-from soft_prompt.errors import ArtifactError
+from soft_prompt.artifact.saved_folder import current_folder
 from soft_prompt.files import write_bytes
 from softgraft.errors import DomainError
 from softgraft.settings.domain_file import DomainFile, TrainSettings
-from softgraft.sources.shelf import STARTER, Source, find_source, packaged_folders, read_source
+from softgraft.sources.card import CARD
+from softgraft.sources.shelf import SOFT_PROMPT, STARTER, Source, find_source, packaged_folders, read_source
 
 TEXT_TWIN = "text-twin"
 # In build/: what `start: auto` means for this domain.
@@ -44,7 +45,7 @@ def domain_start(file: DomainFile, build: Path, template: Template) -> Source | 
 
     Raises:
         DomainError: if domain.yaml names a source that does not exist or does not fit.
-        ArtifactError: if that source is damaged.
+        ArtifactError: if that source, or the one that was chosen, is damaged.
     """
     if file.behind_api or file.text_task is not None or file.start == TEXT_TWIN:
         return None
@@ -116,13 +117,15 @@ def _fitting(source: Source, file: DomainFile, template: Template) -> Source:
 
 
 def _chosen(chosen: ChosenStart, file: DomainFile, template: Template) -> Source | None:
-    """The chosen source; the text twin if the source is gone, was made again since, or no longer fits the domain."""
-    if not chosen.source:
+    """The chosen source; the text twin if the source is gone, was made again since, or no longer fits the domain.
+
+    Raises:
+        ArtifactError: if the source is damaged.
+    """
+    folder = Path(chosen.source)
+    if not chosen.source or not ((folder / CARD).is_file() or current_folder(folder / SOFT_PROMPT).is_dir()):
         return None
-    try:
-        source = read_source(Path(chosen.source))
-    except ArtifactError:
-        return None
+    source = read_source(folder)
     is_same = source.manifest.vectors_sha256 == chosen.vectors_sha256
     return source if is_same and not misfits(source.manifest, file, template) else None
 

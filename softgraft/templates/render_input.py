@@ -10,6 +10,7 @@ from pydantic_core import from_json
 
 from chains.messages.prompt_template import history_turns
 from prompts import PassageInput, TemplateFile, Turn, load_template
+from retrieval.regular_files import open_regular
 from softgraft.domain import Domain, open_domain
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import DomainFile
@@ -87,7 +88,8 @@ def read_inputs(values: Sequence[str]) -> dict[str, str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with open_regular(path) as file:
+            return file.read().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, str(error), "a text file in UTF-8") from error
 

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from chains import Evidence
 from retrieval.markup import Markup
+from retrieval.regular_files import open_regular
 from retrieval.splitting.sentences import sentence_spans
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import TrainSettings
@@ -91,10 +92,11 @@ def read_attacks(path: Path) -> tuple[str, ...]:
         UsageError: if the file cannot be read, is too large or holds no text, or a line is too long.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise _unusable(f"{path} with {size} bytes")
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        with open_regular(path) as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise _unusable(f"{path} with {path.stat().st_size} bytes")
+        lines = [line.strip() for line in data.decode("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise _unusable(f"{path}, which cannot be read as text: {error}") from error
     for number, line in enumerate(lines, 1):
@@ -108,7 +110,7 @@ def read_attacks(path: Path) -> tuple[str, ...]:
 
 def _located(name: str, folder: Path) -> Path:
     """A path from the domain's folder if there is such a file, else from the working directory."""
-    return own if (own := folder / name).is_file() else Path(name)
+    return own if (own := folder / name).exists() else Path(name)
 
 
 def _unusable(found: str) -> UsageError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ SEED = 11
 # One case in so many also runs the command again.
 AGAIN = 5
 # An ingest stores one document after the other, and a draft is written as soon as it is there.
-_BIT_BY_BIT = {("ingest", "status"), ("questions", "drafts")}
+_BIT_BY_BIT = {("ingest", "status"), ("questions", "drafts"), ("curve", "curve")}
 
 
 @dataclass
@@ -69,16 +70,20 @@ def whole_run(base: Path, command: str, *, full: bool) -> Whole:
     assert done.code == 0, (command, done)
     places = [report for report in done.reports if isinstance(report, str)]
     assert places, command
-    return Whole(before, read_state(workplace, command), names(workplace), places, seconds)
+    after = read_state(workplace, command)
+    # Of a command that changes nothing, any half of it would look right.
+    assert after.parts != before.parts, command
+    return Whole(before, after, names(workplace), places, seconds)
 
 
 def kill_campaign(base: Path, command: str, kills: int) -> list[Verdict]:
     """Kill a command: half of the times before one of its writes, half at some moment."""
     whole, seeded, verdicts = whole_run(base, command, full=False), random.Random(SEED), []
+    points = _points(whole.places, kills, seeded)
     for number in range(kills):
         workplace = begun(used_workplace(base), base / "case", command)
         if number % 2:
-            point = seeded.randrange(len(whole.places)) + 1
+            point = points[number]
             verdict = Verdict(f"{command}: killed before write {point}, {whole.places[point - 1]}")
             done = in_workplace(workplace, COMMANDS[command].arguments, _at(workplace, Counter(point, kill)))
         else:
@@ -96,9 +101,10 @@ def kill_campaign(base: Path, command: str, kills: int) -> list[Verdict]:
 def refusal_campaign(base: Path, command: str, count: int) -> list[Verdict]:
     """Let all writes of a command fail from one of them on, by turns for want of space and of permission."""
     whole, seeded, verdicts = whole_run(base, command, full=True), random.Random(SEED), []
+    points = _points(whole.places, count, seeded)
     for number in range(count):
         workplace = begun(used_workplace(base), base / "case", command)
-        point, code = seeded.randrange(len(whole.places)) + 1, (FULL, READ_ONLY)[number % 2]
+        point, code = points[number], (FULL, READ_ONLY)[number % 2]
         name = "disk full" if code == FULL else "read-only"
         verdict = Verdict(f"{command}: {name} from write {point} on, {whole.places[point - 1]}")
         done = in_workplace(
@@ -113,6 +119,16 @@ def refusal_campaign(base: Path, command: str, count: int) -> list[Verdict]:
             verdict.problems += _again(workplace, whole, command)
         verdicts.append(verdict)
     return verdicts
+
+
+def _points(places: Sequence[str], count: int, seeded: random.Random) -> list[int]:
+    """Numbers of writes, from 1: each different write about equally often, however many are alike."""
+    by_place: defaultdict[str, list[int]] = defaultdict(list)
+    for number, place in enumerate(places, 1):
+        by_place[place].append(number)
+    kinds = sorted(by_place)
+    seeded.shuffle(kinds)
+    return [seeded.choice(by_place[kinds[number % len(kinds)]]) for number in range(count)]
 
 
 def _at(workplace: Path, counter: Counter, *, full: bool = False, removes: bool = True) -> Callable[[Report], None]:
@@ -152,6 +168,10 @@ def _compared(found: State, whole: Whole, command: str) -> list[str]:
             part, before, after = (_said(one) for one in (part, before, after))
         if part not in (before, after) and (command, name) not in _BIT_BY_BIT:
             problems.append(f"{name} is neither old nor new: {str(part)[:300]}")
+        # A curve is written after each of its points.
+        if name == "curve" and part not in (before, after):
+            wrong = not isinstance(part, dict) or [point for point in part["points"] if point not in after["points"]]
+            problems += [f"a curve with other points: {str(part)[:300]}"] if wrong else []
     return problems
 
 

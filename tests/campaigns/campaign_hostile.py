@@ -13,7 +13,7 @@ from pathlib import Path
 from campaign_faults import SEED, Verdict, used_workplace
 from campaign_process import Done, in_turn
 from campaign_state import problems_of
-from campaign_workplace import HOUSE, copy_of
+from campaign_workplace import HOUSE, copy_of, make_annex, output
 
 _PARTS = (
     "\x1b[2J", "\x1b]0;title\x07", "\x1b]8;;http://evil.example\x1b\\", "\x9b31m", "\x85", "\x7f", "\b\b\b", "\r",
@@ -37,8 +37,11 @@ def hostile_texts(count: int) -> list[str]:
     return list(found)[:count]
 
 
-def hostile_campaign(base: Path, count: int, at_once: int = 50) -> list[Verdict]:
-    """Put the texts into documents, titles, names, questions and threads, run the commands, and read all they print."""
+def hostile_campaign(base: Path, count: int, at_once: int = 50, *, models: bool = False) -> list[Verdict]:
+    """Put the texts into documents, titles, names, questions and threads, run the commands, and read all they print.
+
+    `models` also runs, on the first texts, the commands that train or ask a model.
+    """
     texts, verdicts = hostile_texts(count), []
     for first in range(0, count, at_once):
         some = texts[first : first + at_once]
@@ -55,7 +58,45 @@ def hostile_campaign(base: Path, count: int, at_once: int = 50) -> list[Verdict]
             verdict.problems.append(f"{commands[len(results) - 1]} {results[-1].ended}: {results[-1].err[-600:]}")
         verdict.problems += _page(workplace) + _stored(workplace, some)
         verdicts.append(verdict)
+        if models and not first:
+            verdicts.append(_asked_of_models(workplace, some))
     return verdicts
+
+
+def _asked_of_models(workplace: Path, texts: list[str]) -> Verdict:
+    """Train on the texts, and ask a model about them."""
+    house = workplace.joinpath(*HOUSE)
+    for split in ("train", "dev"):
+        # With the same answer, which a random model can learn, so that its soft prompt is kept.
+        rows = [
+            {
+                "id": f"{split} {number} {text}", "question": f"What is the fee of case {number}, {text}?",
+                "answers": ["12", text], "response": "12", "group": f"{split}{number}",
+            }
+            for number, text in enumerate(texts[:8])
+        ]  # fmt: skip
+        (house / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    file = house / "domain.yaml"
+    file.write_text(file.read_text("utf-8").replace("form: quote", "form: generate"), encoding="utf-8")
+    typed = "".join(f"What is {' '.join(text.split())}?\n" for text in texts[:6])
+    output(workplace, "in").write_text(typed, encoding="utf-8", errors="replace")
+    commands: list[tuple[str, ...]] = [
+        ("train", "house"), ("train", "house", "--json"), ("ask", "house", texts[0]),
+        ("ask", "house", texts[1], "--json"), ("chat", "house", "--thread", texts[2]),
+        ("eval", "house", "--systems", "text-twin,soft", "--limit", "3"),
+        ("curve", "house", "--labels", "0,2", "--limit", "2"), ("transfer", "house,annex", "--limit", "2"),
+        ("source", "mixed", "--from", "house", "--unseen", "annex", "--limit", "4"), ("sources",), ("report", "house"),
+    ]  # fmt: skip
+    verdict, done = Verdict("commands that train or ask a model"), []
+    for arguments in commands:
+        if arguments[0] == "transfer":
+            make_annex(workplace)
+        done += in_turn(workplace, [arguments])
+        problems = problems_of(done[-1]) + _shown(done[-1], json_wanted="--json" in arguments)
+        verdict.problems += [f"{' '.join(arguments)[:80]!r}: {problem}" for problem in problems]
+    output(workplace, "in").unlink()
+    verdict.ended = " ".join(str(one.code) for one in done)
+    return verdict
 
 
 def _write(workplace: Path, texts: list[str]) -> None:

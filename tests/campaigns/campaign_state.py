@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from campaign_process import Done, in_turn
 from campaign_workplace import HOUSE, QUESTION
 
+CURVE = "label_curve.json"
 # What differs from run to run without meaning anything.
 _OF_THE_RUN = {
     "at", "updated", "seconds", "latency", "folder", "created", "score", "dense", "bm25", "sentence", "around",
@@ -20,6 +22,8 @@ _READS: dict[str, tuple[str, ...]] = {
     "status": ("status", "house", "--json"),
     "first": ("threads", "show", "house", "first", "--json"),
     "answer": ("ask", "house", QUESTION, "--json"),
+    # A quote needs no soft prompt, so this alone reads its vectors.
+    "loaded": ("export", "house", "--format", "peft", "--out", "../loaded", "--json"),
 }
 # What only some commands change.
 _MORE: dict[str, dict[str, tuple[str, ...]]] = {
@@ -47,6 +51,8 @@ class State:
 def read_state(workplace: Path, command: str) -> State:
     """Read with the product's own commands what a command may change, and what it must not."""
     state, reads = State(), {**_READS, **_MORE.get(command, {})}
+    loaded = workplace.parent / "loaded"
+    shutil.rmtree(loaded, ignore_errors=True)
     results = in_turn(workplace, list(reads.values()))
     for name, done in zip(reads, results, strict=False):
         state.problems += [f"{name}: {problem}" for problem in problems_of(done)]
@@ -61,7 +67,10 @@ def read_state(workplace: Path, command: str) -> State:
     state.parts["soft prompt"] = (
         _parsed(manifest.read_text("utf-8"))["vectors_sha256"] if manifest.is_file() else "none"
     )
-    state.parts["exported"] = _digest(workplace / "exported")
+    for name, file in (("transfer", workplace / "grafts" / "transfer.json"), ("curve", house / "build" / CURVE)):
+        state.parts[name] = _meaning(_parsed(file.read_text("utf-8"))) if file.is_file() else "none"
+    state.parts["vectors"] = digest_of(loaded)
+    state.parts["exported"] = digest_of(workplace / "exported")
     return state
 
 
@@ -94,7 +103,7 @@ def _meaning(value: Any) -> Any:
     return [_meaning(one) for one in value] if isinstance(value, list) else value
 
 
-def _digest(folder: Path) -> str:
+def digest_of(folder: Path) -> str:
     """A digest of the files that hold weights; `none` without any."""
     files = sorted(file for file in folder.rglob("*.safetensors") if file.is_file()) if folder.is_dir() else []
     digest = hashlib.sha256()

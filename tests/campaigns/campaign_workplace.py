@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors.torch import load_file, save_file
 
 from prompts import find_template
 from softgraft.__main__ import main
@@ -41,28 +42,51 @@ def _another_document(workplace: Path) -> None:
     (docs / "savings.md").unlink()
 
 
+def _another_adapter(workplace: Path) -> None:
+    """Other vectors than those of the domain: a version with the same ones could not be torn."""
+    file = workplace / "adapter" / "adapter_model.safetensors"
+    save_file({name: tensor * 1.01 for name, tensor in load_file(file).items()}, file)
+    # Its digest is that of the export.
+    (workplace / "adapter" / "softgraft.json").unlink()
+
+
+def make_annex(workplace: Path) -> None:
+    """A second domain, with a soft prompt of its own."""
+    annex = Path(shutil.copytree(workplace.joinpath(*HOUSE), workplace / "domains" / "annex"))
+    file = annex / "domain.yaml"
+    file.write_text(file.read_text("utf-8").replace("name: house", "name: annex"), encoding="utf-8")
+
+
 COMMANDS: Mapping[str, Command] = {
     "new": Command(("new", "shop", "--from", "leaflets")),
     "ingest": Command(("ingest", "house"), _another_document),
     "train": Command(("train", "house", "--seed", "1")),
     "ask": Command(("ask", "house", QUESTION, "--thread", "second")),
     "delete": Command(("threads", "delete", "house", "first", "--yes")),
-    "import": Command(("import", "house", "--from", "adapter", "--keep")),
+    "import": Command(("import", "house", "--from", "adapter", "--keep"), _another_adapter),
     "export": Command(("export", "house", "--format", "peft", "--out", "exported")),
     "questions": Command(("questions", "house", "draft", "--count", "4")),
     "eval": Command(("eval", "house")),
+    "curve": Command(("curve", "house", "--labels", "0,2", "--limit", "2")),
+    "transfer": Command(("transfer", "house,annex", "--limit", "2"), make_annex),
     "source": Command(("source", "shared", "--from", "house")),
 }
 
 
 def run(arguments: Sequence[str], workplace: Path, *, environment: Mapping[str, str] | None = None) -> int:
-    """Run a command in this process, with its output in `out` and `err` beside the workplace; its exit code."""
+    """Run a command in this process, with its output in `out` and `err` beside the workplace; its exit code.
+
+    Its standard input is `in` there, if there is one.
+    """
     os.chdir(workplace)
     os.environ.update({"COLUMNS": "200", "HF_HUB_OFFLINE": "1", **(environment or {})})
     for number, name in ((1, "out"), (2, "err")):
         file = os.open(output(workplace, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(file, number)
         os.close(file)
+    if output(workplace, "in").is_file():
+        os.dup2(os.open(output(workplace, "in"), os.O_RDONLY), 0)
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.argv = ["softgraft", *arguments]
     try:
         main()
@@ -75,7 +99,7 @@ def run(arguments: Sequence[str], workplace: Path, *, environment: Mapping[str, 
 
 
 def output(workplace: Path, name: str) -> Path:
-    """Where a command's standard output or error is."""
+    """Where a command's standard output, error or input is."""
     return workplace.with_name(f"{workplace.name}.{name}")
 
 

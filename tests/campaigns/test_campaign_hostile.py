@@ -17,7 +17,7 @@ def test_hostile_texts(
     campaign_process: Executor, base: Path, full: bool, record_property: Callable[[str, object], None]
 ) -> None:
     count = 500 if full else 50
-    verdicts = campaign_process.submit(hostile_campaign, base, count).result()
+    verdicts = campaign_process.submit(hostile_campaign, base, count, models=full).result()
     record_property(
         "campaign", f"{count} hostile texts in documents, names, questions and threads: {summary(verdicts)}"
     )

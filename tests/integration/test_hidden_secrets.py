@@ -64,9 +64,13 @@ def test_secrets_are_in_no_output(
                 assert "bad request" in text
                 assert [secret for secret in SECRETS if secret in text] == []
                 assert "hidden" in text
-        # A key in the reply itself, in one piece.
-        server.responses = [Reply(text="Sesame")]
-        server.reply = lambda request: KEY
+        # A key in the reply itself, which arrives in several pieces.
+        server.responses = [Reply()]
+        server.reply = lambda request: f"The key is {KEY}, and {HEADER}."
+        for more in ((), ("--json",)):
+            code, text = run("ask", place, QUESTION, *more)
+            assert (code, text.count("[hidden]")) == (0, 2)
+            assert [secret for secret in SECRETS if secret in text] == []
         for command in (("status", place), ("doctor", place), ("status", place, "--json")):
             assert [secret for secret in SECRETS if secret in run(*command)[1]] == []
         code, text = run("eval", place, "--json")

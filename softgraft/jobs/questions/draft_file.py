@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluation.errors import ItemsError
 from evaluation.items import Item
+from retrieval.regular_files import open_regular
 from soft_prompt.files import write_bytes
 
 DRAFTS, TRIED = "drafts.jsonl", "drafts-tried.jsonl"
@@ -130,11 +131,13 @@ def complete_lines(path: Path) -> list[str]:
     Raises:
         ItemsError: if the file cannot be read.
     """
-    if not path.is_file():
+    if not path.exists():
         return []
     try:
+        with open_regular(path) as file:
+            content = file.read()
         # Not splitlines(): JSON strings may contain U+2028 and other characters that it treats as line breaks.
-        *lines, last = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+        *lines, last = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
         return [line.decode() for line in (*lines, *([last] if _is_json(last) else []))]
     except (OSError, UnicodeDecodeError) as error:
         raise ItemsError(

@@ -20,10 +20,12 @@ from evaluation.items import Item
 from retrieval import EvidenceScale, RetrievalError, load_scale, save_scale
 from retrieval.ranking.evidence_score import LogisticModel
 from retrieval.store.checked_file import with_checksum
+from soft_prompt.errors import ArtifactError
 from soft_prompt.files import write_bytes
 from softgraft.assembly.answer_form import ChosenForm, FormScores, load_form, save_form
 from softgraft.errors import DomainError
 from softgraft.jobs.search import _TRIALS, Trial, _read_trials
+from softgraft.sources.card import CARD, SourceCard, SourceDomain, UnseenDomain, read_card, write_card
 from softgraft.sources.start import ChosenStart, load_start, save_start
 from softgraft.tasks.label_fit import LabelFit, keep_fit, read_fit
 from softgraft.training.refusal_fit import REFUSALS, _load, fit_refusals
@@ -57,6 +59,15 @@ FORM = ChosenForm(
     form="both", soft_prompt="ab12", questions=20, scores={"both": FormScores(accuracy=0.5, token_f1=0.25)}
 )
 START = ChosenStart(source="/grafts/sürvices", vectors_sha256="ab12", questions=20, scores={"text-twin": 0.25})
+CARD_OF_SOURCE = SourceCard(
+    name="compass",
+    vectors_sha256="ab12",
+    made_by="softgraft source compass --from sürvices",
+    seed=0,
+    seconds=12.5,
+    domains=(SourceDomain(name="north", licence="MIT", questions=4, dev_questions=2, token_f1=0.75),),
+    unseen=(UnseenDomain(name="east", split="dev", questions=4, token_f1=0.75, token_f1_text_twin=0.5, accuracy=0.5),),
+)
 WEIGHTS = ChosenWeights((1.0, 0.5), 40, 0.75, 0.5)
 FIT = LabelFit(Calibration("prior", "sum", (0.5, -0.5)), {"prior": 0.75, "none": 0.5})
 TRIALS = (Trial("ab12", {"epochs": 2}, 0.5, 0.25, None, 1.5, 60.0, "cd34"), Trial("cd34", {}, problem="diverged"))
@@ -70,6 +81,9 @@ RECORDS = {
     ),
     "answer form": Record(lambda path: save_form(FORM, path), load_form, DomainError),
     "start": Record(lambda path: save_start(START, path), load_start, DomainError),
+    "card": Record(
+        lambda path: write_card(CARD_OF_SOURCE, path.parent), lambda path: read_card(path.parent), ArtifactError, CARD
+    ),
     "refusals": Record(write_refusals, lambda path: _load(ENCODER, path), DomainError, REFUSALS),
     "labels": Record(lambda path: keep_fit(path, "ab12", FIT), lambda path: read_fit(path, "ab12")),
     "search": Record(

@@ -7,11 +7,14 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chains.speakers import secrets
 from chains.speakers.remote_failures import to_remote_error
 from chains.speakers.secrets import (
     HIDDEN,
+    StreamWithoutSecrets,
     data_without_secrets,
     remember_secrets,
     without_known_secrets,
@@ -132,3 +135,53 @@ def test_data_keeps_its_shape() -> None:
     assert data_without_secrets(data) == {
         "api_key": HIDDEN, "max_tokens": 64, "pad_token": None, "nested": [{"Authorization": HIDDEN}], "plain": "text",
     }  # fmt: skip
+
+
+# Secrets that begin with one another, that overlap, and short ones, which are whole words.
+SEVERAL = ("abcdefgh", "abcdefgh1234", "gh12xyzuv", "aaaaaaaab", "pa55", "5-wo", "x5", "a55pa", 'q"uote/99')
+
+
+def streamed(pieces: list[str]) -> list[str]:
+    stream = StreamWithoutSecrets()
+    return [*map(stream.feed, pieces), stream.finish()]
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [secret[start:end] for secret in SEVERAL for start in range(4) for end in range(start + 1, len(secret) + 1)]
+            + [" ", "-", "1", "a", "", "w", "\n", "q%22uote%2F99", 'q\\"uote']
+        ),
+        max_size=12,
+    )
+)
+@settings(max_examples=600, deadline=None)
+def test_a_stream_hides_what_the_whole_text_hides(pieces: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(secrets, "_remembered", frozenset((*SEVERAL, "abcdefgh1")))
+        whole = "".join(pieces)
+        assert "".join(streamed(pieces)) == without_known_secrets(whole)
+        assert "".join(streamed(list(whole))) == without_known_secrets(whole)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (
+            ["It is co", "ld. ", "cor", "rect", "-horsepower", "."],
+            ["It is ", "cold. ", "", "", f"{HIDDEN}power", ".", ""],
+        ),
+        (["c", "c", "corr", "upt"], ["", "c", "c", "corrupt", ""]),
+        # A short secret is a whole word: what follows decides.
+        (["a pa55", "word, pa55", " or wordpa", "55."], ["a ", "pa55word, ", f"{HIDDEN} or wordpa", "55.", ""]),
+        (["pa", "55"], ["", "", HIDDEN]),
+    ],
+)
+def test_a_stream_holds_back_no_more_than_the_start_of_a_secret(pieces: list[str], expected: list[str]) -> None:
+    remember_secrets({"key": "correct-horse", "password": "pa55"})
+    assert streamed(pieces) == expected
+
+
+def test_without_secrets_nothing_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "_environment_secrets", lambda: iter(()))
+    assert streamed(["a", "b"]) == ["a", "b", ""]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from soft_prompt import Backbone, BackboneError
+from soft_prompt.model.tokenizer import BackboneTokenizer
 from tests.support.hostile_files import endless, huge_header, pipe, sparse
 
 # Left out of `make check`.
@@ -90,3 +91,16 @@ def test_a_peft_adapter_is_no_model(folder: Path) -> None:
     (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "elsewhere"}')
     with pytest.raises(BackboneError, match="belongs to a PEFT adapter"):
         Backbone.load(str(folder))
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "tf_model.h5"])
+@pytest.mark.parametrize("load", [Backbone.load, BackboneTokenizer.load])
+def test_pickled_weights_are_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, load: Callable[[str], object]
+) -> None:
+    monkeypatch.setattr("torch.load", lambda *_, **__: pytest.fail("torch.load was called"))
+    (folder / "model.safetensors").rename(folder / name)
+    with pytest.raises(BackboneError, match="no weights in safetensors") as raised:
+        load(str(folder))
+    assert "pickled weights are never read" in raised.value.expected
+    assert f'from_pretrained("{folder}").save_pretrained("{folder}")' in raised.value.next_step

@@ -16,8 +16,10 @@ from training_checks import edit_template, stored
 from soft_prompt import ArtifactError, TrainStep, read_manifest
 from softgraft import Domain
 from softgraft.errors import DomainError, UsageError
+from softgraft.jobs import source as source_job
+from softgraft.jobs.finished_source import FINISHED, read_finished
 from softgraft.jobs.source import SourceReport, make_source
-from softgraft.sources.card import CARD, read_card
+from softgraft.sources.card import CARD, read_card, write_card
 from softgraft.sources.shelf import GRAFTS, SOFT_PROMPT, find_source, read_source, source_folders
 from softgraft.sources.start import START, ChosenStart, load_start, save_start
 
@@ -89,6 +91,52 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     report = make_source("again", domains, folder=tmp_path / "again")
     assert report.training.resumed
     assert read_source(tmp_path / "again").manifest.vectors_sha256 == read_source(made[0]).manifest.vectors_sha256
+    for domain in domains:
+        domain.close()
+
+
+def test_a_run_that_is_interrupted_while_it_measures_does_not_train_again(
+    made: tuple[Path, SourceReport], workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, steps = tmp_path / "again", []
+    domains = [opened(workplace / name) for name in ("north", "south", "east")]
+
+    def make(*chosen: Domain, **settings: Any) -> SourceReport:
+        steps.clear()
+        return make_source(
+            "again", chosen, folder=target, unseen=domains[2:], on_step=lambda step: steps.append(step), **settings
+        )
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source_job, "measure_unseen", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make(*domains[:2])
+    assert read_card(target).unseen == ()
+    report = make(*domains[:2])
+    assert steps == []
+    assert report.training.resumed
+    assert report.card == read_card(target) == read_card(made[0]).model_copy(
+        update={"name": "again", "made_by": "", "seconds": report.card.seconds if report.card else 0.0}
+    )  # fmt: skip
+    # All is measured, so the next run is a new one.
+    assert not (target / FINISHED).exists()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source_job, "measure_unseen", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make(*domains[:2])
+    assert steps
+    # Damaged, it counts as none, and so it does for another run.
+    kept = (target / FINISHED).read_bytes()
+    (target / FINISHED).write_bytes(kept.replace(b'"kept":true', b'"kept":false').replace(b"north", b"nordh"))
+    assert read_finished(target, json.loads(kept)["run"]) is None
+    (target / FINISHED).write_bytes(kept)
+    assert read_finished(target, json.loads(kept)["run"]) is not None
+    make(domains[0])
+    assert steps
     for domain in domains:
         domain.close()
 
@@ -180,6 +228,33 @@ def test_a_choice_that_no_longer_fits_is_not_used(
     assert not (other.build / START).exists()
 
 
+@pytest.mark.parametrize("start", ["auto", "broken"])
+def test_a_damaged_card_is_an_error_and_not_another_start(
+    start: str,
+    made: tuple[Path, SourceReport],
+    make_domain: MakeDomain,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / GRAFTS / "broken"
+    shutil.copytree(made[0], folder)
+    chosen = ChosenStart(
+        source=str(folder), vectors_sha256=read_source(folder).manifest.vectors_sha256, questions=24, scores={}
+    )
+    (folder / CARD).write_bytes((folder / CARD).read_bytes().replace(b"CC-BY-4.0", b"CC-BY-4.8"))
+    domain = make_domain("west", start=start)
+    domain.build.mkdir()
+    save_start(chosen, domain.build / START)
+    with pytest.raises(ArtifactError, match="does not match its checksum"):
+        domain.status()
+    with pytest.raises(ArtifactError, match="does not match its checksum"):
+        find_source("broken")
+    shutil.rmtree(folder)
+    if start == "auto":
+        assert domain.source is None
+
+
 def test_a_source_with_damaged_vectors_is_passed_over(
     made: tuple[Path, SourceReport], make_domain: MakeDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,8 +339,7 @@ def test_a_starter_of_another_backbone_is_passed_over(
 
 
 def _mislabel(folder: Path) -> None:
-    card = json.loads((folder / CARD).read_text())
-    (folder / CARD).write_text(json.dumps({**card, "vectors_sha256": "0" * 64}))
+    write_card(read_card(folder).model_copy(update={"vectors_sha256": "0" * 64}), folder)
 
 
 @pytest.mark.parametrize(
