@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from importlib import import_module
-from importlib.util import find_spec
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -22,8 +20,7 @@ from softgraft.server.protocol.embeddings import embeddings_router
 from softgraft.server.protocol.models import models_router
 from softgraft.server.served import ServedDomains
 from softgraft.server.settings import ServerSettings
-
-_PAGE = "softgraft.server.web.routes"
+from softgraft.server.web.routes import page_router
 
 
 def make_app(served: ServedDomains, settings: ServerSettings) -> FastAPI:
@@ -55,8 +52,7 @@ def make_app(served: ServedDomains, settings: ServerSettings) -> FastAPI:
     app.include_router(chat_router(served, settings, limits, metrics))
     app.include_router(embeddings_router(served, limits))
     app.include_router(health_router(served, limits, metrics, readiness))
-    if find_spec("softgraft.server.web") is not None and find_spec(_PAGE) is not None:
-        app.include_router(import_module(_PAGE).page_router(served))
+    app.include_router(page_router(served))
     # The last one added is the outermost.
     app.add_middleware(Gate, settings=settings, limits=limits)
     if settings.origins:
