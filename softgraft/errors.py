@@ -15,7 +15,7 @@ from chains.errors import (
 from evaluation.errors import EvaluationError
 from prompts.errors import PromptError
 from retrieval.errors import EncoderError, IndexDamagedError, IndexMismatchError, NotIngestedError, RetrievalError
-from soft_prompt.errors import ArtifactError, BackboneError, SoftPromptError, TrainingError
+from soft_prompt.errors import ArtifactError, BackboneError, QueueFullError, SoftPromptError, TrainingError
 
 
 class SoftgraftError(Exception):
@@ -30,6 +30,10 @@ class SoftgraftError(Exception):
 
 class DomainError(SoftgraftError):
     """The domain does not exist, or its domain.yaml has problems."""
+
+
+class UnknownDomainError(DomainError):
+    """The server has no such domain, or the caller may not use it."""
 
 
 class UsageError(SoftgraftError):
@@ -67,6 +71,7 @@ OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
     (RetrievalError, Outcome(4, 422)),
     (BackboneError, Outcome(6, 503)),
     (RemoteModelError, Outcome(6, 502)),
+    (QueueFullError, Outcome(6, 503)),
     (TrainingError, Outcome(7, 422)),
     (SoftPromptError, Outcome(4, 422)),
     (ChainError, Outcome(1, 500)),

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from softgraft.domain import Domain, open_domain
-from softgraft.errors import KNOWN, DomainError, UsageError
+from softgraft.errors import KNOWN, UnknownDomainError, UsageError
 from softgraft.server.callers import current_caller
 from softgraft.server.versions import State, domain_state
 from softgraft.settings.domain_file import FILE, read_domain_file
@@ -20,10 +20,6 @@ from softgraft.settings.location import DOMAINS, domain_folder
 _log = logging.getLogger("softgraft.server")
 # A change younger than this may be one of several that belong together.
 SETTLED_SECONDS = 1.0
-
-
-class UnknownDomainError(DomainError):
-    """The server has no such domain, or the caller may not use it."""
 
 
 class ServedDomains:

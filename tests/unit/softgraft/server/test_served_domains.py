@@ -16,11 +16,11 @@ from house_domain import opened
 from live_server import QUESTION, QUOTE, two_domains
 
 from chains import ClosedError
-from softgraft.errors import DomainError, UsageError
+from softgraft.errors import DomainError, UnknownDomainError, UsageError
 from softgraft.server import served as served_module
 from softgraft.server.callers import Caller, calling, shown_thread, stored_thread
 from softgraft.server.links import document_path, document_url
-from softgraft.server.served import ServedDomains, UnknownDomainError, served_folders
+from softgraft.server.served import ServedDomains, served_folders
 
 STRANGE = "Who composed the opera about the emperor of the moon?"
 
