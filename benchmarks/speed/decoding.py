@@ -34,7 +34,7 @@ def main() -> None:
     add = parser.add_argument
     add("--rows", type=script.positives, default=[1, 16, 64], help="rows that decode together (default: %(default)s)")
     add("--systems", type=script.names_of(SYSTEMS), default=SYSTEMS, help="separated by commas (default: all)")
-    add("--context", type=script.positive, default=1000, help="cached tokens before the question")
+    add("--context", type=script.positive, default=900, help="cached tokens before the question")
     add("--tokens", type=script.positive, default=33, help="tokens per reply (default: %(default)s)")
     add("--repeats", type=script.positive, default=5, help="runs per system (default: %(default)s)")
     add("--threads", type=script.positive, default=2, help="threads of every system (default: %(default)s)")

@@ -103,7 +103,8 @@ class EngineModel:
                 hidden = self._fast.forward(embeddings, positions, layout, adapters)
                 fast: Tensor = model.lm_head(hidden if len(lasts) == len(hidden) else hidden[wanted])
             return fast[: len(lasts)]
-        with torch.no_grad(), engine_step(layout, self.kernels), apply_adapters(self.backbone, adapters):
+        hooked = None if adapters is None else adapters.for_hooks()
+        with torch.no_grad(), engine_step(layout, self.kernels), apply_adapters(self.backbone, hooked):
             logits: Tensor = model(
                 inputs_embeds=embeddings[None], position_ids=positions, use_cache=False, logits_to_keep=wanted
             ).logits[0]
@@ -117,5 +118,6 @@ class EngineModel:
 
     def rest(self) -> None:
         """Free what is kept from step to step."""
+        self._adapters.clear()
         if self._kernel_layout is not None:
             self._kernel_layout.clear()

@@ -16,7 +16,7 @@ from torch import Tensor
 from soft_prompt.engine.attention import attend_tokens
 from soft_prompt.engine.layout import StepLayout
 from soft_prompt.engine.native.kernel import Kernels
-from soft_prompt.graft.adapter_hooks import BatchAdapters, LayerAdapter
+from soft_prompt.engine.token_adapters import JoinedLayer, StepAdapters
 from soft_prompt.model.linear import packed_product, packed_weights
 from soft_prompt.model.optimized import can_pack
 
@@ -27,6 +27,8 @@ _ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
 _OUTPUT = ("self_attn.o_proj",)
 _MLP = ("mlp.gate_proj", "mlp.up_proj")
 _DOWN = ("mlp.down_proj",)
+# Up to this number of tokens the low-rank kernel is faster than two products.
+_FEW = 64
 
 
 class _Product:
@@ -40,29 +42,32 @@ class _Product:
         biases = [layer.bias for layer in layers]
         self._bias = None if biases[0] is None else torch.cat([bias.detach() for bias in biases])
 
-    def __call__(self, x: Tensor, adapters: BatchAdapters | None) -> Tensor:
+    def __call__(self, x: Tensor, adapters: StepAdapters | None, kernels: Kernels) -> Tensor:
         """`[rows, inputs]` to `[rows, outputs of all layers]`."""
-        own = [] if adapters is None else [adapters.get(name) for name in self.names]
-        scaled = next((a.scale_in for a in own if a is not None and a.scale_in is not None), None)
-        if scaled is not None:
-            # Only the last layer of an MLP has scaled inputs, and it is alone in its product.
-            x = torch.addcmul(x, x, scaled)
+        own = [] if adapters is None else [adapters.layers.get(name) for name in self.names]
+        for layer in own:
+            if layer is not None and layer.scale_in is not None and adapters is not None:
+                # Only the last layer of an MLP has scaled inputs, and it is alone in its product.
+                x = torch.addcmul(x, x, layer.scale_in.index_select(0, adapters.owners))
         product = packed_product(x, self._packed, self._bias)
         first = 0
-        for size, adapter in zip(self.sizes, own, strict=False):
-            if adapter is not None:
-                _adapt(product[:, first : first + size], x, adapter)
+        for size, layer in zip(self.sizes, own, strict=False):
+            if layer is not None and adapters is not None:
+                _adapt(product[:, first : first + size], x, layer, adapters, kernels)
             first += size
         return product
 
 
-def _adapt(output: Tensor, x: Tensor, adapter: LayerAdapter) -> None:
-    """Apply an adapter to a layer's output in place."""
-    if adapter.scale_out is not None:
-        torch.addcmul(output, output, adapter.scale_out, out=output)
-    if adapter.down is not None and adapter.up is not None:
-        inner = x @ adapter.down.mT
-        output.addmm_(inner if adapter.own is None else inner * adapter.own, adapter.up.mT)
+def _adapt(output: Tensor, x: Tensor, layer: JoinedLayer, adapters: StepAdapters, kernels: Kernels) -> None:
+    """Apply the adapters of a step to a layer's output in place."""
+    if layer.scale_out is not None:
+        torch.addcmul(output, output, layer.scale_out.index_select(0, adapters.owners), out=output)
+    if layer.down is None or layer.up is None:
+        return
+    if len(x) <= _FEW:
+        kernels.add_low_rank(output, x, layer.down, layer.up, adapters.owner_array, layer.first)
+    else:
+        output.addmm_((x @ layer.down.mT) * adapters.mask(layer), layer.up)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +116,7 @@ class FastLayers:
         known = type(model).__name__ in _MODELS and getattr(config, "hidden_act", None) == "silu"
         return cls(model, kernels, kv_heads) if known and kernels is not None and can_pack(model) else None
 
-    def forward(self, hidden: Tensor, positions: Tensor, layout: StepLayout, adapters: BatchAdapters | None) -> Tensor:
+    def forward(self, hidden: Tensor, positions: Tensor, layout: StepLayout, adapters: StepAdapters | None) -> Tensor:
         """Hidden states behind the last norm.
 
         Args:
@@ -128,14 +133,14 @@ class FastLayers:
         more: Tensor | None = None
         for number, layer in enumerate(self._layers):
             normed = kernels.add_norm(hidden, more, layer.norms[0], self._epsilon)
-            joined = layer.attention(normed, adapters).view(rows, self._heads + 2 * self._kv_heads, -1)
+            joined = layer.attention(normed, adapters, kernels).view(rows, self._heads + 2 * self._kv_heads, -1)
             kernels.rotate(joined, cosine, sine, layer.head_norms, self._heads, self._kv_heads, self._epsilon)
             query, key = joined[:, : self._heads], joined[:, self._heads : -self._kv_heads]
             value, window = joined[:, -self._kv_heads :], layout.window(layer.window)
             attended = attend_tokens(query, key, value, layout, window, number, layer.scale, None, kernels)
             attended = attended.view(rows, -1)
-            normed = kernels.add_norm(hidden, layer.output(attended, adapters), layer.norms[1], self._epsilon)
-            more = layer.down(kernels.gated(layer.mlp(normed, adapters)), adapters)
+            normed = kernels.add_norm(hidden, layer.output(attended, adapters, kernels), layer.norms[1], self._epsilon)
+            more = layer.down(kernels.gated(layer.mlp(normed, adapters, kernels)), adapters, kernels)
         return kernels.add_norm(hidden, more, self._base.norm.weight, self._epsilon)
 
 

@@ -1,75 +1,138 @@
 """The adapters of an engine step, whose tokens belong to rows with different adapters.
 
 The low-rank weights of all adapters stand side by side, as one adapter of a higher rank. One product gives every token
-its inner values under every adapter, and a mask keeps those of its own. So there is no loop over rows or adapters.
+its inner values under every adapter, and a mask keeps those of its own. So there is no loop over rows or adapters. For
+few tokens a compiled kernel reads only what belongs to each token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from soft_prompt.graft.adapter import Adapter, adapted_layers
-from soft_prompt.graft.adapter_hooks import BatchAdapters, LayerAdapter, batch_adapters
+from soft_prompt.graft.adapter_hooks import BatchAdapters, LayerAdapter
 from soft_prompt.model.backbone import Backbone
 
 
+@dataclass(frozen=True, eq=False)
+class JoinedLayer:
+    """The weights of several adapters for one linear layer, in the backbone's dtype.
+
+    Attributes:
+        down, up: `[ranks, inputs]` and `[ranks, outputs]`, with the ranks of all adapters; None if none is low-rank.
+        first: number of each adapter's first rank, and of all, as an int64 array.
+        scale_in, scale_out: `[adapters + 1, inputs or outputs]`, with zeros for adapters without scales, and at the
+            end for tokens without an adapter; None if no adapter scales.
+    """
+
+    down: Tensor | None
+    up: Tensor | None
+    first: Any
+    scale_in: Tensor | None
+    scale_out: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class StepAdapters:
+    """The adapters of a step.
+
+    Attributes:
+        layers: by name of the linear layer.
+        owners: the number of each token's adapter, and the number of adapters for tokens without one, `[tokens]`.
+    """
+
+    layers: dict[str, JoinedLayer]
+    owners: Tensor
+
+    @cached_property
+    def owner_array(self) -> Any:
+        """`owners` as an int64 array."""
+        return np.ascontiguousarray(self.owners.cpu().numpy())
+
+    @cached_property
+    def _masks(self) -> dict[tuple[int, ...], Tensor]:
+        return {}
+
+    def mask(self, layer: JoinedLayer) -> Tensor:
+        """Which ranks belong to each token, `[tokens, ranks]`, 1 or 0 in the backbone's dtype."""
+        assert layer.down is not None
+        key = tuple(layer.first.tolist())
+        if key not in self._masks:
+            ranks = torch.arange(len(key) - 1).repeat_interleave(torch.from_numpy(np.diff(layer.first)))
+            own = ranks.to(self.owners.device) == self.owners[:, None]
+            self._masks[key] = own.to(layer.down.dtype)
+        return self._masks[key]
+
+    def for_hooks(self) -> BatchAdapters:
+        """For the hooks of a model that runs Transformers' own layers."""
+        return {name: self._for_hook(layer) for name, layer in self.layers.items()}
+
+    def _for_hook(self, layer: JoinedLayer) -> LayerAdapter:
+        low_rank = layer.down is not None and layer.up is not None
+        scales = [None if s is None else s.index_select(0, self.owners) for s in (layer.scale_in, layer.scale_out)]
+        up = layer.up.mT if low_rank and layer.up is not None else None
+        return LayerAdapter(layer.down, up, scales[0], scales[1], self.mask(layer) if low_rank else None)
+
+
 class TokenAdapters:
-    """Makes the adapters of each step. The weights side by side are kept while the same adapters run."""
+    """Makes the adapters of each step. Joined weights are kept while the adapters are among those of earlier steps."""
 
     def __init__(self) -> None:
         self._adapters: tuple[Adapter, ...] = ()
-        self._layers: dict[str, tuple[Tensor | None, ...]] = {}
-        self._ranks: dict[str, tuple[int, ...]] = {}
+        self._layers: dict[str, JoinedLayer] = {}
 
-    def of_step(self, backbone: Backbone, rows: Sequence[tuple[Adapter | None, int]]) -> BatchAdapters | None:
-        """The adapters of tokens that stand one after the other: each row's adapter and number of tokens."""
-        different = {id(adapter): adapter for adapter, _ in rows}
-        if len(different) == 1:
-            return batch_adapters(backbone, [rows[0][0]])
-        adapters = tuple(adapter for adapter in different.values() if adapter is not None)
-        in_training = any(t.requires_grad for adapter in adapters for t in adapter.tensors().values())
-        if adapters != self._adapters or in_training:
-            self._prepare(backbone, adapters)
-        numbers = {id(adapter): number for number, adapter in enumerate(adapters)}
-        # Tokens without an adapter get the number behind the last one.
-        owners = torch.tensor([numbers.get(id(a), len(adapters)) for a, count in rows for _ in range(count)])
-        owners = owners.to(backbone.device)
-        masks: dict[tuple[int, ...], Tensor] = {}
-        layers = {}
-        for name, (down, up, scale_in, scale_out) in self._layers.items():
-            ranks = self._ranks[name]
-            if down is not None and ranks not in masks:
-                columns = torch.arange(len(ranks)).repeat_interleave(torch.tensor(ranks)).to(owners.device)
-                masks[ranks] = (columns == owners[:, None]).to(backbone.dtype)
-            scale_in, scale_out = (None if s is None else s.index_select(0, owners) for s in (scale_in, scale_out))
-            layers[name] = LayerAdapter(down, up, scale_in, scale_out, None if down is None else masks[ranks])
-        return layers
+    def of_step(self, backbone: Backbone, rows: Sequence[tuple[Adapter | None, int]]) -> StepAdapters | None:
+        """The adapters of tokens that stand one after the other: each row's adapter and number of tokens.
 
-    def _prepare(self, backbone: Backbone, adapters: tuple[Adapter, ...]) -> None:
-        def placed(weights: Tensor) -> Tensor:
-            return weights.detach().to(device=backbone.device, dtype=backbone.dtype)
+        Returns:
+            None if no row has an adapter.
+        """
+        adapters = {id(adapter): adapter for adapter, _ in rows if adapter is not None}
+        if not adapters:
+            return None
+        known = {id(adapter) for adapter in self._adapters}
+        in_training = any(t.requires_grad for adapter in adapters.values() for t in adapter.tensors().values())
+        if in_training or not known >= adapters.keys() or len(known) > 2 * len(adapters) + 2:
+            self._adapters = tuple(adapters.values())
+            self._layers = _joined_layers(backbone, self._adapters)
+        numbers = {id(adapter): number for number, adapter in enumerate(self._adapters)}
+        owners = [numbers.get(id(a), len(numbers)) for a, count in rows for _ in range(count)]
+        return StepAdapters(self._layers, torch.tensor(owners, device=backbone.device))
 
-        def scales(part: str, name: str) -> Tensor | None:
-            """`[adapters + 1, width]`, with zeros for adapters without scales and for tokens without an adapter."""
-            own = [getattr(adapter, part).get(name) for adapter in adapters]
-            like = next((scale for scale in own if scale is not None), None)
-            if like is None:
-                return None
-            zeros = torch.zeros_like(like)
-            return placed(torch.stack([zeros if scale is None else scale.to(like.device) for scale in (*own, None)]))
+    def clear(self) -> None:
+        """Forget all weights."""
+        self._adapters, self._layers = (), {}
 
-        self._adapters, self._layers, self._ranks = adapters, {}, {}
-        for name in adapted_layers(adapters):
-            downs = [adapter.down.get(name) for adapter in adapters]
-            ups = [adapter.up[name] for adapter in adapters if name in adapter.up]
-            present = [placed(down) for down in downs if down is not None]
-            self._ranks[name] = tuple(0 if down is None else int(down.shape[0]) for down in downs)
-            self._layers[name] = (
-                torch.cat(present) if present else None,
-                torch.cat([placed(up) for up in ups], dim=1) if ups else None,
-                scales("scale_in", name),
-                scales("scale_out", name),
-            )
+
+def _joined_layers(backbone: Backbone, adapters: Sequence[Adapter]) -> dict[str, JoinedLayer]:
+    def placed(weights: Tensor) -> Tensor:
+        return weights.detach().to(device=backbone.device, dtype=backbone.dtype)
+
+    def scales(part: str, name: str) -> Tensor | None:
+        own = [getattr(adapter, part).get(name) for adapter in adapters]
+        like = next((scale for scale in own if scale is not None), None)
+        if like is None:
+            return None
+        zeros = torch.zeros_like(like)
+        return placed(torch.stack([zeros if scale is None else scale.to(like.device) for scale in (*own, None)]))
+
+    layers = {}
+    for name in adapted_layers(adapters):
+        downs = [adapter.down.get(name) for adapter in adapters]
+        ups = [adapter.up[name] for adapter in adapters if name in adapter.up]
+        present = [placed(down) for down in downs if down is not None]
+        layers[name] = JoinedLayer(
+            down=torch.cat(present).contiguous() if present else None,
+            up=torch.cat([placed(up).mT for up in ups]).contiguous() if ups else None,
+            first=np.cumsum([0, *(0 if down is None else down.shape[0] for down in downs)], dtype=np.int64),
+            scale_in=scales("scale_in", name),
+            scale_out=scales("scale_out", name),
+        )
+    return layers

@@ -103,6 +103,7 @@ class Kernels:
         self._add_norm = function("add_norm", *[_ADDRESS] * 4, _NUMBER, _NUMBER, _REAL)
         self._rotate = function("rotate", *[_ADDRESS] * 5, *[_NUMBER] * 4, _REAL)
         self._gated = function("gated", _ADDRESS, _ADDRESS, _NUMBER, _NUMBER)
+        self._low_rank = function("low_rank", *[_ADDRESS] * 6, *[_NUMBER] * 6)
         self._largest = function("largest", _ADDRESS, _ADDRESS, _NUMBER, _NUMBER)
 
     @classmethod
@@ -186,6 +187,21 @@ class Kernels:
         out = joined.new_empty((rows, size))
         self._gated(joined.data_ptr(), out.data_ptr(), rows, size)
         return out
+
+    def add_low_rank(self, out: Tensor, x: Tensor, down: Tensor, up: Tensor, owners: Any, first: Any) -> None:
+        """Add each token's low-rank product to a layer's outputs in place.
+
+        Args:
+            out: `[tokens, outputs]`; rows may be further apart in memory.
+            x: `[tokens, inputs]`, likewise.
+            down, up: `[ranks, inputs]` and `[ranks, outputs]`.
+            owners: number of each token's adapter, or the number of adapters for none, int64.
+            first: number of each adapter's first rank, and of all, int64.
+        """
+        self._low_rank(
+            x.data_ptr(), down.data_ptr(), up.data_ptr(), owners.ctypes.data, first.ctypes.data, out.data_ptr(),
+            out.shape[0], x.shape[1], out.shape[1], x.stride(0), out.stride(0), len(first) - 1,
+        )  # fmt: skip
 
     def largest(self, values: Tensor) -> Tensor:
         """The index of each row's largest value, `[rows]`, int64, of `[rows, size]`."""

@@ -11,6 +11,7 @@
 #define CHUNK 64
 #define MAX_GROUPS 16
 #define MAX_DIM 256
+#define MAX_BLOCK 4096
 
 typedef struct {
   // Queries, [rows, kv_heads * groups, dim], `query_stride` numbers from row to row, and results without gaps.

@@ -172,6 +172,33 @@ void NAME(gated)(const REAL *joined, REAL *out, int64_t rows, int64_t size) {
   }
 }
 
+// Add low-rank products to a layer's outputs. Token t has the ranks from first[owner[t]] on, and none if its owner is
+// `adapters`. `down`: [ranks, inputs]; `up`: [ranks, outputs]; `x` and `out` have rows that are strides apart.
+void NAME(low_rank)(
+    const REAL *x, const REAL *down, const REAL *up, const int64_t *owner, const int64_t *first, REAL *out,
+    int64_t rows, int64_t inputs, int64_t outputs, int64_t x_stride, int64_t out_stride, int64_t adapters) {
+#pragma omp parallel for if (rows * (inputs + outputs) >= MANY)
+  for (int64_t row = 0; row < rows; row++) {
+    if (owner[row] >= adapters) continue;
+    const REAL *in = x + row * x_stride;
+    REAL *own = out + row * out_stride;
+    float sums[MAX_BLOCK];
+    for (int64_t begin = 0; begin < outputs; begin += MAX_BLOCK) {
+      int64_t size = outputs - begin < MAX_BLOCK ? outputs - begin : MAX_BLOCK;
+      for (int64_t n = 0; n < size; n++) sums[n] = 0;
+      for (int64_t rank = first[owner[row]]; rank < first[owner[row] + 1]; rank++) {
+        const REAL *weights = down + rank * inputs, *spread = up + rank * outputs + begin;
+        float inner = 0;
+        for (int64_t n = 0; n < inputs; n++) inner += NAME(to_float)(in[n]) * NAME(to_float)(weights[n]);
+        inner = NAME(to_float)(NAME(from_float)(inner));
+        for (int64_t n = 0; n < size; n++) sums[n] += inner * NAME(to_float)(spread[n]);
+      }
+      for (int64_t n = 0; n < size; n++)
+        own[begin + n] = NAME(from_float)(NAME(to_float)(own[begin + n]) + NAME(to_float)(NAME(from_float)(sums[n])));
+    }
+  }
+}
+
 // The index of the largest value of each row, the first one of several. `values`: [rows, size].
 void NAME(largest)(const REAL *values, int64_t *out, int64_t rows, int64_t size) {
 #pragma omp parallel for if (rows * size >= MANY)

@@ -18,7 +18,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import some_ids, some_kv, some_soft_prompt
 
-from soft_prompt import Backbone, Constraint, ConstraintError, ContextError, Decoding, PrefixStore, Row, initial_adapter
+from soft_prompt import (
+    Adapter,
+    Backbone,
+    Constraint,
+    ConstraintError,
+    ContextError,
+    Decoding,
+    PrefixStore,
+    Row,
+    initial_adapter,
+    initial_scaling,
+)
 from soft_prompt.engine.block_pool import BLOCK
 from soft_prompt.engine.engine import Engine
 from soft_prompt.engine.request import Request
@@ -36,6 +47,14 @@ def adapted(backbone: Backbone, seed: int, rank: int) -> Any:
     rng = torch.Generator().manual_seed(seed)
     up = {name: torch.randn(tensor.shape, generator=rng) for name, tensor in adapter.up.items()}
     return replace(some_soft_prompt(backbone, 2, seed), adapter=replace(adapter, up=up))
+
+
+def scaled(backbone: Backbone, length: int, seed: int) -> Any:
+    """A soft prompt whose adapter scales keys, values and the MLP's inner activations."""
+    adapter = initial_scaling(backbone)
+    rng = torch.Generator().manual_seed(seed)
+    drawn = {name: torch.randn(one.shape, generator=rng) for name, one in adapter.tensors().items()}
+    return replace(some_soft_prompt(backbone, length, 1), adapter=Adapter.from_tensors(drawn))
 
 
 def domain_rows(backbone: Backbone) -> list[Row]:
@@ -144,12 +163,15 @@ def test_a_shared_prefix_is_one_run(tiny_backbone: Backbone) -> None:
 
 def test_soft_prompts_are_told_apart_by_content_not_by_name(tiny_backbone: Backbone) -> None:
     store = PrefixStore(tiny_backbone)
-    kinds = [[some_kv(tiny_backbone, 3, seed) for seed in (1, 2, 1)], [adapted(tiny_backbone, s, 2) for s in (1, 2, 1)]]
-    for prompts in kinds:
-        rows = [Row(some_ids(9, 1), (prompt, some_ids(5, 2))) for prompt in prompts]
-        actual = texts(Engine(tiny_backbone), store, rows)
-        assert actual == [alone(store, row) for row in rows]
-        assert actual[0] == actual[2] != actual[1]
+    kinds: list[Any] = [some_kv, lambda backbone, _, seed: adapted(backbone, seed, 2), scaled]
+    for make in kinds:
+        prompts = [make(tiny_backbone, 3, seed) for seed in (1, 2, 1)]
+        # The last one has no adapter.
+        rows = [Row(some_ids(9, 1), (prompt, some_ids(5, 2))) for prompt in [*prompts, some_ids(3, 3)]]
+        for native in (False, True):
+            actual = texts(Engine(tiny_backbone, native=native), store, rows)
+            assert actual == [alone(store, row) for row in rows]
+            assert actual[0] == actual[2] != actual[1]
 
 
 def test_groups_take_turns(tiny_backbone: Backbone) -> None:
