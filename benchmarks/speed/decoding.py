@@ -6,10 +6,11 @@
 
 All systems decode the same prompts: a context whose keys and values are cached where the system can, and a question per
 row. They take turns, and medians are reported: the time until all rows have their first token, and tokens per second
-after that. `8 domains` has eight contexts with grafts of three kinds, `8 domains kv` eight of one kind. `static batch`
-is what Softgraft did before the engine, and `engine in PyTorch` is the engine without compiled kernels. The time of
-a later token is the difference of runs with many tokens and with one. `--growth N` sends N requests and reports memory.
-docs/research/decoding.md says how to install vLLM.
+after that. `8 domains` has eight contexts with grafts of three kinds, `8 domains kv` eight of one kind, and
+`one domain kv 8 contexts` as many contexts with one graft. `static batch` is what Softgraft did before the engine, and
+`engine in PyTorch` is the engine without compiled kernels. The time of a later token is the difference of runs with
+many tokens and with one. `--growth N` sends N requests and reports memory. docs/research/decoding.md says how to
+install vLLM.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from typing import Any
 from benchmarks import script
 
 SYSTEMS = (
-    "one domain kv", "one domain embedding", "one domain adapter", "8 domains", "8 domains kv", "static batch",
-    "engine in PyTorch", "vllm", "peft",
+    "one domain kv", "one domain kv 8 contexts", "one domain embedding", "one domain adapter", "8 domains",
+    "8 domains kv", "static batch", "engine in PyTorch", "vllm", "peft",
 )  # fmt: skip
 PACKAGES = ("torch", "transformers", "peft", "softgraft")
 

@@ -52,6 +52,8 @@ class Measuring:
         if name == "peft":
             # PEFT changes the model that it is given.
             return Peft(Backbone.load(), prompts)
+        if name == "one domain kv 8 contexts":
+            return Softgraft(backbone, prompts, ["kv"], contexts=DOMAINS)
         if name.startswith("one domain"):
             return Softgraft(backbone, prompts, [name.removeprefix("one domain ")])
         if name == "8 domains":

@@ -95,19 +95,29 @@ class Softgraft:
     """The engine, or the static batch that came before it."""
 
     def __init__(
-        self, backbone: Backbone, prompts: Prompts, kinds: Sequence[str], *, native: bool = True, static: bool = False
+        self,
+        backbone: Backbone,
+        prompts: Prompts,
+        kinds: Sequence[str],
+        *,
+        contexts: int = 1,
+        native: bool = True,
+        static: bool = False,
     ) -> None:
         self._backbone, self._prompts, self._static = without_end(backbone), prompts, static
+        self._contexts = contexts
         self._grafts = [graft(backbone, kind, prompts.head(n), n) for n, kind in enumerate(kinds)]
         self.store = PrefixStore(self._backbone, memory_bytes=8 * 1024**3)
         self.engine = Engine(self._backbone, native=native)
 
     def rows(self, count: int) -> list[Row]:
-        """Rows of the domains by turns, whose prefixes are in the store."""
+        """Rows of the domains and contexts by turns, whose prefixes are in the store."""
         rows = []
         for number in range(count):
             domain = number % len(self._grafts)
-            head, passages = self._prompts.head(domain), self._prompts.passages(domain)
+            # A domain of several contexts has as many as there are domains of one.
+            passages = self._prompts.passages(domain + number % self._contexts)
+            head = self._prompts.head(domain)
             third = len(passages) // 3
             cuts = (len(head), len(head) + third, len(head) + 2 * third)
             rows.append(Row(head + passages, (self._grafts[domain], self._prompts.question(number)), cuts))
