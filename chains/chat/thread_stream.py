@@ -40,7 +40,8 @@ async def stream_in_thread(start: Callable[[Callable[[], bool]], Generator[T]]) 
                             break
         except Exception as raised:  # noqa: BLE001 raised again where the items are awaited
             error = raised
-        put(_End(error))
+        finally:
+            put(_End(error))
 
     # A thread of its own: the loop's executor has only a few, and those that wait for the engine would fill it.
     context = contextvars.copy_context()

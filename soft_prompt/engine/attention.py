@@ -6,7 +6,6 @@ of a row's attention are joined by their log sums of exponentials.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ from torch import Tensor
 from soft_prompt.engine.layout import PromptGroup, PromptMasks, StepLayout, Window
 from soft_prompt.engine.native.kernel import Kernels
 
+# The log sum of exponentials of a row that sees nothing: finite, since two infinite ones have no difference.
+NOTHING = -1e30
 # Attended values, fp32 or the backbone's dtype, `[..., rows, head_dim]`, and the log of the sum of exponentials of the
 # scores in fp32, `[..., rows]`.
 Part = tuple[Tensor, Tensor]
@@ -200,7 +201,7 @@ def _run_parts(
         if level.order is not None:
             # Rows without a run at this level get the weight zero.
             all_out = out.new_zeros((count, kv_heads, groups, head_dim))
-            all_sums = log_sum.new_full((count, kv_heads, groups), -math.inf)
+            all_sums = log_sum.new_full((count, kv_heads, groups), NOTHING)
             out, log_sum = all_out.index_copy_(0, level.order, out), all_sums.index_copy_(0, level.order, log_sum)
         yield out, log_sum
 

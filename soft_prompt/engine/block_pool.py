@@ -50,6 +50,10 @@ class BlockPool:
         """Make blocks free. Nothing may read them any more."""
         self._free.extend(blocks)
 
+    def clear(self) -> None:
+        """Give the memory back to the system. No block may be taken."""
+        self._free, self.keys, self.values, self.blocks = [], [], [], 0
+
     def positions(self, layer: int, blocks: Tensor, rows: int) -> tuple[Tensor, Tensor]:
         """Keys and values of the positions in some blocks, each `[rows, kv_heads, positions, head_dim]`, as copies.
 
@@ -72,8 +76,13 @@ class BlockPool:
         more = max(_FIRST_BLOCKS, self.blocks // 2)
         shape = (more, BLOCK, self._kv_heads, self._head_dim)
         for tensors in (self.keys, self.values):
-            # Positions that were never written are read too, behind a mask, so they must be finite.
-            added = [torch.zeros(shape, dtype=self._dtype, device=self._device) for _ in range(self.layers)]
-            tensors[:] = [torch.cat(pair) for pair in zip(tensors, added, strict=True)] if tensors else added
+            for layer in range(self.layers):
+                # Positions that were never written are read too, behind a mask, so they must be finite.
+                added = torch.zeros(shape, dtype=self._dtype, device=self._device)
+                if layer < len(tensors):
+                    # One layer after the other, so that only one exists twice.
+                    tensors[layer] = torch.cat((tensors[layer], added))
+                else:
+                    tensors.append(added)
         self._free.extend(reversed(range(self.blocks, self.blocks + more)))
         self.blocks += more

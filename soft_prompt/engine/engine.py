@@ -1,14 +1,17 @@
-"""The engine of a backbone: a thread that runs all its requests together, token by token.
+"""The engine of a backbone: runs all its requests together, token by token.
 
-The thread starts with the first request and ends with the last one.
+While there is one caller, its own thread runs the steps. While there are several, a thread of the engine does, which
+starts with the second caller and ends when nothing is left to run.
 """
 
 from __future__ import annotations
 
 import atexit
+import logging
+import os
 import threading
 from collections import deque
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -20,10 +23,11 @@ from soft_prompt.engine.request import Job, Request
 from soft_prompt.engine.run_table import RunTable
 from soft_prompt.engine.running import Running
 from soft_prompt.engine.scheduler import Limits, Scheduler
-from soft_prompt.errors import QueueFullError
+from soft_prompt.errors import BackboneError, QueueFullError, SoftPromptError
 from soft_prompt.model.backbone import Backbone
-from soft_prompt.replies.sampling import next_tokens
+from soft_prompt.replies.sampling import is_greedy, next_tokens
 
+_log = logging.getLogger(__name__)
 _engines: MutableMapping[Any, dict[bool, Engine]] = WeakKeyDictionary()
 _engines_lock = threading.Lock()
 _all_engines: WeakSet[Engine] = WeakSet()
@@ -36,6 +40,16 @@ def _stop_all() -> None:
     """End the threads before the interpreter does, which would stop them in the middle of PyTorch's code."""
     for engine in list(_all_engines):
         engine.stop()
+
+
+def _forget_all() -> None:
+    """A forked process has no threads, and its locks may be held by nobody. It makes engines of its own."""
+    global _engines, _engines_lock, _all_engines
+    _engines, _engines_lock, _all_engines = WeakKeyDictionary(), threading.Lock(), WeakSet()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 def engine_of(backbone: Backbone, *, int8: bool = False) -> Engine:
@@ -54,7 +68,7 @@ class Engine:
         backbone: shares its weights with the engine.
         int8: read the weights as int8 where few rows run.
         limits: see `Limits`.
-        native: whether to use the compiled attention kernel, if there is one; None uses it for all but toy models.
+        native: whether to use the compiled kernels, if there are some; None uses them for all but toy models.
     """
 
     def __init__(
@@ -64,18 +78,20 @@ class Engine:
         self._model = EngineModel(backbone, int8=int8, native=native)
         self._scheduler = Scheduler(self.limits, self._model.pool.block_bytes)
         self._table = RunTable()
-        self._new: deque[Running] = deque()
+        # Held while a step runs. The other lock, which may be taken within it, is for the three lines below.
+        self._stepping = threading.Lock()
         self._lock = threading.Lock()
+        self._new: deque[Running] = deque()
+        self._jobs: set[Job] = set()
         self._thread: threading.Thread | None = None
-        self._in_line = 0
-        self._stopping = False
+        self._stopped = False
         self.steps = 0
         _all_engines.add(self)
 
     @property
     def waiting(self) -> int:
         """Number of requests that have not started."""
-        return self._in_line
+        return len(self._new) + self._scheduler.waiting
 
     @property
     def running(self) -> int:
@@ -87,71 +103,158 @@ class Engine:
         """Memory of the running requests' own keys and values."""
         return self._model.pool.used_blocks * self._model.pool.block_bytes
 
-    def submit(self, requests: Sequence[Request], *, limit: int | None = None, may_refuse: bool = False) -> Job:
+    def submit(
+        self,
+        requests: Sequence[Request],
+        *,
+        limit: int | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        may_refuse: bool = False,
+        background: bool = False,
+    ) -> Job:
         """Let requests run, together and with those of other callers.
 
         Args:
             requests: of this engine's backbone.
             limit: number of them that run at a time; None for no limit but the engine's.
+            cancelled: checked before each step; True ends the requests without replies.
             may_refuse: refuse them if too many requests wait already.
+            background: run them even while nobody iterates the job.
 
         Raises:
             ContextError: if a prompt and its reply are longer than the backbone's context.
             ConstraintError: if a row's constraint is invalid.
             QueueFullError: if they are refused.
+            SoftPromptError: if `limit` is below 1.
+            BackboneError: if the process is about to end.
         """
-        if may_refuse and self._in_line + len(requests) > self.limits.waiting:
-            raise QueueFullError(
-                found=f"{self._in_line} requests that wait for the backbone",
-                expected=f"at most {self.limits.waiting}",
-                next_step="try again later",
+        if limit is not None and limit < 1:
+            raise SoftPromptError(
+                found=f"a batch size of {limit}", expected="at least 1", next_step="correct the batch size"
             )
-        job = Job(len(requests), limit)
+        for constraint in {request.row.constraint for request in requests} - {None}:
+            assert constraint is not None
+            constraint.matcher(requests[0].store.backbone)
+        job = Job(self, len(requests), limit, cancelled)
         all_running = [Running(job, index, request) for index, request in enumerate(requests)]
         if not all_running:
-            job.finish_empty()
+            job.end_one()
             return job
         with self._lock:
+            if self._stopped:
+                raise _stopped()
+            if may_refuse and self.waiting + len(requests) > self.limits.waiting:
+                raise QueueFullError(
+                    found=f"{self.waiting} requests that wait for the backbone",
+                    expected=f"at most {self.limits.waiting}",
+                    next_step="try again later",
+                )
             self._new.extend(all_running)
-            self._in_line += len(all_running)
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="softgraft-engine", daemon=True)
-                self._thread.start()
+            self._jobs.add(job)
+            if background or len(self._jobs) > 1:
+                self._start()
         return job
 
     def stop(self) -> None:
-        """End the thread after the step that it is in. What runs or waits gets no reply, and nothing new runs."""
-        self._stopping = True
-        thread = self._thread
+        """End after the step that runs. What runs or waits ends with an error, and nothing new is taken."""
+        with self._lock:
+            self._stopped = True
+            thread = self._thread
+        if self._stepping.acquire(timeout=_STOP_SECONDS):
+            try:
+                self._take_new()
+                for job in list(self._jobs):
+                    job.fail(_stopped())
+                    self._end_job(job)
+                self._model.rest()
+            finally:
+                self._stepping.release()
         if thread is not None and thread is not threading.current_thread():
             thread.join(_STOP_SECONDS)
 
+    # For jobs.
+
+    def drive(self, job: Job) -> bool:
+        """Run a step in the caller's thread. False if the engine's thread runs the steps."""
+        with self._lock:
+            if self._stopped or self._alive or self._jobs != {job}:
+                if self._jobs and not self._stopped:
+                    self._start()
+                return False
+        with self._stepping:
+            self._advance()
+        return True
+
+    def drop_cancelled(self) -> None:
+        """End the requests of cancelled jobs, if no thread is about to."""
+        with self._lock:
+            if self._alive or self._stopped:
+                return
+        with self._stepping:
+            self._take_new()
+            self._end_cancelled()
+            if self._scheduler.idle:
+                self._model.rest()
+
+    def closed(self, job: Job) -> None:
+        """A job has ended."""
+        self._jobs.discard(job)
+
+    @property
+    def _alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _start(self) -> None:
+        """Start the thread, if it does not run. Called with the lock held."""
+        if not self._alive:
+            self._thread = threading.Thread(target=self._run, name="softgraft-engine", daemon=True)
+            self._thread.start()
+
     def _run(self) -> None:
         while True:
-            with self._lock:
-                while self._new:
-                    self._scheduler.add(self._new.popleft())
-                if self._scheduler.idle or self._stopping:
-                    self._model.rest()
-                    # A request that comes now finds no thread and starts one.
-                    self._thread = None
-                    return
-            try:
-                self._step()
-            except Exception as error:  # noqa: BLE001 raised where the replies are awaited
-                self._fail(error)
+            with self._stepping:
+                self._advance()
+                with self._lock:
+                    if self._stopped or (self._scheduler.idle and not self._new):
+                        # A request that comes now finds no thread and starts one.
+                        self._thread = None
+                        return
+
+    def _take_new(self) -> None:
+        with self._lock:
+            while self._new:
+                self._scheduler.add(self._new.popleft())
+
+    def _advance(self) -> None:
+        """Run a step. Whatever goes wrong ends the jobs that it concerns."""
+        self._take_new()
+        try:
+            self._end_cancelled()
+            self._step()
+        except Exception as error:  # noqa: BLE001 raised where the replies are awaited
+            self._fail(error)
+        if self._scheduler.idle:
+            self._model.rest()
+
+    def _end_cancelled(self) -> None:
+        scheduler = self._scheduler
+        jobs = scheduler.waiting_jobs() | {running.job for running in (*scheduler.opening, *scheduler.live)}
+        for job in jobs:
+            if job.was_cancelled():
+                self._end_job(job)
+
+    def _end_job(self, job: Job) -> None:
+        """End the requests of a job that have no reply."""
+        scheduler = self._scheduler
+        for _ in scheduler.remove_waiting(job):
+            job.end_one()
+        for running in [one for one in (*scheduler.opening, *scheduler.live) if one.job is job]:
+            self._end(running)
+            job.end_one()
 
     def _step(self) -> None:
         scheduler, pool = self._scheduler, self._model.pool
-        for running in scheduler.remove_waiting(lambda one: one.cancelled):
-            self._in_line -= 1
-            running.job.end_one()
-        for running in [one for one in (*scheduler.opening, *scheduler.live) if one.cancelled]:
-            self._end(running)
-            running.job.end_one()
-        before = len(scheduler.opening)
         scheduler.admit()
-        self._in_line -= len(scheduler.opening) - before
         self._open()
         decoding, slices = scheduler.next_step()
         if not decoding and not slices:
@@ -164,9 +267,10 @@ class Engine:
         for running, row_input in zip(rows, inputs, strict=True):
             running.advance(row_input.tokens.new)
         finished = [running for running, row_input in zip(rows, inputs, strict=True) if row_input.wants_logits]
-        for running, token in zip(finished, self._choose(logits, finished), strict=True):
+        likeliest = self._model.argmax(logits) if finished else []
+        for running, row_logits, token in zip(finished, logits, likeliest, strict=True):
             try:
-                delta = running.add_token(token)
+                delta = running.add_token(self._choose(running, row_logits, token))
             except Exception as error:  # noqa: BLE001 raised where the reply is awaited
                 running.job.fail(error)
                 continue
@@ -180,7 +284,7 @@ class Engine:
         left = self.limits.slice_tokens if self._scheduler.live else self.limits.free_slice_tokens
         for running in list(self._scheduler.opening):
             store = running.request.store
-            while left > 0:
+            while left > 0 and not running.job.was_cancelled():
                 before = store.computed_tokens
                 try:
                     ready = running.open(self._table)
@@ -193,33 +297,42 @@ class Engine:
                     break
 
     def _end(self, running: Running) -> None:
+        """Give a request's place and memory to others."""
         self._scheduler.leave(running)
-        running.remember(self._model.pool)
-        running.release(self._model.pool)
+        try:
+            running.remember(self._model.pool)
+        except Exception as error:  # noqa: BLE001 the reply is complete without it
+            _log.warning("a conversation is not remembered for its next turn: %s", error)
+        finally:
+            running.release(self._model.pool)
 
     def _fail(self, error: Exception) -> None:
-        """End everything that runs. What waits is tried."""
-        jobs = {id(running.job): running.job for running in (*self._scheduler.live, *self._scheduler.opening)}
-        for running in [*self._scheduler.live, *self._scheduler.opening]:
-            self._scheduler.leave(running)
-            running.release(self._model.pool)
-        self._in_line -= len(self._scheduler.remove_waiting(lambda one: id(one.job) in jobs))
-        for job in jobs.values():
-            job.fail(error)
+        """A step failed. End what runs, or if nothing does, what waits."""
+        scheduler = self._scheduler
+        jobs = {running.job for running in (*scheduler.live, *scheduler.opening)} or scheduler.waiting_jobs()
+        for number, job in enumerate(jobs):
+            # Each job raises an error of its own, since an exception has one traceback.
+            own = error if number == 0 else BackboneError(
+                found=f"an error in a batch of several requests: {error}",
+                expected="a forward pass that succeeds",
+                next_step="try again, or ask fewer questions at a time",
+            )  # fmt: skip
+            job.fail(own)
+            self._end_job(job)
 
-    def _choose(self, logits: Tensor, rows: Sequence[Running]) -> list[int]:
-        """The next token of each row. `logits`: `[rows, vocabulary]`."""
-        constrained = [number for number, row in enumerate(rows) if row.matcher is not None]
-        if constrained:
-            logits = logits.clone()
-            for number in constrained:
-                matcher = rows[number].matcher
-                assert matcher is not None
-                allowed = matcher.allowed_tokens(logits.shape[-1]).to(logits.device)
-                logits[number].masked_fill_(~allowed, torch.finfo(logits.dtype).min)
-        tokens = self._model.argmax(logits) if rows else []
-        for number, row in enumerate(rows):
-            decoding = row.request.decoding
-            if decoding.temperature > 0:
-                [tokens[number]] = next_tokens(logits[number : number + 1], decoding, [row.generator]).tolist()
-        return tokens
+    def _choose(self, running: Running, logits: Tensor, likeliest: int) -> int:
+        """The next token of a row. `logits`: `[vocabulary]`, of which `likeliest` is the largest."""
+        decoding, matcher = running.request.decoding, running.matcher
+        if matcher is not None:
+            allowed = matcher.allowed_tokens(logits.shape[-1]).to(logits.device)
+            logits = logits.masked_fill(~allowed, torch.finfo(logits.dtype).min)
+            likeliest = int(logits.argmax())
+        if is_greedy(decoding):
+            return likeliest
+        return int(next_tokens(logits[None], decoding, [running.generator]))
+
+
+def _stopped() -> BackboneError:
+    return BackboneError(
+        found="a request while the process ends", expected="a running process", next_step="start it again"
+    )

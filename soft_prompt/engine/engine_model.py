@@ -24,6 +24,13 @@ from soft_prompt.model.optimized import replace_linear_layers, weight_sharing_co
 
 _NAME = "softgraft_engine"
 _SMALL = 10**7
+# A larger pool is given back when nothing runs.
+_KEPT_BYTES = 256 * 1024**2
+# Model types whose layers have been compared with Transformers' own, token by token. Others may pass options to their
+# attention, or keep windows in their masks, that the engine does not know.
+MODEL_TYPES = frozenset(
+    {"gemma", "gemma2", "gemma3_text", "gpt2", "llama", "mistral", "opt", "phi", "phi3", "qwen2", "qwen3"}
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -44,8 +51,10 @@ class RowInput:
 
 
 def supports_engine(backbone: Backbone) -> bool:
-    """Whether rows of different length can share a forward pass: the model attends through Transformers' interface."""
-    return not backbone.encoder_decoder and bool(getattr(backbone.model, "_supports_attention_backend", False))
+    """Whether the engine knows how the backbone's model attends."""
+    model = backbone.model
+    known = model.config.model_type in MODEL_TYPES
+    return known and not backbone.encoder_decoder and bool(getattr(model, "_supports_attention_backend", False))
 
 
 class EngineModel:
@@ -98,7 +107,7 @@ class EngineModel:
                 lasts.append(seen - 1)
         # Prompts whose slices need no logits still get one position's, which costs less than a second code path.
         wanted = torch.tensor(lasts or [0], device=device)
-        if self._fast is not None:
+        if self._fast is not None and (adapters is None or not adapters.scales_shared_inputs):
             with torch.no_grad():
                 hidden = self._fast.forward(embeddings, positions, layout, adapters)
                 fast: Tensor = model.lm_head(hidden if len(lasts) == len(hidden) else hidden[wanted])
@@ -119,5 +128,7 @@ class EngineModel:
     def rest(self) -> None:
         """Free what is kept from step to step."""
         self._adapters.clear()
+        if not self.pool.used_blocks and self.pool.blocks * self.pool.block_bytes > _KEPT_BYTES:
+            self.pool.clear()
         if self._kernel_layout is not None:
             self._kernel_layout.clear()

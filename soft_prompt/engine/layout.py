@@ -5,10 +5,10 @@ The new tokens of all rows stand one after the other: first one token of each de
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,6 @@ _HIDDEN = -1e30
 _HIDDEN_HALF = -6e4
 # From this number of rows on, one product with a run's keys is faster than the kernel, which reads them for each row.
 _SHARED = 6
-# Joined runs that are kept: copies of what the store has.
-_JOINED = 8
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -116,6 +114,8 @@ class StepLayout:
         places: block and offset of every new token, each `[tokens]`, int64.
         tables: the decoding rows' blocks, `[rows * blocks per row]`; shorter rows repeat a block behind the mask.
         levels, prompts: see there.
+        rows: all rows, the decoding ones first.
+        device: of the pool.
         groups: number of query heads per key head.
         kernel_step: the decoding rows for the compiled kernel, which attends to their own positions and to runs that
             few rows share; `levels` has the others. None without the kernel.
@@ -186,7 +186,7 @@ class KernelLayout:
     def __init__(self) -> None:
         self._rows: tuple[tuple[Run, ...], ...] = ()
         self._runs: KernelRuns | None = None
-        self._joined: OrderedDict[tuple[Run, ...], Run] = OrderedDict()
+        self._joined: dict[tuple[Run, ...], Run] = {}
 
     def split(self, rows: Sequence[tuple[Run, ...]], layers: int) -> tuple[KernelRuns, list[tuple[Run, ...]]]:
         """The runs for the kernels, and each row's runs that are shared."""
@@ -196,22 +196,23 @@ class KernelLayout:
         if self._runs is None or others != self._rows:
             self._rows, self._runs = others, kernel_runs(others, layers)
         # Runs with the same rows become one, so that there is one product instead of several.
-        whole = Counter(shared)
-        joined = {runs: (self._join(runs),) for runs, count in whole.items() if count >= _SHARED and len(runs) > 1}
-        return self._runs, [joined.get(runs, runs) for runs in shared]
-
-    def _join(self, runs: tuple[Run, ...]) -> Run:
-        if runs not in self._joined:
-            self._joined[runs] = joined_run(runs)
-            while len(self._joined) > _JOINED:
-                self._joined.popitem(last=False)
-        self._joined.move_to_end(runs)
-        return self._joined[runs]
+        joined = {
+            runs: self._joined.get(runs) or joined_run(runs)
+            for runs, count in Counter(shared).items()
+            if count >= _SHARED and len(runs) > 1 and _consecutive(runs)
+        }
+        # Copies of what the store has are kept while they are used.
+        self._joined = joined
+        return self._runs, [(joined[runs],) if runs in joined else runs for runs in shared]
 
     def clear(self) -> None:
         """Forget everything, which frees the runs."""
-        self._rows, self._runs = (), None
-        self._joined.clear()
+        self._rows, self._runs, self._joined = (), None, {}
+
+
+def _consecutive(runs: Sequence[Run]) -> bool:
+    """Whether each run begins where the one before it ends."""
+    return all(one.start + one.length == other.start for one, other in pairwise(runs))
 
 
 def make_layout(

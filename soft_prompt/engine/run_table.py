@@ -49,7 +49,8 @@ class RunTable:
         in_training = any(tensor.requires_grad for tensor in prompt.tensors().values())
         with self._lock:
             # The digest of a soft prompt in training would be outdated after the next step.
-            key = (id(prompt) if in_training else prompt.digest, start)
+            versions = tuple(tensor._version for tensor in prompt.tensors().values())
+            key = ((id(prompt), *versions) if in_training else prompt.digest, start)
             run = self._runs.get(key)
             if run is None:
                 parts = keys_and_values(backbone, prompt, start)

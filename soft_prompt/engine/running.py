@@ -12,6 +12,7 @@ from soft_prompt.engine.engine_model import RowInput
 from soft_prompt.engine.layout import RowTokens
 from soft_prompt.engine.request import Job, Request
 from soft_prompt.engine.run_table import RunTable
+from soft_prompt.grammar.constraint import Matcher
 from soft_prompt.replies.reply import Delta, ReplyText
 from soft_prompt.replies.sampling import row_generators
 from soft_prompt.rows.batch import require_context, running_suffix
@@ -26,7 +27,6 @@ class Running:
 
     Raises:
         ContextError: if the prompt and its reply are longer than the backbone's context.
-        ConstraintError: if the row's constraint is invalid.
         BackboneError: if a `kv` soft prompt is not in the first soft slot.
     """
 
@@ -34,7 +34,7 @@ class Running:
         backbone, row, decoding = request.store.backbone, request.row, request.decoding
         require_context(backbone, row.length, decoding.max_tokens)
         self.job, self.request, self.adapter = job, request, row.adapter
-        self.matcher = row.constraint.matcher(backbone) if row.constraint else None
+        self.matcher: Matcher | None = None
         [self.generator] = row_generators(decoding, [request.number])
         self.text = ReplyText(index, row.length)
         self.group = request.group
@@ -45,15 +45,11 @@ class Running:
         # Embeddings of own tokens that have not run.
         self.waiting: Tensor | None = None
         self._opening: Iterator[None] | None = None
-        # The largest number of blocks that the request can need.
         self._parts = running_suffix(row)
-        self.reserved = -(-(row.run_length + decoding.max_tokens) // BLOCK)
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether nobody waits for the reply any more."""
-        cancelled = self.request.cancelled
-        return self.job.cancelled or (cancelled is not None and cancelled())
+        # The largest number of blocks that the request can need. A plain prompt that continues a conversation runs
+        # its prefix too, from where the conversation differs.
+        own = row.length if request.reuse and not row.cuts and row.kv_prompt is None else row.run_length
+        self.reserved = -(-(own + decoding.max_tokens) // BLOCK)
 
     @property
     def start(self) -> int:
@@ -74,6 +70,8 @@ class Running:
 
     def _open(self, table: RunTable) -> Iterator[None]:
         store, row = self.request.store, self.request.row
+        if row.constraint is not None:
+            self.matcher = row.constraint.matcher(store.backbone)
         reused = store.reusable_prefix(row) if self.request.reuse else None
         parts: Sequence[RowPart] = self._parts
         if reused is not None:
@@ -115,7 +113,8 @@ class Running:
     def remember(self, pool: BlockPool) -> None:
         """Let the conversation's next turn reuse what has run."""
         conversations = self.request.store.conversations
-        if self.request.reuse and self.done and conversations.keeps(self.request.row):
+        # A prompt that was cancelled may end in the middle of a soft prompt, which cannot be split.
+        if self.request.reuse and self.decoding and conversations.keeps(self.request.row):
             blocks = torch.tensor(self.blocks, device=pool.keys[0].device)
             layers = []
             for layer in range(pool.layers):

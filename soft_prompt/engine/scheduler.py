@@ -8,9 +8,10 @@ delays the others by one slice at a time.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 
+from soft_prompt.engine.request import Job
 from soft_prompt.engine.running import Running
 
 
@@ -40,10 +41,12 @@ class Scheduler:
         self._limits = limits
         self._blocks = limits.memory_bytes // block_bytes
         self._reserved = 0
-        self._lines: OrderedDict[Hashable, deque[Running]] = OrderedDict()
+        # Per group, the requests of each job.
+        self._lines: OrderedDict[Hashable, OrderedDict[Job, deque[Running]]] = OrderedDict()
         # Requests whose prefix is being looked up or computed, and those whose own tokens run.
         self.opening: list[Running] = []
         self.live: list[Running] = []
+        self.waiting = 0
 
     @property
     def idle(self) -> bool:
@@ -51,27 +54,28 @@ class Scheduler:
 
     def add(self, running: Running) -> None:
         """Append a request to its group's line."""
-        self._lines.setdefault(running.group, deque()).append(running)
+        self._lines.setdefault(running.group, OrderedDict()).setdefault(running.job, deque()).append(running)
+        self.waiting += 1
 
     def admit(self) -> None:
         """Start waiting requests, one of each line by turns, as long as there is a place for the next one."""
         passed_over = 0
         while self._lines and passed_over < len(self._lines):
             group, line = next(iter(self._lines.items()))
-            running = line[0]
-            if running.job.limit is not None and running.job.live >= running.job.limit:
+            # A job at its own limit does not hold up the others of its domain.
+            job = next((job for job in line if job.limit is None or job.live < job.limit), None)
+            if job is None:
                 self._lines.move_to_end(group)
                 passed_over += 1
                 continue
+            running = line[job][0]
             if not self._fits(running):
                 # The next line waits too. Otherwise a large request would wait for as long as small ones come.
                 return
             passed_over = 0
             self._lines.move_to_end(group)
-            line.popleft()
-            if not line:
-                del self._lines[group]
-            running.job.live += 1
+            self._take(group, job, [running])
+            job.live += 1
             self._reserved += running.reserved
             self.opening.append(running)
 
@@ -80,6 +84,18 @@ class Scheduler:
         if not number:
             return True
         return number < self._limits.rows and self._reserved + running.reserved <= self._blocks
+
+    def _take(self, group: Hashable, job: Job, taken: Collection[Running]) -> None:
+        """Take requests out of a line."""
+        line = self._lines[group]
+        if len(taken) == len(line[job]):
+            del line[job]
+        else:
+            for running in taken:
+                line[job].remove(running)
+        self.waiting -= len(taken)
+        if not line:
+            del self._lines[group]
 
     def opened(self, running: Running) -> None:
         """The prompt of a request can run now."""
@@ -92,13 +108,17 @@ class Scheduler:
         running.job.live -= 1
         self._reserved -= running.reserved
 
-    def remove_waiting(self, ended: Callable[[Running], bool]) -> list[Running]:
-        """Take waiting requests out of their lines, and return them."""
-        removed = [running for line in self._lines.values() for running in line if ended(running)]
-        if removed:
-            gone = set(removed)
-            kept = ((group, deque(r for r in line if r not in gone)) for group, line in self._lines.items())
-            self._lines = OrderedDict((group, line) for group, line in kept if line)
+    def waiting_jobs(self) -> set[Job]:
+        """The jobs with waiting requests."""
+        return {job for line in self._lines.values() for job in line}
+
+    def remove_waiting(self, job: Job) -> list[Running]:
+        """Take all waiting requests of a job out of their lines, and return them."""
+        removed: list[Running] = []
+        for group in [group for group, line in self._lines.items() if job in line]:
+            some = list(self._lines[group][job])
+            self._take(group, job, some)
+            removed += some
         return removed
 
     def next_step(self) -> tuple[list[Running], list[tuple[Running, int]]]:

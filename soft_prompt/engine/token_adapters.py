@@ -57,6 +57,12 @@ class StepAdapters:
         return np.ascontiguousarray(self.owners.cpu().numpy())
 
     @cached_property
+    def scales_shared_inputs(self) -> bool:
+        """Whether an adapter scales the input of a layer that shares it with others in one product."""
+        alone = ("down_proj", "o_proj")
+        return any(layer.scale_in is not None and not name.endswith(alone) for name, layer in self.layers.items())
+
+    @cached_property
     def _masks(self) -> dict[tuple[int, ...], Tensor]:
         return {}
 

@@ -81,10 +81,8 @@ def decode_batch(
     # What a conversation leaves is only worth its memory if it goes on, which a batch does not. With rounded weights
     # keys depend on the number of rows that run together, so a reply would depend on how earlier turns were decoded.
     reuse = len(rows) == 1 and not int8
-    requests = [
-        Request(store, row, decoding, number, reuse, cancelled) for number, row in zip(numbers, rows, strict=True)
-    ]
-    job = engine.submit(requests, limit=batch_size)
+    requests = [Request(store, row, decoding, number, reuse) for number, row in zip(numbers, rows, strict=True)]
+    job = engine.submit(requests, limit=batch_size, cancelled=cancelled)
     try:
         yield from job
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from soft_prompt.errors import BackboneError
+from soft_prompt.errors import BackboneError, SoftPromptError
 from soft_prompt.generation.decoder_only import DecoderOnlyPass
 from soft_prompt.generation.encoder_decoder import EncoderDecoderPass
 from soft_prompt.grammar.constraint import BatchConstraints
@@ -33,6 +33,10 @@ def decode_static_batch(
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[Delta]:
     """Decode rows in batches of similar length and yield every row's new text. A finished row leaves its batch."""
+    if batch_size is not None and batch_size < 1:
+        raise SoftPromptError(
+            found=f"a batch size of {batch_size}", expected="at least 1", next_step="correct the batch size"
+        )
     order = sorted(range(len(rows)), key=lambda i: rows[i].length)
     size = batch_size or _BATCH
     for start in range(0, len(order), size):

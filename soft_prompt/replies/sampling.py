@@ -12,6 +12,8 @@ from torch import Tensor
 from soft_prompt.errors import SoftPromptError
 from soft_prompt.model.optimized import DecodeWeights
 
+_COLD = 1e-5
+
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
@@ -60,11 +62,19 @@ def row_generators(decoding: Decoding, numbers: Sequence[int]) -> list[torch.Gen
     return generators
 
 
+def is_greedy(decoding: Decoding) -> bool:
+    """Whether the most likely token is taken. A temperature this close to 0 leaves no other a chance."""
+    return decoding.temperature < _COLD
+
+
 def next_tokens(logits: Tensor, decoding: Decoding, generators: Sequence[torch.Generator]) -> Tensor:
     """Choose one token per row, `[rows]`, int64, from logits `[rows, vocabulary]` with one generator per row."""
-    if decoding.temperature == 0:
+    if is_greedy(decoding):
         return logits.argmax(dim=-1)
-    probabilities = torch.softmax(logits.float() / decoding.temperature, dim=-1)
+    logits = logits.float()
+    # Below 0, so that a low temperature cannot overflow.
+    logits = logits - logits.amax(dim=-1, keepdim=True)
+    probabilities = torch.softmax(logits / decoding.temperature, dim=-1)
     ordered, order = probabilities.sort(dim=-1, descending=True)
     # A token is dropped if the more likely ones reach top_p already. So the most likely one always stays.
     ordered = ordered.masked_fill(ordered.cumsum(dim=-1) - ordered >= decoding.top_p, 0.0).cpu()

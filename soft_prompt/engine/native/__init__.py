@@ -1,1 +1,1 @@
-"""An attention kernel in C, compiled on this machine if it has a compiler."""
+"""What a decoding step does between its matrix products, in C, compiled on this machine if it has a compiler."""

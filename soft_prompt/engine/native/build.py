@@ -1,6 +1,6 @@
-"""Compiles the kernels once per machine, and loads it.
+"""Compiles the kernels once per machine, and loads them.
 
-The kernel is optional: without a C compiler the engine computes attention in PyTorch. `SOFTGRAFT_NATIVE=0` does so too.
+They are optional: without a C compiler the engine computes attention in PyTorch. `SOFTGRAFT_NATIVE=0` does so too.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def native_library() -> ctypes.CDLL | None:
         library = _compiled(compiler)
         # The kernel is not linked to an OpenMP of its own: it takes PyTorch's, since two would compete for the cores.
         ctypes.CDLL(str(openmp[0]), mode=ctypes.RTLD_GLOBAL)
-        return ctypes.CDLL(str(library))
+        return _load(library)
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -73,11 +73,26 @@ def _identity(compiler: str, here: Path) -> str:
     return digest.hexdigest()[:24]
 
 
+def _load(library: Path) -> ctypes.CDLL:
+    """Load the file that was checked, whatever stands at its path by then."""
+    descriptor = os.open(library, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        if not _is_own(os.fstat(descriptor)):
+            raise PermissionError(1, "a library that other users can write", str(library))
+        opened = Path(f"/proc/self/fd/{descriptor}")
+        return ctypes.CDLL(str(opened if opened.exists() else library))
+    finally:
+        os.close(descriptor)
+
+
 def _is_ours(library: Path) -> bool:
     """Whether it exists, belongs to this user, and nobody else could have written it."""
     try:
-        found = library.lstat()
+        return _is_own(library.lstat())
     except OSError:
         return False
+
+
+def _is_own(found: os.stat_result) -> bool:
     others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     return stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and not others

@@ -114,7 +114,7 @@ void NAME(attend)(const Call *c) {
   }
 }
 
-// One row's root mean square norm; `weight` may be null.
+// One row's root mean square norm.
 static inline void NAME(norm_row)(const REAL *in, const REAL *weight, REAL *out, int64_t size, float epsilon) {
   float squares = 0;
   for (int64_t n = 0; n < size; n++) squares += NAME(to_float)(in[n]) * NAME(to_float)(in[n]);
