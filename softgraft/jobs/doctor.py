@@ -32,7 +32,10 @@ _SHOWN = (
     "transformers", "sentence-transformers", "faiss-cpu", "langchain", "langchain-core", "langgraph",
     "safetensors", "numpy",
 )  # fmt: skip
-_VARIABLES = ("SOFTGRAFT_CACHE", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "PYTHONPATH")
+_VARIABLES = (
+    "SOFTGRAFT_CACHE", "SOFTGRAFT_NATIVE", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS",
+    "PYTHONPATH",
+)  # fmt: skip
 # The embedded backbone takes 0.5 GiB in float32, and the encoder and Python about as much.
 _LOW_MEMORY, _NEEDED_MEMORY = 2 * 2**30, 2**30
 _LOW_DISK, _NEEDED_DISK = 2 * 2**30, 2**29
