@@ -14,6 +14,7 @@ from softgraft.domain import Domain, open_domain
 from softgraft.errors import KNOWN, UnknownDomainError, UsageError
 from softgraft.server.callers import current_caller
 from softgraft.server.versions import State, domain_state
+from softgraft.server.warm_up import warm_up
 from softgraft.settings.domain_file import FILE, read_domain_file
 from softgraft.settings.location import DOMAINS, domain_folder
 
@@ -89,12 +90,21 @@ class ServedDomains:
         return sum(not entry.load_problem for entry in self._entries.values())
 
     def preload(self) -> None:
-        """Load all domains, so that no caller has to wait for it. A domain that cannot be loaded becomes a problem."""
+        """Load all domains and warm them up, so that no caller has to wait for it.
+
+        A domain that cannot be loaded becomes a problem.
+        """
         for entry in self._entries.values():
             try:
-                entry.enter(load=True).leave()
+                version = entry.enter(load=True)
+                try:
+                    warm_up(version.domain)
+                finally:
+                    version.leave()
             except KNOWN as error:
                 _log.warning("domain %s is not ready: %s", entry.name, _in_line(error))
+            except Exception:  # noqa: BLE001 the other domains are served all the same
+                _log.exception("domain %s is not ready", entry.name)
 
     def close(self) -> None:
         """Close the domains, each as soon as its last user has left."""
