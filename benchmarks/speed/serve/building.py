@@ -14,14 +14,14 @@ from benchmarks.speed.serve.texts import TOWNS, documents, domain_name
 _WEAKEST = 0.6
 
 
-def make_domains(work: Path, tokens: int, dtype: str) -> list[Path]:
+def make_domains(work: Path, dtype: str) -> list[Path]:
     """Write and ingest the domains that are missing in `work`, and return their folders."""
     from softgraft import open_domain
 
     folders = []
     for number in range(len(TOWNS)):
         folder = work / domain_name(number)
-        settings = _settings(number, tokens, dtype)
+        settings = _settings(number, dtype)
         files = {"domain.yaml": json.dumps(settings, indent=1)}
         files |= {f"docs/{name}": text for name, text in documents(number).items()}
         digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()
@@ -49,7 +49,7 @@ def embedded_folder() -> str:
     return str(backbone_folder(EMBEDDED))
 
 
-def _settings(number: int, tokens: int, dtype: str) -> dict[str, Any]:
+def _settings(number: int, dtype: str) -> dict[str, Any]:
     strength = _WEAKEST + (1 - _WEAKEST) * number / (len(TOWNS) - 1)
     return {
         "name": domain_name(number),
@@ -58,5 +58,5 @@ def _settings(number: int, tokens: int, dtype: str) -> dict[str, Any]:
         "dtype": dtype,
         "start": "starter",
         # The model's own words, as they come.
-        "answer": {"form": "generate", "unsupported": "keep", "max_tokens": tokens, "strength": round(strength, 3)},
+        "answer": {"form": "generate", "unsupported": "keep", "strength": round(strength, 3)},
     }

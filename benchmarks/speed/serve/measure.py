@@ -36,7 +36,7 @@ class Measuring:
     def __init__(self, config: Mapping[str, Any], work: Path, vllm: Path | None) -> None:
         self._config, self._work, self._vllm = config, work.resolve(), vllm
         self._work.mkdir(parents=True, exist_ok=True)
-        self._folders = in_own_process(make_domains, self._work, config["tokens"], config["dtype"])
+        self._folders = in_own_process(make_domains, self._work, config["dtype"])
 
     def cells(self, system: str, callers: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
         """The figures of a system for each number of callers."""

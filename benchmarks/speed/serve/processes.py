@@ -102,6 +102,12 @@ def vllm_server(python: Path, model: Path, dtype: str, work: Path, threads: int)
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "VLLM_CPU_KVCACHE_SPACE": "4"}
 
 
+def vllm_version(python: Path) -> str:
+    """Version of vLLM's CPU build in an environment."""
+    code = "import importlib.metadata as m; print(m.version('vllm-cpu'))"
+    return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
