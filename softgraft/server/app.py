@@ -22,6 +22,9 @@ from softgraft.server.served import ServedDomains
 from softgraft.server.settings import ServerSettings
 from softgraft.server.web.routes import page_router
 
+# More threads would only compete for the cores.
+_MAX_THREADS = 32
+
 
 def make_app(served: ServedDomains, settings: ServerSettings) -> FastAPI:
     """The application for `served`, which it closes at its end. `settings` has its limits and who may call it.
@@ -33,8 +36,8 @@ def make_app(served: ServedDomains, settings: ServerSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # An answer takes a thread for its model and short ones between its steps.
-        threads = ThreadPoolExecutor(2 * settings.running + 8, thread_name_prefix="softgraft")
+        # For the steps of answers, at most one per answer. The model's stream has a thread of its own.
+        threads = ThreadPoolExecutor(min(settings.running + 4, _MAX_THREADS), thread_name_prefix="softgraft")
         asyncio.get_running_loop().set_default_executor(threads)
         loading = asyncio.create_task(_load(served, settings, readiness))
         try:

@@ -6,14 +6,15 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from softgraft.domain import Domain, open_domain
 from softgraft.errors import KNOWN, UnknownDomainError, UsageError
 from softgraft.server.callers import current_caller
-from softgraft.server.versions import State, domain_state
+from softgraft.server.loading.versions import State, domain_state
+from softgraft.server.loading.warm_up import warm_up
 from softgraft.settings.domain_file import FILE, read_domain_file
 from softgraft.settings.location import DOMAINS, domain_folder
 
@@ -31,10 +32,14 @@ class ServedDomains:
     Args:
         folders: name of each domain, and its folder.
         check_seconds: minimum time between two checks for a new version.
+        on_loaded: called when all domains are loaded (`preload`), and after each new version.
     """
 
-    def __init__(self, folders: Mapping[str, Path], *, check_seconds: float = 1.0) -> None:
-        self._entries = {name: _Entry(name, folder, check_seconds) for name, folder in folders.items()}
+    def __init__(
+        self, folders: Mapping[str, Path], *, check_seconds: float = 1.0, on_loaded: Callable[[], None] = lambda: None
+    ) -> None:
+        self._on_loaded = on_loaded
+        self._entries = {name: _Entry(name, folder, check_seconds, on_loaded) for name, folder in folders.items()}
 
     @property
     def count(self) -> int:
@@ -89,12 +94,22 @@ class ServedDomains:
         return sum(not entry.load_problem for entry in self._entries.values())
 
     def preload(self) -> None:
-        """Load all domains, so that no caller has to wait for it. A domain that cannot be loaded becomes a problem."""
+        """Load all domains and warm them up, so that no caller has to wait for it.
+
+        A domain that cannot be loaded becomes a problem.
+        """
         for entry in self._entries.values():
             try:
-                entry.enter(load=True).leave()
+                version = entry.enter(load=True)
+                try:
+                    warm_up(version.domain)
+                finally:
+                    version.leave()
             except KNOWN as error:
                 _log.warning("domain %s is not ready: %s", entry.name, _in_line(error))
+            except Exception:  # noqa: BLE001 the other domains are served all the same
+                _log.exception("domain %s is not ready", entry.name)
+        self._on_loaded()
 
     def close(self) -> None:
         """Close the domains, each as soon as its last user has left."""
@@ -154,8 +169,9 @@ class _Version:
 class _Entry:
     """A served domain: its current version, and the search for a newer one."""
 
-    def __init__(self, name: str, folder: Path, check_seconds: float) -> None:
+    def __init__(self, name: str, folder: Path, check_seconds: float, on_loaded: Callable[[], None]) -> None:
         self.name = name
+        self._on_loaded = on_loaded
         # Why the newest version is not used, and why the current one cannot be loaded.
         self.version_problem = ""
         self.load_problem = ""
@@ -230,7 +246,9 @@ class _Entry:
             return version
         self.version_problem = ""
         _log.info("domain %s has a new version", self.name)
-        return self._replace(newer)
+        self._replace(newer)
+        self._on_loaded()
+        return newer
 
     def _replace(self, version: _Version) -> _Version:
         with self._guard:

@@ -100,6 +100,7 @@ def serve(
 
 def _run(names: list[str], settings: ServerSettings) -> None:
     # Imports PyTorch, which takes seconds; a wrong option must not wait for it.
+    from softgraft.server.loading.garbage import exempt_loaded
     from softgraft.server.running import require_keys, run_server
     from softgraft.server.served import ServedDomains, served_folders
 
@@ -113,7 +114,7 @@ def _run(names: list[str], settings: ServerSettings) -> None:
 
     if settings.log_questions:
         print_notes(["the log contains the questions (--log-questions)"])
-    run_server(ServedDomains(folders), settings, show)
+    run_server(ServedDomains(folders, on_loaded=exempt_loaded), settings, show)
     err.print("stopped")
 
 

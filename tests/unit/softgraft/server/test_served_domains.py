@@ -91,6 +91,18 @@ def test_a_changed_domain_serves_later_users(served: ServedDomains, folders: dic
     assert refusal(served) == "Ask somebody else."
 
 
+def test_each_load_is_announced(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served_module, "open_domain", opened)
+    loaded: list[str] = []
+    served = ServedDomains(folders, check_seconds=0.0, on_loaded=lambda: loaded.append("loaded"))
+    served.preload()
+    assert loaded == ["loaded"]
+    change(folders["quotes"], refusal="Ask somebody else.")
+    assert refusal(served) == "Ask somebody else."
+    assert loaded == ["loaded", "loaded"]
+    served.close()
+
+
 def test_a_new_soft_prompt_is_a_new_version(
     trained: tuple[Path, Any], folders: dict[str, Path], served: ServedDomains
 ) -> None:

@@ -1,0 +1,1 @@
+"""The server under load: the domains, clients and systems of `serving.py`."""
