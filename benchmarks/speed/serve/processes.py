@@ -85,14 +85,24 @@ def softgraft_server(folders: Sequence[Path], work: Path, threads: int, limits: 
     """`softgraft serve` for the domains, with its limits, such as `running`."""
     port = _free_port()
     options = [part for name, value in limits.items() for part in (f"--{name}", str(value))]
-    command = [sys.executable, "-P", "-m", "softgraft", "serve", *folders, "--port", str(port), *options]
+    command: list[str | Path] = [
+        sys.executable,
+        "-P",
+        "-m",
+        "softgraft",
+        "serve",
+        *folders,
+        "--port",
+        str(port),
+        *options,
+    ]
     return Process(command, work / "softgraft.log", f"http://127.0.0.1:{port}", "/readyz", threads)
 
 
 def vllm_server(python: Path, model: Path, dtype: str, work: Path, threads: int) -> Process:
     """vLLM's own server for the plain backbone, as the model `plain`."""
     port = _free_port()
-    command = [
+    command: list[str | Path] = [
         python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", "plain",
         "--dtype", dtype, "--max-model-len", "2048", "--port", str(port), "--host", "127.0.0.1", "--seed", "0",
     ]  # fmt: skip
