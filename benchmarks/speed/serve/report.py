@@ -25,7 +25,8 @@ def print_serving(results: Mapping[str, Any]) -> None:
         "system", "callers", "tokens/s", "/ one at a time", "first p50", "first p95", "prompt", "reply", "answers",
         "failed",
     )  # fmt: skip
-    print_table("serving", columns, table)
+    if table:
+        print_table("serving", columns, table)
     if overload := results.get("overload"):
         rows = [
             [
