@@ -23,7 +23,7 @@ README = ROOT / "README.md"
 COMMANDS = ("bash", "console", "sh")
 DATA = ("json", "jsonl", "yaml")
 # Program output or file content: nothing to run or to parse.
-SHOWN = ("diff", "html", "markdown", "text")
+SHOWN = ("diff", "dockerfile", "html", "ini", "markdown", "nginx", "text")
 # A block that cannot run here says why in a comment on the line before it.
 NOT_RUN = re.compile(r"<!--\s*not run:\s*(\S.*?)\s*-->\s*$")
 # Standard input of every command: one question for `softgraft chat`.
