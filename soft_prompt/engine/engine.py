@@ -24,6 +24,7 @@ from soft_prompt.engine.run_table import RunTable
 from soft_prompt.engine.running import Running
 from soft_prompt.engine.scheduler import Limits, Scheduler
 from soft_prompt.errors import BackboneError, QueueFullError, SoftPromptError
+from soft_prompt.grammar.constraint import Constraint, Matcher
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.replies.sampling import is_greedy, next_tokens
 
@@ -132,11 +133,13 @@ class Engine:
             raise SoftPromptError(
                 found=f"a batch size of {limit}", expected="at least 1", next_step="correct the batch size"
             )
-        for constraint in {request.row.constraint for request in requests} - {None}:
-            assert constraint is not None
-            constraint.matcher(requests[0].store.backbone)
+        # Each different constraint is checked now, and its matcher is used by the first row that has it.
+        matchers = _matchers(requests)
         job = Job(self, len(requests), limit, cancelled)
-        all_running = [Running(job, index, request) for index, request in enumerate(requests)]
+        all_running = [
+            Running(job, index, request, matchers.pop(request.row.constraint, None))
+            for index, request in enumerate(requests)
+        ]
         if not all_running:
             job.end_one()
             return job
@@ -330,6 +333,16 @@ class Engine:
         if is_greedy(decoding):
             return likeliest
         return int(next_tokens(logits[None], decoding, [running.generator]))
+
+
+def _matchers(requests: Sequence[Request]) -> dict[Constraint | None, Matcher]:
+    """A matcher for each different constraint."""
+    found: dict[Constraint | None, Matcher] = {}
+    for request in requests:
+        constraint = request.row.constraint
+        if constraint is not None and constraint not in found:
+            found[constraint] = constraint.matcher(request.store.backbone)
+    return found
 
 
 def _stopped() -> BackboneError:

@@ -23,18 +23,18 @@ from soft_prompt.rows.runs import Run
 class Running:
     """One request from its submission to its end.
 
-    Making one checks the request.
+    Making one checks the request. `matcher`, of its constraint, is made when the request starts, if it is not given.
 
     Raises:
         ContextError: if the prompt and its reply are longer than the backbone's context.
         BackboneError: if a `kv` soft prompt is not in the first soft slot.
     """
 
-    def __init__(self, job: Job, index: int, request: Request) -> None:
+    def __init__(self, job: Job, index: int, request: Request, matcher: Matcher | None = None) -> None:
         backbone, row, decoding = request.store.backbone, request.row, request.decoding
         require_context(backbone, row.length, decoding.max_tokens)
         self.job, self.request, self.adapter = job, request, row.adapter
-        self.matcher: Matcher | None = None
+        self.matcher = matcher
         [self.generator] = row_generators(decoding, [request.number])
         self.text = ReplyText(index, row.length)
         self.group = request.group
@@ -70,7 +70,7 @@ class Running:
 
     def _open(self, table: RunTable) -> Iterator[None]:
         store, row = self.request.store, self.request.row
-        if row.constraint is not None:
+        if row.constraint is not None and self.matcher is None:
             self.matcher = row.constraint.matcher(store.backbone)
         reused = store.reusable_prefix(row) if self.request.reuse else None
         parts: Sequence[RowPart] = self._parts

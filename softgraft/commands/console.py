@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
@@ -22,7 +23,9 @@ from rich.text import Text
 
 from chains.speakers.secrets import data_without_secrets, without_known_secrets, without_secrets
 from soft_prompt.json_text import dump_json
+from soft_prompt.private_files import new_private_file
 from softgraft import terminal
+from softgraft.errors import UsageError
 from softgraft.settings.location import domain_folder
 from softgraft.terminal import Clean, safe_json, visible
 
@@ -221,3 +224,25 @@ def simple_table(columns: Sequence[str], left: Collection[str]) -> Table:
     for name in columns:
         table.add_column(name, justify="left" if name in left else "right")
     return table
+
+
+def write_private_file(output: Path, text: str) -> None:
+    """Write what a user asked for to a new file that only they can read.
+
+    Raises:
+        UsageError: if the file exists or cannot be written; a file that was begun is deleted.
+    """
+    try:
+        file = new_private_file(output)
+        try:
+            with file:
+                file.write(text)
+        except OSError:
+            output.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UsageError(
+            found=f"{output} cannot be written: {error.strerror}",
+            expected="a new file in a folder that exists",
+            next_step="give --output another name",
+        ) from error

@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from chains.errors import MemoryDamagedError
-from soft_prompt.private_files import new_private_file
 from softgraft.commands.answer import print_citations
-from softgraft.commands.console import DomainArgument, JsonOption, out, print_json, print_notes, simple_table, styled
+from softgraft.commands.console import (
+    DomainArgument,
+    JsonOption,
+    out,
+    print_json,
+    print_notes,
+    simple_table,
+    styled,
+    write_private_file,
+)
 from softgraft.errors import OUTCOMES, UsageError
 from softgraft.jobs.transcript import as_markdown
 from softgraft.settings.domain_file import MEMORY, read_domain_file
@@ -107,20 +115,7 @@ def export_command(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        try:
-            file = new_private_file(output)
-            try:
-                with file:
-                    file.write(text)
-            except OSError:
-                output.unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise UsageError(
-                found=f"{output} cannot be written: {error.strerror}",
-                expected="a new file in a folder that exists",
-                next_step="give --output another name",
-            ) from error
+        write_private_file(output, text)
         out.print(f"wrote {output}")
     _exit_if_damaged(domain, transcript)
 

@@ -207,7 +207,10 @@ def method_data(
 
 
 def _apart(texts: AdversarialTexts, own: int) -> MethodData:
-    """Domain 0 is this one, unless its own examples are to be told from its unlabelled texts: these are then 0."""
+    """What the domain classifier separates: this domain, number 0, from the labelled others.
+
+    Without others, the own examples are number 1 and the unlabelled texts 0.
+    """
     labelled = [(number, pair) for number, (_, prompted) in enumerate(texts.labelled, 1) for pair in prompted]
     return MethodData(
         labelled=[(prompt.model_input, item.target) for _, (prompt, item) in labelled],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.machine import resident_bytes
 from benchmarks.script import take_turns, utc_now
 from benchmarks.speed.decode.systems import DOMAINS, KINDS, Peft, Prompts, Softgraft, System, Vllm
 from benchmarks.tables import print_table
@@ -72,7 +72,7 @@ class Measuring:
             some = [Request(system.store, rows[n % len(rows)], Decoding(max_tokens=4)) for n in range(count)]
             for _ in system.engine.submit(some):
                 peak = max(peak, system.engine.used_bytes)
-            samples.append(_resident_bytes())
+            samples.append(resident_bytes()["resident"])
             print(f"{first + count:,} requests: {samples[-1] / 2**20:,.0f} MiB", flush=True)
         one = system.rows(1)[0]
         found = {
@@ -85,11 +85,6 @@ class Measuring:
         }
         system.close()
         return found
-
-
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def print_decoding(results: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ class _Clock:
 
 
 def peft_replies(questions: Sequence[Question], callers: int, tokens: int, threads: int) -> list[Reply]:
-    """Answer the questions of so many callers, each of whom asks again when the answer has come.
+    """Answer questions one at a time for a number of callers, each of whom asks again after an answer.
 
     Times count from when a question was asked, so they contain the wait for its turn.
     """

@@ -11,8 +11,7 @@ import typer
 
 from chains.errors import MemoryDamagedError
 from soft_prompt.json_text import dump_json
-from soft_prompt.private_files import new_private_file
-from softgraft.commands.console import out, print_json, print_notes, simple_table, styled
+from softgraft.commands.console import out, print_json, print_notes, simple_table, styled, write_private_file
 from softgraft.errors import OUTCOMES, UsageError
 from softgraft.feedback.counts import GraftCounts, per_graft
 from softgraft.feedback.entry import Feedback, Rating
@@ -76,7 +75,7 @@ def export(domain: StoredDomain, rating: Rating | None, output: Path | None, *, 
     if output is None:
         typer.echo("".join(lines), nl=False)
     else:
-        _write(output, lines)
+        write_private_file(output, "".join(lines))
         if json:
             print_json({"file": str(output), "feedback": len(lines), "damaged": list(stored.damaged)})
         else:
@@ -126,23 +125,6 @@ def exit_if_damaged(damaged: Sequence[str]) -> None:
 
 def _rated(found: Sequence[Feedback], rating: Rating | None) -> list[Feedback]:
     return [entry for entry in found if rating in (None, entry.rating)]
-
-
-def _write(output: Path, lines: Sequence[str]) -> None:
-    try:
-        file = new_private_file(output)
-        try:
-            with file:
-                file.writelines(lines)
-        except OSError:
-            output.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UsageError(
-            found=f"{output} cannot be written: {error.strerror}",
-            expected="a new file in a folder that exists",
-            next_step="give --output another name",
-        ) from error
 
 
 def _print_grafts(grafts: Sequence[GraftCounts]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,19 @@ class Killed(KeyboardInterrupt):
     """A keyboard interrupt that differs from a real one."""
 
 
+def killer(kill_at: int | None) -> Callable[[TrainStep], None]:
+    """An `on_step` that kills the run at its call of this number."""
+    calls = 0
+
+    def on_step(_: TrainStep) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == kill_at:
+            raise Killed
+
+    return on_step
+
+
 def run(
     backbone: Backbone,
     start: SoftPrompt,
@@ -52,15 +65,7 @@ def run(
     kill_at: int | None = None,
 ) -> TrainResult:
     """One run with a store of its own, killed at a call of `on_step`."""
-    calls = 0
-
-    def on_step(_: TrainStep) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == kill_at:
-            raise Killed
-
-    return train(PrefixStore(backbone), start, examples, dev, config, folder=folder, on_step=on_step)
+    return train(PrefixStore(backbone), start, examples, dev, config, folder=folder, on_step=killer(kill_at))
 
 
 def same_bits(one: TrainResult, other: TrainResult) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from tiny_task import DEV, EXAMPLES, Killed, configured, same_bits, task
+from tiny_task import DEV, EXAMPLES, Killed, configured, killer, same_bits, task
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -21,7 +21,6 @@ from soft_prompt import (
     SoftPrompt,
     TrainingError,
     TrainResult,
-    TrainStep,
     kv_from_text_twin,
     train,
 )
@@ -185,17 +184,9 @@ def adversarial(
     log: Path | None = None,
     **changed: Any,
 ) -> TrainResult:
-    calls = 0
-
-    def on_step(_: TrainStep) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == kill_at:
-            raise Killed
-
     config = configured(**{"method": "adversarial", **changed})
     return train(
-        PrefixStore(backbone), start, EXAMPLES, DEV, config, folder=folder, log=log, on_step=on_step, data=data
+        PrefixStore(backbone), start, EXAMPLES, DEV, config, folder=folder, log=log, on_step=killer(kill_at), data=data
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from tiny_task import DEV, EXAMPLES, Killed, configured, same_bits, task
+from tiny_task import DEV, EXAMPLES, Killed, configured, killer, same_bits, task
 
 from soft_prompt import (
     Backbone,
@@ -19,7 +19,6 @@ from soft_prompt import (
     TrainConfig,
     TrainingError,
     TrainResult,
-    TrainStep,
     from_text_twin,
     initial_adapter,
     kv_from_text_twin,
@@ -48,17 +47,9 @@ def with_method(
     changed: dict[str, Any] | None = None,
     **data: Any,
 ) -> TrainResult:
-    calls = 0
-
-    def on_step(_: TrainStep) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == kill_at:
-            raise Killed
-
     config = configured(method=method, **(changed or {}))
     store = PrefixStore(backbone)
-    return train(store, start, EXAMPLES, DEV, config, folder=folder, on_step=on_step, data=MethodData(**data))
+    return train(store, start, EXAMPLES, DEV, config, folder=folder, on_step=killer(kill_at), data=MethodData(**data))
 
 
 def taught(backbone: Backbone, teacher: SoftPrompt) -> Sequence[Any]:
