@@ -45,11 +45,6 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
     def get_seq_length(self) -> int:
         return self.length
 
-    @property
-    def nbytes(self) -> int:
-        """Size of the buffers in bytes."""
-        return sum(buffer.nbytes for buffer in self._buffers or ())
-
     def prefix(self, length: int) -> LayerKV:
         """Keys and values of the first `length` positions, at least 1. Do not write to them."""
         assert self._buffers is not None

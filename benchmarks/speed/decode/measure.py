@@ -72,7 +72,7 @@ class Measuring:
             some = [Request(system.store, rows[n % len(rows)], Decoding(max_tokens=4)) for n in range(count)]
             for _ in system.engine.submit(some):
                 peak = max(peak, system.engine.used_bytes)
-            samples.append(resident_bytes()["resident"])
+            samples.append(resident_bytes().get("resident", 0))
             print(f"{first + count:,} requests: {samples[-1] / 2**20:,.0f} MiB", flush=True)
         one = system.rows(1)[0]
         found = {
