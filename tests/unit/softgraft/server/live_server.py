@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,14 @@ def two_domains(folder: Path, backbone: Path) -> dict[str, Path]:
         domain.ingest()
         domain.close()
     return folders
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for what a server does after it has sent a response: its log line, its counters, a place it frees."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def ask(client: OpenAI, model: str = "quotes", question: str = QUESTION, **options: Any) -> Any:

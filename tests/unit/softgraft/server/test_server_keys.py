@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live_server import QUESTION, QUOTE, LiveServer, ask, running, two_domains
+from live_server import QUESTION, QUOTE, LiveServer, ask, running, two_domains, wait_until
 from openai import AuthenticationError, NotFoundError
 
 from softgraft.errors import StorageError, UsageError
@@ -182,6 +182,12 @@ def test_every_response_has_its_headers(unlocked: LiveServer, locked: Locked) ->
     assert len(ids) == 6
 
 
+def lines_of(caplog: pytest.LogCaptureFixture, key: str) -> list[str]:
+    """The log lines of the requests with a key."""
+    lines = [record.getMessage() for record in caplog.records if record.name == "softgraft.server"]
+    return [line for line in lines if line.endswith(f" key={key}")]
+
+
 def test_the_log_has_ids_and_no_questions(
     locked: Locked, folders: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -191,18 +197,21 @@ def test_the_log_has_ids_and_no_questions(
             body = {"model": "quotes", "messages": [{"role": "user", "content": QUESTION}]}
             response = http.post("/v1/chat/completions?secret=1", json=body)
             http.get("/v1/%0aforged")
-        [line, forged] = [record.getMessage() for record in caplog.records if record.name == "softgraft.server"]
+        # A line is written after its response, so the line of an earlier test's request may come first.
+        wait_until(lambda: len(lines_of(caplog, "anna")) == 2)
+        [line, forged] = lines_of(caplog, "anna")
         assert line.startswith(f"id={response.headers['X-Request-Id']} POST /v1/chat/completions 200 ")
         assert line.endswith(" domain=quotes key=anna")
         assert "\n" not in forged
         assert not any(text in caplog.text for text in ("replacement", "secret", keys["anna"], "12 euros"))
         with running({"quotes": folders["quotes"]}, log_questions=True) as asked:
             ask(asked.client())
-        assert "replacement" in caplog.text
+            wait_until(lambda: "replacement" in caplog.text)
 
 
 def test_the_metrics_count_and_quote_nobody(unlocked: LiveServer) -> None:
     ask(unlocked.client(), "words")
+    wait_until(lambda: unlocked.limits.running == 0)
     with unlocked.http() as http:
         text = http.get("/metrics").text
     assert 'softgraft_answers_total{domain="words",outcome="answered"}' in text

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from house_domain import opened, write_domain
-from live_server import QUESTION, LiveServer, ask, running
+from live_server import QUESTION, LiveServer, ask, running, wait_until
 from openai import APIStatusError, InternalServerError, RateLimitError
 
 from tests.integration.api_server import REPLY, Reply, Server, Silence, serve
@@ -44,13 +44,6 @@ def start(tmp_path: Path, model: Server) -> Iterator[Callable[..., LiveServer]]:
     domain.close()
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(running({"shop": folder}, **settings))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def begun(server: LiveServer, count: int) -> list[Any]:

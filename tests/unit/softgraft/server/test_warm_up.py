@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from house_domain import opened, write_domain
-from live_server import LiveServer, running, two_domains
+from live_server import LiveServer, running, two_domains, wait_until
 
 from soft_prompt.engine.engine import engine_of
 from soft_prompt.errors import QueueFullError
@@ -28,11 +28,8 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.allow_hosts(["127.0.0.1"])]
 
 
 def wait_until_ready(server: LiveServer) -> None:
-    deadline = time.monotonic() + 60
     with server.http() as http:
-        while http.get("/readyz").status_code != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: http.get("/readyz").status_code == 200, seconds=60)
 
 
 def test_the_backbone_has_run_when_the_server_is_ready(tmp_path: Path, backbone_folders: tuple[Path, Path]) -> None:
