@@ -126,8 +126,8 @@ class EngineModel:
         return tokens
 
     def rest(self) -> None:
-        """Free what is kept from step to step."""
-        self._adapters.clear()
+        """Free what is kept from step to step and takes much memory."""
+        self._adapters.rest()
         if not self.pool.used_blocks and self.pool.blocks * self.pool.block_bytes > _KEPT_BYTES:
             self.pool.clear()
         if self._kernel_layout is not None:

@@ -16,9 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soft_prompt.graft.adapter import Adapter, adapted_layers
+from soft_prompt.graft.adapter import PARTS, Adapter, adapted_layers
 from soft_prompt.graft.adapter_hooks import BatchAdapters, LayerAdapter
 from soft_prompt.model.backbone import Backbone
+
+# An adapter of rank 8 for a model of 135M parameters takes 5 MiB.
+_KEPT_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,11 @@ class JoinedLayer:
     first: Any
     scale_in: Tensor | None
     scale_out: Tensor | None
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the weights."""
+        return sum(x.nbytes for x in (self.down, self.up, self.scale_in, self.scale_out) if x is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +100,7 @@ class TokenAdapters:
 
     def __init__(self) -> None:
         self._adapters: tuple[Adapter, ...] = ()
+        self._versions: dict[int, int] = {}
         self._layers: dict[str, JoinedLayer] = {}
 
     def of_step(self, backbone: Backbone, rows: Sequence[tuple[Adapter | None, int]]) -> StepAdapters | None:
@@ -103,23 +112,33 @@ class TokenAdapters:
         adapters = {id(adapter): adapter for adapter, _ in rows if adapter is not None}
         if not adapters:
             return None
-        known = {id(adapter) for adapter in self._adapters}
-        in_training = any(t.requires_grad for adapter in adapters.values() for t in adapter.tensors().values())
-        if in_training or not known >= adapters.keys() or len(known) > 2 * len(adapters) + 2:
-            self._adapters = tuple(adapters.values())
+        versions = {number: _version(adapter) for number, adapter in adapters.items()}
+        known = self._versions
+        if not known.items() >= versions.items() or len(known) > 2 * len(adapters) + 2:
+            self._adapters, self._versions = tuple(adapters.values()), versions
             self._layers = _joined_layers(backbone, self._adapters)
         numbers = {id(adapter): number for number, adapter in enumerate(self._adapters)}
         owners = [numbers.get(id(a), len(numbers)) for a, count in rows for _ in range(count)]
         return StepAdapters(self._layers, torch.tensor(owners, device=backbone.device))
 
-    def clear(self) -> None:
-        """Forget all weights."""
-        self._adapters, self._layers = (), {}
+    def rest(self) -> None:
+        """Forget weights that take much memory. The next request of a domain finds small ones ready."""
+        if sum(layer.nbytes for layer in self._layers.values()) > _KEPT_BYTES:
+            self._adapters, self._versions, self._layers = (), {}, {}
+
+
+def _version(adapter: Adapter) -> int:
+    """Changes when any of the weights is changed in place, as training does."""
+    tensors = [tensor for part in PARTS for tensor in getattr(adapter, part).values()]
+    return sum(0 if tensor.is_inference() else tensor._version for tensor in tensors)
 
 
 def _joined_layers(backbone: Backbone, adapters: Sequence[Adapter]) -> dict[str, JoinedLayer]:
+    # Read once: to find them, Transformers walks through the model.
+    device, dtype = backbone.device, backbone.dtype
+
     def placed(weights: Tensor) -> Tensor:
-        return weights.detach().to(device=backbone.device, dtype=backbone.dtype)
+        return weights.detach().to(device=device, dtype=dtype)
 
     def scales(part: str, name: str) -> Tensor | None:
         own = [getattr(adapter, part).get(name) for adapter in adapters]

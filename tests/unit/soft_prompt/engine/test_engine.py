@@ -119,6 +119,20 @@ def test_every_kind_of_row_in_one_batch_in_every_family(family_backbone: Backbon
             assert engine._model.kernels is not None
 
 
+def test_an_adapter_that_changes_while_the_engine_rests(tiny_backbone: Backbone) -> None:
+    """Weights that are trained between two requests are those of the second one."""
+    store, engine = PrefixStore(tiny_backbone), Engine(tiny_backbone)
+    soft_prompt = adapted(tiny_backbone, 3, 2)
+    row = Row(some_ids(7, 1), (soft_prompt, some_ids(5, 9)))
+    before = alone(store, row)
+    assert texts(engine, store, [row]) == [before]
+    for weights in soft_prompt.adapter.up.values():
+        weights.mul_(-3)
+    after = alone(store, row)
+    assert after != before
+    assert texts(engine, store, [row]) == [after]
+
+
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_rows_that_join_and_leave_at_any_step(tiny_backbone: Backbone, seed: int) -> None:
