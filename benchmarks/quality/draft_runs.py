@@ -53,7 +53,7 @@ def train_and_answer(
     """Train on drafts or on hand-written questions, and answer the test questions."""
     count, limit = config["count"], config["limit"]
     if arm == "drafts":
-        train = [(one := Draft.model_validate(draft)).item(one.id) for draft in drafts]
+        train = [Draft.model_validate(draft).item() for draft in drafts]
     else:
         train = spread(read_items(folder / "train.jsonl"), count)
     with _copy(folder, work, train) as domain:

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 ThreadArgument = Annotated[
     str, typer.Argument(metavar="THREAD", help="Id of a conversation, as shown by `threads list`.")
 ]
-_QUESTION_WIDTH = 60
+_TEXT_WIDTH = 60
 
 threads = typer.Typer(
-    help="""List, show, export or delete the conversations of a domain.
+    help="""List, show, rename, export or delete the conversations of a domain.
 
     Example: `softgraft threads list bank`
     """,
@@ -57,13 +57,14 @@ def list_command(domain: DomainArgument, json: JsonOption = False) -> None:
     if not conversations:
         out.print(f'no conversations yet\nnext: softgraft ask {domain} "..." --thread NAME')
         return
-    table = simple_table(["thread", "turns", "last", "first question"], left=["thread", "last", "first question"])
+    titled = any(entry.title for entry in conversations)
+    text = ["thread", "last", *(["title"] if titled else []), "first question"]
+    table = simple_table(["thread", "turns", *text[1:]], left=text)
     for entry in conversations:
-        if entry.damaged:
-            table.add_row(entry.thread, str(entry.turns), entry.updated[:16].replace("T", " "), "(damaged)")
-            continue
-        first = entry.first if len(entry.first) <= _QUESTION_WIDTH else entry.first[: _QUESTION_WIDTH - 3] + "..."
-        table.add_row(entry.thread, str(entry.turns), entry.updated[:16].replace("T", " "), first)
+        cells = [entry.title] if titled else []
+        cells.append("(damaged)" if entry.damaged else entry.first)
+        shortened = [cell if len(cell) <= _TEXT_WIDTH else cell[: _TEXT_WIDTH - 3] + "..." for cell in cells]
+        table.add_row(entry.thread, str(entry.turns), entry.updated[:16].replace("T", " "), *shortened)
     out.print(table)
     if any(entry.damaged for entry in conversations):
         print_notes([f"for what is damaged, run: softgraft threads show {domain} THREAD"])
@@ -90,6 +91,24 @@ def show_command(domain: DomainArgument, thread: ThreadArgument, json: JsonOptio
         print_citations(turn["citations"], turn["answer"])
         print_notes(turn.get("notices", []), out)
     _exit_if_damaged(domain, transcript)
+
+
+@threads.command("rename")
+def rename_command(
+    domain: DomainArgument,
+    thread: ThreadArgument,
+    title: Annotated[str, typer.Argument(metavar="TITLE", help='New title; "" takes it away.')],
+    json: JsonOption = False,
+) -> None:
+    """Give a conversation a title, which lists and the page show. Its id stays.
+
+    Example: `softgraft threads rename bank anna "Lost card"`
+    """
+    stored = _conversations(domain).rename(thread, title)
+    if json:
+        print_json({"thread": thread, "title": stored})
+    else:
+        out.print(f"{thread} is now titled {stored!r}" if stored else f"{thread} has no title now")
 
 
 @threads.command("export")

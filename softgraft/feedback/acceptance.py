@@ -11,20 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
+from evaluation.added_rows import adding_rows, append_rows
 from evaluation.items import Item, read_items
 from evaluation.rows import split_file
-from soft_prompt.files import write_bytes
-from soft_prompt.private_files import private_folder
 from softgraft.errors import UsageError
 from softgraft.feedback.entry import Feedback
 from softgraft.feedback.evidence import supporting_quote
 from softgraft.feedback.held_out import HeldOut, held_out_questions, plain
 from softgraft.feedback.place import FeedbackDomain
 from softgraft.feedback.store import entries, mark_accepted
-
-_LOCK = "feedback.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +106,14 @@ class Acceptance:
             ItemsError: if a question file is malformed.
             OSError: if train.jsonl cannot be written; it is as before then.
         """
-        private_folder(self._domain.build)
-        with FileLock(self._domain.build / _LOCK, mode=0o600):
+        with adding_rows(self._domain.build):
             rows = _Rows(self._domain.folder, self.path)
             shown = {candidate.entry.id: candidate for candidate in candidates}
             current = self._offer([one for one in entries(self._domain) if one.id in shown], rows)
             added = [one for one in current.candidates if one.row == shown[one.entry.id].row]
             gone = shown.keys() - {one.entry.id for one in added} - {one.entry.id for one in current.left_out}
             if added:
-                content = self.path.read_bytes() if self.path.is_file() else b""
-                separator = b"\n" if content and not content.endswith(b"\n") else b""
-                lines = "".join(f"{one.line}\n" for one in added)
-                write_bytes(self.path, content + separator + lines.encode())
+                append_rows(self.path, [one.line for one in added])
             for candidate in added:
                 mark_accepted(self._domain, candidate.entry)
         changed = [LeftOut(shown[one].entry, "it was changed or deleted meanwhile") for one in sorted(gone)]

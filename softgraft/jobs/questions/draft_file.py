@@ -59,10 +59,10 @@ class Draft(BaseModel):
     subject: str = ""
     decision: Decision = ""
 
-    def item(self, item_id: str) -> Item:
+    def item(self) -> Item:
         """The draft as a question of train.jsonl. An unanswerable question names no document."""
         return Item(
-            id=item_id,
+            id=self.id,
             question=self.question,
             answers=self.answers,
             response=self.response,

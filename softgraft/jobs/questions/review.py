@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from evaluation.added_rows import adding_rows, append_rows
 from evaluation.items import read_items
 from evaluation.rows import split_file
 from evaluation.text_scores import contains_answer
-from soft_prompt.files import write_bytes
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
 from softgraft.jobs.questions.draft_file import Draft, DraftFile, counts
@@ -43,9 +42,10 @@ class Review:
             )
         self._file = DraftFile(domain.folder, domain.build)
         self._drafts = {draft.id: draft for draft in self._file.read()}
-        self._ids = {item.id for item in read_items(self._train)} if self._train.is_file() else set()
+        self._build = domain.build
+        added = self._read_ids()
         for draft in self.left():
-            if draft.id in self._ids:
+            if draft.id in added:
                 # A process was killed after it had written the question and before the decision.
                 self._save(draft.model_copy(update={"decision": "accepted"}))
 
@@ -59,12 +59,10 @@ class Review:
 
     def accept(self, draft: Draft) -> None:
         """Append a draft to train.jsonl."""
-        item_id, number = draft.id, 2
-        while item_id in self._ids:
-            item_id, number = f"{draft.id}-{number}", number + 1
-        line = draft.item(item_id).model_dump_json(exclude_defaults=True)
-        _append_question(self._train, line)
-        self._ids.add(item_id)
+        with adding_rows(self._build):
+            # Meanwhile another review may have added the same draft.
+            if draft.id not in self._read_ids():
+                append_rows(self._train, [draft.item().model_dump_json(exclude_defaults=True)])
         self._save(draft.model_copy(update={"decision": "accepted"}))
 
     def reject(self, draft: Draft) -> None:
@@ -89,13 +87,9 @@ class Review:
         self._save(edited)
         return edited
 
+    def _read_ids(self) -> set[str]:
+        return {item.id for item in read_items(self._train)} if self._train.is_file() else set()
+
     def _save(self, draft: Draft) -> None:
         self._file.replace(draft)
         self._drafts[draft.id] = draft
-
-
-def _append_question(path: Path, line: str) -> None:
-    """Add a line in one step: a file with a half line would stop every command."""
-    content = path.read_bytes() if path.is_file() else b""
-    separator = b"\n" if content and not content.endswith(b"\n") else b""
-    write_bytes(path, content + separator + line.encode() + b"\n")

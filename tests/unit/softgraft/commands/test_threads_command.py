@@ -1,4 +1,4 @@
-"""`softgraft threads`: listing, showing, exporting and deleting conversations."""
+"""`softgraft threads`: listing, showing, renaming, exporting and deleting conversations."""
 
 from __future__ import annotations
 
@@ -62,15 +62,30 @@ def test_show_prints_the_turns(run: Run, with_conversations: Domain) -> None:
     assert [turn["question"] for turn in kept["turns"]] == [QUESTION, "And [/] abroad?"]
 
 
-@pytest.mark.parametrize("command", ["show", "export", "delete"])
+@pytest.mark.parametrize("command", ["show", "export", "delete", "rename"])
 def test_the_error_for_an_unknown_thread_has_the_next_command(
     run: Run, with_conversations: Domain, command: str
 ) -> None:
-    code, out, err = run("threads", command, "house", "carl")
+    code, out, err = run("threads", command, "house", "carl", *(["Title"] if command == "rename" else []))
     assert (code, out) == (3, "")
     assert "no conversation 'carl'" in err
     assert "'anna', 'bert'" in err
     assert "softgraft threads list" in err
+
+
+def test_rename_gives_a_title_and_takes_it_away(run: Run, with_conversations: Domain) -> None:
+    code, out, err = run("threads", "rename", "house", "anna", "A [red]  lost card")
+    assert (code, out, err) == (0, "anna is now titled 'A [red] lost card'\n", "")
+    listed = run("threads", "list", "house")[1]
+    assert "title" in listed
+    assert "A [red] lost card" in listed
+    assert with_conversations.conversations.transcript("anna")["title"] == "A [red] lost card"
+    code, out, _ = run("threads", "rename", "house", "anna", "", "--json")
+    assert (code, json.loads(out)) == (0, {"thread": "anna", "title": ""})
+    assert "title" not in run("threads", "list", "house")[1]
+    code, _, err = run("threads", "rename", "house", "anna", "x" * 10_000)
+    assert code == 2
+    assert with_conversations.conversations.transcript("anna")["title"] == ""
 
 
 def test_export_writes_json_and_markdown(run: Run, with_conversations: Domain, tmp_path: Path) -> None:

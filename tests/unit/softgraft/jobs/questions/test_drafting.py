@@ -135,7 +135,7 @@ def test_questions_of_train_do_not_come_again(domain: Domain) -> None:
     draft_questions(domain, count=4, wording="rules")
     file = DraftFile(domain.folder, domain.build)
     first = next(draft for draft in file.read() if draft.answerable)
-    (domain.folder / "train.jsonl").write_text(first.item("q").model_dump_json() + "\n", encoding="utf-8")
+    (domain.folder / "train.jsonl").write_text(first.item().model_dump_json() + "\n", encoding="utf-8")
     file.path.unlink()
     (domain.build / "drafts-tried.jsonl").unlink()
     report = draft_questions(domain, count=4, wording="rules")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from evaluation import read_items
+from evaluation.added_rows import adding_rows, append_rows
 from evaluation.errors import ItemsError
+from evaluation.items import Item
 from softgraft import Domain
 from softgraft.errors import UsageError
 from softgraft.jobs.questions.draft_file import Draft, DraftFile
@@ -59,6 +62,28 @@ def test_lines_of_train_stay_as_they_are(domain: Domain) -> None:
     lines = train(domain).read_text(encoding="utf-8").splitlines()
     assert lines[0] == own
     assert [item.id for item in read_items(train(domain))] == ["mine", "draft-0"]
+
+
+def test_reviews_and_others_that_add_rows_at_once_lose_nothing(domain: Domain) -> None:
+    reviews = [Review(domain), Review(domain)]
+    rows = [Item(id=f"own-{number}", question=f"Why {number}?", response="So.") for number in range(30)]
+
+    def add_rows() -> None:
+        for row in rows:
+            with adding_rows(domain.build):
+                append_rows(train(domain), [row.model_dump_json(exclude_defaults=True)])
+
+    def review_all(review: Review) -> None:
+        for one in review.left():
+            review.accept(one)
+
+    with ThreadPoolExecutor(3) as pool:
+        works = [pool.submit(add_rows), *(pool.submit(review_all, review) for review in reviews)]
+    for work in works:
+        work.result()
+    ids = [item.id for item in read_items(train(domain))]
+    # Both reviews accepted each draft, which stands there once.
+    assert sorted(ids) == sorted([*(row.id for row in rows), *(f"draft-{number}" for number in range(4))])
 
 
 def test_a_kill_between_the_two_files_accepts_once(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
