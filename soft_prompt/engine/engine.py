@@ -12,6 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -29,7 +30,7 @@ from soft_prompt.model.backbone import Backbone
 from soft_prompt.replies.sampling import is_greedy, next_tokens
 
 _log = logging.getLogger(__name__)
-_engines: MutableMapping[Any, dict[bool, Engine]] = WeakKeyDictionary()
+_engines: MutableMapping[Any, dict[bool, _Slot]] = WeakKeyDictionary()
 _engines_lock = threading.Lock()
 _all_engines: WeakSet[Engine] = WeakSet()
 # A step takes less, except on a machine that has no memory left.
@@ -56,10 +57,20 @@ if hasattr(os, "register_at_fork"):
 def engine_of(backbone: Backbone, *, int8: bool = False) -> Engine:
     """The engine of a backbone, which is made once and lives as long as the backbone's model."""
     with _engines_lock:
-        engines = _engines.setdefault(backbone.model, {})
-        if int8 not in engines:
-            engines[int8] = Engine(backbone, int8=int8)
-        return engines[int8]
+        slot = _engines.setdefault(backbone.model, {}).setdefault(int8, _Slot())
+    # Kernels are compiled and weights packed meanwhile, for which other backbones do not wait.
+    with slot.lock:
+        if slot.engine is None:
+            slot.engine = Engine(backbone, int8=int8)
+        return slot.engine
+
+
+@dataclass(eq=False, slots=True)
+class _Slot:
+    """The place of an engine that is about to be made."""
+
+    engine: Engine | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Engine:
