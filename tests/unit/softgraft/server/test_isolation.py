@@ -46,7 +46,7 @@ CONVERSATIONS = [
     ("How much does a replacement card cost?", "And how long does it take?"),
     ("When does the branch open?", "And when does it close?"),
 ]
-CALLERS = 16
+CALLERS, CALLERS_OF_ALL = 16, 64
 TWIN = "Answer the question."
 
 
@@ -119,7 +119,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, backbone_folders: tuple[Pat
         if kind is not None:
             graft(domain, kind, number)
         domain.close()
-    with running(folders, running=8, queue=CALLERS, streams=CALLERS) as live:
+    with running(folders, running=8, queue=CALLERS_OF_ALL, streams=CALLERS_OF_ALL) as live:
         yield live
 
 
@@ -156,7 +156,7 @@ def open_files() -> int:
 def test_no_answer_has_anything_of_another(
     server: LiveServer, full: bool, record_property: Callable[[str, object], None]
 ) -> None:
-    turns_of_all = 2000 if full else 200
+    turns_of_all, caller_count = (10_000, CALLERS_OF_ALL) if full else (200, CALLERS)
     with server.http() as http:
         alone = {
             (name, number): [ask(http, name, f"alone-{number}", question, stream=False) for question in conversation]
@@ -194,11 +194,11 @@ def test_no_answer_has_anything_of_another(
                 with guard:
                     threads[name].append((thread, number))
 
-    callers = [threading.Thread(target=call) for _ in range(CALLERS)]
+    callers = [threading.Thread(target=call) for _ in range(caller_count)]
     for caller in callers:
         caller.start()
     for caller in callers:
-        caller.join(600)
+        caller.join(1800)
     assert not problems
     samples.append((resident_bytes(), open_files()))
     # What is stored is each caller's own, completely.
@@ -217,9 +217,9 @@ def test_no_answer_has_anything_of_another(
     grown = (late_memory - early_memory) / 2**20
     record_property(
         "campaign",
-        f"isolation of {len(DOMAINS)} domains: {turns_of_all} turns of {CALLERS} callers, all as if alone; "
+        f"isolation of {len(DOMAINS)} domains: {turns_of_all} turns of {caller_count} callers, all as if alone; "
         f"memory {grown:+.0f} MiB, open files {early_files} -> {late_files}",
     )
     assert grown < 32
-    assert late_files <= early_files + CALLERS
+    assert late_files <= early_files + caller_count
     assert server.limits.running == server.limits.streams == 0
