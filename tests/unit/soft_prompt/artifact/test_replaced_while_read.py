@@ -101,7 +101,7 @@ def test_each_load_sees_one_complete_version(folder: Path, tiny_backbone: Backbo
     while read_manifest(folder) is None and process.poll() is None:
         time.sleep(0.01)
     seen: list[int] = []
-    end = time.monotonic() + (30 if full else 3)
+    end = time.monotonic() + (30 if full else 2)
     while time.monotonic() < end and process.poll() is None:
         found = load_soft_prompt(folder, tiny_backbone)
         assert found is not None
