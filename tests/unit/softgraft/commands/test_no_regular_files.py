@@ -141,11 +141,11 @@ PACKAGES = (
     "softgraft/jobs/questions",
 )
 OWN = {
+    "evaluation/added_rows.py read_bytes",  # train.jsonl, after it was read
     "evaluation/hardware.py read_text",  # /proc
     "softgraft/templates/template_files.py read_text",  # domain.yaml, after it was read
     "softgraft/training/taught_file.py read_bytes",  # build/teacher.jsonl
     "softgraft/training/taught_file.py open",
-    "softgraft/jobs/questions/review.py read_bytes",  # train.jsonl, after it was read
     "softgraft/jobs/questions/draft_file.py open",  # drafts.jsonl, after it was read
 }
 

@@ -1,6 +1,6 @@
 """Whether the engine's replies are as good as those of each row decoded alone.
 
-    python -m benchmarks.quality.engine_quality --data DIR
+    python -m benchmarks.speed.decoding_quality --data DIR
 
 The test questions of `squad`, each with its gold passage, are answered with the shipped `extractive-qa` source graft in
 the backbone's own dtype: by the engine with many rows at a time, by the engine without compiled kernels, with int8
@@ -21,7 +21,7 @@ ALONE = "one row after the other"
 
 def main() -> None:
     """Measure and print the table."""
-    parser = script.make_parser(__doc__, data="squad/", work="engine_quality")
+    parser = script.make_parser(__doc__, data="squad/", work="decoding_quality")
     parser.add_argument("--limit", type=script.positive, default=300, help="questions (default: %(default)s)")
     options = parser.parse_args()
     from benchmarks.quality.data import DataSet
@@ -78,7 +78,7 @@ def main() -> None:
         for name, own in scores.items()
     }
     head = script.results_head({"questions": len(rows), "dtype": str(backbone.dtype), "max_tokens": 32}, PACKAGES)
-    out = script.results_path(options.out, "engine_quality", head["hardware"])
+    out = script.results_path(options.out, "decoding_quality", head["hardware"])
     script.write_results(out, {**head, "systems": found})
     table = [
         [name, str(one["equal_replies"]), interval_text(one["token_f1"]), interval_text(one["exact_match"]),
