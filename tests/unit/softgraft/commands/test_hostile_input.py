@@ -92,7 +92,15 @@ def test_files_of_prompts_render(run: Run, house: Domain, tmp_path: Path, conten
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("options", [(), ("--json",)])
-@pytest.mark.parametrize("content", [b"caf\xe9\n", b"\xed\xa0\x80\n", b"\0\n", b"\xff" * 10_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"caf\xe9\n",
+        b"\0\n",
+        pytest.param(b"\xed\xa0\x80\n", marks=pytest.mark.slow),
+        pytest.param(b"\xff" * 10_000, marks=pytest.mark.slow),
+    ],
+)
 def test_standard_input(
     run: Run, grafted: Domain, monkeypatch: pytest.MonkeyPatch, content: bytes, options: tuple[str, ...]
 ) -> None:
