@@ -128,7 +128,7 @@ class TokenAdapters:
 
 
 def _version(adapter: Adapter) -> int:
-    """Changes when any of the weights is changed in place, as training does."""
+    """Changes when any of the weights is changed in place, as training does. Inference tensors do not count changes."""
     tensors = [tensor for part in PARTS for tensor in getattr(adapter, part).values()]
     return sum(0 if tensor.is_inference() else tensor._version for tensor in tensors)
 

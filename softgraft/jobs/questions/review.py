@@ -58,9 +58,8 @@ class Review:
         return counts(list(self._drafts.values()))
 
     def accept(self, draft: Draft) -> None:
-        """Append a draft to train.jsonl."""
+        """Append a draft to train.jsonl, unless another review has done so meanwhile."""
         with adding_rows(self._build):
-            # Meanwhile another review may have added the same draft.
             if draft.id not in self._read_ids():
                 append_rows(self._train, [draft.item().model_dump_json(exclude_defaults=True)])
         self._save(draft.model_copy(update={"decision": "accepted"}))

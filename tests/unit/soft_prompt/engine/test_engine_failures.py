@@ -276,3 +276,32 @@ def test_a_forked_process_has_an_engine_of_its_own(tiny_backbone: Backbone) -> N
     os.waitpid(child, 0)
     job.cancel()
     assert said == alone(store, one)
+
+
+def test_an_engine_that_is_being_made_holds_up_no_other_backbone(
+    make_tiny_backbone: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, other = make_tiny_backbone(seed=1), make_tiny_backbone(seed=2)
+    begun, goes_on, made = threading.Event(), threading.Event(), Engine.__init__
+
+    def make(self: Engine, backbone: Backbone, **options: Any) -> None:
+        if backbone is slow:
+            begun.set()
+            assert goes_on.wait(20)
+        made(self, backbone, **options)
+
+    monkeypatch.setattr(Engine, "__init__", make)
+    engines: list[Engine] = []
+    makers = [threading.Thread(target=lambda: engines.append(engine_of(slow))) for _ in range(2)]
+    makers.append(threading.Thread(target=lambda: engines.append(engine_of(other))))
+    for maker in makers:
+        maker.start()
+        assert begun.wait(20)
+    makers[-1].join(10)
+    others = list(engines)
+    goes_on.set()
+    for maker in makers:
+        maker.join(20)
+    assert others == [engine_of(other)]
+    # Two threads that ask for one backbone's engine at the same time get the same one.
+    assert engines[1] is engines[2] is engine_of(slow)

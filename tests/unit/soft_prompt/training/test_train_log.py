@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_task import CONFIG, DEV, EXAMPLES, Killed, configured
+from tiny_task import CONFIG, DEV, EXAMPLES, Killed, configured, killer
 
-from soft_prompt import Backbone, DivergedError, PrefixStore, SoftPrompt, TrainResult, TrainStep, train
+from soft_prompt import Backbone, DivergedError, PrefixStore, SoftPrompt, TrainResult, train
 from soft_prompt.training.training import DIVERGENCE_WINDOW, loss_above_start
 
 pytestmark = pytest.mark.heavy
@@ -21,17 +21,9 @@ def logged(path: Path) -> list[dict[str, Any]]:
 
 
 def run(backbone: Backbone, start: SoftPrompt, folder: Path, kill_at: int | None = None, **changes: Any) -> TrainResult:
-    calls = 0
-
-    def on_step(_: TrainStep) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == kill_at:
-            raise Killed
-
     config = configured(**changes)
     log, state = folder / "log.jsonl", folder / "state"
-    return train(PrefixStore(backbone), start, EXAMPLES, DEV, config, folder=state, log=log, on_step=on_step)
+    return train(PrefixStore(backbone), start, EXAMPLES, DEV, config, folder=state, log=log, on_step=killer(kill_at))
 
 
 def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

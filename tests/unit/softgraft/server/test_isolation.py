@@ -46,7 +46,7 @@ CONVERSATIONS = [
     ("How much does a replacement card cost?", "And how long does it take?"),
     ("When does the branch open?", "And when does it close?"),
 ]
-CALLERS, CALLERS_OF_ALL = 16, 64
+CALLERS, MOST_CALLERS = 16, 64
 TWIN = "Answer the question."
 
 
@@ -119,7 +119,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, backbone_folders: tuple[Pat
         if kind is not None:
             graft(domain, kind, number)
         domain.close()
-    with running(folders, running=8, queue=CALLERS_OF_ALL, streams=CALLERS_OF_ALL) as live:
+    with running(folders, running=8, queue=MOST_CALLERS, streams=MOST_CALLERS) as live:
         yield live
 
 
@@ -156,7 +156,7 @@ def open_files() -> int:
 def test_no_answer_has_anything_of_another(
     server: LiveServer, full: bool, record_property: Callable[[str, object], None]
 ) -> None:
-    turns_of_all, caller_count = (10_000, CALLERS_OF_ALL) if full else (120, CALLERS)
+    turns_of_all, caller_count = (10_000, MOST_CALLERS) if full else (120, CALLERS)
     with server.http() as http:
         alone = {
             (name, number): [ask(http, name, f"alone-{number}", question, stream=False) for question in conversation]
