@@ -210,7 +210,7 @@ def _print_transfer(report: TransferReport) -> None:
     table = simple_table(["trained on", *report.domains], left=["trained on"])
     for name, labels in names:
         row = [cells.get((name, labels, asked)) for asked in report.domains]
-        shown = [f"{one.accuracy or 0:.3f}  {one.token_f1:.3f}" if one else "-" for one in row]
+        shown = [f"{_score(one.accuracy)}  {one.token_f1:.3f}" if one else "-" for one in row]
         table.add_row(f"{name}, {labels} labels" if labels else name, *shown)
     out.print(table)
     out.print(f"accuracy and token F1 on {report.split}; columns: the domain that is asked")

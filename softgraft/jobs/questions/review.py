@@ -141,8 +141,8 @@ class Review:
             found = f"{current.decision or 'changed'} by another review"
             remedy = {
                 "": "decide about its new text",
-                "accepted": f'to change it, edit the line with "id":"{shown.id}" in {self._train}; to reject it, delete '
-                "the line",
+                "accepted": f'to change it, edit the line with "id":"{shown.id}" in {self._train}; to reject it, '
+                "delete the line",
                 "rejected": f'to review it again, delete "decision":"rejected" in its line of {self._file.path}',
             }[current.decision]
         if edited is not None:
