@@ -19,12 +19,16 @@ from softgraft.commands.console import (
     simple_table,
 )
 from softgraft.errors import UsageError
+from softgraft.settings.sections import MAX_NUMBER
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from evaluation import Estimate, Report
     from evaluation.report import TaskReport
+
+
+_MOST_DIGITS, _SHOWN = 10, 120
 
 
 def evaluate_command(
@@ -97,12 +101,13 @@ def label_counts(text: str) -> list[int]:
     """The numbers of an option such as `0,15,60`, in ascending order.
 
     Raises:
-        UsageError: if one is not a number of at least 0.
+        UsageError: if one is not a number of 0 to 2147483647.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
+    # Python refuses to read thousands of digits.
+    if not all(part.isdecimal() and len(part) <= _MOST_DIGITS and int(part) <= MAX_NUMBER for part in parts):
         raise UsageError(
-            found=f"--labels {text}",
+            found=f"--labels {text[:_SHOWN]}",
             expected="numbers of questions, separated by commas",
             next_step="softgraft curve DOMAIN --labels 0,15,60,240",
         )

@@ -205,8 +205,11 @@ def search_domain(opened: Domain, settings: TrainSettings, minutes: float, limit
     out.print("the best settings, for domain.yaml:\n")
     out.print(yaml.safe_dump({"train": settings_to_show(report.best.settings)}, sort_keys=False))
     if report.kept:
-        kept = f"soft prompt kept in {opened.build / 'soft_prompt'}\nnext: softgraft eval {opened.cli_name}"
-        out.print(kept)
+        out.print(f"soft prompt kept in {opened.build / 'soft_prompt'}")
+        if report.form is not None:
+            unused = "; the soft prompt is not used for answers" if report.form == "quote" else ""
+            out.print(f"answers on dev are best as `{report.form}`{unused}")
+        out.print(f"next: softgraft eval {opened.cli_name}")
     else:
         out.print(f"{_NOT_KEPT}\nnext: more questions in train.jsonl")
 
