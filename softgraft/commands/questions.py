@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -108,7 +109,9 @@ def _draft(opened: Domain, count: int, model: str | None, seed: int, *, json: bo
                 on_progress=lambda done, total: progress("drafting questions", done, total),
             )
     except KeyboardInterrupt:
-        err.print(f"\nTo continue: softgraft questions {opened.cli_name} draft --count {count}")
+        given = {"--count": count, "--with": model, "--seed": seed or None}
+        typed = "".join(f" {name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
+        err.print(f"\nTo continue: softgraft questions {opened.cli_name} draft{typed}")
         raise
     if json:
         print_json(asdict(report))

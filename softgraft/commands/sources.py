@@ -184,6 +184,8 @@ def transfer_command(
     from softgraft.jobs.transfer import measure_transfer, save_heat_map
 
     opened = _opened(domains)
+    # Before anything is measured, which takes long.
+    output.mkdir(parents=True, exist_ok=True)
     with progress_bars(not json) as progress:
         report = measure_transfer(
             opened,
@@ -193,8 +195,6 @@ def transfer_command(
             on_cell=lambda asked, done, total: progress(f"asking {asked}", done, total),
             on_step=on_train(progress),
         )
-
-    output.mkdir(parents=True, exist_ok=True)
     write_bytes(output / "transfer.json", dump_json(asdict(report), indent=1).encode() + b"\n")
     save_heat_map(report, output / "transfer.png")
     if json:

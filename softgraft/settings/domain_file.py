@@ -161,7 +161,7 @@ class TrainSettings(TrainingOptions, GraftOptions):
             raise UsageError(
                 found="; ".join(problem_message(problem["msg"]) for problem in error.errors()),
                 expected="settings that can be trained together",
-                next_step="softgraft train DOMAIN --kind adapter --adapter lora --adapter-rank 4",
+                next_step="change these options, or the settings under `train:` in domain.yaml",
             ) from error
         if settings.kind == "adapter" and "length" in given:
             raise UsageError(

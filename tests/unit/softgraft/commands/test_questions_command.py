@@ -62,6 +62,15 @@ def test_draft_then_list(run: Run, domain: Domain) -> None:
     assert "drafted: 3 (0 without an answer), accepted: 0" in run("questions", "house", "list")[1]
 
 
+def test_a_stopped_draft_names_the_whole_command(run: Run, domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("softgraft.jobs.questions.drafting.draft_questions", stopped)
+    _, _, err = run("questions", "house", "draft", "--count", "3", "--seed", "7", "--with", "openai:a b")
+    assert "draft --count 3 --with 'openai:a b' --seed 7" in err
+
+
 def test_nothing_drafted_yet(run: Run, domain: Domain) -> None:
     code, out, _ = run("questions", "house")
     assert (code, "draft\n" in out) == (0, True)
