@@ -51,10 +51,11 @@ MAX_FORM_QUESTIONS = 100
 
 @dataclass(frozen=True)
 class Ingested:
-    """What an ingest did, and the evidence scale: fitted afterwards if the questions allow it, else the default one.
+    """What an ingest did.
 
     Attributes:
-        questions: what is to know about each question file.
+        scale: the evidence scale: fitted to the questions if there are enough, else the default one.
+        questions: a report on each question file.
     """
 
     report: IngestReport
@@ -74,7 +75,7 @@ class Domain(DomainParts):
         return read_questions(self.folder, split, self.build)
 
     def question_reports(self) -> tuple[QuestionReport, ...]:
-        """What is to know about each question file, or file of examples, of the domain."""
+        """A report on each file of questions or examples."""
         read = self.questions if self.file.text_task is None else self.work.split
         return tuple(read(split).report for split in SPLITS if has_split(self.folder, split))
 

@@ -55,8 +55,7 @@ def demo(
     """Show all stages on an example domain.
 
     The stages: ingest, a soft prompt of another domain, train, evaluate, answer. The demo uses part of the questions,
-    so that it ends within minutes.
-    Without a terminal it prints one line per stage.
+    so that it ends within minutes. Without a terminal it prints one line per stage.
 
     Example: `softgraft demo`
     """

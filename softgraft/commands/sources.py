@@ -41,7 +41,10 @@ def source_command(
     limit: LimitOption = None,
     dev_limit: Annotated[int | None, typer.Option(min=1, help="The same for dev questions.")] = None,
     temperature: Annotated[
-        float, typer.Option(min=1, help="1 mixes domains by their size; the higher, the more equal are their shares.")
+        float,
+        typer.Option(
+            min=1, help="1 samples domains in proportion to their size; higher values make their shares more equal."
+        ),
     ] = 2.0,
     seed: Annotated[int | None, typer.Option(help="Seed of the order of examples.")] = None,
     method: Annotated[
@@ -50,13 +53,15 @@ def source_command(
     ] = None,
     reptile_groups: Annotated[
         Literal["domains", "documents"] | None,
-        typer.Option(help="Groups of questions that `reptile` takes in turn.", show_default="domain.yaml or domains"),
+        typer.Option(
+            help="Groups of questions that `reptile` trains on in turn.", show_default="domain.yaml or domains"
+        ),
     ] = None,
 ) -> None:
     """Train one soft prompt on several domains, for others to start from. An interrupted run continues.
 
-    Each domain is searched in its own documents, and batches mix the domains. Settings are those under `train:`
-    in domain.yaml of the first domain.
+    The evidence for a question comes from the documents of its own domain, and batches mix the domains. Settings are
+    those under `train:` in domain.yaml of the first domain.
 
     Example: `softgraft source services --from bank,clinic --unseen college`
     """
@@ -176,7 +181,9 @@ def transfer_command(
     ] = 0,
     output: Annotated[Path, typer.Option(help="Folder for transfer.json and transfer.png.")] = Path("grafts"),
 ) -> None:
-    """Ask the questions of each domain with the soft prompt of every other one, and with quote and text twin.
+    """Measure how well the soft prompt of each domain answers the questions of the others.
+
+    Beside them stand the quote and the text twin, which no soft prompt takes part in.
 
     Example: `softgraft transfer bank,clinic,college --limit 60`
     """

@@ -52,12 +52,12 @@ class TrainSettings(TrainingOptions, GraftOptions):
     adversarial_from: str | None = Field(
         default=None,
         description="Other classification domains whose labelled texts `adversarial` learns too, names or paths "
-        "separated by commas; their labels must be among the domain's own. By default none: the examples are told "
-        "from the texts of `unlabelled.jsonl`.",
+        "separated by commas; their labels must be among the domain's own. None by default: the domain classifier "
+        "separates the examples from the texts of `unlabelled.jsonl`.",
     )
     reptile_groups: Literal["domains", "documents"] | None = Field(
         default=None,
-        description="What `reptile` makes its steps on in turn: the questions of one domain, or those of one document; "
+        description="Groups of questions that `reptile` trains on in turn: those of one domain, or of one document; "
         "`domains` by default.",
     )
     reptile_min_questions: int | None = Field(
@@ -211,8 +211,8 @@ class DomainFile(Settings):
         min_length=1,
         description="What the model uses before training, and what training starts from: `text-twin`, `starter` (ships "
         "with the package), or the name or path of a source graft or of a trained domain; see docs/transfer.md. `auto` "
-        "is the best source on dev, if there are 20 dev questions and `softgraft train` finds that it beats the text "
-        "twin beyond chance, else the text twin; before that, or with fewer questions, the starter if one fits.",
+        "is the starter, if one fits. With at least 20 dev questions, `softgraft train` then takes the best source on "
+        "dev if it beats the text twin beyond chance, else the text twin.",
     )
     task: Task = Field(
         default="chat", description="What the domain does. All except `chat` and `extractive-qa` are in docs/tasks.md."

@@ -57,8 +57,8 @@ from softgraft.training.teachers import LocalTeacher, Teacher
 
 # The reported accuracy of the domain classifier is the mean of this many last steps.
 ACCURACY_STEPS = 20
-# Settings that the training loop does not know, and the manifest tells.
-_SAID_BY_MANIFEST = ("attack_share", "adversarial_from", "reptile_groups", "reptile_min_questions")
+# Settings that the training loop does not know, and the manifest records.
+_RECORDED = ("attack_share", "adversarial_from", "reptile_groups", "reptile_min_questions")
 # Settings of what is trained, and where it comes from.
 _NOT_OF_THE_RUN = {"kind", "length", "adapter", "adapter_rank", *OWN_TRAIN_SETTINGS}
 
@@ -324,7 +324,7 @@ class Grafting:
         return mean_loss(self.chat.store, examples, slot, fill, self.attention, self.settings.batch_size)
 
     def _manifest(self, result: TrainResult, config: TrainConfig, data: TrainingSet, scores: DevScores) -> Manifest:
-        own = {name: value for name in _SAID_BY_MANIFEST if (value := getattr(self.settings, name)) is not None}
+        own = {name: value for name in _RECORDED if (value := getattr(self.settings, name)) is not None}
         return make_manifest(
             result.soft_prompt,
             self.chat.store.backbone,
@@ -333,7 +333,12 @@ class Grafting:
             objective=self.task.objective,
             seed=config.seed,
             data_hash=items_hash(with_target(data.items)),
-            train={**_said(config), **own, "micro_batch": result.micro_batch, "processes": result.processes},
+            train={
+                **_recorded_settings(config),
+                **own,
+                "micro_batch": result.micro_batch,
+                "processes": result.processes,
+            },
             scores=scores,
             adapter_layers=config.layers,
             trained_on=self.trained_on or (self._own(data), *(one for one, _ in self.adversarial_texts.labelled)),
@@ -346,7 +351,7 @@ class Grafting:
         return TrainedOn(domain=self.name, licence=self.licence, questions=len(used), data_hash=items_hash(used))
 
 
-def _said(config: TrainConfig) -> dict[str, Any]:
+def _recorded_settings(config: TrainConfig) -> dict[str, Any]:
     """The settings of a run, without those of other methods than its own."""
     return {
         name: value for name, value in config.model_dump().items() if name not in METHOD_SETTINGS or value is not None
