@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from evaluation import Report
 from softgraft.settings.domain_file import TRAIN_LOG
 
-# What every row of an evaluation has.
-_ROW = frozenset(
-    {
-        "system", "accuracy", "token_f1", "unsupported", "refusal_accuracy", "wrong_refusals", "citation_precision",
-        "words", "seconds_per_answer",
-    }
-)  # fmt: skip
+_REPORT = TypeAdapter(Report)
 TRANSFER = Path("grafts") / "transfer.json"
 
 
@@ -39,12 +36,12 @@ class Matrix:
 
 
 def read_evaluation(build: Path, split: str) -> dict[str, Any] | None:
-    """The report of `softgraft eval`; None if there is none."""
-    found = _json(build / "reports" / f"eval-{split}.json")
-    rows = found.get("rows") if isinstance(found, dict) else None
-    if not isinstance(rows, list) or not rows:
+    """The report of `softgraft eval`; None if there is none, or it has other fields than a report."""
+    found: Any = _json(build / "reports" / f"eval-{split}.json")
+    try:
+        return found if _REPORT.validate_python(found).rows else None
+    except ValidationError:
         return None
-    return found if all(isinstance(row, dict) and row.keys() >= _ROW for row in rows) else None
 
 
 def read_replies(build: Path, split: str) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from house_domain import write_items
@@ -14,7 +15,7 @@ from softgraft import Domain
 from softgraft.errors import UsageError
 from softgraft.jobs.charts import curve_chart, interval_chart, loss_chart, matrix_chart
 from softgraft.jobs.curve import measure_curve
-from softgraft.jobs.report.files import read_losses, read_matrix, read_replies, worst_answers
+from softgraft.jobs.report.files import read_evaluation, read_losses, read_matrix, read_replies, worst_answers
 from softgraft.jobs.report.page import write_page
 
 pytestmark = pytest.mark.heavy
@@ -67,6 +68,29 @@ def test_the_command(
     assert code == 0
     assert json.loads(said)["file"] == str(grafted.build / "reports" / "report.html")
     assert (grafted.build / "reports" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rows", [{"system": "soft"}]),
+        ("rows", []),
+        ("retrieval", {"questions": "many"}),
+        ("comparisons", [{"ours": 1}]),
+    ],
+)
+def test_a_damaged_evaluation_counts_as_none(grafted: Domain, tmp_path: Path, name: str, value: Any) -> None:
+    grafted.evaluate(systems=["text-twin", "soft"])
+    report = grafted.build / "reports" / "eval-test.json"
+    good = json.loads(report.read_text())
+    assert read_evaluation(grafted.build, "test") == good
+    report.write_text(json.dumps({**good, name: value}))
+    with pytest.raises(UsageError, match="no evaluation of"):
+        write_page(grafted, tmp_path / "page.html")
+    good["rows"][0]["token_f1"] = "high"
+    report.write_text(json.dumps(good))
+    with pytest.raises(UsageError, match="no evaluation of"):
+        write_page(grafted, tmp_path / "page.html")
 
 
 def test_damaged_files_leave_their_part_out(tmp_path: Path) -> None:
