@@ -63,7 +63,8 @@ def make_app(served: ServedDomains, settings: ServerSettings) -> FastAPI:
             CORSMiddleware,
             allow_origins=list(settings.origins),
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type"],
+            # OpenAI's client for browsers sends some about itself.
+            allow_headers=["*"],
             expose_headers=["X-Request-Id", "Retry-After"],
         )
     app.add_middleware(Edge, settings=settings, metrics=metrics)
