@@ -41,6 +41,12 @@ def serve(
     keys: Annotated[
         Path | None, typer.Option(envvar="SOFTGRAFT_KEYS", help="File of hashed keys; each request then needs a key.")
     ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Serve HTTPS with this certificate (chain), a PEM file.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its private key, a PEM file that only you can read.")
+    ] = None,
     cors: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Origin of a web page that may call the server.")
     ] = None,
@@ -59,22 +65,23 @@ def serve(
         str | None, typer.Option(metavar="NAME", help="Make a key, print it once, store its hash, and end.")
     ] = None,
     domains: Annotated[
-        str, typer.Option(metavar="DOMAIN,DOMAIN", help="With --new-key: the domains that it allows; default: all.")
-    ] = "",
+        str | None,
+        typer.Option(metavar="DOMAIN,DOMAIN", help="With --new-key: the domains that it allows; default: all."),
+    ] = None,
 ) -> None:
     """Offer domains to OpenAI clients and as a page. Logs contain no questions; Ctrl-C lets running answers end.
 
     Example: `softgraft serve bank clinic`
     """
     _require_extra()
-    if domains and new_key is None:
+    if domains is not None and new_key is None:
         raise UsageError(
             found="--domains without --new-key",
             expected="the domains to serve as arguments",
             next_step=f"softgraft serve {domains.replace(',', ' ')}",
         )
     if new_key is not None:
-        _make_key(new_key, keys, [name.strip() for name in domains.split(",") if name.strip()])
+        _make_key(new_key, keys, names or [], domains)
         return
     from softgraft.server.settings import ServerSettings
 
@@ -89,6 +96,8 @@ def serve(
         first_token_seconds=first_token_seconds,
         drain_seconds=drain_seconds,
         keys=keys,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
         origins=tuple(cors or ()),
         hosts=tuple(allow_host or ()),
         public_url=public_url,
@@ -99,12 +108,16 @@ def serve(
 
 
 def _run(names: list[str], settings: ServerSettings) -> None:
-    # Imports PyTorch, which takes seconds; a wrong option must not wait for it.
-    from softgraft.server.loading.garbage import exempt_loaded
-    from softgraft.server.running import require_keys, run_server
-    from softgraft.server.served import ServedDomains, served_folders
+    from softgraft.server.settings import require_keys
+    from softgraft.server.tls import tls_context
 
     require_keys(settings)
+    tls_context(settings)
+    # Imports PyTorch, which takes seconds; a wrong option must not wait for it.
+    from softgraft.server.loading.garbage import exempt_loaded
+    from softgraft.server.running import run_server
+    from softgraft.server.served import ServedDomains, served_folders
+
     folders = served_folders(names)
 
     def show(address: str) -> None:
@@ -114,13 +127,28 @@ def _run(names: list[str], settings: ServerSettings) -> None:
 
     if settings.log_questions:
         print_notes(["the log contains the questions (--log-questions)"])
+    if settings.exposes_keys:
+        print_notes(
+            [
+                f"keys and answers cross the network as plain text at {settings.host}: encrypt them with --tls-cert and "
+                "--tls-key, or name the HTTPS address of a proxy with --public-url"
+            ]
+        )
     run_server(ServedDomains(folders, on_loaded=exempt_loaded), settings, show)
     err.print("stopped")
 
 
-def _make_key(name: str, file: Path | None, domains: list[str]) -> None:
+def _make_key(name: str, file: Path | None, arguments: list[str], listed: str | None) -> None:
     from softgraft.server.keys import new_key
 
+    domains = [domain.strip() for domain in (listed or "").split(",") if domain.strip()]
+    # The key would allow all domains.
+    if arguments or (listed is not None and not domains):
+        raise UsageError(
+            found=f"--new-key with the arguments {', '.join(arguments)}" if arguments else "--domains without a domain",
+            expected="--domains with the names of the domains that the key allows, or no --domains for all",
+            next_step=f"softgraft serve --new-key {name} --domains {','.join(arguments) or 'bank,clinic'}",
+        )
     if file is None:
         raise UsageError(
             found="--new-key without a file of keys",
