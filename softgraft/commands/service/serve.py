@@ -130,8 +130,8 @@ def _run(names: list[str], settings: ServerSettings) -> None:
     if settings.exposes_keys:
         print_notes(
             [
-                f"keys and answers cross the network as plain text at {settings.host}: encrypt them with --tls-cert and "
-                "--tls-key, or name the HTTPS address of a proxy with --public-url"
+                f"keys and answers cross the network of {settings.host} as plain text: encrypt them with --tls-cert "
+                "and --tls-key, or name the HTTPS address of a proxy with --public-url"
             ]
         )
     run_server(ServedDomains(folders, on_loaded=exempt_loaded), settings, show)
