@@ -138,7 +138,9 @@ class Edge:
             quote(scope["path"], safe="/"),
             status,
             seconds,
-            "".join(f" {name}={quote(value, safe='')}" for name, value in details.items() if value),
+            "".join(
+                f" {name}={quote(value, '', errors='backslashreplace')}" for name, value in details.items() if value
+            ),
         )
 
 

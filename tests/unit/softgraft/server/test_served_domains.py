@@ -195,9 +195,7 @@ def test_a_bug_in_a_new_version_leaves_the_old_one(
     assert served.usable == 2
 
 
-def test_a_closed_server_loads_no_further_domain(
-    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_closed_server_loads_no_further_domain(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
 
     def opened_while_closing(folder: Path) -> Domain:
