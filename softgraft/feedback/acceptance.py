@@ -116,7 +116,7 @@ class Acceptance:
                 append_rows(self.path, [one.line for one in added])
             for candidate in added:
                 mark_accepted(self._domain, candidate.entry)
-        changed = [LeftOut(shown[one].entry, "it was changed or deleted meanwhile") for one in sorted(gone)]
+        changed = [LeftOut(shown[one].entry, "it was added, changed or deleted meanwhile") for one in sorted(gone)]
         return Accepted(tuple(one.row.id for one in added), (*current.left_out, *changed))
 
     def _offer(self, found: Sequence[Feedback], rows: _Rows) -> Offer:

@@ -113,7 +113,7 @@ def feedback(
     if action == "list":
         lists.show_list(stored, domain, rating, json=json)
     elif action == "export":
-        lists.export(stored, rating, output, json=json)
+        lists.export(stored, domain, rating, output, json=json)
     else:
         lists.show_report(stored, domain, json=json)
 
