@@ -1,4 +1,4 @@
-"""Turn feedback into questions of train.jsonl, each at the word of a person.
+"""Turn feedback into questions of train.jsonl, each after a person has agreed.
 
 A question that stands in dev or test is never added, nor one twice. The file is replaced in one step, so that a kill
 leaves the old or the new one, and the entries are marked afterwards: what a killed process added is recognised by its

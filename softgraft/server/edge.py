@@ -31,9 +31,9 @@ DOMAIN = "softgraft.domain"
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS = _READING | {"DELETE", "PATCH", "POST", "PUT"}
-# The rest is the page's own code, which contains nothing, and the health checks.
-_KEPT = ("/v1", "/api", "/metrics")
-# These take a place of the server.
+# Paths that need a key and are never cached. The others, the page's own files and the health checks, hold no data.
+_PRIVATE = ("/v1", "/api", "/metrics")
+# Requests to these take one of the places that `--running` and `--queue` limit.
 _QUESTIONS = frozenset({"/api/ask", "/v1/chat/completions", "/v1/embeddings"})
 _HEADERS = {
     "Content-Security-Policy": (
@@ -172,7 +172,7 @@ class Gate:
             await self._app(scope, self._limited(receive), send)
 
     async def _caller(self, scope: Scope) -> Caller:
-        if self._keys is None or not _starts_with(scope["path"], _KEPT):
+        if self._keys is None or not _starts_with(scope["path"], _PRIVATE):
             return Caller()
         scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
         try:
@@ -218,7 +218,7 @@ def _add_headers(message: Message, path: str, request_id: str) -> None:
     headers["X-Request-Id"] = request_id
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
-    if _starts_with(path, _KEPT):
+    if _starts_with(path, _PRIVATE):
         headers.setdefault("Cache-Control", "no-store")
 
 

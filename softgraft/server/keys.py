@@ -75,6 +75,8 @@ def new_key(path: Path, name: str, domains: Sequence[str]) -> str:
             expected="up to 64 letters, digits, `-`, `_` and `.`",
             next_step="choose another name",
         ) from error
+    if path.is_dir():
+        raise _unreadable(path, "it is a folder")
     private_folder(path.parent)
     lock = path.with_name(f".{path.name}.lock")
     with FileLock(lock, mode=0o600, timeout=10):

@@ -13,7 +13,7 @@ from softgraft.errors import UsageError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Names from other alphabets are sent in their ASCII form.
-_HOST_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 
 
 @dataclass(frozen=True, slots=True)

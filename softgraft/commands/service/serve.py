@@ -24,11 +24,11 @@ def serve(
         typer.Argument(metavar="[DOMAIN]...", help="Names under domains/, or paths. Default: all under domains/."),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Any other than a loopback address requires keys.")
+        str, typer.Option(help="Address to listen on. All but loopback addresses require keys.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     running: Annotated[int, typer.Option(min=1, help="Maximum number of requests answered at the same time.")] = 16,
-    queue: Annotated[int, typer.Option(min=0, help="Maximum number of requests that wait for that.")] = 64,
+    queue: Annotated[int, typer.Option(min=0, help="Maximum number of requests that wait to be answered.")] = 64,
     streams: Annotated[int, typer.Option(min=1, help="Maximum number of open streams.")] = 64,
     body_kib: Annotated[int, typer.Option(min=1, help="Maximum size of a request body in KiB.")] = 1024,
     answer_tokens: Annotated[int, typer.Option(min=1, help="Maximum value of a request's max_tokens.")] = 1024,
@@ -39,7 +39,7 @@ def serve(
         float, typer.Option(min=1, help="Time for running answers when the server is stopped, in seconds.")
     ] = 30.0,
     keys: Annotated[
-        Path | None, typer.Option(envvar="SOFTGRAFT_KEYS", help="File of hashed keys; each request then needs a key.")
+        Path | None, typer.Option(envvar="SOFTGRAFT_KEYS", help="File of hashed keys; callers then need a key.")
     ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Serve HTTPS with this certificate (chain), a PEM file.")
@@ -55,23 +55,25 @@ def serve(
         typer.Option(metavar="NAME", help="Name that a request's Host header may have, besides loopback names."),
     ] = None,
     public_url: Annotated[
-        str, typer.Option(metavar="URL", help="Address of a proxy before the server, for links to documents.")
+        str, typer.Option(metavar="URL", help="Public address that links to documents begin with, behind a proxy.")
     ] = "",
     log_questions: Annotated[
-        bool, typer.Option("--log-questions", help="Write questions into the log, which has none by default.")
+        bool, typer.Option("--log-questions", help="Log the questions, which are left out by default.")
     ] = False,
     preload: Annotated[bool, typer.Option(help="Load the models at the start, not with the first question.")] = True,
     new_key: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Make a key, print it once, store its hash, and end.")
+        str | None, typer.Option(metavar="NAME", help="Make a key, print it once, store its hash, and exit.")
     ] = None,
     domains: Annotated[
         str | None,
         typer.Option(metavar="DOMAIN,DOMAIN", help="With --new-key: the domains that it allows; default: all."),
     ] = None,
 ) -> None:
-    """Offer domains to OpenAI clients and as a page. Logs contain no questions; Ctrl-C lets running answers end.
+    """Serve domains to OpenAI clients and as a web page. Ctrl-C lets running answers end.
 
     Example: `softgraft serve bank clinic`
+
+    To other machines: `softgraft serve --host 0.0.0.0 --keys FILE --tls-cert FILE --tls-key FILE`
     """
     _require_extra()
     if domains is not None and new_key is None:

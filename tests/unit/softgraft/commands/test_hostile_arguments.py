@@ -76,8 +76,9 @@ COMMANDS = [
     "serve house --keys @",
     "serve house --tls-cert @ --tls-key @",
     "serve house --cors @",
-    "serve house --allow-host @",
-    "serve house --public-url @ --port 99999",
+    # Where the name is right, the missing key keeps the server from starting.
+    "serve house --allow-host @ --tls-cert file.txt",
+    "serve house --public-url @ --tls-cert file.txt",
     "serve --new-key @ --keys keys.jsonl",
     "serve --new-key anna --keys @",
     "status @",

@@ -33,7 +33,8 @@ def test_the_origin_of_a_page_is_taken(origin: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "*", "bank.example:8000", "https://bank.example", "bank.example/x", "[::1]", "bänk.example", "a b"]
+    "name",
+    ["", "*", "bank.example:8000", "https://bank.example", "bank.example/x", "[::1]", "bänk.example", "a b", "n" * 254],
 )
 def test_a_name_that_no_host_header_has_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="--allow-host"):

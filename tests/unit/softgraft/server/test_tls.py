@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from live_server import QUESTION, QUOTE, LiveServer, running, two_domains
+from live_server import QUESTION, QUOTE, LiveServer, ask, running, two_domains
+from openai import OpenAI
 
 from softgraft.errors import UsageError
 from softgraft.server.edge import Edge
@@ -87,6 +88,16 @@ def test_a_client_gets_a_stream_over_https(secure: LiveServer, pair: tuple[Path,
     # One who speaks plain HTTP did not disturb the others.
     with secure.http(verify=trusting) as http:
         assert http.get("/healthz").status_code == 200
+
+
+def test_openai_client_trusts_the_file_that_the_environment_names(
+    secure: LiveServer, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
+    with OpenAI(base_url=f"{secure.address}/v1", api_key="none", max_retries=0) as client:
+        assert QUOTE in ask(client).choices[0].message.content
 
 
 @pytest.mark.parametrize("older", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
