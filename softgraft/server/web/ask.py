@@ -210,10 +210,10 @@ def _stored_turn(conversations: Conversations, thread: str, question: str, answe
         RequestError: if the conversation was deleted meanwhile.
     """
     with own_thread(thread) as stored:
-        turns: list[dict[str, Any]] = conversations.transcript(stored)["turns"]
+        turns = conversations.transcript(stored)["turns"]
     for turn in reversed(turns):
         if (turn["question"], turn["answer"]) == (question, answer):
-            return turn
+            return dict(turn)
     raise RequestError(
         "The answer is no longer stored: its conversation was deleted meanwhile. Next: ask again.", status=404
     )
