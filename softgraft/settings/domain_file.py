@@ -34,7 +34,7 @@ _BEHIND_API = re.compile(r"[a-z][a-z0-9_-]+:.+")
 # Settings of `train` that the training loop does not know: they say what it trains on.
 OWN_TRAIN_SETTINGS = (
     "replay_from", "attack_share", "attack_file", "teacher", "adversarial_from", "reptile_groups",
-    "reptile_min_questions",
+    "reptile_min_questions", "source_rate",
 )  # fmt: skip
 Task = Literal["chat", "extractive-qa", "classification", "summarisation", "translation"]
 # In build/: the conversations, the evidence scale, and a line per step and epoch of the last training run.
@@ -44,6 +44,13 @@ MEMORY, EVIDENCE, TRAIN_LOG = "memory.sqlite", "evidence.json", "train_log.jsonl
 class TrainSettings(TrainingOptions, GraftOptions):
     """How the soft prompt is trained."""
 
+    source_rate: float = Field(
+        default=0.3,
+        gt=0,
+        le=1,
+        description="Factor on both learning rates where training continues a source graft, such as the starter. "
+        "See docs/transfer.md.",
+    )
     replay_from: str | None = Field(
         default=None,
         description="Domains that `replay` and `weighted-replay` replay, names or paths separated by commas; by "

@@ -59,6 +59,7 @@ from softgraft.training.teachers import LocalTeacher, Teacher
 ACCURACY_STEPS = 20
 # Settings that the training loop does not know, and the manifest records.
 _RECORDED = ("attack_share", "adversarial_from", "reptile_groups", "reptile_min_questions")
+_RATES = ("learning_rate", "adapter_learning_rate")
 # Settings of what is trained, and where it comes from.
 _NOT_OF_THE_RUN = {"kind", "length", "adapter", "adapter_rank", *OWN_TRAIN_SETTINGS}
 
@@ -150,7 +151,7 @@ class Grafting:
         """
         store, start = self.chat.store, self._start(data.train)
         devices = init_distributed(store.backbone.device)
-        config = TrainConfig(attention=self.attention, **self.settings.model_dump(exclude=_NOT_OF_THE_RUN))
+        config = self._config()
         run = MethodRun(
             store, self.task, self.folder, self.method_sources, lambda: self.teacher, lambda: self.adversarial_texts
         )
@@ -241,6 +242,12 @@ class Grafting:
             attack_share=self.settings.attack_share,
         )
         return Trained(train_report, result.soft_prompt, of_soft, of_twin)
+
+    def _config(self) -> TrainConfig:
+        given = self.settings.model_dump(exclude=_NOT_OF_THE_RUN)
+        if self.start_source is not None:
+            given |= {name: given[name] * self.settings.source_rate for name in _RATES}
+        return TrainConfig(attention=self.attention, **given)
 
     @cached_property
     def adversarial_texts(self) -> AdversarialTexts:
