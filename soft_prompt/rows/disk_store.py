@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -85,7 +86,8 @@ class DiskStore:
         while sizes and self._total + size > self.budget:
             self._forget(next(iter(sizes)))
         path = self._path(key)
-        scratch = path.with_suffix(f".{os.getpid()}{_SCRATCH}")
+        # Another store, in this process or another one, may write the same entry.
+        scratch = path.with_suffix(f".{secrets.token_hex(8)}{_SCRATCH}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self.folder).free < size + RESERVE:

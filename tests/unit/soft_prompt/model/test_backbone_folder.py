@@ -40,6 +40,11 @@ def test_a_local_folder_loads(folder: Path, tiny_backbone: Backbone) -> None:
     assert not any(parameter.requires_grad for parameter in backbone.model.parameters())
 
 
+def test_the_home_of_nobody_is_no_folder() -> None:
+    with pytest.raises(BackboneError, match="no folder ~nobody-of-that-name/model"):
+        Backbone.load("~nobody-of-that-name/model")
+
+
 def test_without_a_dtype_it_loads_in_the_one_its_device_is_fast_in(folder: Path) -> None:
     assert Backbone.load(str(folder)).dtype == fast_dtype("cpu")
 
