@@ -112,6 +112,16 @@ def test_a_method_without_what_it_needs_is_refused(tiny_backbone: Backbone, star
         with_method(tiny_backbone, start, method)
 
 
+def test_a_teacher_of_an_encoder_decoder_is_refused_if_its_distributions_would_be_ignored(
+    tiny_backbone: Backbone, encoder_backbone: Backbone, start: SoftPrompt
+) -> None:
+    own_start = from_text_twin(encoder_backbone, "domain", "Be brief.")
+    with pytest.raises(TrainingError, match="distributions of a teacher for the encoder-decoder"):
+        with_method(encoder_backbone, own_start, "distillation", teacher=taught(tiny_backbone, start))
+    answers_alone = with_method(encoder_backbone, own_start, "distillation", teacher=[None] * len(EXAMPLES))
+    assert same_bits(answers_alone, with_method(encoder_backbone, own_start, "plain"))
+
+
 def test_a_checkpoint_of_other_data_is_not_resumed(
     tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, needs: dict[str, dict[str, Any]]
 ) -> None:
