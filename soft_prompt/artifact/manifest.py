@@ -72,8 +72,8 @@ class Manifest(BaseModel):
     hidden_size: int
     shape: list[int]
     adapter: AdapterMethod | None = None
-    adapter_rank: int | None = None
-    layers: int | None = None
+    adapter_rank: int | None = Field(default=None, ge=1)
+    layers: int | None = Field(default=None, ge=1)
     text_twin: str
     template_name: str
     template_version: int

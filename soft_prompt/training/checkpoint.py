@@ -82,7 +82,7 @@ def load_checkpoint(folder: Path, fingerprint: str) -> tuple[RunState, dict[str,
     A damaged checkpoint counts as none: a run from the start gives the same result, only later.
 
     Raises:
-        TrainingError: if an earlier version of Softgraft wrote the checkpoint.
+        TrainingError: if another version of Softgraft wrote the checkpoint.
     """
     path = folder / FILE
     if not path.is_file():

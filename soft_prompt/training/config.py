@@ -155,7 +155,11 @@ class TrainConfig(TrainingOptions):
         try:
             return handler(data)
         except ValidationError as error:
-            problems = [f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors()]
+            problems = [
+                (f"{'.'.join(map(str, e['loc']))}={e['input']!r}: " if e["loc"] else "")
+                + e["msg"].removeprefix("Value error, ")
+                for e in error.errors()
+            ]
             raise TrainingError(
                 found="; ".join(problems),
                 expected="the settings of soft_prompt.TrainConfig, within their limits",

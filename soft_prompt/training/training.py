@@ -80,8 +80,8 @@ def train(
         on_step: called after every prefix, step and dev batch, and while the frozen lower layers are computed.
 
     Raises:
-        TrainingError: if there are no examples, an answer is empty, the settings do not suit the start, or the
-            checkpoint is of another version.
+        TrainingError: if there are no examples, an answer is empty, the settings do not suit the start or the
+            backbone, or the checkpoint is of another version.
         DivergedError: if the loss is not finite, or stays above that of the start.
         ContextError: if an example is longer than the backbone's context.
     """

@@ -22,6 +22,8 @@ from soft_prompt import (
     Backbone,
     BackboneError,
     SoftPrompt,
+    adapter_prompt,
+    initial_adapter,
     load_soft_prompt,
     read_manifest,
     save_soft_prompt,
@@ -236,6 +238,16 @@ def test_a_folder_in_place_of_a_file_is_refused(folder: Path, tiny_backbone: Bac
 def test_an_empty_folder_is_refused(folder: Path, tiny_backbone: Backbone) -> None:
     folder.mkdir()
     refused(folder, tiny_backbone, "cannot be read")
+
+
+def test_a_manifest_of_an_adapter_in_no_layer_is_refused(folder: Path, tiny_backbone: Backbone) -> None:
+    soft_prompt = adapter_prompt(tiny_backbone, "domain", "Be brief.", initial_adapter(tiny_backbone, 2, 0))
+    manifest = manifest_for(tiny_backbone, soft_prompt).model_copy(update={"kind": "adapter", "adapter_rank": 2})
+    save_soft_prompt(folder, soft_prompt, manifest)
+    loaded(folder, tiny_backbone)
+    overwrite(folder, save({"vectors": soft_prompt.vectors}))
+    change(folder, layers=0)
+    refused(folder, tiny_backbone, "layers: Input should be greater than or equal to 1")
 
 
 def test_a_manifest_without_an_adapter_means_no_adapter(folder: Path, tiny_backbone: Backbone) -> None:

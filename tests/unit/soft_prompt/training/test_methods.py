@@ -134,8 +134,9 @@ def test_settings_of_another_method_are_refused() -> None:
     for name, value in {"replay_share": 0.5, "difference_rank": 2, "teacher_share": 0.5, "inner_steps": 2}.items():
         with pytest.raises(ValidationError, match=f"{name} with `method: plain`"):
             TrainingOptions.model_validate({name: value})
-    with pytest.raises(TrainingError, match="inner_steps with `method: mixture`"):
+    with pytest.raises(TrainingError) as caught:
         TrainConfig(method="mixture", inner_steps=2)
+    assert caught.value.found == "inner_steps with `method: mixture`; expected `method: reptile`"
     assert TrainConfig(method="replay", replay_share=0.5).replay_share == 0.5
 
 
