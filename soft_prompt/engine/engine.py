@@ -68,7 +68,7 @@ def engine_of(backbone: Backbone, *, int8: bool = False) -> Engine:
 
 @dataclass(eq=False, slots=True)
 class _Slot:
-    """The place of an engine that is about to be made."""
+    """An engine, or the place for one that is being made."""
 
     engine: Engine | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -91,8 +91,9 @@ class Engine:
         self._model = EngineModel(backbone, int8=int8, native=native)
         self._scheduler = Scheduler(self.limits, self._model.pool.block_bytes)
         self._table = RunTable()
-        # Held while a step runs. The other lock, which may be taken within it, is for the three lines below.
+        # Held while a step runs.
         self._stepping = threading.Lock()
+        # For the requests, the jobs and the thread below. May be taken while a step runs, not the other way round.
         self._lock = threading.Lock()
         self._new: deque[Running] = deque()
         self._jobs: set[Job] = set()
@@ -129,9 +130,9 @@ class Engine:
 
         Args:
             requests: of this engine's backbone.
-            limit: number of them that run at a time; None for no limit but the engine's.
+            limit: maximum number of them that run at a time; None for the engine's limit alone.
             cancelled: checked before each step; True ends the requests without replies.
-            may_refuse: refuse them if too many requests wait already.
+            may_refuse: refuse them if too many requests wait already (`Limits.waiting`).
             background: run them even while nobody iterates the job.
 
         Raises:

@@ -18,7 +18,7 @@ from soft_prompt.errors import BackboneError
 
 # Renders messages and tool declarations, with the generation prompt added.
 ApplyTemplate = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str]
-# What a chat template may call that gives another text each time.
+# Functions of chat templates that give another text each time.
 _CHANGING = re.compile("strftime_now|lipsum|random")
 _MAX_KNOWN = 256
 

@@ -47,7 +47,7 @@ class Distillation:
 def distillation(
     config: TrainConfig, backbone: Backbone, teacher: Sequence[TeacherTargets | None]
 ) -> Distillation | None:
-    """That of a run; None for the methods without a teacher.
+    """How a run learns from a teacher; None for the other methods.
 
     Raises:
         TrainingError: if the backbone is an encoder-decoder and there are distributions of a `teacher`.
