@@ -41,6 +41,15 @@ def test_nothing_is_made_before_the_first_entry(folder: Path) -> None:
     assert not folder.exists()
 
 
+def test_entries_on_a_read_only_disk_stay_of_use(folder: Path) -> None:
+    for name in ("one", "two"):
+        DiskStore(folder, 10**6).put(name, ENTRY)
+    with read_only(folder.parent):
+        store = DiskStore(folder, 10**6)
+        assert not any(store.put(name, ENTRY) for name in ("three", "four", "five"))
+        assert all(store.get(name) is not None for name in ("one", "two"))
+
+
 def test_two_stores_may_write_one_entry_at_the_same_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = DiskStore(folder, 10**6), DiskStore(folder, 10**6)
     replace_file = Path.replace
