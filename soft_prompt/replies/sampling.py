@@ -44,6 +44,7 @@ class Decoding:
             (self.max_tokens < 1, f"max_tokens={self.max_tokens}", "at least 1"),
             (not 0 <= self.temperature < math.inf, f"temperature={self.temperature}", "a finite number from 0"),
             (not 0 < self.top_p <= 1, f"top_p={self.top_p}", "above 0 and at most 1"),
+            (isinstance(self.stop, str), f"stop={self.stop!r}", "a tuple of texts"),
             ("" in self.stop, "an empty stop text", "texts of at least one character"),
             (not -_SEEDS // 2 <= (self.seed or 0) < _SEEDS, f"seed={self.seed}", "from -2^63 to 2^64 - 1"),
             (self.weights not in get_args(DecodeWeights), f"weights={self.weights!r}", "auto, own or int8"),

@@ -91,6 +91,8 @@ def test_every_seed_has_a_generator_for_every_row(seed: int) -> None:
         ({"top_p": -0.5}, "top_p=-0.5"),
         ({"top_p": 1.01}, "top_p=1.01"),
         ({"top_p": math.nan}, "top_p=nan"),
+        # Each character would be a stop text.
+        ({"stop": "END"}, "stop='END'"),
         ({"stop": ("",)}, "an empty stop text"),
         ({"stop": ("END", "")}, "an empty stop text"),
     ],
