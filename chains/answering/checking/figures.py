@@ -115,9 +115,9 @@ def _date(match: re.Match[str]) -> Figure | None:
     parts = match.groupdict()
     month = parts.get("month")
     number = patterns.MONTH_NUMBER[month.lower()] if month else _any_number(parts["m"] or "")
-    if not number or not 1 <= number <= 12:
-        return None
     day = _any_number(parts.get("d") or "") or 0
+    if not number or not 1 <= number <= 12 or day > 31:
+        return None
     year = parts.get("y") or parts.get("y2") or ""
     return _figure("date", match, {f"{year}-{int(number)}-{int(day)}"})
 

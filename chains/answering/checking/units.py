@@ -54,7 +54,8 @@ _ENGLISH = {
     Unit("frequency", 1e9): "GHz",
     Unit("speed", 1): "km/h kmh kph",
     Unit("speed", 1.609344): "mph",
-    Unit("degree", 1): "degrees degree °C ° °F",
+    Unit("degree", 1): "degrees degree °C ° degrees-celsius degree-celsius",
+    Unit("fahrenheit", 1): "°F degrees-fahrenheit degree-fahrenheit",
     Unit("percent", 1): "% percent per-cent",
     Unit("GBP", 1): "pounds pound GBP",
     Unit("GBP", 0.01): "pence penny",
@@ -72,6 +73,7 @@ SYMBOLS = {
 FAMILIES = {
     **dict.fromkeys(("time", "month", "working day", "night"), "duration"),
     **dict.fromkeys(("GBP", "EUR", "USD", "CNY", "cent"), "money"),
+    **dict.fromkeys(("degree", "fahrenheit"), "temperature"),
 }
 RATES = {
     "daily": Unit(_TIME, _DAYS), "hourly": Unit(_TIME, 3600), "weekly": Unit(_TIME, 7 * _DAYS),

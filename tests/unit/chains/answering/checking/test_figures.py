@@ -7,6 +7,7 @@ import unicodedata
 import pytest
 
 from chains.answering.checking.figures import Figure, find_figures
+from chains.answering.checking.statements import normalised
 
 
 def only(text: str) -> Figure:
@@ -43,6 +44,8 @@ def only(text: str) -> Figure:
         ("1.5万元", "15000元"),
         ("2025年4月1日", "1 April 2025"),
         ("3000元", "三千元"),
+        ("5 °F", "5 degrees Fahrenheit"),
+        ("5 °C", "5 degrees"),
     ],
 )
 def test_two_notations_of_a_value_are_equal(one: str, other: str) -> None:
@@ -56,6 +59,7 @@ def test_two_notations_of_a_value_are_equal(one: str, other: str) -> None:
         ("30 days", "30 minutes"),
         ("5 days", "5 working days"),
         ("EUR 35", "£35"),
+        ("5 °C", "5 °F"),
         ("30 days", "31 days"),
         ("3am", "15:00"),
         ("1 April", "1 May"),
@@ -70,6 +74,13 @@ def test_two_notations_of_a_value_are_equal(one: str, other: str) -> None:
 )
 def test_other_values_and_units_are_not_equal(one: str, other: str) -> None:
     assert not only(one).equals(only(other))
+
+
+@pytest.mark.parametrize("text", ["3月{}日", "{}月3日", "第{}天", "{}½ hours", "£{}", "{} weeks", "{}万元", "百分之{}"])
+def test_a_number_of_very_many_digits_is_read(text: str) -> None:
+    """A hostile document has one, or a question; no answer may fail because of it."""
+    for digits in (400, 5000):
+        find_figures(normalised(text.format("9" * digits)))
 
 
 def test_a_range_shares_its_unit() -> None:
