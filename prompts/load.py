@@ -24,7 +24,9 @@ def find_template(name: str, language: str = "en", folders: Sequence[Path] = ())
             # What is no regular file is an error when it is read, not another template.
             if path.exists():
                 return path
-    known = sorted({f.name.removesuffix(f".{language}.yaml") for p in searched for f in p.glob(f"*.{language}.yaml")})
+    ending = f".{language}.yaml"
+    files = [file.name for folder in searched for file in folder.glob("*.yaml")]
+    known = sorted({file.removesuffix(ending) for file in files if file.endswith(ending)})
     raise UnknownTemplateError(
         found=f"no template {name!r} in language {language!r}",
         expected=f"one of {', '.join(known) or '(none in this language)'}",
