@@ -306,7 +306,8 @@ class ConversationMemory(SqliteSaver):
         return MemoryDamagedError(
             found=f"the conversations in {self.path} cannot be read: {error}",
             expected="an intact database of conversations; the file was not changed",
-            next_step=f"restore a backup, or start a new database: mv {self.path} {self.path}.damaged",
+            next_step="restore a backup, or start a new database: "
+            f"mv {shlex.quote(str(self.path))} {shlex.quote(f'{self.path}.damaged')}",
         )
 
     def _busy(self) -> MemoryUnavailableError:
