@@ -211,7 +211,7 @@ def _frequency(match: re.Match[str]) -> Figure:
 
 def _number(match: re.Match[str]) -> Figure | None:
     if match["ordinal"]:
-        return _figure("ordinal", match, {float(match["n"])})
+        return _figure("ordinal", match, readings) if (readings := _readings(match["n"])) else None
     unit = UNITS.get(match["unit"]) or UNITS.get((match["unit"] or "").lower())
     if match["word"]:
         # "one" is mostly a pronoun.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chains.answering.checking.figures import Figure, find_figures
 from chains.answering.checking.statements import normalised
@@ -36,6 +38,7 @@ def only(text: str) -> Figure:
         ("0330 555 0142", "03305550142"),
         ("two hundred and fifty", "250"),
         ("the 3rd", "third"),
+        ("the 1,000th", "the 1000th"),
         ("三十天", "30 days"),
         ("两周", "14天"),
         ("三个工作日", "3 working days"),
@@ -81,6 +84,26 @@ def test_a_number_of_very_many_digits_is_read(text: str) -> None:
     """A hostile document has one, or a question; no answer may fail because of it."""
     for digits in (400, 5000):
         find_figures(normalised(text.format("9" * digits)))
+
+
+PARTS = (
+    "1 12 1,000 1.000 1.5.2 9999999999 ٣ १२ ½ ² ① st nd th am pm : . , - / £ $ € % °F km hours per_day half_an_hour "
+    "once_a_week 2024 -13 May March Monday to the a twenty -one hundred thousand 第 三 十 百 万 半 两 点 分 年 月 日 周 天 元 千克 百分之 "
+    "下午 至 A K7 . ( )"
+).split()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PARTS), max_size=12), st.booleans())
+def test_any_text_is_read(parts: list[str], spaced: bool) -> None:
+    text = normalised((" " if spaced else "").join(parts).replace("_", " "))
+    for figure in find_figures(text):
+        assert text[figure.start : figure.end].strip() == figure.raw
+
+
+@pytest.mark.parametrize("text", ["version 1.5.2th", "the 12.5th", "1,5,2nd", "1.000.5st"])
+def test_an_ordinal_that_is_no_whole_number_is_read(text: str) -> None:
+    find_figures(normalised(text))
 
 
 def test_a_range_shares_its_unit() -> None:
