@@ -21,7 +21,7 @@ def find_template(name: str, language: str = "en", folders: Sequence[Path] = ())
     if NAME.fullmatch(name):
         for folder in searched:
             path = folder / f"{name}.{language}.yaml"
-            # What is no regular file is an error when it is read, not another template.
+            # A pipe or a folder of this name is an error when it is read; no other template is used instead.
             if path.exists():
                 return path
     ending = f".{language}.yaml"

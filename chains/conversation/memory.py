@@ -47,7 +47,7 @@ class ConversationMemory(SqliteSaver):
 
     def __init__(self, conn: sqlite3.Connection, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(conn, serde=serde)
-        # Marks of conversations that were deleted before, and whose text was overwritten at the opening.
+        # Marks of deleted conversations whose text was overwritten when the database was opened.
         self._erased: set[bytes] = set()
 
     @classmethod

@@ -90,7 +90,7 @@ def _without_points(match: re.Match[str]) -> str:
 
 def _decimal(match: re.Match[str]) -> str:
     whole, space, fraction = match.groups("")
-    # "1.5½" is no number, and one of very many digits cannot be added to.
+    # "1.5½" is not a number, and a very long one cannot be added to.
     is_number = whole.isdecimal() and len(whole) <= _MAX_WHOLE_DIGITS
     value = unicodedata.numeric(fraction) + (int(whole) if is_number else 0)
     decimal = f"{value:.3f}".rstrip("0")

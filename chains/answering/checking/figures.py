@@ -329,7 +329,7 @@ def _with_context(figure: Figure, text: str) -> Figure:
         order = "before" if match["order"].lower() in {"before", "beforehand", "in advance", "earlier"} else "after"
     word = patterns.NEXT_WORD.match(text, figure.end)
     counted = not figure.dimension and word is not None and word["word"].lower() not in patterns.NOT_COUNTED
-    # "desk 4" is no amount either.
+    # Nor is "desk 4" an amount.
     label = patterns.LABEL.search(before)
     counted = counted or (not figure.dimension and label is not None)
     return replace(figure, bound=bound, order=order, counted=counted)

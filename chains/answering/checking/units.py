@@ -130,7 +130,7 @@ NUMERALS_CHINESE = "".join((*_DIGITS_CHINESE, *_PLACES_CHINESE, "万亿半"))
 
 
 def english_number(text: str) -> float | None:
-    """The value of a number in words, such as "two hundred and fifty"; None if it is none."""
+    """The value of a number in words, such as "two hundred and fifty"; None if it is not a number."""
     total, current, found = 0.0, 0.0, False
     for word in text.lower().replace("-", " ").split():
         if word in {"a", "an", "and"}:
@@ -147,7 +147,7 @@ def english_number(text: str) -> float | None:
 
 
 def chinese_number(text: str) -> float | None:
-    """The value of a Chinese numeral, such as 一百二十 or 半; None if it is none."""
+    """The value of a Chinese numeral, such as 一百二十 or 半; None if it is not one."""
     if text == "半":
         return 0.5
     if len(text) > 1 and all(character in _DIGITS_CHINESE for character in text):

@@ -16,7 +16,7 @@ _CLOSED = re.compile(rb"<(title|script|style|iframe|textarea|a|p|div|span|td|th|
 
 
 def convert(data: bytes, name: str) -> Converted:
-    """Pages off the main line, such as popup notes, are at the end. Raises ConversionError if the file is no book."""
+    """Pages off the main line, such as pop-up notes, come last. Raises ConversionError if the file is not a book."""
     with opened(data, name, "an EPUB book", _MAIN) as archive:
         package = next(one.get("full-path") for one in archive.xml(_MAIN).iter("{*}rootfile"))
         book = archive.xml(package)

@@ -26,7 +26,7 @@ _MAX_REPEATED = 200
 
 
 def convert(data: bytes, name: str) -> Converted:
-    """Notes follow at the end. Raises ConversionError if the file is no text document, or is damaged."""
+    """Notes follow at the end. Raises ConversionError if the file is not a text document or is damaged."""
     with opened(data, name, "an ODT document", "content.xml") as archive:
         reader = _Reader(archive)
         for body in archive.xml("content.xml").iterfind("{*}body/{*}text"):
