@@ -125,7 +125,7 @@ class Answering:
 
     @cached_property
     def for_a_model(self) -> Answering:
-        """The same with the form `generate`: its evidence is what a model reads. A quote is chosen from twice as much."""
+        """The same with the form `generate`: its evidence is what a model reads; a quote is chosen from more."""
         if self.settings.form == "generate":
             return self
         return replace(self, settings=replace(self.settings, form="generate"))
