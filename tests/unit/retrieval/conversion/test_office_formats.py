@@ -168,6 +168,14 @@ def test_bad_files_are_refused(suffix: str) -> None:
             text_of(data, suffix)
 
 
+def test_a_book_without_a_package_is_refused() -> None:
+    book = io.BytesIO()
+    with zipfile.ZipFile(book, "w") as archive:
+        archive.writestr("META-INF/container.xml", "<container><rootfiles/></container>")
+    with pytest.raises(ConversionError, match=r"a\.epub names no list of its pages"):
+        text_of(book.getvalue(), ".epub")
+
+
 def test_entities_are_not_resolved(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret words")
