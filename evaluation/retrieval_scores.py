@@ -25,7 +25,8 @@ class GoldSpans:
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self._spans: dict[str, tuple[int, int] | None] = {}
+        # By document and quote: the ids of questions are unique in one file only.
+        self._spans: dict[tuple[str, str], tuple[int, int] | None] = {}
 
     def overlaps(self, item: Item, doc_id: str, start: int, end: int) -> bool:
         """Whether a span overlaps the quote of a question or, without a quote, is in its document."""
@@ -40,11 +41,12 @@ class GoldSpans:
     def _span(self, item: Item) -> tuple[int, int] | None:
         if not item.quote or not item.doc_id:
             return None
-        if item.id not in self._spans:
+        key = item.doc_id, item.quote
+        if key not in self._spans:
             known = self._index.document_passages([item.doc_id])
             start = self._index.document(item.doc_id).text.find(item.quote) if known else -1
-            self._spans[item.id] = (start, start + len(item.quote)) if start >= 0 else None
-        return self._spans[item.id]
+            self._spans[key] = (start, start + len(item.quote)) if start >= 0 else None
+        return self._spans[key]
 
 
 def retrieval_scores(

@@ -40,7 +40,7 @@ class ScoredAnswer:
     """The answer to one question, with its scores.
 
     Attributes:
-        accuracy: 1 if the reply contains a short answer; None for an unanswerable question.
+        accuracy: 1 if the reply contains a short answer, else 0; None for a question that is unanswerable or has none.
         exact, f1: against the references; None if there are none.
         refused: by the evidence score, or in words according to the refusal classifier.
         supported: whether the evidence supports all of the reply; None if it was refused, or there is no evidence.
@@ -184,7 +184,7 @@ def score_answer(
     return ScoredAnswer(
         item=item,
         reply=reply,
-        accuracy=contains_answer(reply, item.answers) if item.answerable else None,
+        accuracy=contains_answer(reply, item.answers) if item.answerable and item.answers else None,
         exact=exact_match(reply, (*item.references, *item.answers)) if item.references else None,
         f1=token_f1(reply, item.references) if item.references else None,
         refused=refused,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ DEV_SHARE = 0.15
 DEV_MOST = 150
 SEED = 0
 
+_LINE_ID = re.compile(r"line-\d+")
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -77,7 +79,7 @@ def read_task_file(path: Path, task: TextTask) -> ItemFile:
 def task_line(item: Item, task: TextTask) -> str:
     """An item as a line of its task's data file; an id made of a line number is left out."""
     text, target = FIELDS[task]
-    named = {} if item.id.startswith("line-") else {"id": item.id}
+    named = {} if _LINE_ID.fullmatch(item.id) else {"id": item.id}
     grouped = {"group": item.group} if item.group else {}
     return json.dumps({**named, text: item.question, target: item.target, **grouped}, ensure_ascii=False)
 

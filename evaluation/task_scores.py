@@ -81,8 +81,9 @@ def _label_scores(predicted: Sequence[str], gold: Sequence[str]) -> dict[str, Es
 
 
 def _macro(pairs: Any, labels: int) -> tuple[float, float]:
-    """Macro recall over the labels in gold, and macro F1 over the labels in gold or predictions, from both `[texts,
-    2]`.
+    """Macro recall over the labels in gold, and macro F1 over the labels in gold or predictions.
+
+    `pairs`: `[texts, 2]`, numbers of the predicted and of the gold label.
     """
     predicted, gold = pairs[:, 0], pairs[:, 1]
     correct = np.bincount(gold[predicted == gold], minlength=labels)

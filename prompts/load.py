@@ -21,10 +21,12 @@ def find_template(name: str, language: str = "en", folders: Sequence[Path] = ())
     if NAME.fullmatch(name):
         for folder in searched:
             path = folder / f"{name}.{language}.yaml"
-            # What is no regular file is an error when it is read, not another template.
+            # A pipe or a folder of this name is an error when it is read; no other template is used instead.
             if path.exists():
                 return path
-    known = sorted({f.name.removesuffix(f".{language}.yaml") for p in searched for f in p.glob(f"*.{language}.yaml")})
+    ending = f".{language}.yaml"
+    files = [file.name for folder in searched for file in folder.glob("*.yaml")]
+    known = sorted({file.removesuffix(ending) for file in files if file.endswith(ending)})
     raise UnknownTemplateError(
         found=f"no template {name!r} in language {language!r}",
         expected=f"one of {', '.join(known) or '(none in this language)'}",

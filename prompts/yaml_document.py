@@ -77,7 +77,7 @@ def parse_yaml(text: str) -> YamlDocument:
     """Parse a text of one document.
 
     Raises:
-        YamlError: if it is not YAML, is beyond a limit, or has a value that is none, such as an impossible date.
+        YamlError: if it is not YAML, is beyond a limit, or has an invalid value, such as an impossible date.
     """
     try:
         _check_limits(text)

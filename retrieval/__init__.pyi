@@ -15,6 +15,7 @@ from .errors import (
     RecordError,
     RerankerError,
     RetrievalError,
+    UnknownDocumentError,
 )
 from .ingestion.ingest import IngestProgress, IngestReport, ingest, plan_ingest
 from .ranking.evidence_score import EvidenceScale, fit_scale
@@ -50,6 +51,7 @@ __all__ = [
     "RerankerError",
     "RetrievalError",
     "ScoredRecord",
+    "UnknownDocumentError",
     "convert_file",
     "fit_scale",
     "ingest",

@@ -50,3 +50,7 @@ class RecordError(RetrievalError):
 
 class RerankerError(RetrievalError):
     """The configured reranker is missing or unsuitable."""
+
+
+class UnknownDocumentError(RetrievalError):
+    """The index has no document with that id."""

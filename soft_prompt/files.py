@@ -60,7 +60,10 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: after a crash it is the old or the new one. A file that exists keeps its mode."""
+    """Write a file atomically: after a crash it is the old or the new one. A file that exists keeps its mode.
+
+    Writers of the same file must take turns: they use the same scratch file, so that a killed one leaves a single one.
+    """
     scratch = path.with_name(f".{path.name}.tmp")
     try:
         with scratch.open("wb") as file:
@@ -71,6 +74,6 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         scratch.replace(path)
     finally:
-        # On a disk that has become read-only; that is what the caller has to learn, not this.
+        # On a disk that has become read-only this fails too. The caller learns of the first error.
         with suppress(OSError):
             scratch.unlink()

@@ -60,7 +60,7 @@ def tensor_entries(path: Path) -> dict[str, TensorEntry]:
     """The tensors of a safetensors file by name, from its header alone.
 
     Raises:
-        ForeignFileError: if it is no regular file, or if its tensors do not fill it exactly.
+        ForeignFileError: if it is no regular file, has no such header, or does not end with its last tensor.
         OSError: if it cannot be read.
     """
     descriptor = _open(path)

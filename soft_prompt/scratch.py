@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 _MARK = "softgraft-"
@@ -35,7 +35,11 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 def _locked_folder(path: Path) -> tuple[Path, int | None]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
-        lock = _lock(folder)
+        try:
+            lock = _lock(folder)
+        except BlockingIOError:
+            # Another process is about to remove it.
+            continue
         if folder.is_dir():
             return folder, lock
         # Another process removed it before it was locked.
@@ -48,7 +52,10 @@ def remove_abandoned(path: Path) -> None:
     for folder in path.parent.iterdir():
         if not folder.name.startswith(_prefix(path)) or folder.is_symlink() or not folder.is_dir():
             continue
-        lock = _lock(folder)
+        try:
+            lock = _lock(folder)
+        except BlockingIOError:
+            continue
         if lock is not None:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
@@ -59,17 +66,25 @@ def _prefix(path: Path) -> str:
 
 
 def _lock(folder: Path) -> int | None:
-    """A descriptor that holds the lock of a folder; None if another process holds it, or if there are no locks."""
+    """A descriptor that holds the lock of a folder; None if there are no locks, or no such folder.
+
+    Raises:
+        BlockingIOError: if another process holds it.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
         return None
-    with suppress(OSError):
+    try:
         descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            return None
-        return descriptor
-    return None
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise
+        # Some network file systems have no locks.
+        return None
+    return descriptor

@@ -51,10 +51,11 @@ MAX_FORM_QUESTIONS = 100
 
 @dataclass(frozen=True)
 class Ingested:
-    """What an ingest did, and the evidence scale: fitted afterwards if the questions allow it, else the default one.
+    """What an ingest did.
 
     Attributes:
-        questions: what is to know about each question file.
+        scale: the evidence scale: fitted to the questions if there are enough, else the default one.
+        questions: a report on each question file.
     """
 
     report: IngestReport
@@ -74,7 +75,7 @@ class Domain(DomainParts):
         return read_questions(self.folder, split, self.build)
 
     def question_reports(self) -> tuple[QuestionReport, ...]:
-        """What is to know about each question file, or file of examples, of the domain."""
+        """A report on each file of questions or examples."""
         read = self.questions if self.file.text_task is None else self.work.split
         return tuple(read(split).report for split in SPLITS if has_split(self.folder, split))
 
@@ -173,7 +174,8 @@ class Domain(DomainParts):
         on_step: OnStep | None = None,
         on_score: OnScore | None = None,
     ) -> TrainReport:
-        """Train the soft prompt; it is kept if it beats its text twin on dev. Then choose the form of the answers.
+        """Train the soft prompt; it is kept if it beats its start and its text twin on dev. Then choose the form of the
+        answers.
 
         Args:
             limit: maximum number of train questions, spread over the file; None uses all.
@@ -194,14 +196,17 @@ class Domain(DomainParts):
         report = grafting.run(train, dev, on_step=on_step, on_score=on_score)
         self.forget("chain", "work")
         if report.kept and self.file.text_task is None and self.file.answer.form == "auto":
-            chosen = self._choose_form(dev, on_score)
+            chosen = self.choose_form(dev, on_score)
             if chosen is not None:
                 report = replace(report, form=chosen.form, form_metric=chosen.metric, form_scores=chosen.ranked())
         advice = next_steps(report, grafting.settings, self.cli_name, answers_questions=self.file.text_task is None)
         return replace(report, questions=self.question_reports(), next_steps=tuple(advice))
 
-    def _choose_form(self, dev: Sequence[Item], on_score: OnScore | None) -> ChosenForm | None:
-        """Answer the dev questions in each form, and store the best one; None if no dev question has an answer."""
+    def choose_form(self, dev: Sequence[Item], on_score: OnScore | None = None) -> ChosenForm | None:
+        """Answer dev questions with the trained soft prompt in each form, and store the best form for `form: auto`.
+
+        None if no dev question has an answer.
+        """
         report, manifest = on_score or (lambda *_: None), self.manifest
         assert manifest is not None
         asked = spread([item for item in dev if item.answerable], MAX_FORM_QUESTIONS)

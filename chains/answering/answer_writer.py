@@ -91,7 +91,7 @@ class AnswerWriter:
             return shown if self.text else self._quote(all_of_them=True)
         if not self._checks_first:
             spans = list(claim_spans(self.text))
-            self.refused = bool(spans) and self._rules.refuses(self.text[slice(*spans[0])])
+            self.refused = self.refused or (bool(spans) and self._rules.refuses(self.text[slice(*spans[0])]))
             self.supported = self.refused or all(self._rules.supports(self.text[slice(*span)]) for span in spans)
         if not self.refused and (form == "both" or (not self.text and self._rules.unsupported == "quote")):
             shown += self._quote(all_of_them=True)

@@ -25,7 +25,7 @@ from chains.answering.history import HistoryBudget, Overflow, newest_turns, with
 from chains.answering.speaker import PreparedPrompt, Speaker
 from chains.answering.support import check_support
 from prompts import RenderedPrompt, TemplateFile, Turn
-from retrieval import Index, RankedPassage, RetrievalError
+from retrieval import Index, RankedPassage, UnknownDocumentError
 from retrieval.ranking.evidence_budget import EvidenceBudget, within_budget
 from retrieval.ranking.evidence_features import JudgedRanking
 from retrieval.ranking.evidence_score import EvidenceScale
@@ -125,7 +125,7 @@ class Answering:
 
     @cached_property
     def for_a_model(self) -> Answering:
-        """The same with the form `generate`: its evidence is what a model reads, whatever the domain's form is."""
+        """The same with the form `generate`: its evidence is what a model reads; a quote is chosen from more."""
         if self.settings.form == "generate":
             return self
         return replace(self, settings=replace(self.settings, form="generate"))
@@ -258,7 +258,7 @@ class Answering:
         texts: dict[str, str] = {}
         for name in {entry.passage.doc_id for entry in evidence.passages}:
             # A document may have left the index since it was searched; `cite` then reports it.
-            with suppress(RetrievalError):
+            with suppress(UnknownDocumentError):
                 texts[name] = self.index.document(name).text
         return [
             replace(entry, passage=with_whole_sentences(entry.passage, texts.get(entry.passage.doc_id, "")))

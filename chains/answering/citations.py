@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
-from retrieval import Document, Passage, RetrievalError
+from retrieval import Document, Passage, UnknownDocumentError
 from retrieval.markup import Markup
 from retrieval.ranking.evidence_sentences import heading_at
 from retrieval.splitting.numbers import comparable, writes_decimal_comma
@@ -130,7 +130,7 @@ def verify_citations(citations: Sequence[Citation], document_of: Callable[[str],
         if citation.doc_id not in documents:
             try:
                 documents[citation.doc_id] = document_of(citation.doc_id)
-            except RetrievalError:
+            except UnknownDocumentError:
                 documents[citation.doc_id] = None
         document = documents[citation.doc_id]
         if document is None or document.text[citation.start : citation.end] != citation.quote:

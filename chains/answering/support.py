@@ -43,7 +43,7 @@ _YES = re.compile(
     r"\s*(?:yes|yeah|yep|certainly|of course|是的?|对的?|可以的?|能|需要|有的?)\s*(?:[,.!;:。，！、]+|$)\s*", re.I
 )
 _NO = re.compile(r"\s*(?:no|nope|not at all|不是的?|不|不行|不可以|不能|不需要|没有)\s*(?:[,.!;:。，！、]+|$)\s*", re.I)
-# "You can.", "It does not." and the like repeat the question's verb.
+# Replies such as "You can." and "It does not." repeat the question's verb.
 _SHORT_REPLY = re.compile(
     r"\s*(?:you|it|they|we|i|he|she|this|that|there)\s+"
     r"(?:can|could|may|must|do|does|did|is|are|will|would|should|have|has)(?P<no>\s*not|n't)?\s*[.!]*\s*$",

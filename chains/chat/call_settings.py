@@ -61,7 +61,8 @@ def read_tools(tools: Sequence[Any] | None, choice: object) -> ToolSelection:
     if choice == "none":
         return ToolSelection()
     if isinstance(choice, Mapping):
-        choice = choice.get("function", choice).get("name", choice)
+        named = choice.get("function", choice)
+        choice = named.get("name", choice) if isinstance(named, Mapping) else choice
     # First by name: a tool may be named "any".
     forced = tuple(function for function in functions if function["name"] == choice)
     if not forced and (choice is True or choice in _ANY):

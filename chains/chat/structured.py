@@ -31,16 +31,24 @@ def json_schema_of(schema: Any) -> Mapping[str, Any]:
         else:
             json_schema = convert_to_json_schema(schema)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            found=f"the schema {schema!r}",
-            expected="a pydantic class, a TypedDict, or a JSON schema of an object",
-            next_step="give a JSON schema a `title`",
-        ) from error
+        raise _bad_schema(schema) from error
     return cast("Mapping[str, Any]", json_schema)
 
 
 def tool_name(schema: Any) -> str:
-    return str(convert_to_openai_tool(schema)["function"]["name"])
+    """The name of the tool that a schema becomes."""
+    try:
+        return str(convert_to_openai_tool(schema)["function"]["name"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _bad_schema(schema) from error
+
+
+def _bad_schema(schema: object) -> InputError:
+    return InputError(
+        found=f"the schema {schema!r}",
+        expected="a pydantic class, a TypedDict, or a JSON schema of an object",
+        next_step="give a JSON schema a `title`",
+    )
 
 
 def parse_output(llm: Runnable[Any, AIMessage], schema: Any, method: Method, include_raw: bool) -> Runnable[Any, Any]:

@@ -10,6 +10,8 @@ from uuid import uuid4
 from langchain_core.messages import InvalidToolCall, ToolCall
 from langchain_core.messages.tool import ToolCallChunk, invalid_tool_call, tool_call, tool_call_chunk
 
+from retrieval.markup import whole_characters
+
 OPENING, CLOSING = "<tool_call>", "</tool_call>"
 
 
@@ -102,19 +104,30 @@ class ToolCallParser:
 
 def _parse_calls(body: str, problem: str = "it is not JSON") -> Iterator[ParsedCall]:
     try:
-        value = json.loads(body)
-    except (json.JSONDecodeError, RecursionError):
+        value = json.loads(body, parse_constant=_refuse_constant)
+    # A ValueError also for a number of too many digits.
+    except (ValueError, RecursionError):
         yield _invalid_call(body, problem)
         return
     for entry in value if isinstance(value, list) else [value]:
         name = entry.get("name") if isinstance(entry, dict) else None
         arguments = entry.get("arguments", entry.get("parameters", {})) if isinstance(entry, dict) else None
         if not isinstance(name, str) or not name:
-            yield _invalid_call(json.dumps(entry, ensure_ascii=False), "it names no tool")
+            yield _invalid_call(_as_json(entry), "it names no tool")
         elif not isinstance(arguments, dict):
-            yield _invalid_call(json.dumps(entry, ensure_ascii=False), "its arguments are not a JSON object", name)
+            yield _invalid_call(_as_json(entry), "its arguments are not a JSON object", whole_characters(name))
         else:
-            yield ParsedCall(name, json.dumps(arguments, ensure_ascii=False))
+            yield ParsedCall(whole_characters(name), _as_json(arguments))
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are JSON to Python alone."""
+    raise ValueError(name)
+
+
+def _as_json(value: object) -> str:
+    # The escape of half a character stands for none.
+    return whole_characters(json.dumps(value, ensure_ascii=False))
 
 
 def _invalid_call(body: str, problem: str, name: str | None = None) -> ParsedCall:

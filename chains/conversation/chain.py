@@ -46,7 +46,8 @@ class DomainChain(TracedRunnable[dict[str, Any], dict[str, Any]]):
     def __init__(self, answering: Answering, memory_path: Path) -> None:
         self.answering = answering
         self.conversations = Conversations(memory_path)
-        self._closed = False
+        # Shared with the chains of `with_answering`, whose conversations are the same.
+        self._closed = Event()
         self._graph_lock = Lock()
         # Python's own once-per-location filter is reset whenever a library changes the warning filters.
         self._warned: set[str] = set()
@@ -82,7 +83,10 @@ class DomainChain(TracedRunnable[dict[str, Any], dict[str, Any]]):
         self.conversations.delete(str(thread_id))
 
     def with_answering(self, answering: Answering) -> DomainChain:
-        """A chain that answers differently and stores its turns with those of this one; it takes milliseconds."""
+        """A chain that answers differently and stores its turns with those of this one; it takes milliseconds.
+
+        Closing one closes both.
+        """
         other = copy(self)
         other.answering = answering
         other._graph_lock = Lock()
@@ -92,11 +96,11 @@ class DomainChain(TracedRunnable[dict[str, Any], dict[str, Any]]):
 
     def close(self) -> None:
         """Close the database of the conversations. A closed chain raises ClosedError when it is used."""
-        self._closed = True
+        self._closed.set()
         self.conversations.close()
 
     def _require_open(self) -> None:
-        if self._closed:
+        if self._closed.is_set():
             raise ClosedError(
                 found=f"a chain that was closed ({self.conversations.path.parent})",
                 expected="a chain, or the domain that it comes from, that is still open",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -204,7 +205,7 @@ class Conversations:
             expected=f"one of {', '.join(map(repr, known[:_LISTED_IDS]))}{more}" if known else "an existing id",
             next_step="run: softgraft threads list DOMAIN"
             if known
-            else f'start one: softgraft ask DOMAIN "..." --thread {thread_id}',
+            else f'start one: softgraft ask DOMAIN "..." --thread {shlex.quote(thread_id)}',
         )
 
 

@@ -74,6 +74,11 @@ class HistoryNode:
             else:
                 notices.append("the model wrote an empty summary of the earlier turns, so they are left out")
         window = history_window(conversation(state), summary, settings.history, self._answering.count_tokens)
+        if summary is not None and not window.summarised:
+            notices.append(
+                "the summary of the earlier turns was left out: "
+                f"it does not fit `history_tokens: {settings.history_tokens}`"
+            )
         if window.dropped:
             notices.append(
                 f"{_earlier_turns(window.dropped)} left out, the oldest first: "

@@ -47,7 +47,7 @@ class ConversationMemory(SqliteSaver):
 
     def __init__(self, conn: sqlite3.Connection, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(conn, serde=serde)
-        # Marks of conversations that were deleted before, and whose text was overwritten at the opening.
+        # Marks of deleted conversations whose text was overwritten when the database was opened.
         self._erased: set[bytes] = set()
 
     @classmethod
@@ -306,7 +306,8 @@ class ConversationMemory(SqliteSaver):
         return MemoryDamagedError(
             found=f"the conversations in {self.path} cannot be read: {error}",
             expected="an intact database of conversations; the file was not changed",
-            next_step=f"restore a backup, or start a new database: mv {self.path} {self.path}.damaged",
+            next_step="restore a backup, or start a new database: "
+            f"mv {shlex.quote(str(self.path))} {shlex.quote(f'{self.path}.damaged')}",
         )
 
     def _busy(self) -> MemoryUnavailableError:

@@ -15,7 +15,7 @@ _LOCKS = Path("/proc/locks")
 def holder_of(*files: Path) -> tuple[int, str] | None:
     """The process that locks one of these files for writing: its id, and a description such as "process 7 (python)".
 
-    None if there is none, or if the operating system does not tell. This process does not count.
+    None if there is none, or if the operating system does not say. Locks of this process itself are ignored.
     """
     inodes = {status.st_ino for status in map(_status, files) if status is not None}
     for fields in _locks():

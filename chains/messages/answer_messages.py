@@ -170,12 +170,14 @@ def _chain_input(value: AnswerInput) -> dict[str, Any]:
         return {"question": value}
     if isinstance(value, Mapping):
         return dict(value)
-    if not value or not isinstance(value[-1], HumanMessage):
+    messages = list(value) if isinstance(value, Sequence) else None
+    if not messages or not isinstance(messages[-1], HumanMessage):
+        is_list = messages is not None
         raise InputError(
-            found="a conversation that does not end with a human message",
+            found="a conversation that does not end with a human message" if is_list else f"a {type(value).__name__}",
             expected="a question, or a list of messages that ends with it",
             next_step='call it with "..." or [HumanMessage("...")]',
         )
-    *before, last = value
+    *before, last = messages
     # Without earlier messages, the stored conversation of the thread is used.
     return {"question": plain_text(last), **({"history": before} if before else {})}

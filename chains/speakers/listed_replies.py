@@ -71,9 +71,11 @@ def _bytes(entry: Mapping[str, Any]) -> bytes:
 
 def _without_space(reply: ListedReply) -> ListedReply:
     """Without the tokens of space around the text; no tokens at all if they are not the text's."""
-    tokens, rows = list(reply.tokens), list(reply.rows)
-    while tokens and not tokens[-1].strip():
-        tokens.pop()
-        rows.pop()
+    first, last = 0, len(reply.tokens)
+    while first < last and not reply.tokens[first].strip():
+        first += 1
+    while first < last and not reply.tokens[last - 1].strip():
+        last -= 1
+    tokens, rows = reply.tokens[first:last], reply.rows[first:last]
     same = b"".join(tokens) == reply.text.encode()
-    return ListedReply(reply.text, tuple(tokens) if same else (), tuple(rows) if same else ())
+    return ListedReply(reply.text, tokens, rows) if same else ListedReply(reply.text)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.messages import BaseMessage
-from langchain_core.runnables import RunnableConfig
 
-from chains.answering.speaker import DeferredSpeaker, PreparedPrompt, Speaker
+from chains.answering.speaker import DeferredSpeaker, OnReply, PreparedPrompt, Speaker
 from chains.errors import InputError
-from chains.messages.content import plain_text, to_messages
-from chains.speakers.remote_failures import ReplyEndCheck, to_remote_error
-from chains.speakers.speakers import LocalSpeaker, RemoteSpeaker
+from chains.speakers.speakers import LocalSpeaker, RemoteSpeaker, streamed_replies
 from prompts import Message, RenderedPrompt, TextSegment
 from prompts.tools import prepend_system_message
 
@@ -100,25 +96,18 @@ class _RequestedLocal(LocalSpeaker):
     def prepare(self, prompt: RenderedPrompt) -> PreparedPrompt:
         return super().prepare(_with_system(prompt, self.settings.system))
 
-    def stream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> Iterator[str]:
-        messages = to_messages(prompt.prompt)
-        for chunk in self.chat.stream(messages, cast(RunnableConfig, config), **self._call(prompt)):
-            self.usage.add(chunk)
-            yield plain_text(chunk.content)
-
-    async def astream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> AsyncGenerator[str]:
-        messages = to_messages(prompt.prompt)
-        stream = self.chat.astream(messages, cast(RunnableConfig, config), **self._call(prompt))
-        async with aclosing(cast(Any, stream)) as chunks:
-            async for chunk in chunks:
-                self.usage.add(chunk)
-                yield plain_text(chunk.content)
+    def reply_many(self, prompts: Sequence[PreparedPrompt], *, on_reply: OnReply | None = None) -> list[str]:
+        # A batch of the chat model takes no format, and reports no tokens.
+        return streamed_replies(self, prompts, on_reply)
 
     def _call(self, prompt: PreparedPrompt) -> dict[str, Any]:
         if self.settings.response_format is not None:
             # It adds to the prompt, so the prompt is tokenised again.
             return {"response_format": self.settings.response_format}
-        return {"tokens": prompt.tokens, "constraint": prompt.constraint}
+        return super()._call(prompt)
+
+    def _received(self, chunk: BaseMessage) -> None:
+        self.usage.add(chunk)
 
 
 @dataclass(frozen=True)
@@ -129,20 +118,6 @@ class _RequestedRemote(RemoteSpeaker):
     def prepare(self, prompt: RenderedPrompt) -> PreparedPrompt:
         return super().prepare(_with_system(prompt, self.settings.system))
 
-    async def astream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> AsyncGenerator[str]:
-        messages, end = self.messages(prompt), ReplyEndCheck()
-        stream = self.chat.astream(messages, cast(RunnableConfig, config), **self._call())
-        try:
-            async with aclosing(cast(Any, stream)) as chunks:
-                async for chunk in chunks:
-                    text = plain_text(chunk.content)
-                    self.usage.add(chunk)
-                    end.add(chunk, text)
-                    yield text
-        except Exception as error:
-            raise to_remote_error(error) from error
-        end.check()
-
     def _call(self) -> dict[str, Any]:
         call = {name: value for name, value in self.settings.decoding.items() if name in _OPENAI_SETTINGS}
         if "stop" in call:
@@ -150,6 +125,9 @@ class _RequestedRemote(RemoteSpeaker):
         if self.settings.response_format is not None:
             call["response_format"] = self.settings.response_format
         return call
+
+    def _received(self, chunk: BaseMessage) -> None:
+        self.usage.add(chunk)
 
 
 def _with_system(prompt: RenderedPrompt, system: str) -> RenderedPrompt:

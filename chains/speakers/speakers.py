@@ -11,7 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
-from chains.answering.speaker import OnReply, PreparedPrompt
+from chains.answering.speaker import OnReply, PreparedPrompt, Speaker
 from chains.chat.chat_model import SoftPromptChat
 from chains.messages.content import plain_text, to_messages, to_text_messages
 from chains.speakers.remote_failures import ReplyEndCheck, to_remote_error
@@ -34,22 +34,29 @@ class LocalSpeaker:
 
     def stream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> Iterator[str]:
         messages = to_messages(prompt.prompt)
-        settings: dict[str, Any] = {"tokens": prompt.tokens, "constraint": prompt.constraint}
-        for chunk in self.chat.stream(messages, cast(RunnableConfig, config), **settings):
+        for chunk in self.chat.stream(messages, cast(RunnableConfig, config), **self._call(prompt)):
+            self._received(chunk)
             yield plain_text(chunk.content)
 
     async def astream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> AsyncGenerator[str]:
         messages = to_messages(prompt.prompt)
-        settings: dict[str, Any] = {"tokens": prompt.tokens, "constraint": prompt.constraint}
-        stream = self.chat.astream(messages, cast(RunnableConfig, config), **settings)
+        stream = self.chat.astream(messages, cast(RunnableConfig, config), **self._call(prompt))
         async with aclosing(cast(Any, stream)) as chunks:
             async for chunk in chunks:
+                self._received(chunk)
                 yield plain_text(chunk.content)
 
     def reply_many(self, prompts: Sequence[PreparedPrompt], *, on_reply: OnReply | None = None) -> list[str]:
         inputs = [prompt.model_input for prompt in prompts]
         constraints = [prompt.constraint for prompt in prompts]
         return [reply.text for reply in self.chat.reply_many(inputs, constraints, on_reply=on_reply)]
+
+    def _call(self, prompt: PreparedPrompt) -> dict[str, Any]:
+        """The settings of one call of the chat model."""
+        return {"tokens": prompt.tokens, "constraint": prompt.constraint}
+
+    def _received(self, chunk: BaseMessage) -> None:
+        """Called with each chunk of a stream."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +74,11 @@ class RemoteSpeaker:
         return to_text_messages(prompt.prompt.fill(self.twin_of))
 
     def stream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> Iterator[str]:
-        messages = self.messages(prompt)
-        end = ReplyEndCheck()
+        messages, end = self.messages(prompt), ReplyEndCheck()
         try:
-            for chunk in self.chat.stream(messages, cast(RunnableConfig, config)):
+            for chunk in self.chat.stream(messages, cast(RunnableConfig, config), **self._call()):
                 text = plain_text(chunk.content)
+                self._received(chunk)
                 end.add(chunk, text)
                 yield text
         except Exception as error:
@@ -79,12 +86,13 @@ class RemoteSpeaker:
         end.check()
 
     async def astream(self, prompt: PreparedPrompt, config: Mapping[str, Any] | None = None) -> AsyncGenerator[str]:
-        messages = self.messages(prompt)
-        end = ReplyEndCheck()
+        messages, end = self.messages(prompt), ReplyEndCheck()
+        stream = self.chat.astream(messages, cast(RunnableConfig, config), **self._call())
         try:
-            async with aclosing(cast(Any, self.chat.astream(messages, cast(RunnableConfig, config)))) as chunks:
+            async with aclosing(cast(Any, stream)) as chunks:
                 async for chunk in chunks:
                     text = plain_text(chunk.content)
+                    self._received(chunk)
                     end.add(chunk, text)
                     yield text
         except Exception as error:
@@ -92,9 +100,21 @@ class RemoteSpeaker:
         end.check()
 
     def reply_many(self, prompts: Sequence[PreparedPrompt], *, on_reply: OnReply | None = None) -> list[str]:
-        replies = []
-        for number, prompt in enumerate(prompts, 1):
-            replies.append("".join(self.stream(prompt)))
-            if on_reply is not None:
-                on_reply(number)
-        return replies
+        return streamed_replies(self, prompts, on_reply)
+
+    def _call(self) -> dict[str, Any]:
+        """The settings of one call of the chat model."""
+        return {}
+
+    def _received(self, chunk: BaseMessage) -> None:
+        """Called with each chunk of a stream."""
+
+
+def streamed_replies(speaker: Speaker, prompts: Sequence[PreparedPrompt], on_reply: OnReply | None) -> list[str]:
+    """The replies to the prompts, one after another."""
+    replies = []
+    for number, prompt in enumerate(prompts, 1):
+        replies.append("".join(speaker.stream(prompt)))
+        if on_reply is not None:
+            on_reply(number)
+    return replies

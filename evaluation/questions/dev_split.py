@@ -14,7 +14,7 @@ DEV_LEAST = 10
 
 
 def dev_size(questions: int) -> int:
-    """The intended number of dev questions: 15% of train, but up to a quarter for a dev set of ten."""
+    """The intended number of dev questions: 15% of train, at most 150. Below ten, up to a quarter of train."""
     return min(DEV_MOST, max(round(DEV_SHARE * questions), min(DEV_LEAST, questions // 4)))
 
 

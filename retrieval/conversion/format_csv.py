@@ -112,7 +112,7 @@ def _columns(
 def csv_rows(data: bytes, name: str) -> Iterator[_Row]:
     """The rows that are not empty, header included: first line, number in a spreadsheet (from 1) and cells.
 
-    The delimiter is detected. Raises ConversionError if the data is no text or a quotation mark does not close.
+    The delimiter is detected. Raises ConversionError if the data is not text or a quotation mark does not close.
     """
     return _dialect_of(decode_rows(data, name)).rows(name)
 

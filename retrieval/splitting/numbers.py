@@ -18,6 +18,8 @@ UNITS = (
     "seconds?|weeks?|months?|years?|nights?|[kKMGT]B|[KMGT]iB|[kMG]bit|[kMG]bps|k?W|MW|GW|[kM]?Wh|k?V|mV|mAh?|Hz|[kMG]Hz|"
     "px|pt|dpi|rpm|mph|kmh|kph|bar|h?Pa|kPa|psi|kJ|MJ|kcal|cal|dB|EUR|USD|GBP|CHF|CNY|JPY|INR|k|bn"
 )
+# Of a number before a fraction; a float holds as many exactly.
+_MAX_WHOLE_DIGITS = 12
 # Not the last digits of a longer number.
 _FIRST = r"(?<![\w.,'’])"
 _SPACED = re.compile(rf"{_FIRST}\d{{1,3}}(?:[\u00a0\u2000-\u200a\u202f]\d{{3}})+(?!\d)")
@@ -88,7 +90,8 @@ def _without_points(match: re.Match[str]) -> str:
 
 def _decimal(match: re.Match[str]) -> str:
     whole, space, fraction = match.groups("")
-    value = unicodedata.numeric(fraction) + (int(whole) if whole.isdecimal() else 0)
+    # "1.5½" is not a number, and a very long one cannot be added to.
+    is_number = whole.isdecimal() and len(whole) <= _MAX_WHOLE_DIGITS
+    value = unicodedata.numeric(fraction) + (int(whole) if is_number else 0)
     decimal = f"{value:.3f}".rstrip("0")
-    # "1.5½" and the like are no numbers.
-    return decimal if not whole or whole.isdecimal() else f"{whole}{space or ' '}{decimal}"
+    return decimal if not whole or is_number else f"{whole}{space or ' '}{decimal}"

@@ -44,7 +44,7 @@ def sentences(text: str, span: Span) -> list[Span]:
 
 
 def _after(text: str, end: int) -> int:
-    """The position of the next character that is no white space, opening quote or bracket."""
+    """The position of the next character after white space, opening quotes and brackets."""
     following = _AFTER.match(text, end)
     return following.end() if following else end
 

@@ -21,7 +21,8 @@ def read_meta(connection: sqlite3.Connection, key: str) -> str | None:
 def read_number(connection: sqlite3.Connection, key: str) -> int:
     """The value as a number; 0 if the key does not exist. Raises DamagedRowError if it is not a number."""
     value = read_meta(connection, key)
-    if value is not None and not value.isdecimal():
+    # Damage may have changed the type of the column.
+    if value is not None and not (isinstance(value, str) and value.isdecimal()):
         raise DamagedRowError(f"the {key} is {value!r}")
     return int(value or 0)
 

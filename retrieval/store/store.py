@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.documents import Document, Passage
-from retrieval.errors import RetrievalError
+from retrieval.errors import UnknownDocumentError
 from retrieval.store import meta_table
 from retrieval.store.database import Database, connect, damaged_error, open_database, select_in
 from retrieval.store.document_rows import (
@@ -229,12 +229,12 @@ class PassageStore:
         return {row[0]: StoredDocument(*row) for row in rows}
 
     def document(self, doc_id: str) -> Document:
-        """Raises RetrievalError if there is no document with this id."""
+        """Raises UnknownDocumentError if there is no document with this id."""
         with self.reading() as connection:
             row = connection.execute(f"SELECT {DOCUMENT_COLUMNS} FROM documents WHERE id = ?", (doc_id,)).fetchone()
             if row is not None:
                 return replace(document_of(row), metadata=self._document_metadata(doc_id))
-        raise RetrievalError(
+        raise UnknownDocumentError(
             found=f"there is no document {doc_id!r} in the index",
             expected="the id of an indexed document",
             next_step="check the id, or ingest again if its file is new",

@@ -121,7 +121,8 @@ class Tokenizer:
             rows = self._connection.execute(f"SELECT term FROM {table}_terms ORDER BY offset").fetchall()
         finally:
             self._connection.execute("ROLLBACK")
-        return [term for (term,) in rows]
+        # An accent without its letter is a token, and nothing is left of it.
+        return [term for (term,) in rows if term]
 
 
 def _normal(text: str) -> str:

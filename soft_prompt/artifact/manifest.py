@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from prompts import Template
 from soft_prompt.artifact.saved_folder import MANIFEST, current_folder
@@ -72,8 +72,8 @@ class Manifest(BaseModel):
     hidden_size: int
     shape: list[int]
     adapter: AdapterMethod | None = None
-    adapter_rank: int | None = None
-    layers: int | None = None
+    adapter_rank: int | None = Field(default=None, ge=1)
+    layers: int | None = Field(default=None, ge=1)
     text_twin: str
     template_name: str
     template_version: int
@@ -137,20 +137,30 @@ def read_record(
     """
     try:
         raw = parse_json(read(path))
+        if not isinstance(raw, dict) or "format_version" not in raw:
+            raise ValueError("it is no JSON object with a `format_version`")
         version = raw["format_version"]
         if not isinstance(version, int) or version > newest:
             raise ArtifactError(
-                found=f"{path} has the format {version}",
+                found=f"{path} has the format {version!r}",
                 expected=f"at most format {newest}",
                 next_step=f"update Softgraft, or {next_step}",
             )
         return record.model_validate(raw)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        problem = problems_of(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
         raise ArtifactError(
-            found=f"{path} cannot be read: {str(error).splitlines()[0]}",
+            found=f"{path} cannot be read: {problem}",
             expected=f"a file of this format that Softgraft wrote ({record.__name__})",
             next_step=next_step,
         ) from error
+
+
+def problems_of(error: ValidationError) -> str:
+    """What is wrong with the fields of a file, in one line: the first three problems, and the number of the others."""
+    problems = [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+    listed = "; ".join(f"{field}: {message}" if field else message for field, message in problems[:3])
+    return listed + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
 
 
 def require_backbone(record: Any, backbone: Backbone, what: str, next_step: str) -> None:

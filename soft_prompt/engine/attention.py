@@ -28,7 +28,7 @@ _active = threading.local()
 
 @contextmanager
 def engine_step(layout: StepLayout, kernels: Kernels | None) -> Iterator[None]:
-    """Within this context, attention in this thread is that of an engine step, with or without a compiled kernels."""
+    """Within this context, attention in this thread is that of an engine step. `kernels`: None for PyTorch alone."""
     _active.layout, _active.kernels = layout, kernels
     try:
         yield
@@ -84,7 +84,7 @@ def attend_tokens(
         window: of the layer.
         layer: its number.
         scale, softcap: of the scores.
-        kernels: for decoding rows, if `layout` was made for them.
+        kernels: attend for the decoding rows, if `layout` was made for them.
 
     Returns:
         `[tokens, heads, head_dim]`.

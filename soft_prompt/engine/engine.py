@@ -24,10 +24,11 @@ from soft_prompt.engine.request import Job, Request
 from soft_prompt.engine.run_table import RunTable
 from soft_prompt.engine.running import Running
 from soft_prompt.engine.scheduler import Limits, Scheduler
-from soft_prompt.errors import BackboneError, QueueFullError, SoftPromptError
+from soft_prompt.errors import BackboneError, QueueFullError
 from soft_prompt.grammar.constraint import Constraint, Matcher
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.replies.sampling import is_greedy, next_tokens
+from soft_prompt.rows.batch import require_batch_size
 
 _log = logging.getLogger(__name__)
 _engines: MutableMapping[Any, dict[bool, _Slot]] = WeakKeyDictionary()
@@ -67,7 +68,7 @@ def engine_of(backbone: Backbone, *, int8: bool = False) -> Engine:
 
 @dataclass(eq=False, slots=True)
 class _Slot:
-    """The place of an engine that is about to be made."""
+    """An engine, or the place for one that is being made."""
 
     engine: Engine | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -90,8 +91,9 @@ class Engine:
         self._model = EngineModel(backbone, int8=int8, native=native)
         self._scheduler = Scheduler(self.limits, self._model.pool.block_bytes)
         self._table = RunTable()
-        # Held while a step runs. The other lock, which may be taken within it, is for the three lines below.
+        # Held while a step runs.
         self._stepping = threading.Lock()
+        # For the requests, the jobs and the thread below. May be taken while a step runs, not the other way round.
         self._lock = threading.Lock()
         self._new: deque[Running] = deque()
         self._jobs: set[Job] = set()
@@ -128,9 +130,9 @@ class Engine:
 
         Args:
             requests: of this engine's backbone.
-            limit: number of them that run at a time; None for no limit but the engine's.
+            limit: maximum number of them that run at a time; None for the engine's limit alone.
             cancelled: checked before each step; True ends the requests without replies.
-            may_refuse: refuse them if too many requests wait already.
+            may_refuse: refuse them if too many requests wait already (`Limits.waiting`).
             background: run them even while nobody iterates the job.
 
         Raises:
@@ -138,12 +140,10 @@ class Engine:
             ConstraintError: if a row's constraint is invalid.
             QueueFullError: if they are refused.
             SoftPromptError: if `limit` is below 1.
-            BackboneError: if the process is about to end.
+            BackboneError: if a `kv` soft prompt is not in the first soft slot, or the process is about to end.
         """
-        if limit is not None and limit < 1:
-            raise SoftPromptError(
-                found=f"a batch size of {limit}", expected="at least 1", next_step="correct the batch size"
-            )
+        if limit is not None:
+            require_batch_size(limit)
         # Each different constraint is checked now, and its matcher is used by the first row that has it.
         matchers = _matchers(requests)
         job = Job(self, len(requests), limit, cancelled)
@@ -339,7 +339,7 @@ class Engine:
         decoding, matcher = running.request.decoding, running.matcher
         if matcher is not None:
             allowed = matcher.allowed_tokens(logits.shape[-1]).to(logits.device)
-            logits = logits.masked_fill(~allowed, torch.finfo(logits.dtype).min)
+            logits = logits.masked_fill(~allowed, -torch.inf)
             likeliest = int(logits.argmax())
         if is_greedy(decoding):
             return likeliest

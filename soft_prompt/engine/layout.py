@@ -51,8 +51,8 @@ class Level:
 
     Attributes:
         runs: each different run with the number of rows that have it.
-        order: the rows in the order of `runs`, `[rows with an n-th run]`, int64; None if it is that of the step.
-        rows: the same as numbers.
+        order: numbers of the rows in the order of `runs`, `[rows with an n-th run]`, int64; None if it is the step's.
+        rows: the same numbers, never None.
     """
 
     runs: tuple[tuple[Run, int], ...]

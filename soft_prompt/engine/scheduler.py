@@ -21,7 +21,7 @@ class Limits:
 
     Attributes:
         rows: requests that run at a time.
-        waiting: requests that wait. More are refused.
+        waiting: requests that may wait. More are refused if their caller allows it (`Engine.submit`).
         memory_bytes: keys and values that requests compute themselves. A request that needs more runs alone.
         slice_tokens: prompt tokens per step while other requests decode.
         free_slice_tokens: prompt tokens per step while none does.

@@ -19,7 +19,7 @@ from soft_prompt.errors import BackboneError
 from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
 from soft_prompt.model.kv_cache import dynamic_cache
 from soft_prompt.model.optimized import optimized
-from soft_prompt.rows.batch import assemble
+from soft_prompt.rows.batch import assemble, require_batch_size
 from soft_prompt.rows.prefix_store import PrefixStore
 from soft_prompt.rows.row import Row
 
@@ -102,8 +102,10 @@ def score_continuations(
         BackboneError: if the backbone is an encoder-decoder, its attention window is shorter than prompt and
             continuation, or continuations are empty or equal.
         ContextError: if prompt and continuation are longer than the backbone's context.
+        SoftPromptError: if `batch_size` is below 1.
     """
     store.backbone.require_decoder_only("scores of labels")
+    require_batch_size(batch_size)
     tree = _tree_of(continuations, biases, within)
     scores = torch.empty((len(rows), len(continuations)))
     order = sorted(range(len(rows)), key=lambda i: rows[i].length)

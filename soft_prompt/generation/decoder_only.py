@@ -21,7 +21,7 @@ class DecoderOnlyPass:
 
     Attributes:
         logits: of the next token of each row, `[rows, vocabulary]`.
-        cached_tokens: for each row, the number of prompt positions that came from the store.
+        cached_tokens: for each row, the number of prompt positions from the store, which computes missing ones.
 
     Raises:
         ContextError: if a row and its reply are longer than the backbone's context.

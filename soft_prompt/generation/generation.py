@@ -48,6 +48,7 @@ def generate(
     Raises:
         ContextError: if a prompt and `max_tokens` do not fit into the backbone's context.
         ConstraintError: if a row's constraint is invalid.
+        SoftPromptError: if `batch_size` is below 1.
     """
     decoding = decoding or Decoding()
     replies: dict[int, Reply] = {}

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from soft_prompt.errors import BackboneError, SoftPromptError
+from soft_prompt.errors import BackboneError
 from soft_prompt.generation.decoder_only import DecoderOnlyPass
 from soft_prompt.generation.encoder_decoder import EncoderDecoderPass
 from soft_prompt.grammar.constraint import BatchConstraints
 from soft_prompt.model.optimized import optimized
 from soft_prompt.replies.reply import Delta, ReplyText
 from soft_prompt.replies.sampling import Decoding, next_tokens, row_generators
+from soft_prompt.rows.batch import require_batch_size
 from soft_prompt.rows.encoder_inputs import input_length
 from soft_prompt.rows.prefix_store import PrefixStore
 from soft_prompt.rows.row import Row
@@ -33,10 +34,8 @@ def decode_static_batch(
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[Delta]:
     """Decode rows in batches of similar length and yield every row's new text. A finished row leaves its batch."""
-    if batch_size is not None and batch_size < 1:
-        raise SoftPromptError(
-            found=f"a batch size of {batch_size}", expected="at least 1", next_step="correct the batch size"
-        )
+    if batch_size is not None:
+        require_batch_size(batch_size)
     order = sorted(range(len(rows)), key=lambda i: rows[i].length)
     size = batch_size or _BATCH
     for start in range(0, len(order), size):

@@ -53,7 +53,7 @@ def from_text_twin(backbone: Backbone, slot: str, text_twin: str, length: int | 
     longer one repeats the text. Either way the trained prompt is compared with the whole text.
 
     Raises:
-        TrainingError: if the text is empty or the length is not positive.
+        TrainingError: if the text is empty, or the length is not positive or longer than the backbone's context.
     """
     ids = _twin_ids(backbone, text_twin, length)
     return SoftPrompt(slot, backbone.embed(ids).to(torch.float32).clone(), text_twin)
@@ -78,7 +78,7 @@ def kv_from_text_twin(
     vectors are `[layers, 2, kv_heads, length, head_dim]`, fp32, keys without position.
 
     Raises:
-        TrainingError: if the text is empty or the length is not positive.
+        TrainingError: if the text is empty, or the length is not positive or longer than the backbone's context.
         BackboneError: if keys and values of this backbone cannot be moved.
     """
     require_movable_positions(backbone)
@@ -95,5 +95,11 @@ def _twin_ids(backbone: Backbone, text_twin: str, length: int | None) -> list[in
             found=f"a text twin of {len(ids)} tokens and a length of {length}",
             expected="a text twin with at least one token and a length of at least 1",
             next_step="write the text twin under `soft_slots:` in the template, or set `train.length` in domain.yaml",
+        )
+    if length is not None and length > backbone.context_length:
+        raise TrainingError(
+            found=f"a soft prompt of {length:,} positions",
+            expected=f"at most {backbone.context_length:,}, the context of {backbone.id!r}",
+            next_step="lower `train.length` in domain.yaml, or: softgraft train DOMAIN --length N",
         )
     return [ids[i % len(ids)] for i in range(len(ids) if length is None else length)]

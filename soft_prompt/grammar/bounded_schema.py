@@ -6,6 +6,7 @@ number of a hundred digits. So everything that a schema leaves open gets a limit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,12 +29,12 @@ def bounded(schema: Any, max_string_length: int = MAX_STRING) -> Any:
 
     Strings get `max_string_length` as `maxLength`, lists get `maxItems`, numbers a range and at most six decimals.
     Objects with named properties get no others, and objects without any get `maxProperties`. Other values are returned
-    unchanged.
+    unchanged, also invalid ones, which llguidance refuses.
     """
     if not isinstance(schema, Mapping):
         return schema
     result = {key: _bounded_value(key, value, max_string_length) for key, value in schema.items()}
-    if result.get("format", "unknown") not in _FORMATS:
+    if isinstance(format_ := result.get("format"), str) and format_ not in _FORMATS:
         del result["format"]
     if "enum" in result or "const" in result:
         return result
@@ -42,7 +43,7 @@ def bounded(schema: Any, max_string_length: int = MAX_STRING) -> Any:
         if limit := _LIMITS.get(str(type_)):
             limit(result)
         elif type_ == "string" and "pattern" not in result and "format" not in result:
-            result.setdefault("maxLength", max(max_string_length, int(result.get("minLength", 0))))
+            result.setdefault("maxLength", max(max_string_length, int(_number_at(result, "minLength"))))
     return result
 
 
@@ -56,23 +57,29 @@ def _bounded_value(key: str, value: Any, max_string_length: int) -> Any:
     return value
 
 
+def _number_at(schema: Mapping[str, Any], key: str) -> float:
+    """A limit of the schema; 0 if there is none, or it is no finite number."""
+    value = schema.get(key)
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else 0
+
+
 def _array(schema: dict[str, Any]) -> None:
     if "prefixItems" not in schema:
-        schema.setdefault("maxItems", max(MAX_ITEMS, int(schema.get("minItems", 0))))
+        schema.setdefault("maxItems", max(MAX_ITEMS, int(_number_at(schema, "minItems"))))
 
 
 def _object(schema: dict[str, Any]) -> None:
     if "properties" in schema:
         schema.setdefault("additionalProperties", False)
     elif schema.get("additionalProperties") is not False:
-        schema.setdefault("maxProperties", max(MAX_PROPERTIES, int(schema.get("minProperties", 0))))
+        schema.setdefault("maxProperties", max(MAX_PROPERTIES, int(_number_at(schema, "minProperties"))))
 
 
 def _integer(schema: dict[str, Any]) -> None:
     if "minimum" not in schema and "exclusiveMinimum" not in schema:
-        schema["minimum"] = min(-MAX_NUMBER, schema.get("maximum", 0), schema.get("exclusiveMaximum", 0))
+        schema["minimum"] = min(-MAX_NUMBER, _number_at(schema, "maximum"), _number_at(schema, "exclusiveMaximum"))
     if "maximum" not in schema and "exclusiveMaximum" not in schema:
-        schema["maximum"] = max(MAX_NUMBER, schema.get("minimum", 0), schema.get("exclusiveMinimum", 0))
+        schema["maximum"] = max(MAX_NUMBER, _number_at(schema, "minimum"), _number_at(schema, "exclusiveMinimum"))
 
 
 def _number(schema: dict[str, Any]) -> None:

@@ -45,9 +45,9 @@ class Constraint:
         without `maxLength` has at most `max_string_length` characters.
 
         Raises:
-            ConstraintError: if the schema is not JSON.
+            ConstraintError: if the schema is not JSON, or is nested too deeply.
         """
-        return cls("json_schema", _to_json(bounded(schema, max_string_length)))
+        return cls("json_schema", _to_json(_bounded(schema, max_string_length)))
 
     @classmethod
     def regex(cls, pattern: str) -> Constraint:
@@ -105,13 +105,19 @@ class Constraint:
         """
         from llguidance import LLMatcher
 
-        if self.kind == "json_schema":
-            grammar = LLMatcher.grammar_from_json_schema(self.source, overrides=_JSON)
-        elif self.kind == "regex":
-            grammar = LLMatcher.grammar_from_regex(self.source)
-        else:
-            grammar = LLMatcher.grammar_from_lark(self.source)
-        return Matcher(LLMatcher(backbone.grammar_tokenizer, grammar, log_level=0), self)
+        tokenizer = backbone.grammar_tokenizer
+        try:
+            if self.kind == "json_schema":
+                grammar = LLMatcher.grammar_from_json_schema(self.source, overrides=_JSON)
+            elif self.kind == "regex":
+                grammar = LLMatcher.grammar_from_regex(self.source)
+            else:
+                grammar = LLMatcher.grammar_from_lark(self.source)
+            matcher = LLMatcher(tokenizer, grammar, log_level=0)
+        except ValueError as error:
+            # A source that is not even JSON, or not Unicode.
+            raise _unsupported(self, str(error)) from error
+        return Matcher(matcher, self)
 
 
 def _quoted(text: str) -> str:
@@ -142,12 +148,16 @@ class Matcher:
 
     def _raise_on_error(self) -> None:
         if self._matcher.is_error():
-            kind = {"json_schema": "JSON schema", "regex": "regular expression", "lark": "lark grammar"}
-            raise ConstraintError(
-                found=f"an invalid or unsupported {kind[self._constraint.kind]}: {self._matcher.get_error().strip()}",
-                expected="one that llguidance supports",
-                next_step="correct it, or leave out the named part",
-            )
+            raise _unsupported(self._constraint, self._matcher.get_error().strip())
+
+
+def _unsupported(constraint: Constraint, reason: str) -> ConstraintError:
+    kind = {"json_schema": "JSON schema", "regex": "regular expression", "lark": "lark grammar"}[constraint.kind]
+    return ConstraintError(
+        found=f"an invalid or unsupported {kind}: {reason}",
+        expected="one that llguidance supports",
+        next_step="correct it, or leave out the named part",
+    )
 
 
 class BatchConstraints:
@@ -172,6 +182,17 @@ class BatchConstraints:
         return number in self._matchers and self._matchers[number].accept(token)
 
 
+def _bounded(schema: Any, max_string_length: int) -> Any:
+    try:
+        return bounded(schema, max_string_length)
+    except RecursionError as error:
+        raise ConstraintError(
+            found="a JSON schema that is nested too deeply",
+            expected="at most a few dozen levels",
+            next_step="use fewer levels",
+        ) from error
+
+
 def _to_json(schema: object) -> str:
     try:
         return json.dumps(schema)
@@ -190,6 +211,9 @@ def tool_call_constraint(
 
     Tools are function declarations with `name` and `parameters`, a JSON schema of an object, which gets limits as in
     `Constraint.json_schema`.
+
+    Raises:
+        ConstraintError: if the parameters are not JSON, or are nested too deeply.
     """
     names = [f"call_{number}" for number in range(len(tools))]
     opening, closing = (_quoted("<tool_call>\n"), _quoted("\n</tool_call>")) if tagged else ("", "")
@@ -199,6 +223,6 @@ def tool_call_constraint(
         rules.append(f"{name}: {_quoted(head)} {name}_arguments {_quoted('}')}")
         # A tool without arguments may declare no parameters at all.
         parameters = tool.get("parameters") or {"type": "object", "properties": {}}
-        schema = {**bounded(parameters, max_string_length), "x-guidance": _JSON}
+        schema = {**_bounded(parameters, max_string_length), "x-guidance": _JSON}
         rules.append(f"{name}_arguments: %json {_to_json(schema)}")
     return Constraint.lark("\n".join(rules))

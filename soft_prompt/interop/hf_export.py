@@ -26,6 +26,7 @@ from soft_prompt.interop.chat_template import chat_template, difficult_texts, pa
 from soft_prompt.interop.extended_vocabulary import ExtendedVocabulary, HfGraft, extend_vocabulary
 from soft_prompt.json_text import dump_json
 from soft_prompt.model.backbone import Backbone
+from soft_prompt.model.weights import no_progress_bars
 from soft_prompt.rows.encode import encode_prompt
 from soft_prompt.rows.row import Row
 from soft_prompt.tokens.limited_rendering import render_chat
@@ -115,18 +116,14 @@ def _sha256(vectors: Tensor) -> str:
 
 def _write_model(folder: Path, vocabulary: ExtendedVocabulary) -> None:
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
     # Without memory: all weights come from the state.
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(vocabulary.config, trust_remote_code=False)
     model.load_state_dict(vocabulary.state, assign=True)
     model.generation_config = vocabulary.generation_config
-    logging.disable_progress_bar()
-    try:
+    with no_progress_bars():
         model.save_pretrained(folder)
-    finally:
-        logging.enable_progress_bar()
     for file in folder.glob("*.safetensors*"):
         # Transformers makes weights readable for their owner only; a server often runs as another user.
         file.chmod((folder / "config.json").stat().st_mode)

@@ -26,8 +26,8 @@ from soft_prompt.positions.rotary import rotate
 
 _AT_START = "before every token of the prompt, the slot itself left empty"
 _INVOKED = (
-    "from the last place of `alora_invocation_tokens` on: the slot, which holds its text twin, or nothing where the "
-    "length is 0, and what follows it"
+    "from the last occurrence of `alora_invocation_tokens` on: the tokens of the slot, which holds its text twin "
+    "(nothing if the length is 0), and of the text after it"
 )
 
 

@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
-from soft_prompt.artifact.manifest import require_backbone
+from soft_prompt.artifact.manifest import problems_of, require_backbone
 from soft_prompt.errors import ArtifactError
 from soft_prompt.graft.adapter import Adapter, linear_layers
 from soft_prompt.graft.prompt import SoftPrompt
@@ -176,6 +176,8 @@ def _adapter(peft: PeftFolder, backbone: Backbone) -> Adapter:
         expected = "plain LoRA of one rank on linear layers, without these settings"
         raise _refusal(peft, f"sets {_first_entries(unsupported)}", expected)
     layers = linear_layers(backbone)
+    if not layers:
+        raise _refusal(peft, f"is LoRA, and {backbone.id!r} has no linear layers", "a backbone with linear layers")
     widest = max(min(layer.in_features, layer.out_features) for layer in layers.values())
     if config.r > widest:
         raise _refusal(peft, f"says a rank of {config.r:,}", f"at most {widest:,}, the width of the widest layer")
@@ -203,8 +205,9 @@ def _settings(peft: PeftFolder, model: type[Settings]) -> Settings:
     try:
         return model.model_validate(dict(peft.config))
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise _refusal(peft, f"says {problems}", "the settings that PEFT writes for this method") from error
+        raise _refusal(
+            peft, f"has wrong settings: {problems_of(error)}", "the settings that PEFT writes for this method"
+        ) from error
 
 
 def _first_entries(entries: Mapping[str, Any]) -> str:

@@ -17,6 +17,10 @@ from soft_prompt.foreign_files import MIB, SETTINGS_LIMIT, ForeignFileError, rea
 _SETTINGS = ("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
 # The largest tokenizers have about 35 MB.
 _OTHER_LIMIT = 512 * MIB
+# A folder of more chat templates in the model's folder.
+_MORE_TEMPLATES = "additional_chat_templates"
+# Of a file that says which weights are in which file.
+_INDEX = ".safetensors.index.json"
 _READ_SUFFIXES = (".json", ".jinja", ".txt", ".model", ".safetensors")
 # Of other formats for weights, most of which are pickles.
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".pkl", ".pickle")
@@ -34,11 +38,11 @@ def check_model_folder(folder: Path) -> None:
 
     Raises:
         BackboneError: if one is no regular file, is too large, or says sizes that the weights cannot have, or if
-            the only weights are pickled.
+            weights are pickled alone or lie elsewhere.
     """
     try:
         tensors, size = 0, 0
-        for path in sorted(folder.iterdir()):
+        for path in sorted([*folder.iterdir(), *(folder / _MORE_TEMPLATES).glob("*.jinja")]):
             if path.suffix not in _READ_SUFFIXES or path.is_dir():
                 continue
             if path.suffix == ".safetensors":
@@ -47,6 +51,8 @@ def check_model_folder(folder: Path) -> None:
             else:
                 is_small = path.name in _SETTINGS or path.suffix == ".jinja"
                 regular_size(path, SETTINGS_LIMIT if is_small else _OTHER_LIMIT)
+            if path.name.endswith(_INDEX):
+                _require_own_weights(path)
         pickled = [] if size else [path.name for path in sorted(folder.iterdir()) if path.suffix in _PICKLED]
         if (folder / "adapter_config.json").exists():
             raise ForeignFileError(f"{folder / 'adapter_config.json'} belongs to a PEFT adapter, which is no model")
@@ -85,6 +91,15 @@ def load_error(what: str, expected: str, error: Exception) -> BackboneError:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _require_own_weights(index: Path) -> None:
+    """Refuse weights that are not in the folder itself: nobody checked them, and the digest does not cover them."""
+    content = json.loads(read_regular(index, _OTHER_LIMIT))
+    places = content.get("weight_map") if isinstance(content, dict) else None
+    for name in set(map(str, places.values())) if isinstance(places, dict) else ():
+        if Path(name).name != name:
+            raise ForeignFileError(f"{index.name} names the weights {name!r}, which are not in the folder itself")
 
 
 def _require_sizes(config: Any, tensors: int, size: int) -> None:

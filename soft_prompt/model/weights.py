@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,11 @@ def backbone_folder(name: str) -> Path:
     """
     if name == EMBEDDED:
         return prepared_folder()
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
+    # The home of an unknown user is no folder either.
+    with suppress(RuntimeError):
+        path = Path(name).expanduser()
+        if path.is_dir():
+            return path
     if name.startswith((".", "/", "~")):
         raise BackboneError(
             found=f"no folder {name}",

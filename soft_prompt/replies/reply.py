@@ -16,9 +16,10 @@ class Reply:
     Attributes:
         text: the reply without its stop text.
         tokens: number of decoded tokens.
-        finish: `stop` at an end token or stop text, `length` at `max_tokens`.
+        finish: `stop` at an end token, a stop text or the end of the constraint, `length` at `max_tokens`.
         prompt_tokens: number of positions of the prompt.
-        cached_tokens: number of prompt positions whose keys and values came from the prefix store.
+        cached_tokens: number of prompt positions that are kept for later prompts: those before the soft slot, which the
+            prefix store computes where they are missing, or more if an earlier conversation is continued.
     """
 
     text: str

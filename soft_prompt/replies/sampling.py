@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
@@ -13,6 +14,8 @@ from soft_prompt.errors import SoftPromptError
 from soft_prompt.model.optimized import DecodeWeights
 
 _COLD = 1e-5
+# PyTorch's generators take a negative seed as the same number modulo this.
+_SEEDS = 2**64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,11 @@ class Decoding:
     def __post_init__(self) -> None:
         problems = [
             (self.max_tokens < 1, f"max_tokens={self.max_tokens}", "at least 1"),
-            (not self.temperature >= 0, f"temperature={self.temperature}", "0 or more"),
+            (not 0 <= self.temperature < math.inf, f"temperature={self.temperature}", "a finite number from 0"),
             (not 0 < self.top_p <= 1, f"top_p={self.top_p}", "above 0 and at most 1"),
+            (isinstance(self.stop, str), f"stop={self.stop!r}", "a tuple of texts"),
             ("" in self.stop, "an empty stop text", "texts of at least one character"),
+            (not -_SEEDS // 2 <= (self.seed or 0) < _SEEDS, f"seed={self.seed}", "from -2^63 to 2^64 - 1"),
             (self.weights not in get_args(DecodeWeights), f"weights={self.weights!r}", "auto, own or int8"),
         ]
         for invalid, found, expected in problems:
@@ -57,7 +62,7 @@ def row_generators(decoding: Decoding, numbers: Sequence[int]) -> list[torch.Gen
         if decoding.seed is None:
             generator.seed()
         else:
-            generator.manual_seed(decoding.seed + number)
+            generator.manual_seed((decoding.seed + number) % _SEEDS)
         generators.append(generator)
     return generators
 

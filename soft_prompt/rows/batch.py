@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from soft_prompt.errors import BackboneError, ContextError
+from soft_prompt.errors import BackboneError, ContextError, SoftPromptError
 from soft_prompt.graft.prompt import SoftPrompt, keys_and_values
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.model.kv_cache import LayerKV
@@ -126,6 +126,14 @@ def require_context(backbone: Backbone, prompt_length: int, max_new_tokens: int)
             expected=f"at most {backbone.context_length} tokens for the backbone {backbone.id!r}"
             + (", whose rotary frequencies change beyond that" if longrope else ""),
             next_step="lower `evidence_tokens` or `max_tokens` in domain.yaml, or ask a shorter question",
+        )
+
+
+def require_batch_size(size: int) -> None:
+    """Raise a `SoftPromptError` if the number of rows per forward pass is below 1."""
+    if size < 1:
+        raise SoftPromptError(
+            found=f"a batch size of {size}", expected="at least 1", next_step="correct the batch size"
         )
 
 

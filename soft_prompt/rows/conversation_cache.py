@@ -96,7 +96,7 @@ class ConversationCache:
     def add(self, row: Row, reply: Sequence[int], runs: Sequence[Run]) -> None:
         """Add a row and the tokens of its reply, with the keys and values of everything that has run."""
         contents = (*_contents(row), *reply)[: sum(run.length for run in runs)]
-        entry = _Entry(row, contents, tuple(reply), tuple(runs))
+        entry = _Entry(row, contents, tuple(reply), tuple(run.compact() for run in runs))
         if not self.keeps(row) or entry.size > self.limit_bytes:
             return
         with self._lock:

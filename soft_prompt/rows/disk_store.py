@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -83,9 +84,17 @@ class DiskStore:
         if size > self.budget:
             return False
         while sizes and self._total + size > self.budget:
-            self._forget(next(iter(sizes)))
+            oldest = next(iter(sizes))
+            try:
+                self._path(oldest).unlink(missing_ok=True)
+            except OSError as error:
+                # On a read-only disk: its entries are still of use.
+                self._warn(error)
+                return False
+            self._forget(oldest)
         path = self._path(key)
-        scratch = path.with_suffix(f".{os.getpid()}{_SCRATCH}")
+        # Another store, in this process or another one, may write the same entry.
+        scratch = path.with_suffix(f".{secrets.token_hex(8)}{_SCRATCH}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self.folder).free < size + RESERVE:

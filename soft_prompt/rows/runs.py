@@ -51,6 +51,14 @@ class Run:
             return self
         return Run(self.start, length, tuple((k[:, :length], v[:, :length]) for k, v in self.layers), self.owner)
 
+    def compact(self) -> Run:
+        """The same run; a copy if it keeps more than twice its own size in memory, as the start of a long run does."""
+        storages = [tensor.untyped_storage() for pair in self.layers for tensor in pair]
+        if sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values()) <= 2 * self.nbytes:
+            return self
+        copies = tuple((_copied(k), _copied(v)) for k, v in self.layers)
+        return Run(self.start, self.length, copies, self.owner)
+
 
 def first_positions(runs: Sequence[Run], length: int) -> tuple[Run, ...]:
     """The runs cut at `length` positions, counted from the first run's start."""
@@ -61,6 +69,10 @@ def first_positions(runs: Sequence[Run], length: int) -> tuple[Run, ...]:
         kept.append(run.first(length))
         length -= run.length
     return tuple(kept)
+
+
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def joined_run(runs: Sequence[Run]) -> Run:

@@ -18,7 +18,7 @@ from soft_prompt.errors import BackboneError
 
 # Renders messages and tool declarations, with the generation prompt added.
 ApplyTemplate = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str]
-# What a chat template may call that gives another text each time.
+# Functions of chat templates that give another text each time.
 _CHANGING = re.compile("strftime_now|lipsum|random")
 _MAX_KNOWN = 256
 
@@ -105,7 +105,6 @@ def control_texts(
 
 def _split_at(rendered: str, placeholders: Sequence[tuple[str, str]]) -> list[str]:
     """The texts before, between and after placeholders, each given with a name for error messages."""
-    texts = []
     for placeholder, name in placeholders:
         if rendered.count(placeholder) != 1:
             raise BackboneError(
@@ -113,14 +112,16 @@ def _split_at(rendered: str, placeholders: Sequence[tuple[str, str]]) -> list[st
                 expected="a chat template that writes every message once, in order",
                 next_step="choose a template with the roles that this backbone knows, or another backbone",
             )
-        before, rendered = rendered.split(placeholder)
+    texts = []
+    for placeholder, _ in placeholders:
+        before, found, rendered = rendered.partition(placeholder)
+        if not found:
+            raise BackboneError(
+                found="the chat template of this backbone changes the order of messages",
+                expected="a chat template that writes every message once, in order",
+                next_step="choose another backbone",
+            )
         texts.append(before)
-    if any(placeholder in text for placeholder, _ in placeholders for text in texts):
-        raise BackboneError(
-            found="the chat template of this backbone changes the order of messages",
-            expected="a chat template that writes every message once, in order",
-            next_step="choose another backbone",
-        )
     return [*texts, rendered]
 
 

@@ -48,6 +48,7 @@ class LimitedRenderer:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._finalizer: weakref.finalize[..., LimitedRenderer] | None = None
         self._owner = 0
 
     def render(self, template: str, messages: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
@@ -90,16 +91,17 @@ class LimitedRenderer:
             raise RenderLimitError(f"needs a process that does not start ({error.strerror or error})") from error
         self._process, self._owner = process, os.getpid()
         # A parent that is killed leaves no child behind either: it ends at the end of its input.
-        weakref.finalize(self, _end, process, os.getpid())
+        self._finalizer = weakref.finalize(self, _end, process, os.getpid())
         if _exchange(process, b"", _START_SECONDS).strip() != READY:
             self._stop()
             raise RenderLimitError("needs a process that does not start")
         return process
 
     def _stop(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            _end(process, self._owner)
+        self._process, finalizer = None, self._finalizer
+        if finalizer is not None:
+            # Ends the child, and forgets it.
+            finalizer()
 
 
 def _exchange(process: subprocess.Popen[bytes], request: bytes, seconds: float) -> bytes:

@@ -1,12 +1,13 @@
 """Chat templates that cannot run for long: loops over the messages, conditions, and texts that are joined.
 
-Without assignments, calls, products and ranges, a template writes at most its own text and the messages once per turn
-of its loops. Most templates of small models are of this form.
+Without assignments, calls, products, ranges and loops within loops, a template writes at most its own text and one
+message for each message. Most templates of small models are of this form.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _TAG = re.compile(r"\{%[-+]?(.*?)[-+]?%\}|\{\{[-+]?(.*?)[-+]?\}\}|\{#.*?#\}", re.DOTALL)
 _TOKEN = re.compile(
@@ -29,7 +30,7 @@ def is_plain(template: str) -> bool:
     """Whether a chat template is of this form. One that is not may still be harmless."""
     if len(template) > _MAX_CHARACTERS or re.search(r"\{[%{#]", _TAG.sub("", template)):
         return False
-    words: list[str] = []
+    loops = depth = 0
     for tag in _TAG.finditer(template):
         code = (tag[1] or "") + (tag[2] or "")
         tokens = _TOKEN.findall(code)
@@ -41,5 +42,16 @@ def is_plain(template: str) -> bool:
             is_call = token == "(" and (before in (")", "]") or (before.isidentifier() and before not in _OPERATORS))
             if is_call or (before == "|" and token != "trim") or (token.isidentifier() and token not in _WORDS):
                 return False
-        words += kept
-    return words.count("for") <= _MAX_LOOPS
+        depth += kept.count("for") - kept.count("endfor")
+        loops += kept.count("for")
+        if depth > 1 or loops > _MAX_LOOPS or not _is_short(kept, is_output=tag[2] is not None):
+            return False
+    return True
+
+
+def _is_short(tokens: Sequence[str], *, is_output: bool) -> bool:
+    """Whether a tag writes no whole list, and loops over no list that was joined from others."""
+    if not is_output:
+        return "for" not in tokens or not {"+", "~"} & set(tokens)
+    items = [tokens[at + 1 : at + 4] for at, token in enumerate(tokens) if token == "messages"]
+    return "tools" not in tokens and all(item[0::2] == ["[", "]"] and item[1].isdigit() for item in items)

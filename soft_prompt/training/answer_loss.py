@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from soft_prompt.errors import TrainingError
 from soft_prompt.graft.adapter_hooks import apply_adapters, batch_adapters
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.model.frozen_attention import frozen_prefix, suffix_cache
@@ -28,7 +29,8 @@ from soft_prompt.training.teacher import TeacherTargets, distillation_loss, teac
 _IGNORED = -100
 # Constants rather than functions of the free memory, so that a resumed run computes the same bits.
 EXAMPLES_AT_ONCE = 8
-# Limit of the cached hidden states: about 900,000 positions of a backbone with a hidden size of 576, in fp32.
+# Limit of the cached hidden states of one set of examples, such as train or dev: about 900,000 positions of a backbone
+# with a hidden size of 576, in fp32.
 MAX_BYTES = 2 * GIB
 # Maximum relative difference of the logits with and without cached hidden states. Rounding alone gives far less.
 TOLERANCE = 0.01
@@ -42,10 +44,22 @@ class Distillation:
     temperature: float
 
 
-def distillation(config: TrainConfig) -> Distillation | None:
-    """That of a method; None for the methods without a teacher."""
+def distillation(
+    config: TrainConfig, backbone: Backbone, teacher: Sequence[TeacherTargets | None]
+) -> Distillation | None:
+    """How a run learns from a teacher; None for the other methods.
+
+    Raises:
+        TrainingError: if the backbone is an encoder-decoder and there are distributions of a `teacher`.
+    """
     if config.method != "distillation":
         return None
+    if backbone.encoder_decoder and any(targets is not None for targets in teacher):
+        raise TrainingError(
+            found=f"distributions of a teacher for the encoder-decoder {backbone.id!r}",
+            expected="a decoder-only backbone, or a teacher that gives answers alone",
+            next_step="set another `train.method` or `backbone` in domain.yaml",
+        )
     return Distillation(config.teacher_share or 0.5, config.teacher_temperature or 2.0)
 
 
@@ -113,7 +127,7 @@ def mean_answer_loss(store: PrefixStore, examples: Sequence[TrainingExample], ba
 
 
 def answer_losses(store: PrefixStore, examples: Sequence[TrainingExample], batch_size: int) -> list[float]:
-    """The same for each example."""
+    """Mean cross entropy of each example in nats per answer token, as in `mean_answer_loss`."""
     losses = [0.0] * len(examples)
     with torch.no_grad():
         for indices in _by_length(examples, batch_size):

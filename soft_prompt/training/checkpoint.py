@@ -42,10 +42,12 @@ class RunState:
     """Everything that a run needs to resume, besides its tensors.
 
     Attributes:
-        epoch: the current epoch, from 0, and `batches_done` its batches; `epoch_loss` and `epoch_tokens` are sums since
-            the last score.
-        step: optimiser steps that are done.
-        best_loss, best_epoch: the lowest dev loss so far, and the epochs finished then; 0 is the start.
+        epoch: number of finished epochs.
+        batches_done: number of finished batches of the next one.
+        step: number of finished optimiser steps.
+        best_loss, best_epoch: the lowest dev loss so far, and the number of epochs finished then; 0 is the start.
+        epochs_without_gain: number of scores since then.
+        epoch_loss, epoch_tokens: summed loss and answer tokens since the last score.
         micro_batch: examples per forward pass, as chosen at the start or after memory ran out; 0 before that.
         losses: the loss of every step.
         domain_accuracies: for `adversarial`: accuracy of the domain classifier in every step.
@@ -82,7 +84,7 @@ def load_checkpoint(folder: Path, fingerprint: str) -> tuple[RunState, dict[str,
     A damaged checkpoint counts as none: a run from the start gives the same result, only later.
 
     Raises:
-        TrainingError: if an earlier version of Softgraft wrote the checkpoint.
+        TrainingError: if another version of Softgraft wrote the checkpoint.
     """
     path = folder / FILE
     if not path.is_file():

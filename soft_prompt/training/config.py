@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, Va
 
 from soft_prompt.errors import TrainingError
 
-# AdamW fails with a rate that fp32 cannot hold.
+# AdamW fails with a rate that fp32 cannot hold. JSON, in which every setting is recorded, has no infinity.
 LearningRate = Annotated[float, Field(ge=0, lt=1e30)]
 Method = Literal["plain", "replay", "weighted-replay", "mixture", "shared", "distillation", "adversarial", "reptile"]
 # The settings that belong to some methods alone.
@@ -70,7 +70,8 @@ class TrainingOptions(BaseModel):
     warmup_steps: int = Field(default=10, ge=0, description="Steps of linear warm-up before the cosine decay.")
     clip: float = Field(default=1.0, gt=0, lt=1e30, description="Maximum norm of the gradient.")
     patience: int = Field(default=2, ge=1, description="Epochs without a better dev loss after which training stops.")
-    seed: int = Field(default=0, description="Seed of the order of examples.")
+    # What PyTorch's generators take. The help of a command shows `ge`, which would be a very long number here.
+    seed: int = Field(default=0, gt=-(2**63) - 1, lt=2**64, description="Seed of the order of examples.")
     layers: int | None = Field(
         default=None,
         ge=1,
@@ -100,16 +101,20 @@ class TrainingOptions(BaseModel):
     weight_temperature: float | None = Field(
         default=None,
         gt=0,
+        lt=1e30,
         description="Temperature of the weights of `weighted-replay`, in nats per token; 1 by default.",
     )
     difference_rank: int | None = Field(
-        default=None, ge=1, description="Rank of the difference of `shared`; 1 by default."
+        default=None,
+        ge=1,
+        le=64,
+        description="Rank of the difference of `shared`; 1 by default, which is all that the kind `embedding` has.",
     )
     teacher_share: float | None = Field(
         default=None, gt=0, le=1, description="Share of the teacher in the loss of `distillation`; 0.5 by default."
     )
     teacher_temperature: float | None = Field(
-        default=None, gt=0, description="Temperature of `distillation`; 2 by default."
+        default=None, gt=0, lt=1e30, description="Temperature of `distillation`; 2 by default."
     )
     adversarial_weight: float | None = Field(
         default=None,
@@ -150,7 +155,11 @@ class TrainConfig(TrainingOptions):
         try:
             return handler(data)
         except ValidationError as error:
-            problems = [f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors()]
+            problems = [
+                (f"{'.'.join(map(str, e['loc']))}={e['input']!r}: " if e["loc"] else "")
+                + e["msg"].removeprefix("Value error, ")
+                for e in error.errors()
+            ]
             raise TrainingError(
                 found="; ".join(problems),
                 expected="the settings of soft_prompt.TrainConfig, within their limits",

@@ -80,8 +80,8 @@ def train(
         on_step: called after every prefix, step and dev batch, and while the frozen lower layers are computed.
 
     Raises:
-        TrainingError: if there are no examples, an answer is empty, the settings do not suit the start, or the
-            checkpoint is of another version.
+        TrainingError: if there are no examples, an answer is empty, the settings do not suit the start or the
+            backbone, or the checkpoint is of another version.
         DivergedError: if the loss is not finite, or stays above that of the start.
         ContextError: if an example is longer than the backbone's context.
     """
@@ -130,7 +130,8 @@ class _TrainingRun:
         self.examples, self.dev = ([encode(pair) for pair in pairs] for pairs in splits)
         self.examples = with_method_data(self.examples, self.data)
         self.replayed = pool_of(self.data, encode)
-        self.distillation, self.adversary = distillation(config), adversary(config, backbone, self.data.domains)
+        self.distillation = distillation(config, backbone, self.data.teacher)
+        self.adversary = adversary(config, backbone, self.data.domains)
         self.best, self.state, self.anchor = self.trained.snapshot(), RunState(), self.trained.snapshot()
         self.order = BatchOrder(config, self.examples, self.replayed)
         self.plan = self.order.plan()

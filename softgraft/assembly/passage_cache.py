@@ -30,7 +30,12 @@ def open_store(file: DomainFile, build: Path) -> PrefixStore:
 
 @dataclass(frozen=True, slots=True)
 class WarmReport:
-    """What the cache holds after warming: `passages` of all, fewer if it is full; the tokens computed in this call."""
+    """The cache after warming.
+
+    Attributes:
+        passages: number of passages that it holds, fewer than all (`of`) if it is full.
+        computed_tokens: tokens computed in this call.
+    """
 
     passages: int
     of: int

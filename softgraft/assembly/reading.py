@@ -99,10 +99,8 @@ def _backbone_notes(file: DomainFile, language: LanguageShare, texts: list[str])
         return []
     known = language.code in EMBEDDED_BACKBONE if file.backbone == EMBEDDED else None
     why = "which reads English"
-    if known is None and (tokenizer_file := _local_tokenizer(file.backbone)) is not None:
-        from tokenizers import Tokenizer
-
-        rate = tokens_per_byte(Tokenizer.from_file(str(tokenizer_file)), texts)
+    if known is None and (tokenizer := _local_tokenizer(file.backbone)) is not None:
+        rate = tokens_per_byte(tokenizer, texts)
         known = rate <= UNREAD_TOKENS_PER_BYTE
         why = f"whose tokenizer needs {rate:.1f} tokens per byte of it (at most 0.4 where it was trained)"
     if known is not False:
@@ -129,8 +127,21 @@ def _encoder_notes(file: DomainFile, language: LanguageShare, encoder: str | Non
     ]
 
 
-def _local_tokenizer(backbone: str) -> Path | None:
-    """The tokenizer of a backbone that is on this machine; it is not downloaded for this."""
+def _local_tokenizer(backbone: str) -> Tokenizer | None:
+    """The tokenizer of a backbone on this machine; None if it is not here, or cannot be read, which its use reports."""
+    path = _tokenizer_file(backbone)
+    if path is None:
+        return None
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception:  # noqa: BLE001 -- the library raises no narrower class
+        return None
+
+
+def _tokenizer_file(backbone: str) -> Path | None:
+    """The file of a backbone's tokenizer on this machine; it is not downloaded for this."""
     folder = Path(backbone).expanduser()
     if folder.is_dir():
         file = folder / "tokenizer.json"

@@ -24,6 +24,7 @@ from softgraft.commands.console import (
     styled,
 )
 from softgraft.commands.evaluate import interval, report_lines, report_table
+from softgraft.errors import UsageError
 from softgraft.settings.location import domain_folder
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def demo(
     """Show all stages on an example domain.
 
     The stages: ingest, a soft prompt of another domain, train, evaluate, answer. The demo uses part of the questions,
-    so that it ends within minutes.
-    Without a terminal it prints one line per stage.
+    so that it ends within minutes. Without a terminal it prints one line per stage.
 
     Example: `softgraft demo`
     """
@@ -170,11 +170,32 @@ def _open(folder: Path) -> Domain:
     from softgraft.domain import open_domain
 
     opened = open_domain(folder)
+    _require_demo(opened)
     manifest = opened.manifest
     demo_hash = items_hash([item for item in spread(opened.items("train"), TRAIN_QUESTIONS) if item.target])
     if manifest is None or manifest.data_hash == demo_hash:
         return opened
     return open_domain(folder, build=opened.build / "demo")
+
+
+def _require_demo(domain: Domain) -> None:
+    """Refuse a domain that cannot go through all stages, before the first one begins.
+
+    Raises:
+        UsageError: if its task does not answer questions, its backbone is behind an API, or it has no test questions.
+    """
+    from evaluation.rows import split_file
+    from softgraft.assembly.evaluation import held_out
+
+    if domain.file.text_task is not None:
+        raise UsageError(
+            found=f"the task of {domain.cli_name} is {domain.file.task}",
+            expected="a domain that answers questions",
+            next_step=f"softgraft train {domain.cli_name}, then softgraft eval {domain.cli_name}",
+        )
+    if domain.remote:
+        _ = domain.store  # raises UsageError
+    held_out(domain.items("test"), None, split_file(domain.folder, "test"))
 
 
 def _other(folder: Path) -> Domain | None:

@@ -19,12 +19,16 @@ from softgraft.commands.console import (
     simple_table,
 )
 from softgraft.errors import UsageError
+from softgraft.settings.sections import MAX_NUMBER
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from evaluation import Estimate, Report
     from evaluation.report import TaskReport
+
+
+_MOST_DIGITS, _SHOWN = 10, 120
 
 
 def evaluate_command(
@@ -36,7 +40,9 @@ def evaluate_command(
 ) -> None:
     """Compare systems on held-out questions.
 
-    The systems: no retrieval, template, text twin, soft prompt, and soft prompt with the right passage.
+    The systems: `base` (no retrieval), `template` (empty soft slot), `text-twin`, `source` (the start before training),
+    `soft` (the trained soft prompt), `soft-gold` (the same, with the right passage), `quote` (the best sentence) and
+    `auto` (what users get). A system that the domain does not have is left out.
 
     Example: `softgraft eval bank --json > bank.json`
     """
@@ -63,8 +69,9 @@ def curve_command(
     limit: LimitOption = None,
     split: Annotated[Literal["dev", "test"], typer.Option(help="Questions to use.")] = "test",
 ) -> None:
-    """Train on more and more questions, and compare: from the domain's start and from the text twin, beside the quote.
+    """Measure how scores rise with the number of train questions.
 
+    Training starts from the domain's start and from the text twin; the quote, which learns nothing, stands beside them.
     What is trained here does not change the domain's answers. An interrupted run continues.
 
     Example: `softgraft curve bank --labels 0,30,120 --limit 60`
@@ -97,12 +104,13 @@ def label_counts(text: str) -> list[int]:
     """The numbers of an option such as `0,15,60`, in ascending order.
 
     Raises:
-        UsageError: if one is not a number of at least 0.
+        UsageError: if one is not a number of 0 to 2147483647.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
+    # Python refuses to read thousands of digits.
+    if not all(part.isdecimal() and len(part) <= _MOST_DIGITS and int(part) <= MAX_NUMBER for part in parts):
         raise UsageError(
-            found=f"--labels {text}",
+            found=f"--labels {text[:_SHOWN]}",
             expected="numbers of questions, separated by commas",
             next_step="softgraft curve DOMAIN --labels 0,15,60,240",
         )
@@ -149,7 +157,7 @@ def report_table(report: Report) -> Table:
 def report_lines(report: Report) -> list[str]:
     """What the table does not show: its columns' meaning, the retrieval scores, and the paired differences."""
     lines = [
-        "accuracy: share of replies that contain the answer; unsup.: share of answers that the evidence does not "
+        "accuracy: share of replies that contain a short answer; unsup.: share of answers that the evidence does not "
         "support; refused: share of the questions without an answer that were refused; wrongly: the same for questions "
         "with an answer; cited: share of citations that contain the answer; time: seconds per answer"
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +15,7 @@ from softgraft.commands.console import (
     open_domain,
     out,
     print_json,
+    print_notes,
     progress_bars,
     styled,
 )
@@ -107,7 +109,9 @@ def _draft(opened: Domain, count: int, model: str | None, seed: int, *, json: bo
                 on_progress=lambda done, total: progress("drafting questions", done, total),
             )
     except KeyboardInterrupt:
-        err.print(f"\nTo continue: softgraft questions {opened.cli_name} draft --count {count}")
+        given = {"--count": count, "--with": model, "--seed": seed or None}
+        typed = "".join(f" {name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
+        err.print(f"\nTo continue: softgraft questions {opened.cli_name} draft{typed}")
         raise
     if json:
         print_json(asdict(report))
@@ -145,35 +149,44 @@ def _review(opened: Domain) -> None:
 
 def _decide(review: Review, draft: Draft, position: str) -> bool:
     """Ask about one draft until it is decided or skipped; False ends the review."""
-    from softgraft.jobs.questions.review import Edit
+    from softgraft.jobs.questions.review import DraftChangedError
 
     _show(draft, position)
     while True:
         key = _ask(_KEYS)
-        match key and key[:1].lower():
-            case None | "q":
-                return False
-            case "a":
-                review.accept(draft)
+        try:
+            match key and key[:1].lower():
+                case None | "q":
+                    return False
+                case "a":
+                    review.accept(draft)
+                    return True
+                case "r":
+                    review.reject(draft)
+                    return True
+                case "s":
+                    return True
+                case "e":
+                    draft = _edit(review, draft)
+                    _show(draft, position)
+                case _:
+                    out.print("one of a, e, r, s, q")
+        except DraftChangedError as error:
+            print_notes([f"{error.found}: {error.next_step}"], out)
+            if error.current is None:
                 return True
-            case "r":
-                review.reject(draft)
+            draft = error.current
+            _show(draft, position)
+            if draft.decision:
                 return True
-            case "s":
-                return True
-            case "e":
-                texts = {"question": draft.question}
-                if draft.answerable:
-                    texts["answer"] = draft.answers[0]
-                if draft.response:
-                    texts["reply"] = draft.response
-                given: dict[str, str | None] = {}
-                for name in texts:
-                    given[name] = _ask(f"{name} (empty keeps it): ")
-                draft = review.edit(draft, Edit(**given))
-                _show(draft, position)
-            case _:
-                out.print("one of a, e, r, s, q")
+
+
+def _edit(review: Review, draft: Draft) -> Draft:
+    """Ask for new texts of a draft."""
+    from softgraft.jobs.questions.review import Edit
+
+    names = ["question", *(["answer"] if draft.answerable else []), *(["reply"] if draft.response else [])]
+    return review.edit(draft, Edit(**{name: _ask(f"{name} (empty keeps it): ") for name in names}))
 
 
 def _ask(prompt: str) -> str | None:

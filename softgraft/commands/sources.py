@@ -41,7 +41,10 @@ def source_command(
     limit: LimitOption = None,
     dev_limit: Annotated[int | None, typer.Option(min=1, help="The same for dev questions.")] = None,
     temperature: Annotated[
-        float, typer.Option(min=1, help="1 mixes domains by their size; the higher, the more equal are their shares.")
+        float,
+        typer.Option(
+            min=1, help="1 samples domains in proportion to their size; higher values make their shares more equal."
+        ),
     ] = 2.0,
     seed: Annotated[int | None, typer.Option(help="Seed of the order of examples.")] = None,
     method: Annotated[
@@ -50,13 +53,15 @@ def source_command(
     ] = None,
     reptile_groups: Annotated[
         Literal["domains", "documents"] | None,
-        typer.Option(help="Groups of questions that `reptile` takes in turn.", show_default="domain.yaml or domains"),
+        typer.Option(
+            help="Groups of questions that `reptile` trains on in turn.", show_default="domain.yaml or domains"
+        ),
     ] = None,
 ) -> None:
     """Train one soft prompt on several domains, for others to start from. An interrupted run continues.
 
-    Each domain is searched in its own documents, and batches mix the domains. Settings are those under `train:`
-    in domain.yaml of the first domain.
+    The evidence for a question comes from the documents of its own domain, and batches mix the domains. Settings are
+    those under `train:` in domain.yaml of the first domain.
 
     Example: `softgraft source services --from bank,clinic --unseen college`
     """
@@ -176,7 +181,9 @@ def transfer_command(
     ] = 0,
     output: Annotated[Path, typer.Option(help="Folder for transfer.json and transfer.png.")] = Path("grafts"),
 ) -> None:
-    """Ask the questions of each domain with the soft prompt of every other one, and with quote and text twin.
+    """Measure how well the soft prompt of each domain answers the questions of the others.
+
+    Beside them stand the quote and the text twin, which no soft prompt takes part in.
 
     Example: `softgraft transfer bank,clinic,college --limit 60`
     """
@@ -184,6 +191,8 @@ def transfer_command(
     from softgraft.jobs.transfer import measure_transfer, save_heat_map
 
     opened = _opened(domains)
+    # Before anything is measured, which takes long.
+    output.mkdir(parents=True, exist_ok=True)
     with progress_bars(not json) as progress:
         report = measure_transfer(
             opened,
@@ -193,8 +202,6 @@ def transfer_command(
             on_cell=lambda asked, done, total: progress(f"asking {asked}", done, total),
             on_step=on_train(progress),
         )
-
-    output.mkdir(parents=True, exist_ok=True)
     write_bytes(output / "transfer.json", dump_json(asdict(report), indent=1).encode() + b"\n")
     save_heat_map(report, output / "transfer.png")
     if json:
@@ -210,7 +217,7 @@ def _print_transfer(report: TransferReport) -> None:
     table = simple_table(["trained on", *report.domains], left=["trained on"])
     for name, labels in names:
         row = [cells.get((name, labels, asked)) for asked in report.domains]
-        shown = [f"{one.accuracy or 0:.3f}  {one.token_f1:.3f}" if one else "-" for one in row]
+        shown = [f"{_score(one.accuracy)}  {one.token_f1:.3f}" if one else "-" for one in row]
         table.add_row(f"{name}, {labels} labels" if labels else name, *shown)
     out.print(table)
     out.print(f"accuracy and token F1 on {report.split}; columns: the domain that is asked")

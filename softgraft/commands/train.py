@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -109,7 +110,7 @@ def train_command(
             )
     except KeyboardInterrupt:
         given = {**options, "limit": limit, "minutes": minutes}.items()
-        typed = "".join(_as_typed(name, value) for name, value in given) + (" --search" if search else "")
+        typed = "".join(as_typed(name, value) for name, value in given) + (" --search" if search else "")
         err.print(f"\nTo continue where it stopped: softgraft train {domain + typed}")
         raise
     if not is_main_process():
@@ -205,8 +206,11 @@ def search_domain(opened: Domain, settings: TrainSettings, minutes: float, limit
     out.print("the best settings, for domain.yaml:\n")
     out.print(yaml.safe_dump({"train": settings_to_show(report.best.settings)}, sort_keys=False))
     if report.kept:
-        kept = f"soft prompt kept in {opened.build / 'soft_prompt'}\nnext: softgraft eval {opened.cli_name}"
-        out.print(kept)
+        out.print(f"soft prompt kept in {opened.build / 'soft_prompt'}")
+        if report.form is not None:
+            unused = "; the soft prompt is not used for answers" if report.form == "quote" else ""
+            out.print(f"answers on dev are best as `{report.form}`{unused}")
+        out.print(f"next: softgraft eval {opened.cli_name}")
     else:
         out.print(f"{_NOT_KEPT}\nnext: more questions in train.jsonl")
 
@@ -236,6 +240,9 @@ def _table(report: SearchReport) -> Table:
     return table
 
 
-def _as_typed(name: str, value: object) -> str:
+def as_typed(name: str, value: object) -> str:
     """An option as it is typed on the command line; empty if it is not given."""
-    return "" if value is None else f" --{name.replace('_', '-')} {value}"
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f" --{option}" if value else f" --no-{option}"
+    return "" if value is None else f" --{option} {shlex.quote(str(value))}"

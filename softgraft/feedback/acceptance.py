@@ -1,4 +1,4 @@
-"""Turn feedback into questions of train.jsonl, each at the word of a person.
+"""Turn feedback into questions of train.jsonl, each after a person has agreed.
 
 A question that stands in dev or test is never added, nor one twice. The file is replaced in one step, so that a kill
 leaves the old or the new one, and the entries are marked afterwards: what a killed process added is recognised by its
@@ -116,7 +116,7 @@ class Acceptance:
                 append_rows(self.path, [one.line for one in added])
             for candidate in added:
                 mark_accepted(self._domain, candidate.entry)
-        changed = [LeftOut(shown[one].entry, "it was changed or deleted meanwhile") for one in sorted(gone)]
+        changed = [LeftOut(shown[one].entry, "it was added, changed or deleted meanwhile") for one in sorted(gone)]
         return Accepted(tuple(one.row.id for one in added), (*current.left_out, *changed))
 
     def _offer(self, found: Sequence[Feedback], rows: _Rows) -> Offer:

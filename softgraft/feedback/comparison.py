@@ -31,7 +31,11 @@ Choice = Literal["left", "right", "tie"]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One question with both answers in random order. What does not show in it is which system wrote which."""
+    """One question with both answers in random order.
+
+    `left_is_first` says whether the first system of the pair wrote the answer on the left: for `Comparison.prefer`, not
+    for the person who judges.
+    """
 
     item: Item
     left: str

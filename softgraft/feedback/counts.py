@@ -48,8 +48,13 @@ class GraftCounts:
 
 def per_day(domain: HasConversations) -> list[DayCounts]:
     """The feedback of each day that has any, the first day first. Each rating counts on the day of its last change."""
+    return counts_by_day(entries(domain))
+
+
+def counts_by_day(found: Iterable[Feedback]) -> list[DayCounts]:
+    """The same, of these entries."""
     by_day: dict[str, list[Feedback]] = {}
-    for entry in entries(domain):
+    for entry in found:
         by_day.setdefault(entry.at[:10], []).append(entry)
     return [DayCounts(day, *_counts(by_day[day])) for day in sorted(by_day)]
 

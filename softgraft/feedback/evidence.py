@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from chains import Citation, cite
-from retrieval import Passage, PassageStore, RetrievalError
+from retrieval import Passage, PassageStore, UnknownDocumentError
 from retrieval.store.store import DATABASE_NAME
 from softgraft.feedback.entry import EvidenceSpan, Feedback
 
@@ -31,7 +31,7 @@ def _passages(spans: tuple[EvidenceSpan, ...], store: PassageStore | None) -> It
         if store is not None:
             try:
                 document = store.document(span.doc_id)
-            except RetrievalError:
+            except UnknownDocumentError:
                 continue
             text, title = document.text[span.start : span.end], document.title
             if span.quote and text != span.quote:

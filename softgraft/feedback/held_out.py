@@ -21,9 +21,11 @@ def plain(question: str) -> str:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Attributes:
-    questions: the split of each held-out question, by its plain form.
-    documents: the split of each document that dev or test asks about and train does not.
+    """What dev and test ask about.
+
+    Attributes:
+        questions: the split of each held-out question, by its plain form.
+        documents: the split of each document that dev or test asks about and train does not.
     """
 
     questions: dict[str, str]

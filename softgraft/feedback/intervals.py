@@ -37,7 +37,7 @@ def wilson(successes: int, trials: int) -> Share:
 
 
 def sign_test(wins: int, losses: int) -> float:
-    """Two-sided p-value of the exact sign test: are wins and losses equally likely? Ties are left out before.
+    """Two-sided p-value of the exact sign test: are wins and losses equally likely? The caller leaves ties out.
 
     1.0 if there are neither.
     """

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, get_args
 
-from chains import Conversations, InputError, MemoryDamagedError, UnknownThreadError
+from chains import Conversations, InputError, UnknownThreadError
 from chains.conversation import erasure
 from chains.conversation.conversations import TurnRecord, checked_id
 from chains.conversation.stored import StoredConversation, read_conversation, row_digest
@@ -263,12 +263,3 @@ def _intact(thread: Any, turn: Any, digest: Any, content: Any) -> Feedback | Non
         return Feedback.model_validate_json(content)
     except ValueError:
         return None
-
-
-def damaged_feedback(domain: HasConversations, damaged: tuple[str, ...]) -> MemoryDamagedError:
-    """The error for rows that differ from their checksums."""
-    return MemoryDamagedError(
-        found=f"{' and '.join(damaged)} in {domain.conversations.path}: the content differs from its checksum",
-        expected="the content that was stored; nothing was changed, and the rest can be used",
-        next_step="restore a backup, or rate these answers again",
-    )

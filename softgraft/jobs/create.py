@@ -60,6 +60,12 @@ def create_domain(
         UsageError: if the source has no documents, or no examples of the task, or the name or language is invalid.
         DomainError: if the domain already exists.
     """
+    if not Path(name).name:
+        raise UsageError(
+            found=f"the name {name!r}",
+            expected="a name of letters, digits, - and _",
+            next_step="choose one: softgraft new NAME --from FOLDER",
+        )
     folder = Path(name) if "/" in name or os.sep in name else DOMAINS / name
     text_task = task if task in TEXT_TASKS else None
     documents, left_out = _documents(source, required=text_task is None)

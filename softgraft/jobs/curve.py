@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evaluation import Estimate, System, evaluate
 from evaluation.bootstrap import mean_interval
-from evaluation.items import items_hash
+from evaluation.items import Item, items_hash
 from evaluation.rows import split_file
 from retrieval.regular_files import open_regular
 from soft_prompt.files import write_bytes
@@ -47,9 +48,11 @@ class CurvePoint(BaseModel):
 
 
 class LabelCurve(BaseModel):
-    """The points that were measured, and what they belong to: settings of training, questions, starts.
+    """The points that were measured, and what they belong to.
 
     Attributes:
+        conditions: digest of the backbone, the template, the documents, the train and dev questions, and the settings
+            of retrieval and answers; empty in a file of an earlier version, which is measured again.
         starts: the soft prompt of each source.
     """
 
@@ -57,6 +60,7 @@ class LabelCurve(BaseModel):
 
     split: Literal["dev", "test"]
     items_sha256: str
+    conditions: str = ""
     train: TrainSettings
     starts: dict[str, str]
     points: tuple[CurvePoint, ...] = ()
@@ -73,8 +77,9 @@ def measure_curve(
 ) -> LabelCurve:
     """Train on each number of questions, from the domain's start and from the text twin, and ask held-out questions.
 
-    Points are written to build/label_curve.json one by one, and a repeated call measures what is missing. A soft prompt
-    that does not beat its start on dev is not kept, so the start answers, as after `softgraft train`.
+    Points are written to build/label_curve.json one by one. A repeated call measures what is missing, and everything if
+    the domain was changed since. A soft prompt that does not beat its start on dev is not kept, so the start answers,
+    as after `softgraft train`.
 
     Args:
         labels: numbers of train questions; 0 is the start itself.
@@ -91,7 +96,8 @@ def measure_curve(
         )
     items = [item for item in domain.items(split) if item.answerable]
     asked = held_out(items, limit, split_file(domain.folder, split))
-    known = len(domain.items("train"))
+    train, dev = domain.items("train"), domain.items("dev")
+    known = len(train)
     if max(labels) > known:
         raise UsageError(
             found=f"{max(labels)} labels, and {known} train questions in {domain.cli_name}",
@@ -103,6 +109,7 @@ def measure_curve(
     curve = LabelCurve(
         split=split,
         items_sha256=items_hash(asked),
+        conditions=_conditions(domain, [*train, *dev]),
         train=domain.file.train,
         starts={name: one.manifest.vectors_sha256 for name, one in starts.items() if one is not None},
     )
@@ -136,6 +143,16 @@ def measure_curve(
                 measure(name, count, source_system(domain, name, trained))
                 shutil.rmtree(folder, ignore_errors=True)
     return curve
+
+
+def _conditions(domain: Domain, learned: Sequence[Item]) -> str:
+    """A digest of everything beside training settings, starts and asked questions that the points depend on."""
+    backbone, file = domain.store.backbone, domain.file
+    parts = (
+        backbone.digest, str(backbone.dtype), domain.template.current().content_hash, domain.index.content_digest(),
+        file.attention, file.retrieval, file.answer, file.refusal, items_hash(learned),
+    )  # fmt: skip
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def read_curve(path: Path) -> LabelCurve | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from softgraft.errors import KNOWN
+from softgraft.failures import known_error
 
 State = Literal["ok", "note", "broken"]
 
@@ -28,12 +29,15 @@ class Finding:
 
 
 def examined(name: str, look: Callable[[], Finding]) -> Finding:
-    """The finding of `look`, or what the error says that it raises."""
+    """The finding of `look`, or what the error says that it raises. A bug is raised."""
     try:
         return look()
-    except KNOWN as error:
+    except Exception as error:
+        known = error if isinstance(error, KNOWN) else known_error(error)
+        if known is None:
+            raise
         # All of them have these two.
-        return Finding(name, str(vars(error)["found"]), "broken", str(vars(error)["next_step"]))
+        return Finding(name, str(vars(known)["found"]), "broken", str(vars(known)["next_step"]))
 
 
 def gibibytes(size: float) -> str:

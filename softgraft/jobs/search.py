@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from evaluation.items import spread
 from retrieval.store.checked_file import read_checked, with_checksum
@@ -20,6 +20,7 @@ from soft_prompt import BackboneError, DivergedError
 from soft_prompt.files import write_bytes
 from soft_prompt.training.checkpoint import remove_checkpoint
 from soft_prompt.training.distributed import is_distributed
+from softgraft.assembly.answer_form import FORM, load_form
 from softgraft.domain import Domain
 from softgraft.errors import UsageError
 from softgraft.settings.domain_file import TrainSettings
@@ -68,6 +69,7 @@ class SearchReport:
         best: the trial with the highest token F1 on dev.
         kept: whether the best trial beat its text twin, so that the domain uses it from now on.
         left_out: number of candidates that did not fit into the time budget.
+        form: the form of the answers that is best on dev with it; None if nothing was kept, or domain.yaml sets a form.
     """
 
     domain: str
@@ -76,10 +78,14 @@ class SearchReport:
     kept: bool
     left_out: int
     seconds: float
+    form: str | None = None
 
 
 def candidates(base: TrainSettings) -> list[TrainSettings]:
-    """The settings to try: the base, then changes of one setting, the most promising first."""
+    """The settings to try: the base, then changes of one setting, the most promising first.
+
+    A change that leaves the limits of a setting, such as twice a very large number, is left out.
+    """
     length = base.length or TrainSettings.model_fields["length"].default
     higher_rank: dict[str, Any] = {"adapter": "lora", "adapter_rank": min(64, 2 * base.adapter_rank)}
     # The kind `adapter` trains no vectors.
@@ -98,7 +104,14 @@ def candidates(base: TrainSettings) -> list[TrainSettings]:
         changes += [{"kind": "embedding", "layers": None, "learning_rate": 2 * base.learning_rate}]
     if base.kind == "embedding":
         changes += [{"kind": "kv", "learning_rate": base.learning_rate / 2}]
-    return list(dict.fromkeys(TrainSettings.model_validate({**base.model_dump(), **change}) for change in changes))
+    return list(dict.fromkeys(one for change in changes if (one := _changed(base, change)) is not None))
+
+
+def _changed(base: TrainSettings, change: dict[str, Any]) -> TrainSettings | None:
+    try:
+        return TrainSettings.model_validate({**base.model_dump(), **change})
+    except ValidationError:
+        return None
 
 
 def search(
@@ -112,6 +125,8 @@ def search(
     on_score: OnScore | None = None,
 ) -> SearchReport:
     """Train a domain with several settings. Keep the soft prompt with the best dev score if it beats its text twin.
+
+    Then choose the form of the answers, as after a single training run.
 
     Each finished trial is written to build/search.json, so that an interrupted search resumes. All trials share the
     prefixes, which are computed once.
@@ -170,9 +185,21 @@ def search(
     if best is not None and kept and (domain.manifest is None or domain.manifest.vectors_sha256 != best.vectors_sha256):
         # Another soft prompt was trained since. The same settings give the best one again.
         best = run(best.fingerprint, -1.0)
+    form = _chosen_form(domain, on_score) if kept else None
     domain.forget("chain")
     left_out = len(by_fingerprint) - len(trials)
-    return SearchReport(domain.file.name, tuple(trials), best, kept, left_out, time.monotonic() - began)
+    return SearchReport(domain.file.name, tuple(trials), best, kept, left_out, time.monotonic() - began, form)
+
+
+def _chosen_form(domain: Domain, on_score: OnScore | None) -> str | None:
+    """The form of the answers with the domain's soft prompt; chosen now if that was not done yet."""
+    manifest = domain.manifest
+    if domain.file.answer.form != "auto" or manifest is None:
+        return None
+    chosen = load_form(domain.build / FORM)
+    if chosen is None or chosen.soft_prompt != manifest.vectors_sha256:
+        chosen = domain.choose_form(domain.items("dev"), on_score)
+    return chosen.form if chosen is not None else None
 
 
 def _source_f1(trials: Sequence[Trial]) -> float:

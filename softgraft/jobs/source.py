@@ -72,13 +72,13 @@ def make_source(
 ) -> SourceReport:
     """Train one soft prompt on the questions of several domains, each with evidence from its own documents.
 
-    Batches mix the domains. An interrupted run resumes, and ends with the same bits; if
-    it was interrupted while the unseen domains were measured, only that is repeated.
+    Batches mix the domains. An interrupted run resumes with a bit-identical result. If it was interrupted while the
+    unseen domains were measured, only the measuring is repeated.
 
     Args:
         folder: instead of grafts/NAME.
         limit, dev_limit: maximum number of train and dev questions of each domain, spread over its files.
-        temperature: 1 mixes domains by their size; the higher, the more equal are their shares.
+        temperature: 1 samples domains in proportion to their size; higher values make their shares more equal.
         settings: used instead of those in domain.yaml of the first domain.
         unseen: domains that are not trained on; the card says what the source scores on their dev questions.
         made_by: the command, for the card.

@@ -55,7 +55,7 @@ def make_app(served: ServedDomains, settings: ServerSettings) -> FastAPI:
     app.include_router(chat_router(served, settings, limits, metrics))
     app.include_router(embeddings_router(served, limits))
     app.include_router(health_router(served, limits, metrics, readiness))
-    app.include_router(page_router(served))
+    app.include_router(page_router(served, settings, limits, metrics))
     # The last one added is the outermost.
     app.add_middleware(Gate, settings=settings, limits=limits)
     if settings.origins:
@@ -63,7 +63,8 @@ def make_app(served: ServedDomains, settings: ServerSettings) -> FastAPI:
             CORSMiddleware,
             allow_origins=list(settings.origins),
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type"],
+            # OpenAI's client for browsers sends some about itself.
+            allow_headers=["*"],
             expose_headers=["X-Request-Id", "Retry-After"],
         )
     app.add_middleware(Edge, settings=settings, metrics=metrics)

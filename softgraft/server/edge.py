@@ -30,9 +30,10 @@ _log = logging.getLogger("softgraft.server")
 DOMAIN = "softgraft.domain"
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-# The rest is the page's own code, which contains nothing, and the health checks.
-_KEPT = ("/v1", "/api", "/metrics")
-# These take a place of the server.
+_METHODS = _READING | {"DELETE", "PATCH", "POST", "PUT"}
+# Paths that need a key and are never cached. The others, the page's own files and the health checks, hold no data.
+_PRIVATE = ("/v1", "/api", "/metrics")
+# Requests to these take one of the places that `--running` and `--queue` limit.
 _QUESTIONS = frozenset({"/api/ask", "/v1/chat/completions", "/v1/embeddings"})
 _HEADERS = {
     "Content-Security-Policy": (
@@ -47,6 +48,10 @@ _HEADERS = {
 }
 
 
+# For 30 days browsers use HTTPS alone for this host name, also on its other ports.
+_STRICT = "max-age=2592000"
+
+
 class Edge:
     """Gives each request an id, checks where it comes from, and logs how it ended."""
 
@@ -54,6 +59,8 @@ class Edge:
         self._app = app
         self._metrics = metrics
         self._origins = frozenset(settings.origins)
+        # A name such as localhost belongs to other servers as well, which may speak plain HTTP.
+        self._strict = not settings.loopback
         self._hosts: frozenset[str] | None = None
         if settings.loopback or settings.hosts:
             own = _LOOPBACK_NAMES if settings.loopback else frozenset()
@@ -72,6 +79,8 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(message, scope["path"], request_id)
+                if self._strict and scope["scheme"] == "https":
+                    MutableHeaders(scope=message)["Strict-Transport-Security"] = _STRICT
             await send(message)
 
         try:
@@ -104,14 +113,18 @@ class Edge:
         origin = headers.get("origin")
         if origin is None or scope["method"] in _READING or origin in self._origins:
             return
-        if urlsplit(origin).netloc.lower() != host.lower():
+        # Behind a proxy with TLS, the origin is https although this server is asked over http.
+        schemes = ("https",) if scope["scheme"] == "https" else ("http", "https")
+        if origin.lower() not in {f"{scheme}://{host.lower()}" for scheme in schemes}:
             raise RequestError(
                 f"Requests from pages of {origin!r} are not allowed. Next: start the server with --cors.", status=403
             )
 
     def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         path = getattr(scope.get("route"), "path", "other")
-        self._metrics.requests.labels(scope["method"], path, str(status)).inc()
+        # Callers may make up methods, and each label would stay in memory.
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(method, path, str(status)).inc()
         self._metrics.seconds.labels(path).observe(seconds)
         details = {
             "domain": scope.get(DOMAIN),
@@ -125,7 +138,9 @@ class Edge:
             quote(scope["path"], safe="/"),
             status,
             seconds,
-            "".join(f" {name}={quote(value, safe='')}" for name, value in details.items() if value),
+            "".join(
+                f" {name}={quote(value, '', errors='backslashreplace')}" for name, value in details.items() if value
+            ),
         )
 
 
@@ -157,7 +172,7 @@ class Gate:
             await self._app(scope, self._limited(receive), send)
 
     async def _caller(self, scope: Scope) -> Caller:
-        if self._keys is None or not _starts_with(scope["path"], _KEPT):
+        if self._keys is None or not _starts_with(scope["path"], _PRIVATE):
             return Caller()
         scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
         try:
@@ -203,7 +218,7 @@ def _add_headers(message: Message, path: str, request_id: str) -> None:
     headers["X-Request-Id"] = request_id
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
-    if _starts_with(path, _KEPT):
+    if _starts_with(path, _PRIVATE):
         headers.setdefault("Cache-Control", "no-store")
 
 

@@ -31,7 +31,7 @@ def health_router(served: ServedDomains, limits: Limits, metrics: Metrics, readi
     async def readyz() -> Response:
         """The server takes questions: its domains are loaded, at least one without a problem, and it is not stopping.
 
-        The names of the domains are not secret to callers with a key only, so this has only their number.
+        Only callers with a key may know the names of the domains, so the response has their number alone.
         """
         if limits.draining:
             status = "stopping"

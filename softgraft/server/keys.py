@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import os
 import secrets
 import threading
 import time
@@ -19,6 +20,7 @@ from typing import Annotated
 from filelock import FileLock
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
+from prompts.regular_file import read_regular
 from soft_prompt.files import write_bytes
 from soft_prompt.private_files import private_file, private_folder
 from softgraft.errors import StorageError, UsageError
@@ -26,6 +28,8 @@ from softgraft.server.callers import Caller
 
 _PREFIX = "sg-"
 _CHECK_SECONDS = 1.0
+# Some ten thousand keys.
+_MAX_BYTES = 4 * 1024 * 1024
 
 
 class StoredKey(BaseModel):
@@ -48,11 +52,12 @@ class StoredKey(BaseModel):
 def new_key(path: Path, name: str, domains: Sequence[str]) -> str:
     """Make a key, append its hash to the file, and return the key, which is stored nowhere.
 
-    The file has mode 0600. Without `domains` the key allows all.
+    The file is created with mode 0600, and an existing one is closed to other users. Without `domains` the key allows
+    all.
 
     Raises:
         UsageError: if the name is taken or invalid.
-        StorageError: if the file cannot be read.
+        StorageError: if the file cannot be read or is not a file of keys; it is not touched then.
     """
     key = _PREFIX + secrets.token_urlsafe(32)
     salt = secrets.token_bytes(16)
@@ -70,17 +75,19 @@ def new_key(path: Path, name: str, domains: Sequence[str]) -> str:
             expected="up to 64 letters, digits, `-`, `_` and `.`",
             next_step="choose another name",
         ) from error
+    if path.is_dir():
+        raise _unreadable(path, "it is a folder")
     private_folder(path.parent)
     lock = path.with_name(f".{path.name}.lock")
     with FileLock(lock, mode=0o600, timeout=10):
-        private_file(path)
-        if any(one.name == name for one in read_keys(path)):
+        before = _content(path) if os.path.lexists(path) else b""
+        if any(one.name == name for one in _keys(path, before)):
             raise UsageError(
                 found=f"a key with the name {name!r} in {path}",
                 expected="a name that is not taken",
                 next_step="choose another name, or delete that line to revoke the key",
             )
-        before = path.read_bytes()
+        private_file(path)
         separator = b"" if not before or before.endswith(b"\n") else b"\n"
         write_bytes(path, before + separator + stored.model_dump_json().encode() + b"\n")
     return key
@@ -92,19 +99,7 @@ def read_keys(path: Path) -> list[StoredKey]:
     Raises:
         StorageError: if the file cannot be read or a line is not a key.
     """
-    keys = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeError) as error:
-        raise _unreadable(path, getattr(error, "strerror", None) or "it is not UTF-8") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        try:
-            keys.append(StoredKey.model_validate_json(line))
-        except ValidationError as error:
-            raise _unreadable(path, f"line {number} is not a key") from error
-    return keys
+    return _keys(path, _content(path))
 
 
 class KeyFile:
@@ -158,6 +153,29 @@ class KeyFile:
             return self._keys
 
 
+def _content(path: Path) -> bytes:
+    try:
+        content = read_regular(path, _MAX_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    if len(content) > _MAX_BYTES:
+        raise _unreadable(path, f"it has more than {_MAX_BYTES:,} bytes")
+    return content
+
+
+def _keys(path: Path, content: bytes) -> list[StoredKey]:
+    keys = []
+    # A name may contain what `splitlines` takes for the end of a line.
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if not line.strip() or line.startswith(b"#"):
+            continue
+        try:
+            keys.append(StoredKey.model_validate_json(line))
+        except ValidationError as error:
+            raise _unreadable(path, f"line {number} is not a key") from error
+    return keys
+
+
 def _digest(salt: bytes, key: str) -> bytes:
     return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), salt=salt, digest_size=32).digest()
 
@@ -166,5 +184,5 @@ def _unreadable(path: Path, reason: str) -> StorageError:
     return StorageError(
         found=f"the keys in {path} cannot be read: {reason}",
         expected="a file that `softgraft serve --new-key` wrote",
-        next_step="correct that line, or make keys: softgraft serve --new-key NAME",
+        next_step="correct it, or make another file: softgraft serve --new-key NAME --keys FILE",
     )

@@ -58,7 +58,7 @@ class Limits:
         return Ticket(self, stream=stream)
 
     def require_place(self) -> None:
-        """Refuse a request that has no chance, before its body is read.
+        """Refuse a request that would be refused anyway, before its body is read.
 
         Raises:
             RequestError: 429 if the queue is full, 503 if the server is stopping.

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from chains.speakers.requested import TokenUsage
+
 _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -32,10 +34,16 @@ class Metrics:
         self.refused = Counter("softgraft_refused_requests", "Requests beyond a limit", ["reason"], registry=registry)
         self.disconnects = Counter("softgraft_disconnects", "Callers that left before the end", registry=registry)
 
+    def count_answer(self, domain: str, usage: TokenUsage, *, refused: bool) -> None:
+        """Count a finished answer and its tokens."""
+        self.answers.labels(domain, "refused" if refused else "answered").inc()
+        for kind, count in (("prompt", usage.prompt), ("cached", usage.cached), ("completion", usage.completion)):
+            self.tokens.labels(domain, kind).inc(count)
+
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Add a gauge whose value is read at each scrape."""
         Gauge(f"softgraft_{name}", text, registry=self._registry).set_function(value)
 
     def text(self) -> bytes:
-        """All metrics, as Prometheus reads them."""
+        """All metrics in the format that Prometheus reads."""
         return generate_latest(self._registry)

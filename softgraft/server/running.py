@@ -17,7 +17,8 @@ from softgraft.errors import UsageError
 from softgraft.server.app import make_app
 from softgraft.server.keys import read_keys
 from softgraft.server.served import ServedDomains
-from softgraft.server.settings import ServerSettings
+from softgraft.server.settings import ServerSettings, require_keys
+from softgraft.server.tls import tls_context
 
 # Models and retrieval run in threads. With Python's 5 ms, each of them delays the event loop by that much.
 _SWITCH_SECONDS = 0.0005
@@ -31,25 +32,29 @@ def run_server(
     `on_address` is called with the address as soon as requests are accepted.
 
     Raises:
-        UsageError: if the address cannot be used, or is not a loopback address and there are no keys.
+        UsageError: if the address or the certificate cannot be used, or the address is not a loopback address and there
+            are no keys.
         StorageError: if the keys cannot be read.
     """
     require_keys(settings)
     if settings.keys is not None:
         read_keys(settings.keys)
+    app = make_app(served, settings)
+    config = server_config(app, settings)
     listening = bind(settings)
     _log_to_stderr()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    app = make_app(served, settings)
-    server = _Server(
-        server_config(app, settings), app.state.limits, lambda: on_address(address_of(listening, settings))
-    )
+    server = _Server(config, app.state.limits, lambda: on_address(address_of(listening, settings)))
     server.run(sockets=[listening])
 
 
 def server_config(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
-    """How uvicorn runs the application; the socket is passed when it starts."""
-    return uvicorn.Config(
+    """How uvicorn runs the application; the socket is passed when it starts.
+
+    Raises:
+        UsageError: if the certificate or its key cannot be used.
+    """
+    config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
@@ -60,16 +65,10 @@ def server_config(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
         h11_max_incomplete_event_size=64 * 1024,
     )
-
-
-def require_keys(settings: ServerSettings) -> None:
-    """Raises UsageError if others could reach the server without a key."""
-    if not settings.loopback and settings.keys is None:
-        raise UsageError(
-            found=f"the address {settings.host}, which other machines reach, and no keys",
-            expected="SOFTGRAFT_KEYS or --keys with a file of keys, or --host 127.0.0.1",
-            next_step="make a key: softgraft serve --new-key NAME",
-        )
+    # The context that was checked, not one that uvicorn makes of the same files.
+    config.load()
+    config.ssl = tls_context(settings)
+    return config
 
 
 def bind(settings: ServerSettings) -> socket.socket:
@@ -83,19 +82,24 @@ def bind(settings: ServerSettings) -> socket.socket:
             settings.host.strip("[]"), settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         return socket.create_server(address[:2], family=family, backlog=1024)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        # UnicodeError: a name that no name server can be asked for, such as one with a part of 64 letters.
         raise UsageError(
-            found=f"the address {settings.host}:{settings.port} cannot be used: {error.strerror or error}",
+            found=f"the address {settings.host}:{settings.port} cannot be used: {_reason(error)}",
             expected="a free port on an address of this machine",
             next_step="choose another one: softgraft serve --port 8001",
         ) from error
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def address_of(listening: socket.socket, settings: ServerSettings) -> str:
     """The URL of the server."""
     host = settings.host.strip("[]")
     port = listening.getsockname()[1]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{'https' if settings.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class _Server(uvicorn.Server):

@@ -39,6 +39,7 @@ class ServedDomains:
         self, folders: Mapping[str, Path], *, check_seconds: float = 1.0, on_loaded: Callable[[], None] = lambda: None
     ) -> None:
         self._on_loaded = on_loaded
+        self._closed = False
         self._entries = {name: _Entry(name, folder, check_seconds, on_loaded) for name, folder in folders.items()}
 
     @property
@@ -96,23 +97,26 @@ class ServedDomains:
     def preload(self) -> None:
         """Load all domains and warm them up, so that no caller has to wait for it.
 
-        A domain that cannot be loaded becomes a problem.
+        A domain that cannot be loaded becomes a problem, until it answers a question. After `close`, no further domain
+        is loaded.
         """
         for entry in self._entries.values():
+            if self._closed:
+                return
             try:
                 version = entry.enter(load=True)
                 try:
                     warm_up(version.domain)
                 finally:
                     version.leave()
-            except KNOWN as error:
-                _log.warning("domain %s is not ready: %s", entry.name, _in_line(error))
-            except Exception:  # noqa: BLE001 the other domains are served all the same
-                _log.exception("domain %s is not ready", entry.name)
+            except Exception as error:  # noqa: BLE001 the other domains are served all the same
+                entry.load_problem = _reason(error)
+                _log_problem(f"domain {entry.name} is not ready", error)
         self._on_loaded()
 
     def close(self) -> None:
         """Close the domains, each as soon as its last user has left."""
+        self._closed = True
         for entry in self._entries.values():
             entry.retire()
 
@@ -198,8 +202,8 @@ class _Entry:
                 self.load_problem, self._loaded = "", True
             except BaseException as error:
                 version.leave()
-                if isinstance(error, KNOWN):
-                    self.load_problem = str(error)
+                if isinstance(error, Exception):
+                    self.load_problem = _reason(error)
                 raise
         return version
 
@@ -217,7 +221,7 @@ class _Entry:
             self._checked = time.monotonic()
         if version is None:
             with self._opening:
-                return self._current or self._replace(self._open())
+                return self._current or self._replace(self._first())
         state = domain_state(version.domain)
         # One thread opens the new version; the others go on with the old one.
         if state != version.state and self._has_settled(state, version.state) and self._opening.acquire(blocking=False):
@@ -225,6 +229,15 @@ class _Entry:
                 return self._reopened(version, state)
             finally:
                 self._opening.release()
+        return version
+
+    def _first(self) -> _Version:
+        try:
+            version = self._open()
+        except Exception as error:
+            self.load_problem = _reason(error)
+            raise
+        self.load_problem = ""
         return version
 
     def _open(self) -> _Version:
@@ -240,9 +253,9 @@ class _Entry:
             except BaseException:
                 newer.retire()
                 raise
-        except KNOWN as error:
-            self._failed, self.version_problem = state, str(error)
-            _log.warning("domain %s keeps its version, the new one cannot be opened: %s", self.name, _in_line(error))
+        except Exception as error:  # noqa: BLE001 the version before answers all the same
+            self._failed, self.version_problem = state, _reason(error)
+            _log_problem(f"domain {self.name} keeps its version, the new one cannot be opened", error)
             return version
         self.version_problem = ""
         _log.info("domain %s has a new version", self.name)
@@ -302,8 +315,18 @@ def served_folders(names: Sequence[str]) -> dict[str, Path]:
     return folders
 
 
-def _in_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _reason(error: Exception) -> str:
+    """The reason in one line; of a bug, its class as well."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, KNOWN) else f"{type(error).__name__}: {text}"
+
+
+def _log_problem(what: str, error: Exception) -> None:
+    """A line for an error of ours, a traceback for a bug."""
+    if isinstance(error, KNOWN):
+        _log.warning("%s: %s", what, _reason(error))
+    else:
+        _log.error("%s", what, exc_info=error)
 
 
 def _leave_at_once(entering: asyncio.Future[_Version]) -> None:

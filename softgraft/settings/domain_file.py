@@ -34,7 +34,7 @@ _BEHIND_API = re.compile(r"[a-z][a-z0-9_-]+:.+")
 # Settings of `train` that the training loop does not know: they say what it trains on.
 OWN_TRAIN_SETTINGS = (
     "replay_from", "attack_share", "attack_file", "teacher", "adversarial_from", "reptile_groups",
-    "reptile_min_questions",
+    "reptile_min_questions", "source_rate",
 )  # fmt: skip
 Task = Literal["chat", "extractive-qa", "classification", "summarisation", "translation"]
 # In build/: the conversations, the evidence scale, and a line per step and epoch of the last training run.
@@ -44,6 +44,13 @@ MEMORY, EVIDENCE, TRAIN_LOG = "memory.sqlite", "evidence.json", "train_log.jsonl
 class TrainSettings(TrainingOptions, GraftOptions):
     """How the soft prompt is trained."""
 
+    source_rate: float = Field(
+        default=0.3,
+        gt=0,
+        le=1,
+        description="Factor on both learning rates where training continues a source graft, such as the starter. "
+        "See docs/transfer.md.",
+    )
     replay_from: str | None = Field(
         default=None,
         description="Domains that `replay` and `weighted-replay` replay, names or paths separated by commas; by "
@@ -52,12 +59,12 @@ class TrainSettings(TrainingOptions, GraftOptions):
     adversarial_from: str | None = Field(
         default=None,
         description="Other classification domains whose labelled texts `adversarial` learns too, names or paths "
-        "separated by commas; their labels must be among the domain's own. By default none: the examples are told "
-        "from the texts of `unlabelled.jsonl`.",
+        "separated by commas; their labels must be among the domain's own. None by default: the domain classifier "
+        "separates the examples from the texts of `unlabelled.jsonl`.",
     )
     reptile_groups: Literal["domains", "documents"] | None = Field(
         default=None,
-        description="What `reptile` makes its steps on in turn: the questions of one domain, or those of one document; "
+        description="Groups of questions that `reptile` trains on in turn: those of one domain, or of one document; "
         "`domains` by default.",
     )
     reptile_min_questions: int | None = Field(
@@ -161,7 +168,7 @@ class TrainSettings(TrainingOptions, GraftOptions):
             raise UsageError(
                 found="; ".join(problem_message(problem["msg"]) for problem in error.errors()),
                 expected="settings that can be trained together",
-                next_step="softgraft train DOMAIN --kind adapter --adapter lora --adapter-rank 4",
+                next_step="change these options, or the settings under `train:` in domain.yaml",
             ) from error
         if settings.kind == "adapter" and "length" in given:
             raise UsageError(
@@ -211,8 +218,8 @@ class DomainFile(Settings):
         min_length=1,
         description="What the model uses before training, and what training starts from: `text-twin`, `starter` (ships "
         "with the package), or the name or path of a source graft or of a trained domain; see docs/transfer.md. `auto` "
-        "is the best source on dev, if there are 20 dev questions and `softgraft train` finds that it beats the text "
-        "twin beyond chance, else the text twin; before that, or with fewer questions, the starter if one fits.",
+        "is the starter, if one fits. With at least 20 dev questions, `softgraft train` then takes the best source on "
+        "dev if it beats the text twin beyond chance, else the text twin.",
     )
     task: Task = Field(
         default="chat", description="What the domain does. All except `chat` and `extractive-qa` are in docs/tasks.md."

@@ -21,12 +21,12 @@ Cut = Callable[[Sequence[Item]], tuple[list[Item], list[Item]]]
 
 @dataclass(frozen=True, slots=True)
 class QuestionReport:
-    """What is to know about the file of a split.
+    """A report on the file of a split.
 
     Attributes:
-        file: its name.
+        file: name of the file.
         questions: number of questions of the split.
-        cut: number of questions of the file, if train and dev were both cut from it; else None.
+        cut: number of questions in the file if train and dev were both cut from it; else None.
         ignored_columns: names of columns that nothing uses.
         lost: documents and quotes that the documents do not have.
     """
@@ -41,7 +41,7 @@ class QuestionReport:
 
 @dataclass(frozen=True, slots=True)
 class SplitItems:
-    """The items of a split, and what is to know about its file."""
+    """The items of a split, and the report on its file."""
 
     items: list[Item]
     report: QuestionReport

@@ -46,7 +46,9 @@ class RetrievalSettings(Settings):
         default=3, description="Maximum number of passages that the model reads for one question."
     )
     margin: float = Field(
-        default=0.15, ge=0, description="Passages whose score is further than this below the best one's are left out."
+        default=0.15,
+        ge=0,
+        description="A passage is left out if its score is lower than the best one's by more than this.",
     )
     evidence_tokens: PositiveInt = Field(default=320, description="Maximum number of tokens of all passages together.")
     passage_tokens: int = Field(
@@ -122,7 +124,7 @@ class IngestSettings(Settings):
 
     ocr: Auto | bool = Field(
         default="auto",
-        description="Whether pages of a PDF that are pictures are read by text recognition (OCR). `auto` reads them "
+        description="Whether scanned pages of a PDF are read by text recognition (OCR). `auto` reads them "
         'if it is installed (`pip install "softgraft[ocr]"`), and else reports them; `true` requires it. See '
         "docs/documents.md#scanned-pages.",
     )
@@ -219,15 +221,15 @@ class AnswerFileSettings(Settings):
     unsupported: Literal["auto", "quote", "mark", "keep"] = Field(
         default="auto",
         description="What happens to a generated sentence that the evidence does not support: `quote` replaces it by a "
-        "quote, `mark` keeps it and marks the answer, `keep` keeps it; the result always says `supported: false`. "
-        "`auto` is `quote` for a local backbone and `mark` for a model behind an API.",
+        "quote, `mark` keeps it and marks the answer, `keep` keeps it. In each case the result says `supported: "
+        "false`. `auto` is `quote` for a local backbone and `mark` for a model behind an API.",
     )
     strength: float = Field(
         default=1.0,
         ge=0,
         le=1,
         description="Share of the trained change that is applied: vectors are interpolated from their text twin, and "
-        "the adapter's output is scaled. 0 is the text twin alone. A lower value costs less likelihood on general "
+        "the adapter's output is scaled. 0 is the text twin alone. A lower value changes the model less on general "
         "text; see docs/research/performance.md. Exports use the same strength.",
     )
 

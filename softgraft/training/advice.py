@@ -28,7 +28,9 @@ def next_steps(report: TrainReport, settings: TrainSettings, cli_name: str, *, a
         steps += _retrieval(report)
     if report.kept:
         return [f"compare the systems on test: softgraft eval {cli_name}", *steps]
-    return steps or [f"try other settings: softgraft train {cli_name} --search" if answers_questions else "more texts"]
+    return steps or [
+        f"try other settings: softgraft train {cli_name} --search" if answers_questions else "write more to train.jsonl"
+    ]
 
 
 def _problems(report: TrainReport, settings: TrainSettings, cli_name: str) -> Iterator[str]:

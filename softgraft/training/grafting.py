@@ -57,8 +57,9 @@ from softgraft.training.teachers import LocalTeacher, Teacher
 
 # The reported accuracy of the domain classifier is the mean of this many last steps.
 ACCURACY_STEPS = 20
-# Settings that the training loop does not know, and the manifest tells.
-_SAID_BY_MANIFEST = ("attack_share", "adversarial_from", "reptile_groups", "reptile_min_questions")
+# Settings that the training loop does not know, and the manifest records.
+_RECORDED = ("attack_share", "adversarial_from", "reptile_groups", "reptile_min_questions")
+_RATES = ("learning_rate", "adapter_learning_rate")
 # Settings of what is trained, and where it comes from.
 _NOT_OF_THE_RUN = {"kind", "length", "adapter", "adapter_rank", *OWN_TRAIN_SETTINGS}
 
@@ -150,7 +151,7 @@ class Grafting:
         """
         store, start = self.chat.store, self._start(data.train)
         devices = init_distributed(store.backbone.device)
-        config = TrainConfig(attention=self.attention, **self.settings.model_dump(exclude=_NOT_OF_THE_RUN))
+        config = self._config()
         run = MethodRun(
             store, self.task, self.folder, self.method_sources, lambda: self.teacher, lambda: self.adversarial_texts
         )
@@ -242,6 +243,12 @@ class Grafting:
         )
         return Trained(train_report, result.soft_prompt, of_soft, of_twin)
 
+    def _config(self) -> TrainConfig:
+        given = self.settings.model_dump(exclude=_NOT_OF_THE_RUN)
+        if self.start_source is not None:
+            given |= {name: given[name] * self.settings.source_rate for name in _RATES}
+        return TrainConfig(attention=self.attention, **given)
+
     @cached_property
     def adversarial_texts(self) -> AdversarialTexts:
         """What `adversarial` reads besides the domain's own examples; nothing for other methods."""
@@ -324,7 +331,7 @@ class Grafting:
         return mean_loss(self.chat.store, examples, slot, fill, self.attention, self.settings.batch_size)
 
     def _manifest(self, result: TrainResult, config: TrainConfig, data: TrainingSet, scores: DevScores) -> Manifest:
-        own = {name: value for name in _SAID_BY_MANIFEST if (value := getattr(self.settings, name)) is not None}
+        own = {name: value for name in _RECORDED if (value := getattr(self.settings, name)) is not None}
         return make_manifest(
             result.soft_prompt,
             self.chat.store.backbone,
@@ -333,7 +340,12 @@ class Grafting:
             objective=self.task.objective,
             seed=config.seed,
             data_hash=items_hash(with_target(data.items)),
-            train={**_said(config), **own, "micro_batch": result.micro_batch, "processes": result.processes},
+            train={
+                **_recorded_settings(config),
+                **own,
+                "micro_batch": result.micro_batch,
+                "processes": result.processes,
+            },
             scores=scores,
             adapter_layers=config.layers,
             trained_on=self.trained_on or (self._own(data), *(one for one, _ in self.adversarial_texts.labelled)),
@@ -346,7 +358,7 @@ class Grafting:
         return TrainedOn(domain=self.name, licence=self.licence, questions=len(used), data_hash=items_hash(used))
 
 
-def _said(config: TrainConfig) -> dict[str, Any]:
+def _recorded_settings(config: TrainConfig) -> dict[str, Any]:
     """The settings of a run, without those of other methods than its own."""
     return {
         name: value for name, value in config.model_dump().items() if name not in METHOD_SETTINGS or value is not None

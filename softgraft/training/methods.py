@@ -201,12 +201,12 @@ def method_data(
     if method == "distillation":
         return MethodData(teacher=_taught(run, train))
     if method == "adversarial":
-        return _apart(run.texts(), len(train))
+        return _adversarial_data(run.texts(), len(train))
     # Of no use to other methods: each group of a batch would get a copy of the same soft prompt.
     return MethodData(groups=groups if method in ("shared", "reptile") else ())
 
 
-def _apart(texts: AdversarialTexts, own: int) -> MethodData:
+def _adversarial_data(texts: AdversarialTexts, own: int) -> MethodData:
     """What the domain classifier separates: this domain, number 0, from the labelled others.
 
     Without others, the own examples are number 1 and the unlabelled texts 0.

@@ -42,7 +42,7 @@ class TrainReport:
         kept: whether the soft prompt beat its text twin on dev by `metric`, so that the domain uses it from now on.
         length: positions of the soft prompt.
         layers: number of last layers that were trained; None for all.
-        withheld: number of questions that never reach the model, because the evidence score refuses them.
+        withheld: number of train questions that do not reach the model, because the evidence score refuses them.
         train_withheld, dev_withheld: the same by reason, for train and dev.
         without_document: number of answerable train questions that name no document of the index.
         dev_questions: number of dev questions that reach the model.
@@ -60,12 +60,12 @@ class TrainReport:
         taught: number of train and dev questions whose answers are the teacher's, since they had none.
         attack_share: share of the train questions whose evidence had an instruction inserted; None if none had.
         sourced, unlabelled: for `adversarial`: number of labelled examples of other domains, and of unlabelled texts.
-        domain_accuracy: for `adversarial`: accuracy of the domain classifier in the last steps, in which every domain
-            counts the same.
+        domain_accuracy: for `adversarial`: mean accuracy of the domain classifier in the last steps; every domain has
+            the same weight.
         majority: the soft prompt beside the most frequent answer; None unless the answers are from a closed set.
         form: the form of the answers that was chosen on dev; None if nothing was kept, or domain.yaml sets a form.
         form_scores: what each form scored there by `form_metric`, the best first.
-        questions: what is to know about the question files.
+        questions: a report on each question file.
         next_steps: what to try next, the most promising first.
     """
 
@@ -125,9 +125,12 @@ Withheld = Mapping[Reason, int]
 
 
 class TrainingTask(Protocol):
-    """What a run needs to know of a domain's task: `objective` says what is trained, `metric` which score decides.
+    """A domain's task, as a training run sees it.
 
-    `answers_questions` is false for tasks that work on texts.
+    Attributes:
+        objective: what is trained, in words.
+        metric: name of the score that decides on dev.
+        answers_questions: False for tasks that work on texts.
     """
 
     objective: str
@@ -135,9 +138,9 @@ class TrainingTask(Protocol):
     answers_questions: bool = False
 
     def prompted(self, items: Sequence[Item], *, teach: bool) -> tuple[Prompted, Withheld]:
-        """Items as the model reads them, and the number of those that it does not read.
+        """The prompts of items, and the number of items without one, by reason.
 
-        `teach` is for training: the evidence then contains the answer.
+        `teach` is for training: the answer is added to the evidence if retrieval missed it.
         """
 
     def replies(self, chat: SoftPromptChat, examples: Prompted, report: Callable[[int, int], None]) -> list[str]:

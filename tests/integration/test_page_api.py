@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -17,7 +20,9 @@ pytest.importorskip("fastapi", reason="needs the extra `serve`")
 
 from page_server import BOX, BOX_QUESTION, SCRIPT, PageServer, opened, running_server
 
+from chains.speakers.requested import TokenUsage
 from softgraft.server.keys import new_key
+from softgraft.server.web.ask import AskBody, answer_events
 from softgraft.server.web.routes import STATIC
 
 if TYPE_CHECKING:
@@ -167,6 +172,7 @@ def test_ratings_are_shown_counted_changed_and_taken_back(client: httpx.Client) 
     assert shown["feedback"] is None
     assert client.post("api/feedback", json={**body, "turn": 9, "rating": "up"}).status_code == 404
     assert client.post("api/feedback", json={**body, "rating": "sideways"}).status_code == 400
+    assert client.post("api/feedback", json={**body, "rating": None, "correction": "A year."}).status_code == 400
 
 
 def test_a_caller_that_leaves_stops_the_model_and_stores_nothing(
@@ -180,6 +186,94 @@ def test_a_caller_that_leaves_stops_the_model_and_stores_nothing(
     assert page_api.disconnected.wait(10)
     assert client.get("api/thread", params={"domain": "writer", "id": "left"}).status_code == 404
     page.wait_until_idle()
+
+
+def test_questions_of_the_page_are_counted_and_logged_as_others(
+    page_folders: dict[str, Path], page_api: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    page_api.responses[:] = [Reply("word " * 5), Reply("word " * 2000, pause=0.02), Reply("word " * 20, break_after=3)]
+    with (
+        caplog.at_level(logging.INFO, logger="softgraft.server"),
+        running_server(page_folders, log_questions=True) as server,
+        httpx.Client(base_url=server.address, timeout=30, trust_env=False) as client,
+    ):
+        ask(client, BOX_QUESTION)
+        ask(client, "Who is the tallest person in Hexley?")
+        ask(client, BOX_QUESTION, "writer")
+        body = {"domain": "writer", "question": BOX_QUESTION}
+        with client.stream("POST", "api/ask", json=body) as response:
+            next(line for line in response.iter_lines() if line == "event: text")
+        server.wait_until_idle()
+        assert events(client.post("api/ask", json=body))[-1][0] == "error"
+        server.wait_until_idle()
+        text = client.get("metrics").text
+    for line in (
+        'answers_total{domain="bank",outcome="answered"} 1.0',
+        'answers_total{domain="bank",outcome="refused"} 1.0',
+        'answers_total{domain="writer",outcome="answered"} 1.0',
+        'first_token_seconds_count{domain="bank"} 2.0',
+        'tokens_total{domain="writer",kind="completion"}',
+        "disconnects_total 1.0",
+    ):
+        assert f"softgraft_{line}" in text
+    assert "question=What%20does%20a%20safe%20deposit%20box%20cost%3F" in caplog.text
+
+
+def test_a_domain_that_is_none_is_not_logged(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="softgraft.server"):
+        for name in ('"\\ud800"', f'"{"x" * 9000}"'):
+            content = f'{{"domain": {name}, "question": "Is it?"}}'
+            response = client.post("api/ask", content=content, headers={"content-type": "application/json"})
+            assert response.status_code == 404
+    assert "xxxx" not in caplog.text
+
+
+def test_a_domain_with_problems_leaves_the_others_on_the_page(page_folders: dict[str, Path], tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "domain.yaml").write_text("name: broken\ntitle: 7\nbackbone: [\n")
+    with (
+        running_server({"broken": broken, **page_folders}) as server,
+        httpx.Client(base_url=server.address, timeout=30, trust_env=False) as client,
+    ):
+        listed = {one["name"]: one["title"] for one in client.get("api/domains").json()["domains"]}
+        assert listed == {"broken": "broken", "bank": "Hexley Bank", "writer": "Letter writer"}
+        # Whoever opens it learns why.
+        assert "domain.yaml" in client.get("api/threads", params={"domain": "broken"}).json()["error"]["message"]
+
+
+async def test_the_answer_is_the_turn_that_was_asked_for() -> None:
+    """Another question of the conversation may be answered before this turn is read."""
+    turns = [
+        {"number": number, "question": question, "answer": answer, "citations": [], "query": question}
+        for number, (question, answer) in enumerate([("When?", "Now."), ("Where?", "Here.")], 1)
+    ]
+
+    @dataclass
+    class Answers:
+        speaker: Any = None
+
+    class Chain:
+        answering = Answers()
+        conversations = SimpleNamespace(transcript=lambda thread: {"turns": turns})
+
+        def with_answering(self, answering: Any) -> Chain:
+            return self
+
+        async def astream(self, asked: Any, config: Any) -> AsyncIterator[dict[str, Any]]:
+            yield {"question": "When?", "notices": []}
+            yield {"answer": "Now."}
+            yield {"citations": []}
+
+    class Served:
+        @asynccontextmanager
+        async def aopen(self, name: str) -> AsyncIterator[Any]:
+            yield SimpleNamespace(chain=Chain(), file=SimpleNamespace(backbone="x"))
+
+    body = AskBody(domain="bank", question="When?", thread="1")
+    found = [event async for event in answer_events(Served(), body, TokenUsage())]  # type: ignore[arg-type]
+    name, data = found[-1]
+    assert (name, data["turn"]["number"], data["turn"]["answer"]) == ("answer", 1, "Now.")
 
 
 def test_an_error_within_a_stream_is_its_last_event(client: httpx.Client, page_api: Server) -> None:

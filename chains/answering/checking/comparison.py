@@ -63,7 +63,7 @@ class Comparer:
             return Comparison(max(shares, default=0.0), (*missing, "the evidence has too few of its words"))
         found = [self._compare(claim, words, share, window) for share, window in likely]
         best = min(found, key=lambda comparison: (len(comparison.reasons), -comparison.share))
-        # A place with clearly more of its words knows better.
+        # A window that has clearly more of the words decides, if it states the opposite.
         denials = [other for other in found if other.denied and other.share > best.share + self._limits.denial]
         return max(denials, key=lambda comparison: comparison.share) if denials and not best.reasons else best
 

@@ -81,7 +81,7 @@ def _limits_differ(figure: Figure, others: Sequence[Figure]) -> bool:
 
 
 def _exclusive(claim: Statement, window: Window) -> Iterator[str]:
-    """Colours and the like of which the window has another one, and units of a price ("per child")."""
+    """Words that exclude each other, such as colours, and units of a price ("per child"), where the window differs."""
     for group in EXCLUSIVE:
         said = claim.tokens & group
         if said and not said & window.tokens and window.own_tokens & group:

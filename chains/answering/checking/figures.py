@@ -115,9 +115,9 @@ def _date(match: re.Match[str]) -> Figure | None:
     parts = match.groupdict()
     month = parts.get("month")
     number = patterns.MONTH_NUMBER[month.lower()] if month else _any_number(parts["m"] or "")
-    if not number or not 1 <= number <= 12:
-        return None
     day = _any_number(parts.get("d") or "") or 0
+    if not number or not 1 <= number <= 12 or day > 31:
+        return None
     year = parts.get("y") or parts.get("y2") or ""
     return _figure("date", match, {f"{year}-{int(number)}-{int(day)}"})
 
@@ -211,7 +211,7 @@ def _frequency(match: re.Match[str]) -> Figure:
 
 def _number(match: re.Match[str]) -> Figure | None:
     if match["ordinal"]:
-        return _figure("ordinal", match, {float(match["n"])})
+        return _figure("ordinal", match, readings) if (readings := _readings(match["n"])) else None
     unit = UNITS.get(match["unit"]) or UNITS.get((match["unit"] or "").lower())
     if match["word"]:
         # "one" is mostly a pronoun.
@@ -329,7 +329,7 @@ def _with_context(figure: Figure, text: str) -> Figure:
         order = "before" if match["order"].lower() in {"before", "beforehand", "in advance", "earlier"} else "after"
     word = patterns.NEXT_WORD.match(text, figure.end)
     counted = not figure.dimension and word is not None and word["word"].lower() not in patterns.NOT_COUNTED
-    # "desk 4" is no amount either.
+    # Nor is "desk 4" an amount.
     label = patterns.LABEL.search(before)
     counted = counted or (not figure.dimension and label is not None)
     return replace(figure, bound=bound, order=order, counted=counted)

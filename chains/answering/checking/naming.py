@@ -1,4 +1,4 @@
-"""Names, identifiers and words for all or none that a sentence adds to the evidence, and names in a wrong place."""
+"""Names, identifiers and words such as "always" that a sentence adds to the evidence, and names with wrong words."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def additions(claim: Statement, window: Window, evidence: EvidenceText, asked: S
     for name in claim.names:
         forms = name_forms(name)
         if name.isupper() and len(name) > 2 and not evidence.has_text(name) and name not in asked.text:
-            # A word in capitals, such as a command, is no other word.
+            # A word in capitals, such as a command, must be there in capitals.
             yield f"{name} is not in the evidence"
             continue
         if forms & window.tokens or evidence.is_frequent(name) or name in initials(window.text):

@@ -126,7 +126,7 @@ _COMPARISON = re.compile(
     re.IGNORECASE,
 )
 _SO_TOO = re.compile(r"\W*(?:and )?so (?:is|are|was|were|do|does|did|can|will|has|have)\b", re.IGNORECASE)
-# Stands for the characters of a figure, so that it is no word but no space either.
+# Replaces each character of a figure: it is neither part of a word nor a space.
 _MASK = "\ufffc"
 _ARTICLES = frozenset(("a", "an", "the", "each", "any", "every"))
 _NOT = re.compile(
@@ -180,7 +180,7 @@ def read_statement(text: str) -> Statement:
             negative = clauses[-1].negative if clauses and _SO_TOO.match(part) else is_negative(part)
             clauses.append(Clause(all_words, _tokens(part), negative, contrast, tuple(segments)))
         elif clauses and is_negative(part):
-            # "Not at all." and the like belong to the clause before.
+            # A clause such as "Not at all." belongs to the clause before.
             last = clauses[-1]
             clauses[-1] = replace(last, negative=not last.negative)
     words = frozenset().union(*(clause.words for clause in clauses))
@@ -188,7 +188,7 @@ def read_statement(text: str) -> Statement:
 
 
 def content_words(text: str) -> frozenset[str]:
-    """Stems of the words with a meaning of their own; single characters and pairs of them in Chinese and the like."""
+    """Stems of the content words; in scripts without spaces, single characters and pairs of them."""
     found: set[str] = set()
     for token in _TOKEN.findall(text):
         if _HAN.match(token):

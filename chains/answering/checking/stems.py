@@ -29,7 +29,7 @@ _IRREGULAR = dict(
         application:apply applications:apply decision:decide decisions:decide receipt:receipt
         receipts:receipt choice:choose choices:choose permission:permit proof:prove extension:extend
         closure:close death:die dead:die died:die born:birth longest:long longer:long higher:high
-        highest:higherest later:late latest:latest earlier:earlier earliest:earliest
+        highest:highest later:late latest:latest earlier:earlier earliest:earliest
         early:early sooner:soon advice:advise used:use using:use getting:get""")
 )
 _DERIVATIONS = ("ation", "ment", "ance", "ence", "ion", "er", "al", "able", "ible", "ness", "ly")

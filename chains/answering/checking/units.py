@@ -54,7 +54,8 @@ _ENGLISH = {
     Unit("frequency", 1e9): "GHz",
     Unit("speed", 1): "km/h kmh kph",
     Unit("speed", 1.609344): "mph",
-    Unit("degree", 1): "degrees degree °C ° °F",
+    Unit("degree", 1): "degrees degree °C ° degrees-celsius degree-celsius",
+    Unit("fahrenheit", 1): "°F degrees-fahrenheit degree-fahrenheit",
     Unit("percent", 1): "% percent per-cent",
     Unit("GBP", 1): "pounds pound GBP",
     Unit("GBP", 0.01): "pence penny",
@@ -72,6 +73,7 @@ SYMBOLS = {
 FAMILIES = {
     **dict.fromkeys(("time", "month", "working day", "night"), "duration"),
     **dict.fromkeys(("GBP", "EUR", "USD", "CNY", "cent"), "money"),
+    **dict.fromkeys(("degree", "fahrenheit"), "temperature"),
 }
 RATES = {
     "daily": Unit(_TIME, _DAYS), "hourly": Unit(_TIME, 3600), "weekly": Unit(_TIME, 7 * _DAYS),
@@ -128,7 +130,7 @@ NUMERALS_CHINESE = "".join((*_DIGITS_CHINESE, *_PLACES_CHINESE, "万亿半"))
 
 
 def english_number(text: str) -> float | None:
-    """The value of a number in words, such as "two hundred and fifty"; None if it is none."""
+    """The value of a number in words, such as "two hundred and fifty"; None if it is not a number."""
     total, current, found = 0.0, 0.0, False
     for word in text.lower().replace("-", " ").split():
         if word in {"a", "an", "and"}:
@@ -145,7 +147,7 @@ def english_number(text: str) -> float | None:
 
 
 def chinese_number(text: str) -> float | None:
-    """The value of a Chinese numeral, such as 一百二十 or 半; None if it is none."""
+    """The value of a Chinese numeral, such as 一百二十 or 半; None if it is not one."""
     if text == "半":
         return 0.5
     if len(text) > 1 and all(character in _DIGITS_CHINESE for character in text):

@@ -161,7 +161,7 @@ OPPOSITES_CHINESE = (
     (("最大", "最高", "最多"), ("最小", "最低", "最少")),
 )
 
-# Words for all or none, which a sentence must not add.
+# Absolute words, which a sentence must not add.
 ABSOLUTE = frozenset(("always", "never", "only", "exclusively", "guaranteed"))
 ABSOLUTE_CHINESE = ("总是", "永远", "所有", "只能", "一律")
 

@@ -20,7 +20,7 @@ _RULE = re.compile(r"[\s|:+-]+")
 # The subject of such a sentence is in the one before it.
 _REFERS_BACK = re.compile(
     r"\W*(?:(?:[\w']+ ){0,4}(?:it|they|them|this|these|those|he|she|ones?)\b|"
-    r"(?:[\\w']+ ){0,4}(?:after|before|than) that\b|[它其此这该])",
+    r"(?:[\w']+ ){0,4}(?:after|before|than) that\b|[它其此这该])",
     re.IGNORECASE,
 )
 _MAX_LIST = 16

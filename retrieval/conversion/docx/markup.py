@@ -26,7 +26,7 @@ def value(parent: Element | None, name: str) -> str | None:
 
 
 def number(parent: Element | None, name: str) -> int | None:
-    """The `w:val` of a child as a number; None if it is none."""
+    """The `w:val` of a child as a number; None if it is not a number."""
     return as_number(value(parent, name))
 
 

@@ -1,4 +1,4 @@
-"""MathML to a line of text: the page's own text for the formula, or `x^2`, `a/b` and the like."""
+"""MathML to a line of text: the page's own text for the formula, or a form such as `x^2` and `a/b`."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _SMALL = re.compile(
     "[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209c\u2150-\u218b\u2460-\u24ff\u2776-\u2793\u3248-\u33ff"
     "\U0001f100-\U0001f10c]"
 )
-# Ordinals and trade marks are no marks of notes, even in a link.
+# Ordinals and trade marks are not marks of notes, even in a link.
 _MARK = re.compile(r"\d+(?:[\s,;–-]+\d+)*|(?!(?:st|nd|rd|th|er|re|tm|sm)$)\w{1,3}", re.IGNORECASE)
 
 

@@ -15,7 +15,7 @@ _LINKS = frozenset({"a", "button", "select", "svg"})
 
 
 def prune(root: LexborNode, why: str, left_out: LeftOut, is_prose: Callable[[str], bool]) -> None:
-    """Leave out the blocks below `root` whose own text, links aside, is no prose; all of it, if none is.
+    """Leave out the blocks below `root` whose own text, without links, is not prose. If none is, leave out `root`.
 
     A heading stays with the prose that follows it.
     """

@@ -102,7 +102,7 @@ def read_table(root: LexborNode, left_out: LeftOut, budget: Budget, *, nested: b
         has_header = _place(rows, table, starts, left_out, budget) or has_header
         if node.css_first(_BLOCKS) is not None:
             with_blocks.update(row.mem_id for row in rows)
-    # A column in which no cell starts is none.
+    # Only columns in which a cell starts count.
     table.columns = sorted(starts)
     for row in table.rows:
         if len(row.places) > 1:

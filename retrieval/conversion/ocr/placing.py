@@ -64,7 +64,7 @@ class _Place:
         return words
 
     def _edges(self, total: int) -> list[tuple[float, float]]:
-        """The left and right edge of each character that is no space."""
+        """The left and right edge of each character that is not a space."""
         parts = [(len("".join(text.split())), left, right) for text, left, right in self.piece.characters]
         if not parts or sum(count for count, _, _ in parts) != total:
             corners = self.piece.corners

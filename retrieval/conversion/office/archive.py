@@ -84,8 +84,6 @@ def opened(data: bytes, name: str, kind: str, required: str) -> Iterator[Archive
         *(zipfile.BadZipFile, zlib.error, SyntaxError, NotImplementedError, RuntimeError, EOFError),
         *(KeyError, ValueError, IndexError, AttributeError, TypeError, OSError),
     ) as error:
-        if isinstance(error, ConversionError):
-            raise
         raise ConversionError(
             found=f"{name} cannot be read as {kind} ({type(error).__name__}: {error})",
             expected=f"{kind} without a password",

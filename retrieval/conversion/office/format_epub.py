@@ -7,6 +7,7 @@ import re
 from retrieval.conversion import format_html
 from retrieval.conversion.converted import Converted, one_line
 from retrieval.conversion.office.archive import beside, opened
+from retrieval.errors import ConversionError
 
 VERSION = f"epub/1 {format_html.VERSION}"
 
@@ -16,9 +17,15 @@ _CLOSED = re.compile(rb"<(title|script|style|iframe|textarea|a|p|div|span|td|th|
 
 
 def convert(data: bytes, name: str) -> Converted:
-    """Pages off the main line, such as popup notes, are at the end. Raises ConversionError if the file is no book."""
+    """Pages off the main line, such as pop-up notes, come last. Raises ConversionError if the file is not a book."""
     with opened(data, name, "an EPUB book", _MAIN) as archive:
-        package = next(one.get("full-path") for one in archive.xml(_MAIN).iter("{*}rootfile"))
+        package = next((one.get("full-path") for one in archive.xml(_MAIN).iter("{*}rootfile")), None)
+        if package is None:
+            raise ConversionError(
+                found=f"{name} names no list of its pages in {_MAIN}",
+                expected="an EPUB book that names its package document there",
+                next_step=f"open {name} in a program for books and save it again",
+            )
         book = archive.xml(package)
         parts = {one.get("id"): beside(package, one.get("href", "")) for one in book.iter("{*}item")}
         order = sorted(book.iter("{*}itemref"), key=lambda one: one.get("linear") == "no")

@@ -10,7 +10,7 @@ from retrieval.conversion.office.grid import Grid
 from retrieval.conversion.office.odf_styles import Styles, attribute, tag
 from retrieval.conversion.raised import in_line, lowered, raised
 
-VERSION = "odt/2"
+VERSION = "odt/3"
 
 _LEFT_OUT = {
     "tracked-changes",
@@ -26,7 +26,7 @@ _MAX_REPEATED = 200
 
 
 def convert(data: bytes, name: str) -> Converted:
-    """Notes follow at the end. Raises ConversionError if the file is no text document, or is damaged."""
+    """Notes follow at the end. Raises ConversionError if the file is not a text document or is damaged."""
     with opened(data, name, "an ODT document", "content.xml") as archive:
         reader = _Reader(archive)
         for body in archive.xml("content.xml").iterfind("{*}body/{*}text"):
@@ -62,7 +62,9 @@ class _Reader:
 
     def _frames(self, element: Any) -> None:
         for box in element.iter("{*}text-box"):
-            self.blocks(box)
+            # A box within a box is read with that one.
+            if next(box.iterancestors("{*}p", "{*}h", "{*}text-box"), None) is element:
+                self.blocks(box)
 
     def _list(self, element: Any, style: str, level: int) -> None:
         style = attribute(element, "style-name") or style
@@ -98,7 +100,8 @@ class _Reader:
             for cell in line:
                 if tag(cell) not in {"table-cell", "covered-table-cell"}:
                     continue
-                text = " ".join(filter(None, (one_line(self._text(one)) for one in cell.iter("{*}p", "{*}h"))))
+                paragraphs = (one for one in cell.iter("{*}p", "{*}h") if _is_read_in(cell, one))
+                text = " ".join(filter(None, (one_line(self._text(one)) for one in paragraphs)))
                 high, wide = (int(attribute(cell, f"number-{one}-spanned", "1")) for one in ("rows", "columns"))
                 for _ in range(min(int(attribute(cell, "number-columns-repeated", "1")), _MAX_REPEATED)):
                     if tag(cell) == "table-cell":
@@ -139,3 +142,13 @@ class _Reader:
         self._collect(span, inner)
         text, position = "".join(inner), self._styles.position(style)
         return raised(text) if position > 0 else lowered(text) if position < 0 else text
+
+
+def _is_read_in(cell: Any, paragraph: Any) -> bool:
+    """Whether a paragraph is text of a cell, and not of a note or comment in it."""
+    for parent in paragraph.iterancestors():
+        if parent is cell:
+            return True
+        if tag(parent) in _LEFT_OUT or tag(parent) == "note":
+            return False
+    return False

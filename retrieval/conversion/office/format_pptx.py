@@ -17,7 +17,7 @@ _LEFT_OUT = {"sldNum", "ftr", "dt", "hdr", "sldImg"}
 
 
 def convert(data: bytes, name: str) -> Converted:
-    """Slides that are hidden are left out. Raises ConversionError if the file is no presentation, or is damaged."""
+    """Slides that are hidden are left out. Raises ConversionError if the file is not a presentation or is damaged."""
     with opened(data, name, "a PPTX presentation", _MAIN) as archive:
         writer = MarkdownWriter()
         related = archive.related(_MAIN)
@@ -55,7 +55,7 @@ def _write_shapes(writer: MarkdownWriter, tree: Any) -> None:
 
 
 def _placeholder(shape: Any) -> str | None:
-    """The kind of placeholder. One without a kind is for the body; None if the shape is no placeholder."""
+    """The kind of placeholder. One without a kind is for the body; None if the shape is not a placeholder."""
     holder = next(shape.iter("{*}ph"), None)
     return None if holder is None else holder.get("type", "body")
 

@@ -17,7 +17,7 @@ _PLACE = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 
 
 def convert(data: bytes, name: str) -> Converted:
-    """A heading per sheet if there are several. Raises ConversionError if the file is no workbook, or is damaged."""
+    """A heading per sheet if there are several. Raises ConversionError if the file is not a workbook or is damaged."""
     with opened(data, name, "an XLSX workbook", _MAIN) as archive:
         return _Workbook(archive).convert()
 

@@ -15,7 +15,8 @@ BUILT_IN = {
 # Text in quotation marks, escaped and filling characters, colours and countries.
 _LITERAL = re.compile(r'"([^"]*)"|\\(.)|[_*].|\[\$([^\]-]*)[^\]]*\]|\[(?!h|m|s)[^\]]*\]', re.IGNORECASE)
 _DIGITS = re.compile(r"[#0?][#0?,]*(\.[#0?]+)?")
-_MAX_DAYS = 2_958_465
+# The last day of the year 9999, and the days between the calendars of 1900 and of 1904.
+_MAX_DAYS, _DAYS_TO_1904 = 2_958_465, 1462
 
 
 def shown(value: float, code: str, *, since_1904: bool = False) -> str:
@@ -68,10 +69,13 @@ def _general(value: float) -> str:
 
 
 def _date(value: float, code: str, since_1904: bool) -> str:
+    # Written so that NaN is beyond them as well.
+    if not abs(value) <= _MAX_DAYS - (_DAYS_TO_1904 if since_1904 else 0):
+        return _general(value)
     if "[h" in code or "[m" in code or "[s" in code:
         minutes, seconds = divmod(round(value * 86_400), 60)
         return f"{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if "s" in code else "")
-    if not 0 <= value <= _MAX_DAYS:
+    if value < 0:
         return _general(value)
     # The calendar of 1900 has a 29 February that never was.
     first = datetime(1904, 1, 1) if since_1904 else datetime(1899, 12, 31 if value < 60 else 30)

@@ -14,7 +14,7 @@ _WHOLE_PAGE = 0.75
 
 
 def is_picture(page: Any, characters: int) -> bool:
-    """Whether a page with so many visible characters is a picture of text."""
+    """Whether a page with this number of visible characters is a picture of text."""
     if characters > _FEW_CHARACTERS:
         return False
     import pypdfium2.raw as raw

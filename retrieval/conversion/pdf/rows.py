@@ -220,7 +220,7 @@ def _confirms(row: Row, start: float, end: float, size: float) -> bool:
 
 
 def _drop_label_cuts(row: Row) -> None:
-    """The label of a list entry or heading is no column."""
+    """The label of a list entry or heading is not a column."""
     first = min(row.cuts, default=0)
     if not first:
         return

@@ -22,9 +22,9 @@ _TOUCHES = 0.12
 _ROWS_NEAR = 3
 # Rows that are as close as lines of text are rows of a table if at least two of them, and 70%, have all their cells.
 _MIN_FULL_ROWS, _MOST = 2, 0.7
-# In a table of five rows or more, a column with a single cell is no column but a part of a formula.
+# In a table of five rows or more, a column with a single cell is part of a formula, not a column.
 _MIN_ROWS_OF_COLUMN = 5
-# A frame around at least so many printed rows may have no rules between its rows.
+# A frame around at least this many printed rows may have no rules between them.
 _MIN_ROWS_OF_FRAME = 5
 # In points: how far a rule may reach into the lines above and below it.
 _OVERLAP = 2.0

@@ -9,14 +9,14 @@ from typing import Any
 
 from retrieval.conversion.converted import one_line
 
-# Longer lists of numbers are vectors and the like, and say nothing to a reader.
+# Longer lists of numbers, such as vectors, tell a reader nothing.
 _MAX_NUMBERS = 32
 _MAX_INTEGER_BITS = 1024
 _LINE_END = re.compile(r"[^\S\r\n]*[\r\n]\s*")
 
 
 def is_empty(value: object) -> bool:
-    """Whether a value says nothing: null, white space, a number that is none, or a list or object of such."""
+    """Whether a value says nothing: null, white space, NaN or infinity, or a list or object of these."""
     match value:
         case None:
             return True

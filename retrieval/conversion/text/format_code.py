@@ -1,4 +1,4 @@
-"""Source code: the file's own text, without markup, so that a comment is no heading."""
+"""Source code: the file's own text, without markup, so that a comment is not read as a heading."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ SUFFIXES = (".py", ".js", ".ts", ".java", ".c", ".h", ".cpp", ".go", ".rs", ".sh
 
 
 def convert(data: bytes, name: str) -> Converted:
-    """Raises ConversionError if the file is no UTF-8 text."""
+    """Raises ConversionError if the file is not UTF-8 text."""
     text = decode_utf8(data, name).strip("\n")
     return Converted(f"{text}\n" if text.strip() else "", PurePosixPath(name).name, marks=())

@@ -20,10 +20,22 @@ _MAX_DEPTH = 5
 def convert(data: bytes, name: str) -> Converted:
     """The plain text if there is one, else the HTML. Attachments are named only, except forwarded messages.
 
-    Raises ConversionError if the file has no header of a message.
+    Raises ConversionError if the file has no header of a message, or is damaged.
     """
+    try:
+        return _read(data, name)
+    # Python's parser of headers raises any of these for a damaged one.
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ConversionError(
+            found=f"{name} cannot be read as an e-mail message ({type(error).__name__}: {error})",
+            expected="an undamaged e-mail message",
+            next_step=f"open {name} in a mail program and save it again as EML",
+        ) from error
+
+
+def _read(data: bytes, name: str) -> Converted:
     message = message_from_bytes(data, _class=EmailMessage, policy=policy.default)
-    if not any(message.get(field) for field in ("Subject", *_SHOWN)):
+    if not any(_field(message, field) for field in ("Subject", *_SHOWN)):
         raise ConversionError(
             found=f"{name} has no header of an e-mail message",
             expected="lines such as `From:` and `Subject:` before the text",
@@ -31,12 +43,13 @@ def convert(data: bytes, name: str) -> Converted:
         )
     writer = MarkdownWriter()
     _write(writer, message, name, 1)
-    return Converted(writer.text(), one_line(str(message.get("Subject", ""))) or None)
+    return Converted(writer.text(), one_line(_field(message, "Subject")) or None)
 
 
 def _write(writer: MarkdownWriter, message: EmailMessage, name: str, depth: int) -> None:
-    writer.heading(depth, str(message.get("Subject", "")))
-    writer.paragraph("\n".join(f"{field}: {message[field]}" for field in _SHOWN if message.get(field)))
+    writer.heading(depth, _field(message, "Subject"))
+    fields = ((field, _field(message, field)) for field in _SHOWN)
+    writer.paragraph("\n".join(f"{field}: {text}" for field, text in fields if text))
     body = message.get_body(("plain", "html"))
     if body is not None:
         text = _decoded(body)
@@ -52,6 +65,16 @@ def _write(writer: MarkdownWriter, message: EmailMessage, name: str, depth: int)
             for forwarded in inner:
                 if isinstance(forwarded, EmailMessage):
                     _write(writer, forwarded, name, depth + 1)
+
+
+def _field(message: EmailMessage, name: str) -> str:
+    """A field of the header; as it is written if Python cannot parse it."""
+    try:
+        return str(message.get(name, ""))
+    except (AttributeError, LookupError, TypeError, ValueError):
+        written = next(str(value) for field, value in message.raw_items() if field.lower() == name.lower())
+        # Bytes beyond ASCII are surrogates there.
+        return one_line(written.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
 def _parts(message: EmailMessage) -> Iterator[EmailMessage]:

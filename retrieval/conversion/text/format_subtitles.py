@@ -15,7 +15,7 @@ _SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"'\u201d\u2019)]*$")
 
 
 def convert(data: bytes, name: str) -> Converted:
-    """One line per sentence or longer pause between marks. Raises ConversionError if the file is no UTF-8 text."""
+    """One line per sentence or longer pause between marks. Raises ConversionError if the file is not UTF-8 text."""
     said: list[str] = []
     for block in re.split(r"\n[ \t]*\n", decode_utf8(data, name)):
         lines = block.strip("\n").split("\n")

@@ -28,7 +28,7 @@ _SECONDS = 120
 
 @cache
 def native_library() -> ctypes.CDLL | None:
-    """The compiled kernel; None if it is switched off, there is no compiler, or it cannot be compiled or loaded."""
+    """The compiled kernels; None if they are switched off, without a compiler, or if they do not compile or load."""
     if os.environ.get("SOFTGRAFT_NATIVE") == "0":
         return None
     compiler = shutil.which(os.environ.get("CC", "cc"))
@@ -37,7 +37,7 @@ def native_library() -> ctypes.CDLL | None:
         return None
     try:
         library = _compiled(compiler)
-        # The kernel is not linked to an OpenMP of its own: it takes PyTorch's, since two would compete for the cores.
+        # The kernels take PyTorch's OpenMP. One of their own would compete with it for the cores.
         ctypes.CDLL(str(openmp[0]), mode=ctypes.RTLD_GLOBAL)
         return _load(library)
     except (OSError, subprocess.SubprocessError):

@@ -125,7 +125,7 @@ class Adversary:
 
 
 def adversary(config: TrainConfig, backbone: Backbone, domains: Sequence[int]) -> Adversary | None:
-    """That of a run; None for the other methods.
+    """The domain classifier of a run; None for the other methods.
 
     Args:
         domains: of the labelled examples; there is always a domain 0.

@@ -102,6 +102,14 @@ class Shared(Parametrisation):
     rank: int
     seed: int
 
+    def __post_init__(self) -> None:
+        if self._is_factor and self.rank > 1:
+            raise TrainingError(
+                found=f"a difference of rank {self.rank} for the kind 'embedding'",
+                expected="rank 1: its vectors are multiplied by the outer product of two vectors",
+                next_step="set `train.difference_rank: 1` in domain.yaml, or train the kind `kv`",
+            )
+
     def initial(self) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(self.seed)
         shared = dict(self.start.tensors()) if self.groups else {}

@@ -40,8 +40,13 @@ class Replay:
         return self.share * (1 - step / self.steps) if self.anneal else self.share
 
     def count_at(self, step: int) -> int:
-        """Number of source examples in a step."""
-        share = self.share_at(step)
+        """Number of source examples in a step.
+
+        A share too small for one example gets one, whose weight makes up the difference (`token_weights`).
+        """
+        return self._rounded(self.share_at(step)) if self._rounded(self.share) else 1
+
+    def _rounded(self, share: float) -> int:
         return round(self.batch_size * share / (1 - share))
 
     def chosen_at(self, step: int) -> list[int]:

@@ -45,7 +45,7 @@ def feedback(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="accept: add the entries with these ids without asking.")] = False,
     rating: Annotated[
-        Literal["up", "down"] | None, typer.Option(help="list, export: only answers that were rated so.")
+        Literal["up", "down"] | None, typer.Option(help="list, export: only answers with this rating.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="export: a new file, which only you can read.")] = None,
     rated_up: Annotated[
@@ -53,7 +53,7 @@ def feedback(
     ] = False,
     held_out_documents: Annotated[
         bool,
-        typer.Option("--held-out-documents", help="accept: also about documents that only dev or test asks about."),
+        typer.Option("--held-out-documents", help="accept: also about documents that only dev or test uses."),
     ] = False,
     systems: Annotated[
         str | None, typer.Option(metavar="A,B", help="compare: two systems, such as soft,quote; see `softgraft eval`.")
@@ -76,13 +76,13 @@ def feedback(
 
     Add corrections to train.jsonl, one by one: `softgraft feedback bank accept`
 
-    Without questions: `softgraft feedback bank accept feedback-d6a2550c6ec7 --yes`
+    One of them, without being asked: `softgraft feedback bank accept feedback-d6a2550c6ec7 --yes`
 
     Save everything: `softgraft feedback bank export --output feedback.jsonl`
 
     Which is better: `softgraft feedback bank compare --systems soft,quote --questions 20`
 
-    What came of it: `softgraft feedback bank report`
+    The counts so far: `softgraft feedback bank report`
 
     If a stored row is damaged, the others are used and the exit code is 5.
     """
@@ -113,7 +113,7 @@ def feedback(
     if action == "list":
         lists.show_list(stored, domain, rating, json=json)
     elif action == "export":
-        lists.export(stored, rating, output, json=json)
+        lists.export(stored, domain, rating, output, json=json)
     else:
         lists.show_report(stored, domain, json=json)
 

@@ -26,7 +26,8 @@ def compare(name: str, systems: Sequence[str], questions: int, split: Literal["d
             break
     done, total = comparison.progress()
     out.print(f"{done} of {total} questions are judged")
-    action = "report" if done == total else f"compare --systems {','.join(systems)} --questions {questions}"
+    again = f"compare --systems {','.join(systems)} --questions {questions} --split {split}"
+    action = "report" if done == total else again
     out.print(f"next: softgraft feedback {domain.cli_name} {action}")
 
 

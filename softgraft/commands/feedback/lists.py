@@ -61,13 +61,13 @@ def show_entry(entry: Feedback) -> None:
         out.print(f"  correction {entry.correction}")
 
 
-def export(domain: StoredDomain, rating: Rating | None, output: Path | None, *, json: bool) -> None:
+def export(domain: StoredDomain, name: str, rating: Rating | None, output: Path | None, *, json: bool) -> None:
     """Print or write one JSON object per entry."""
     if json and output is None:
         raise UsageError(
             found="--json with `export`",
             expected="no --json, because an export is one JSON object per line; or --output as well",
-            next_step="softgraft feedback DOMAIN list --json, or export --output FILE --json",
+            next_step=f"softgraft feedback {name} list --json",
         )
     stored = read_feedback(domain)
     found = _rated(stored.entries, rating)

@@ -24,11 +24,11 @@ def serve(
         typer.Argument(metavar="[DOMAIN]...", help="Names under domains/, or paths. Default: all under domains/."),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Any other than a loopback address requires keys.")
+        str, typer.Option(help="Address to listen on. All but loopback addresses require keys.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     running: Annotated[int, typer.Option(min=1, help="Maximum number of requests answered at the same time.")] = 16,
-    queue: Annotated[int, typer.Option(min=0, help="Maximum number of requests that wait for that.")] = 64,
+    queue: Annotated[int, typer.Option(min=0, help="Maximum number of requests that wait to be answered.")] = 64,
     streams: Annotated[int, typer.Option(min=1, help="Maximum number of open streams.")] = 64,
     body_kib: Annotated[int, typer.Option(min=1, help="Maximum size of a request body in KiB.")] = 1024,
     answer_tokens: Annotated[int, typer.Option(min=1, help="Maximum value of a request's max_tokens.")] = 1024,
@@ -39,7 +39,13 @@ def serve(
         float, typer.Option(min=1, help="Time for running answers when the server is stopped, in seconds.")
     ] = 30.0,
     keys: Annotated[
-        Path | None, typer.Option(envvar="SOFTGRAFT_KEYS", help="File of hashed keys; each request then needs a key.")
+        Path | None, typer.Option(envvar="SOFTGRAFT_KEYS", help="File of hashed keys; callers then need a key.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Serve HTTPS with this certificate (chain), a PEM file.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its private key, a PEM file that only you can read.")
     ] = None,
     cors: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Origin of a web page that may call the server.")
@@ -49,32 +55,35 @@ def serve(
         typer.Option(metavar="NAME", help="Name that a request's Host header may have, besides loopback names."),
     ] = None,
     public_url: Annotated[
-        str, typer.Option(metavar="URL", help="Address of a proxy before the server, for links to documents.")
+        str, typer.Option(metavar="URL", help="Public address that links to documents begin with, behind a proxy.")
     ] = "",
     log_questions: Annotated[
-        bool, typer.Option("--log-questions", help="Write questions into the log, which has none by default.")
+        bool, typer.Option("--log-questions", help="Log the questions, which are left out by default.")
     ] = False,
     preload: Annotated[bool, typer.Option(help="Load the models at the start, not with the first question.")] = True,
     new_key: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Make a key, print it once, store its hash, and end.")
+        str | None, typer.Option(metavar="NAME", help="Make a key, print it once, store its hash, and exit.")
     ] = None,
     domains: Annotated[
-        str, typer.Option(metavar="DOMAIN,DOMAIN", help="With --new-key: the domains that it allows; default: all.")
-    ] = "",
+        str | None,
+        typer.Option(metavar="DOMAIN,DOMAIN", help="With --new-key: the domains that it allows; default: all."),
+    ] = None,
 ) -> None:
-    """Offer domains to OpenAI clients and as a page. Logs contain no questions; Ctrl-C lets running answers end.
+    """Serve domains to OpenAI clients and as a web page. Ctrl-C lets running answers end.
 
     Example: `softgraft serve bank clinic`
+
+    To other machines: `softgraft serve --host 0.0.0.0 --keys FILE --tls-cert FILE --tls-key FILE`
     """
     _require_extra()
-    if domains and new_key is None:
+    if domains is not None and new_key is None:
         raise UsageError(
             found="--domains without --new-key",
             expected="the domains to serve as arguments",
             next_step=f"softgraft serve {domains.replace(',', ' ')}",
         )
     if new_key is not None:
-        _make_key(new_key, keys, [name.strip() for name in domains.split(",") if name.strip()])
+        _make_key(new_key, keys, names or [], domains)
         return
     from softgraft.server.settings import ServerSettings
 
@@ -89,6 +98,8 @@ def serve(
         first_token_seconds=first_token_seconds,
         drain_seconds=drain_seconds,
         keys=keys,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
         origins=tuple(cors or ()),
         hosts=tuple(allow_host or ()),
         public_url=public_url,
@@ -99,12 +110,16 @@ def serve(
 
 
 def _run(names: list[str], settings: ServerSettings) -> None:
-    # Imports PyTorch, which takes seconds; a wrong option must not wait for it.
-    from softgraft.server.loading.garbage import exempt_loaded
-    from softgraft.server.running import require_keys, run_server
-    from softgraft.server.served import ServedDomains, served_folders
+    from softgraft.server.settings import require_keys
+    from softgraft.server.tls import tls_context
 
     require_keys(settings)
+    tls_context(settings)
+    # Imports PyTorch, which takes seconds; a wrong option must not wait for it.
+    from softgraft.server.loading.garbage import exempt_loaded
+    from softgraft.server.running import run_server
+    from softgraft.server.served import ServedDomains, served_folders
+
     folders = served_folders(names)
 
     def show(address: str) -> None:
@@ -114,13 +129,28 @@ def _run(names: list[str], settings: ServerSettings) -> None:
 
     if settings.log_questions:
         print_notes(["the log contains the questions (--log-questions)"])
+    if settings.exposes_keys:
+        print_notes(
+            [
+                f"keys and answers cross the network of {settings.host} as plain text: encrypt them with --tls-cert "
+                "and --tls-key, or name the HTTPS address of a proxy with --public-url"
+            ]
+        )
     run_server(ServedDomains(folders, on_loaded=exempt_loaded), settings, show)
     err.print("stopped")
 
 
-def _make_key(name: str, file: Path | None, domains: list[str]) -> None:
+def _make_key(name: str, file: Path | None, arguments: list[str], listed: str | None) -> None:
     from softgraft.server.keys import new_key
 
+    domains = [domain.strip() for domain in (listed or "").split(",") if domain.strip()]
+    # The key would allow all domains.
+    if arguments or (listed is not None and not domains):
+        raise UsageError(
+            found=f"--new-key with the arguments {', '.join(arguments)}" if arguments else "--domains without a domain",
+            expected="--domains with the names of the domains that the key allows, or no --domains for all",
+            next_step=f"softgraft serve --new-key {name} --domains {','.join(arguments) or 'bank,clinic'}",
+        )
     if file is None:
         raise UsageError(
             found="--new-key without a file of keys",

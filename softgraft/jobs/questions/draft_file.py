@@ -107,9 +107,10 @@ class DraftFile:
         return list(drafts.values())
 
     def append(self, draft: Draft) -> None:
-        """Add a draft at the end."""
+        """Add a draft at the end, unless another run has added the same one meanwhile."""
         with self._locked():
-            append_line(self.path, draft.model_dump_json(exclude_defaults=True))
+            if all(known.id != draft.id for known in self.read()):
+                append_line(self.path, draft.model_dump_json(exclude_defaults=True))
 
     def replace(self, changed: Draft) -> None:
         """Write a draft in place of the one with its id."""

@@ -165,7 +165,7 @@ class _Drafting:
         known += [(item.question, (item.doc_id, -1)) for item in (read_items(train) if train.is_file() else [])]
         self.round_trip.add_known([question for question, _ in known], [sentence for _, sentence in known])
         self.tried_path = domain.build / TRIED
-        self.tried = {tuple(json.loads(line)) for line in complete_lines(self.tried_path) if line}
+        self.tried = {pair for line in complete_lines(self.tried_path) if (pair := _tried(line)) is not None}
 
     @property
     def writer(self) -> QuestionWriter:
@@ -280,3 +280,12 @@ class _Drafting:
     def _remember(self, key: str, writer: str) -> None:
         self.tried.add((key, writer))
         append_line(self.tried_path, json.dumps([key, writer], ensure_ascii=False), sync=False)
+
+
+def _tried(line: str) -> Tried | None:
+    """What a line says was tried; None if it is damaged, so that it is tried again."""
+    try:
+        key, writer = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return (key, writer) if isinstance(key, str) and isinstance(writer, str) else None

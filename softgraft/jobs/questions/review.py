@@ -9,8 +9,8 @@ from evaluation.items import read_items
 from evaluation.rows import split_file
 from evaluation.text_scores import contains_answer
 from softgraft.domain import Domain
-from softgraft.errors import UsageError
-from softgraft.jobs.questions.draft_file import Draft, DraftFile, counts
+from softgraft.errors import SoftgraftError, UsageError
+from softgraft.jobs.questions.draft_file import Decision, Draft, DraftFile, counts
 from softgraft.jobs.questions.drafting import require_questions
 
 
@@ -21,6 +21,18 @@ class Edit:
     question: str | None = None
     answer: str | None = None
     reply: str | None = None
+
+
+class DraftChangedError(SoftgraftError):
+    """Another review decided about a draft, or changed it, after it was shown; nothing was written.
+
+    Attributes:
+        current: the draft as it is now; None if it was deleted.
+    """
+
+    def __init__(self, current: Draft | None, *, found: str, expected: str, next_step: str) -> None:
+        self.current = current
+        super().__init__(found=found, expected=expected, next_step=next_step)
 
 
 class Review:
@@ -58,20 +70,34 @@ class Review:
         return counts(list(self._drafts.values()))
 
     def accept(self, draft: Draft) -> None:
-        """Append a draft to train.jsonl, unless another review has done so meanwhile."""
+        """Append a draft to train.jsonl, unless another review has done so meanwhile.
+
+        Raises:
+            DraftChangedError: if another review decided otherwise, or changed the text.
+        """
         with adding_rows(self._build):
+            self._require_as_shown(draft, "accepted")
             if draft.id not in self._read_ids():
-                append_rows(self._train, [draft.item().model_dump_json(exclude_defaults=True)])
-        self._save(draft.model_copy(update={"decision": "accepted"}))
+                append_rows(self._train, [_row(draft)])
+            self._save(draft.model_copy(update={"decision": "accepted"}))
 
     def reject(self, draft: Draft) -> None:
-        """Never show a draft again."""
-        self._save(draft.model_copy(update={"decision": "rejected"}))
+        """Never show a draft again.
+
+        Raises:
+            DraftChangedError: if another review decided otherwise, or changed the text.
+        """
+        with adding_rows(self._build):
+            self._require_as_shown(draft, "rejected")
+            self._save(draft.model_copy(update={"decision": "rejected"}))
 
     def edit(self, draft: Draft, edit: Edit) -> Draft:
         """Change the question, the answer or the reply of a draft; it still has to be accepted.
 
         A reply that does not contain a new answer is replaced by it, unless a new reply is given.
+
+        Raises:
+            DraftChangedError: if another review decided about the draft, or changed its text.
         """
         changed: dict[str, object] = {}
         if edit.question:
@@ -83,8 +109,50 @@ class Review:
         if edit.reply:
             changed["response"] = edit.reply
         edited = draft.model_copy(update=changed)
-        self._save(edited)
+        with adding_rows(self._build):
+            self._require_as_shown(draft, "", edited if changed else None)
+            self._save(edited)
         return edited
+
+    def _require_as_shown(self, shown: Draft, decision: Decision, edited: Draft | None = None) -> None:
+        """Refuse to overwrite what another review did since a draft was shown. Call it in `adding_rows`.
+
+        Args:
+            shown: the draft that the reviewer saw.
+            decision: of the reviewer; the same decision about the same text is no conflict.
+            edited: the draft with the reviewer's edit, which the error shows so that it is not lost.
+
+        Raises:
+            DraftChangedError: if drafts.jsonl has something else.
+        """
+        current = next((draft for draft in self._file.read() if draft.id == shown.id), None)
+        if current is not None and not current.decision and current.id in self._read_ids():
+            # The other review was killed before it had saved its decision.
+            current = current.model_copy(update={"decision": "accepted"})
+            self._save(current)
+        same_text = current is not None and current.model_copy(update={"decision": shown.decision}) == shown
+        if current is not None and same_text and current.decision in (shown.decision, decision):
+            return
+        if current is None:
+            self._drafts.pop(shown.id, None)
+            found, remedy = f"deleted from {self._file.path}", "draft questions again if you want it back"
+        else:
+            self._drafts[shown.id] = current
+            found = f"{current.decision or 'changed'} by another review"
+            remedy = {
+                "": "decide about its new text",
+                "accepted": f'to change it, edit the line with "id":"{shown.id}" in {self._train}; to reject it, '
+                "delete the line",
+                "rejected": f'to review it again, delete "decision":"rejected" in its line of {self._file.path}',
+            }[current.decision]
+        if edited is not None:
+            remedy += f". Your edit is not saved: {_row(edited)}"
+        raise DraftChangedError(
+            current,
+            found=f"the draft {shown.id} was {found} meanwhile",
+            expected="the draft as it was shown to you",
+            next_step=remedy,
+        )
 
     def _read_ids(self) -> set[str]:
         return {item.id for item in read_items(self._train)} if self._train.is_file() else set()
@@ -92,3 +160,8 @@ class Review:
     def _save(self, draft: Draft) -> None:
         self._file.replace(draft)
         self._drafts[draft.id] = draft
+
+
+def _row(draft: Draft) -> str:
+    """A draft as a line of train.jsonl."""
+    return draft.item().model_dump_json(exclude_defaults=True)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from evaluation import Report
 from softgraft.settings.domain_file import TRAIN_LOG
 
-# What every row of an evaluation has.
-_ROW = frozenset(
-    {
-        "system", "accuracy", "token_f1", "unsupported", "refusal_accuracy", "wrong_refusals", "citation_precision",
-        "words", "seconds_per_answer",
-    }
-)  # fmt: skip
+_REPORT = TypeAdapter(Report)
 TRANSFER = Path("grafts") / "transfer.json"
 
 
@@ -39,17 +36,18 @@ class Matrix:
 
 
 def read_evaluation(build: Path, split: str) -> dict[str, Any] | None:
-    """The report of `softgraft eval`; None if there is none."""
-    found = _json(build / "reports" / f"eval-{split}.json")
-    rows = found.get("rows") if isinstance(found, dict) else None
-    if not isinstance(rows, list) or not rows:
+    """The report of `softgraft eval`; None if there is none, or it has other fields than a report."""
+    found: Any = _json(build / "reports" / f"eval-{split}.json")
+    try:
+        return found if _REPORT.validate_python(found).rows else None
+    except ValidationError:
         return None
-    return found if all(isinstance(row, dict) and row.keys() >= _ROW for row in rows) else None
 
 
 def read_replies(build: Path, split: str) -> list[dict[str, Any]]:
-    """The replies of all systems in that evaluation."""
-    return [row for row in _lines(build / "reports" / f"eval-{split}-replies.jsonl") if "system" in row]
+    """The replies of all systems in that evaluation, without lines that hold something else."""
+    rows = _lines(build / "reports" / f"eval-{split}-replies.jsonl")
+    return [row for row in rows if all(isinstance(row.get(name), str) for name in ("system", "item", "reply"))]
 
 
 def read_losses(build: Path) -> Losses | None:
@@ -78,10 +76,25 @@ def read_matrix(domain: str, path: Path = TRANSFER) -> Matrix | None:
     return Matrix(split, rows, columns, values) if rows and domain in columns else None
 
 
-def worst_answers(replies: Iterable[Mapping[str, Any]], system: str, count: int) -> list[Mapping[str, Any]]:
-    """The answerable questions that a system answered worst, by accuracy and then by token F1."""
-    own = [row for row in replies if row["system"] == system and row.get("accuracy") is not None]
-    return sorted(own, key=lambda row: (row["accuracy"], row.get("f1") or 0.0))[:count]
+def worst_answers(
+    replies: Iterable[Mapping[str, Any]], system: str, answerable: Collection[str], count: int
+) -> list[Mapping[str, Any]]:
+    """The answerable questions that a system answered worst, by accuracy and then by token F1.
+
+    `answerable`: their ids. A question without a short answer has no accuracy, so its token F1 counts for both.
+    """
+
+    def scores(row: Mapping[str, Any]) -> tuple[float, float]:
+        f1 = _number(row.get("f1")) or 0.0
+        accuracy = _number(row.get("accuracy"))
+        return f1 if accuracy is None else accuracy, f1
+
+    own = [row for row in replies if row["system"] == system and row["item"] in answerable]
+    return sorted(own, key=scores)[:count]
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _json(path: Path) -> Any:
@@ -94,7 +107,8 @@ def _json(path: Path) -> Any:
 def _lines(path: Path) -> list[dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        # Not splitlines(): JSON strings may contain U+2028 and other characters that it treats as line breaks.
+        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
     except (OSError, ValueError):
         return []
     return [row for row in rows if isinstance(row, dict)]

@@ -158,9 +158,8 @@ def _worst(domain: Domain, split: str, found: Mapping[str, Any]) -> str:
     """The worst answers of what users get, each with the evidence that is found for it now."""
     names = [row["system"] for row in found["rows"]]
     shown = "auto" if "auto" in names else names[-1]
-    rows = worst_answers(read_replies(domain.build, split), shown, WORST)
-    items = {item.id: item for item in domain.items("test" if split == "test" else "dev")}
-    known = [(row, items[row["item"]]) for row in rows if row["item"] in items]
+    items = {item.id: item for item in domain.items("test" if split == "test" else "dev") if item.answerable}
+    known = [(row, items[row["item"]]) for row in worst_answers(read_replies(domain.build, split), shown, items, WORST)]
     if not known:
         return ""
     answering = domain.answering("text-twin", form="quote")

@@ -1,4 +1,4 @@
-"""What of a domain makes a new version of it: a cheap look at the files that its answers depend on."""
+"""Whether a domain has changed: a comparison of the files whose change needs a new version of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _CHOICES = (EVIDENCE, FORM, REFUSALS, START, WEIGHTS)
 def domain_state(domain: Domain) -> State:
     """The state of domain.yaml, the fitted settings, the soft prompt and the index, from `stat` alone.
 
-    An open index shows new documents by itself, so only another database file is a new version.
+    An open index finds new documents, and an open template is read again when its file changes. So templates are not
+    among the files, and of the index only another database file is a new version.
     """
     build = domain.build
     files = [domain.folder / FILE, build / "soft_prompt" / "manifest.json", *(build / name for name in _CHOICES)]

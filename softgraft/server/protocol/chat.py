@@ -116,11 +116,11 @@ class _Answer:
     def finish(self, end: Finished) -> None:
         """Count the answer."""
         self._ended = True
-        domain, usage = self._question.domain, end.usage
-        outcome = "refused" if end.result.get("refused") else "answered"
-        self._metrics.answers.labels(domain, outcome).inc()
-        for kind, count in (("prompt", usage.prompt), ("cached", usage.cached), ("completion", usage.completion)):
-            self._metrics.tokens.labels(domain, kind).inc(count)
+        self._metrics.count_answer(self._question.domain, end.usage, refused=bool(end.result.get("refused")))
+
+    def fail(self) -> None:
+        """The answer ends with an error, which its caller gets."""
+        self._ended = True
 
     def close(self, *, left: bool = False) -> None:
         """The response has ended; a model that still generates is stopped."""
@@ -166,6 +166,7 @@ async def _events(answer: _Answer, first: Piece, completion: Completion, usage: 
             yield completion.usage(piece)
         yield DONE
         return
+    answer.fail()
     yield event({"error": error_object(error.message, error.status, error.param, error.code)})
 
 

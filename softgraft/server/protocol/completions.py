@@ -12,7 +12,7 @@ from chains.speakers.requested import TokenUsage
 from soft_prompt.json_text import dump_json
 from softgraft.server.links import document_url
 
-# What the last delta, or the completion, says about the answer under `softgraft`.
+# Fields of the chain's result that a completion, or the last chunk of a stream, has under `softgraft`.
 _ABOUT = ("query", "evidence_score", "form", "refused", "supported", "notices")
 
 

@@ -39,7 +39,7 @@ async def find_domain(served: ServedDomains, model: str) -> str:
 
 
 def domain_of(served: ServedDomains, model: str) -> str:
-    """The name of the domain that a request's `model` means.
+    """The name of the domain that `model` stands for: a domain, or `backbone:domain`.
 
     Raises:
         RequestError: if there is none.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from softgraft.feedback import record, withdraw
 from softgraft.server.served import ServedDomains
@@ -22,6 +22,12 @@ class FeedbackBody(BaseModel):
     turn: int = Field(ge=1)
     rating: Literal["up", "down"] | None
     correction: str | None = None
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.rating is None and self.correction is not None:
+            raise ValueError("a correction without a rating; expected `down` or `up` beside it")
+        return self
 
 
 def add_feedback_route(router: APIRouter, served: ServedDomains) -> None:

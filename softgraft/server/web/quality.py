@@ -12,7 +12,8 @@ from fastapi import APIRouter
 
 from chains import Conversations
 from softgraft.domain import Domain
-from softgraft.feedback import DayCounts, Feedback, read_feedback
+from softgraft.feedback import read_feedback
+from softgraft.feedback.counts import counts_by_day
 from softgraft.jobs.report.files import read_evaluation
 from softgraft.server.callers import shown_thread
 from softgraft.server.served import ServedDomains
@@ -33,7 +34,7 @@ def add_quality_route(router: APIRouter, served: ServedDomains) -> None:
         refused = [turn for turn in turns if turn.get("refused")]
         return {
             "evaluation": evaluation,
-            "feedback": _by_day(rated),
+            "feedback": [asdict(counts) for counts in counts_by_day(rated)],
             "conversations": threads,
             "questions": len(turns),
             "refusals": len(refused),
@@ -46,21 +47,6 @@ def _own_turns(conversations: Conversations) -> tuple[list[Mapping[str, Any]], i
     """The turns of the caller's latest conversations, and the number of these."""
     threads = [one.thread for one in conversations.threads() if shown_thread(one.thread) is not None][:_THREADS]
     return [turn for thread in threads for turn in conversations.transcript(thread)["turns"]], len(threads)
-
-
-def _by_day(rated: Sequence[Feedback]) -> list[dict[str, Any]]:
-    """Ratings and corrections of each day in UTC that has any, the first day first."""
-    days: dict[str, DayCounts] = {}
-    for entry in sorted(rated, key=lambda one: one.at):
-        day = entry.at[:10]
-        found = days.get(day, DayCounts(day, 0, 0, 0))
-        days[day] = DayCounts(
-            day,
-            found.up + (entry.rating == "up"),
-            found.down + (entry.rating == "down"),
-            found.corrections + bool(entry.correction),
-        )
-    return [asdict(counts) for counts in days.values()]
 
 
 def _most(turns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -9,7 +9,11 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
+from softgraft.errors import DomainError
+from softgraft.server.limits import Limits
+from softgraft.server.metrics import Metrics
 from softgraft.server.served import ServedDomains
+from softgraft.server.settings import ServerSettings
 from softgraft.server.web.ask import add_ask_route
 from softgraft.server.web.documents import add_document_routes
 from softgraft.server.web.feedback import add_feedback_route
@@ -27,8 +31,8 @@ _TYPES = {
 _REVALIDATE = {"Cache-Control": "no-cache"}
 
 
-def page_router(served: ServedDomains) -> APIRouter:
-    """The page and its API. The application's `state.limits` hold for the questions that the page asks."""
+def page_router(served: ServedDomains, settings: ServerSettings, limits: Limits, metrics: Metrics) -> APIRouter:
+    """The page and its API."""
     router = APIRouter(include_in_schema=False)
     files = {path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if path.suffix in _TYPES}
 
@@ -46,16 +50,23 @@ def page_router(served: ServedDomains) -> APIRouter:
 
     @router.get("/api/domains")
     def domains() -> dict[str, Any]:
-        """The domains that the caller may use, with their titles and languages."""
-        listed = []
-        for name in served.names():
-            with served.open(name) as domain:
-                listed.append({"name": name, "title": domain.file.title, "language": domain.file.language})
-        return {"domains": listed}
+        """The domains that the caller may use, with their titles.
 
-    add_ask_route(router, served)
+        A domain whose domain.yaml has problems has its name as the title; whoever opens it gets the reason.
+        """
+        return {"domains": [{"name": name, "title": _title(served, name)} for name in served.names()]}
+
+    add_ask_route(router, served, settings, limits, metrics)
     add_thread_routes(router, served)
     add_document_routes(router, served)
     add_quality_route(router, served)
     add_feedback_route(router, served)
     return router
+
+
+def _title(served: ServedDomains, name: str) -> str:
+    try:
+        with served.open(name) as domain:
+            return domain.file.title
+    except (DomainError, OSError):
+        return name

@@ -8,7 +8,7 @@ import pytest
 
 from evaluation import Item, Report, SystemAnswers
 from evaluation.report import compare, score_system
-from evaluation.systems import ScoredAnswer
+from evaluation.systems import ScoredAnswer, score_answer
 
 YES = Item(id="1", question="?", answers=("12",), doc_id="cards")
 NO = Item(id="2", question="?", answerable=False)
@@ -53,6 +53,15 @@ def test_missing_questions_have_no_score() -> None:
     row = score_system(SystemAnswers("base", (answer(NO, refused=True),), 0.0))
     assert (row.accuracy, row.token_f1, row.wrong_refusals, row.citation_precision) == (None,) * 4
     assert row.refusal_accuracy == 1
+
+
+def test_a_question_without_a_short_answer_has_no_accuracy() -> None:
+    responded = Item(id="4", question="?", response="It costs 12.")
+    assert (score_answer(responded, "It costs 12.").accuracy, score_answer(responded, "It costs 12.").f1) == (None, 1.0)
+    answers = (score_answer(YES, "12"), score_answer(responded, "It costs 12."))
+    row = score_system(SystemAnswers("soft", answers, 0.1))
+    assert row.accuracy is not None
+    assert row.accuracy.mean == 1.0
 
 
 def test_a_comparison_is_paired() -> None:

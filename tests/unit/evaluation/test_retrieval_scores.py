@@ -61,6 +61,15 @@ def test_a_span_holds_the_answer_where_it_overlaps_the_quote(index: Index, gold:
     assert not gold.overlaps(item, "transfers", at, end)
 
 
+def test_questions_of_two_files_may_have_the_same_id(index: Index, gold: GoldSpans, item: Item) -> None:
+    text = index.document("cards").text
+    at = text.index(QUOTE)
+    other = item.model_copy(update={"quote": text[:10]})
+    assert gold.overlaps(item, "cards", at, at + 5)
+    assert gold.overlaps(other, "cards", 0, 5)
+    assert not gold.overlaps(other, "cards", at, at + 5)
+
+
 def test_without_a_quote_the_document_counts(gold: GoldSpans) -> None:
     unquoted = Item(id="2", question="?", doc_id="cards")
     assert gold.overlaps(unquoted, "cards", 0, 1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation import Item
-from evaluation.task_items import DEV_MOST, stratified_split
+from evaluation.task_items import DEV_MOST, stratified_split, task_line
 
 
 def labelled(counts: dict[str, int]) -> list[Item]:
@@ -29,6 +30,13 @@ def test_every_label_is_in_train_and_dev(counts: dict[str, int]) -> None:
     assert set(in_train) == set(counts)
     assert set(in_dev) == {label for label, count in counts.items() if count > 1}
     assert stratified_split(items) == (train, dev)
+
+
+def test_an_id_of_the_data_is_kept_and_a_line_number_is_not() -> None:
+    item = Item(id="line-item-3", question="Why?", answers=("a",))
+    assert json.loads(task_line(item, "classification")) == {"id": "line-item-3", "text": "Why?", "label": "a"}
+    numbered = item.model_copy(update={"id": "line-3"})
+    assert json.loads(task_line(numbered, "classification")) == {"text": "Why?", "label": "a"}
 
 
 def test_dev_is_as_large_as_it_should_be() -> None:

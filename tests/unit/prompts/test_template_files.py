@@ -284,6 +284,7 @@ def test_an_unknown_name_lists_the_known_ones(name: str) -> None:
     assert "closed-book, condense-question, draft-question, extractive-qa, rag-chat" in str(caught.value)
 
 
-def test_an_unknown_language_is_refused() -> None:
+@pytest.mark.parametrize("language", ["tlh", "", "*", "**", "../../prompts/templates/rag-chat.en", "e\0n"])
+def test_an_unknown_language_is_refused(language: str) -> None:
     with pytest.raises(UnknownTemplateError, match="none in this language"):
-        find_template("rag-chat", "tlh")
+        find_template("rag-chat", language)

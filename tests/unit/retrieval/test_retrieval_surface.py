@@ -26,7 +26,7 @@ def test_importing_loads_nothing_heavy() -> None:
 
 def test_errors_say_what_was_found_what_expected_and_what_next() -> None:
     errors = [getattr(retrieval, name) for name in retrieval.__all__ if name.endswith("Error")]
-    assert len(errors) == 10
+    assert len(errors) == 11
     for kind in errors:
         error = kind(found="a", expected="b", next_step="c")
         assert isinstance(error, RetrievalError)

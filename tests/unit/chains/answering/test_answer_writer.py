@@ -115,6 +115,11 @@ def test_an_excerpt_is_shown_as_it_is_decoded() -> None:
     assert (writer.finish(), writer.supported) == ("", True)
 
 
+def test_a_refusal_without_words_is_a_refusal() -> None:
+    writer = RefusalWriter(" ")
+    assert (written(writer), writer.refused, writer.citations) == ("", True, [])
+
+
 def test_weak_evidence_gives_the_refusal_alone() -> None:
     writer = RefusalWriter("None of our leaflets says so.")
     assert written(writer, "It is free.") == "None of our leaflets says so."

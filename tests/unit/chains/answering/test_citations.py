@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chains import cite
 from chains.answering.citations import sentence_spans, verify_citations
-from retrieval import Document, Index, Passage
+from retrieval import Document, Index, IndexDamagedError, Passage, RetrievalError
 
 TEXT = (
     "The debit card is free in the first year. A replacement card costs 12 euros and arrives within 5 days.\n"
@@ -125,6 +125,15 @@ def test_a_deleted_document_is_not_cited(index: Index) -> None:
     )
     assert found == []
     assert notices == ["a citation was left out: gone is no longer in the index; ask again"]
+
+
+@pytest.mark.parametrize("kind", [IndexDamagedError, RetrievalError])
+def test_an_index_that_cannot_be_read_is_no_deleted_document(kind: type[RetrievalError], index: Index) -> None:
+    def unreadable(name: str) -> Document:
+        raise kind(found=f"{name} is damaged", expected="the index as it was written", next_step="ingest again")
+
+    with pytest.raises(kind, match="cards is damaged"):
+        verify_citations(cite("A replacement card costs 12 euros.", [PASSAGE]), unreadable)
 
 
 def test_the_page_is_that_of_the_quote() -> None:

@@ -176,6 +176,8 @@ def test_tool_choices(tools: list[Any], choice: Any, forced: list[str]) -> None:
     [
         ([fee], "nothing", "tool_choice='nothing'"),
         ([], "any", "without a tool"),
+        ([fee], {"type": "function", "function": "fee"}, "tool_choice="),
+        ([fee], {"type": "function", "function": {"name": ["fee"]}}, "tool_choice="),
         ([7], None, "the tool 7"),
         ([{"nonsense": 1}], None, "the tool"),
     ],

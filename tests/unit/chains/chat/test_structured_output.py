@@ -85,7 +85,12 @@ def test_the_raw_message_is_included(chat: SoftPromptChat) -> None:
 
 @pytest.mark.parametrize(
     ("schema", "settings", "said"),
-    [(Fee, {"method": "xml"}, "method='xml'"), (7, {}, "the schema 7"), (Fee, {"colour": 1}, "unknown setting colour")],
+    [
+        (Fee, {"method": "xml"}, "method='xml'"),
+        (7, {}, "the schema 7"),
+        (7, {"method": "function_calling"}, "the schema 7"),
+        (Fee, {"colour": 1}, "unknown setting colour"),
+    ],
 )
 def test_what_cannot_be_is_refused(chat: SoftPromptChat, schema: Any, settings: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):

@@ -79,6 +79,9 @@ def test_pieces_do_not_matter(cuts: list[int]) -> None:
         ("<tool_call>7</tool_call>", "names no tool"),
         ('<tool_call>{"name": "fee", "arguments": "all"}</tool_call>', "not a JSON object"),
         ("<tool_call>" + "[" * 100_000 + "</tool_call>", "not JSON"),
+        # Python reads both, but no other program does.
+        ('<tool_call>{"name": "fee", "arguments": {"n": NaN}}</tool_call>', "not JSON"),
+        ('<tool_call>{"name": "fee", "arguments": {"n": ' + "1" * 5000 + "}}</tool_call>", "not JSON"),
     ],
 )
 def test_an_invalid_call_has_a_problem_and_is_not_valid_json(said: str, problem: str) -> None:
@@ -91,6 +94,16 @@ def test_an_invalid_call_has_a_problem_and_is_not_valid_json(said: str, problem:
     chunk = AIMessageChunk("", tool_call_chunks=[call.to_chunk(0)])
     assert chunk.tool_calls == []
     assert len(chunk.invalid_tool_calls) == 1
+
+
+@pytest.mark.parametrize("escaped", ["\\ud83d", "\\ude00 then \\ud83d"])
+def test_half_a_character_in_a_call_becomes_one_that_can_be_sent(escaped: str) -> None:
+    _, calls = read(f'<tool_call>{{"name": "fee{escaped}", "arguments": {{"card": "{escaped}"}}}}</tool_call>', [])
+    [(name, arguments)] = valid(calls)
+    assert (name or "").encode().decode() == "fee" + arguments["card"]
+    assert "\ufffd" in arguments["card"]
+    _, [wrong] = read(f'<tool_call>{{"name": "fee", "arguments": "{escaped}"}}</tool_call>', [])
+    assert "\ufffd" in wrong.arguments.encode().decode()
 
 
 def test_text_is_not_held_back_longer_than_it_must_be() -> None:

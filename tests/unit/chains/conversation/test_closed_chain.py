@@ -51,5 +51,16 @@ async def test_async_use_of_a_closed_chain_is_refused(closed: DomainChain) -> No
         [part async for part in closed.astream(QUESTION, THREAD)]
 
 
+def test_a_chain_that_shares_its_conversations_is_closed_too(
+    make_chain: Callable[..., DomainChain], chat: ScriptedChat
+) -> None:
+    chain = make_chain(chat)
+    other = chain.with_answering(chain.answering)
+    assert other.invoke(QUESTION, THREAD)["answer"]
+    chain.close()
+    with pytest.raises(ClosedError):
+        other.invoke(QUESTION, THREAD)
+
+
 def test_closing_twice_is_allowed(closed: DomainChain) -> None:
     closed.close()

@@ -266,6 +266,18 @@ def test_an_empty_summary_drops_the_turns_with_a_notice(make_chain: MakeChain) -
     assert chain.conversations.transcript("1")["summary"] is None
 
 
+def test_a_summary_that_is_too_long_to_be_read_is_reported(make_chain: MakeChain) -> None:
+    chat = SummarisingChat(words="Fees, " * 100)
+    chain = make_chain(chat, history_turns=2, history_tokens=90, history_overflow="summarise")
+    found = [ask(chain, number) for number in range(5)]
+    kept = chain.history("1")
+    assert len(chat.sums) > 0
+    assert not any(REQUEST in turns for turns in history_read(chat))
+    notice = "the summary of the earlier turns was left out: it does not fit `history_tokens: 90`"
+    assert [notice in result["notices"] for result in found] == [number > 2 for number in range(5)]
+    assert [turn["history"]["summarised"] for turn in kept] == [0] * 5
+
+
 def test_a_history_of_the_caller_is_never_summarised(make_chain: MakeChain) -> None:
     chat = SummarisingChat()
     chain = make_chain(chat, history_turns=2, history_overflow="summarise")

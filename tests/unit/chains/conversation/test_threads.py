@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -102,6 +103,19 @@ def test_an_unknown_thread_names_the_known_ones(chain: DomainChain) -> None:
             call("anna")
         assert caught.value.next_step == "run: softgraft threads list DOMAIN"
     assert len(chain.threads()) == 7
+
+
+def test_the_next_steps_of_errors_can_be_copied_to_a_shell(chain: DomainChain, tmp_path: Path) -> None:
+    with pytest.raises(UnknownThreadError) as unknown:
+        chain.conversations.transcript("anna's; ls")
+    assert shlex.split(unknown.value.next_step)[-2:] == ["--thread", "anna's; ls"]
+    path = tmp_path / "my domain" / "memory.sqlite"
+    path.parent.mkdir()
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(MemoryDamagedError) as damaged:
+        Conversations(path).threads()
+    command = damaged.value.next_step.rpartition(": ")[2]
+    assert shlex.split(command) == ["mv", str(path), f"{path}.damaged"]
 
 
 def test_a_deleted_conversation_leaves_no_word_in_the_file(chain: DomainChain, path: Path) -> None:

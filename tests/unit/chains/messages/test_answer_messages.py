@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.load import dumpd, load
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
+from langchain_core.prompt_values import ChatPromptValue
 
 from chains import AnswerMessages, ChainError, DomainChain, answer_message, cite, thread_messages
 from chains.messages.answer_messages import annotation
@@ -103,7 +104,11 @@ def test_what_a_chat_model_takes_is_taken(make_chain: MakeChain) -> None:
 
 
 @pytest.mark.parametrize(
-    "given_input", [[], [AIMessage("Hello")], [SystemMessage("Be brief"), HumanMessage(ASKED)], "", {"q": "?"}]
+    "given_input",
+    [
+        *([], [AIMessage("Hello")], [SystemMessage("Be brief"), HumanMessage(ASKED)], "", {"q": "?"}),
+        *(None, 7, b"Hello", HumanMessage(ASKED), ChatPromptValue(messages=[HumanMessage(ASKED)])),
+    ],
 )
 def test_other_input_is_refused(chain: DomainChain, given_input: Any) -> None:
     with pytest.raises(ChainError):

@@ -75,6 +75,22 @@ def test_numbers_in_their_formats(value: float, code: str, text: str) -> None:
 
 def test_dates_since_1904() -> None:
     assert shown(43967, "yyyy-mm-dd", since_1904=True) == "2024-05-17"
+    assert shown(2_957_003, "yyyy-mm-dd", since_1904=True) == "9999-12-31"
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "since_1904"),
+    [
+        (2_957_004, "yyyy-mm-dd", True),
+        (2_958_466, "yyyy-mm-dd", False),
+        (1e305, "[h]:mm", False),
+        (float("inf"), "[h]:mm:ss", False),
+        (float("nan"), "[m]", False),
+        (float("-inf"), "hh:mm", True),
+    ],
+)
+def test_numbers_beyond_all_dates_stay_numbers(value: float, code: str, since_1904: bool) -> None:
+    assert shown(value, code, since_1904=since_1904) == f"{value:.15g}"
 
 
 def test_slides_in_their_order_with_lists_tables_and_notes() -> None:
@@ -115,6 +131,19 @@ def test_an_odt_document() -> None:
     )
 
 
+def test_each_text_of_an_odt_document_is_read_once() -> None:
+    box = "<draw:frame><draw:text-box><text:p>{}</text:p></draw:text-box></draw:frame>"
+    nested = f"<text:p>Out{box.format('Box' + box.format('Inner'))}</text:p>"
+    note = '<text:note text:note-class="footnote"><text:note-body><text:p>A note.</text:p></text:note-body></text:note>'
+    comment = "<office:annotation><text:p>A comment.</text:p></office:annotation>"
+    cells = "".join(
+        f"<table:table-cell><text:p>{one}</text:p></table:table-cell>"
+        for one in (f"Fee{note}", f"12{comment}", f"EUR{box.format('Box')}")
+    )
+    body = f"{nested}<table:table><table:table-row>{cells}</table:table-row></table:table>"
+    assert text_of(odt(body), ".odt") == "Out\n\nBox\n\nInner\n\nFee | 12 | EUR Box\n\nA note.\n"
+
+
 def test_a_book_is_read_in_the_order_of_its_spine() -> None:
     pages = {"b.xhtml": "<h1>Two</h1>", "a b.xhtml": "<h1>One</h1><p>x<a/>y</p>", "n.xhtml": "<p>note</p>"}
     converted = convert_here(epub(pages, "-n.xhtml, a b.xhtml, b.xhtml", title="Fees"), ".epub", "a.epub")
@@ -137,6 +166,14 @@ def test_bad_files_are_refused(suffix: str) -> None:
     ):
         with pytest.raises(ConversionError, match=found):
             text_of(data, suffix)
+
+
+def test_a_book_without_a_package_is_refused() -> None:
+    book = io.BytesIO()
+    with zipfile.ZipFile(book, "w") as archive:
+        archive.writestr("META-INF/container.xml", "<container><rootfiles/></container>")
+    with pytest.raises(ConversionError, match=r"a\.epub names no list of its pages"):
+        text_of(book.getvalue(), ".epub")
 
 
 def test_entities_are_not_resolved(tmp_path: Path) -> None:

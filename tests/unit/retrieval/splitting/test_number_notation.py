@@ -44,6 +44,9 @@ from retrieval.splitting.numbers import comparable, joined, writes_decimal_comma
         ("¾", "0.75"),
         ("1000½ and 2 ½", "1000.5 and 2.5"),
         ("1.5½", "1.5 0.5"),
+        # More digits than a number of Python may have, or a float can hold.
+        ("9" * 400 + "½", "9" * 400 + " 0.5"),
+        ("9" * 5000 + " ½", "9" * 5000 + " 0.5"),
     ],
 )
 def test_notations_become_one(written: str, form: str) -> None:

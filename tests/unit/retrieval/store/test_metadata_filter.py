@@ -154,6 +154,10 @@ def test_keys_and_values_are_bound() -> None:
         (lambda document: True, "a filter of type function"),
         ({"lang": "\ud800"}, "in a filter"),
         ({"\ud800": "en"}, "in a filter"),
+        # SQLite would compare what stands before it only, and "en" would match.
+        ({"lang": "en\0de"}, "in a filter"),
+        ({"lang": {"$gte": "en\0"}}, "in a filter"),
+        ({"la\0ng": "en"}, "in a filter"),
         ({"$or": [{"a": n} for n in range(400)]}, "too many conditions"),
     ],
 )

@@ -18,6 +18,7 @@ from retrieval import (
     Passage,
     PassageStore,
     RetrievalError,
+    UnknownDocumentError,
     ingest,
     open_index,
     split_document,
@@ -47,7 +48,7 @@ def test_a_document_round_trips(store: PassageStore, encoder: Encoder) -> None:
     assert store.document("d") == document("One.\n\n# Two\n\nThree.")
     assert list(store.passages_by_number(store.passage_numbers()).values()) == passages
     assert store.revision == 1
-    with pytest.raises(RetrievalError, match="there is no document 'x'"):
+    with pytest.raises(UnknownDocumentError, match="there is no document 'x'"):
         store.document("x")
 
 

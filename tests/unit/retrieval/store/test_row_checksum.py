@@ -64,10 +64,13 @@ def test_a_passage_without_its_vector_is_refused(docs: Path, index_dir: Path, en
 
 
 @pytest.mark.parametrize("key", ["generation", "dimension"])
-def test_an_invalid_number_is_refused(docs: Path, index_dir: Path, encoder: Encoder, key: str) -> None:
+@pytest.mark.parametrize(("value", "shown"), [("'1:'", "'1:'"), ("x'31'", "b'1'")])
+def test_an_invalid_number_is_refused(
+    docs: Path, index_dir: Path, encoder: Encoder, key: str, value: str, shown: str
+) -> None:
     ingest(docs, index_dir, encoder)
-    change(index_dir, f"UPDATE meta SET value = '1:' WHERE key = '{key}'")
-    with pytest.raises(IndexDamagedError, match=f"the {key} is '1:'"), open_index(index_dir, encoder) as index:
+    change(index_dir, f"UPDATE meta SET value = {value} WHERE key = '{key}'")
+    with pytest.raises(IndexDamagedError, match=f"the {key} is {shown}"), open_index(index_dir, encoder) as index:
         index.search("card")
 
 

@@ -91,7 +91,7 @@ def test_a_soft_prompt_of_another_backbone_is_refused(
     ("changes", "words"),
     [
         ({"format_version": FORMAT_VERSION + 1}, "has the format 4"),
-        ({"format_version": "1"}, "has the format 1"),
+        ({"format_version": "1"}, "has the format '1'"),
         ({"kind": "kv2"}, "cannot be read"),
         ({"extra": 1}, "cannot be read"),
         ({"shape": [5, 32]}, "holds vectors"),

@@ -22,6 +22,8 @@ from soft_prompt import (
     Backbone,
     BackboneError,
     SoftPrompt,
+    adapter_prompt,
+    initial_adapter,
     load_soft_prompt,
     read_manifest,
     save_soft_prompt,
@@ -174,10 +176,11 @@ def test_a_soft_prompt_of_other_weights_is_refused(folder: Path, tiny_backbone: 
     ("text", "words"),
     [
         ("", "cannot be read"),
-        ("null", "cannot be read"),
-        ("[]", "cannot be read"),
-        ("{}", "cannot be read"),
-        ('{"format_version": 1}', "cannot be read"),
+        ("null", "cannot be read: it is no JSON object with a `format_version`"),
+        ("[]", "cannot be read: it is no JSON object with a `format_version`"),
+        ("{}", "cannot be read: it is no JSON object with a `format_version`"),
+        ('{"format_version": 1}', "cannot be read: kind: Field required; .* and 16 more"),
+        ('{"format_version": "3"}', "has the format '3'"),
         ('{"format_version": null}', "has the format None"),
         # What a newer format may hold is not this version's to judge, so the format is said first.
         ('{"format_version": 99, "kind": "unheard of"}', "has the format 99"),
@@ -188,6 +191,15 @@ def test_a_malformed_manifest_is_refused(folder: Path, tiny_backbone: Backbone, 
     saved(folder, tiny_backbone)
     (folder / MANIFEST).write_text(text)
     refused(folder, tiny_backbone, words)
+
+
+def test_the_error_names_the_field_of_a_manifest_that_is_wrong(folder: Path, tiny_backbone: Backbone) -> None:
+    saved(folder, tiny_backbone)
+    change(folder, colour="green")
+    refused(folder, tiny_backbone, "cannot be read: colour: Extra inputs are not permitted")
+    saved(folder, tiny_backbone)
+    change(folder, seed=1, manifest_sha256="0" * 64)
+    refused(folder, tiny_backbone, "cannot be read: it does not have the digest that it names")
 
 
 def test_a_binary_manifest_is_refused(folder: Path, tiny_backbone: Backbone) -> None:
@@ -226,6 +238,16 @@ def test_a_folder_in_place_of_a_file_is_refused(folder: Path, tiny_backbone: Bac
 def test_an_empty_folder_is_refused(folder: Path, tiny_backbone: Backbone) -> None:
     folder.mkdir()
     refused(folder, tiny_backbone, "cannot be read")
+
+
+def test_a_manifest_of_an_adapter_in_no_layer_is_refused(folder: Path, tiny_backbone: Backbone) -> None:
+    soft_prompt = adapter_prompt(tiny_backbone, "domain", "Be brief.", initial_adapter(tiny_backbone, 2, 0))
+    manifest = manifest_for(tiny_backbone, soft_prompt).model_copy(update={"kind": "adapter", "adapter_rank": 2})
+    save_soft_prompt(folder, soft_prompt, manifest)
+    loaded(folder, tiny_backbone)
+    overwrite(folder, save({"vectors": soft_prompt.vectors}))
+    change(folder, layers=0)
+    refused(folder, tiny_backbone, "layers: Input should be greater than or equal to 1")
 
 
 def test_a_manifest_without_an_adapter_means_no_adapter(folder: Path, tiny_backbone: Backbone) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from oracle import full_loss, some_ids, some_soft_prompt
 
-from soft_prompt import Backbone, BackboneError, PrefixStore, Row, initial_adapter, score_continuations
+from soft_prompt import Backbone, BackboneError, PrefixStore, Row, SoftPromptError, initial_adapter, score_continuations
 from soft_prompt.graft.prompt import SoftPrompt
 
 # Left out of `make check`.
@@ -48,6 +48,12 @@ def test_other_families(make_tiny_backbone: Callable[..., Backbone], family: str
     rows = rows_of(backbone)
     actual = score_continuations(PrefixStore(backbone), rows, LABELS)
     torch.testing.assert_close(actual, one_at_a_time(backbone, rows, LABELS), atol=5e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_without_rows_is_refused(tiny_backbone: Backbone, batch_size: int) -> None:
+    with pytest.raises(SoftPromptError, match=f"a batch size of {batch_size}"):
+        score_continuations(PrefixStore(tiny_backbone), rows_of(tiny_backbone), LABELS, batch_size=batch_size)
 
 
 def test_more_labels_than_run_together(tiny_backbone: Backbone) -> None:

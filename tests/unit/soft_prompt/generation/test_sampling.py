@@ -70,6 +70,13 @@ def test_each_row_draws_from_its_own_generator() -> None:
     assert len(set(batched)) == 3
 
 
+@pytest.mark.parametrize("seed", [0, -1, 2**63 - 1, 2**64 - 1, -(2**63)])
+def test_every_seed_has_a_generator_for_every_row(seed: int) -> None:
+    rows = row_generators(Decoding(temperature=1.0, seed=seed), range(3))
+    assert len({generator.initial_seed() for generator in rows}) == 3
+    assert rows[0].initial_seed() == torch.Generator().manual_seed(seed).initial_seed()
+
+
 @pytest.mark.parametrize(
     ("settings", "found"),
     [
@@ -77,10 +84,15 @@ def test_each_row_draws_from_its_own_generator() -> None:
         ({"max_tokens": -3}, "max_tokens=-3"),
         ({"temperature": -0.1}, "temperature=-0.1"),
         ({"temperature": math.nan}, "temperature=nan"),
+        ({"temperature": math.inf}, "temperature=inf"),
+        ({"seed": 2**64}, f"seed={2**64}"),
+        ({"seed": -(2**63) - 1}, f"seed={-(2**63) - 1}"),
         ({"top_p": 0.0}, "top_p=0.0"),
         ({"top_p": -0.5}, "top_p=-0.5"),
         ({"top_p": 1.01}, "top_p=1.01"),
         ({"top_p": math.nan}, "top_p=nan"),
+        # Each character would be a stop text.
+        ({"stop": "END"}, "stop='END'"),
         ({"stop": ("",)}, "an empty stop text"),
         ({"stop": ("END", "")}, "an empty stop text"),
     ],

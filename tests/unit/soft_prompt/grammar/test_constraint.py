@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from soft_prompt import (
     stream,
 )
 from soft_prompt.grammar.bounded_schema import MAX_ITEMS, MAX_NUMBER, MAX_STRING, bounded
+from soft_prompt.grammar.constraint import tool_call_constraint
 
 # Left out of `make check`.
 pytestmark = pytest.mark.heavy
@@ -45,7 +47,10 @@ def replies(store: PrefixStore, constraints: Sequence[Constraint | None], **sett
     return generate(store, rows, Decoding(**{"max_tokens": 60, **settings}))
 
 
-@pytest.mark.parametrize("sampling", [{}, {"temperature": 1.5, "seed": 1}, {"temperature": 1.0, "top_p": 0.5}])
+@pytest.mark.parametrize(
+    "sampling",
+    [{}, {"temperature": 1.5, "seed": 1}, {"temperature": 1.0, "top_p": 0.5}, {"temperature": 1e38, "seed": 1}],
+)
 def test_a_reply_matches_its_grammar_and_ends_there(store: PrefixStore, sampling: dict[str, Any]) -> None:
     grammar = 'start: "<" word ("," word){1,2} ">"\nword: /[a-c]{2}/'
     constraints = [
@@ -139,6 +144,41 @@ def test_a_choice_needs_options(options: Any) -> None:
 def test_a_schema_must_be_json() -> None:
     with pytest.raises(ConstraintError, match="not JSON"):
         Constraint.json_schema({"enum": [object()]})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "minLength": "x"},
+        {"type": "string", "minLength": None},
+        {"type": "string", "minLength": math.inf},
+        {"type": "string", "format": ["date"]},
+        {"type": "integer", "maximum": "x"},
+        {"type": "number", "minimum": math.nan},
+        {"type": "array", "minItems": [1]},
+        {"type": "object", "minProperties": "x"},
+    ],
+    ids=str,
+)
+def test_a_limit_that_is_no_number_is_refused(tiny_backbone: Backbone, schema: dict[str, Any]) -> None:
+    with pytest.raises(ConstraintError, match="unsupported JSON schema"):
+        Constraint.json_schema(schema).matcher(tiny_backbone)
+
+
+def test_a_schema_of_a_thousand_levels_is_refused() -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(1000):
+        schema = {"type": "array", "items": schema}
+    with pytest.raises(ConstraintError, match="nested too deeply"):
+        Constraint.json_schema(schema)
+    with pytest.raises(ConstraintError, match="nested too deeply"):
+        tool_call_constraint([{"name": "f", "parameters": {"type": "object", "properties": {"a": schema}}}])
+
+
+@pytest.mark.parametrize("constraint", [Constraint.regex, Constraint.lark, lambda text: Constraint.choice([text])])
+def test_half_a_character_is_refused(tiny_backbone: Backbone, constraint: Callable[[str], Constraint]) -> None:
+    with pytest.raises(ConstraintError, match="unsupported"):
+        constraint("\ud800").matcher(tiny_backbone)
 
 
 def test_what_a_schema_leaves_open_gets_an_end() -> None:

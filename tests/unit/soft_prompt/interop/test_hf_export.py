@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from prompts import FewShot, PassageInput, RenderedPrompt, Template, Turn, find_template, load_template
 from soft_prompt import (
@@ -90,6 +91,14 @@ def chat_ids(tokenizer: Any, messages: list[dict[str, str]], **variables: str) -
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **variables)
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids
+
+
+def test_progress_bars_stay_as_they_are(
+    tmp_path: Path, tiny_backbone: Backbone, grafts: Mapping[str, HfGraft], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "_tqdm_active", False)
+    export_hf(tmp_path / "checkpoint", tiny_backbone, grafts)
+    assert not logging.is_progress_bar_enabled()
 
 
 # Weights

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from oracle import some_soft_prompt
@@ -83,6 +87,26 @@ def test_nothing_of_others_is_removed(tiny_backbone: Backbone, tmp_path: Path) -
     export_peft(tmp_path / "out", some_soft_prompt(tiny_backbone, 4, 1), tiny_backbone)
     kept = [".other-softgraft-1", ".out-mine", ".out-softgraft-file", ".out-softgraft-link", "out", "target"]
     assert beside(tmp_path / "out") == kept
+
+
+def test_a_scratch_folder_that_another_process_removes_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_folder, locked = tempfile.mkdtemp, []
+
+    def locked_by_another(**settings: Any) -> str:
+        folder = make_folder(**settings)
+        if not locked:
+            locked.append(os.open(folder, os.O_RDONLY))
+            fcntl.flock(locked[0], fcntl.LOCK_EX)
+            taken.append(folder)
+        return folder
+
+    taken: list[str] = []
+    monkeypatch.setattr(tempfile, "mkdtemp", locked_by_another)
+    with scratch_folder(tmp_path / "out") as folder:
+        assert str(folder) not in taken
+    os.close(locked[0])
 
 
 def test_a_scratch_folder_in_use_is_locked(tmp_path: Path) -> None:

@@ -34,6 +34,15 @@ def nothing_left(folder: Path) -> bool:
     return not folder.exists() and not list(folder.parent.glob(f".{folder.name}*"))
 
 
+def test_an_adapter_for_a_backbone_without_linear_layers_is_refused(
+    tiny_backbone: Backbone, make_tiny_backbone: MakeBackbone, tmp_path: Path
+) -> None:
+    export_peft(tmp_path, some_adapter(tiny_backbone), tiny_backbone, invocation_ids=INVOCATION)
+    (tmp_path / OWN).unlink()
+    with pytest.raises(ArtifactError, match="'tiny' has no linear layers"):
+        import_peft(tmp_path, make_tiny_backbone("gpt2"), "domain", "")
+
+
 # Exports
 
 

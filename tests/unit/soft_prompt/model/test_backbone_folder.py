@@ -12,7 +12,7 @@ import torch
 from transformers import MambaConfig, MambaForCausalLM
 
 import soft_prompt
-from soft_prompt import Backbone, BackboneError, TrainingError, from_text_twin, weights_checksum
+from soft_prompt import Backbone, BackboneError, TrainingError, from_text_twin, kv_from_text_twin, weights_checksum
 from soft_prompt.model.backbone import fast_dtype
 from soft_prompt.replies import sampling
 from soft_prompt.rows import encode
@@ -38,6 +38,11 @@ def test_a_local_folder_loads(folder: Path, tiny_backbone: Backbone) -> None:
     assert backbone.encode_text("a<|im_end|>") == tiny_backbone.encode_text("a<|im_end|>")
     assert not backbone.model.training
     assert not any(parameter.requires_grad for parameter in backbone.model.parameters())
+
+
+def test_the_home_of_nobody_is_no_folder() -> None:
+    with pytest.raises(BackboneError, match="no folder ~nobody-of-that-name/model"):
+        Backbone.load("~nobody-of-that-name/model")
 
 
 def test_without_a_dtype_it_loads_in_the_one_its_device_is_fast_in(folder: Path) -> None:
@@ -132,6 +137,14 @@ def test_a_soft_prompt_starts_as_its_text_twin(tiny_backbone: Backbone) -> None:
 def test_a_soft_prompt_needs_a_text_and_a_length(tiny_backbone: Backbone, text: str, length: int | None) -> None:
     with pytest.raises(TrainingError, match="at least"):
         from_text_twin(tiny_backbone, "domain", text, length)
+
+
+@pytest.mark.parametrize("make", [from_text_twin, lambda *given: kv_from_text_twin(*given[:3], (), given[3])])
+def test_a_soft_prompt_is_no_longer_than_the_context(
+    tiny_backbone: Backbone, make: Callable[[Backbone, str, str, int], object]
+) -> None:
+    with pytest.raises(TrainingError, match=r"a soft prompt of 513 positions\. Expected: at most 512"):
+        make(tiny_backbone, "domain", "Be brief.", tiny_backbone.context_length + 1)
 
 
 def test_writing_to_a_soft_prompt_leaves_the_backbone_alone(tiny_backbone: Backbone) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from soft_prompt import Backbone, BackboneError
+from soft_prompt import Backbone, BackboneError, weights_checksum
 from soft_prompt.model.tokenizer import BackboneTokenizer
 from tests.support.hostile_files import endless, huge_header, pipe, sparse
 
@@ -50,6 +52,36 @@ def test_only_regular_files_of_a_plausible_size_are_read(
     damage(folder / name)
     with pytest.raises(BackboneError, match=name):
         Backbone.load(str(folder))
+
+
+def test_more_chat_templates_are_regular_files_too(folder: Path) -> None:
+    template = folder / "additional_chat_templates" / "tool_use.jinja"
+    template.parent.mkdir()
+    template.touch()
+    pipe(template)
+    with pytest.raises(BackboneError, match=r"tool_use\.jinja is a pipe"):
+        Backbone.load(str(folder))
+
+
+@pytest.mark.parametrize("place", ["below/model.safetensors", "../model.safetensors"])
+def test_weights_outside_of_the_folder_are_refused(folder: Path, tiny_backbone: Backbone, place: str) -> None:
+    elsewhere = folder / place
+    elsewhere.parent.mkdir(exist_ok=True)
+    (folder / "model.safetensors").rename(elsewhere)
+    save_file({"other": torch.zeros(1)}, folder / "other.safetensors")
+    names = dict.fromkeys(tiny_backbone.model.state_dict(), place)
+    index = {"metadata": {}, "weight_map": names}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(BackboneError, match=r"names the weights '.*', which are not in the folder itself"):
+        Backbone.load(str(folder))
+
+
+def test_weights_in_several_files_load(tmp_path: Path, tiny_backbone: Backbone) -> None:
+    tiny_backbone.model.save_pretrained(tmp_path, max_shard_size="20KB")
+    tiny_backbone.tokenizer.save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors.index.json").is_file()
+    backbone = Backbone.load(str(tmp_path), dtype=torch.float32)
+    assert weights_checksum(backbone) == weights_checksum(tiny_backbone)
 
 
 def test_a_header_that_claims_a_terabyte_is_refused(folder: Path) -> None:

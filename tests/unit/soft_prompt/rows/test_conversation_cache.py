@@ -23,6 +23,8 @@ from soft_prompt import (
     initial_adapter,
     stream,
 )
+from soft_prompt.rows.conversation_cache import ConversationCache
+from soft_prompt.rows.runs import Run
 
 pytestmark = pytest.mark.heavy
 
@@ -305,3 +307,25 @@ def test_a_soft_prompt_that_is_gone_is_not_mistaken_for_a_new_one(tiny_backbone:
         row = Row(some_ids(8, 1), (soft, some_ids(5, 2)))
         assert same_replies(replies(store, [row]), replies(PrefixStore(tiny_backbone), [row]))
         del soft, row
+
+
+def run_of(start: int, length: int) -> Run:
+    return Run(start, length, ((torch.zeros(2, length, 8), torch.zeros(2, length, 8)),))
+
+
+def test_the_start_of_a_dropped_conversation_does_not_keep_all_of_it_in_memory() -> None:
+    size = run_of(0, 100).nbytes
+    cache = ConversationCache(3 * size)
+    for number in range(20):
+        ids = some_ids(100, 100 + number)
+        cache.add(Row((), (ids,)), (), [run_of(0, 100)])
+        branch = Row((), ((*ids[:10], 1, 2),))
+        reused = cache.longest_prefix(branch, 0)
+        assert reused is not None
+        cache.add(branch, (), [*reused.runs, run_of(10, 2)])
+        # The branches are used more often than what they branched off.
+        for other in range(number):
+            cache.longest_prefix(Row((), ((*some_ids(10, 100 + other), 1, 2, 3),)), 0)
+    tensors = [tensor for entry in cache._entries for run in entry.runs for pair in run.layers for tensor in pair]
+    held = {tensor.data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    assert sum(held.values()) <= 2 * cache.limit_bytes

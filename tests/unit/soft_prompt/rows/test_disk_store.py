@@ -41,6 +41,29 @@ def test_nothing_is_made_before_the_first_entry(folder: Path) -> None:
     assert not folder.exists()
 
 
+def test_entries_on_a_read_only_disk_stay_of_use(folder: Path) -> None:
+    for name in ("one", "two"):
+        DiskStore(folder, 10**6).put(name, ENTRY)
+    with read_only(folder.parent):
+        store = DiskStore(folder, 10**6)
+        assert not any(store.put(name, ENTRY) for name in ("three", "four", "five"))
+        assert all(store.get(name) is not None for name in ("one", "two"))
+
+
+def test_two_stores_may_write_one_entry_at_the_same_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = DiskStore(folder, 10**6), DiskStore(folder, 10**6)
+    replace_file = Path.replace
+
+    def other_comes_first(scratch: Path, target: Path) -> Path:
+        monkeypatch.undo()
+        assert other.put("entry", ENTRY)
+        return replace_file(scratch, target)
+
+    monkeypatch.setattr(Path, "replace", other_comes_first)
+    assert one.put("entry", ENTRY)
+    assert [file.name for file in folder.iterdir()] == ["entry.safetensors"]
+
+
 def test_entries_are_mapped_from_their_files(folder: Path) -> None:
     DiskStore(folder, 10**9).put("large", torch.zeros(2**20))
     entry = DiskStore(folder, 10**9).get("large")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -9,7 +11,7 @@ import pytest
 
 from prompts import Message, RenderedPrompt, TextSegment
 from soft_prompt import Backbone, BackboneError
-from soft_prompt.tokens.limited_rendering import SECONDS, LimitedRenderer, RenderError, render_chat
+from soft_prompt.tokens.limited_rendering import SECONDS, LimitedRenderer, RenderError, RenderLimitError, render_chat
 from soft_prompt.tokens.plain_chat_template import is_plain
 from tests.support.tiny_backbones import CHATML, make_tokenizer
 
@@ -85,11 +87,38 @@ def test_an_error_of_the_template_says_what_it_said() -> None:
     assert renderer.render("{{ 1 + 1 }}", [], {}) == "2"
 
 
+def test_a_child_that_was_ended_is_forgotten() -> None:
+    renderer = LimitedRenderer(seconds=0.2)
+    with pytest.raises(RenderLimitError):
+        renderer.render(HOSTILE["nested loops"], [], {})
+    children = [one for one in gc.get_objects() if type(one) is subprocess.Popen and "render_worker" in str(one.args)]
+    assert not [one for one in children if one.returncode is not None]
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{% for m in messages | reverse %}{{ m.content }}{% endfor %}", "changes the order of messages"),
+        ("{{ messages[0].content }}", "does not write the user message exactly once"),
+        ("{% for m in messages + messages %}{{ m.content }}{% endfor %}", "does not write the system message exactly"),
+    ],
+)
+def test_the_error_says_what_a_template_does_to_the_messages(
+    make_tiny_backbone: Callable[..., Backbone], template: str, problem: str
+) -> None:
+    backbone = make_tiny_backbone()
+    backbone.tokenizer.chat_template = template
+    with pytest.raises(BackboneError, match=problem):
+        backbone.control_texts(PROMPT)
+
+
 PLAIN = {
     "chatml": CHATML,
     "first turn": "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
     "{{ '<|im_start|>system\\nYou are a helper<|im_end|>\\n' }}{% endif %}"
     "{{'<|im_start|>' + message['role']}}{% endfor %}",
+    "two loops": "{% for message in messages %}x{% endfor %}{% for message in messages[1:] %}y{% endfor %}",
+    "first message": "{{ messages[0]['content'] }}{% if tools %}x{% endif %}",
     "grouped": '{% for message in messages %}{% if (message.role == "user") %}{{- message.content | trim -}}{% endif %}'
     "{% endfor %}",
 }
@@ -104,6 +133,11 @@ NOT_PLAIN = {
     "filter": "{{ messages | list }}",
     "three loops": "{% for message in messages %}{% for message in messages %}{% for message in messages %}x"
     "{% endfor %}{% endfor %}{% endfor %}",
+    "loops within loops": "{% for message in messages %}{% for message in messages %}x{% endfor %}{% endfor %}",
+    "loop over joined lists": "{% for message in messages + messages %}x{% endfor %}",
+    "every message for every message": "{% for message in messages %}{{ messages }}{% endfor %}",
+    "a slice for every message": "{% for message in messages %}{{ messages[0:] }}{% endfor %}",
+    "all tools for every message": "{% for message in messages %}{{ tools }}{% endfor %}",
     "assignment": "{% set content = 'x' %}",
     "many open tags": "{%" * 10**6,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +112,16 @@ def test_a_method_without_what_it_needs_is_refused(tiny_backbone: Backbone, star
         with_method(tiny_backbone, start, method)
 
 
+def test_a_teacher_of_an_encoder_decoder_is_refused_if_its_distributions_would_be_ignored(
+    tiny_backbone: Backbone, encoder_backbone: Backbone, start: SoftPrompt
+) -> None:
+    own_start = from_text_twin(encoder_backbone, "domain", "Be brief.")
+    with pytest.raises(TrainingError, match="distributions of a teacher for the encoder-decoder"):
+        with_method(encoder_backbone, own_start, "distillation", teacher=taught(tiny_backbone, start))
+    answers_alone = with_method(encoder_backbone, own_start, "distillation", teacher=[None] * len(EXAMPLES))
+    assert same_bits(answers_alone, with_method(encoder_backbone, own_start, "plain"))
+
+
 def test_a_checkpoint_of_other_data_is_not_resumed(
     tmp_path: Path, tiny_backbone: Backbone, start: SoftPrompt, needs: dict[str, dict[str, Any]]
 ) -> None:
@@ -123,9 +134,26 @@ def test_settings_of_another_method_are_refused() -> None:
     for name, value in {"replay_share": 0.5, "difference_rank": 2, "teacher_share": 0.5, "inner_steps": 2}.items():
         with pytest.raises(ValidationError, match=f"{name} with `method: plain`"):
             TrainingOptions.model_validate({name: value})
-    with pytest.raises(TrainingError, match="inner_steps with `method: mixture`"):
+    with pytest.raises(TrainingError) as caught:
         TrainConfig(method="mixture", inner_steps=2)
+    assert caught.value.found == "inner_steps with `method: mixture`; expected `method: reptile`"
     assert TrainConfig(method="replay", replay_share=0.5).replay_share == 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        # A number that JSON cannot hold would make the manifest unreadable.
+        ({"method": "weighted-replay", "weight_temperature": math.inf}, "weight_temperature=inf"),
+        ({"method": "distillation", "teacher_temperature": math.inf}, "teacher_temperature=inf"),
+        ({"method": "shared", "difference_rank": 10**9}, "difference_rank=1000000000"),
+        ({"seed": 2**64}, f"seed={2**64}"),
+        ({"seed": -(2**63) - 1}, f"seed={-(2**63) - 1}"),
+    ],
+)
+def test_a_setting_beyond_its_limits_is_refused(settings: dict[str, Any], found: str) -> None:
+    with pytest.raises(TrainingError, match=found):
+        TrainConfig(**settings)
 
 
 # Replay
@@ -195,6 +223,11 @@ def test_only_the_difference_is_trained_for_one_domain(tiny_backbone: Backbone, 
     # An outer product: every row is a multiple of the first.
     assert torch.linalg.matrix_rank(factor, rtol=1e-3) == 1
     assert result.dev_loss < result.start_loss
+
+
+def test_a_rank_that_the_difference_cannot_have_is_refused(tiny_backbone: Backbone, start: SoftPrompt) -> None:
+    with pytest.raises(TrainingError, match="a difference of rank 2 for the kind 'embedding'"):
+        with_method(tiny_backbone, start, "shared", changed={"difference_rank": 2})
 
 
 def test_domains_share_one_soft_prompt_and_differ_by_their_own(tiny_backbone: Backbone, start: SoftPrompt) -> None:

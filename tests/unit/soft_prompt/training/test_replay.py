@@ -23,6 +23,13 @@ def test_a_share_of_every_batch_is_replayed() -> None:
     assert Replay(50, 6, 0.25, anneal=False, steps=10, seed=0).count_at(3) == 2
 
 
+@pytest.mark.parametrize("anneal", [False, True])
+@pytest.mark.parametrize(("batch_size", "share"), [(8, 0.05), (1, 0.25)])
+def test_a_share_too_small_for_one_example_replays_one(batch_size: int, share: float, anneal: bool) -> None:
+    replay = Replay(pool=50, batch_size=batch_size, share=share, anneal=anneal, steps=10, seed=0)
+    assert [replay.count_at(step) for step in range(10)] == [1] * 10
+
+
 def test_an_annealed_share_falls_to_nothing() -> None:
     replay = Replay(pool=50, batch_size=8, share=0.5, anneal=True, steps=20, seed=0)
     counts = [replay.count_at(step) for step in range(20)]

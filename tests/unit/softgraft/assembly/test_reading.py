@@ -62,6 +62,11 @@ def test_another_backbone_is_judged_by_its_tokenizer(backbone_folders: tuple[Pat
     assert notes("ru", E5, backbone="nobody/has-this-model") == []
 
 
+def test_a_tokenizer_that_cannot_be_read_gives_no_note(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert notes("ru", E5, backbone=str(tmp_path)) == []
+
+
 def test_tokens_per_byte_counts_bytes(backbone_folders: tuple[Path, Path], tiny_backbone: Backbone) -> None:
     tokenizer = Tokenizer.from_file(str(backbone_folders[0] / "tokenizer.json"))
     text = "支付"

@@ -14,6 +14,7 @@ import pytest
 
 import softgraft
 from softgraft.__main__ import INTERRUPTED
+from softgraft.commands.train import as_typed
 
 COMMANDS = (
     "new",
@@ -151,6 +152,13 @@ def test_options_of_train_that_cannot_go_together(
     code, out, err = run("train", "shop", *arguments)
     assert (code, out) == (2, "")
     assert words in err
+
+
+def test_the_command_that_continues_can_be_typed() -> None:
+    assert as_typed("replay_anneal", True) == " --replay-anneal"
+    assert as_typed("replay_anneal", False) == " --no-replay-anneal"
+    assert as_typed("attack_file", "my attacks.txt") == " --attack-file 'my attacks.txt'"
+    assert (as_typed("epochs", 4), as_typed("epochs", None)) == (" --epochs 4", "")
 
 
 def test_ctrl_c_reports_that_nothing_is_lost(run: Run, leaflets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,13 @@ COMMANDS = [
     "serve @",
     "serve house --host @",
     "serve house --keys @",
+    "serve house --tls-cert @ --tls-key @",
+    "serve house --cors @",
+    # Where the name is right, the missing key keeps the server from starting.
+    "serve house --allow-host @ --tls-cert file.txt",
+    "serve house --public-url @ --tls-cert file.txt",
+    "serve --new-key @ --keys keys.jsonl",
+    "serve --new-key anna --keys @",
     "status @",
     "status @ --json",
     "doctor @",

@@ -63,6 +63,9 @@ FILES: dict[str, tuple[str, ...]] = {
     "note.txt": ("prompts render rag-chat --history note.txt",),
     "own.en.yaml": ("prompts show own.en.yaml", "prompts diff own.en.yaml rag-chat"),
     "pages/train.jsonl": ("new shop --from pages",),
+    "keys.jsonl": ("serve house --keys keys.jsonl", "serve --new-key anna --keys keys.jsonl"),
+    "server.pem": ("serve house --tls-cert server.pem --tls-key server.key",),
+    "server.key": ("serve house --tls-cert chain.pem --tls-key server.key",),
 }  # fmt: skip
 
 
@@ -90,6 +93,7 @@ def workplace(tmp_path: Path, make_domain: Callable[..., Domain], monkeypatch: p
     settings = {"name": "labels", "title": "Labels", "task": "classification", "template": "classification"}
     settings["backbone"] = str(house)
     (labels / "domain.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    (tmp_path / "chain.pem").write_text("-----BEGIN CERTIFICATE-----\n")
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages" / "page.md").write_text("# Page\n\nOpen.\n", encoding="utf-8")
     return tmp_path
@@ -135,6 +139,7 @@ def test_what_is_no_file_is_an_error(run: Run, workplace: Path, name: str) -> No
 PACKAGES = (
     "prompts",
     "evaluation",
+    "softgraft/server",
     "softgraft/settings",
     "softgraft/templates",
     "softgraft/training",
@@ -165,6 +170,6 @@ def opened_by(function: ast.expr) -> str:
     if isinstance(function, ast.Name):
         # `read_text(path)` is the checked one of prompts.yaml_document.
         return function.id if function.id == "open" else ""
-    if not isinstance(function, ast.Attribute) or ast.unparse(function.value) == "PassageStore":
+    if not isinstance(function, ast.Attribute) or ast.unparse(function.value) in ("PassageStore", "served"):
         return ""
     return function.attr if function.attr in ("open", "read_bytes", "read_text") else ""

@@ -13,6 +13,7 @@ from evaluation import read_items
 from softgraft import Domain
 from softgraft.commands import questions
 from softgraft.jobs.questions.draft_file import Draft, DraftFile
+from softgraft.jobs.questions.review import Edit, Review
 
 # Left out of `make check`.
 pytestmark = pytest.mark.heavy
@@ -61,6 +62,15 @@ def test_draft_then_list(run: Run, domain: Domain) -> None:
     assert "drafted: 3 (0 without an answer), accepted: 0" in run("questions", "house", "list")[1]
 
 
+def test_a_stopped_draft_names_the_whole_command(run: Run, domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("softgraft.jobs.questions.drafting.draft_questions", stopped)
+    _, _, err = run("questions", "house", "draft", "--count", "3", "--seed", "7", "--with", "openai:a b")
+    assert "draft --count 3 --with 'openai:a b' --seed 7" in err
+
+
 def test_nothing_drafted_yet(run: Run, domain: Domain) -> None:
     code, out, _ = run("questions", "house")
     assert (code, "draft\n" in out) == (0, True)
@@ -82,6 +92,31 @@ def test_a_review_reads_line_by_line(run: Run, drafted: Domain, typed: Callable[
         ("draft-0", "What does [card] 0 cost?"), ("draft-2", "How much?"),
     ]  # fmt: skip
     assert "accepted: 2, rejected: 0, left: 1" in out
+
+
+def test_a_review_says_what_another_one_decided_meanwhile(
+    run: Run, drafted: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Review(drafted)
+    lines = iter(["e", "How much?", "", "", "a", "q"])
+
+    def typed(_: str) -> str:
+        if (line := next(lines)) == "How much?":
+            # While this reviewer types, another one accepts the first draft and edits the second.
+            other.accept(other.left()[0])
+            other.edit(other.left()[0], Edit(question="What is the price of card 1?"))
+        return line
+
+    monkeypatch.setattr("builtins.input", typed)
+    code, out, _ = run("questions", "house", "review")
+    assert code == 0
+    assert "draft-0 was accepted by another review meanwhile" in out
+    assert "Your edit is not saved" in out
+    assert '"question":"How much?"' in out
+    assert "draft-1 was changed by another review meanwhile: decide about its new text" in out
+    assert "What is the price of card 1?" in out
+    assert [item.id for item in read_items(drafted.folder / "train.jsonl")] == ["draft-0"]
+    assert "accepted: 1, rejected: 0, left: 2" in out
 
 
 @pytest.mark.parametrize("text", ["r\nq\n", "r\n", "r\ne\n"])

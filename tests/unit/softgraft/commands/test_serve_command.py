@@ -42,13 +42,25 @@ def test_a_key_is_printed_once(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
         (["--new-key", "anna"], "SOFTGRAFT_KEYS"),
         (["--domains", "bank,clinic"], "softgraft serve bank clinic"),
         (["--host", "0.0.0.0"], "softgraft serve --new-key"),
+        (["bank", "--new-key", "anna", "--keys", "keys"], "--domains bank"),
+        (["--new-key", "anna", "--keys", "keys", "--domains", " , "], "--domains"),
+        (["--new-key", "anna", "--keys", "keys", "--domains", ""], "--domains"),
+        (["--cors", "chat.example"], "--cors https://chat.example"),
+        (["--allow-host", "bank.example:443"], "--allow-host bank.example"),
+        (["--public-url", "bank.example"], "--public-url https://bank.example"),
+        (["--drain-seconds", "inf"], "--drain-seconds 30"),
+        (["--first-token-seconds", "inf"], "--first-token-seconds 30"),
+        (["--tls-cert", "server.pem"], "add --tls-key FILE"),
+        (["--tls-cert", "server.pem", "--tls-key", "server.key"], "server.pem cannot be read"),
         ([], "softgraft new"),
     ],
 )
-def test_what_cannot_work_is_refused(run: Run, arguments: list[str], said: str) -> None:
+def test_what_cannot_work_is_refused(run: Run, tmp_path: Path, arguments: list[str], said: str) -> None:
     code, out, err = run("serve", *arguments)
     assert (code, out) == (2, "")
     assert said in err
+    # No key was made either.
+    assert not (tmp_path / "keys").exists()
 
 
 def test_an_unknown_domain_is_an_error(run: Run) -> None:
@@ -67,6 +79,27 @@ def test_a_port_in_use_is_an_error(run: Run, tmp_path: Path) -> None:
     assert code == 2
     assert port in err
     assert "--port" in err
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize(
+    ("options", "warns"),
+    [
+        (["--host", "0.0.0.0"], True),
+        (["--host", "0.0.0.0", "--public-url", "http://bank.example"], True),
+        (["--host", "0.0.0.0", "--public-url", "https://bank.example"], False),
+        (["--host", "127.0.0.1"], False),
+    ],
+)
+def test_keys_over_plain_http_are_worth_a_note(run: Run, tmp_path: Path, options: list[str], warns: bool) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "domain.yaml").write_text("name: shop\ntitle: The shop\n")
+    keys = ["--keys", "keys.jsonl"]
+    assert run("serve", "--new-key", "anna", *keys)[0] == 0
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        code, _, err = run("serve", "shop", *keys, *options, "--port", str(taken.getsockname()[1]))
+    assert code == 2
+    assert ("--tls-cert" in err and "--tls-key" in err) is warns
 
 
 def test_without_the_extra_the_error_has_the_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

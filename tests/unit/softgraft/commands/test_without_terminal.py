@@ -54,6 +54,26 @@ def test_the_demo_prints_one_line_per_stage(run: Run, domain: str) -> None:
         assert re.search(pattern, line), line
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"task": "classification", "template": "classification"}, "the task of"),
+        ({"backbone": "openai:gpt-4o-mini"}, "is behind an API"),
+        ({}, "no questions in"),
+    ],
+)
+def test_a_domain_that_the_demo_cannot_show_is_refused_before_any_work(
+    run: Run, make_domain: Callable[..., Domain], settings: dict[str, str], words: str
+) -> None:
+    made = make_domain("other", **settings)
+    if not settings:
+        (made.folder / "test.jsonl").write_text("")
+    code, out, err = run("demo", str(made.folder))
+    assert (code, out) == (2, "")
+    assert words in err
+    assert not made.build.exists()
+
+
 def test_the_demo_starts_with_a_soft_prompt_of_another_domain(run: Run, domain: str) -> None:
     shutil.copytree(domain, Path(domain).with_name("clinic"))
     code, out, err = run("demo", domain)

@@ -86,7 +86,9 @@ def test_nothing_is_added_twice(corrected: StoredDomain) -> None:
     offer = Acceptance(corrected).offer()
     assert len(accept_all(corrected)) == 2
     content = train(corrected).read_bytes()
-    assert Acceptance(corrected).add(offer.candidates).added == ()
+    again = Acceptance(corrected).add(offer.candidates)
+    assert again.added == ()
+    assert all("added" in one.reason for one in again.left_out)
     assert Acceptance(corrected).offer().candidates == ()
     # Another correction of the same answer does not change what was accepted.
     feedback.record(corrected, "anna", 1, "down", "It is 13.")
@@ -143,7 +145,7 @@ def test_what_changed_since_it_was_shown_is_not_added(corrected: StoredDomain) -
     feedback.withdraw(corrected, "anna", 2)
     done = Acceptance(corrected).add(offer.candidates)
     assert done.added == ()
-    assert {one.reason for one in done.left_out} == {"it was changed or deleted meanwhile"}
+    assert {one.reason for one in done.left_out} == {"it was added, changed or deleted meanwhile"}
 
 
 def test_a_csv_file_is_refused(corrected: StoredDomain) -> None:

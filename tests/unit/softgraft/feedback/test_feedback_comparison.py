@@ -100,6 +100,14 @@ def test_on_the_command_line(run: Run, domain: Domain, monkeypatch: pytest.Monke
     assert "exact two-sided sign test" in run("feedback", name, "report")[1]
 
 
+def test_the_command_that_continues_names_the_split(run: Run, domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "open_domain", lambda _: opened(domain.folder))
+    monkeypatch.setattr("sys.stdin", io.StringIO("q\n"))
+    given = ("--systems", ",".join(SYSTEMS), "--questions", "3", "--split", "test")
+    code, out, _ = run("feedback", str(domain.folder), "compare", *given)
+    assert (code, out.rstrip().endswith("--questions 3 --split test")) == (0, True)
+
+
 def test_a_damaged_preference_is_named(domain: Domain, run: Run) -> None:
     comparison = Comparison(domain, SYSTEMS, 2)
     for shown in comparison.pending():

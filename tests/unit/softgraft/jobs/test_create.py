@@ -158,7 +158,8 @@ def test_a_broken_question_file_writes_nothing(data: Path, split: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("my shop", {}), ("sh*p", {}), ("..", {}), ("shop", {"language": "english"})]
+    ("name", "settings"),
+    [("my shop", {}), ("sh*p", {}), ("..", {}), ("", {}), (".", {}), ("shop", {"language": "english"})],
 )
 def test_invalid_names_and_languages_are_refused(leaflets: Path, name: str, settings: dict[str, Any]) -> None:
     with pytest.raises((UsageError, DomainError)):

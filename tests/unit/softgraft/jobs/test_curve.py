@@ -44,6 +44,30 @@ def test_a_repeated_run_measures_what_is_missing(make_domain: MakeDomain) -> Non
     assert len(measure_curve(domain, [0], limit=2, on_point=seen.append).points) == 2
 
 
+def test_what_was_measured_under_other_conditions_is_measured_again(make_domain: MakeDomain) -> None:
+    domain = make_domain("west", ingest=True)
+    measure_curve(domain, [0])
+    again: list[str] = []
+
+    def starts() -> list[str]:
+        again.clear()
+        measure_curve(domain, [0], on_point=lambda point: again.append(point.start))
+        return again
+
+    assert starts() == []
+    template = domain.template.path
+    template.write_text(template.read_text(encoding="utf-8").replace("helpful", "kind"), encoding="utf-8")
+    assert starts() == ["quote", "text-twin"]
+    domain.file = domain.file.model_copy(update={"answer": domain.file.answer.model_copy(update={"max_tokens": 5})})
+    assert starts() == ["quote", "text-twin"]
+    (domain.docs / "more.md").write_text("# More\n\nA new card costs 99 euros.\n", encoding="utf-8")
+    domain.ingest()
+    assert starts() == ["quote", "text-twin"]
+    train = domain.folder / "train.jsonl"
+    train.write_text("".join(train.read_text().splitlines(keepends=True)[:2]))
+    assert starts() == ["quote", "text-twin"]
+
+
 def test_more_labels_than_there_are_is_an_error(make_domain: MakeDomain) -> None:
     with pytest.raises(UsageError, match="9 labels, and 4 train questions"):
         measure_curve(make_domain("west", ingest=True), [0, 9])
@@ -73,6 +97,8 @@ def test_the_command(
 
 def test_counts_are_sorted_and_unique() -> None:
     assert label_counts("60, 0,15,60") == [0, 15, 60]
+    with pytest.raises(UsageError, match="--labels 9999"):
+        label_counts("9" * 5000)
 
 
 def test_the_chart_has_a_line_for_each_start() -> None:

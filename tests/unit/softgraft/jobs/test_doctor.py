@@ -15,7 +15,7 @@ from softgraft import Domain
 from softgraft.commands.status import BROKEN
 from softgraft.jobs import doctor
 from softgraft.jobs.domain_doctor import examine_domain
-from softgraft.jobs.findings import Finding, folder_bytes, gibibytes
+from softgraft.jobs.findings import Finding, examined, folder_bytes, gibibytes
 
 # Left out of `make check`.
 pytestmark = pytest.mark.heavy
@@ -131,6 +131,21 @@ def test_problems_of_a_domain_and_their_fixes(tmp_path: Path, backbone_folders: 
     [settings] = examine_domain(folder)
     assert settings.state == "broken"
     assert "did you mean `answer`?" in settings.value
+
+
+def test_a_file_that_cannot_be_read_is_a_finding() -> None:
+    def look() -> Finding:
+        raise PermissionError(13, "Permission denied", "weights.safetensors")
+
+    finding = examined("backbone", look)
+    assert (finding.state, finding.value) == ("broken", "no permission: weights.safetensors: Permission denied")
+    assert finding.fix
+
+    def bug() -> Finding:
+        raise AssertionError
+
+    with pytest.raises(AssertionError):
+        examined("backbone", bug)
 
 
 @pytest.mark.heavy

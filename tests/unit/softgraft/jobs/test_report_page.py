@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from house_domain import write_items
@@ -14,7 +15,7 @@ from softgraft import Domain
 from softgraft.errors import UsageError
 from softgraft.jobs.charts import curve_chart, interval_chart, loss_chart, matrix_chart
 from softgraft.jobs.curve import measure_curve
-from softgraft.jobs.report.files import read_losses, read_matrix, worst_answers
+from softgraft.jobs.report.files import read_evaluation, read_losses, read_matrix, read_replies, worst_answers
 from softgraft.jobs.report.page import write_page
 
 pytestmark = pytest.mark.heavy
@@ -69,6 +70,29 @@ def test_the_command(
     assert (grafted.build / "reports" / "report.html").is_file()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rows", [{"system": "soft"}]),
+        ("rows", []),
+        ("retrieval", {"questions": "many"}),
+        ("comparisons", [{"ours": 1}]),
+    ],
+)
+def test_a_damaged_evaluation_counts_as_none(grafted: Domain, tmp_path: Path, name: str, value: Any) -> None:
+    grafted.evaluate(systems=["text-twin", "soft"])
+    report = grafted.build / "reports" / "eval-test.json"
+    good = json.loads(report.read_text())
+    assert read_evaluation(grafted.build, "test") == good
+    report.write_text(json.dumps({**good, name: value}))
+    with pytest.raises(UsageError, match="no evaluation of"):
+        write_page(grafted, tmp_path / "page.html")
+    good["rows"][0]["token_f1"] = "high"
+    report.write_text(json.dumps(good))
+    with pytest.raises(UsageError, match="no evaluation of"):
+        write_page(grafted, tmp_path / "page.html")
+
+
 def test_damaged_files_leave_their_part_out(tmp_path: Path) -> None:
     (tmp_path / "train_log.jsonl").write_text("{")
     assert read_losses(tmp_path) is None
@@ -87,7 +111,23 @@ def test_the_worst_come_first() -> None:
         {"system": "auto", "item": "d", "accuracy": None, "f1": None},
         {"system": "soft", "item": "e", "accuracy": 0.0, "f1": 0.0},
     ]
-    assert [row["item"] for row in worst_answers(rows, "auto", 2)] == ["c", "b"]
+    assert [row["item"] for row in worst_answers(rows, "auto", "abce", 2)] == ["c", "b"]
+    # Without a short answer there is token F1 alone.
+    rows.append({"system": "auto", "item": "f", "accuracy": None, "f1": 0.1})
+    assert [row["item"] for row in worst_answers(rows, "auto", "abcef", 4)] == ["c", "b", "f", "a"]
+
+
+def test_replies_may_contain_line_separators_and_damaged_lines_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "reports").mkdir()
+    rows = [
+        {"system": "auto", "item": "a", "reply": "one\u2028two\x85three", "accuracy": 1.0, "f1": 1.0},
+        {"system": "auto", "accuracy": 0.0},
+        {"system": "auto", "item": 3, "reply": None},
+    ]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "reports" / "eval-test-replies.jsonl").write_text(lines, encoding="utf-8")
+    assert read_replies(tmp_path, "test") == rows[:1]
+    assert worst_answers(read_replies(tmp_path, "test"), "auto", {"a"}, 5) == rows[:1]
 
 
 def test_charts_say_the_same_each_time() -> None:

@@ -14,10 +14,12 @@ from torch import nn
 
 from soft_prompt import TrainingError, TrainStep
 from softgraft import Domain
+from softgraft.assembly.answer_form import FORM, load_form
 from softgraft.commands.train import search_domain, settings_to_show
 from softgraft.errors import UsageError
 from softgraft.jobs.search import FILE, SearchReport, Trial, candidates, search
 from softgraft.settings.domain_file import TrainSettings
+from softgraft.settings.sections import MAX_NUMBER
 
 pytestmark = pytest.mark.heavy
 
@@ -57,6 +59,7 @@ def test_a_search_for_an_adapter_alone_varies_its_own_settings() -> None:
         {"length": None, "adapter_rank": 64},
         {"length": 1, "adapter_rank": 1},
         {"adapter": "ia3"},
+        {"min_steps": MAX_NUMBER, "epochs": MAX_NUMBER, "length": MAX_NUMBER},
     ],
 )
 def test_every_candidate_can_be_trained(settings: dict[str, Any]) -> None:
@@ -112,6 +115,20 @@ def test_a_search_keeps_the_best_and_a_second_one_trains_nothing(searched: tuple
     other = search(domain, limit=3, minutes=1e-9)
     assert (len(other.trials), other.left_out) == (1, 8)
     assert len(recorded(domain)) == 10
+
+
+def test_a_search_chooses_the_form_of_the_answers(make_domain: MakeDomain) -> None:
+    domain = make_domain(ingest=True, train=QUICK, answer={"max_tokens": 6})
+    report = search(domain, minutes=1e-9)
+    assert report.kept
+    chosen = load_form(domain.build / FORM)
+    assert chosen is not None
+    assert domain.manifest is not None
+    assert (chosen.soft_prompt, chosen.form) == (domain.manifest.vectors_sha256, report.form)
+    # It is not chosen again for the same soft prompt.
+    scored: list[str] = []
+    again = search(domain, minutes=1e-9, on_score=lambda name, *_: scored.append(name))
+    assert (again.form, [name for name in scored if name.startswith("as ")]) == (report.form, [])
 
 
 def test_prefixes_are_computed_once_for_all_trials(make_domain: MakeDomain) -> None:

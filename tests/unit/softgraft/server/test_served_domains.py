@@ -16,6 +16,7 @@ from house_domain import opened
 from live_server import QUESTION, QUOTE, two_domains
 
 from chains import ClosedError
+from softgraft import Domain
 from softgraft.errors import DomainError, UnknownDomainError, UsageError
 from softgraft.server import served as served_module
 from softgraft.server.callers import Caller, calling, shown_thread, stored_thread
@@ -149,6 +150,65 @@ def test_a_domain_without_an_index_is_a_problem(served: ServedDomains, folders: 
     # Its documents and conversations need no index.
     with served.open("words") as domain:
         assert domain.conversations.threads() == []
+
+
+def test_a_domain_that_cannot_be_opened_is_a_problem(served: ServedDomains, folders: dict[str, Path]) -> None:
+    change(folders["words"], backbone=7)
+    served.preload()
+    assert "backbone" in served.problems()["words"]
+    assert served.usable == 1
+    change(folders["words"], backbone="embedded")
+    with served.open("words"):
+        pass
+    assert served.problems() == {}
+    assert served.usable == 2
+
+
+def test_a_bug_in_one_domain_is_a_problem_of_that_domain(
+    served: ServedDomains, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(domain: Domain) -> None:
+        if domain.folder == folders["words"]:
+            raise RuntimeError("out of memory on the device")
+
+    monkeypatch.setattr(served_module, "warm_up", fails)
+    served.preload()
+    assert "RuntimeError" in served.problems()["words"]
+    assert served.usable == 1
+    # An answer shows that it works after all.
+    with served.open("words", load=True):
+        assert served.problems() == {}
+
+
+def test_a_bug_in_a_new_version_leaves_the_old_one(
+    served: ServedDomains, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = refusal(served)
+
+    def fails(folder: Path) -> Domain:
+        raise RuntimeError("out of memory on the device")
+
+    monkeypatch.setattr(served_module, "open_domain", fails)
+    change(folders["quotes"], refusal="Ask somebody else.")
+    assert refusal(served) == before
+    assert "RuntimeError" in served.problems()["quotes"]
+    assert served.usable == 2
+
+
+def test_a_closed_server_loads_no_further_domain(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+
+    def opened_while_closing(folder: Path) -> Domain:
+        names.append(folder.name)
+        # A signal comes while the first domain loads.
+        served.close()
+        return opened(folder)
+
+    monkeypatch.setattr(served_module, "open_domain", opened_while_closing)
+    served = ServedDomains(folders)
+    served.preload()
+    assert names == ["quotes"]
+    served.close()
 
 
 async def test_a_cancelled_user_leaves_nothing_open(served: ServedDomains, folders: dict[str, Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import stat
 import time
 from collections.abc import Iterator
@@ -15,8 +16,7 @@ from openai import AuthenticationError, NotFoundError
 
 from softgraft.errors import StorageError, UsageError
 from softgraft.server.keys import KeyFile, new_key, read_keys
-from softgraft.server.running import require_keys
-from softgraft.server.settings import ServerSettings, is_loopback
+from softgraft.server.settings import ServerSettings, is_loopback, require_keys
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.allow_hosts(["127.0.0.1"])]
 
@@ -68,6 +68,37 @@ def test_damaged_keys_let_nobody_in(tmp_path: Path) -> None:
     file.write_text(file.read_text() + '{"name": "x"}\n')
     with pytest.raises(StorageError, match="line 2"):
         KeyFile(file).caller(key)
+
+
+def test_a_name_with_a_line_separator_damages_no_other_key(tmp_path: Path) -> None:
+    file = tmp_path / "keys.jsonl"
+    key = new_key(file, "anna", ["line\u2028separator", "next\x85line"])
+    assert new_key(file, "bert", [])
+    [anna, _] = read_keys(file)
+    assert anna.domains == ("line\u2028separator", "next\x85line")
+    caller = KeyFile(file).caller(key)
+    assert caller is not None
+    assert caller.name == "anna"
+
+
+def test_what_is_no_file_of_keys_stays_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "domains"
+    folder.mkdir()
+    folder.chmod(0o755)
+    notes = tmp_path / "notes.txt"
+    notes.write_text("not keys\n")
+    notes.chmod(0o644)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o644)
+    for path, mode in ((folder, 0o755), (notes, 0o644), (pipe, 0o644)):
+        path.chmod(mode)
+        with pytest.raises(StorageError, match="cannot be read"):
+            new_key(path, "anna", [])
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        # A server whose file was replaced must not wait for the other end of a pipe.
+        with pytest.raises(StorageError, match="cannot be read"):
+            KeyFile(path).caller("sg-x")
+    assert notes.read_text() == "not keys\n"
 
 
 def test_a_request_without_a_valid_key_is_refused(locked: Locked) -> None:
@@ -143,7 +174,7 @@ def test_foreign_pages_are_kept_out(unlocked: LiveServer) -> None:
         for host in ("localhost", "127.0.0.1:1", "[::1]:8000", "Bank.example"):
             assert http.get("/v1/models", headers={"Host": host}).status_code == 200
         for origin, status in (
-            ("https://evil.example", 403), ("null", 403), ("http://127.0.0.1:1", 403),
+            ("https://evil.example", 403), ("null", 403), ("http://127.0.0.1:1", 403), ("http://[", 403),
             (unlocked.address, 200), ("https://chat.example", 200),
         ):  # fmt: skip
             response = http.post("/v1/chat/completions", json=body, headers={"Origin": origin})
@@ -163,6 +194,13 @@ def test_cors_is_for_the_configured_origins(unlocked: LiveServer, locked: Locked
     assert allowed(unlocked, "https://chat.example") == "https://chat.example"
     assert allowed(unlocked, "https://evil.example") is None
     assert allowed(locked[0], "https://chat.example") is None
+    # OpenAI's client for browsers sends headers about itself, which a browser asks about first.
+    with unlocked.http() as http:
+        ask_first = {"Origin": "https://chat.example", "Access-Control-Request-Method": "POST"}
+        asked = "authorization,content-type,x-stainless-os"
+        response = http.options("/v1/models", headers={**ask_first, "Access-Control-Request-Headers": asked})
+    assert response.status_code == 200
+    assert "x-stainless-os" in response.headers["Access-Control-Allow-Headers"]
 
 
 def test_every_response_has_its_headers(unlocked: LiveServer, locked: Locked) -> None:
@@ -218,6 +256,17 @@ def test_the_metrics_count_and_quote_nobody(unlocked: LiveServer) -> None:
     assert 'softgraft_tokens_total{domain="words",kind="completion"}' in text
     assert "softgraft_running_requests 0.0" in text
     assert "replacement" not in text
+
+
+def test_made_up_methods_and_paths_add_no_metrics(unlocked: LiveServer) -> None:
+    with unlocked.http() as http:
+        before = len(http.get("/metrics").text.splitlines())
+        for number in range(20):
+            http.request(f"MADE{number}", f"/nothing/{number}")
+        text = http.get("/metrics").text
+    assert "MADE" not in text
+    # One series for all of them, whatever their number is.
+    assert len(text.splitlines()) - before < 30
 
 
 def test_ready_when_loaded(folders: dict[str, Path]) -> None:

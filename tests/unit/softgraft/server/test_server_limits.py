@@ -146,6 +146,16 @@ def test_a_model_that_fails_is_an_error_with_its_reason(start: Callable[..., Liv
     assert "sk-test" not in raised.value.message
 
 
+def test_an_answer_that_fails_is_no_caller_that_left(start: Callable[..., LiveServer], model: Server) -> None:
+    model.responses = [Reply(break_after=2)]
+    server = start()
+    body = {"model": "shop", "stream": True, "messages": [{"role": "user", "content": QUESTION}]}
+    with server.http() as http:
+        assert '"error"' in http.post("/v1/chat/completions", json=body).text
+        wait_until(lambda: server.limits.streams == 0)
+        assert "softgraft_disconnects_total 0.0" in http.get("/metrics").text
+
+
 def test_a_large_body_is_refused(start: Callable[..., LiveServer]) -> None:
     server = start(body_bytes=2000)
     body = b'{"model": "shop", "messages": [{"role": "user", "content": "%s"}]}' % (b"x" * 3000)

@@ -19,6 +19,7 @@ from softgraft.errors import DomainError, UsageError
 from softgraft.jobs import source as source_job
 from softgraft.jobs.finished_source import FINISHED, read_finished
 from softgraft.jobs.source import SourceReport, make_source
+from softgraft.settings.domain_file import TRAIN_LOG
 from softgraft.sources.card import CARD, read_card, write_card
 from softgraft.sources.shelf import GRAFTS, SOFT_PROMPT, find_source, read_source, source_folders
 from softgraft.sources.start import START, ChosenStart, load_start, save_start
@@ -183,6 +184,16 @@ def test_what_was_trained_from_a_source_says_so(workplace: Path, make_domain: Ma
     manifest = domain.manifest
     assert manifest is not None
     assert (manifest.start, [one.domain for one in manifest.trained_on]) == ("compass", ["west"])
+
+
+def test_training_on_from_a_source_takes_smaller_steps(workplace: Path, make_domain: MakeDomain) -> None:
+    def rates(start: str) -> list[float]:
+        domain = make_domain(start, start=start, ingest=True, train={**TRAIN, "epochs": 1, "source_rate": 0.25})
+        domain.train()
+        lines = map(json.loads, (domain.build / TRAIN_LOG).read_text().splitlines())
+        return [line["learning_rate"] for line in lines if "learning_rate" in line]
+
+    assert rates("compass") == pytest.approx([rate / 4 for rate in rates("text-twin")])
 
 
 def test_a_search_starts_from_the_source_where_its_settings_allow(workplace: Path, make_domain: MakeDomain) -> None:

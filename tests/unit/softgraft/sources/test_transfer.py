@@ -76,6 +76,11 @@ def test_the_commands(pair: tuple[Domain, Domain], run: Run, tmp_path: Path, mon
     code, said, _ = run("transfer", names, "--limit", "2")
     assert (code, "house  " in said, "text-twin" in said) == (0, True, True)
     assert json.loads((tmp_path / "grafts" / "transfer.json").read_text())["domains"] == ["house", "other"]
+    with monkeypatch.context() as patch:
+        # What cannot be written is found before anything is measured.
+        patch.setattr("softgraft.jobs.transfer.measure_transfer", lambda *_, **__: pytest.fail("was measured"))
+        code, _, error = run("transfer", names, "--output", str(pair[0].folder / "domain.yaml"))
+        assert (code, "File exists" in error) == (6, True)
     code, said, noted = run("source", "both", "--from", names, "--limit", "2")
     assert (code, "kept in grafts/both" in said, "the licence of house is unknown" in noted) == (0, True, True)
     code, said, _ = run("sources", "--json")

@@ -30,11 +30,17 @@ async function call(path, options = {}) {
     }
     if (response.ok) return response;
     if (response.status === 401 && askForKey !== null) {
-      sessionStorage.setItem(KEY, await askForKey(Boolean(key)));
+      sessionStorage.setItem(KEY, await typedKey(Boolean(key)));
       continue;
     }
     throw new ApiError(await messageOf(response), response.status);
   }
+}
+
+/** The key that the user types; one that no header can carry is wrong without asking the server. */
+async function typedKey(wasWrong) {
+  const key = await askForKey(wasWrong);
+  return /^[\x21-\x7e]+$/.test(key) ? key : typedKey(true);
 }
 
 async function messageOf(response) {

@@ -32,7 +32,14 @@ export class Conversation extends EventTarget {
   async load() {
     if (this.id === null) return;
     const found = await api.thread(this.domain, this.id);
+    const wasStored = this.pending !== null && this.hasPending(found);
     Object.assign(this, { title: found.title, summary: found.summary, damaged: found.damaged, turns: found.turns });
+    if (wasStored) this.dismiss();
+  }
+
+  /** Whether the answer to the pending question was stored although it did not arrive. */
+  hasPending({ turns }) {
+    return turns.length > this.turns.length && turns.at(-1).question === this.pending.question.trim();
   }
 
   async ask(question) {
@@ -95,7 +102,7 @@ export class Conversation extends EventTarget {
     if (id !== null) {
       try {
         const found = await api.thread(this.domain, id);
-        if (found.turns.length > this.turns.length && found.turns.at(-1).question === question.trim()) {
+        if (this.hasPending(found)) {
           this.turns = found.turns;
           this.dismiss();
           this.adopt(id);

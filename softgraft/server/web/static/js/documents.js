@@ -1,14 +1,15 @@
 // The documents of a domain, and one of them with the quoted words marked.
 
 import * as api from "./api.js";
-import { fill, h } from "./dom.js";
+import { fill, h, oneAtATime } from "./dom.js";
 import { number, t } from "./i18n.js";
 
 const STEP = 10000;
+const reason = (error) => error.message || t("offline");
 
 export async function documentsPage({ domain, main }) {
   const list = h("ul", { class: "documents" });
-  const more = h("button", { type: "button", class: "button", onclick: () => load() }, t("more"));
+  const more = h("button", { type: "button", class: "button", onclick: oneAtATime(main, reason, load) }, t("more"));
   let shown = 0;
   await load();
   fill(
@@ -42,8 +43,10 @@ export async function documentPage({ domain, main }, id, parameters) {
   let found = await api.documentText(domain.name, id, span);
   const quoted = found.end > found.start;
   const text = h("div", { class: "document", tabindex: 0, role: "region", "aria-label": t("document") });
-  const before = h("button", { type: "button", class: "link", onclick: () => widen(STEP, 0) }, t("moreBefore"));
-  const after = h("button", { type: "button", class: "link", onclick: () => widen(0, STEP) }, t("moreAfter"));
+  // Two at once would both start from what is shown now.
+  const show = oneAtATime(main, reason, widen);
+  const before = h("button", { type: "button", class: "link", onclick: () => show(STEP, 0) }, t("moreBefore"));
+  const after = h("button", { type: "button", class: "link", onclick: () => show(0, STEP) }, t("moreAfter"));
   const all = number(found.length);
   const place = quoted ? t("highlighted", number(found.start + 1), number(found.end), all) : t("documentLength", all);
   fill(

@@ -48,6 +48,23 @@ export function fill(element, ...children) {
   append(element, children);
 }
 
+/** A listener that ignores presses while `work` runs; what goes wrong is shown at the end of `place`. */
+export function oneAtATime(place, messageOf, work) {
+  let isBusy = false;
+  return async (...values) => {
+    if (isBusy) return;
+    isBusy = true;
+    place.querySelector(".alert")?.remove();
+    try {
+      await work(...values);
+    } catch (error) {
+      place.append(h("p", { class: "alert", role: "alert" }, icon("warning"), messageOf(error)));
+    } finally {
+      isBusy = false;
+    }
+  };
+}
+
 /** Read a message to people who use a screen reader. */
 export function announce(text) {
   const announcer = document.getElementById("announcer");

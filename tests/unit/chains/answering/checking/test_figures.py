@@ -5,8 +5,11 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chains.answering.checking.figures import Figure, find_figures
+from chains.answering.checking.statements import normalised
 
 
 def only(text: str) -> Figure:
@@ -35,6 +38,7 @@ def only(text: str) -> Figure:
         ("0330 555 0142", "03305550142"),
         ("two hundred and fifty", "250"),
         ("the 3rd", "third"),
+        ("the 1,000th", "the 1000th"),
         ("三十天", "30 days"),
         ("两周", "14天"),
         ("三个工作日", "3 working days"),
@@ -43,6 +47,8 @@ def only(text: str) -> Figure:
         ("1.5万元", "15000元"),
         ("2025年4月1日", "1 April 2025"),
         ("3000元", "三千元"),
+        ("5 °F", "5 degrees Fahrenheit"),
+        ("5 °C", "5 degrees"),
     ],
 )
 def test_two_notations_of_a_value_are_equal(one: str, other: str) -> None:
@@ -56,6 +62,7 @@ def test_two_notations_of_a_value_are_equal(one: str, other: str) -> None:
         ("30 days", "30 minutes"),
         ("5 days", "5 working days"),
         ("EUR 35", "£35"),
+        ("5 °C", "5 °F"),
         ("30 days", "31 days"),
         ("3am", "15:00"),
         ("1 April", "1 May"),
@@ -70,6 +77,67 @@ def test_two_notations_of_a_value_are_equal(one: str, other: str) -> None:
 )
 def test_other_values_and_units_are_not_equal(one: str, other: str) -> None:
     assert not only(one).equals(only(other))
+
+
+@pytest.mark.parametrize("text", ["3月{}日", "{}月3日", "第{}天", "{}½ hours", "£{}", "{} weeks", "{}万元", "百分之{}"])
+def test_a_number_of_very_many_digits_is_read(text: str) -> None:
+    """A hostile document has one, or a question; no answer may fail because of it."""
+    for digits in (400, 5000):
+        find_figures(normalised(text.format("9" * digits)))
+
+
+PARTS = (
+    *("1", "12", "1,000", "1.000", "1.5.2", "9999999999", "٣", "१२", "½", "²", "①", "2024", "-13", "K7"),
+    *("st", "nd", "th", "am", "pm", ":", ".", ",", "-", "/", "(", ")", "£", "$", "€", "%", "°F", "km", "hours"),
+    *(
+        "per day",
+        "half an hour",
+        "once a week",
+        "May",
+        "March",
+        "Monday",
+        "to",
+        "the",
+        "a",
+        "twenty",
+        "-one",
+        "hundred",
+    ),
+    *(
+        "第",
+        "三",
+        "十",
+        "百",
+        "万",
+        "半",
+        "两",
+        "点",
+        "分",
+        "年",
+        "月",
+        "日",
+        "周",
+        "天",
+        "元",
+        "千克",
+        "百分之",
+        "下午",
+        "至",
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PARTS), max_size=12), st.booleans())
+def test_any_text_is_read(parts: list[str], spaced: bool) -> None:
+    text = normalised((" " if spaced else "").join(parts))
+    for figure in find_figures(text):
+        assert text[figure.start : figure.end].strip() == figure.raw
+
+
+@pytest.mark.parametrize("text", ["version 1.5.2th", "the 12.5th", "1,5,2nd", "1.000.5st"])
+def test_an_ordinal_that_is_no_whole_number_is_read(text: str) -> None:
+    find_figures(normalised(text))
 
 
 def test_a_range_shares_its_unit() -> None:

@@ -32,6 +32,11 @@ def test_a_sentence_that_refers_back_has_the_words_of_the_one_before() -> None:
     assert {"freez", "last"} <= window.parts[0]
 
 
+def test_a_sentence_that_refers_back_in_its_middle_has_the_words_of_the_one_before() -> None:
+    window = window_of("The trial lasts a month. Fees apply after that.", "Fees")
+    assert "trial" in window.parts[0]
+
+
 def test_a_wrapped_sentence_is_one() -> None:
     window = window_of("A replacement card\ncosts 12 euros.", "12 euros")
     assert window.text == "A replacement card costs 12 euros."

@@ -30,6 +30,14 @@ def test_what_is_appended_is_read_again(file: DraftFile) -> None:
     assert counts(file.read()) == {"drafted": 2, "accepted": 1, "rejected": 0, "left": 1, "unanswerable": 1}
 
 
+def test_two_runs_that_draft_the_same_question_write_it_once(file: DraftFile) -> None:
+    other = DraftFile(file.path.parent, file.path.parent / "build")
+    file.append(draft(1))
+    file.replace(edited := draft(1, decision="rejected"))
+    other.append(draft(1))
+    assert file.read() == [edited]
+
+
 def test_a_half_line_of_a_killed_process_is_dropped(file: DraftFile) -> None:
     file.append(draft(1))
     whole = file.path.read_bytes()

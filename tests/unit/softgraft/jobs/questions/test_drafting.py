@@ -122,6 +122,12 @@ def test_a_run_that_ends_before_it_writes_a_draft_writes_it_later(
         assert file.read() == at_once
 
 
+def test_damaged_lines_of_what_was_tried_are_passed_over(domain: Domain) -> None:
+    tried = domain.build / "drafts-tried.jsonl"
+    tried.write_text('5\n[["a"], "rules"]\n{"a": 1}\n["one"]\n \n{half\n["key", "rules"]\n', encoding="utf-8")
+    assert draft_questions(domain, count=1, wording="rules").new == 1
+
+
 @pytest.mark.heavy
 def test_the_documents_may_give_fewer(domain: Domain) -> None:
     report = draft_questions(domain, count=500, wording="rules")

@@ -15,7 +15,7 @@ from evaluation.items import Item
 from softgraft import Domain
 from softgraft.errors import UsageError
 from softgraft.jobs.questions.draft_file import Draft, DraftFile
-from softgraft.jobs.questions.review import Edit, Review
+from softgraft.jobs.questions.review import DraftChangedError, Edit, Review
 
 
 def draft(number: int, **fields: object) -> Draft:
@@ -111,6 +111,77 @@ def test_edits_are_kept(domain: Domain) -> None:
     assert review.edit(edited, Edit(answer="is £4")).response == "It is £4."
     last = review.left()[-1]
     assert review.edit(last, Edit(answer="£9", reply="Never.")).answers == ()
+
+
+def test_an_edit_after_another_review_accepted_is_refused_and_shown(domain: Domain) -> None:
+    first, second = Review(domain), Review(domain)
+    shown = second.left()[0]
+    first.accept(first.left()[0])
+    with pytest.raises(DraftChangedError) as caught:
+        second.edit(shown, Edit(question="How much?", answer="£4"))
+    error = caught.value
+    assert "accepted by another review" in error.found
+    # What was typed is not lost, and the line to change is named.
+    assert '"id":"draft-0"' in error.next_step
+    assert '"question":"How much?"' in error.next_step
+    assert str(train(domain)) in error.next_step
+    [row] = read_items(train(domain))
+    assert row.question == shown.question
+    assert DraftFile(domain.folder, domain.build).read()[0] == error.current
+    assert (error.current.question, error.current.decision) == (shown.question, "accepted")
+    assert second.counts()["accepted"] == 1
+
+
+def test_accepting_another_text_than_was_accepted_is_refused(domain: Domain) -> None:
+    first, second = Review(domain), Review(domain)
+    shown = second.left()[0]
+    first.accept(first.edit(first.left()[0], Edit(question="How much?")))
+    with pytest.raises(DraftChangedError, match="accepted by another review"):
+        second.accept(shown)
+    assert [row.question for row in read_items(train(domain))] == ["How much?"]
+    assert DraftFile(domain.folder, domain.build).read()[0].question == "How much?"
+
+
+@pytest.mark.parametrize("decide", [Review.accept, Review.reject])
+def test_an_edit_of_another_review_is_not_overwritten(domain: Domain, decide: Callable[[Review, Draft], None]) -> None:
+    first, second = Review(domain), Review(domain)
+    shown = second.left()[0]
+    edited = first.edit(first.left()[0], Edit(question="How much?"))
+    with pytest.raises(DraftChangedError, match="changed by another review") as caught:
+        decide(second, shown)
+    assert caught.value.current == edited
+    with pytest.raises(DraftChangedError, match="changed by another review"):
+        second.edit(shown, Edit(answer="£5"))
+    assert DraftFile(domain.folder, domain.build).read()[0] == edited
+    assert not train(domain).exists()
+    # The new text can be decided about.
+    decide(second, caught.value.current)
+    assert "draft-0" not in [one.id for one in Review(domain).left()]
+
+
+def test_a_decision_against_that_of_another_review_is_refused(domain: Domain) -> None:
+    first, second = Review(domain), Review(domain)
+    accepted, rejected = second.left()[:2]
+    first.accept(first.left()[0])
+    first.reject(first.left()[0])
+    with pytest.raises(DraftChangedError, match="accepted by another review") as caught:
+        second.reject(accepted)
+    assert "delete the line" in caught.value.next_step
+    with pytest.raises(DraftChangedError, match="rejected by another review") as caught:
+        second.accept(rejected)
+    assert "drafts.jsonl" in caught.value.next_step
+    with pytest.raises(DraftChangedError, match="rejected by another review"):
+        second.edit(rejected, Edit(question="How much?"))
+    assert [row.id for row in read_items(train(domain))] == ["draft-0"]
+    assert Review(domain).counts() == {"drafted": 4, "accepted": 1, "rejected": 1, "left": 2, "unanswerable": 1}
+
+
+def test_a_draft_that_was_deleted_meanwhile_is_not_accepted(domain: Domain) -> None:
+    review = Review(domain)
+    (domain.folder / "drafts.jsonl").write_text("", encoding="utf-8")
+    with pytest.raises(DraftChangedError, match="deleted from"):
+        review.accept(review.left()[0])
+    assert not train(domain).exists()
 
 
 def test_malformed_files_and_other_tasks_are_refused(domain: Domain, make_domain: Callable[..., Domain]) -> None:
