@@ -26,7 +26,8 @@ MONTH += r"Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
 WEEKDAYS = words_of("monday tuesday wednesday thursday friday saturday sunday")
 WEEKDAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 WEEKDAY_CHINESE = "一二三四五六日"
-NUM = rf"\d+|[{NUMERALS_CHINESE}]+"
+# A number begins where its digits begin: without this, a search starts again at each of many digits.
+NUM = rf"(?<!\d)\d+|(?<![{NUMERALS_CHINESE}])[{NUMERALS_CHINESE}]+"
 
 
 def _alternatives(names: Iterable[str]) -> str:
@@ -82,7 +83,8 @@ MONEY = re.compile(
     rf"(?P<symbol>{SYMBOL})\s?(?P<n>\d+(?:[.,]\d+)*)\s?(?P<scale>(?:thousand|million|billion|bn|k|m)\b)?"
 )
 NUMBER_CHINESE = re.compile(
-    rf"(?P<ordinal>第)?(?P<n>\d+(?:[.,]\d+)*|[{NUMERALS_CHINESE}]+)\s?(?P<scale>[万亿千百])?多?"
+    rf"(?P<ordinal>第)?(?P<n>(?<!\d)(?<!\d[.,])\d+(?:[.,]\d+)*|(?<![{NUMERALS_CHINESE}])[{NUMERALS_CHINESE}]+)"
+    r"\s?(?P<scale>[万亿千百])?多?"
     rf"(?:{UNIT_CHINESE}(?P<half>半)?|(?P<measure>[{''.join(MEASURES_CHINESE)}]))"
 )
 HALF = re.compile(

@@ -87,16 +87,17 @@ _SCALES = {"": 1.0, "thousand": 1e3, "million": 1e6, "billion": 1e9, "bn": 1e9, 
 def find_figures(text: str) -> list[Figure]:
     """The figures of a text, in order. The text is in Unicode's NFKC form, so that digits are ASCII."""
     found: list[Figure] = []
-    taken: list[tuple[int, int]] = []
+    # 1 for each character that belongs to a match.
+    taken = bytearray(len(text))
     for pattern, make in _READERS:
         for match in pattern.finditer(text):
             start, end = match.span()
-            if any(start < right and left < end for left, right in taken):
+            if taken.find(1, start, end) >= 0:
                 continue
             figure = make(match)
             if figure is not None:
                 found.append(figure)
-                taken.append((start, end))
+                taken[start:end] = b"\1" * (end - start)
     found.sort(key=lambda figure: figure.start)
     return [_with_context(figure, text) for figure in _with_shared_units(found, text)]
 

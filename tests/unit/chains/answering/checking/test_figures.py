@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 
 import pytest
@@ -84,6 +85,14 @@ def test_a_number_of_very_many_digits_is_read(text: str) -> None:
     """A hostile document has one, or a question; no answer may fail because of it."""
     for digits in (400, 5000):
         find_figures(normalised(text.format("9" * digits)))
+
+
+@pytest.mark.parametrize("piece", ["9", "1,", "三", "1 ", "£1", "1/", "第1", "三点", "1年", "12 ", "a1-"])
+def test_many_figures_take_linear_time(piece: str) -> None:
+    start = time.process_time()
+    find_figures(piece * 10_000)
+    # With a search for each character, or a comparison of all pairs, it is a minute.
+    assert time.process_time() - start < 5
 
 
 PARTS = (
