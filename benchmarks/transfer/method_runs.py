@@ -29,6 +29,7 @@ from softgraft.training.task import Prompted
 # The settings of each method; those that are not here are sources made by that method, or plain.
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "plain": {},
+    "plain full rate": {"source_rate": 1.0},
     "plain 90 steps": {"min_steps": 90},
     "replay 0.1": {"method": "replay", "replay_share": 0.1},
     "replay 0.25": {"method": "replay"},
