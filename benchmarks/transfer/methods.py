@@ -5,10 +5,11 @@
 
 `zero_labels` has made the source of the other example domains; its work folder is read. Each method trains on 60 train
 questions of the domain and answers its test questions, and those of two of the source's domains (what was forgotten).
-What is measured is the trained soft prompt, whether or not it beats its start on dev. `mixture` mixes the source with
-one soft prompt per source domain, and `reptile`, `shared source` are sources made by that method, then trained
-plainly; `text twin` and `text twin 10 layers` start from the text twin, since a source trained in all layers cannot be
-continued in some. Results are written after each row; a repeated command measures what is missing.
+What is measured is the trained soft prompt, whether or not it beats its start on dev. `plain full rate` has
+`source_rate: 1`. `mixture` mixes the source with one soft prompt per source domain, and `reptile`, `shared source` are
+sources made by that method, then trained plainly; `text twin` and `text twin 10 layers` start from the text twin, since
+a source trained in all layers cannot be continued in some. Results are written after each row; a repeated command
+measures what is missing.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from benchmarks import script
 from benchmarks.transfer.zero_labels import EXAMPLES, PACKAGES
 
 METHODS = (
-    "start", "plain", "plain full rate", "plain 90 steps", "replay 0.1", "replay 0.25", "replay 0.5", "replay 0.5 annealed",
-    "weighted-replay", "mixture", "shared", "distillation", "text twin", "text twin 10 layers", "reptile source",
+    "start", "plain", "plain full rate", "plain 90 steps", "replay 0.1", "replay 0.25", "replay 0.5",
+    "replay 0.5 annealed", "weighted-replay", "mixture", "shared", "distillation", "text twin", "text twin 10 layers", "reptile source",
     "shared source",
 )  # fmt: skip
 
