@@ -21,8 +21,8 @@ from benchmarks.transfer.zero_labels import EXAMPLES, PACKAGES
 
 METHODS = (
     "start", "plain", "plain full rate", "plain 90 steps", "replay 0.1", "replay 0.25", "replay 0.5",
-    "replay 0.5 annealed", "weighted-replay", "mixture", "shared", "distillation", "text twin", "text twin 10 layers", "reptile source",
-    "shared source",
+    "replay 0.5 annealed", "weighted-replay", "mixture", "shared", "distillation", "text twin", "text twin 10 layers",
+    "reptile source", "shared source",
 )  # fmt: skip
 
 
