@@ -133,7 +133,7 @@ def test_an_adapter_that_changes_while_the_engine_rests(tiny_backbone: Backbone)
     assert texts(engine, store, [row]) == [after]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_rows_that_join_and_leave_at_any_step(tiny_backbone: Backbone, seed: int) -> None:
     rng = random.Random(seed)

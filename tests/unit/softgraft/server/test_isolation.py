@@ -156,7 +156,7 @@ def open_files() -> int:
 def test_no_answer_has_anything_of_another(
     server: LiveServer, full: bool, record_property: Callable[[str, object], None]
 ) -> None:
-    turns_of_all, caller_count = (10_000, MOST_CALLERS) if full else (120, CALLERS)
+    turns_of_all, caller_count = (10_000, MOST_CALLERS) if full else (72, CALLERS)
     with server.http() as http:
         alone = {
             (name, number): [ask(http, name, f"alone-{number}", question, stream=False) for question in conversation]
