@@ -165,7 +165,7 @@ def _text(value: str) -> str:
         value.encode()
     except UnicodeEncodeError as error:
         raise _invalid(f"{value!r} in a filter", "text without unpaired surrogates") from error
-    # SQLite's JSON functions end a text there, and metadata has none.
+    # SQLite's JSON functions ignore the text after it, and metadata cannot contain it.
     if "\0" in value:
         raise _invalid(f"{value!r} in a filter", "text without the character U+0000")
     return value

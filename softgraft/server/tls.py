@@ -12,14 +12,14 @@ from prompts.regular_file import read_regular
 from softgraft.errors import UsageError
 from softgraft.server.settings import ServerSettings
 
-# Far more than a chain of certificates has.
+# Maximum size of either file; a chain of certificates is far smaller.
 _MAX_BYTES = 1024 * 1024
-# What OpenSSL calls a key of another certificate: one of the same type, or of another type.
+# OpenSSL's names for a key that does not belong to the certificate.
 _OTHER_KEY = frozenset({"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"})
 
 
 def tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
-    """What the server's HTTPS rests on: TLS 1.2 or newer, with Python's choice of ciphers; None for plain HTTP.
+    """The TLS settings of the server: version 1.2 or newer, with Python's choice of ciphers; None for plain HTTP.
 
     Raises:
         UsageError: if the certificate or the key cannot be used: missing, not PEM, encrypted, readable by others, not

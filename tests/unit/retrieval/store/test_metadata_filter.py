@@ -154,7 +154,7 @@ def test_keys_and_values_are_bound() -> None:
         (lambda document: True, "a filter of type function"),
         ({"lang": "\ud800"}, "in a filter"),
         ({"\ud800": "en"}, "in a filter"),
-        # SQLite would compare what stands before it only, and "en" would match.
+        # SQLite ignores the text after U+0000, so "en" would match.
         ({"lang": "en\0de"}, "in a filter"),
         ({"lang": {"$gte": "en\0"}}, "in a filter"),
         ({"la\0ng": "en"}, "in a filter"),
