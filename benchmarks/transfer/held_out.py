@@ -88,24 +88,32 @@ class HeldOut:
             labels, str(self.source_folder), f"{SOURCE}{self.of}, then {labels}", f"continued-{labels}"
         )
 
+    def continued_at_full_rate(self, labels: int) -> dict[str, Any]:
+        """The same at the learning rate of a training from the text twin."""
+        system = f"{SOURCE}{self.of}, then {labels} at full rate"
+        return self._trained(labels, str(self.source_folder), system, f"full-{labels}", {"source_rate": 1.0})
+
     @property
     def source_folder(self) -> Path:
         """The source of the other domains."""
         return (self.work / "sources" / f"{'-'.join(self.others)}-{self.seed}").absolute()
 
-    def _trained(self, labels: int, start: str, system: str, folder: str) -> dict[str, Any]:
+    def _trained(
+        self, labels: int, start: str, system: str, folder: str, changed: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
         build = self.work / self.name / f"{folder}-{self.seed}"
         shutil.rmtree(build, ignore_errors=True)
         self.ingested(self.name).close()
         shutil.copytree(self.work / self.name / "build", build)
         with closing(self._started(start, build)) as domain:
-            settings = domain.file.train.model_copy(update={"seed": self.seed})
+            settings = domain.file.train.model_copy(update={"seed": self.seed, **(changed or {})})
             report = domain.train(limit=labels, dev_limit=self.config["dev"] * 2, settings=settings)
             systems = [System(system, domain.answering(domain.graft, form="generate"), "retrieved")]
             rows = self._rows(domain, systems)
         return {
             "kept": report.kept,
             "examples": report.examples,
+            "dev_f1": report.dev_f1,
             "seconds": round(report.seconds),
             "rows": rows,
             "finished": utc_now(),

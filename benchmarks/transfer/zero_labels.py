@@ -8,8 +8,9 @@
 Each domain in turn is held out. One soft prompt is trained on the sources without it, by default the example domains,
 with the same settings, and answers the held-out domain's test questions; no label of that domain is used, neither to
 train nor to choose. `own N` is trained on N questions of the domain from the text twin, and `source, then N` from that
-source. A soft prompt that loses to its start on dev is not kept, and its start answers, as for a user. Results are
-written after each cell; a repeated command measures what is missing.
+source, at the rate for sources (`train.source_rate`) or `at full rate`. A soft prompt that loses to its start on dev is
+not kept, and its start answers, as for a user. Results are written after each cell; a repeated command measures what is
+missing.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--test", type=script.positive, default=100, help="test questions (default: %(default)s)")
     parser.add_argument("--own", type=script.positives, default=[], help="labels of the own graft, such as 60,240")
     parser.add_argument("--continued", type=script.positives, default=[], help="labels after the source, such as 60")
+    parser.add_argument("--full-rate", type=script.positives, default=[], help="the same with `source_rate: 1`")
     parser.add_argument("--report", action="store_true", help="print the results file and measure nothing")
     options = parser.parse_args()
     config = {"limit": options.limit, "dev": options.dev, "test": options.test}
@@ -60,6 +62,10 @@ def main() -> None:
             }
             cells |= {f"own {labels}, seed {seed}": (held_out.own, labels) for labels in options.own}
             cells |= {f"source{of}, then {n}, seed {seed}": (held_out.continued, n) for n in options.continued}
+            cells |= {
+                f"source{of}, then {n} at full rate, seed {seed}": (held_out.continued_at_full_rate, n)
+                for n in options.full_rate
+            }
             for cell, (measure, labels) in cells.items():
                 if options.report or cell in results["cells"].get(name, {}):
                     continue

@@ -303,11 +303,15 @@ class ConversationMemory(SqliteSaver):
         return self._unreadable(error)
 
     def _unreadable(self, error: Exception) -> MemoryDamagedError:
+        # The latest turns may be in SQLite's log beside the database, which belongs with it.
+        beside = (self.path.with_name(f"{self.path.name}-{end}") for end in ("wal", "shm"))
+        files = [self.path, *(path for path in beside if path.exists())]
+        moved = self.path.with_name(f"{self.path.name}.damaged")
+        command = f"mkdir {shlex.quote(str(moved))} && mv {shlex.join(map(str, files))} {shlex.quote(str(moved))}"
         return MemoryDamagedError(
             found=f"the conversations in {self.path} cannot be read: {error}",
             expected="an intact database of conversations; the file was not changed",
-            next_step="restore a backup, or start a new database: "
-            f"mv {shlex.quote(str(self.path))} {shlex.quote(f'{self.path}.damaged')}",
+            next_step=f"restore a backup, or start a new database: {command}",
         )
 
     def _busy(self) -> MemoryUnavailableError:

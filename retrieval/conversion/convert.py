@@ -15,6 +15,7 @@ from retrieval.conversion.limits import DEFAULT_LIMITS, Limits
 from retrieval.conversion.ocr import format_image
 from retrieval.conversion.ocr.recognition import Recognition, spans
 from retrieval.conversion.office import format_epub, format_odt, format_pptx, format_xlsx
+from retrieval.conversion.rst import format_rst
 from retrieval.conversion.text import format_code, format_eml, format_subtitles
 from retrieval.documents import Document
 from retrieval.errors import ConversionError
@@ -46,6 +47,7 @@ _CODE = (format_code.convert, format_code.VERSION)
 _FORMATS: dict[str, tuple[Callable[[bytes, str], Converted], str]] = {
     ".md": _MARKDOWN,
     ".markdown": _MARKDOWN,
+    ".rst": (format_rst.convert, format_rst.VERSION),
     ".txt": _TEXT,
     ".html": _HTML,
     ".htm": _HTML,

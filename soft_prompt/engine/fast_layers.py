@@ -15,7 +15,7 @@ from torch import Tensor
 
 from soft_prompt.engine.attention import attend_tokens
 from soft_prompt.engine.layout import StepLayout
-from soft_prompt.engine.native.kernel import Kernels
+from soft_prompt.engine.native.kernel import MAX_RANKS, Kernels
 from soft_prompt.engine.token_adapters import JoinedLayer, StepAdapters
 from soft_prompt.model.linear import packed_product, packed_weights
 from soft_prompt.model.optimized import can_pack
@@ -64,7 +64,7 @@ def _adapt(output: Tensor, x: Tensor, layer: JoinedLayer, adapters: StepAdapters
         torch.addcmul(output, output, layer.scale_out.index_select(0, adapters.owners), out=output)
     if layer.down is None or layer.up is None:
         return
-    if len(x) <= _FEW:
+    if len(x) <= _FEW and layer.most_ranks <= MAX_RANKS:
         kernels.add_low_rank(output, x, layer.down, layer.up, adapters.owner_array, layer.first)
     else:
         output.addmm_((x @ layer.down.mT) * adapters.mask(layer), layer.up)

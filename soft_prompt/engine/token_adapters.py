@@ -41,6 +41,11 @@ class JoinedLayer:
     scale_in: Tensor | None
     scale_out: Tensor | None
 
+    @cached_property
+    def most_ranks(self) -> int:
+        """The highest rank of an adapter."""
+        return int(np.diff(self.first).max(initial=0))
+
     @property
     def nbytes(self) -> int:
         """Size of the weights."""

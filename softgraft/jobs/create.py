@@ -25,6 +25,8 @@ from softgraft.settings.location import DOMAINS
 from softgraft.settings.sections import AnswerFileSettings, ClassificationSettings
 
 _SPLITS = ("train", "dev", "test")
+# Suffixes that are named where there are no documents.
+_SUFFIXES_SHOWN = 5
 _NOTE = """The settings of this domain. Edit freely; docs/settings.md describes every setting.
 After a change of `retrieval`, run `softgraft ingest`; of `template`, `backbone` or `train`, run `softgraft train`."""
 _CHINESE_REFUSAL = "抱歉，文档里没有这方面的信息。"
@@ -167,8 +169,10 @@ def _documents(source: Path, *, required: bool) -> tuple[list[tuple[Path, Path]]
     documents = [(path, path.relative_to(folder)) for path in walked.files if path not in question_files]
     if not documents and (required or folder.is_dir()):
         reasons = "; ".join(reason for _, reason in walked.failed)
+        others = sorted({Path(name).suffix.lower() or "no suffix" for name in walked.skipped})
+        some = f", only files with {', '.join(others[:_SUFFIXES_SHOWN])}" if others else ""
         raise UsageError(
-            found=reasons or (f"no documents in {folder}" if folder.is_dir() else f"no folder {folder}"),
+            found=reasons or (f"no documents in {folder}{some}" if folder.is_dir() else f"no folder {folder}"),
             expected=f"files ending in {', '.join(sorted(SUFFIXES))}, or a docs.jsonl",
             next_step="give the folder that holds them: softgraft new NAME --from FOLDER",
         )

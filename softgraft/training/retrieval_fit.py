@@ -139,11 +139,12 @@ def load_weights(path: Path) -> ChosenWeights | None:
 def fit_weights(file: DomainFile, build: Path, index: Index, items: Sequence[Item], on_progress: OnFit) -> None:
     """Choose the ranking weights, if domain.yaml sets neither."""
     path = build / WEIGHTS
-    path.unlink(missing_ok=True)
-    if file.retrieval.dense_weight == file.retrieval.bm25_weight == "auto":
-        usual = usual_weights(file.language, index.encoder.id)
-        chosen = choose_weights(index, usual, items, on_progress)
-        write_bytes(path, with_checksum(_CHOICE.dump_json(chosen, indent=1)))
+    if not file.retrieval.dense_weight == file.retrieval.bm25_weight == "auto":
+        path.unlink(missing_ok=True)
+        return
+    # An ingest that is interrupted here keeps the earlier choice.
+    chosen = choose_weights(index, usual_weights(file.language, index.encoder.id), items, on_progress)
+    write_bytes(path, with_checksum(_CHOICE.dump_json(chosen, indent=1)))
 
 
 def search_weights(file: DomainFile, build: Path) -> Weights:

@@ -43,6 +43,12 @@ def seeds() -> Mapping[str, tuple[bytes, ...]]:
         b"---\ntitle: A\n---\n# One\n\n1. first\n2. second\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```\n# code\n```\n"
     ]
     found[".txt"] = ["A line.\nAnother, 5 km (see 1.2).\n\n\u0939\u093f\u0928\u094d\u0926 \u0e20\u0e32\n".encode()]
+    found[".rst"] = [
+        b"Fees\n====\n\n:Author: Ann\n\nA *page* [1]_ and :ref:`fees <x>`, |x|.\n\n.. |x| replace:: y\n.. [1] A note.\n"
+        b"\n=== ===\na   b\n=== ===\n1   2\n=== ===\n\n+--+--+\n| c   |\n+--+--+\n\n.. note:: Bring it.\n\n1. one\n\n"
+        b"   a. two\n\n.. list-table::\n\n   * - A\n     - B\n\n.. function:: f(x)\n\n   Does it.\n\n::\n\n  code\n\n"
+        b"-a  all\n\nterm\n  what\n"
+    ]
     found[".csv"] = [b'id,title,text\n1,Fees,It costs 5\n2,Hours,"Open, 9 to 5"\n']
     found[".jsonl"] = [
         b'{"id": 1, "title": "Fees", "text": "It costs 5", "more": {"a": [1, 2]}}\n{"id": "b", "text": "x"}\n'

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.bench]
 # PDFium may end its process, so an ingest gives it a process of its own, which other tests damage.
 DOCUMENTS = (
     *(".csv", ".docx", ".eml", ".epub", ".html", ".jsonl", ".md", ".odt", ".pptx", ".py"),
-    *(".srt", ".txt", ".vtt", ".xlsx"),
+    *(".rst", ".srt", ".txt", ".vtt", ".xlsx"),
 )
 CORPUS = Path(__file__).parent / "corpus"
 SECONDS = 20

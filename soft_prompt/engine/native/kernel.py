@@ -15,6 +15,8 @@ from soft_prompt.engine.block_pool import BLOCK, BlockPool
 from soft_prompt.engine.native.build import native_library
 from soft_prompt.rows.runs import Run
 
+# Ranks of one adapter that the low-rank kernel takes.
+MAX_RANKS = 256
 _MAX_GROUPS = 16
 _MAX_DIM = 256
 _SUFFIXES = {torch.bfloat16: "bf16", torch.float32: "fp32"}
@@ -196,7 +198,7 @@ class Kernels:
             x: `[tokens, inputs]`, likewise.
             down, up: `[ranks, inputs]` and `[ranks, outputs]`.
             owners: number of each token's adapter, or the number of adapters for none, int64.
-            first: number of each adapter's first rank, and of all, int64.
+            first: number of each adapter's first rank, and of all, int64. An adapter has at most `MAX_RANKS`.
         """
         self._low_rank(
             x.data_ptr(), down.data_ptr(), up.data_ptr(), owners.ctypes.data, first.ctypes.data, out.data_ptr(),

@@ -11,7 +11,18 @@
 #define CHUNK 64
 #define MAX_GROUPS 16
 #define MAX_DIM 256
-#define MAX_BLOCK 4096
+// Tokens, and ranks, that one product of low rank takes together.
+#define TILE 4
+#define MAX_RANKS 256
+#ifdef __AVX512F__
+#define LANES 16
+#else
+#define LANES 8
+#endif
+
+typedef float Lanes __attribute__((vector_size(LANES * 4)));
+typedef uint16_t HalfLanes __attribute__((vector_size(LANES * 2)));
+typedef uint32_t LaneBits __attribute__((vector_size(LANES * 4)));
 
 typedef struct {
   // Queries, [rows, kv_heads * groups, dim], `query_stride` numbers from row to row, and results without gaps.
@@ -55,6 +66,12 @@ static inline uint16_t from_float_bf16(float value) {
   // Round to the nearest, ties to even.
   return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
+static inline __attribute__((always_inline)) Lanes lanes_bf16(const uint16_t *x) {
+  HalfLanes half;
+  memcpy(&half, x, sizeof half);
+  LaneBits bits = __builtin_convertvector(half, LaneBits) << 16;
+  return (Lanes)bits;
+}
 #include "kernels_body.h"
 #undef REAL
 #undef NAME
@@ -63,4 +80,9 @@ static inline uint16_t from_float_bf16(float value) {
 #define NAME(x) JOIN(x, _fp32)
 static inline float to_float_fp32(float x) { return x; }
 static inline float from_float_fp32(float x) { return x; }
+static inline __attribute__((always_inline)) Lanes lanes_fp32(const float *x) {
+  Lanes value;
+  memcpy(&value, x, sizeof value);
+  return value;
+}
 #include "kernels_body.h"

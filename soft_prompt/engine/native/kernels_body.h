@@ -172,29 +172,92 @@ void NAME(gated)(const REAL *joined, REAL *out, int64_t rows, int64_t size) {
   }
 }
 
+// Products of `count` tokens with TILE rows of weights. Compilers do not unroll such a sum by themselves.
+static inline __attribute__((always_inline)) void NAME(inner_products)(
+    const REAL *x, const REAL *const *weights, float inner[TILE][TILE], int64_t inputs, int64_t x_stride, int count) {
+  Lanes sums[TILE][TILE];
+  for (int t = 0; t < count; t++)
+    for (int r = 0; r < TILE; r++) sums[t][r] = (Lanes){0};
+  int64_t whole = inputs - inputs % LANES;
+  for (int64_t n = 0; n < whole; n += LANES) {
+    Lanes wide[TILE];
+    for (int r = 0; r < TILE; r++) wide[r] = NAME(lanes)(weights[r] + n);
+    for (int t = 0; t < count; t++) {
+      Lanes own = NAME(lanes)(x + t * x_stride + n);
+      for (int r = 0; r < TILE; r++) sums[t][r] += own * wide[r];
+    }
+  }
+  for (int t = 0; t < count; t++)
+    for (int r = 0; r < TILE; r++) {
+      inner[t][r] = 0;
+      for (int lane = 0; lane < LANES; lane++) inner[t][r] += sums[t][r][lane];
+      for (int64_t n = whole; n < inputs; n++)
+        inner[t][r] += NAME(to_float)(x[t * x_stride + n]) * NAME(to_float)(weights[r][n]);
+    }
+}
+
+// The low-rank products of `count` neighbouring tokens with the same ranks, at most TILE, which read the weights once.
+static inline __attribute__((always_inline)) void NAME(low_rank_tile)(
+    const REAL *x, const REAL *down, const REAL *up, REAL *out, int64_t ranks, int64_t inputs, int64_t outputs,
+    int64_t x_stride, int64_t out_stride, int count) {
+  // By group of TILE ranks. Behind the last rank, its weights are read again and multiplied by 0.
+  float inner[MAX_RANKS / TILE][TILE][TILE];
+  for (int64_t first = 0; first < ranks; first += TILE) {
+    const REAL *weights[TILE];
+    float(*own)[TILE] = inner[first / TILE];
+    for (int r = 0; r < TILE; r++) weights[r] = down + (first + r < ranks ? first + r : ranks - 1) * inputs;
+    NAME(inner_products)(x, weights, own, inputs, x_stride, count);
+    for (int t = 0; t < count; t++)
+      for (int r = 0; r < TILE; r++) own[t][r] = first + r < ranks ? NAME(to_float)(NAME(from_float)(own[t][r])) : 0;
+  }
+  float sums[TILE][CHUNK];
+  for (int64_t begin = 0; begin < outputs; begin += CHUNK) {
+    int64_t size = outputs - begin < CHUNK ? outputs - begin : CHUNK;
+    for (int t = 0; t < count; t++)
+      for (int64_t n = 0; n < size; n++) sums[t][n] = 0;
+    for (int64_t first = 0; first < ranks; first += TILE) {
+      const REAL *weights[TILE];
+      float(*own)[TILE] = inner[first / TILE];
+      for (int r = 0; r < TILE; r++)
+        weights[r] = up + (first + r < ranks ? first + r : ranks - 1) * outputs + begin;
+      for (int64_t n = 0; n < size; n++)
+        for (int t = 0; t < count; t++)
+          for (int r = 0; r < TILE; r++) sums[t][n] += own[t][r] * NAME(to_float)(weights[r][n]);
+    }
+    for (int t = 0; t < count; t++) {
+      REAL *result = out + t * out_stride + begin;
+      for (int64_t n = 0; n < size; n++)
+        result[n] = NAME(from_float)(NAME(to_float)(result[n]) + NAME(to_float)(NAME(from_float)(sums[t][n])));
+    }
+  }
+}
+
 // Add low-rank products to a layer's outputs. Token t has the ranks from first[owner[t]] on, and none if its owner is
-// `adapters`. `down`: [ranks, inputs]; `up`: [ranks, outputs]; `x` and `out` have rows that are strides apart.
+// `adapters`. `down`: [ranks, inputs]; `up`: [ranks, outputs]; `x` and `out` have rows that are strides apart. An
+// adapter has at most MAX_RANKS ranks.
 void NAME(low_rank)(
     const REAL *x, const REAL *down, const REAL *up, const int64_t *owner, const int64_t *first, REAL *out,
     int64_t rows, int64_t inputs, int64_t outputs, int64_t x_stride, int64_t out_stride, int64_t adapters) {
+  int64_t tiles = (rows + TILE - 1) / TILE;
 #pragma omp parallel for if (rows * (inputs + outputs) >= MANY)
-  for (int64_t row = 0; row < rows; row++) {
-    if (owner[row] >= adapters) continue;
-    const REAL *in = x + row * x_stride;
-    REAL *own = out + row * out_stride;
-    float sums[MAX_BLOCK];
-    for (int64_t begin = 0; begin < outputs; begin += MAX_BLOCK) {
-      int64_t size = outputs - begin < MAX_BLOCK ? outputs - begin : MAX_BLOCK;
-      for (int64_t n = 0; n < size; n++) sums[n] = 0;
-      for (int64_t rank = first[owner[row]]; rank < first[owner[row] + 1]; rank++) {
-        const REAL *weights = down + rank * inputs, *spread = up + rank * outputs + begin;
-        float inner = 0;
-        for (int64_t n = 0; n < inputs; n++) inner += NAME(to_float)(in[n]) * NAME(to_float)(weights[n]);
-        inner = NAME(to_float)(NAME(from_float)(inner));
-        for (int64_t n = 0; n < size; n++) sums[n] += inner * NAME(to_float)(spread[n]);
+  for (int64_t tile = 0; tile < tiles; tile++) {
+    int64_t end = (tile + 1) * TILE < rows ? (tile + 1) * TILE : rows;
+    for (int64_t row = tile * TILE; row < end;) {
+      int64_t own = owner[row], count = 1;
+      while (row + count < end && owner[row + count] == own) count++;
+      if (own < adapters) {
+        const REAL *in = x + row * x_stride, *low = down + first[own] * inputs, *high = up + first[own] * outputs;
+        REAL *result = out + row * out_stride;
+        int64_t ranks = first[own + 1] - first[own];
+        // A constant number of tokens, which the compiler unrolls.
+        if (count == TILE)
+          NAME(low_rank_tile)(in, low, high, result, ranks, inputs, outputs, x_stride, out_stride, TILE);
+        else
+          for (int64_t t = 0; t < count; t++)
+            NAME(low_rank_tile)
+            (in + t * x_stride, low, high, result + t * out_stride, ranks, inputs, outputs, x_stride, out_stride, 1);
       }
-      for (int64_t n = 0; n < size; n++)
-        own[begin + n] = NAME(from_float)(NAME(to_float)(own[begin + n]) + NAME(to_float)(NAME(from_float)(sums[n])));
+      row += count;
     }
   }
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -112,10 +113,15 @@ def test_the_next_steps_of_errors_can_be_copied_to_a_shell(chain: DomainChain, t
     path = tmp_path / "my domain" / "memory.sqlite"
     path.parent.mkdir()
     path.write_bytes(b"no database" * 100)
+    # SQLite's log, whose turns belong to the database.
+    log = path.with_name("memory.sqlite-wal")
+    log.write_bytes(b"turns")
     with pytest.raises(MemoryDamagedError) as damaged:
         Conversations(path).threads()
-    command = damaged.value.next_step.rpartition(": ")[2]
-    assert shlex.split(command) == ["mv", str(path), f"{path}.damaged"]
+    subprocess.run(damaged.value.next_step.rpartition(": ")[2], shell=True, check=True)
+    assert {file.name for file in path.parent.iterdir()} == {"memory.sqlite.damaged"}
+    assert {file.name for file in (path.parent / "memory.sqlite.damaged").iterdir()} >= {path.name, log.name}
+    assert Conversations(path).threads() == []
 
 
 def test_a_deleted_conversation_leaves_no_word_in_the_file(chain: DomainChain, path: Path) -> None:
@@ -287,7 +293,7 @@ def test_a_damaged_database_is_reported_and_not_changed(make_chain: MakeChain, p
     for call in (lambda: chain.invoke({"question": ASKED}, thread("1")), lambda: chain.history("1"), chain.threads):
         error = answers_nothing(call, MemoryDamagedError, chat)
         assert str(path) in error.found  # type: ignore[attr-defined]
-        assert "start a new database: mv" in error.next_step  # type: ignore[attr-defined]
+        assert "start a new database: mkdir" in error.next_step  # type: ignore[attr-defined]
     chain.close()
     if damage != "another schema":
         assert path.read_bytes() == before

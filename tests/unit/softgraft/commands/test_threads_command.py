@@ -154,7 +154,7 @@ def test_a_damaged_memory_has_its_exit_code(run: Run, with_conversations: Domain
     (with_conversations.build / "memory.sqlite").write_bytes(b"no database " * 1000)
     code, out, err = run("threads", "list", "house")
     assert (code, out) == (5, "")
-    assert "start a new database: mv" in err
+    assert "start a new database: mkdir" in err
 
 
 def damage(domain: Domain, statement: str) -> None:

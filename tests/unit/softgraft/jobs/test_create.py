@@ -143,6 +143,7 @@ def test_a_source_without_documents_is_refused(working_folder: Path, source: str
     (working_folder / "pictures" / "a.png").write_bytes(b"x")
     with pytest.raises(UsageError, match=f"no (documents in|folder) .*{source}") as caught:
         create_domain("shop", working_folder / source)
+    assert ("only files with .png" in caught.value.found) == (source == "pictures")
     assert ".md" in caught.value.expected
     assert "--from" in caught.value.next_step
     assert not Path("domains").exists()

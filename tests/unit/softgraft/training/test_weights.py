@@ -22,6 +22,7 @@ from softgraft.training.retrieval_fit import (
     BM25_ONLY,
     ChosenWeights,
     choose_weights,
+    fit_weights,
     load_weights,
     usual_weights,
 )
@@ -133,6 +134,21 @@ def test_an_ingest_chooses_and_a_later_one_forgets(make_domain: MakeDomain) -> N
     write_items(domain.folder / "train.jsonl", [json.loads(item.model_dump_json()) for item in asked(5)])
     domain.ingest()
     assert weights_of(domain) == DEFAULT_WEIGHTS
+
+
+def test_an_interrupted_choice_keeps_the_earlier_one(index: Index, make_domain: MakeDomain) -> None:
+    domain = make_domain(retrieval=RETRIEVAL)
+    path = domain.build / "weights.json"
+    path.parent.mkdir()
+    fit_weights(domain.file, domain.build, index, asked(32), None)
+    before = path.read_bytes()
+
+    def interrupt(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_weights(domain.file, domain.build, index, asked(32), interrupt)
+    assert path.read_bytes() == before
 
 
 def test_settings_that_find_nothing_are_refused(make_domain: MakeDomain) -> None:

@@ -1,0 +1,1 @@
+"""reStructuredText, also that of Sphinx, read with docutils."""
