@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from soft_prompt.engine.attention import engine_attention, engine_step, no_mask
 from soft_prompt.engine.block_pool import BlockPool
@@ -67,6 +65,10 @@ class EngineModel:
     """
 
     def __init__(self, backbone: Backbone, *, int8: bool = False, native: bool | None = None) -> None:
+        # These modules take seconds to import, and the backbone has loaded them.
+        from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
         model = weight_sharing_copy(backbone.model)
         ALL_ATTENTION_FUNCTIONS.register(_NAME, engine_attention)
         ALL_MASK_ATTENTION_FUNCTIONS.register(_NAME, no_mask)

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache
-from transformers.modeling_outputs import BaseModelOutput
 
 from soft_prompt.model.backbone import Backbone
 from soft_prompt.rows.encoder_inputs import decoder_start_id, encoder_inputs
@@ -32,6 +30,8 @@ class EncoderDecoderPass:
     """
 
     def __init__(self, backbone: Backbone, rows: Sequence[Row], max_new_tokens: int) -> None:
+        from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+
         self._backbone = backbone
         with torch.no_grad():
             embeddings, self._mask = encoder_inputs(backbone, rows, max_new_tokens)
@@ -52,6 +52,8 @@ class EncoderDecoderPass:
         self.logits = self._forward(tokens)
 
     def _forward(self, tokens: Tensor) -> Tensor:
+        from transformers.modeling_outputs import BaseModelOutput
+
         with torch.no_grad():
             logits: Tensor = self._backbone.model(
                 encoder_outputs=BaseModelOutput(last_hidden_state=self._states),

@@ -12,39 +12,28 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer
 
 from soft_prompt.model.kv_cache import LayerKV
+
+if TYPE_CHECKING:
+    from transformers.cache_utils import Cache
 
 # Per thread: the frozen prefix, its split masks, and scratch memory.
 _active = threading.local()
 
 
-class _SuffixLayer(DynamicLayer):  # type: ignore[misc]
-    """One layer of a cache that counts the positions of a frozen prefix and holds only those behind it, if any."""
-
-    def __init__(self, prefix_length: int, suffix: LayerKV | None) -> None:
-        super().__init__()
-        self.prefix_length = prefix_length
-        self.suffix = suffix
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> LayerKV:
-        if self.suffix is None:
-            return key_states, value_states
-        return torch.cat((self.suffix[0], key_states), dim=-2), torch.cat((self.suffix[1], value_states), dim=-2)
-
-    def get_seq_length(self) -> int:
-        return self.prefix_length + (self.suffix[0].shape[-2] if self.suffix else 0)
-
-
 def suffix_cache(frozen: Sequence[LayerKV], suffix: Sequence[LayerKV] | None) -> Cache:
     """A cache for one forward pass within `frozen_prefix`; `suffix` has a gradient and follows the prefix."""
+    from transformers.cache_utils import Cache
+
+    from soft_prompt.model.cache_layers import SuffixLayer
+
     length = frozen[0][0].shape[-2]
-    return Cache(layers=[_SuffixLayer(length, suffix[n] if suffix else None) for n in range(len(frozen))])
+    return Cache(layers=[SuffixLayer(length, suffix[n] if suffix else None) for n in range(len(frozen))])
 
 
 @contextmanager

@@ -1,65 +1,32 @@
 """Key-value caches for Transformers models, and prefill: the keys and values of token ids.
 
 Every cache here is a plain one: a Transformers cache made from a model's config would cut layers with sliding windows.
+Transformers takes seconds to import, so it is imported where a model runs: a domain that only quotes does without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from soft_prompt.model.backbone import Backbone
+
+if TYPE_CHECKING:
+    from transformers.cache_utils import Cache, DynamicCache
 
 # Keys and values of one layer, each `[batch, kv_heads, tokens, head_dim]`.
 LayerKV = tuple[Tensor, Tensor]
 
 
-class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
-    """One layer's keys and values in buffers that are allocated once, for at most `capacity` positions.
-
-    Transformers' own layer concatenates, which copies the whole cache for every layer and token.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        super().__init__()
-        self.capacity = capacity
-        self.length = 0
-        self._buffers: LayerKV | None = None
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> LayerKV:
-        if self._buffers is None:
-            shape = (*key_states.shape[:2], self.capacity, key_states.shape[-1])
-            self._buffers = (key_states.new_empty(shape), value_states.new_empty(shape))
-            self.is_initialized = True
-        keys, values = self._buffers
-        end = self.length + key_states.shape[-2]
-        keys[:, :, self.length : end] = key_states
-        values[:, :, self.length : end] = value_states
-        self.length = end
-        self.keys, self.values = keys[:, :, :end], values[:, :, :end]
-        return self.keys, self.values
-
-    def get_seq_length(self) -> int:
-        return self.length
-
-    def prefix(self, length: int) -> LayerKV:
-        """Keys and values of the first `length` positions, at least 1. Do not write to them."""
-        assert self._buffers is not None
-        keys, values = self._buffers
-        return keys[:, :, :length], values[:, :, :length]
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        if self._buffers is not None:
-            keys, values = self._buffers
-            self._buffers = (keys[indices], values[indices])
-            self.keys, self.values = self.prefix(self.length)
-
-
 def preallocated_cache(layers: int, capacity: int) -> Cache:
     """An empty cache of `layers` layers whose buffers hold `capacity` positions."""
+    from transformers.cache_utils import Cache
+
+    from soft_prompt.model.cache_layers import PreallocatedLayer
+
     return Cache(layers=[PreallocatedLayer(capacity) for _ in range(layers)])
 
 
@@ -68,6 +35,8 @@ def dynamic_cache(layers: Sequence[LayerKV]) -> DynamicCache:
 
     Its `update` concatenates. So gradients flow through new positions, and the given tensors are never written to.
     """
+    from transformers.cache_utils import DynamicCache
+
     cache = DynamicCache()
     for number, (keys, values) in enumerate(layers):
         cache.update(keys, values, number)

@@ -17,9 +17,6 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from soft_prompt.errors import BackboneError
 from soft_prompt.model.backbone import Backbone, fast_dtype
@@ -86,6 +83,10 @@ def weight_sharing_copy(model: Any) -> Any:
 
 
 def _optimized_copy(model: Any, *, int8: bool) -> Any:
+    # These modules take seconds to import. A domain that only quotes does without them.
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
     copied = weight_sharing_copy(model)
     # Families with attention code of their own, such as Falcon, would not know the new name.
     if copied.config._attn_implementation == "sdpa" and getattr(copied, "_supports_attention_backend", False):
@@ -155,6 +156,8 @@ def grouped_attention(
     causal = attention_mask is None and new > 1
     mask_per_head = attention_mask is not None and attention_mask.shape[1] > 1
     if groups == 1 or causal or mask_per_head or query.device.type != "cpu":
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
         attended, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return attended, None
     attended = torch.nn.functional.scaled_dot_product_attention(

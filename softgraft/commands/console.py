@@ -98,10 +98,14 @@ def safe_streams() -> AbstractContextManager[None]:
 
 def open_domain(name: str) -> Domain:
     """Open a domain by its name under domains/ or by its path."""
-    # Imports PyTorch, which takes seconds; `--help` must not wait for it.
+    folder = domain_folder(name)
+    from softgraft.settings.domain_file import read_domain_file
+
+    # A wrong name or setting is told at once: the next import, of PyTorch too, takes seconds.
+    read_domain_file(folder)
     from softgraft.domain import open_domain
 
-    return open_domain(domain_folder(name))
+    return open_domain(folder)
 
 
 def print_json(data: Any, *, indent: int | None = 1) -> None:

@@ -58,6 +58,26 @@ def test_the_version_and_the_help_load_nothing_heavy() -> None:
             assert done.stdout == f"softgraft {softgraft.__version__}\n"
 
 
+@pytest.mark.heavy
+def test_a_wrong_name_is_told_before_anything_heavy_loads(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['softgraft', 'status', 'nosuch']\n"
+        "from softgraft.__main__ import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print({'torch', 'transformers', 'langchain_core', 'faiss'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.stdout == "set()\n"
+    assert "error: no domain 'nosuch'" in done.stderr
+
+
+@pytest.mark.heavy
+def test_a_domain_that_only_quotes_does_without_transformers() -> None:
+    code = "import sys, softgraft.domain, chains.speakers.speakers; print('transformers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
 def test_shell_completion_is_offered(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
