@@ -15,7 +15,7 @@ from retrieval import PassageStore
 from retrieval.splitting.sentences import sentences_by_line
 
 # The sources of documents that share a file, one per row, are no names of documents.
-_ROW_SUFFIXES = (".jsonl", ".csv")
+_ROW_SUFFIXES = (".jsonl", ".csv", ".tsv")
 # A closest match below this is none.
 _SIMILAR_NAME, _SIMILAR_QUOTE = 0.6, 0.3
 # A quote is looked for in other documents only if there are at most this many, and only for the first lost ids.

@@ -16,7 +16,7 @@ from retrieval.conversion.ocr import format_image
 from retrieval.conversion.ocr.recognition import Recognition, spans
 from retrieval.conversion.office import format_epub, format_odt, format_pptx, format_xlsx
 from retrieval.conversion.rst import format_rst
-from retrieval.conversion.text import format_code, format_eml, format_subtitles
+from retrieval.conversion.text import format_code, format_eml, format_mdx, format_notebook, format_subtitles
 from retrieval.documents import Document
 from retrieval.errors import ConversionError
 from retrieval.splitting.sections import first_title
@@ -47,6 +47,7 @@ _CODE = (format_code.convert, format_code.VERSION)
 _FORMATS: dict[str, tuple[Callable[[bytes, str], Converted], str]] = {
     ".md": _MARKDOWN,
     ".markdown": _MARKDOWN,
+    ".mdx": (format_mdx.convert, format_mdx.VERSION),
     ".rst": (format_rst.convert, format_rst.VERSION),
     ".txt": _TEXT,
     ".html": _HTML,
@@ -57,6 +58,7 @@ _FORMATS: dict[str, tuple[Callable[[bytes, str], Converted], str]] = {
     ".pptx": (format_pptx.convert, format_pptx.VERSION),
     ".xlsx": (format_xlsx.convert, format_xlsx.VERSION),
     ".epub": (format_epub.convert, format_epub.VERSION),
+    ".ipynb": (format_notebook.convert, format_notebook.VERSION),
     ".eml": (format_eml.convert, format_eml.VERSION),
     ".srt": _SUBTITLES,
     ".vtt": _SUBTITLES,
@@ -65,6 +67,7 @@ _FORMATS: dict[str, tuple[Callable[[bytes, str], Converted], str]] = {
 _ROW_FORMATS: dict[str, tuple[Callable[[bytes, str], SourceRows], str]] = {
     ".jsonl": (format_jsonl.read_rows, format_jsonl.VERSION),
     ".csv": (format_csv.read_rows, format_csv.VERSION),
+    ".tsv": (format_csv.read_tab_rows, format_csv.VERSION),
 }
 
 SUFFIXES = (*_FORMATS, *_ROW_FORMATS)

@@ -49,6 +49,11 @@ def seeds() -> Mapping[str, tuple[bytes, ...]]:
         b"   a. two\n\n.. list-table::\n\n   * - A\n     - B\n\n.. function:: f(x)\n\n   Does it.\n\n::\n\n  code\n\n"
         b"-a  all\n\nterm\n  what\n"
     ]
+    found[".ipynb"] = [
+        b'{"cells": [{"cell_type": "markdown", "source": ["# A\\n", "b"]}, {"cell_type": "code", "source": "c"}]}'
+    ]
+    found[".mdx"] = [b"---\ntitle: A\n---\nimport {\n B\n} from 'b';\n\n# A\n\n<B>\nc\n</B>\n\n```js\nimport d\n```\n"]
+    found[".tsv"] = [b"id\ttitle\ttext\n1\tFees\tIt costs 5\n"]
     found[".csv"] = [b'id,title,text\n1,Fees,It costs 5\n2,Hours,"Open, 9 to 5"\n']
     found[".jsonl"] = [
         b'{"id": 1, "title": "Fees", "text": "It costs 5", "more": {"a": [1, 2]}}\n{"id": "b", "text": "x"}\n'

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from retrieval import ConversionError
-from retrieval.conversion.convert import SUFFIXES, convert_here
+from retrieval.conversion.convert import SUFFIXES, convert_file, convert_here
 from retrieval.conversion.text.format_code import SUFFIXES as CODE_SUFFIXES
 
 HEAD = b"From: Ann <ann@example.org>\nSubject: =?utf-8?q?Geb=C3=BChren?=\nMIME-Version: 1.0\n"
@@ -95,3 +98,52 @@ def test_code_has_no_headings() -> None:
     assert convert_here(b"SELECT 1;", ".sql", "queries/cards.sql").title == "cards.sql"
     assert set(CODE_SUFFIXES) < set(SUFFIXES)
     assert ".yaml" not in SUFFIXES
+
+
+@pytest.mark.parametrize(
+    "notebook",
+    [
+        {"nbformat": 4, "cells": [
+            {"cell_type": "markdown", "source": ["# Fees\n", "\n", "None."]},
+            {"cell_type": "raw", "source": "raw"},
+            {"cell_type": "code", "source": "fee = '```'\n", "outputs": [{"text": ["printed"]}]},
+            {"cell_type": "code", "source": []},
+        ]},
+        {"nbformat": 3, "worksheets": [{"cells": [
+            {"cell_type": "heading", "level": 1, "source": "Fees"},
+            {"cell_type": "markdown", "source": "None."},
+            {"cell_type": "code", "input": ["fee = '```'"], "outputs": []},
+        ]}]},
+    ],
+)  # fmt: skip
+def test_a_notebook_is_its_text_and_code(notebook: dict[str, object]) -> None:
+    converted = convert_here(json.dumps(notebook).encode(), ".ipynb", "a.ipynb")
+    assert converted.text == "# Fees\n\nNone.\n\n````````\nfee = '```'\n````````\n"
+    assert (converted.title, converted.writing) == ("Fees", "markdown")
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"cells": 3}', b'{"cells": [{}]}', b"[" * 100_000])
+def test_what_is_no_notebook_is_refused(data: bytes) -> None:
+    with pytest.raises(ConversionError, match=r"a\.ipynb is not a notebook"):
+        text_of(data, ".ipynb")
+
+
+def test_mdx_is_markdown_without_its_statements() -> None:
+    page = (
+        b"---\ntitle: Fees\n---\nimport Tabs from '@theme/Tabs';\nimport {\n  A,\n} from 'b';\nexport const x = 1;\n\n"
+        b"import costs 5 euros\n\n<Tabs>\nNone.\n</Tabs>\n\n```js\nimport a from 'a';\n```\n"
+    )
+    converted = convert_here(page, ".mdx", "a.mdx")
+    assert converted.text == (
+        "---\ntitle: Fees\n---\n\nimport costs 5 euros\n\n<Tabs>\nNone.\n</Tabs>\n\n```js\nimport a from 'a';\n```\n"
+    )
+    assert (converted.title, converted.writing) == ("Fees", "markdown")
+
+
+def test_tab_separated_rows(tmp_path: Path) -> None:
+    (tmp_path / "fees.tsv").write_text("title\tprice, net\nCash, abroad\t5, 6, 7\nCard, here\t0\n")
+    documents = convert_file(tmp_path / "fees.tsv", tmp_path)
+    assert [(document.title, document.text) for document in documents] == [
+        ("Cash, abroad", "price, net: 5, 6, 7"),
+        ("Card, here", "price, net: 0"),
+    ]
