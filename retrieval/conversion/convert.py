@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.conversion import format_csv, format_docx, format_html, format_jsonl, format_pdf
+from retrieval.conversion.asciidoc import format_asciidoc
 from retrieval.conversion.converted import Converted, SourceRows, decode_utf8
 from retrieval.conversion.limits import DEFAULT_LIMITS, Limits
 from retrieval.conversion.ocr import format_image
@@ -49,6 +50,7 @@ _FORMATS: dict[str, tuple[Callable[[bytes, str], Converted], str]] = {
     ".markdown": _MARKDOWN,
     ".mdx": (format_mdx.convert, format_mdx.VERSION),
     ".rst": (format_rst.convert, format_rst.VERSION),
+    **dict.fromkeys(format_asciidoc.SUFFIXES, (format_asciidoc.convert, format_asciidoc.VERSION)),
     ".txt": _TEXT,
     ".html": _HTML,
     ".htm": _HTML,

@@ -87,6 +87,12 @@ class SourceRows:
     notes: tuple[str, ...] = ()
 
 
+def insert_notes(count: int) -> tuple[str, ...]:
+    """A note on the files that a text names to be inserted, which are not read; none if there are none."""
+    files = "one inserted file was" if count == 1 else f"{count} inserted files were"
+    return (f"{files} not read here; such a file in docs/ is a document of its own",) if count else ()
+
+
 def decode_utf8(data: bytes, name: str) -> str:
     """UTF-8 to text, without a byte order mark and with "\\n" as the only line end.
 

@@ -33,7 +33,9 @@ EMBEDDED_BACKBONE = frozenset({"en"})
 UNREAD_TOKENS_PER_BYTE = 0.4
 _SAMPLE = 60
 _READ_BYTES = 16_384
-_TEXT_SUFFIXES = frozenset({".csv", ".htm", ".html", ".jsonl", ".markdown", ".md", ".mdx", ".rst", ".tsv", ".txt"})
+_TEXT_SUFFIXES = frozenset(
+    {".adoc", ".asciidoc", ".csv", ".htm", ".html", ".jsonl", ".markdown", ".md", ".mdx", ".rst", ".tsv", ".txt"}
+)
 _TAG = re.compile("<[^<>]*>")
 _ELSEWHERE = "see docs/models.md#languages"
 

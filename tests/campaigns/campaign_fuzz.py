@@ -49,6 +49,10 @@ def seeds() -> Mapping[str, tuple[bytes, ...]]:
         b"   a. two\n\n.. list-table::\n\n   * - A\n     - B\n\n.. function:: f(x)\n\n   Does it.\n\n::\n\n  code\n\n"
         b"-a  all\n\nterm\n  what\n"
     ]
+    found[".adoc"] = [
+        b"= Fees\n:a: x\n\n{a} *b* <<c,d>> footnote:[e] 10^6^\n\n[WARNING]\n====\nf\n====\n\n* g\n** h\n\n. i\n"
+        b'\nj:: k\n\n----\nl\n----\n\n[cols="1,1"]\n|===\n|m |n\n2+|o\n|===\n'
+    ]
     found[".ipynb"] = [
         b'{"cells": [{"cell_type": "markdown", "source": ["# A\\n", "b"]}, {"cell_type": "code", "source": "c"}]}'
     ]

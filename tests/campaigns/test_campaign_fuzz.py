@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.bench]
 
 # PDFium may end its process, so an ingest gives it a process of its own, which other tests damage.
 DOCUMENTS = (
-    *(".csv", ".docx", ".eml", ".epub", ".html", ".ipynb", ".jsonl", ".md", ".mdx", ".odt", ".pptx", ".py"),
+    *(".adoc", ".csv", ".docx", ".eml", ".epub", ".html", ".ipynb", ".jsonl", ".md", ".mdx", ".odt", ".pptx", ".py"),
     *(".rst", ".srt", ".tsv", ".txt", ".vtt", ".xlsx"),
 )
 CORPUS = Path(__file__).parent / "corpus"

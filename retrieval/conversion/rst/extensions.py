@@ -54,13 +54,6 @@ class LeftOut:
     def __init__(self) -> None:
         self.inserts = 0
 
-    def notes(self) -> tuple[str, ...]:
-        """For the user of an ingest."""
-        if not self.inserts:
-            return ()
-        files = "one inserted file was" if self.inserts == 1 else f"{self.inserts} inserted files were"
-        return (f"{files} not read here; one in docs/ with a suffix that is read is a document of its own",)
-
 
 @contextmanager
 def sphinx_language() -> Iterator[LeftOut]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retrieval.conversion.converted import Converted, MarkdownWriter, decode_utf8
+from retrieval.conversion.converted import Converted, MarkdownWriter, decode_utf8, insert_notes
 from retrieval.conversion.raised import without_markers
 from retrieval.errors import ConversionError
 
@@ -43,4 +43,4 @@ def convert(data: bytes, name: str) -> Converted:
             expected="a text that docutils can parse",
             next_step=f"check {name} with `docutils`, or save it as {name.removesuffix('.rst')}.txt",
         ) from error
-    return Converted(writer.text(), writer.title, notes=left_out.notes())
+    return Converted(writer.text(), writer.title, notes=insert_notes(left_out.inserts))
