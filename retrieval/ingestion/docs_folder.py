@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections import deque
-from pathlib import Path
+from collections import Counter, deque
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 from retrieval.conversion.convert import IMAGE_SUFFIXES, SUFFIXES, source_name
 from retrieval.errors import ConversionError, NoDocumentsError
@@ -153,3 +154,8 @@ class FolderFiles:
 def _identity(folder: Path) -> tuple[int, int]:
     status = folder.stat()
     return status.st_dev, status.st_ino
+
+
+def by_suffix(names: Iterable[str]) -> dict[str, int]:
+    """How many files have each suffix, in lower case; the most frequent one first, and "" for none."""
+    return dict(Counter(PurePosixPath(name).suffix.lower() for name in names).most_common())

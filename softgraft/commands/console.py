@@ -131,6 +131,19 @@ def print_notes(notes: Sequence[str], console: Console = err) -> None:
         console.print(styled("note:", "yellow"), note)
 
 
+# Suffixes of files that no reader knows; the others are counted.
+_SUFFIXES_SHOWN = 8
+
+
+def print_skipped(counts: Mapping[str, int]) -> None:
+    """Print how many files have a suffix that no reader knows."""
+    if counts:
+        shown = [f"{count} {suffix or 'without a suffix'}" for suffix, count in counts.items()]
+        more = ", ..." if len(shown) > _SUFFIXES_SHOWN else ""
+        names = f"{', '.join(shown[:_SUFFIXES_SHOWN])}{more}"
+        err.print(styled("skipped:", "yellow"), f"files that are no documents by their suffix: {names}")
+
+
 def print_left_out(files: Iterable[tuple[str, str]]) -> None:
     """Print the names of files that are left out, with the reasons."""
     for name, reason in files:

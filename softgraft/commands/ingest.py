@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from retrieval.errors import NoDocumentsError
+from retrieval.ingestion.docs_folder import by_suffix
 from retrieval.store.faiss_record import IndexChoice
 from softgraft.commands.console import (
     DomainArgument,
@@ -22,6 +23,7 @@ from softgraft.commands.console import (
     print_left_out,
     print_next,
     print_notes,
+    print_skipped,
     progress_bars,
     styled,
 )
@@ -192,8 +194,7 @@ _NOTES_SHOWN = 10
 
 def _print_unread(report: IngestReport) -> None:
     print_left_out(report.failed)
-    for name in report.skipped:
-        err.print(styled("skipped:", "yellow"), f"{name} (not a supported document format)")
+    print_skipped(by_suffix(report.skipped))
     # What could not be read comes first.
     notes = sorted(report.notes, key=lambda note: note[0] not in report.unread)
     shown = notes[: max(_NOTES_SHOWN, len(report.unread))]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from softgraft.commands.console import JsonOption, out, print_json, print_left_out, print_notes
+from softgraft.commands.console import JsonOption, out, print_json, print_left_out, print_notes, print_skipped
 from softgraft.settings.domain_file import Task
 
 
@@ -41,6 +41,7 @@ def new(
         print_json(created)
         return
     print_left_out(created["left_out"])
+    print_skipped(created["skipped"])
     print_notes([f"{file}: unused columns: {', '.join(names)}" for file, names in created["ignored_columns"].items()])
     counts = ", ".join(f"{count} {split}" for split, count in created["questions"].items())
     if created["task"] in ("chat", "extractive-qa"):

@@ -16,7 +16,7 @@ from evaluation.rows import SUFFIXES as ROW_SUFFIXES
 from evaluation.rows import split_file
 from evaluation.task_items import FIELDS, TEXT_TASKS, TextTask, read_task_file, stratified_split, task_line
 from retrieval.conversion.convert import SUFFIXES
-from retrieval.ingestion.docs_folder import walk_files
+from retrieval.ingestion.docs_folder import by_suffix, walk_files
 from softgraft.assembly.reading import file_texts, reading_notes
 from softgraft.errors import DomainError, UsageError
 from softgraft.settings.domain_file import DomainFile, Task, TrainSettings, template_languages, write_domain_file
@@ -55,8 +55,8 @@ def create_domain(
 
     Returns:
         Folder, number of document files, number of questions per split, template, task, number of labels, the columns
-        of each question file that nothing uses, notes on the language of the documents (`reading`), and the names of
-        files that were `left_out`, with the reason.
+        of each question file that nothing uses, notes on the language of the documents (`reading`), the names of files
+        that were `left_out`, with the reason, and the number of files `skipped` by suffix, since no reader knows it.
 
     Raises:
         UsageError: if the source has no documents, or no examples of the task, or the name or language is invalid.
@@ -70,7 +70,7 @@ def create_domain(
         )
     folder = Path(name) if "/" in name or os.sep in name else DOMAINS / name
     text_task = task if task in TEXT_TASKS else None
-    documents, left_out = _documents(source, required=text_task is None)
+    documents, left_out, skipped = _documents(source, required=text_task is None)
     if folder.exists():
         raise DomainError(
             found=f"{folder} already exists",
@@ -122,6 +122,7 @@ def create_domain(
         },
         "reading": reading_notes(file, file_texts(path for path, _ in documents)),
         "left_out": left_out,
+        "skipped": skipped,
     }
 
 
@@ -156,27 +157,30 @@ def _settings(
         ) from error
 
 
-def _documents(source: Path, *, required: bool) -> tuple[list[tuple[Path, Path]], list[tuple[str, str]]]:
-    """Document files and their targets below docs/, and names of those that are left out with the reason.
+def _documents(
+    source: Path, *, required: bool
+) -> tuple[list[tuple[Path, Path]], list[tuple[str, str]], dict[str, int]]:
+    """Document files and their targets below docs/, names of those left out with the reason, and numbers by suffix.
 
-    Without `required`, only docs.jsonl and docs/ count.
+    The numbers are of files that no reader knows. Without `required`, only docs.jsonl and docs/ count.
     """
     if _is_own_file(source / "docs.jsonl"):
-        return [(source / "docs.jsonl", Path("docs.jsonl"))], []
+        return [(source / "docs.jsonl", Path("docs.jsonl"))], [], {}
     folder = source if required else source / "docs"
     question_files = {source / f"{split}{suffix}" for split in _SPLITS for suffix in ROW_SUFFIXES}
     walked = walk_files(folder)
     documents = [(path, path.relative_to(folder)) for path in walked.files if path not in question_files]
+    skipped = by_suffix(walked.skipped)
     if not documents and (required or folder.is_dir()):
         reasons = "; ".join(reason for _, reason in walked.failed)
-        others = sorted({Path(name).suffix.lower() or "no suffix" for name in walked.skipped})
+        others = [suffix or "no suffix" for suffix in skipped]
         some = f", only files with {', '.join(others[:_SUFFIXES_SHOWN])}" if others else ""
         raise UsageError(
             found=reasons or (f"no documents in {folder}{some}" if folder.is_dir() else f"no folder {folder}"),
             expected=f"files ending in {', '.join(sorted(SUFFIXES))}, or a docs.jsonl",
             next_step="give the folder that holds them: softgraft new NAME --from FOLDER",
         )
-    return documents, walked.failed
+    return documents, walked.failed, skipped
 
 
 def _is_own_file(path: Path) -> bool:

@@ -79,7 +79,7 @@ def domain(make_domain: Callable[..., Domain], monkeypatch: pytest.MonkeyPatch) 
         f"# Fees {HOSTILE}\n\n## Cards {HOSTILE}\n\nThe cost of a replacement card is 12 euros {HOSTILE}.\n"
     )
     (made.docs / f"broken{NAME}.md").write_bytes(b"\x00")
-    (made.docs / f"picture{NAME}.png").write_bytes(b"\x00")
+    (made.docs / f"picture.{NAME}").write_bytes(b"\x00")
     (made.docs / "rows.jsonl").write_text(
         json.dumps({"id": f"row {HOSTILE}", "title": HOSTILE, "text": f"A replacement card costs 12 euros. {HOSTILE}"})
     )
@@ -101,7 +101,7 @@ def test_ask_and_the_conversations(run_raw: Run, domain: Domain) -> None:
     code, out, err = run_raw("ingest", place)
     assert code == 0
     assert "left out: broken\\x1b[31m \\u202efdp [red].md" in err
-    assert "skipped: picture\\x1b[31m \\u202efdp [red].png" in err
+    assert "skipped: files that are no documents by their suffix: 1 .\\x1b[31m \\u202efdp [red]" in err
     for arguments in (("ingest", place, "--json"), ("ingest", place, "--dry-run"), ("ingest", place, "--warm")):
         assert run_raw(*arguments)[0] == 0
     code, out, _ = run_raw("ask", place, QUESTION)

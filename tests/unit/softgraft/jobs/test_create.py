@@ -61,6 +61,7 @@ def test_a_folder_of_documents_becomes_a_domain(leaflets: Path) -> None:
         "ignored_columns": {},
         "reading": [],
         "left_out": [],
+        "skipped": {".png": 1},
     }
     folder = Path("domains/shop")
     assert files(folder) == ["docs/cards/lost.TXT", "docs/fees.md", "docs/page.html", "domain.yaml"]
@@ -126,6 +127,13 @@ def test_a_chinese_domain(leaflets: Path) -> None:
     file = read_domain_file(Path("domains/shop"))
     assert file.language == "zh"
     assert "文档" in file.refusal
+
+
+def test_files_that_no_reader_knows_are_counted(leaflets: Path) -> None:
+    for name in ("a.png", "b.PNG", "sub/c.svg", "Makefile"):
+        (leaflets / name).parent.mkdir(exist_ok=True)
+        (leaflets / name).write_bytes(b"x")
+    assert create_domain("shop", leaflets)["skipped"] == {".png": 3, ".svg": 1, "": 1}
 
 
 def test_an_existing_domain_is_not_changed(leaflets: Path) -> None:
