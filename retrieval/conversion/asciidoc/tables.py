@@ -62,8 +62,8 @@ def write_table(
         values = values and separator
     if values:
         writer.end_group()
-        for row in _values(lines, values):
-            writer.row([text(value) for value in row])
+        for record in _values(lines, values):
+            writer.row([text(value) for value in record])
         writer.end_group()
         return
     first = next((number for number, line in enumerate(lines) if line.strip()), 0)
