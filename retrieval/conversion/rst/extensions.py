@@ -19,8 +19,8 @@ _INSERTS = frozenset({"include", "literalinclude"})
 _DROPPED = _INSERTS | {
     "autosummary", "bibliography", "click", "contents", "currentmodule", "date", "default-domain", "default-role",
     "digraph", "graph", "graphviz", "highlight", "image", "index", "mermaid", "meta", "module", "namespace",
-    "namespace-pop", "namespace-push", "plantuml", "program", "raw", "sectionauthor", "tabularcolumns", "title",
-    "toctree", "uml",
+    "namespace-pop", "namespace-push", "plantuml", "program", "raw", "section-numbering", "sectionauthor",
+    "sectnum", "tabularcolumns", "title", "toctree", "uml",
 }  # fmt: skip
 # Generated text, perhaps with a written one below it.
 _GENERATED = frozenset({

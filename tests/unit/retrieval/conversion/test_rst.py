@@ -97,6 +97,8 @@ def test_sphinx_directives_and_roles_keep_their_text(source: str, text: str) -> 
         ("T\n=\n\nS\n-\n\na\n\nU\n~\n\nb\n", "# T\n\n## S\n\na\n\n### U\n\nb\n"),
         (".. sidebar:: S\n   :subtitle: u\n\n   a\n", "S\n\nu\n\na\n"),
         (":orphan:\n:tocdepth: 2\n\nT\n=\n\na\n", "# T\n\na\n"),
+        # Headings have no numbers that the file does not have.
+        ("T\n=\n\n.. sectnum::\n\nA\n-\n\na\n", "# T\n\n## A\n\na\n"),
         (":Authors: Ann; Bob\n\na\n", "Authors: Ann; Bob\n\na\n"),
         ("a [1]_\n\n.. [1] b:\n\n   - c\n   - d\n\n   ::\n\n     e\n", "a [1]\n\n[1] b:\n\n- c\n- d\n\ne\n"),
         ("- .. _t:\n\n  a\n\n- .. index:: i\n\n  b\n\n- | c\n  | d\n", "- a\n- b\n- c\n  d\n"),
