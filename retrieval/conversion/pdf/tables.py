@@ -52,7 +52,7 @@ def build_table(rows: Rows, rules: Rules) -> Table:
         else:
             joined.append(row)
     firsts = [at for at in range(len(rows)) if not at or bands[at] != bands[at - 1]]
-    _fill_merged(joined, [_merged(rules, spans, rows, at) for at in firsts[1:]])
+    _fill_merged(joined, [_merged(rules, spans, *_beside(rows, bands, at)) for at in firsts[1:]])
     joined = _without_single_cells(_with_headers(joined, spans))
     return Table(joined, min(line.size for row in rows for line in row))
 
@@ -71,26 +71,51 @@ def _bands(rows: Rows, cells: list[list[str]], rules: Rules, spans: Spans) -> li
     is_grid = rules.has_columns(left, right, bottom, top)
     by_distance = _by_distance(rows, spans)
     bands = [0]
+    between: dict[int, list[int]] = {}
+    for at, number in enumerate(by_rules):
+        between.setdefault(number, []).append(at)
+    # The answers are the same for all printed rows between two rules.
+    are_rows = {
+        number: is_grid and len(same) >= _MIN_ROWS_OF_FRAME and _are_lines_of_rows(rows, same, spans)
+        for number, same in between.items()
+    }
+    is_one = {number: is_grid or _is_one_row([cells[at] for at in same]) for number, same in between.items()}
     for at in range(1, len(rows)):
-        same = [number for number in range(len(rows)) if by_rules[number] == by_rules[at]]
-        if is_grid and len(same) >= _MIN_ROWS_OF_FRAME and _are_lines_of_rows(rows, same, spans):
+        if are_rows[by_rules[at]]:
             is_new = by_distance[at]
-        elif len(set(by_rules)) > 2 and (is_grid or _is_one_row([cells[number] for number in same])):
+        elif len(between) > 2 and is_one[by_rules[at]]:
             is_new = by_rules[at] != by_rules[at - 1]
         else:
             is_new = by_distance[at]
-        if is_grid and not is_new and len(set(by_rules)) > 2:
-            is_new = True in _merged(rules, spans, rows, at)
+        if is_grid and not is_new and len(between) > 2:
+            is_new = True in _merged(rules, spans, rows[at - 1], rows[at])
         bands.append(bands[-1] + is_new)
+    if is_grid:
+        # The text of a cell that covers two rows may be printed between them: it is no row of its own.
+        for at in range(1, len(rows) - 1):
+            if bands[at - 1] < bands[at] < bands[at + 1]:
+                merged = _merged(rules, spans, rows[at - 1], rows[at + 1])
+                if all(merged[_column(line, spans)] for line in rows[at]):
+                    bands[at] = bands[at + 1]
     return bands
 
 
-def _merged(rules: Rules, spans: Spans, rows: Rows, at: int) -> list[bool | None]:
+def _beside(rows: Rows, bands: Sequence[int], at: int) -> tuple[list[Line], list[Line]]:
+    """The printed rows above and below the start of a row of the table.
+
+    The text of a cell that covers both may stand between them, right on the rule that parts the other cells.
+    """
+    above = [rows[near] for near in (at - 1, at - 2) if near >= 0 and bands[near] == bands[at - 1]]
+    below = [rows[near] for near in (at, at + 1) if near < len(rows) and bands[near] == bands[at]]
+    return max(above, key=len), max(below, key=len)
+
+
+def _merged(rules: Rules, spans: Spans, above_row: list[Line], below_row: list[Line]) -> list[bool | None]:
     """For each column, whether its cell goes on from the row above although rules part other cells there.
 
     None if a rule parts it.
     """
-    below, above = rows[at][0].base + rows[at][0].size, rows[at - 1][0].base
+    below, above = below_row[0].base + below_row[0].size, above_row[0].base
     bottom, top = min(above, below) - _OVERLAP, max(above, below) + _OVERLAP
     parted = [rules.parts(left, right, bottom, top) for left, right in spans]
     is_known = None not in parted and any(parted)

@@ -16,6 +16,8 @@ _SKIPPED = (
     nodes.target, nodes.transition,
 )  # fmt: skip
 _NOTES = (nodes.footnote, nodes.citation)
+# Fields at the start of a file that tell Sphinx how to build its page.
+_PAGE_FIELDS = frozenset({"nocomments", "no-search", "nosearch", "orphan", "tocdepth"})
 # A message of at least this level has text that could not be parsed, and is kept as it is written.
 _LOST = 3
 
@@ -30,9 +32,10 @@ class BlockReader:
     def read(self, tree: Any) -> None:
         """Write all of a document."""
         self._notes = frozenset(one_line(label.astext()) for label in tree.findall(nodes.label))
-        # docutils takes a first heading without others of its level for the title of the document.
-        titled = any(isinstance(child, nodes.title) for child in tree.children)
-        self._blocks(tree, 1 if titled else 0)
+        first = next((child for child in tree.children if not isinstance(child, _SKIPPED)), None)
+        if isinstance(first, nodes.field_list):
+            first[:] = [field for field in first.children if field[0].astext() not in _PAGE_FIELDS]
+        self._blocks(tree, 0)
 
     def _blocks(self, parent: Any, level: int) -> None:
         for node in parent.children:
@@ -46,24 +49,23 @@ class BlockReader:
             self._blocks(node, level + 1)
         elif isinstance(node, nodes.title):
             self._title(node, level)
-        elif isinstance(node, nodes.subtitle):
-            writer.heading(level + 1, self._text(node))
         elif isinstance(node, nodes.literal_block | nodes.doctest_block):
-            writer.code(node.astext())
+            is_plain = all(isinstance(child, nodes.Text) for child in node.children)
+            writer.code(node.astext() if is_plain else in_line(self._inline(node.children), self._notes))
         elif isinstance(node, nodes.bullet_list | nodes.enumerated_list):
             writer.end_group()
             self._list(node, level, 0)
             writer.end_group()
         elif isinstance(node, nodes.container) and node.children and isinstance(node[0], nodes.term):
             self._described(node, level)
-        elif isinstance(node, nodes.definition_list | nodes.field_list | nodes.option_list | nodes.docinfo):
+        elif isinstance(node, nodes.definition_list | nodes.field_list | nodes.option_list):
             self._pairs(node, level)
         elif isinstance(node, nodes.table):
             self._table(node, level)
         elif isinstance(node, nodes.line_block):
             writer.paragraph("\n".join(self._lines(node)))
         elif isinstance(node, _NOTES):
-            self._note(node)
+            self._note(node, level)
         elif isinstance(node, nodes.system_message):
             if node.get("level", 0) >= _LOST:
                 for text in node.findall(nodes.literal_block):
@@ -102,20 +104,24 @@ class BlockReader:
             marker = f"{_number(node, number)}. " if isinstance(node, nodes.enumerated_list) else "- "
             begun = False
             for child in item.children:
+                if isinstance(child, _SKIPPED):
+                    continue
                 if isinstance(child, nodes.bullet_list | nodes.enumerated_list):
                     self._list(child, level, depth + 1)
-                elif isinstance(child, nodes.paragraph):
-                    self._writer.entry(self._text(child), depth, continued=begun, marker=marker)
+                elif isinstance(child, nodes.paragraph | nodes.line_block):
+                    lines = self._lines(child) if isinstance(child, nodes.line_block) else [self._text(child)]
+                    for text in filter(None, lines):
+                        self._writer.entry(text, depth, continued=begun, marker=marker)
+                        begun = True
                 else:
+                    if not begun and isinstance(node, nodes.enumerated_list):
+                        self._writer.paragraph(marker.rstrip())
                     self._block(child, level)
                 begun = True
 
     def _pairs(self, node: Any, level: int) -> None:
         """Terms, fields or options, each with what is said about it."""
         for item in node.children:
-            if isinstance(node, nodes.docinfo) and not isinstance(item, nodes.field):
-                self._writer.paragraph(f"{item.tagname.capitalize()}: {self._text(item)}")
-                continue
             bodies = (nodes.definition, nodes.field_body, nodes.description)
             names = [one_line(self._text(child)) for child in item.children if not isinstance(child, bodies)]
             body = next((child for child in item.children if isinstance(child, bodies)), None)
@@ -123,11 +129,13 @@ class BlockReader:
             self._labelled(name, [] if body is None else body.children, level)
 
     def _table(self, node: Any, level: int) -> None:
-        for title in node.findall(nodes.title):
+        # Not those of a table in a cell, which is text of the cell.
+        for title in _children(node, nodes.title):
             self._writer.paragraph(self._text(title))
-        for group in node.findall(nodes.tgroup):
+        for group in _children(node, nodes.tgroup):
             grid, taken = Grid(), set[tuple[int, int]]()
-            for row, cells in enumerate(group.findall(nodes.row)):
+            parts = _children(group, nodes.thead | nodes.tbody)
+            for row, cells in enumerate(row for part in parts for row in _children(part, nodes.row)):
                 column = 0
                 for entry in cells.children:
                     while (row, column) in taken:
@@ -146,12 +154,13 @@ class BlockReader:
         reader._blocks(entry, 0)
         return one_line(inner.text())
 
-    def _note(self, node: Any) -> None:
+    def _note(self, node: Any, level: int) -> None:
         label, *others = node.children
         mark = note_mark(int(label.astext())) if label.astext().isdecimal() else f"[{label.astext()}] "
-        for number, other in enumerate(others):
-            text = self._text(other)
-            self._writer.paragraph(in_line(f"{mark}{text}", self._notes) if number == 0 else text)
+        begins = bool(others) and isinstance(others[0], nodes.paragraph)
+        self._writer.paragraph(in_line(f"{mark}{self._text(others[0]) if begins else ''}", self._notes))
+        for other in others[1:] if begins else others:
+            self._block(other, level)
 
     def _lines(self, node: Any) -> list[str]:
         return [
@@ -170,7 +179,7 @@ class BlockReader:
     def _inline_one(self, node: Any) -> str:
         if isinstance(node, nodes.Text):
             return str(node.astext())
-        if isinstance(node, nodes.raw | nodes.target) and not node.children:
+        if isinstance(node, nodes.raw) or (isinstance(node, nodes.target) and not node.children):
             return ""
         if isinstance(node, nodes.image):
             return str(node.get("alt", ""))
@@ -186,6 +195,10 @@ class BlockReader:
         if isinstance(node, nodes.option_group):
             return ", ".join(one.astext() for one in node.children)
         return inner
+
+
+def _children(node: Any, kind: Any) -> list[Any]:
+    return [child for child in node.children if isinstance(child, kind)]
 
 
 def _number(node: Any, number: int) -> str:

@@ -6,17 +6,20 @@ The format is nbformat's, https://nbformat.readthedocs.io, versions 3 and 4.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from retrieval.conversion.converted import Converted, decode_utf8
+from retrieval.conversion.converted import Converted, decode_utf8, one_line
 from retrieval.errors import ConversionError
 from retrieval.splitting.sections import first_title
 
-VERSION = "ipynb/1"
+VERSION = "ipynb/2"
 
-# Longer than any run of backquotes that a cell may hold as code.
-_FENCE = "`" * 8
+# Around code: at least this many backquotes, and more than the code has in a row.
+_MIN_FENCE = 8
+_BACKQUOTES = re.compile("`+")
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
 
 
 def convert(data: bytes, name: str) -> Converted:
@@ -40,11 +43,30 @@ def _blocks(notebook: Any) -> Iterator[str]:
     )
     for cell in cells:
         # A source may be a list of lines with their ends; version 3 calls that of code its input.
-        source = cell.get("source", cell.get("input", ""))
-        text = "".join(source).replace("\r\n", "\n").strip("\n")
-        if cell["cell_type"] == "heading":
-            yield f"{'#' * int(cell.get('level', 1))} {text}"
+        text = _plain("".join(cell.get("source", cell.get("input", "")))).strip("\n")
+        if cell["cell_type"] == "heading" and text.strip():
+            yield f"{'#' * min(int(cell.get('level', 1)), 6)} {one_line(text)}"
         elif cell["cell_type"] == "markdown":
-            yield text
+            # A block of code that is not closed ends with its cell.
+            fence = _open_fence(text)
+            yield f"{text}\n{fence}" if fence else text
         elif cell["cell_type"] == "code" and text.strip():
-            yield f"{_FENCE}\n{text}\n{_FENCE}"
+            fence = "`" * max(_MIN_FENCE, 1 + max(map(len, _BACKQUOTES.findall(text)), default=0))
+            yield f"{fence}\n{text}\n{fence}"
+
+
+def _plain(text: str) -> str:
+    """The text as a file could hold it: JSON can name half a character, and a character that no text has."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _open_fence(text: str) -> str:
+    """The mark of a block of code that is not closed; "" if there is none."""
+    fence = ""
+    for mark in filter(None, map(_FENCE.match, text.split("\n"))):
+        if not fence:
+            fence = mark[1]
+        elif mark[1].startswith(fence) and not mark[2].strip():
+            fence = ""
+    return fence

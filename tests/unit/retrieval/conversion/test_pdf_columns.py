@@ -101,6 +101,22 @@ def test_a_cell_that_goes_down_over_two_rows(place: int) -> None:
     assert read(pdf) == "Land | Town\nAustria | Vienna\nAustria | Graz\nNorway | Oslo\n"
 
 
+@pytest.mark.parametrize("size", [8, 10, 14])
+@pytest.mark.parametrize("high", [2, 3, 4])
+def test_a_cell_whose_text_is_in_the_middle_of_its_rows(high: int, size: int) -> None:
+    pdf = page()
+    pdf.set_font(size=size)
+    with pdf.table() as table:
+        for number, cells in enumerate(
+            ("Land Town Fee", "Chad T0 0", *(f"T{at} {at}" for at in range(1, high)), "Togo L 9")
+        ):
+            row = table.row()
+            for cell in cells.split():
+                row.cell(cell, rowspan=high if (number, cell) == (1, "Chad") else 1)
+    rows = "".join(f"Chad | T{at} | {at}\n" for at in range(high))
+    assert read(pdf) == f"Land | Town | Fee\n{rows}Togo | L | 9\n"
+
+
 def test_a_rule_above_a_sum_merges_nothing() -> None:
     pdf = page()
     pdf.rect(20, 20, 80, 40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,75 @@ def test_sphinx_directives_and_roles_keep_their_text(source: str, text: str) -> 
     assert text_of(source) == text
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        # A title with a single heading below it, and what is below that.
+        ("T\n=\n\nS\n-\n\na\n\nU\n~\n\nb\n", "# T\n\n## S\n\na\n\n### U\n\nb\n"),
+        (".. sidebar:: S\n   :subtitle: u\n\n   a\n", "S\n\nu\n\na\n"),
+        (":orphan:\n:tocdepth: 2\n\nT\n=\n\na\n", "# T\n\na\n"),
+        # Headings have no numbers that the file does not have.
+        ("T\n=\n\n.. sectnum::\n\nA\n-\n\na\n", "# T\n\n## A\n\na\n"),
+        (":Authors: Ann; Bob\n\na\n", "Authors: Ann; Bob\n\na\n"),
+        ("a [1]_\n\n.. [1] b:\n\n   - c\n   - d\n\n   ::\n\n     e\n", "a [1]\n\n[1] b:\n\n- c\n- d\n\ne\n"),
+        ("- .. _t:\n\n  a\n\n- .. index:: i\n\n  b\n\n- | c\n  | d\n", "- a\n- b\n- c\n  d\n"),
+        ("2. ::\n\n     a\n\n3. b\n", "2.\n\na\n\n3. b\n"),
+        ("- .. note:: a\n\n  b\n", "Note: a\n\n  b\n"),
+    ],
+)
+def test_headings_notes_and_entries(source: str, text: str) -> None:
+    assert text_of(source) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (".. class:: Foo(a)\n\n   D\n", "Foo(a): D\n"),
+        (".. class:: Foo\n   :module: x\n\n   D\n", "Foo: D\n"),
+        (".. py:class:: foo\n\n   D\n", "foo: D\n"),
+        (".. cpp:class:: template<typename T> Bar\n\n   D\n", "template<typename T> Bar: D\n"),
+        (".. class:: special\n\npara\n", "para\n"),
+        (".. py:function:: f(*a, **k)\n\n   D\n", "f(*a, **k): D\n"),
+        (
+            ".. method:: __init__(self, *, sep='\\n', x_, `y`, |z|)\n\n   D\n",
+            "__init__(self, *, sep='\\n', x_, `y`, |z|): D\n",
+        ),
+        (".. describe:: *a\n\n   D\n", "*a: D\n"),
+        (".. dropdown:: *a* and *b\n\n   D\n", "a and *b: D\n"),
+        (".. autofunction:: a.b\n\n   Written.\n\n.. autoclass:: C\n   :members:\n", "a.b: Written.\n"),
+        (".. code-block:: py\n   :caption: a.py\n\n   a = 1\n", "a.py\n\na = 1\n"),
+        (".. code-block::\n   a = 1\n   b = 2\n", "a = 1\nb = 2\n"),
+        (".. productionlist::\n   a: b\n    : c\n", "a: b\n : c\n"),
+        (".. productionlist:: g\n   a: b\n", "a: b\n"),
+        (
+            ".. parsed-literal::\n\n   x==\\ |v| *e* 10\\ :sup:`6`\n     y\n\n.. |v| replace:: 3\n",
+            "x==3 e 10⁶\n  y\n",
+        ),
+        (".. math:: e = mc^2\n   :label: x\n", "e = mc^2\n"),
+        (".. note::\n   :collapsible: yes\n\n   a\n", "Note: a\n"),
+        (".. list-table:: T\n   :width: 5 cm\n   :color: x\n\n   * - A\n     - B\n", "T\n\nA | B\n"),
+        ("a |br| b |i| c\n\n.. |br| raw:: html\n\n   <br>\n.. |i| image:: i.png\n   :alt: Save\n", "a b Save c\n"),
+        (".. role:: raw-html(raw)\n   :format: html\n\na :raw-html:`<b>` c\n", "a c\n"),
+        (":guilabel:`&Save` :menuselection:`&File --> A && B`\n", "Save File --> A & B\n"),
+    ],
+)
+def test_sphinx_as_it_is_written(source: str, text: str) -> None:
+    assert text_of(source) == text
+
+
+def test_a_table_in_a_cell_stands_in_that_cell_alone() -> None:
+    table = (
+        ".. list-table::\n\n   * - A\n     - .. list-table::\n\n          * - x\n            - y\n"
+        "   * - .. admonition:: Ti\n\n          body\n     - z\n"
+    )
+    assert text_of(table) == "A | x | y\nTi body | z\n"
+
+
+def test_the_text_is_the_same_on_every_day() -> None:
+    # docutils would write the date of the machine, and SOURCE_DATE_EPOCH of the environment.
+    assert text_of("It is |d|.\n\n.. |d| date:: %Y\n") == "It is |d|.\n"
+
+
 @pytest.mark.parametrize("line", ["Text", "=====\nText\n===", "+---+\n| x\n", "|a| and `b`_ and *c"])
 def test_what_cannot_be_parsed_is_kept(line: str) -> None:
     text = text_of(f"First.\n\n{line}\n\nLast.\n")
@@ -117,6 +187,17 @@ def test_a_users_settings_file_changes_nothing(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DOCUTILSCONFIG", str(tmp_path / "docutils.conf"))
     assert text_of(f".. csv-table::\n   :file: {secret}\n\ntext\n") == "text\n"
+
+
+def test_a_role_of_one_file_is_none_of_another() -> None:
+    text_of(".. role:: shout(raw)\n   :format: html\n\n:shout:`a`\n")
+    assert text_of("The :shout:`fee` is due.\n") == "The fee is due.\n"
+
+
+def test_a_long_paragraph_keeps_its_words_in_linear_time() -> None:
+    began = time.monotonic()
+    assert text_of("`a " * 8000).split() == ["`a"] * 8000
+    assert time.monotonic() - began < 10
 
 
 def test_docutils_is_left_as_it_was() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,52 @@ def test_mdx_is_markdown_without_its_statements() -> None:
         "---\ntitle: Fees\n---\n\nimport costs 5 euros\n\n<Tabs>\nNone.\n</Tabs>\n\n```js\nimport a from 'a';\n```\n"
     )
     assert (converted.title, converted.writing) == ("Fees", "markdown")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "export const a = {\n  b: {\n    c: '}',\n  },\n\n  d: 2, // {\n};",
+        "export const x = [\n  1,\n];",
+        "export const A = ({x}) => (\n  <b>{x}</b>\n);",
+        "export const f =\n  () => 1;",
+        "export default function L() {\n  const a = {b: 1}\n\n  return a\n}",
+        "export * from './a';\nexport {a} from 'b';\nexport async function f() {}\nexport class A {}",
+        "export type T = {\n  a: 1\n}\nimport type {A} from 'b'\nimport * as x from 'y'\nimport 'z';",
+    ],
+)
+def test_statements_of_mdx_end_where_their_brackets_do(statement: str) -> None:
+    assert text_of(f"{statement}\n# T\n\ntext\n".encode(), ".mdx") == "# T\n\ntext\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import goods from abroad\n\ntext\n",
+        "```\n```js\nimport a from 'a'\n```\n",
+        "a\u2028import a from 'b'\x0cc\n",
+        "export const a = {\n\ntext\n",
+    ],
+)
+def test_text_of_mdx_is_kept(text: str) -> None:
+    assert text_of(text.encode(), ".mdx") == text.removeprefix("export const a = {\n")
+
+
+def test_many_open_statements_of_mdx_take_linear_time() -> None:
+    began = time.monotonic()
+    text_of(b"export const a = {\n" * 5000, ".mdx")
+    assert time.monotonic() - began < 5
+
+
+def test_each_cell_of_a_notebook_stands_alone() -> None:
+    cells = [
+        {"cell_type": "markdown", "source": "```\nopen"},
+        {"cell_type": "heading", "level": 9, "source": "A\nB"},
+        {"cell_type": "heading", "level": 1, "source": ""},
+        {"cell_type": "code", "source": ["x = 1\r\n", "````````\r", "y\x00\ud800"]},
+    ]
+    text = text_of(json.dumps({"cells": cells}).encode(), ".ipynb")
+    assert text == "```\nopen\n```\n\n###### A B\n\n`````````\nx = 1\n````````\ny\ufffd\n`````````\n"
 
 
 def test_tab_separated_rows(tmp_path: Path) -> None:
