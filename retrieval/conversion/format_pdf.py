@@ -34,7 +34,7 @@ from retrieval.errors import ConversionError
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
 
-VERSION = "pdf/4"
+VERSION = "pdf/5"
 
 # The pages by which a document is judged to be written in a typewriter's font.
 _PAGES_JUDGED = 5

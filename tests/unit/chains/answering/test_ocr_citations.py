@@ -24,7 +24,7 @@ PASSAGE = Passage("p1", "lease", "Lease", "", TEXT, 0, len(TEXT), 1)
 )
 def test_the_page_of_the_quote_decides(metadata: dict[str, object], expected: list[bool]) -> None:
     document = Document(
-        "lease", "Lease", TEXT, "lease", "lease.pdf", "0", "pdf/4", (0, len(FIRST) + 1), metadata=metadata
+        "lease", "Lease", TEXT, "lease", "lease.pdf", "0", "pdf/5", (0, len(FIRST) + 1), metadata=metadata
     )
     kept, notices = verify_citations(cite(f"{FIRST} {SECOND}", [PASSAGE]), lambda _: document)
     assert ([one.ocr for one in kept], [one.page for one in kept], notices) == (expected, [1, 2], [])

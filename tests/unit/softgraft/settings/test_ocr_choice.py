@@ -51,7 +51,7 @@ def test_status_names_the_files_with_recognised_pages(tmp_path: Path) -> None:
     vector = np.ones((1, 4), dtype=np.float32) / 2
     with PassageStore.open(build / "index" / DATABASE_NAME, create=True) as store:
         store.bind_encoder("test", 4)
-        for name, converter in (("scan", "pdf/4;ocr=ocr/1,rapidocr-3.10.0"), ("text", "pdf/4")):
+        for name, converter in (("scan", "pdf/5;ocr=ocr/1,rapidocr-3.10.0"), ("text", "pdf/5")):
             document = Document(name, name, "The rent is 845.", name, f"{name}.pdf", "0" * 64, converter)
             store.replace_document(document, "split", [Passage(name, name, name, "", document.text, 0, 16, 1)], vector)
     file = DomainFile(name="shop", title="The shop")
