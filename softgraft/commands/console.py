@@ -101,7 +101,7 @@ def open_domain(name: str) -> Domain:
     folder = domain_folder(name)
     from softgraft.settings.domain_file import read_domain_file
 
-    # A wrong name or setting is told at once: the next import, of PyTorch too, takes seconds.
+    # Report a wrong name or setting before the next import, which loads PyTorch and takes seconds.
     read_domain_file(folder)
     from softgraft.domain import open_domain
 
@@ -131,17 +131,17 @@ def print_notes(notes: Sequence[str], console: Console = err) -> None:
         console.print(styled("note:", "yellow"), note)
 
 
-# Suffixes of files that no reader knows; the others are counted.
+# More suffixes than these are summed up.
 _SUFFIXES_SHOWN = 8
 
 
 def print_skipped(counts: Mapping[str, int]) -> None:
-    """Print how many files have a suffix that no reader knows."""
+    """Print how many files of each unsupported suffix were skipped."""
     if counts:
         shown = [f"{count} {suffix or 'without a suffix'}" for suffix, count in counts.items()]
-        more = ", ..." if len(shown) > _SUFFIXES_SHOWN else ""
-        names = f"{', '.join(shown[:_SUFFIXES_SHOWN])}{more}"
-        err.print(styled("skipped:", "yellow"), f"files that are no documents by their suffix: {names}")
+        if others := sum(list(counts.values())[_SUFFIXES_SHOWN:]):
+            shown[_SUFFIXES_SHOWN:] = [f"{others} others"]
+        err.print(styled("skipped:", "yellow"), f"files of unsupported formats: {', '.join(shown)}")
 
 
 def print_left_out(files: Iterable[tuple[str, str]]) -> None:

@@ -56,7 +56,7 @@ def create_domain(
     Returns:
         Folder, number of document files, number of questions per split, template, task, number of labels, the columns
         of each question file that nothing uses, notes on the language of the documents (`reading`), the names of files
-        that were `left_out`, with the reason, and the number of files `skipped` by suffix, since no reader knows it.
+        that were `left_out`, with the reason, and the number of files `skipped` for each unsupported suffix.
 
     Raises:
         UsageError: if the source has no documents, or no examples of the task, or the name or language is invalid.
@@ -160,9 +160,9 @@ def _settings(
 def _documents(
     source: Path, *, required: bool
 ) -> tuple[list[tuple[Path, Path]], list[tuple[str, str]], dict[str, int]]:
-    """Document files and their targets below docs/, names of those left out with the reason, and numbers by suffix.
+    """Document files and their targets below docs/, names left out with the reason, and skipped files by suffix.
 
-    The numbers are of files that no reader knows. Without `required`, only docs.jsonl and docs/ count.
+    Skipped are files with an unsupported suffix. Without `required`, only docs.jsonl and docs/ count.
     """
     if _is_own_file(source / "docs.jsonl"):
         return [(source / "docs.jsonl", Path("docs.jsonl"))], [], {}

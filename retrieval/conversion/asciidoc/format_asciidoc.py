@@ -160,7 +160,7 @@ class _Reader:
         return f"— {said_by}" if said_by and re.split(r"[%#.]", parts[0])[0] in _QUOTES else ""
 
     def _begin(self, *, keeps_label: bool = False) -> None:
-        """Before a block: what stands above it is about it alone. A note that does not begin with text is named."""
+        """Before a block, forget the style read above it. If a note begins with a list or code, write its label."""
         self._style = ""
         if self._label and not keeps_label:
             self.writer.paragraph(f"{self._label}:")

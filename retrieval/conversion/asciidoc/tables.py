@@ -116,7 +116,7 @@ def _cells(lines: Sequence[str], separator: str) -> Iterator[_Cell]:
     parts = re.split(rf"(?<!\\){mark}", "\n".join(lines))
     about = _about_next(f"\n{parts[0]}")
     for number, part in enumerate(parts[1:], 1):
-        # What stands right before the next separator is about the next cell.
+        # Characters right before a separator, as `2+` in `2+|wide`, set the span of the cell behind it.
         following = _about_next(part) if number < len(parts) - 1 else None
         content = part[: len(part) - len(following[0])] if following else part
         content = content.replace(f"\\{separator}", separator)

@@ -8,7 +8,7 @@ from retrieval.errors import ConversionError
 
 VERSION = "rst/2"
 
-# The parser of docutils refuses longer lines unless it is told otherwise.
+# In characters. By default docutils reads no file with a line of more than 10,000.
 _LONGEST_LINE = 10_000_000
 _SETTINGS = {
     # A file must not read others, and the user's docutils.conf must not change what a file says.

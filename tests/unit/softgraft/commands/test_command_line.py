@@ -59,16 +59,21 @@ def test_the_version_and_the_help_load_nothing_heavy() -> None:
 
 
 @pytest.mark.heavy
-def test_a_wrong_name_is_told_before_anything_heavy_loads(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "problem"), [("nosuch", "no domain 'nosuch'"), ("shop", "domain.yaml")])
+def test_a_wrong_name_or_setting_is_reported_before_anything_heavy_loads(
+    tmp_path: Path, name: str, problem: str
+) -> None:
+    (tmp_path / "domains" / "shop").mkdir(parents=True)
+    (tmp_path / "domains" / "shop" / "domain.yaml").write_text("name: shop\nunknown: 1\n")
     code = (
-        "import sys; sys.argv = ['softgraft', 'status', 'nosuch']\n"
+        "import sys; sys.argv = ['softgraft', 'status', '" + name + "']\n"
         "from softgraft.__main__ import main\n"
         "try:\n    main()\n"
         "finally:\n    print({'torch', 'transformers', 'langchain_core', 'faiss'} & set(sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.stdout == "set()\n"
-    assert "error: no domain 'nosuch'" in done.stderr
+    assert problem in done.stderr
 
 
 @pytest.mark.heavy

@@ -101,7 +101,7 @@ def test_ask_and_the_conversations(run_raw: Run, domain: Domain) -> None:
     code, out, err = run_raw("ingest", place)
     assert code == 0
     assert "left out: broken\\x1b[31m \\u202efdp [red].md" in err
-    assert "skipped: files that are no documents by their suffix: 1 .\\x1b[31m \\u202efdp [red]" in err
+    assert "skipped: files of unsupported formats: 1 .\\x1b[31m \\u202efdp [red]" in err
     for arguments in (("ingest", place, "--json"), ("ingest", place, "--dry-run"), ("ingest", place, "--warm")):
         assert run_raw(*arguments)[0] == 0
     code, out, _ = run_raw("ask", place, QUESTION)
