@@ -383,16 +383,14 @@ def test_what_is_not_there(place: Workplace) -> None:
 
 
 HELP = """
-import sys, time
+import sys
 from softgraft.__main__ import main
 for command in {commands}:
-    began = time.process_time()
     sys.argv = ["softgraft", command, "--help"]
     try:
         main()
     except SystemExit:
         pass
-    assert time.process_time() - began < 3, command
 heavy = {{"torch", "transformers", "faiss", "langchain_core", "sentence_transformers"}} & set(sys.modules)
 assert not heavy, heavy
 """

@@ -1,11 +1,10 @@
 """Text without markup."""
 
-import time
-
 import pytest
 
 from retrieval.documents import embedded_text
 from retrieval.markup import plain, without_markup
+from tests.support.effort import effort
 
 
 @pytest.mark.parametrize(
@@ -51,9 +50,7 @@ def test_lines_stay_and_text_without_markup_is_the_same_object() -> None:
 @pytest.mark.parametrize("piece", ["[", "<!--", "<a ", " ", "`", "*", "_", "{% page ", "![a](", "[[a]", "{#", "](("])
 def test_hostile_text_takes_no_quadratic_time(piece: str) -> None:
     text = f"x{piece * 40_000}y"
-    start = time.process_time()
-    without_markup(text)
-    assert time.process_time() - start < 5
+    assert effort(lambda: without_markup(text)) < 200
 
 
 def test_the_encoder_reads_no_markup() -> None:

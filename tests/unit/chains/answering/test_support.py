@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chains.answering.support import Support, check_support, claim_spans
 from retrieval import Passage
+from tests.support.effort import effort
 
 
 def passage(text: str, title: str = "Cards", heading: str = "") -> Passage:
@@ -157,8 +156,10 @@ def test_any_text_can_be_checked(sentence: str, evidence: str) -> None:
 def test_a_check_takes_milliseconds() -> None:
     evidence = [passage(CARDS[0].text + f" Entry {number} is kept for {number} days.") for number in range(4)]
     check_support("A replacement card costs 12 euros.", evidence)
-    start = time.process_time()
-    for number in range(20):
-        check_support(f"A replacement card costs {number} euros and arrives in the app.", evidence)
-    # Several times the usual 2 ms, so that a slow machine passes.
-    assert (time.process_time() - start) / 20 < 0.02
+
+    def checks() -> None:
+        for number in range(20):
+            check_support(f"A replacement card costs {number} euros and arrives in the app.", evidence)
+
+    # Several times the usual 0.05.
+    assert effort(checks) / 20 < 0.6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from retrieval import Document, split_document
 from retrieval.documents import Writing
 from retrieval.splitting.sentences import sentences
+from tests.support.effort import effort
 
 TEXTS: dict[str, Callable[[int], str]] = {
     "accents": lambda n: "\u0301\u0323\u0334" * n,
@@ -34,31 +34,24 @@ def count_tokens(text: str) -> int:
     return 2 + sum(-(-len(word) // 4) for word in re.findall(r"\w+|[^\w\s]", text))
 
 
-def seconds(text: str, writing: Writing) -> float:
+def splitting(text: str, writing: Writing) -> float:
     document = Document("d", "Title", text, "d", "d", "", "", writing=writing)
-
-    def once() -> float:
-        start = time.process_time()
-        split_document(document, count_tokens, 72)
-        return time.process_time() - start
-
-    return min(once() for _ in range(2))
+    return min(effort(lambda: split_document(document, count_tokens, 72)) for _ in range(2))
 
 
 @pytest.mark.parametrize("writing", ["markdown", "plain", "fields"])
 @pytest.mark.parametrize("what", TEXTS)
 def test_splitting_takes_linear_time(what: str, writing: Writing) -> None:
     text = TEXTS[what]
-    half, whole = seconds(text(2_000), writing), seconds(text(4_000), writing)
-    assert whole < max(3 * half, 0.1)
-    assert whole < 1
+    half, whole = splitting(text(2_000), writing), splitting(text(4_000), writing)
+    assert whole < max(3.5 * half, 4)
+    assert whole < 60
 
 
 def test_a_row_of_dots_is_read_once() -> None:
     text = "." * 200_000 + "end. Next."
-    start = time.process_time()
+    assert effort(lambda: sentences(text, (0, len(text)))) < 40
     assert len(sentences(text, (0, len(text)))) == 2
-    assert time.process_time() - start < 1
 
 
 def test_a_long_text_is_not_counted_as_a_whole() -> None:

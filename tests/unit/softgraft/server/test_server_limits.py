@@ -75,7 +75,8 @@ def test_a_full_queue_refuses_at_once(start: Callable[..., LiveServer], model: S
             assert response.status_code == 429
         assert response.headers["Retry-After"] == "7"
         assert response.json()["error"]["code"] == "rate_limit_exceeded"
-        assert sorted(seconds)[5] < 0.1
+        # Not after the 20 seconds that the gate stays closed.
+        assert sorted(seconds)[5] < 2
         assert 'softgraft_refused_requests_total{reason="queue"} 10.0' in http.get("/metrics").text
     with pytest.raises(RateLimitError):
         server.client().embeddings.create(model="shop", input="card")
@@ -117,7 +118,7 @@ def test_a_caller_that_leaves_frees_its_place(start: Callable[..., LiveServer], 
             http.post("/v1/chat/completions", json=body, timeout=1.0)
     left = time.perf_counter()
     wait_until(lambda: server.limits.running == 0)
-    assert time.perf_counter() - left < 2
+    assert time.perf_counter() - left < 8
     # Also before the model has begun: nothing is stored of a turn that did not end.
     with server.served.open("shop") as domain:
         assert domain.conversations.history("left") == []

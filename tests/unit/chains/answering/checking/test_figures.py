@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import unicodedata
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from chains.answering.checking.figures import Figure, find_figures
 from chains.answering.checking.statements import normalised
+from tests.support.effort import effort
 
 
 def only(text: str) -> Figure:
@@ -89,10 +89,8 @@ def test_a_number_of_very_many_digits_is_read(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["9", "1,", "三", "1 ", "£1", "1/", "第1", "三点", "1年", "12 ", "a1-"])
 def test_many_figures_take_linear_time(piece: str) -> None:
-    start = time.process_time()
-    find_figures(piece * 10_000)
-    # With a search for each character, or a comparison of all pairs, it is a minute.
-    assert time.process_time() - start < 5
+    # With a search for each character, or a comparison of all pairs, it is thousands.
+    assert effort(lambda: find_figures(piece * 10_000)) < 200
 
 
 PARTS = (
