@@ -36,7 +36,7 @@ def count_tokens(text: str) -> int:
 
 def splitting(text: str, writing: Writing) -> float:
     document = Document("d", "Title", text, "d", "d", "", "", writing=writing)
-    return min(effort(lambda: split_document(document, count_tokens, 72)) for _ in range(2))
+    return effort(lambda: split_document(document, count_tokens, 72))
 
 
 @pytest.mark.parametrize("writing", ["markdown", "plain", "fields"])
@@ -44,7 +44,7 @@ def splitting(text: str, writing: Writing) -> float:
 def test_splitting_takes_linear_time(what: str, writing: Writing) -> None:
     text = TEXTS[what]
     half, whole = splitting(text(2_000), writing), splitting(text(4_000), writing)
-    assert whole < max(3.5 * half, 4)
+    assert whole < max(3 * half, 20)
     assert whole < 60
 
 
