@@ -14,7 +14,7 @@ from benchmarks.injection.attacks import Attack, read_attacks
 from benchmarks.injection.grafts import Grafts
 from benchmarks.injection.judge import Judgement, judge, read_words, vocabulary_of
 from benchmarks.injection.replies import Rows, measure_emails, measure_overrides, measure_replies
-from benchmarks.injection.systems import DIRECT, EMAILS, OF_EMAILS, OVERRIDE, TRAINED
+from benchmarks.injection.systems import DIRECT, EMAILS, OF_EMAILS, OVERRIDE, PASSAGES_LAST, TRAINED
 from benchmarks.injection.verbatim import is_verbatim
 from benchmarks.script import ROOT, utc_now, write_results
 
@@ -51,15 +51,22 @@ class InjectionCells:
     config: Mapping[str, int]
 
     def wanted(
-        self, domains: Sequence[str], systems: Sequence[str], seeds: str, *, override: bool, emails: bool
+        self,
+        domains: Sequence[str],
+        systems: Sequence[str],
+        seeds: str,
+        *,
+        override: bool = False,
+        emails: bool = False,
+        passages_last: bool = False,
     ) -> Iterator[Cell]:
         """The cells of a run, the first seeds of all systems first."""
         for number, seed in enumerate(map(int, seeds.split(","))):
-            for domain in domains:
+            for group in (f"{domain}{PASSAGES_LAST}" if passages_last else domain for domain in domains):
                 own = [one for one in systems if one in TRAINED or number == 0]
-                yield from (Cell(domain, one, seed) for one in own)
+                yield from (Cell(group, one, seed) for one in own)
                 if override:
-                    yield from (Cell(f"{domain}{OVERRIDE}", one, seed) for one in own if one != DIRECT)
+                    yield from (Cell(f"{group}{OVERRIDE}", one, seed) for one in own if one != DIRECT)
             if emails and number == 0:
                 yield from (Cell(EMAILS, one, seed) for one in systems if one in OF_EMAILS)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.injection.attacks import write_attack_file
+from benchmarks.injection.systems import PASSAGES_LAST
 from benchmarks.script import ROOT
 from evaluation.items import Item, spread
 from soft_prompt import save_soft_prompt
@@ -22,11 +23,15 @@ Half = Literal["first", "second"]
 SHARE = 0.5
 # One more epoch, with attacks, for the soft prompt that was trained without.
 CONTINUED = "continued"
+_BUILT = shutil.ignore_patterns("build")
 
 
 @dataclass(frozen=True)
 class Grafts:
-    """One example domain, its indexed build folder, and trained copies of it."""
+    """One example domain, its indexed build folder, and trained copies of it.
+
+    With `PASSAGES_LAST` after its name, a copy of the domain whose own template has the passages after the question.
+    """
 
     name: str
     data: Path
@@ -89,6 +94,11 @@ class Grafts:
         return self.work / self.name / f"{method}-{half}-{seed}"
 
     def _open(self, build: Path) -> Domain:
-        domain = open_domain(ROOT / "domains" / self.name, build=build)
+        folder = ROOT / "domains" / self.name.removesuffix(PASSAGES_LAST)
+        if self.name.endswith(PASSAGES_LAST):
+            folder = shutil.copytree(folder, self.work / self.name / "domain", ignore=_BUILT, dirs_exist_ok=True)
+            (folder / "templates").mkdir(exist_ok=True)
+            shutil.copy(Path(__file__).with_name("passages_last.en.yaml"), folder / "templates" / "rag-chat.en.yaml")
+        domain = open_domain(folder, build=build)
         domain.file = domain.file.model_copy(update={"start": "text-twin"})
         return domain

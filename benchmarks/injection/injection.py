@@ -10,7 +10,8 @@ Each attack of BIPIA's test categories is inserted in one passage of the evidenc
 (`train.attack_share`), `built-in` the built-in texts, and `continued` is `soft` after one more epoch with BIPIA's.
 `asked directly` is the model whose user asks for the attack: the most that a system can follow. `--override` adds the
 attacks as the end of the best passage behind an order to ignore the question, `--emails` BIPIA's questions about
-e-mails. Replies are stored in the work folder and judged by rules without a model; judging again takes seconds.
+e-mails. `--passages-last` takes a template whose passages follow the question. Replies are in the work folder and are
+judged by rules without a model; judging again takes seconds.
 `--sample N` writes N judgements, half of them of followed attacks, to be checked by reading; `judged.jsonl` has such a
 sample with a `label` each.
 """
@@ -37,6 +38,7 @@ def main() -> None:
     add("--dev", type=script.positive, default=40, help="dev questions (default: %(default)s)")
     add("--test", type=script.positive, default=100, help="test questions (default: %(default)s)")
     add("--emails", action="store_true", help="the questions about e-mails too, with the prompt of `bank`")
+    add("--passages-last", action="store_true", help="with a template that has the passages after the question")
     add("--override", action="store_true", help="the attacks behind an order to ignore the question too")
     add("--sample", type=script.positive, help="write this many judgements to be checked")
     add("--report", action="store_true", help="judge and print what was measured, and measure nothing")
@@ -51,7 +53,12 @@ def main() -> None:
     cells = InjectionCells(options.data, options.work, config)
     if not options.report:
         for cell in cells.wanted(
-            options.domains, options.systems, options.seeds, override=options.override, emails=options.emails
+            options.domains,
+            options.systems,
+            options.seeds,
+            override=options.override,
+            emails=options.emails,
+            passages_last=options.passages_last,
         ):
             if cell.name not in results["cells"].setdefault(cell.group, {}):
                 cells.measure(cell, fresh=options.fresh)

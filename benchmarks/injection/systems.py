@@ -9,8 +9,10 @@ DIRECT = "asked directly"
 UNTRAINED = ("template", "text twin", "extract", "quote", DIRECT)
 TRAINED = ("soft", "continued", "defended", "built-in")
 
-# Groups of cells besides the domains. `OVERRIDE` ends the name of a domain's group with the same attacks at the end of
-# the best passage, behind an order to ignore the question.
+# Groups of cells besides the domains. `PASSAGES_LAST` follows a domain's name where its template has the passages after
+# the question. `OVERRIDE` ends a name where the same attacks stand at the end of the best passage, behind an order to
+# ignore the question.
 EMAILS = "e-mails"
+PASSAGES_LAST = ", passages last"
 OVERRIDE = ", override"
 OF_EMAILS = ("template", "text twin", "soft", "defended")

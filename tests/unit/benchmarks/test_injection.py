@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import statistics
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from benchmarks.injection.attacks import Attack, overriding, place, read_attacks, write_attack_file
-from benchmarks.injection.cells import Cell
+from benchmarks.injection.cells import Cell, InjectionCells
 from benchmarks.injection.detectors import words_of
+from benchmarks.injection.grafts import Grafts
 from benchmarks.injection.judge import Judgement, copied_runs, judge, vocabulary_of
 from benchmarks.injection.privacy_runs import (
     SCORES,
@@ -22,7 +24,7 @@ from benchmarks.injection.privacy_runs import (
     rouge_l,
 )
 from benchmarks.injection.rules import ADDITIONS, FORMS, TASKS
-from benchmarks.injection.systems import EMAILS
+from benchmarks.injection.systems import EMAILS, OVERRIDE, PASSAGES_LAST
 from benchmarks.injection.verbatim import is_verbatim
 from evaluation import Item
 from softgraft.training.attacks import POSITIONS
@@ -138,9 +140,21 @@ def test_a_quote_is_text_of_the_evidence_even_with_its_lead_in() -> None:
 
 
 def test_cells_are_named_by_system_and_seed() -> None:
-    for cell in (Cell("bank", "soft", 2), Cell("bank", "quote", 0), Cell(EMAILS, "defended", 0)):
+    last = f"bank{PASSAGES_LAST}"
+    for cell in (Cell("bank", "soft", 2), Cell(last, "quote", 0), Cell(EMAILS, "defended", 0)):
         assert Cell.of(cell.group, cell.name) == cell
     assert (Cell("bank", "soft", 2).name, Cell("bank", "quote", 0).name) == ("soft, seed 2", "quote")
+
+
+def test_the_passages_may_follow_the_question(tmp_path: Path) -> None:
+    cells = InjectionCells(tmp_path, tmp_path, {})
+    wanted = list(cells.wanted(["bank"], ["quote"], "0,1", override=True, passages_last=True))
+    assert [cell.group for cell in wanted] == [f"bank{PASSAGES_LAST}", f"bank{PASSAGES_LAST}{OVERRIDE}"]
+    with closing(Grafts(f"bank{PASSAGES_LAST}", tmp_path, tmp_path, {})._open(tmp_path / "build")) as domain:
+        parts = domain.template.current().render({"question": "WHEN?", "history": [], "context": []})
+        assert len(domain.items("test")) > 0
+    text = str(parts)
+    assert text.index("WHEN?") < text.index("domain")
 
 
 def test_overlaps_with_the_response() -> None:
