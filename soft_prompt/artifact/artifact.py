@@ -144,6 +144,8 @@ def _load_version(folder: Path, manifest: Manifest, backbone: Backbone) -> tuple
             raise damaged(f"holds {name}: {held}", f"{expected}, by its manifest and the backbone")
     if list(shapes[VECTORS_TENSOR]) != manifest.shape:
         raise damaged(f"holds vectors of the shape {shapes[VECTORS_TENSOR]}", f"{manifest.shape}, by its manifest")
+    # `load` returns them in an order that is random, and the bits of a training depend on the order of its tensors.
+    tensors = {name: tensors[name] for name in shapes}
     vectors, lower = tensors[VECTORS_TENSOR], tensors.pop(LOWER, None)
     soft_prompt = SoftPrompt(manifest.slot, vectors, manifest.text_twin, manifest.kind, lower=lower)
     return soft_prompt.with_tensors(tensors), manifest
