@@ -17,7 +17,7 @@ help:
 	@echo "make demo        install, then index, train, evaluate and ask the example domain 'bank'"
 	@echo "make check       linters and the quickest tests, about a minute"
 	@echo "make test        linters and the tests of everything that the documentation promises, three to twelve minutes"
-	@echo "make test-all    every test with every case, some hours"
+	@echo "make test-all    every test with every case, about two hours"
 	@echo "make bench       the benchmarks that need no data folder"
 	@echo "make starter     the source grafts that ship with the package, from DATA=DIR"
 	@echo "make bench-test  the tests of the benchmarks"
