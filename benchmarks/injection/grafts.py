@@ -23,7 +23,7 @@ Half = Literal["first", "second"]
 SHARE = 0.5
 # One more epoch, with attacks, for the soft prompt that was trained without.
 CONTINUED = "continued"
-_NO_BUILD_FOLDER = shutil.ignore_patterns("build")
+_NO_BUILD = shutil.ignore_patterns("build")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Grafts:
         folder = ROOT / "domains" / self.name.removesuffix(PASSAGES_LAST)
         if self.name.endswith(PASSAGES_LAST):
             folder = shutil.copytree(
-                folder, self.work / self.name / "domain", ignore=_NO_BUILD_FOLDER, dirs_exist_ok=True
+                folder, self.work / self.name / "domain", ignore=_NO_BUILD, dirs_exist_ok=True
             )
             (folder / "templates").mkdir(exist_ok=True)
             shutil.copy(Path(__file__).with_name("passages_last.en.yaml"), folder / "templates" / "rag-chat.en.yaml")
