@@ -96,9 +96,7 @@ class Grafts:
     def _open(self, build: Path) -> Domain:
         folder = ROOT / "domains" / self.name.removesuffix(PASSAGES_LAST)
         if self.name.endswith(PASSAGES_LAST):
-            folder = shutil.copytree(
-                folder, self.work / self.name / "domain", ignore=_NO_BUILD, dirs_exist_ok=True
-            )
+            folder = shutil.copytree(folder, self.work / self.name / "domain", ignore=_NO_BUILD, dirs_exist_ok=True)
             (folder / "templates").mkdir(exist_ok=True)
             shutil.copy(Path(__file__).with_name("passages_last.en.yaml"), folder / "templates" / "rag-chat.en.yaml")
         domain = open_domain(folder, build=build)
